@@ -1,0 +1,168 @@
+"""The values that everything passes. Nothing here computes."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+RGB: TypeAlias = NDArray[np.uint8]
+"""One upright picture: (height, width, 3), red first."""
+
+Vectors: TypeAlias = NDArray[np.float32]
+"""(n, dim), C-contiguous, rows L2-normalised; one image is n == 1."""
+
+Scalar: TypeAlias = bool | int | float | str | bytes | None
+"""What a metadata column may hold. bytes columns (thumbnails) are returned only when asked for by name."""
+
+Metadata: TypeAlias = Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preprocessing:
+    """How an upright RGB picture becomes a model's input.
+
+    `size`: (height, width) in pixels. `resize`: "squash" (both sides, aspect ignored), "letterbox" (padded with
+    `ground`) or "crop" (short side, then centre). `mean` and `std` are on the 0..255 scale and empty where the graph
+    normalises by itself. `layout`: "NHWC" or "NCHW". `dtype`: "uint8" or "float32".
+    """
+
+    size: tuple[int, int]
+    resize: str = "squash"
+    ground: tuple[int, int, int] = (127, 127, 127)
+    layout: str = "NHWC"
+    dtype: str = "uint8"
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """What travels with a model's weights (card.json).
+
+    `sha256` is that of the weights file. `calibration` maps what relate/ fits (a score's meaning); it may be empty.
+    """
+
+    name: str
+    dim: int
+    preprocessing: Preprocessing
+    sha256: str
+    licence: str
+    source: str
+    description: str = ""
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns pictures into vectors. A new one is one file: a `card` and this method."""
+
+    @property
+    def card(self) -> Card: ...
+
+    def embed(self, images: Sequence[RGB]) -> Vectors:
+        """Embed a batch of upright RGB pictures of any sizes. Returns (len(images), card.dim), rows of length 1."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One image found. `score` is the cosine in [-1, 1], higher is more alike."""
+
+    id: str
+    score: float
+    metadata: Metadata = field(default_factory=dict)
+
+
+@runtime_checkable
+class Store(Protocol):
+    """Rows of (id, vector, metadata columns), kept safely and searched by score.
+
+    Both stores pass tests/contract/test_stores.py. `where` is a SQL condition over metadata columns.
+    """
+
+    @property
+    def dim(self) -> int: ...
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The collection's manifest, as last committed by anyone."""
+        ...
+
+    def set_settings(self, changes: Mapping[str, str]) -> None: ...
+
+    def add(self, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]) -> None:
+        """Insert or replace, in one commit. The same id twice: the last wins, also within one batch."""
+        ...
+
+    def update(self, ids: Sequence[str], metadata: Sequence[Metadata]) -> None:
+        """Change the named columns of existing rows, in one commit; vectors and other columns stay."""
+        ...
+
+    def delete(self, ids: Sequence[str]) -> int:
+        """Remove rows, in one commit; unknown ids are ignored. Returns how many went."""
+        ...
+
+    def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> "list[Row | None]":
+        """Rows in the order asked, None where there is none."""
+        ...
+
+    def search(
+        self, queries: Vectors, k: int, *, where: str | None = None, columns: Sequence[str] | None = None
+    ) -> list[list[Hit]]:
+        """The k nearest rows of each query, best first; ties by id. Fewer only when fewer exist."""
+        ...
+
+    def within(
+        self, queries: Vectors, min_score: float, *, where: str | None = None, columns: Sequence[str] | None = None
+    ) -> list[list[Hit]]:
+        """Every row whose score is at least `min_score`, best first."""
+        ...
+
+    def scan(
+        self, columns: Sequence[str], *, where: str | None = None, batch: int = 8192
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        """All rows, a batch at a time, as arrays; "id" and "vector" may be among the columns."""
+        ...
+
+    def optimise(self) -> None:
+        """Build or extend the index if the size asks for it; compact; drop old versions."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stored image."""
+
+    id: str
+    vector: NDArray[np.float32]
+    metadata: Metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One file that could not be used, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(slots=True, kw_only=True)
+class AddReport:
+    """What a sync or an add did. Counts are of images, but `failed` lists files."""
+
+    added: int = 0
+    changed: int = 0
+    moved: int = 0
+    removed: int = 0
+    unchanged: int = 0
+    plain: int = 0
+    failed: list[Failure] = field(default_factory=list)
+    missing_roots: list[str] = field(default_factory=list)
+    interrupted: bool = False
+    seconds: float = 0.0
