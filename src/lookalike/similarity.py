@@ -17,14 +17,17 @@ def normalise(vectors: NDArray[Any]) -> Vectors:
 
 def cosine(a: Vectors, b: Vectors) -> NDArray[np.float32]:
     """Scores (len(a), len(b)) of two sets of unit vectors, clipped to [-1, 1]."""
-    return np.clip(a @ b.T, -1.0, 1.0)
+    scores: NDArray[np.float32] = np.clip(a @ b.T, -1.0, 1.0)
+    return scores
 
 
 def score_from_dot_distance(distance: NDArray[Any]) -> NDArray[np.float32]:
     """Lance's dot distance, 1 - a.b, of unit vectors to a cosine."""
-    return np.clip(1.0 - np.asarray(distance, dtype=np.float32), -1.0, 1.0)
+    scores: NDArray[np.float32] = np.clip(1.0 - np.asarray(distance, dtype=np.float32), -1.0, 1.0)
+    return scores
 
 
 def score_from_l2_squared(distance: NDArray[Any]) -> NDArray[np.float32]:
     """A squared Euclidean distance, 2 - 2 a.b, of unit vectors to a cosine."""
-    return np.clip(1.0 - np.asarray(distance, dtype=np.float32) / 2.0, -1.0, 1.0)
+    scores: NDArray[np.float32] = np.clip(1.0 - np.asarray(distance, dtype=np.float32) / 2.0, -1.0, 1.0)
+    return scores

@@ -76,6 +76,23 @@ class Hit:
 
 
 @runtime_checkable
+class Table(Protocol):
+    """Rows of scalars keyed by a column of text: failures, decisions, assignments."""
+
+    def put(self, rows: Sequence[Metadata]) -> None:
+        """Insert or replace rows by key, in one commit; the last of a key wins."""
+        ...
+
+    def remove(self, keys: Sequence[str]) -> int:
+        """Remove rows; unknown keys are ignored. Returns how many went."""
+        ...
+
+    def all(self) -> list[dict[str, Scalar]]:
+        """Every row, ordered by key."""
+        ...
+
+
+@runtime_checkable
 class Store(Protocol):
     """Rows of (id, vector, metadata columns), kept safely and searched by score.
 
@@ -124,6 +141,19 @@ class Store(Protocol):
         self, columns: Sequence[str], *, where: str | None = None, batch: int = 8192
     ) -> Iterator[dict[str, NDArray[Any]]]:
         """All rows, a batch at a time, as arrays; "id" and "vector" may be among the columns."""
+        ...
+
+    def columns(self) -> Mapping[str, type]:
+        """The metadata columns and what they hold: bool, int, float, str or bytes."""
+        ...
+
+    @property
+    def failures(self) -> "Table":
+        """The files that could not be used, by path."""
+        ...
+
+    def table(self, name: str, key: str = "path") -> "Table":
+        """A small table of the collection's; it is made with its first row."""
         ...
 
     def optimise(self) -> None:

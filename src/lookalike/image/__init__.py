@@ -1,1 +1,42 @@
+"""Pictures: found in folders, lists and archives; decoded to upright RGB within limits; resized; edited.
 
+Importing this loads none of OpenCV, Pillow, imagecodecs and pyarrow: each is loaded where it is used.
+"""
+
+from lookalike.image.archive import close_archives
+from lookalike.image.convert import to_rgb
+from lookalike.image.decode import Picture, decode, decode_frames
+from lookalike.image.edits import EDITS, Edit, get_edit
+from lookalike.image.find import Found, NotListed, find, read_list
+from lookalike.image.formats import EXTENSIONS
+from lookalike.image.header import Header, read_header
+from lookalike.image.limits import Limits
+from lookalike.image.names import to_path, to_text
+from lookalike.image.read import read
+from lookalike.image.resize import crop, fit, is_plain, thumbnail
+
+__all__ = [
+    "EDITS",
+    "EXTENSIONS",
+    "Edit",
+    "Found",
+    "Header",
+    "Limits",
+    "NotListed",
+    "Picture",
+    "close_archives",
+    "crop",
+    "decode",
+    "decode_frames",
+    "find",
+    "fit",
+    "get_edit",
+    "is_plain",
+    "read",
+    "read_header",
+    "read_list",
+    "thumbnail",
+    "to_path",
+    "to_rgb",
+    "to_text",
+]

@@ -1,1 +1,5 @@
+"""Figures. The only room that imports matplotlib; nothing here touches pyplot, so that no global state changes."""
 
+from lookalike.plot.hits import hits, save
+
+__all__ = ["hits", "save"]

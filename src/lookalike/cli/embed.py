@@ -1,0 +1,80 @@
+"""lookalike embed: vectors of files, as an array."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import numpy as np
+import typer
+
+from lookalike.cli.options import JsonOption
+from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.errors import LookalikeError, UnreadableImage
+from lookalike.types import Embedder, Vectors
+
+
+def embed(
+    files: Annotated[
+        list[str], typer.Argument(metavar="FILE...", help="Pictures, folders, globs, manifests or archives.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="FILE.npy", help="Where the (n, dim) float32 array goes; .npz adds the paths."
+        ),
+    ],
+    model: Annotated[Optional[str], typer.Option(help="A model's name or folder, or hub:owner/name.")] = None,  # noqa: UP045
+    json: JsonOption = False,
+) -> None:
+    """Write the vectors of pictures to a NumPy file and print the path of each row. Pictures that fail have no row."""
+    from lookalike.embed import DEFAULT_MODEL, get_embedder
+
+    if output.suffix not in (".npy", ".npz"):
+        raise LookalikeError(f"{output} does not end in .npy or .npz; name a NumPy file")
+    paths, vectors = _embed_all(files, get_embedder(model or DEFAULT_MODEL))
+    if not paths:
+        raise UnreadableImage("not one of these files could be embedded; see the reasons above")
+    _write(output, paths, vectors)
+    for row, path in enumerate(paths):
+        if json:
+            emit({"row": row, "path": path})
+        else:
+            put(path)
+    say(f"{len(paths):,} vectors of {vectors.shape[1]} numbers written to {output}")
+
+
+def _embed_all(files: list[str], embedder: Embedder) -> tuple[list[str], Vectors]:
+    """Paths in the order found and their vectors; what fails is told and left out."""
+    from lookalike.image import Found, find
+    from lookalike.search.intake import Fresh, Intake
+    from lookalike.search.pipeline import default_workers, parallel
+    from lookalike.search.plan import Job
+
+    listed = list(find(files))
+    for item in listed:
+        if not isinstance(item, Found):
+            say(f"skipped {item.path}: {item.reason}")
+    jobs = [Job(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, Found))]
+    rows: dict[int, Vectors] = {}
+    with ProgressLine("pictures") as progress:
+        done = 0
+        for outcomes in parallel(jobs, Intake(embedder), workers=default_workers()):
+            done += len(outcomes)
+            progress(done, len(jobs))
+            for outcome in outcomes:
+                if isinstance(outcome, Fresh):
+                    rows[int(outcome.job.id)] = outcome.vectors
+                else:
+                    say(f"skipped {outcome.job.found.path}: {getattr(outcome, 'reason', 'unknown')}")
+    order = sorted(rows)
+    vectors = np.concatenate([rows[n] for n in order]) if order else np.zeros((0, embedder.card.dim), np.float32)
+    return [jobs[n].found.path for n in order], vectors
+
+
+def _write(output: Path, paths: list[str], vectors: Vectors) -> None:
+    try:
+        if output.suffix == ".npz":
+            np.savez(output, vectors=vectors, paths=np.array(paths))
+        else:
+            np.save(output, vectors)
+    except OSError as error:
+        raise LookalikeError(f"{output} cannot be written ({error.strerror}); choose another place with -o") from None

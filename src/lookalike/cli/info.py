@@ -1,0 +1,69 @@
+"""lookalike info: what a collection holds."""
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
+from lookalike.cli.output import emit, put
+
+if TYPE_CHECKING:
+    from lookalike.search import Collection
+
+
+def info(
+    collection: CollectionOption = None,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="List the files that could not be used, with reasons.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Tell what a collection holds: images, model, folders, files that could not be used."""
+    with open_to_read(collection) as photos:
+        if failures:
+            for failure in photos.failures():
+                facts = {"path": failure.path, "reason": failure.reason}
+                emit(facts) if json else put(f"{failure.path}: {failure.reason}")
+            return
+        facts = describe(photos)
+    if json:
+        emit(facts)
+    else:
+        _print(facts)
+
+
+def describe(photos: "Collection") -> dict[str, Any]:
+    """The facts that `info` tells, under stable names."""
+    from lookalike.image import to_path
+
+    return {
+        "collection": photos.uri,
+        "images": len(photos),
+        "plain": sum(len(part["id"]) for part in photos.store.scan(["id"], where="plain")),
+        "failed": len(photos.failures()),
+        "model": photos.card.name,
+        "dim": photos.card.dim,
+        "licence": photos.card.licence,
+        "roots": [
+            {"path": r.path, "kind": r.kind, "present": os.path.lexists(to_path(r.path))} for r in photos.roots()
+        ],
+        "bytes": _size(photos.uri),
+    }
+
+
+def _size(uri: str) -> int | None:
+    """Bytes on disk; None for an object store."""
+    if not os.path.isdir(uri):
+        return None
+    return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(uri) for name in names)
+
+
+def _print(facts: dict[str, Any]) -> None:
+    size = "" if facts["bytes"] is None else f", {facts['bytes'] / 1e6:,.1f} MB"
+    put(f"collection  {facts['collection']}{size}")
+    put(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
+    put(f"failed      {facts['failed']:,} files" + ("; list them with --failures" if facts["failed"] else ""))
+    put(f"model       {facts['model']}, {facts['dim']} numbers an image, {facts['licence']}")
+    for root in facts["roots"]:
+        put(f"{root['kind']:<11} {root['path']}" + ("" if root["present"] else "  (missing)"))

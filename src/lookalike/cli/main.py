@@ -1,0 +1,59 @@
+"""`lookalike`: the verbs, and what an error becomes at the very end (exit 1, one sentence on stderr)."""
+
+import os
+import sys
+
+import typer
+
+from lookalike.cli import demo, embed, index, info, models, remove, search, why
+from lookalike.cli.output import say
+from lookalike.errors import LookalikeError
+
+# rich costs 0.1 s at every --help; plain text is as clear.
+app = typer.Typer(
+    name="lookalike",
+    help="Find images that look alike: index a folder, search it with a picture.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from lookalike import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Find images that look alike: index a folder, search it with a picture."""
+
+
+for verb in (index, search, info, why, remove, embed, models, demo):
+    app.command(verb.__name__.rsplit(".", 1)[-1])(getattr(verb, verb.__name__.rsplit(".", 1)[-1]))
+
+
+def run() -> None:
+    """The entry point: exit 0 done, 1 failed, 2 mistyped, 130 interrupted."""
+    for stream in (sys.stdout, sys.stderr):
+        # A file name that the terminal cannot show is no reason to fail.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    try:
+        app()
+    except LookalikeError as error:
+        say(f"error: {error}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        say("interrupted")
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader of our output (head, less) has seen enough. Python would complain once more while closing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,75 @@
+"""lookalike why: what became of a file, and the reason."""
+
+import os
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
+from lookalike.cli.output import emit, put
+
+if TYPE_CHECKING:
+    from lookalike.search import Collection
+
+
+def why(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or a member of an archive: photos.zip!/a.jpg")],
+    collection: CollectionOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Tell whether a file is in the collection, and if not, why."""
+    with open_to_read(collection) as photos:
+        answer = _explain(photos, file)
+    if json:
+        emit(answer)
+    else:
+        put(f"{answer['path']}: {answer['answer']}")
+
+
+def _explain(photos: "Collection", file: str) -> dict[str, Any]:
+    from lookalike.search.plan import absolute_text
+
+    path = absolute_text(file)
+    rows = rows_of(photos, path)
+    if rows:
+        facts = photos.get(rows[:1], ["width", "height", "format", "indexed", "plain"])[0]
+        seen = facts.metadata if facts else {}
+        plain = ", too plain to compare" if seen.get("plain") else ""
+        size = f"{seen.get('width')!s} x {seen.get('height')!s} {seen.get('format')!s}"
+        told = f"in the collection as {', '.join(rows)}: {size}, since {seen.get('indexed')!s}{plain}"
+        return {"path": path, "state": "indexed", "answer": told, "ids": rows}
+    reason = next((f.reason for f in photos.failures() if f.path == path), None)
+    if reason:
+        return {"path": path, "state": "failed", "answer": f"not in the collection: {reason}"}
+    return {"path": path, **_outside(photos, path)}
+
+
+def rows_of(photos: "Collection", path: str) -> list[str]:
+    """The ids of a file's images."""
+    quoted = path.replace("'", "''")
+    return [str(i) for part in photos.store.scan(["id"], where=f"path = '{quoted}'") for i in part["id"]]
+
+
+def _outside(photos: "Collection", path: str) -> dict[str, str]:
+    """Why a file that the collection never saw is not in it."""
+    from lookalike.errors import ImageError
+    from lookalike.image import decode, read, to_path
+    from lookalike.image.find import is_candidate
+
+    if "!/" not in path and not os.path.lexists(to_path(path)):
+        return {"state": "absent", "answer": "there is no such file, and the collection knows none of that name"}
+    try:
+        decode(read(path, photos.limits), side=64, limits=photos.limits)
+    except ImageError as error:
+        return {"state": "unreadable", "answer": f"not in the collection: {error}"}
+    if not any(path.startswith(root.path) for root in photos.roots()):
+        return {
+            "state": "outside",
+            "answer": f"a good picture, under no folder of the collection; add it with: lookalike index '{path}'",
+        }
+    if not is_candidate(os.path.basename(path)):
+        return {
+            "state": "passed over",
+            "answer": f"a good picture, but hidden or not named like one; add it with: lookalike index '{path}'",
+        }
+    return {"state": "new", "answer": "a good picture that came after the last run; take it in with: lookalike index"}

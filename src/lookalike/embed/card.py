@@ -1,0 +1,82 @@
+"""A model's card as JSON: what travels with the weights, read with suspicion, since folders come from anywhere."""
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from lookalike.errors import BrokenModel, nearest
+from lookalike.types import Card, Preprocessing
+
+MODEL_FILE = "model.onnx"
+CARD_FILE = "card.json"
+FORMAT = 1
+
+_RESIZES = ("squash", "letterbox", "crop")
+_LAYOUTS = ("NHWC", "NCHW")
+_DTYPES = ("uint8", "float32")
+
+
+def card_to_json(card: Card) -> str:
+    """The card as one line of JSON."""
+    return json.dumps({"format": FORMAT, **asdict(card)}, ensure_ascii=False)
+
+
+def card_from_json(text: str, *, where: str = "card") -> Card:
+    """Read a card. Raises BrokenModel, naming `where` and the field at fault."""
+    try:
+        raw = json.loads(text)
+    except ValueError as error:
+        raise BrokenModel(f"{where} is not JSON ({error}); export the model again") from None
+    if not isinstance(raw, dict):
+        raise BrokenModel(f"{where} holds {type(raw).__name__} where an object was wanted; export the model again")
+    if raw.pop("format", FORMAT) > FORMAT:
+        raise BrokenModel(f"{where} was written by a newer Lookalike; update with: pip install -U lookalike")
+    values = _checked(raw, Card, where)
+    if not isinstance(values.get("preprocessing"), dict):
+        raise BrokenModel(f"{where} lacks 'preprocessing'; export the model again")
+    values["preprocessing"] = _preprocessing(values["preprocessing"], where)
+    try:
+        return Card(**values)
+    except TypeError as error:
+        raise BrokenModel(f"{where} is incomplete ({error}); export the model again") from None
+
+
+def load_card(folder: Path) -> Card:
+    """The card of a folder that holds model.onnx and card.json."""
+    path = folder / CARD_FILE
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "not text"
+        raise BrokenModel(
+            f"{path} cannot be read ({reason}); a model is a folder with {MODEL_FILE} and {CARD_FILE}"
+        ) from None
+    return card_from_json(text, where=str(path))
+
+
+def same_model(a: Card, b: Card) -> bool:
+    """Whether two cards give the same vectors: same weights, same preprocessing; names may differ."""
+    return a.sha256 == b.sha256 and a.preprocessing == b.preprocessing and a.dim == b.dim
+
+
+def _preprocessing(raw: dict[str, Any], where: str) -> Preprocessing:
+    values = _checked(raw, Preprocessing, where)
+    for name, allowed in (("resize", _RESIZES), ("layout", _LAYOUTS), ("dtype", _DTYPES)):
+        if name in values and values[name] not in allowed:
+            raise BrokenModel(f"{where}: {name} is {values[name]!r}; one of {', '.join(allowed)} was wanted")
+    size = values.get("size")
+    if not (
+        isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(s, int) and 0 < s < 4096 for s in size)
+    ):
+        raise BrokenModel(f"{where}: size is {size!r}; [height, width] in pixels was wanted")
+    as_tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return Preprocessing(**as_tuples)
+
+
+def _checked(raw: dict[str, Any], kind: type, where: str) -> dict[str, Any]:
+    known = [f.name for f in fields(kind)]
+    for name in raw:
+        if name not in known:
+            raise BrokenModel(f"{where} has an unknown field {name!r}; {nearest(name, known)}")
+    return dict(raw)

@@ -1,0 +1,45 @@
+"""Models by name. What ships is what lies in weights/, each a folder with model.onnx and card.json."""
+
+from pathlib import Path
+
+from lookalike.embed.card import CARD_FILE, MODEL_FILE, load_card
+from lookalike.errors import UnknownModel, nearest
+from lookalike.types import Card, Embedder
+
+DEFAULT_MODEL = "efficientnet-lite1.in1k"
+_WEIGHTS = Path(__file__).parent / "weights"
+
+
+def known_models() -> dict[str, Card]:
+    """The cards of the models inside the package, by name."""
+    folders = sorted(p.parent for p in _WEIGHTS.glob(f"*/{CARD_FILE}"))
+    return {card.name: card for card in map(load_card, folders)}
+
+
+def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embedder:
+    """The embedder called `name`: one of ours, a folder with model.onnx and card.json, or hub:owner/name[@revision].
+
+    `threads`: of one forward pass. One is right where several workers share the embedder (the pipeline).
+    Raises UnknownModel or BrokenModel.
+    """
+    from lookalike.embed.onnx import OnnxEmbedder
+
+    if str(name).startswith("hub:"):
+        from lookalike.embed.hub import hub_embedder
+
+        return hub_embedder(str(name).removeprefix("hub:"), threads=threads)
+    return OnnxEmbedder.load(model_location(name), threads=threads)
+
+
+def model_location(name: str | Path) -> Path:
+    """The folder of a model of ours, or the folder named."""
+    shipped = _WEIGHTS / str(name)
+    if (shipped / MODEL_FILE).is_file():
+        return shipped
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        return folder
+    raise UnknownModel(
+        f"no model is called {str(name)!r}, and it is no folder with {MODEL_FILE} and {CARD_FILE} "
+        f"({nearest(str(name), known_models())}); see: lookalike models"
+    )

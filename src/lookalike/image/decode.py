@@ -1,0 +1,110 @@
+"""From a file's bytes to upright RGB, whatever the format, within limits. Only an ImageError ever comes out."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lookalike.errors import ImageError, ImageTooLarge, UnreadableImage
+from lookalike.image.colour import to_srgb
+from lookalike.image.exif import upright
+from lookalike.image.header import Facts, read_facts
+from lookalike.image.limits import Limits, check_pixels, too_many_bytes
+from lookalike.image.pixels import to_rgb_on_ground, to_uint8
+from lookalike.image.readers import read_frames
+from lookalike.image.resize import shrink
+from lookalike.types import RGB
+
+_DEFAULT = Limits()
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One decoded picture. `width` and `height` are of the full upright picture; `image` may be smaller."""
+
+    image: RGB
+    width: int
+    height: int
+    format: str
+    frame: int
+    frames: int
+
+
+def decode(data: bytes, *, side: int | None = None, frame: int = 0, limits: Limits = _DEFAULT) -> Picture:
+    """Decode one frame of a picture file's bytes to upright, contiguous RGB.
+
+    `side`: how many pixels the caller needs along the short side; a larger picture comes reduced, its short side at
+    least 1.5 times that. None: all pixels. Raises UnreadableImage and ImageTooLarge; the message is the reason alone.
+    """
+    return _decoded(data, lambda count: [frame] if 0 <= frame < count else None, side, limits)[0]
+
+
+def decode_frames(data: bytes, count: int, *, side: int | None = None, limits: Limits = _DEFAULT) -> list[Picture]:
+    """Decode `count` evenly spaced frames of an animation or multi-page file, the first included; or all it has.
+
+    One pass over the file. A frame that is damaged ends the list, unless it is the first. Errors as `decode`.
+    """
+    return _decoded(data, lambda frames: evenly(frames, count), side, limits)
+
+
+def evenly(frames: int, count: int) -> list[int]:
+    """At most `count` of the numbers 0 .. frames - 1, evenly spaced, beginning with 0."""
+    wanted = max(1, min(count, frames))
+    return [place * frames // wanted for place in range(wanted)]
+
+
+def _decoded(data: bytes, choose: Callable[[int], list[int] | None], side: int | None, limits: Limits) -> list[Picture]:
+    with _only_image_errors():
+        facts = _checked(data, limits)
+        frames = choose(facts.frames)
+        if frames is None:
+            raise UnreadableImage(f"has {facts.frames} frames, numbered from 0: there is none of that number")
+        return _pictures(data, facts, frames, side, limits)
+
+
+def _checked(data: bytes, limits: Limits) -> Facts:
+    if len(data) > limits.max_bytes:
+        raise ImageTooLarge(too_many_bytes(len(data), limits))
+    facts = read_facts(data)
+    check_pixels(facts.width, facts.height, limits)
+    return facts
+
+
+def _pictures(data: bytes, facts: Facts, frames: Sequence[int], side: int | None, limits: Limits) -> list[Picture]:
+    pictures: list[Picture] = []
+    rasters = read_frames(data, facts, frames, side=side, limits=limits)
+    header = facts.header
+    for frame in frames:
+        try:
+            raster = next(rasters)
+            image = finish(raster.samples, raster.icc, raster.orientation, side)
+        except Exception:
+            if not pictures:
+                raise
+            break
+        pictures.append(Picture(image, header.width, header.height, header.format, frame, header.frames))
+    return pictures
+
+
+def finish(samples: NDArray[Any], icc: bytes | None, orientation: int, side: int | None) -> RGB:
+    """Samples as stored to upright RGB: depth, ground, size, colour, orientation, in the order that costs least."""
+    flat = to_rgb_on_ground(to_uint8(samples))
+    return upright(to_srgb(shrink(flat, side), icc), orientation)
+
+
+@contextlib.contextmanager
+def _only_image_errors() -> Iterator[None]:
+    """Readers fail in any way they like; what comes out is an ImageError with a plain reason."""
+    try:
+        yield
+    except ImageError:
+        raise
+    except MemoryError as error:
+        raise ImageTooLarge("there is not enough memory to decode it; lower max_pixels to refuse it sooner") from error
+    except Exception as error:
+        if type(error).__name__ == "DecompressionBombError":  # a picture inside the picture, as in ICO and ICNS
+            raise ImageTooLarge("holds a picture larger than its header says (max_pixels)") from error
+        reason = " ".join(str(error).split())[:160] or type(error).__name__
+        raise UnreadableImage(f"is damaged ({reason})") from error

@@ -1,0 +1,247 @@
+"""Edits of a picture, as people make them: for calibration, training and benchmarks.
+
+Each is one small function of (picture, strength, random generator). Strength runs from 0, hardly visible, to 1, as
+strong as is still the same picture to a person. The same picture, strength and seed give the same result.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import BadQuery, nearest
+from lookalike.types import RGB
+
+Change = Callable[[RGB, float, np.random.Generator], Any]
+
+_WORDS = ("look at this", "WHEN IT IS MONDAY", "for sale", "no way", "summer 2019", "BREAKING NEWS", "(c) somebody")
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One kind of edit, under its name."""
+
+    name: str
+    change: Change
+
+    def apply(self, image: RGB, strength: float, seed: int) -> RGB:
+        """The edited picture, a new array. `strength` from 0 to 1. Raises BadQuery."""
+        if not 0 <= strength <= 1:
+            raise BadQuery(f"strength {strength} of edit {self.name!r} is not from 0 to 1")
+        changed = self.change(image.copy(), strength, np.random.default_rng(seed))
+        return np.ascontiguousarray(changed, dtype=np.uint8)
+
+
+_REGISTRY: dict[str, Edit] = {}
+EDITS: Mapping[str, Edit] = MappingProxyType(_REGISTRY)
+"""Every edit by its name."""
+
+
+def get_edit(name: str) -> Edit:
+    """The edit of that name. Raises BadQuery with the nearest names."""
+    if name not in EDITS:
+        raise BadQuery(f"edit {name!r} is not known; {nearest(name, EDITS)}")
+    return EDITS[name]
+
+
+def _edit(change: Change) -> Change:
+    name = change.__name__.removeprefix("_")
+    if name in _REGISTRY:
+        raise ValueError(f"two edits are called {name!r}")
+    _REGISTRY[name] = Edit(name, change)
+    return change
+
+
+def _between(low: float, high: float, strength: float) -> float:
+    return low + (high - low) * strength
+
+
+def _resized(image: RGB, height: float, width: float) -> RGB:
+    from lookalike.image.resize import scaled
+
+    return scaled(image, max(1, round(height)), max(1, round(width)))
+
+
+def _clipped(values: NDArray[Any]) -> NDArray[np.uint8]:
+    return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
+
+
+# --- the file
+
+
+@_edit
+def _jpeg(image: RGB, strength: float, _random: np.random.Generator) -> Any:
+    import cv2
+
+    quality = round(_between(80, 8, strength))
+    _, data = cv2.imencode(".jpg", image[:, :, ::-1], (cv2.IMWRITE_JPEG_QUALITY, quality))
+    return cv2.imdecode(data, cv2.IMREAD_COLOR_RGB)
+
+
+@_edit
+def _resize(image: RGB, strength: float, _random: np.random.Generator) -> Any:
+    share = _between(0.9, 0.15, strength)
+    return _resized(image, image.shape[0] * share, image.shape[1] * share)
+
+
+# --- the frame
+
+
+@_edit
+def _crop(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    share = np.sqrt(_between(0.95, 0.25, strength))  # of the area that stays
+    height, width = (max(1, round(side * share)) for side in image.shape[:2])
+    top, left = (
+        random.integers(0, whole - part + 1) for whole, part in zip(image.shape, (height, width), strict=False)
+    )
+    return image[top : top + height, left : left + width]
+
+
+@_edit
+def _flip(image: RGB, _strength: float, _random: np.random.Generator) -> Any:
+    return image[:, ::-1]
+
+
+@_edit
+def _turn(image: RGB, _strength: float, random: np.random.Generator) -> Any:
+    return np.rot90(image, int(random.integers(1, 4)))
+
+
+@_edit
+def _rotate(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    import cv2
+
+    angle = _between(2, 30, strength) * random.choice((-1, 1))
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), float(angle), 1)
+    return cv2.warpAffine(image, matrix, (width, height), borderValue=(255, 255, 255))
+
+
+@_edit
+def _perspective(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    import cv2
+
+    height, width = image.shape[:2]
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    moved = corners + random.uniform(-1, 1, (4, 2)) * _between(0.02, 0.2, strength) * (width, height)
+    matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+    return cv2.warpPerspective(image, matrix, (width, height), borderValue=(255, 255, 255))
+
+
+@_edit
+def _border(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    edge = max(1, round(_between(0.02, 0.2, strength) * min(image.shape[:2])))
+    framed = np.empty((image.shape[0] + 2 * edge, image.shape[1] + 2 * edge, 3), np.uint8)
+    framed[:] = random.integers(0, 256, 3)
+    framed[edge:-edge, edge:-edge] = image
+    return framed
+
+
+@_edit
+def _letterbox(image: RGB, strength: float, _random: np.random.Generator) -> Any:
+    bar = max(1, round(_between(0.05, 0.4, strength) * image.shape[0]))
+    bars = np.zeros((bar, image.shape[1], 3), np.uint8)
+    return np.concatenate((bars, image, bars))
+
+
+# --- the light
+
+
+@_edit
+def _brightness(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    return _clipped(image * (1 + random.choice((-1, 1)) * _between(0.05, 0.6, strength)))
+
+
+@_edit
+def _contrast(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    share = 1 + random.choice((-1, 1)) * _between(0.1, 0.7, strength)
+    return _clipped((image.astype(np.float32) - 127.5) * share + 127.5)
+
+
+@_edit
+def _saturation(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    grey = image.mean(axis=2, keepdims=True)
+    return _clipped(grey + (image - grey) * (1 + random.choice((-1, 1)) * _between(0.1, 0.9, strength)))
+
+
+@_edit
+def _grey(image: RGB, _strength: float, _random: np.random.Generator) -> Any:
+    import cv2
+
+    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+
+
+@_edit
+def _blur(image: RGB, strength: float, _random: np.random.Generator) -> Any:
+    import cv2
+
+    return cv2.GaussianBlur(image, (0, 0), _between(0.002, 0.02, strength) * max(image.shape[:2]) + 0.1)
+
+
+@_edit
+def _noise(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    return _clipped(image + random.normal(0, _between(3, 50, strength), image.shape))
+
+
+# --- things laid on, and being laid on things
+
+
+@_edit
+def _caption(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    import cv2
+
+    words = str(random.choice(_WORDS))
+    height, width = image.shape[:2]
+    (wide, tall), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 1, 2)
+    size = _between(0.4, 0.95, strength) * width / wide
+    bottom = height - 4 if random.integers(2) else min(height - 1, round(tall * size) + 4)
+    place, thick = ((width - round(wide * size)) // 2, int(bottom)), max(1, round(2 * size))
+    cv2.putText(image, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 3 * thick)
+    return cv2.putText(image, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), thick)
+
+
+@_edit
+def _logo(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    import cv2
+
+    height, width = image.shape[:2]
+    radius = max(2, round(_between(0.05, 0.22, strength) * min(height, width)))
+    x, y = ((radius, side - radius)[random.integers(2)] for side in (width, height))
+    colour = [int(part) for part in random.integers(0, 256, 3)]
+    cv2.circle(image, (x, y), radius, colour, -1)
+    return cv2.rectangle(
+        image, (x - radius // 3, y - radius // 2), (x + radius // 3, y + radius // 2), (255, 255, 255), -1
+    )
+
+
+@_edit
+def _screenshot(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    """The picture on a page: a bar with an address, lines of text beneath."""
+    height, width = image.shape[:2]
+    margin = max(2, round(_between(0.05, 0.5, strength) * width))
+    bar, foot = max(4, height // 8), round(height * _between(0.2, 1.0, strength))
+    page = np.full((bar + margin // 2 + height + foot, width + 2 * margin, 3), 250, np.uint8)
+    page[:bar] = random.integers(30, 230)
+    page[bar // 3 : 2 * bar // 3, margin : margin + width // 2] = 255
+    top = bar + margin // 2
+    page[top : top + height, margin : margin + width] = image
+    for line in range(top + height + bar // 2, page.shape[0] - bar // 4, max(2, bar // 2)):
+        page[line : line + max(1, bar // 8), margin : margin + round(width * random.uniform(0.5, 1))] = 90
+    return page
+
+
+@_edit
+def _paste(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    """The picture inside another: soft clouds of colour stand for any photo."""
+    height, width = image.shape[:2]
+    share = np.sqrt(_between(0.8, 0.15, strength))  # of the area that the picture takes
+    inner = _resized(image, height * share, width * share)
+    cells = random.integers(0, 256, (6, 8, 3)).astype(np.uint8)
+    scene = _resized(cells, height, width)
+    top = random.integers(0, height - inner.shape[0] + 1)
+    left = random.integers(0, width - inner.shape[1] + 1)
+    scene[top : top + inner.shape[0], left : left + inner.shape[1]] = inner
+    return scene

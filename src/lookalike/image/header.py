@@ -1,0 +1,242 @@
+"""What a picture's header tells, before any pixel is decoded: format, size, frames, orientation, colour profile."""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from lookalike.errors import ImageError, UnreadableImage
+from lookalike.image import exif
+from lookalike.image.boxes import jxl_facts
+from lookalike.image.formats import Format, refusal, sniff
+
+_MOST_CHUNKS = 100_000  # a file of empty chunks must not keep us busy
+_LARGEST_PROFILE = 8 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """A picture file's header. `width` and `height` are of the upright picture, in pixels; `orientation` is EXIF's."""
+
+    format: str
+    width: int
+    height: int
+    frames: int
+    orientation: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What the readers need to know. `width` and `height` as stored; `orientation` still to be applied."""
+
+    format: str
+    width: int
+    height: int
+    frames: int = 1
+    orientation: int = 1
+    icc: bytes | None = None
+    cmyk: bool = False
+    alpha: bool = False
+
+    @property
+    def header(self) -> Header:
+        width, height = exif.upright_size(self.width, self.height, self.orientation)
+        return Header(self.format, width, height, self.frames, self.orientation)
+
+
+@dataclass(frozen=True, slots=True)
+class Raster:
+    """What a reader gives: samples (H, W[, channels]) of any depth, the profile and the orientation still to be applied."""
+
+    samples: NDArray[Any]
+    icc: bytes | None
+    orientation: int
+
+
+def read_header(data: bytes) -> Header:
+    """The header of a picture file's bytes; no pixel is decoded. Raises UnreadableImage."""
+    return read_facts(data).header
+
+
+def read_facts(data: bytes) -> Facts:
+    """What the header tells. Raises UnreadableImage for anything but a picture with a sound header."""
+    known = sniff(data)
+    if known is None:
+        raise UnreadableImage(refusal(data))
+    try:
+        facts = _OWN[known.name](data) if known.name in _OWN else _by_pillow(data, known)
+    except ImageError:
+        raise
+    except Exception as error:  # whatever a damaged file makes a parser do
+        raise UnreadableImage(f"begins like {known.name}, but its header is damaged ({_brief(error)})") from error
+    if facts.width < 1 or facts.height < 1:
+        raise UnreadableImage(f"begins like {known.name}, but says it has no pixels")
+    return facts
+
+
+def _brief(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _by_pillow(data: bytes, known: Format) -> Facts:
+    from lookalike.image.pillow_reader import pillow_facts
+
+    try:
+        return pillow_facts(data, known)
+    except Exception:
+        if known.name == "GIF":  # without a whole frame it cannot be opened, but its size can be told
+            width, height = struct.unpack_from("<HH", data, 6)
+            return Facts(format="GIF", width=width, height=height)
+        if known.name != "TIFF":
+            raise
+        # Pillow cannot open colour TIFFs of floats; imagecodecs reads their pixels, but tells no size before.
+        tags = exif.first_directory(data)
+        width, height = tags.get(exif.WIDTH, 0), tags.get(exif.HEIGHT, 0)
+        return Facts(format="TIFF", width=width, height=height, orientation=_valid(tags.get(exif.ORIENTATION, 1)))
+
+
+def _valid(orientation: int) -> int:
+    return orientation if 1 <= orientation <= 8 else 1
+
+
+# --- JPEG
+
+
+def _jpeg(data: bytes) -> Facts:
+    size: tuple[int, int, int] | None = None
+    orientation, profile = 1, b""
+    for marker, start, end in _segments(data):
+        if marker == 0xE1 and data.startswith(b"Exif\0\0", start) and orientation == 1:
+            orientation = exif.orientation_of(data[start:end])
+        elif marker == 0xE2 and data.startswith(b"ICC_PROFILE\0", start):
+            profile += data[start + 14 : end]
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and size is None:
+            size = struct.unpack_from(">HHB", data, start + 1)
+    if size is None:
+        raise UnreadableImage("begins like JPEG, but stops before its size is told")
+    height, width, components = size
+    return Facts(
+        format="JPEG",
+        width=width,
+        height=height,
+        orientation=orientation,
+        icc=profile or None,
+        cmyk=components == 4,
+    )
+
+
+def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(marker, start, end of content) of each segment before the pixels."""
+    at = 2
+    for _ in range(_MOST_CHUNKS):
+        at = data.find(b"\xff", at)
+        while 0 <= at < len(data) - 1 and data[at + 1] == 0xFF:
+            at += 1
+        if at < 0 or at + 4 > len(data):
+            return
+        marker = data[at + 1]
+        if marker == 0xDA:
+            return
+        if marker in (0x00, 0x01) or 0xD0 <= marker <= 0xD8:
+            at += 2
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        yield marker, at + 4, min(at + 2 + length, len(data))
+        at += 2 + length
+
+
+# --- PNG
+
+
+def _png(data: bytes) -> Facts:
+    width, height, _depth, colour = struct.unpack_from(">IIBB", data, 16)
+    frames, orientation = 1, 1
+    icc: bytes | None = None
+    alpha = colour in (4, 6)
+    at = 8
+    for _ in range(_MOST_CHUNKS):
+        if at + 12 > len(data):
+            break
+        length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
+        content = at + 8
+        if kind == b"eXIf":
+            orientation = exif.orientation_of(data[content : content + length])
+        elif kind == b"iCCP":
+            icc = _inflated(data[content : content + length])
+        elif kind == b"acTL" and length >= 8:
+            frames = max(1, int.from_bytes(data[content : content + 4], "big"))
+        elif kind == b"tRNS":
+            alpha = True
+        at += 12 + length
+    return Facts(format="PNG", width=width, height=height, frames=frames, orientation=orientation, icc=icc, alpha=alpha)
+
+
+def _inflated(chunk: bytes) -> bytes | None:
+    """The profile in an iCCP chunk; None when it is broken, which is no reason to refuse the picture."""
+    _name, _, packed = chunk.partition(b"\0")
+    try:
+        return zlib.decompressobj().decompress(packed[1:], _LARGEST_PROFILE) or None
+    except zlib.error:
+        return None
+
+
+# --- WebP
+
+
+def _webp(data: bytes) -> Facts:
+    width = height = frames = 0
+    orientation = 1
+    icc: bytes | None = None
+    alpha = False
+    at = 12
+    for _ in range(_MOST_CHUNKS):
+        if at + 8 > len(data):
+            break
+        kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
+        content = data[at + 8 : at + 8 + min(length, 32)]
+        if kind == b"VP8X":
+            alpha = bool(content[0] & 0x10)
+            width, height = (int.from_bytes(content[i : i + 3], "little") + 1 for i in (4, 7))
+        elif kind == b"VP8L" and not width:
+            packed = int.from_bytes(content[1:5], "little")
+            width, height, alpha = (packed & 0x3FFF) + 1, (packed >> 14 & 0x3FFF) + 1, bool(packed >> 28 & 1)
+        elif kind == b"VP8 " and not width:
+            width, height = (side & 0x3FFF for side in struct.unpack_from("<HH", content, 6))
+        elif kind == b"ANMF":
+            frames += 1
+        elif kind == b"EXIF":
+            orientation = exif.orientation_of(data[at + 8 : at + 8 + length])
+        elif kind == b"ICCP":
+            icc = data[at + 8 : at + 8 + length]
+        at += 8 + length + (length & 1)
+    return Facts(
+        format="WEBP",
+        width=width,
+        height=height,
+        frames=max(frames, 1),
+        orientation=orientation,
+        icc=icc,
+        alpha=alpha,
+    )
+
+
+# --- JPEG XL, PAM
+
+
+def _jxl(data: bytes) -> Facts:
+    width, height, orientation = jxl_facts(data)
+    width, height = exif.upright_size(width, height, orientation)  # the decoder turns it
+    return Facts(format="JXL", width=width, height=height)
+
+
+def _pam(data: bytes) -> Facts:
+    from lookalike.image.pam import pam_header
+
+    header = pam_header(data)
+    return Facts(format="PAM", width=header.width, height=header.height)
+
+
+_OWN: dict[str, Callable[[bytes], Facts]] = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "JXL": _jxl, "PAM": _pam}

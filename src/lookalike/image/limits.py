@@ -1,0 +1,26 @@
+"""How large a picture may be before it is refused, unread."""
+
+from dataclasses import dataclass
+
+from lookalike.errors import ImageTooLarge
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`max_pixels`: width x height of one frame. `max_bytes`: of the file as it lies on the disk."""
+
+    max_pixels: int = 200_000_000
+    max_bytes: int = 256 * 2**20
+
+
+def too_many_bytes(size: int, limits: Limits) -> str:
+    """Why a file is refused by its size: the size, the limit and the setting that moves it."""
+    return f"is {size:,} bytes, the limit is {limits.max_bytes:,} (max_bytes)"
+
+
+def check_pixels(width: int, height: int, limits: Limits) -> None:
+    """Raise ImageTooLarge when the header of a picture promises more pixels than allowed."""
+    if width * height > limits.max_pixels:
+        raise ImageTooLarge(
+            f"is {width:,} x {height:,} = {width * height:,} pixels, the limit is {limits.max_pixels:,} (max_pixels)"
+        )

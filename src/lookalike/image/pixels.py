@@ -1,0 +1,80 @@
+"""From samples of any depth and channels to RGB: the rules of docs/images.md, one function each."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.types import RGB
+
+WHITE = 255
+DARK = 0
+NEAR_WHITE = 40  # levels; a pixel none of whose channels is farther from white vanishes on a white ground
+NEVER_OPAQUE = 26  # of 255: an alpha that nowhere exceeds this hides everything; it was left unset, or scaled wrongly
+VISIBLE_SHARE = 0.05  # of the opaque area that must stand out from white (white logos: 0, the palest emoji: .10)
+
+
+def to_uint8(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    """Samples of any type as 8 bits: 16-bit is scaled, floats are 0..1 or else their own least to largest."""
+    if samples.dtype == np.uint8:
+        return samples
+    if samples.dtype == np.bool_:
+        return samples.astype(np.uint8) * np.uint8(255)
+    if samples.dtype in (np.dtype("<u2"), np.dtype(">u2")):
+        import cv2
+
+        scaled = cv2.convertScaleAbs(np.ascontiguousarray(samples, dtype=np.uint16), alpha=1 / 257)
+        return np.asarray(scaled, np.uint8).reshape(samples.shape)
+    return _stretched(samples)
+
+
+def _stretched(samples: NDArray[Any]) -> NDArray[np.uint8]:
+    values = np.nan_to_num(samples.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    if samples.dtype.kind == "f" and low >= 0 and high <= 1:
+        low, high = 0.0, 1.0
+    scale = 255 / (high - low) if high > low else 0.0
+    return np.asarray(np.rint((values - low) * scale), np.uint8)
+
+
+def to_rgb_on_ground(samples: NDArray[np.uint8]) -> RGB:
+    """(H, W), (H, W, 1), (H, W, 2) grey and alpha, (H, W, 3), (H, W, 4) with alpha; of more, the first three."""
+    import cv2
+
+    if samples.ndim == 2:
+        samples = samples[:, :, None]
+    match samples.shape[2]:
+        case 1:
+            return np.asarray(cv2.cvtColor(np.ascontiguousarray(samples), cv2.COLOR_GRAY2RGB), np.uint8)
+        case 2:
+            grey = cv2.cvtColor(np.ascontiguousarray(samples[:, :, 0]), cv2.COLOR_GRAY2RGB)
+            return flatten(np.asarray(grey, np.uint8), samples[:, :, 1])
+        case 4:
+            colour = cv2.cvtColor(np.ascontiguousarray(samples), cv2.COLOR_RGBA2RGB)
+            return flatten(np.asarray(colour, np.uint8), samples[:, :, 3])
+        case _:
+            return np.ascontiguousarray(samples[:, :, :3])
+
+
+def flatten(colour: RGB, alpha: NDArray[np.uint8]) -> RGB:
+    """Lay a picture with transparency on white; on a dark ground if it would all but vanish on white.
+
+    An alpha channel that would hide the whole picture is ignored: writers of BMP, TGA and PAM leave such behind.
+    """
+    import cv2
+
+    alpha = np.ascontiguousarray(alpha)
+    if int(alpha.min()) == 255 or int(alpha.max()) <= NEVER_OPAQUE:
+        return colour
+    ground = WHITE if _shows_on_white(colour, alpha) else DARK
+    cover = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
+    under = cv2.LUT(cover, np.rint(ground * (255 - np.arange(256)) / 255).astype(np.uint8))
+    return np.asarray(cv2.add(cv2.multiply(colour, cover, scale=1 / 255), under), np.uint8)
+
+
+def _shows_on_white(colour: RGB, alpha: NDArray[np.uint8]) -> bool:
+    step = max(1, min(alpha.shape) // 256)
+    weight = alpha[::step, ::step].astype(np.float32)
+    opaque = float(weight.sum())
+    stands_out = colour[::step, ::step].min(axis=2) < WHITE - NEAR_WHITE
+    return opaque == 0 or float(weight[stands_out].sum()) >= VISIBLE_SHARE * opaque

@@ -1,0 +1,124 @@
+"""Resize: to a model's input, to a thumbnail, to a region; and tell a picture too plain to compare.
+
+Recipe (benchmarks/decode.py): up to 4 times too large, bilinear to exactly twice the size and then exact 2 x 2 means;
+beyond, area means. It equals full decoding with area means, at a fraction of the time.
+"""
+
+import math
+
+import numpy as np
+
+from lookalike.errors import BadQuery, BrokenModel, nearest
+from lookalike.types import RGB, Preprocessing
+
+ENOUGH = 1.5  # a picture asked for at a side may come back with a short side this many times larger
+PLAIN_DEVIATION = 2.0  # levels of 255: the largest standard deviation over a plain picture, per channel
+PLAIN_STRUCTURE = 16  # levels: one spot farther than this from the middle colour is structure
+_PLAIN_SIDE = 64
+
+
+def fit(image: RGB, preprocessing: Preprocessing) -> RGB:
+    """The picture at exactly `preprocessing.size`, squashed, letterboxed or cropped as the model was taught.
+
+    Raises BrokenModel for an unknown way of resizing.
+    """
+    height, width = preprocessing.size
+    match preprocessing.resize:
+        case "squash":
+            return scaled(image, height, width)
+        case "crop":
+            return scaled(_centre(image, height / width), height, width)
+        case "letterbox":
+            return _letterboxed(image, height, width, preprocessing.ground)
+        case unknown:
+            raise BrokenModel(f"resize {unknown!r} is not known; {nearest(unknown, ('squash', 'letterbox', 'crop'))}")
+
+
+def scaled(image: RGB, height: int, width: int) -> RGB:
+    """The picture at (height, width), aspect ignored, without aliasing."""
+    import cv2
+
+    tall, wide = image.shape[0] / height, image.shape[1] / width
+    if tall == wide == 1:
+        return np.ascontiguousarray(image)
+    if min(tall, wide) < 1:
+        # Area means cannot enlarge: first shrink the side that is too long, then enlarge the other.
+        smaller = (
+            scaled(image, min(height, image.shape[0]), min(width, image.shape[1])) if max(tall, wide) > 1 else image
+        )
+        return np.asarray(cv2.resize(smaller, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
+    if max(tall, wide) > 4:
+        return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    twice = cv2.resize(image, (2 * width, 2 * height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(cv2.resize(twice, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def shrink(image: RGB, side: int | None) -> RGB:
+    """Halve the picture, by exact 2 x 2 means, while its short side stays at least 1.5 times `side`."""
+    import cv2
+
+    if side is None:
+        return image
+    while min(image.shape[:2]) >= 2 * ENOUGH * side and min(image.shape[:2]) >= 2:
+        height, width = image.shape[0] // 2, image.shape[1] // 2
+        even = image[: 2 * height, : 2 * width]  # an odd last row or column would make every mean a fractional one
+        image = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+    return image
+
+
+def thumbnail(image: RGB, side: int = 256, quality: int = 80) -> bytes:
+    """A JPEG whose long side is at most `side` pixels; a smaller picture keeps its size. `quality`: 1 to 100."""
+    import cv2
+
+    height, width = image.shape[:2]
+    share = min(1.0, side / max(height, width))
+    small = scaled(image, max(1, round(height * share)), max(1, round(width * share)))
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, quality))
+    if not done:
+        raise BadQuery(f"a thumbnail of side {side} and quality {quality} cannot be made")
+    return bytes(data)
+
+
+def crop(image: RGB, region: tuple[float, float, float, float]) -> RGB:
+    """A part of the picture. `region`: x, y, width, height as shares of the upright picture. Raises BadQuery."""
+    x, y, width, height = region
+    inside = 0 <= x < 1 and 0 <= y < 1 and width > 0 and height > 0 and x + width <= 1 + 1e-6 and y + height <= 1 + 1e-6
+    if not inside:
+        raise BadQuery(f"region {region} is not inside the picture; give x, y, width, height as shares from 0 to 1")
+    down, across = image.shape[:2]
+    left, top = min(int(x * across), across - 1), min(int(y * down), down - 1)
+    right = max(left + 1, min(across, math.ceil((x + width) * across - 1e-6)))
+    bottom = max(top + 1, min(down, math.ceil((y + height) * down - 1e-6)))
+    return np.array(image[top:bottom, left:right], order="C")
+
+
+def is_plain(image: RGB) -> bool:
+    """Whether a picture is too plain to compare: practically one colour.
+
+    At 64 x 64 pixels no channel's standard deviation exceeds 2 of 255 levels, and no spot is more than 16 levels from
+    the median. Blank pages, black frames and lens caps are; a thin line on white is not.
+    """
+    small = scaled(image, _PLAIN_SIDE, _PLAIN_SIDE).reshape(-1, 3).astype(np.float32)
+    if float(small.std(axis=0).max()) > PLAIN_DEVIATION:
+        return False
+    return float(np.abs(small - np.median(small, axis=0)).max()) <= PLAIN_STRUCTURE
+
+
+def _centre(image: RGB, aspect: float) -> RGB:
+    """The largest middle part whose height is `aspect` times its width."""
+    height, width = image.shape[:2]
+    tall = min(height, max(1, round(width * aspect)))
+    wide = min(width, max(1, round(height / aspect)))
+    top, left = (height - tall) // 2, (width - wide) // 2
+    return image[top : top + tall, left : left + wide]
+
+
+def _letterboxed(image: RGB, height: int, width: int, ground: tuple[int, int, int]) -> RGB:
+    share = min(height / image.shape[0], width / image.shape[1])
+    tall = max(1, min(height, round(image.shape[0] * share)))
+    wide = max(1, min(width, round(image.shape[1] * share)))
+    canvas = np.empty((height, width, 3), np.uint8)
+    canvas[:] = ground
+    top, left = (height - tall) // 2, (width - wide) // 2
+    canvas[top : top + tall, left : left + wide] = scaled(image, tall, wide)
+    return canvas

@@ -1,0 +1,147 @@
+"""A query and its hits as one figure: pictures in equal tiles, each with rank, score and file name."""
+
+import math
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike.errors import LookalikeError
+from lookalike.image import decode
+from lookalike.types import RGB, Hit
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lookalike.search import Results
+
+COLUMNS = 6
+_TILE = 2.0  # inches
+_CAPTION = 0.62
+_GAP = 0.14
+_TITLE = 0.42
+_NAME_LENGTH = 26
+# A picture of a few pixels is enlarged at most so much: an 8 px icon as a wall of squares tells nothing.
+_LARGEST_ZOOM = 12
+_INK, _FAINT, _TILE_GROUND = "#1c1e21", "#6b7076", "#f1f2f4"
+
+
+def hits(results: "Results", *, columns: int = COLUMNS) -> "Figure":
+    """Draw the asked pictures in the left column and the hits, best first, in a grid beside them."""
+    from matplotlib.figure import Figure
+
+    columns = max(1, min(columns, len(results) or 1))
+    asked = list(zip(results.pictures, results.query, strict=False))[:3]
+    rows = max(math.ceil(len(results) / columns), len(asked), 1)
+    width = (columns + 1) * (_TILE + _GAP) + 3 * _GAP
+    height = rows * (_TILE + _CAPTION + _GAP) + _TITLE + _GAP
+    figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
+    place = _placer(figure, width, height)
+    for row, (picture, name) in enumerate(asked):
+        _tile(place(0, row), picture, "query", name, edge="#d9480f")
+    jpegs = results.thumbnails([hit.id for hit in results])
+    for n, (hit, jpeg) in enumerate(zip(results, jpegs, strict=True)):
+        axes = place(1 + n % columns, n // columns)
+        _tile(axes, _picture(jpeg), f"{n + 1}   {hit.score:.3f}", file_name(hit))
+    _title(figure, height, len(results))
+    return figure
+
+
+def save(figure: "Figure", path: str | Path) -> Path:
+    """Write a figure as PNG, PDF or SVG by its ending. Raises LookalikeError with the reason and the way out."""
+    target = Path(path).expanduser()
+    try:
+        with warnings.catch_warnings():
+            # A name in a script that no installed font has is drawn as boxes; that is no reason to talk.
+            warnings.filterwarnings("ignore", message=r"(Glyph|Matplotlib currently does not support)")
+            figure.savefig(target)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise LookalikeError(
+            f"the figure could not be written to {target} ({reason}); "
+            "name a file that ends in .png, .pdf or .svg in a folder you may write to"
+        ) from error
+    return target
+
+
+def file_name(hit: Hit) -> str:
+    """What a person calls a hit: its file's name, or its id."""
+    path = hit.metadata.get("path")
+    return PurePosixPath(path).name if isinstance(path, str) and path else hit.id
+
+
+def shorten(name: str, length: int = _NAME_LENGTH) -> str:
+    """A name on one line: control characters written out, the middle left out where it is too long."""
+    shown = "".join(c if c.isprintable() and c not in "\ufffc" else repr(c)[1:-1] for c in name)
+    if len(shown) <= length:
+        return shown
+    tail = min(10, length // 2)
+    return f"{shown[: length - tail - 1]}…{shown[-tail:]}"
+
+
+def _placer(figure: "Figure", width: float, height: float) -> Callable[[int, int], Any]:
+    """A function from (column, row) to axes of one square tile; column 0 is the query's, set a little apart."""
+
+    def place(column: int, row: int) -> Any:
+        left = _GAP + column * (_TILE + _GAP) + (_GAP if column else 0)
+        bottom = height - _TITLE - (row + 1) * _TILE - row * (_CAPTION + _GAP)
+        return figure.add_axes((left / width, bottom / height, _TILE / width, _TILE / height))
+
+    return place
+
+
+def _tile(axes: Any, picture: RGB | None, heading: str, name: str, *, edge: str = "#d5d8dc") -> None:
+    axes.set(xticks=[], yticks=[], facecolor=_TILE_GROUND, xlim=(0, 1), ylim=(0, 1))
+    for spine in axes.spines.values():
+        spine.set(color=edge, linewidth=1.6 if edge == "#d9480f" else 0.8)
+    if picture is None:
+        axes.text(0.5, 0.5, "no picture\nkept", ha="center", va="center", color=_FAINT, fontsize=8)
+    else:
+        small = max(picture.shape[:2]) < 128
+        axes.imshow(
+            picture, extent=_extent(picture), interpolation="nearest" if small else "antialiased", aspect="auto"
+        )
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+    text = {"transform": axes.transAxes, "va": "top", "parse_math": False, "family": _fonts()}
+    axes.text(0, -0.05, heading, color=_INK, fontsize=9, fontweight="bold", **text)
+    axes.text(0, -0.15, shorten(os.path.basename(name) or name), color=_FAINT, fontsize=7.5, **text)
+
+
+def _extent(picture: RGB) -> tuple[float, float, float, float]:
+    """Left, right, bottom, top of the picture in a unit tile: whole, in proportion, in the middle."""
+    height, width = picture.shape[:2]
+    share = min(1.0, _LARGEST_ZOOM * max(height, width) / (_TILE * 110))
+    # A strip of one pixel in two thousand is still drawn a hair wide, since nothing would look like a mistake.
+    w, h = (max(side / max(height, width), 0.02) * share for side in (width, height))
+    return 0.5 - w / 2, 0.5 + w / 2, 0.5 - h / 2, 0.5 + h / 2
+
+
+def _title(figure: "Figure", height: float, count: int) -> None:
+    text = f"{count} most alike" if count else "nothing found"
+    figure.text(0.012, 1 - 0.16 / height, text, va="top", fontsize=11, color=_INK, fontweight="bold")
+    figure.text(
+        0.988, 1 - 0.16 / height, "score: cosine, 1 is the same", va="top", ha="right", fontsize=7.5, color=_FAINT
+    )
+
+
+def _picture(jpeg: bytes | None) -> RGB | None:
+    return None if jpeg is None else np.asarray(decode(jpeg).image)
+
+
+def _fonts() -> Sequence[str]:
+    """DejaVu first; then whatever of these is installed, for names in other scripts."""
+    from matplotlib import font_manager
+
+    installed = set(font_manager.get_font_names())
+    wanted = (
+        "Noto Sans CJK JP",
+        "Noto Sans CJK SC",
+        "WenQuanYi Zen Hei",
+        "Hiragino Sans",
+        "Microsoft YaHei",
+        "Noto Sans",
+    )
+    return ["DejaVu Sans", *(name for name in wanted if name in installed)]

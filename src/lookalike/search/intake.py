@@ -1,0 +1,159 @@
+"""From a file to its rows: read, recognised or decoded, fitted, embedded. What a pipeline's worker does."""
+
+import hashlib
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import ImageError, ImageTooLarge
+from lookalike.image import Limits, Picture, decode_frames, fit, is_plain, read, read_header, thumbnail
+from lookalike.search.plan import Job
+from lookalike.types import RGB, Embedder, Scalar, Vectors
+
+THUMBNAIL = 256
+# A decoded picture takes 3 bytes a pixel, several times over while it is converted: large ones go one at a time.
+_LARGE_PIXELS = 20_000_000
+_one_large_at_a_time = threading.Lock()
+
+Facts: TypeAlias = dict[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Fresh:
+    """A file that was embedded: a row a frame."""
+
+    job: Job
+    sha256: str
+    vectors: Vectors
+    facts: Sequence[Facts]
+
+
+@dataclass(frozen=True, slots=True)
+class Twin:
+    """A file with the very bytes of known ones, which lay at `paths`: moved, or a second copy."""
+
+    job: Job
+    sha256: str
+    paths: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """A known file with a new date and the same bytes."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A file that cannot be used. `retry`: the reason may go away without the file changing."""
+
+    job: Job
+    reason: str
+    retry: bool
+
+
+Outcome: TypeAlias = Fresh | Twin | Touched | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    images: Sequence[RGB]
+    facts: Sequence[Facts]
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """Turns jobs into outcomes; shared by all workers. `twins`: paths of known files by content hash."""
+
+    embedder: Embedder
+    limits: Limits = field(default_factory=Limits)
+    frames: int = 1
+    twins: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def __call__(self, jobs: Sequence[Job]) -> list[Outcome]:
+        """One batch: every file is looked into, those that need it are embedded together."""
+        done = [self._look(job) for job in jobs]
+        return self._embed(done)
+
+    def embed_anyway(self, job: Job) -> Outcome:
+        """One file, embedded even when its bytes are known."""
+        (outcome,) = Intake(self.embedder, self.limits, self.frames)([job])
+        return outcome
+
+    def _look(self, job: Job) -> "Outcome | tuple[Job, str, _Prepared]":
+        try:
+            data = read(job.found.path, self.limits)
+        except ImageError as error:
+            return Failed(job, str(error), retry=True)
+        except Exception as error:
+            return Failed(job, f"{job.found.path} cannot be read ({error!r})", retry=True)
+        sha256 = hashlib.sha256(data).hexdigest()
+        if paths := self.twins.get(sha256):
+            return Touched(job) if self._settled(job, paths) else Twin(job, sha256, paths)
+        try:
+            return job, sha256, self._prepare(data)
+        except ImageError as error:
+            return Failed(job, str(error), retry=isinstance(error, ImageTooLarge))
+        except Exception as error:  # promise 2: whatever a codec does, one file never stops a run
+            return Failed(job, f"its decoder failed ({error!r:.200})", retry=False)
+
+    def _settled(self, job: Job, paths: Sequence[str]) -> bool:
+        """Whether the file's own rows are what they would be again: same bytes, id and number of frames."""
+        known = job.known
+        if known is None or job.found.path not in paths:
+            return False
+        return known.ids[0] == job.id and len(known.ids) == min(known.frames, self.frames)
+
+    def _prepare(self, data: bytes) -> _Prepared:
+        header = read_header(data)
+        large = header.width * header.height > _LARGE_PIXELS and header.format != "jpeg"
+        with _one_large_at_a_time if large else nullcontext():
+            pictures = decode_frames(data, self.frames, side=max(self._size), limits=self.limits)
+            return _Prepared(
+                [fit(p.image, self.embedder.card.preprocessing) for p in pictures], [picture_facts(p) for p in pictures]
+            )
+
+    @property
+    def _size(self) -> tuple[int, int]:
+        return self.embedder.card.preprocessing.size
+
+    def _embed(self, done: "Sequence[Outcome | tuple[Job, str, _Prepared]]") -> list[Outcome]:
+        images = [image for item in done if isinstance(item, tuple) for image in item[2].images]
+        vectors = self.embedder.embed(images) if images else np.zeros((0, self.embedder.card.dim), np.float32)
+        outcomes: list[Outcome] = []
+        start = 0
+        for item in done:
+            if isinstance(item, tuple):
+                job, sha256, prepared = item
+                end = start + len(prepared.images)
+                outcomes.append(_judged(job, sha256, vectors[start:end], prepared.facts))
+                start = end
+            else:
+                outcomes.append(item)
+        return outcomes
+
+
+def _judged(job: Job, sha256: str, vectors: NDArray[np.float32], facts: Sequence[Facts]) -> Outcome:
+    """A vector that is not a number would spoil every search: better a failure with a reason."""
+    if not np.isfinite(vectors).all():
+        return Failed(job, "the model gave numbers that are not finite for it", retry=False)
+    return Fresh(job, sha256, vectors, facts)
+
+
+def picture_facts(picture: Picture) -> Facts:
+    """What the collection keeps of a decoded picture besides its vector."""
+    return {
+        "width": picture.width,
+        "height": picture.height,
+        "format": picture.format,
+        "frame": picture.frame,
+        "frames": picture.frames,
+        "plain": is_plain(picture.image),
+        "thumbnail": thumbnail(picture.image, THUMBNAIL),
+    }

@@ -1,0 +1,118 @@
+"""What is asked: pictures and ids that are added, others that are subtracted, and the region of each that counts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias, cast
+
+import numpy as np
+
+from lookalike.errors import BadQuery
+from lookalike.image import Limits, crop, decode, fit, read, to_rgb, to_text
+from lookalike.similarity import normalise
+from lookalike.types import RGB, Embedder, Vectors
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    ImageLike: TypeAlias = str | Path | bytes | RGB | Image
+else:
+    ImageLike = object
+
+Region: TypeAlias = tuple[float, float, float, float]
+"""x, y, width, height as fractions of the upright picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """One question. `regions` go with `images` in order; a missing one means the whole picture.
+
+    An image is a path, bytes of a file, an array, a PIL image, or "id:ID" for one that is in the collection.
+    """
+
+    images: Sequence[ImageLike]
+    minus: Sequence[ImageLike] = ()
+    regions: Sequence[Region] = ()
+
+    def __post_init__(self) -> None:
+        if not self.images:
+            raise BadQuery("a query needs at least one picture; name a file, '-' for stdin, or id:ID")
+        if len(self.regions) > len(self.images):
+            raise BadQuery(
+                f"{len(self.regions)} regions for {len(self.images)} pictures; give at most one region a picture"
+            )
+        for region in self.regions:
+            check_region(region)
+
+
+def as_query(query: "Query | ImageLike | Sequence[ImageLike]") -> Query:
+    """A Query of what a caller gave: itself, one picture, or several that are combined."""
+    if isinstance(query, Query):
+        return query
+    if isinstance(query, list | tuple):
+        return Query(tuple(query))
+    return Query((cast("ImageLike", query),))
+
+
+def check_region(region: Region) -> None:
+    """Raise BadQuery unless the region has a size and lies inside the picture."""
+    x, y, width, height = region
+    inside = 0 <= x < 1 and 0 <= y < 1 and width > 0 and height > 0 and x + width <= 1 + 1e-6 and y + height <= 1 + 1e-6
+    if not inside:
+        raise BadQuery(
+            f"the region {x:g},{y:g},{width:g},{height:g} is not inside the picture; "
+            "give x,y,width,height as fractions between 0 and 1"
+        )
+
+
+def asked_id(image: ImageLike) -> str | None:
+    """The id in "id:ID", None for anything else."""
+    return image.removeprefix("id:") if isinstance(image, str) and image.startswith("id:") else None
+
+
+def parse_region(text: str) -> Region:
+    """A region written as "x,y,width,height". Raises BadQuery."""
+    try:
+        x, y, width, height = (float(part) for part in text.split(","))
+    except ValueError:
+        raise BadQuery(
+            f"the region {text!r} is not four numbers; write x,y,width,height, such as 0.2,0.1,0.5,0.6"
+        ) from None
+    check_region((x, y, width, height))
+    return x, y, width, height
+
+
+def name_of(image: ImageLike) -> str:
+    """How a result calls the picture that was asked."""
+    if isinstance(image, str | Path):
+        return str(image)
+    return "bytes" if isinstance(image, bytes) else "picture"
+
+
+def load_picture(image: ImageLike, *, side: int | None, limits: Limits, region: Region | None = None) -> RGB:
+    """The upright RGB picture of whatever was given, cut to its region. Raises ImageError."""
+    # A region's pixels must suffice by themselves, so the whole is read larger by as much as the region is smaller.
+    wanted = None if side is None else round(side / min(region[2:])) if region else side
+    if isinstance(image, str | Path):
+        picture = decode(read(to_text(Path(image).expanduser()), limits), side=wanted, limits=limits).image
+    elif isinstance(image, bytes):
+        picture = decode(image, side=wanted, limits=limits).image
+    else:
+        picture = to_rgb(image)
+    return crop(picture, region) if region else picture
+
+
+def embed_images(images: Sequence[ImageLike], embedder: Embedder, *, limits: Limits | None = None) -> Vectors:
+    """Vectors (n, dim) of paths, bytes, arrays or PIL images. Raises ImageError at the first that cannot be used."""
+    side = max(embedder.card.preprocessing.size)
+    pictures = (load_picture(image, side=side, limits=limits or Limits()) for image in images)
+    # Fitted one by one: a list of full-size pictures would fill the memory.
+    return embedder.embed([fit(picture, embedder.card.preprocessing) for picture in pictures])
+
+
+def combine(plus: Vectors, minus: Vectors) -> Vectors:
+    """Sum of unit vectors less the subtracted ones, as one unit vector (1, dim)."""
+    total = plus.sum(axis=0) - minus.sum(axis=0)
+    if float(np.linalg.norm(total)) < 1e-3:
+        raise BadQuery("the pictures cancel each other out; subtract a picture that is not among those added")
+    return normalise(total)

@@ -1,0 +1,116 @@
+"""The seam to Lance: opening data sets, and its exceptions in our words. Nothing else catches what Lance raises."""
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lookalike.errors import BadFilter, CollectionError, LookalikeError, NoCollection, ReadOnly, StoreFailed
+
+if TYPE_CHECKING:
+    import lance
+
+# Lance's own defaults, 6 GiB and 1 GiB, are a server's. Indexing 500 batches stays flat at these (docs/store.md).
+INDEX_CACHE_BYTES = 256 << 20
+METADATA_CACHE_BYTES = 64 << 20
+
+READ_ONLY = re.compile(r"permission denied|read-only file system|access ?denied|os error (13|30)\b|forbidden", re.I)
+MISSING = re.compile(r"dataset at path .* was not found|not found: .*_versions", re.I)
+FULL = re.compile(r"no space left|disk quota|os error (28|122)\b", re.I)
+RETIRED = re.compile(r"not found: .*\.(lance|manifest|idx)|object at location .* not found", re.I)
+CONFLICT = re.compile(
+    r"CommitConflictError|commit conflict|too much write contention|preempted by concurrent|incompatible concurrent",
+    re.I,
+)
+BAD_FILTER = re.compile(r"error (parsing|resolving|applying)|filter|invalid function|divide by zero", re.I)
+
+MEANINGS: tuple[tuple[re.Pattern[str], type[LookalikeError], str], ...] = (
+    (MISSING, NoCollection, "There is no collection at {uri}; make one with: lookalike index FOLDER -c {uri}"),
+    (READ_ONLY, ReadOnly, "The collection at {uri} may not be written to ({text}); ask its owner, or copy it."),
+    (FULL, StoreFailed, "The disk of {uri} is full ({text}); nothing was changed. Make room and run again."),
+    (CONFLICT, StoreFailed, "Other processes kept writing to {uri} ({text}); nothing was changed. Run again."),
+    (RETIRED, StoreFailed, "A file of {uri} has gone ({text}), cleaned up while in use. Open it and try again."),
+)
+
+
+@contextmanager
+def engine(uri: str, where: str | None = None) -> Iterator[None]:
+    """Run a call of Lance's; whatever it raises becomes one of our errors. KeyboardInterrupt and our own pass."""
+    try:
+        yield
+    except LookalikeError:
+        raise
+    except BaseException as error:
+        # A Rust panic arrives as pyo3's PanicException, which is not an Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise translated(error, uri, where) from error
+
+
+def translated(error: BaseException, uri: str, where: str | None = None) -> LookalikeError:
+    """Lance's OSError, ValueError, RuntimeError ... as the error of ours that fits its text."""
+    text = _reason(error)
+    if where is not None and BAD_FILTER.search(text):
+        return BadFilter(f"The condition {where!r} cannot be evaluated: {text}")
+    for pattern, kind, message in MEANINGS:
+        if pattern.search(f"{type(error).__name__}: {text}"):
+            return kind(message.format(uri=uri, text=text))
+    return StoreFailed(f"The collection at {uri} failed: {text}. Check the disk or the network, and try again.")
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether another writer was faster, so that doing it again may work."""
+    return bool(CONFLICT.search(f"{type(error).__name__}: {error}"))
+
+
+def _reason(error: BaseException) -> str:
+    """Lance's message without the addresses of its source lines."""
+    text = re.sub(r",? ?/\S+\.rs:\d+:\d+", "", str(error)).strip().rstrip(".")
+    return text or type(error).__name__
+
+
+def open_dataset(uri: str, options: Mapping[str, str] | None) -> "lance.LanceDataset":
+    """A data set with small caches. Raises NoCollection where there is none."""
+    import lance
+
+    with engine(uri):
+        return lance.dataset(
+            uri,
+            storage_options=dict(options) if options else None,
+            index_cache_size_bytes=INDEX_CACHE_BYTES,
+            metadata_cache_size_bytes=METADATA_CACHE_BYTES,
+        )
+
+
+def create_dataset(uri: str, schema: Any, options: Mapping[str, str] | None) -> None:
+    """An empty data set, in one commit. Where another process was faster, theirs stands."""
+    import lance
+
+    try:
+        lance.write_dataset(
+            schema.empty_table(), uri, schema=schema, mode="create", storage_options=dict(options) if options else None
+        )
+    except OSError as error:
+        if "already exists" not in str(error) and not is_conflict(error):
+            raise translated(error, uri) from error
+
+
+def is_remote(uri: str) -> bool:
+    return "://" in uri
+
+
+def child(uri: str, name: str) -> str:
+    """The data set of that name in a collection."""
+    return f"{uri.rstrip('/')}/{name}.lance" if is_remote(uri) else str(Path(uri) / f"{name}.lance")
+
+
+def check_place(uri: str) -> None:
+    """A folder with something else in it is never written to."""
+    if is_remote(uri):
+        return
+    path = Path(uri)
+    if path.is_file() or (path.is_dir() and not (path / "images.lance").exists() and any(path.iterdir())):
+        raise CollectionError(
+            f"{uri} exists and is not a collection; nothing was written. Choose an empty or a new folder."
+        )

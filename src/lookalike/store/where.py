@@ -1,0 +1,238 @@
+"""The conditions of `where`: one small SQL dialect, checked here, so that every store understands the same.
+
+    label = 'shoe' AND (width >= 640 OR NOT hidden) AND path LIKE 'summer/%' AND taken IS NOT NULL
+
+Comparisons, AND, OR, NOT, IN, BETWEEN, LIKE (case counts; `lower(x)` and `upper(x)` help), IS [NOT] NULL, TRUE and
+FALSE. Handing the text to an engine as it stands is unsafe: Lance 14 reads "label" in double quotes as a string and
+finds nothing, drops what follows a semicolon, and stops at `width > 2.5`; SQLite guesses types.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from lookalike.errors import BadFilter, nearest
+
+TOKEN = re.compile(
+    r"""\s*(?:(?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)|(?P<text>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")*"|`[^`]*`)
+    |(?P<word>[^\W\d]\w*)|(?P<op><=|>=|<>|!=|==|[=<>(),-]))""",
+    re.VERBOSE,
+)
+COMPARISONS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", ">": ">", "<=": "<=", ">=": ">="}
+RESERVED = {"and", "or", "not", "in", "between", "like", "is", "null", "true", "false"}
+NAMES = {bool: "true or false", int: "a number", float: "a number", str: "text", bytes: "bytes"}
+LARGEST_INT = 2**63 - 1
+DEEPEST = 64  # Python's stack is not the user's to exhaust
+
+Quote = Callable[[str], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """A piece of the condition, as SQL, with its type and its kind: "column", "literal" or "test"."""
+
+    sql: str
+    type: type
+    kind: str
+
+
+def condition(where: str, columns: Mapping[str, type], quote: Quote) -> str:
+    """The condition as SQL for one engine, every column quoted by `quote`. Raises BadFilter."""
+    return _Parser(where, columns, quote).whole()
+
+
+def backticks(name: str) -> str:
+    return f"`{name}`"
+
+
+def double_quotes(name: str) -> str:
+    return f'"{name}"'
+
+
+class _Parser:
+    def __init__(self, where: str, columns: Mapping[str, type], quote: Quote) -> None:
+        self.where, self.columns, self.quote = where, columns, quote
+        self.tokens = self._tokens()
+        self.at = 0
+        self.depth = 0
+
+    def fail(self, reason: str) -> BadFilter:
+        return BadFilter(f"The condition {self.where!r} cannot be understood: {reason}")
+
+    def _tokens(self) -> list[tuple[str, str]]:
+        found, at, end = [], 0, len(self.where.rstrip())
+        while at < end:
+            match = TOKEN.match(self.where, at)
+            if match is None or match.lastgroup is None:
+                raise self.fail(f"{self.where[at:].strip()[:20]!r} was not expected. Text goes in single quotes.")
+            found.append((match.lastgroup, match[match.lastgroup]))
+            at = match.end()
+        return found
+
+    def peek(self) -> str:
+        """The next token, lower case where it is a keyword or sign; "" at the end or where it is a value."""
+        if self.at == len(self.tokens):
+            return ""
+        kind, text = self.tokens[self.at]
+        word = text.lower()
+        return word if kind == "op" or (kind == "word" and word in RESERVED) else ""
+
+    def take(self, *wanted: str) -> str:
+        """Step over the next token if it is one of these; "" otherwise."""
+        token = self.peek()
+        if token and token in wanted:
+            self.at += 1
+            return token
+        return ""
+
+    def expect(self, wanted: str) -> None:
+        if not self.take(wanted):
+            raise self.fail(f"{wanted.upper()!r} was expected {self.place()}.")
+
+    def place(self) -> str:
+        return "at the end" if self.at >= len(self.tokens) else f"before {self.tokens[self.at][1]!r}"
+
+    def whole(self) -> str:
+        if not self.tokens:
+            raise self.fail("it is empty. Leave `where` out to search everything.")
+        term = self.test(self.disjunction())
+        if self.at < len(self.tokens):
+            raise self.fail(f"AND or OR was expected {self.place()}.")
+        return term.sql
+
+    def test(self, term: Term) -> Term:
+        if term.type is not bool:
+            raise self.fail(f"{term.sql} is {NAMES[term.type]}, not a condition; compare it with something.")
+        return term
+
+    def disjunction(self) -> Term:
+        return self._chain("or", self.conjunction)
+
+    def conjunction(self) -> Term:
+        return self._chain("and", self.negation)
+
+    def _chain(self, word: str, part: Callable[[], Term]) -> Term:
+        first = part()
+        if self.peek() != word:
+            return first
+        tests = [self.test(first).sql]
+        while self.take(word):
+            tests.append(self.test(part()).sql)
+        return Term(_balanced(tests, word.upper()), bool, "test")
+
+    def negation(self) -> Term:
+        if not self.take("not"):
+            return self.predicate()
+        with_not = self._deeper(self.negation)
+        return Term(f"(NOT {self.test(with_not).sql})", bool, "test")
+
+    def _deeper(self, part: Callable[[], Term]) -> Term:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise self.fail(f"it is nested more than {DEEPEST} deep.")
+        term = part()
+        self.depth -= 1
+        return term
+
+    def predicate(self) -> Term:
+        left = self.operand()
+        if sign := self.take(*COMPARISONS):
+            return self.compare(left, COMPARISONS[sign], self.operand())
+        if self.take("is"):
+            negated = "NOT " if self.take("not") else ""
+            self.expect("null")
+            return Term(f"({left.sql} IS {negated}NULL)", bool, "test")
+        negated = "NOT " if self.take("not") else ""
+        if self.take("in"):
+            return self.member(left, negated)
+        if self.take("between"):
+            low = self.operand()
+            self.expect("and")
+            low_sql, high_sql = self.compare(left, ">=", low).sql, self.compare(left, "<=", self.operand()).sql
+            return Term(f"({'NOT ' if negated else ''}({low_sql} AND {high_sql}))", bool, "test")
+        if self.take("like"):
+            return self.like(left, negated)
+        if negated:
+            raise self.fail(f"IN, BETWEEN or LIKE was expected {self.place()}.")
+        return left
+
+    def member(self, left: Term, negated: str) -> Term:
+        self.expect("(")
+        tests = [self.compare(left, "=", self.operand()).sql]
+        while self.take(","):
+            tests.append(self.compare(left, "=", self.operand()).sql)
+        self.expect(")")
+        return Term(f"({negated}{_balanced(tests, 'OR')})", bool, "test")
+
+    def like(self, left: Term, negated: str) -> Term:
+        pattern = self.operand()
+        if left.type is not str or pattern.type is not str or pattern.kind != "literal":
+            raise self.fail("LIKE takes a text column and a pattern in single quotes, as in path LIKE 'summer/%'.")
+        return Term(f"({left.sql} {negated}LIKE {pattern.sql} ESCAPE '\\')", bool, "test")
+
+    def compare(self, left: Term, sign: str, right: Term) -> Term:
+        numbers = {left.type, right.type} <= {int, float}
+        if bytes in (left.type, right.type):
+            raise self.fail("a column of bytes can only be tested with IS NULL or IS NOT NULL.")
+        if left.type is not right.type and not numbers:
+            reason = f"{left.sql} is {NAMES[left.type]} and {right.sql} is {NAMES[right.type]}."
+            raise self.fail(reason + " Text goes in single quotes, numbers without.")
+        if numbers and left.type is not right.type:
+            left, right = _as_double(left), _as_double(right)
+        return Term(f"({left.sql} {sign} {right.sql})", bool, "test")
+
+    def operand(self) -> Term:
+        if self.take("("):
+            term = self._deeper(self.disjunction)
+            self.expect(")")
+            return term
+        if self.take("-"):
+            return self.number("-")
+        if word := self.take("true", "false"):
+            return Term(word.upper(), bool, "literal")
+        if self.at == len(self.tokens) or self.peek():
+            raise self.fail(f"a column or a value was expected {self.place()}.")
+        return self.value()
+
+    def value(self) -> Term:
+        kind, text = self.tokens[self.at]
+        if kind == "number":
+            return self.number("")
+        self.at += 1
+        if kind == "text":
+            return Term(text, str, "literal")
+        name = text[1:-1].replace('""', '"') if kind == "quoted" else text
+        if kind == "word" and text.lower() in ("lower", "upper") and self.take("("):
+            return self.function(text.lower())
+        if name not in self.columns:
+            raise self.fail(f"there is no column {name!r}; {nearest(name, self.columns)}.")
+        return Term(self.quote(name), self.columns[name], "column")
+
+    def function(self, name: str) -> Term:
+        inner = self._deeper(self.operand)
+        self.expect(")")
+        if inner.type is not str:
+            raise self.fail(f"{name}() takes text, and {inner.sql} is {NAMES[inner.type]}.")
+        return Term(f"{name}({inner.sql})", str, "column")
+
+    def number(self, sign: str) -> Term:
+        kind, text = self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
+        if kind != "number":
+            raise self.fail(f"a number was expected {self.place()}.")
+        self.at += 1
+        if not text.isdigit():
+            return Term(f"{sign}{float(text)!r}", float, "literal")
+        if int(text) > LARGEST_INT:
+            raise self.fail(f"{text} is beyond 64 bits.")
+        return Term(f"{sign}{int(text)}", int, "literal")
+
+
+def _as_double(term: Term) -> Term:
+    return term if term.type is float else Term(f"CAST({term.sql} AS DOUBLE)", float, term.kind)
+
+
+def _balanced(tests: list[str], word: str) -> str:
+    """A long AND or OR as a balanced tree: engines recurse, and a chain of 10,000 would overflow their stacks."""
+    while len(tests) > 1:
+        tests = [f"({f' {word} '.join(tests[at : at + 2])})" for at in range(0, len(tests), 2)]
+    return tests[0]

@@ -1,0 +1,245 @@
+"""Each verb as a person types it: what stdout holds, what stderr says, and the exit status."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.conftest import COLOURS, encode, picture
+
+
+@pytest.fixture
+def indexed(cli: Cli, photos: Path) -> Path:
+    assert cli("index", photos).code == 0
+    return photos
+
+
+def lines(out: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def test_index_counts_on_stderr_and_keeps_stdout_clean(cli: Cli, photos: Path) -> None:
+    (photos / "bad.jpg").write_bytes(b"bad")
+    ran = cli("index", photos)
+    assert (ran.code, ran.out) == (0, "")
+    assert "5 added, 1 skipped" in ran.err
+    assert "bad.jpg" in ran.err
+    assert "5 unchanged" in cli("index").err
+
+
+def test_index_as_json_is_one_object(cli: Cli, photos: Path) -> None:
+    (report,) = lines(cli("index", photos, "--json").out)
+    assert (report["added"], report["images"], report["failed"]) == (5, 5, [])
+
+
+def test_search_prints_rank_score_path(cli: Cli, indexed: Path) -> None:
+    ran = cli("search", indexed / "red.png", "-k", 3)
+    assert ran.code == 0
+    first = ran.out.splitlines()[0].split()
+    assert first == ["1", "1.000", str(indexed / "red.png")]
+    assert len(ran.out.splitlines()) == 3
+
+
+def test_search_as_json_has_the_documented_names(cli: Cli, indexed: Path) -> None:
+    hits = lines(cli("search", indexed / "red.png", "--json", "-k", 2).out)
+    assert [h["rank"] for h in hits] == [1, 2]
+    assert {"query", "rank", "id", "path", "score", "width", "height", "format", "label", "sha256"} <= set(hits[0])
+    assert hits[0]["query"] == str(indexed / "red.png")
+    assert hits[0]["id"] == "photos/red.png"
+
+
+def test_search_takes_all_its_options_together(cli: Cli, indexed: Path, tmp_path: Path) -> None:
+    ran = cli(
+        "search", indexed / "red.png", indexed / "blue.png", "--minus", indexed / "green.png",
+        "--region", "0.2,0.1,0.5,0.6", "--where", "width > 10", "--min-score", "-1", "--json", "--plot", tmp_path / "found.png",
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    assert len(lines(ran.out)) == 5
+    assert (tmp_path / "found.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_query_may_come_on_stdin_or_as_an_id(cli: Cli, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO((indexed / "blue.png").read_bytes())
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    assert lines(cli("search", "-", "-k", 1, "--json").out)[0]["id"] == "photos/blue.png"
+    assert "photos/blue.png" not in cli("search", "id:photos/blue.png", "--json").out
+
+
+def test_a_list_of_files_may_come_on_stdin(cli: Cli, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stdin:
+        buffer = io.BytesIO(f"{photos / 'red.png'}\n{photos / 'nowhere.png'}\n{photos / 'blue.png'}\n".encode())
+
+    monkeypatch.setattr(sys, "stdin", Stdin)
+    ran = cli("index", "-")
+    assert (ran.code, "2 added, 1 skipped" in ran.err) == (0, True)
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (["search", "nowhere.png"], 1, "nowhere.png"),
+        (["search", "id:nobody"], 1, "nobody"),
+        (["search", "{red}", "--where", "nonsense <"], 1, "nonsense"),
+        (["search", "{red}", "--region", "1,2"], 1, "four numbers"),
+        (["search", "{red}", "--plot", "/nowhere/x.png"], 1, "could not be written"),
+        (["search", "{red}", "-k", "0"], 2, "-k"),
+        (["search", "{red}", "--min-score", "7"], 2, "min-score"),
+        (["search"], 2, "QUERY"),
+        (["serach"], 2, "serach"),
+        (["index", "/nowhere/at/all"], 1, "/nowhere/at/all"),
+        (["index", "{folder}", "--model", "no-such"], 1, "no model is called 'no-such'"),
+        (["remove", "/nowhere"], 1, "/nowhere"),
+        (["embed", "{red}", "-o", "x.txt"], 1, ".npy"),
+        (["info", "-c", "/nowhere/at/all"], 1, "lookalike index"),
+    ],
+)
+def test_what_goes_wrong_is_one_sentence_and_a_status(
+    cli: Cli, indexed: Path, args: list[str], code: int, message: str
+) -> None:
+    ran = cli(*(a.format(red=indexed / "red.png", folder=indexed) for a in args))
+    assert ran.code == code
+    assert message in ran.err
+    assert "Traceback" not in ran.err
+    if code == 1:
+        assert len([line for line in ran.err.splitlines() if line.startswith("error: ")]) == 1
+
+
+def test_an_empty_folder_says_so_and_fails(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    ran = cli("index", tmp_path / "empty")
+    assert ran.code == 1
+    assert "no pictures found" in ran.err
+
+
+def test_nothing_to_index_says_what_to_type(cli: Cli) -> None:
+    ran = cli("index")
+    assert ran.code == 1
+    assert "lookalike index ~/Pictures" in ran.err
+
+
+def test_info_tells_counts_model_and_folders(cli: Cli, indexed: Path) -> None:
+    (facts,) = lines(cli("info", "--json").out)
+    assert (facts["images"], facts["failed"]) == (5, 0)
+    assert facts["roots"] == [{"path": str(indexed), "kind": "folder", "present": True}]
+    assert "efficientnet" in cli("info").out
+
+
+def test_info_lists_failures(cli: Cli, photos: Path) -> None:
+    (photos / "bad.jpg").write_bytes(b"bad")
+    cli("index", photos)
+    (failure,) = lines(cli("info", "--failures", "--json").out)
+    assert failure["path"] == str(photos / "bad.jpg")
+
+
+def test_why_knows_every_case(cli: Cli, photos: Path, write: Callable[..., Path], tmp_path: Path) -> None:
+    (photos / "bad.jpg").write_bytes(b"bad")
+    (photos / ".hidden.png").write_bytes((photos / "red.png").read_bytes())
+    cli("index", photos)
+    write("late.png", "green", seed=3)
+    outside = tmp_path / "outside.png"
+    outside.write_bytes(encode(picture(COLOURS["red"])))
+
+    def state(path: Path) -> object:
+        return lines(cli("why", path, "--json").out)[0]["state"]
+
+    assert state(photos / "red.png") == "indexed"
+    assert state(photos / "bad.jpg") == "failed"
+    assert state(photos / ".hidden.png") == "passed over"
+    assert state(photos / "late.png") == "new"
+    assert state(outside) == "outside"
+    assert state(tmp_path / "nowhere.png") == "absent"
+
+
+def test_remove_forgets_files_and_whole_folders(cli: Cli, indexed: Path) -> None:
+    assert "1 images forgotten" in cli("remove", indexed / "red.png").err
+    assert "1 images forgotten" in cli("remove", "id:photos/blue.png").err
+    assert "3 images forgotten" in cli("remove", indexed).err
+    assert len(list(indexed.iterdir())) == 5
+    assert cli("index").code == 1
+
+
+def test_embed_writes_an_array_and_its_rows(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (photos / "bad.jpg").write_bytes(b"bad")
+    ran = cli("embed", photos, "-o", tmp_path / "v.npy", "--json")
+    assert ran.code == 0
+    vectors = np.load(tmp_path / "v.npy")
+    rows = lines(ran.out)
+    assert len(vectors) == len(rows) == 5
+    assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    assert "bad.jpg" in ran.err
+    cli("embed", photos / "red.png", "-o", tmp_path / "v.npz")
+    with np.load(tmp_path / "v.npz") as arrays:
+        assert np.allclose(
+            arrays["vectors"][0], vectors[[r["path"] for r in rows].index(str(photos / "red.png"))], atol=1e-5
+        )
+
+
+def test_models_lists_the_default(cli: Cli) -> None:
+    ran = cli("models", "--json")
+    assert [m["name"] for m in lines(ran.out) if m["default"]]
+
+
+def test_help_names_every_verb(cli: Cli) -> None:
+    ran = cli("--help")
+    for verb in ("index", "search", "info", "why", "remove", "embed", "models", "demo"):
+        assert verb in ran.out
+        assert cli(verb, "--help").code == 0
+
+
+def run_python(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+
+
+def modules_after(*args: str) -> list[str]:
+    """The modules that a run of the command line has loaded in a process of its own."""
+    code = (
+        f"import sys; sys.argv[1:] = {list(args)!r}\n"
+        "try:\n    from lookalike.cli.main import run; run()\nexcept SystemExit: pass\nprint('MODULES', *sys.modules)"
+    )
+    return run_python(code).split("MODULES")[1].split()
+
+
+def test_importing_lookalike_loads_numpy_and_nothing_heavy() -> None:
+    heavy = ("cv2", "PIL", "onnxruntime", "lance", "pyarrow", "faiss", "torch", "matplotlib", "typer", "rich", "pandas")
+    loaded = run_python("import sys, lookalike; print(*sys.modules)").split()
+    assert not set(heavy) & set(loaded)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    loaded = modules_after("--help")
+    assert not {"cv2", "PIL", "onnxruntime", "lance", "pyarrow", "faiss", "torch", "matplotlib"} & set(loaded)
+
+
+def test_a_cold_search_loads_no_torch_no_matplotlib_no_pandas(cli: Cli, indexed: Path) -> None:
+    loaded = modules_after("search", str(indexed / "red.png"))
+    assert "onnxruntime" in loaded
+    assert not {"torch", "matplotlib", "pandas", "fastapi", "faiss", "scipy", "sklearn"} & set(loaded)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process on Windows")
+def test_ctrl_c_stops_after_the_batch_and_says_how_to_go_on(tmp_path: Path, write: Callable[..., Path]) -> None:
+    for n in range(400):
+        folder = write(f"{n}.png", "red", seed=n).parent
+    command = [sys.executable, "-m", "lookalike", "index", str(folder), "-c", str(tmp_path / "c"), "--workers", "1"]
+    child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "c").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    threading.Event().wait(0.5)
+    child.send_signal(signal.SIGINT)
+    _, err = child.communicate(timeout=60)
+    assert child.returncode == 130, err
+    assert "Go on with the same command" in err
+    assert "Traceback" not in err

@@ -1,0 +1,70 @@
+"""The figure of a result: made for awkward pictures and names, and looked at in the numbers that can be computed."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookalike.errors import LookalikeError
+from lookalike.image import thumbnail
+from lookalike.plot import hits, save
+from lookalike.plot.hits import shorten
+from lookalike.search import Results
+from lookalike.types import RGB, Hit
+from tests.conftest import COLOURS, picture
+
+
+def results(names: list[str], pictures: list[RGB], asked: int = 1) -> Results:
+    jpegs = [thumbnail(p) for p in pictures]
+    found = tuple(Hit(n, 1 - 0.1 * i, {"path": f"/photos/{n}"}) for i, n in enumerate(names))
+    return Results(("q.png",) * asked, found, tuple(pictures[:asked]), lambda ids: [jpegs[names.index(i)] for i in ids])
+
+
+AWKWARD = [
+    "a name that is far longer than any tile could ever hold, holiday 2023 (copy) (2).jpeg",
+    "$x^2$ $ { } %.png",
+    "line\nbreak.png",
+    "日本語の写真.png",
+    "🐈.png",
+    "\ue0ff.png",
+]
+
+
+def test_awkward_names_and_shapes_are_drawn_without_a_word(tmp_path: Path) -> None:
+    shapes = [(900, 30), (30, 900), (1, 1), (2000, 1500), (3, 2), (64, 64)]
+    pictures = [picture(COLOURS["red"], size=size) for size in shapes]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        path = save(hits(results(AWKWARD, pictures, asked=3)), tmp_path / "found.png")
+    with Image.open(path) as drawn:
+        assert drawn.size[0] > 1000
+        pixels = np.asarray(drawn.convert("RGB")).reshape(-1, 3).astype(int)
+    reddish = (pixels[:, 0] > 200) & (pixels[:, 1] < 60) & (pixels[:, 2] < 60)
+    assert reddish.mean() > 0.05
+
+
+@pytest.mark.parametrize("count", [0, 1, 7, 30])
+def test_any_number_of_hits(count: int, tmp_path: Path) -> None:
+    names = [f"{n}.png" for n in range(count)]
+    made = results(names, [picture(COLOURS["blue"], seed=n) for n in range(count)], asked=min(count, 1))
+    assert save(hits(made), tmp_path / "x.png").stat().st_size > 1000
+
+
+def test_a_hit_without_a_picture_is_still_a_tile(tmp_path: Path) -> None:
+    made = Results(("q",), (Hit("lost", 0.5),), (), lambda ids: [None] * len(ids))
+    save(hits(made), tmp_path / "x.png")
+
+
+def test_names_keep_their_beginning_and_their_end() -> None:
+    assert shorten("short.jpg") == "short.jpg"
+    long = shorten("holiday at the sea, second week 0042.jpg", 20)
+    assert (len(long), long[:5], long[-8:]) == (20, "holid", "0042.jpg")
+    assert shorten("a\nb") == "a\\nb"
+
+
+@pytest.mark.parametrize("name", ["/nowhere/x.png", "x.nonsense"])
+def test_a_figure_that_cannot_be_written_says_why(name: str, tmp_path: Path) -> None:
+    with pytest.raises(LookalikeError, match=r"could not be written.*\.png, \.pdf or \.svg"):
+        save(hits(results(["a.png"], [picture(COLOURS["red"])])), tmp_path / name)
