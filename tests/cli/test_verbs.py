@@ -74,7 +74,7 @@ def test_a_query_may_come_on_stdin_or_as_an_id(cli: Cli, indexed: Path, monkeypa
 
     monkeypatch.setattr(sys, "stdin", Stdin)
     assert lines(cli("search", "-", "-k", 1, "--json").out)[0]["id"] == "photos/blue.png"
-    assert "photos/blue.png" not in cli("search", "id:photos/blue.png", "--json").out
+    assert "photos/blue.png" not in [h["id"] for h in lines(cli("search", "id:photos/blue.png", "--json").out)]
 
 
 def test_a_list_of_files_may_come_on_stdin(cli: Cli, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:

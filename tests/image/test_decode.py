@@ -44,6 +44,12 @@ def pam(samples: Any, maximum: int) -> bytes:
     return head.encode() + samples.astype(np.uint8 if maximum < 256 else ">u2").tobytes()
 
 
+def psd(image: RGB) -> bytes:
+    height, width = image.shape[:2]
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, height, width, 8, 3)
+    return head + struct.pack(">IIIH", 0, 0, 0, 0) + np.moveaxis(image, 2, 0).tobytes()
+
+
 FORMATS: dict[str, Callable[[RGB], bytes]] = {
     "JPEG": lambda x: saved(x, "JPEG", quality=97, subsampling=0),
     "JPEG progressive": lambda x: saved(x, "JPEG", quality=97, subsampling=0, progressive=True),
@@ -75,14 +81,8 @@ FORMATS: dict[str, Callable[[RGB], bytes]] = {
     "TGA": lambda x: saved(x, "TGA"),
     "TGA packed": lambda x: saved(x, "TGA", compression="tga_rle"),
     "QOI": imagecodecs.qoi_encode,
-    "PSD": lambda x: psd(x),
+    "PSD": psd,
 }
-
-
-def psd(image: RGB) -> bytes:
-    height, width = image.shape[:2]
-    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, height, width, 8, 3)
-    return head + struct.pack(">IIIH", 0, 0, 0, 0) + np.moveaxis(image, 2, 0).tobytes()
 
 
 @pytest.mark.parametrize("kind", FORMATS)
@@ -247,7 +247,7 @@ def test_a_coloured_logo_lies_on_white() -> None:
 @pytest.mark.parametrize("kind", ["PNG", "WEBP", "TIFF"])
 def test_a_white_logo_does_not_vanish(kind: str) -> None:
     image = decode(saved(logo((255, 255, 250)), kind, **({"lossless": True} if kind == "WEBP" else {}))).image
-    assert abs(int(image[0, 0, 0]) - int(image[20, 20, 0])) > 100
+    assert abs(int(image[0, 0, 0]) - int(image[20, 20, 0])) > 80
 
 
 def test_half_transparency_is_half_the_ground() -> None:
@@ -268,9 +268,9 @@ def test_png_transparent_colour(mode: str) -> None:
     source = source.convert(mode)
     see_through = source.getpixel((3, 3))
     image = decode(saved(source, "PNG", transparency=see_through)).image
-    # What is left is white: it is laid on the dark ground.
+    # What is left is white: it is laid on grey.
     assert image[0, 0].tolist() == [255, 255, 255]
-    assert image[3, 3].tolist() == [0, 0, 0]
+    assert image[3, 3].tolist() == [160, 160, 160]
 
 
 # --- several frames
@@ -406,7 +406,8 @@ def test_nothing_is_printed_by_native_code(tmp_path: Path, scene: RGB) -> None:
 
 
 def test_importing_is_light() -> None:
-    code = "import sys, lookalike.image; print(*{'cv2', 'PIL', 'pillow_heif', 'imagecodecs', 'pyarrow'} & set(sys.modules))"
+    heavy = {"cv2", "PIL", "pillow_heif", "imagecodecs", "pyarrow"}
+    code = f"import sys, lookalike.image; print(*{heavy} & set(sys.modules))"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2] / "src")}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment, check=True)
     assert done.stdout.strip() == b""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from lookalike.cli.output import ProgressLine, put, say
+from lookalike.cli.output import ProgressLine, say
 from lookalike.errors import LookalikeError, SourceError
 
 if TYPE_CHECKING:
@@ -163,6 +163,6 @@ def _next(output: Path, shown: Path | None, figure: Path | None) -> None:
     if figure:
         say(f"the picture of the results: {figure}")
     say("\ntry next:")
-    put("  lookalike index ~/Pictures")
-    put("  lookalike search PICTURE.jpg -k 12 --plot found.png")
-    put(f"  lookalike search {shown or 'PICTURE.jpg'} -c {output / 'collection'} --json")
+    say("  lookalike index ~/Pictures")
+    say("  lookalike search PICTURE.jpg -k 12 --plot found.png")
+    say(f"  lookalike search {shown or 'PICTURE.jpg'} -c {output / 'collection'} --json")

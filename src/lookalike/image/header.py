@@ -49,7 +49,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Raster:
-    """What a reader gives: samples (H, W[, channels]) of any depth, the profile and the orientation still to be applied."""
+    """What a reader gives: samples (H, W[, channels]) of any depth; profile and orientation are still to be applied."""
 
     samples: NDArray[Any]
     icc: bytes | None

@@ -72,11 +72,9 @@ def _stated(image: "Image.Image", known: Format, data: bytes) -> int:
 
 def orientation_left(image: "Image.Image") -> int:
     """The orientation still to be applied to a Pillow picture, which Pillow itself may already have turned."""
-    tags = getattr(image, "tag_v2", None)
-    if tags is not None and image.tile:  # a TIFF not loaded yet: it keeps the orientation among its own tags
-        stated = tags.get(ORIENTATION, 1)
-    else:
-        stated = image.getexif().get(ORIENTATION, 1)
+    # A TIFF not loaded yet keeps the orientation among its own tags.
+    tags = getattr(image, "tag_v2", None) if getattr(image, "tile", None) else None
+    stated = (image.getexif() if tags is None else tags).get(ORIENTATION, 1)
     return stated if isinstance(stated, int) and 1 <= stated <= 8 else 1
 
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lookalike.types import RGB
 
 WHITE = 255
-DARK = 0
+GREY = 160  # white logos find their coloured twins best on it: docs/images.md has the figures
 NEAR_WHITE = 40  # levels; a pixel none of whose channels is farther from white vanishes on a white ground
 NEVER_OPAQUE = 26  # of 255: an alpha that nowhere exceeds this hides everything; it was left unset, or scaled wrongly
 VISIBLE_SHARE = 0.05  # of the opaque area that must stand out from white (white logos: 0, the palest emoji: .10)
@@ -52,12 +52,12 @@ def to_rgb_on_ground(samples: NDArray[np.uint8]) -> RGB:
         case 4:
             colour = cv2.cvtColor(np.ascontiguousarray(samples), cv2.COLOR_RGBA2RGB)
             return flatten(np.asarray(colour, np.uint8), samples[:, :, 3])
-        case _:
-            return np.ascontiguousarray(samples[:, :, :3])
+        case channels:
+            return np.ascontiguousarray(samples if channels == 3 else samples[:, :, :3])
 
 
 def flatten(colour: RGB, alpha: NDArray[np.uint8]) -> RGB:
-    """Lay a picture with transparency on white; on a dark ground if it would all but vanish on white.
+    """Lay a picture with transparency on white; on mid grey if it would all but vanish on white.
 
     An alpha channel that would hide the whole picture is ignored: writers of BMP, TGA and PAM leave such behind.
     """
@@ -66,7 +66,7 @@ def flatten(colour: RGB, alpha: NDArray[np.uint8]) -> RGB:
     alpha = np.ascontiguousarray(alpha)
     if int(alpha.min()) == 255 or int(alpha.max()) <= NEVER_OPAQUE:
         return colour
-    ground = WHITE if _shows_on_white(colour, alpha) else DARK
+    ground = WHITE if _shows_on_white(colour, alpha) else GREY
     cover = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
     under = cv2.LUT(cover, np.rint(ground * (255 - np.arange(256)) / 255).astype(np.uint8))
     return np.asarray(cv2.add(cv2.multiply(colour, cover, scale=1 / 255), under), np.uint8)

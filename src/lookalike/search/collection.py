@@ -117,9 +117,9 @@ class Collection:
 
     def ids_beneath(self, path: str) -> list[str]:
         """The ids of a file's images, or of all that lie in a folder, archive or manifest (text form, absolute)."""
-        bare = path.rstrip("/")
-        quoted = bare.replace("'", "''")
-        beneath = " or ".join(f"substr(path, 1, {len(bare + mark)}) = '{quoted}{mark}'" for mark in ("/", "!/"))
+        quoted = path.rstrip("/").replace("'", "''")
+        # What begins with "x/" sorts from "x/" to before "x0", since 0 is the character after /.
+        beneath = " or ".join(f"(path >= '{quoted}{mark}/' and path < '{quoted}{mark}0')" for mark in ("", "!"))
         condition = f"path = '{quoted}' or root = '{quoted}' or {beneath}"
         return [str(i) for part in self._store.scan(["id"], where=condition) for i in part["id"]]
 

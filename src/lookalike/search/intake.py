@@ -112,7 +112,7 @@ class Intake:
 
     def _prepare(self, data: bytes) -> _Prepared:
         header = read_header(data)
-        large = header.width * header.height > _LARGE_PIXELS and header.format != "jpeg"
+        large = header.width * header.height > _LARGE_PIXELS and header.format != "JPEG"
         with _one_large_at_a_time if large else nullcontext():
             pictures = decode_frames(data, self.frames, side=max(self._size), limits=self.limits)
             return _Prepared(

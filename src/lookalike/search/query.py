@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 import numpy as np
 
-from lookalike.errors import BadQuery
+from lookalike.errors import BadQuery, ImageError
 from lookalike.image import Limits, crop, decode, fit, read, to_rgb, to_text
 from lookalike.similarity import normalise
 from lookalike.types import RGB, Embedder, Vectors
@@ -93,13 +93,19 @@ def load_picture(image: ImageLike, *, side: int | None, limits: Limits, region: 
     """The upright RGB picture of whatever was given, cut to its region. Raises ImageError."""
     # A region's pixels must suffice by themselves, so the whole is read larger by as much as the region is smaller.
     wanted = None if side is None else round(side / min(region[2:])) if region else side
-    if isinstance(image, str | Path):
-        picture = decode(read(to_text(Path(image).expanduser()), limits), side=wanted, limits=limits).image
-    elif isinstance(image, bytes):
-        picture = decode(image, side=wanted, limits=limits).image
-    else:
-        picture = to_rgb(image)
+    try:
+        picture = _open(image, wanted, limits)
+    except ImageError as error:
+        raise type(error)(f"{name_of(image)}: {error}") from error
     return crop(picture, region) if region else picture
+
+
+def _open(image: ImageLike, side: int | None, limits: Limits) -> RGB:
+    if isinstance(image, str | Path):
+        return decode(read(to_text(Path(image).expanduser()), limits), side=side, limits=limits).image
+    if isinstance(image, bytes):
+        return decode(image, side=side, limits=limits).image
+    return to_rgb(image)
 
 
 def embed_images(images: Sequence[ImageLike], embedder: Embedder, *, limits: Limits | None = None) -> Vectors:

@@ -13,14 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.store.columns import VECTOR
-from lookalike.store.rank import HALF_ERROR
+from lookalike.store.rank import HALF_ERROR, Found
 
 if TYPE_CHECKING:
     import lance
 
 RowIds: TypeAlias = NDArray[np.int64]
-Found: TypeAlias = tuple[RowIds, float]
-"""Candidates, and a score that no row outside them exceeds."""
 
 MOST_SEGMENTS = 8
 BLOCK = 8192  # rows decoded at once: 10 MB at dim 320
@@ -87,7 +85,7 @@ class Hot:
         scores = np.concatenate([scores for scores, _ in parts] or [np.empty(0, np.float32)])
         row_ids = np.concatenate([row_ids for _, row_ids in parts] or [np.empty(0, np.int64)])
         best, chosen = _largest(scores, row_ids, k)
-        return chosen, float(best.min()) + HALF_ERROR if len(chosen) == k else -np.inf
+        return Found(chosen, best, HALF_ERROR, all_rows=len(chosen) < k)
 
     def blocks(self, passing: RowIds | None) -> Iterator[tuple[RowIds, NDArray[np.float32]]]:
         """All rows that pass, some thousands at a time."""

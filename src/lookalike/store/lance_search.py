@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from lookalike.similarity import score_from_dot_distance
 from lookalike.store.arrow import vectors_out
 from lookalike.store.columns import ID, VECTOR
-from lookalike.store.hot import Found, RowIds
-from lookalike.store.rank import FLOAT32_ERROR, best, exact_scores, settled
+from lookalike.store.hot import RowIds
+from lookalike.store.rank import FLOAT32_ERROR, Found, best, exact_scores, settled
 from lookalike.types import Hit, Vectors
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MARGIN = 4  # times k candidates are asked for at first, and MARGIN times as many again while the k-th is in doubt
 LEAST = 64
-REFINE = 10  # EVIDENCE: IVF_RQ without refining loses a third of the right answers
+REFINE = 12  # candidates for each of k from the index; of its own 10 best, a third are wrong (docs/store.md)
 BLOCK = 8192
 TOGETHER = 64  # queries whose candidates are read in one go: 64 x 64 vectors of 320 are 5 MB
 
@@ -42,13 +42,13 @@ def exactly(dataset: "lance.LanceDataset", where: str | None) -> Propose:
     return propose
 
 
-def by_index(dataset: "lance.LanceDataset", where: str | None, probes: int) -> Propose:
+def by_index(dataset: "lance.LanceDataset", where: str | None) -> Propose:
     """The nearest partitions of the index, and all rows that are not yet in it. Its bound is trust."""
 
     def propose(query: NDArray[np.float32], k: int) -> Found:
-        asked = {"q": query, "k": k, "minimum_nprobes": probes, "refine_factor": REFINE, "use_index": True}
-        row_ids, _ = _nearest(dataset, where, asked)
-        return row_ids, -np.inf
+        asked = {"q": query, "k": k * REFINE // MARGIN, "use_index": True}
+        found = _nearest(dataset, where, asked)
+        return Found(found.row_ids, found.scores, np.inf, all_rows=True)
 
     return propose
 
@@ -62,10 +62,8 @@ def _nearest(dataset: "lance.LanceDataset", where: str | None, nearest: dict[str
         disable_scoring_autoprojection=True,
     )
     row_ids = table["_rowid"].to_numpy().astype(np.int64)
-    if len(row_ids) < nearest["k"]:
-        return row_ids, -np.inf
-    worst = score_from_dot_distance(table["_distance"].to_numpy().max())
-    return row_ids, float(worst) + FLOAT32_ERROR
+    scores = score_from_dot_distance(table["_distance"].to_numpy())
+    return Found(row_ids, scores, FLOAT32_ERROR, all_rows=len(row_ids) < nearest["k"])
 
 
 def blocks(dataset: "lance.LanceDataset", where: str | None) -> Iterator[tuple[RowIds, NDArray[np.float32]]]:
@@ -105,7 +103,7 @@ class Reader:
         done: dict[int, _Ranked] = {}
         asked = max(MARGIN * k, LEAST)
         while left := [at for at in range(len(queries)) if at not in done]:
-            proposed = [propose(queries[at], asked) for at in left]
+            proposed = [propose(queries[at], asked).pruned(k) for at in left]
             scored = self._scored(queries[left], [row_ids for row_ids, _ in proposed])
             for at, ranked, (_, bound) in zip(left, scored, proposed, strict=True):
                 # Where a row left out may be as good as the k-th, as among hundreds of blank pictures, ask for more.

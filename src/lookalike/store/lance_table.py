@@ -88,13 +88,14 @@ class LanceTable:
             self.latest()
         except NoCollection:
             self.create(types)
-        self.upsert([str(row[self.key]) for row in rows], rows)
+        others = [{name: value for name, value in row.items() if name != self.key} for row in rows]
+        self.upsert([str(row[self.key]) for row in rows], others)
 
     def upsert(self, keys: Sequence[str], rows: Sequence[Metadata], vectors: Any = None) -> None:
-        """Insert or replace, in one commit. `vectors` (n, dim) belongs to the rows; the key in `rows` is not read."""
+        """Insert or replace, in one commit. `vectors` (n, dim) belongs to the rows; the key is not in `rows`."""
         self._writable()
         last = list({key: at for at, key in enumerate(keys)}.values())
-        chosen = [{name: value for name, value in rows[at].items() if name != self.key} for at in last]
+        chosen = [rows[at] for at in last]
         picked = None if vectors is None else vectors[last]
 
         def change(dataset: "lance.LanceDataset") -> None:

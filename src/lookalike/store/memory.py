@@ -17,17 +17,19 @@ from lookalike.types import Hit, Metadata, Row, Scalar, Vectors
 class MemoryTable:
     """Rows of scalars keyed by a text column, in a dict."""
 
-    def __init__(self, key: str = "path") -> None:
-        self.key = key
+    def __init__(self, key: str = "path", *, read_only: bool = False) -> None:
+        self.key, self._read_only = key, read_only
         self._types: dict[str, type] = {key: str}
         self._rows: dict[str, dict[str, Scalar]] = {}
 
     def put(self, rows: Sequence[Metadata]) -> None:
+        _check_writable(self._read_only)
         self._types = cols.widened(self._types, rows, reserved=())
         for row in rows:
             self._rows[str(row[self.key])] = dict(row)
 
     def remove(self, keys: Sequence[str]) -> int:
+        _check_writable(self._read_only)
         return sum(self._rows.pop(key, None) is not None for key in keys)
 
     def all(self) -> list[dict[str, Scalar]]:
@@ -61,31 +63,31 @@ class MemoryStore:
         return self.table("failures")
 
     def table(self, name: str, key: str = "path") -> MemoryTable:
-        return self._tables.setdefault(name, MemoryTable(key))
+        return self._tables.setdefault(name, MemoryTable(key, read_only=self._read_only))
 
     def columns(self) -> Mapping[str, type]:
         return dict(self._types)
 
     def set_settings(self, changes: Mapping[str, str]) -> None:
-        self._writable()
+        _check_writable(self._read_only)
         self._settings.update(changes)
 
     def add(self, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]) -> None:
-        self._writable()
+        _check_writable(self._read_only)
         cols.check_batch(self._dim, ids, vectors, metadata)
         self._widen(metadata)
         for id, vector, row in zip(ids, np.array(vectors, dtype=np.float32), metadata, strict=True):
             self._rows[id] = (vector, self._fitted(row))
 
     def update(self, ids: Sequence[str], metadata: Sequence[Metadata]) -> None:
-        self._writable()
+        _check_writable(self._read_only)
         self._widen(metadata)
         for id, row in zip(ids, metadata, strict=True):
             if id in self._rows:
                 self._rows[id][1].update(self._fitted(row))
 
     def delete(self, ids: Sequence[str]) -> int:
-        self._writable()
+        _check_writable(self._read_only)
         return sum(self._rows.pop(id, None) is not None for id in ids)
 
     def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> list[Row | None]:
@@ -112,17 +114,14 @@ class MemoryStore:
             yield {name: self._column(name, some) for name in names}
 
     def optimise(self) -> None:
-        """Nothing to do: the search is exact."""
+        """The search is exact and nothing is on disk."""
+        _check_writable(self._read_only)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def close(self) -> None:
         """Nothing is held open."""
-
-    def _writable(self) -> None:
-        if self._read_only:
-            raise ReadOnly("The collection in memory was opened for reading only; open it without read_only.")
 
     def _widen(self, metadata: Sequence[Metadata]) -> None:
         types = cols.widened(self._types, metadata)
@@ -175,6 +174,11 @@ class MemoryStore:
             raise BadFilter(f"The condition {where!r} cannot be evaluated: {error}.") from error
         finally:
             database.close()
+
+
+def _check_writable(read_only: bool) -> None:  # noqa: FBT001
+    if read_only:
+        raise ReadOnly("The collection in memory was opened for reading only; open it without read_only.")
 
 
 def _database() -> sqlite3.Connection:
