@@ -1,4 +1,4 @@
-"""Photos of a wanted size, laid together from real ones at their own scale, so that files are as heavy as a camera's."""
+"""Photos of a wanted size, laid together from real ones at their own scale: files as heavy as a camera's."""
 
 import io
 import os

@@ -1,7 +1,8 @@
 """What the stores cost: `python benchmarks/store.py --rows 100000 --dim 320` prints one Markdown table.
 
 The vectors are made: 2,000 clusters of low intrinsic dimension with a decaying spectrum, normalised; queries are
-rows with noise. Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 for one thread. Ratios are to Lance's exact scan in the same run.
+rows with noise. Set OMP_NUM_THREADS=1 and OPENBLAS_NUM_THREADS=1 for one thread. Ratios are to Lance's exact scan
+in the same run.
 """
 
 import argparse

@@ -20,7 +20,7 @@ class ColourEmbedder:
         self.card = Card(
             name=name,
             dim=3,
-            preprocessing=Preprocessing(size=(8, 8)),
+            preprocessing=Preprocessing(size=(32, 32)),
             sha256=hashlib.sha256(name.encode()).hexdigest(),
             licence="Apache-2.0",
             source="tests",

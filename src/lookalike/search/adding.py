@@ -90,15 +90,17 @@ def _take(image: ImageLike, preprocessing: Preprocessing, limits: Limits) -> tup
     else:
         return _take_array(to_rgb(image), preprocessing)
     picture = decode(data, side=side, limits=limits)
-    facts = picture_facts(picture) | place | {"sha256": hashlib.sha256(data).hexdigest(), "indexed": now()}
-    return name, fit(picture.image, preprocessing), facts
+    fitted = fit(picture.image, preprocessing)
+    facts = picture_facts(picture, fitted) | place | {"sha256": hashlib.sha256(data).hexdigest(), "indexed": now()}
+    return name, fitted, facts
 
 
 def _take_array(image: RGB, preprocessing: Preprocessing) -> tuple[str, RGB, Facts]:
     height, width = image.shape[:2]
     picture = Picture(image=image, width=width, height=height, format="array", frame=0, frames=1)
     sha256 = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
-    return sha256[:16], fit(image, preprocessing), picture_facts(picture) | {"sha256": sha256, "indexed": now()}
+    fitted = fit(image, preprocessing)
+    return sha256[:16], fitted, picture_facts(picture, fitted) | {"sha256": sha256, "indexed": now()}
 
 
 def _chunks(pictures: list[tuple[RGB, Facts]]) -> list[list[tuple[RGB, Facts]]]:

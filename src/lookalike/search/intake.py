@@ -115,9 +115,8 @@ class Intake:
         large = header.width * header.height > _LARGE_PIXELS and header.format != "JPEG"
         with _one_large_at_a_time if large else nullcontext():
             pictures = decode_frames(data, self.frames, side=max(self._size), limits=self.limits)
-            return _Prepared(
-                [fit(p.image, self.embedder.card.preprocessing) for p in pictures], [picture_facts(p) for p in pictures]
-            )
+            images = [fit(picture.image, self.embedder.card.preprocessing) for picture in pictures]
+            return _Prepared(images, [picture_facts(p, image) for p, image in zip(pictures, images, strict=True)])
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -146,14 +145,14 @@ def _judged(job: Job, sha256: str, vectors: NDArray[np.float32], facts: Sequence
     return Fresh(job, sha256, vectors, facts)
 
 
-def picture_facts(picture: Picture) -> Facts:
-    """What the collection keeps of a decoded picture besides its vector."""
+def picture_facts(picture: Picture, image: RGB) -> Facts:
+    """What the collection keeps of a decoded picture besides its vector. `image`: the same, fitted to the model."""
     return {
         "width": picture.width,
         "height": picture.height,
         "format": picture.format,
         "frame": picture.frame,
         "frames": picture.frames,
-        "plain": is_plain(picture.image),
+        "plain": is_plain(image),
         "thumbnail": thumbnail(picture.image, THUMBNAIL),
     }

@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 FORMAT = 1
 HOT_BYTES = 1 << 30  # 1.6 million rows of dim 320
 HOT_QUERIES = 8  # so many queries at once pay for reading all vectors into memory
-INDEX_ROWS = 200_000
+INDEX_ROWS = 50_000  # docs/store.md
 FILTERED_ROWS = 1_000_000
 PARTITION_ROWS = 4000
 SAMPLE_RATE = 64  # vectors a partition that k-means sees; Lance's 256 takes 20 times as long for the same recall
+GROWN = 4  # times the rows it was built with: then the partitions are too large, and it is built anew
+INDEXED = "_indexed_rows"
 CONDITIONS_KEPT = 16
 KEEP = timedelta(minutes=10)
 
@@ -107,7 +109,7 @@ class LanceStore:
     def settings(self) -> Mapping[str, str]:
         dataset = self._rows.latest()
         with engine(self.uri):
-            return dict(dataset.metadata)
+            return {name: value for name, value in dataset.metadata.items() if name != INDEXED}
 
     @property
     def failures(self) -> LanceTable:
@@ -258,7 +260,8 @@ class LanceStore:
         rows = dataset.count_rows()
         if rows < self._index_rows:
             return
-        if dataset.has_index:
+        built = int(dataset.metadata.get(INDEXED, "0"))
+        if dataset.has_index and rows < GROWN * built:
             dataset.optimize.optimize_indices()
             return
         dataset.create_index(
@@ -268,7 +271,9 @@ class LanceStore:
             num_bits=1,
             num_partitions=max(1, rows // PARTITION_ROWS),
             sample_rate=SAMPLE_RATE,
+            replace=True,
         )
+        dataset.update_metadata({INDEXED: str(rows)})
 
 
 def _dim(dataset: "lance.LanceDataset") -> int:

@@ -43,11 +43,14 @@ def exactly(dataset: "lance.LanceDataset", where: str | None) -> Propose:
 
 
 def by_index(dataset: "lance.LanceDataset", where: str | None) -> Propose:
-    """The nearest partitions of the index, and all rows that are not yet in it. Its bound is trust."""
+    """The nearest partitions of the index, and all rows that are not yet in it; all rows where that is too few."""
+    exact = exactly(dataset, where)
 
     def propose(query: NDArray[np.float32], k: int) -> Found:
         asked = {"q": query, "k": k * REFINE // MARGIN, "use_index": True}
         found = _nearest(dataset, where, asked)
+        if len(found.row_ids) < asked["k"]:  # the partitions it looked at hold too few that pass: EVIDENCE 3
+            return exact(query, k)
         return Found(found.row_ids, found.scores, np.inf, all_rows=True)
 
     return propose

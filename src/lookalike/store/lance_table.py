@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TRIES = 20  # five writers at once, each adding the same ids, needed 4 (tests/store/test_processes.py)
+COMPACT_EVERY = 64  # commits; each file adds .1 ms to the next upsert: 500 of 100 rows went from 10 to 61 ms
+SMALL_ROWS = 4096  # files with fewer rows are merged on the way; larger ones only by `tidy`
 NEW, OLD = TEMPORARY  # the two names of a column that changes its type
 
 
@@ -38,6 +40,7 @@ class LanceTable:
         self._options = storage_options
         self._dataset: lance.LanceDataset | None = None
         self._writing = threading.RLock()
+        self._upserts = 0
 
     # reading
 
@@ -104,6 +107,9 @@ class LanceTable:
             self._merge(dataset).when_not_matched_insert_all().execute(table)
 
         self._commit(change)
+        self._upserts += 1
+        if self._upserts % COMPACT_EVERY == 0:
+            self._commit(lambda dataset: dataset.optimize.compact_files(target_rows_per_fragment=SMALL_ROWS))
 
     def update(self, keys: Sequence[str], rows: Sequence[Metadata]) -> None:
         """Change the named columns of existing rows, in one commit."""
