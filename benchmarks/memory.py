@@ -4,14 +4,13 @@ Files are hard links to 500 different photos of 0.3 MP, so that the disk holds t
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from benchmarks.photos import SIZES, write_photos
+from benchmarks.photos import SIZES, linked, write_photos
 
 CHILD = """
 import resource, sys
@@ -20,13 +19,6 @@ with Collection.open(sys.argv[2], create=True) as photos:
     report = photos.sync(sys.argv[1])
 print(report.added, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
-
-
-def link(originals: list[Path], folder: Path, count: int) -> None:
-    for n in range(count):
-        if n % 1000 == 0:
-            (folder / f"{n // 1000:03}").mkdir(parents=True)
-        os.link(originals[n % len(originals)], folder / f"{n // 1000:03}" / f"{n:06}.jpg")
 
 
 def main() -> None:
@@ -38,7 +30,7 @@ def main() -> None:
         originals = write_photos(Path(place) / "originals", 500, SIZES["0.3 MP"])
         for count in asked.files:
             folder = Path(place) / f"photos-{count}"
-            link(originals, folder, count)
+            linked(originals, folder, count)
             begun = time.perf_counter()
             command = [sys.executable, "-c", CHILD, str(folder), f"{place}/c-{count}"]
             added, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()

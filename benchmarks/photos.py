@@ -42,6 +42,15 @@ def write_photos(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
     return paths
 
 
+def linked(originals: list[Path], folder: Path, count: int) -> list[Path]:
+    """`count` files that are hard links to the originals in turn, a thousand a folder."""
+    paths = [folder / f"{n // 1000:03}" / f"{n:06}.jpg" for n in range(count)]
+    for n, path in enumerate(paths):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        os.link(originals[n % len(originals)], path)
+    return paths
+
+
 def mosaic(sources: list[np.ndarray], size: tuple[int, int], seed: int) -> np.ndarray:
     """A canvas filled with random cuts of the sources at their own scale."""
     random = np.random.default_rng(seed)

@@ -61,7 +61,8 @@ def test_search_as_json_has_the_documented_names(cli: Cli, indexed: Path) -> Non
 def test_search_takes_all_its_options_together(cli: Cli, indexed: Path, tmp_path: Path) -> None:
     ran = cli(
         "search", indexed / "red.png", indexed / "blue.png", "--minus", indexed / "green.png",
-        "--region", "0.2,0.1,0.5,0.6", "--where", "width > 10", "--min-score", "-1", "--json", "--plot", tmp_path / "found.png",
+        "--region", "0.2,0.1,0.5,0.6", "--where", "width > 10", "--min-score", "-1", "--json",
+        "--plot", tmp_path / "found.png",
     )  # fmt: skip
     assert ran.code == 0, ran.err
     assert len(lines(ran.out)) == 5

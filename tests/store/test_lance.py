@@ -222,7 +222,7 @@ def test_the_hot_copy_follows_every_change(place: str) -> None:
     store, judge = made(place, keep=timedelta(0)), MemoryStore(DIM, {"label": str})
     judge.add([f"{i:04}" for i in range(50)], vectors(50), [{"label": f"l{i % 5}"} for i in range(50)])
     other = LanceStore(place, keep=timedelta(0))
-    for step in range(MOST_SEGMENTS * 3):
+    for step in range(MOST_SEGMENTS + 5):
         for one in (other, judge):
             ids = [f"{step}-{n}" for n in range(7)]
             one.add(ids, vectors(7, seed=step), [{"label": "new"}] * 7)

@@ -14,6 +14,7 @@ from lookalike.image.limits import Limits
 from lookalike.image.names import to_path, to_text
 from lookalike.image.read import read
 from lookalike.image.resize import crop, fit, is_plain, thumbnail
+from lookalike.image.threads import single_threaded_opencv
 
 __all__ = [
     "EDITS",
@@ -35,6 +36,7 @@ __all__ = [
     "read",
     "read_header",
     "read_list",
+    "single_threaded_opencv",
     "thumbnail",
     "to_path",
     "to_rgb",

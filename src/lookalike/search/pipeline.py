@@ -14,7 +14,7 @@ from typing import Generic, TypeVar, cast
 Job = TypeVar("Job")
 Done = TypeVar("Done")
 
-BATCH = 8
+BATCH = 4  # as many as the network takes at once without loss
 
 
 def default_workers() -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike import __version__
-from lookalike.image import Found
+from lookalike.image import Found, single_threaded_opencv
 from lookalike.search.intake import Failed, Fresh, Intake, Outcome, Touched, Twin
 from lookalike.search.pipeline import parallel
 from lookalike.search.plan import FAILURES, STAMP, Job, KnownFile, Plan, facts_of_manifest, make_plan
@@ -54,13 +54,14 @@ def sync(store: Store, intake: Intake, sources: Iterable[str | Path] | None, opt
 
 def _run(writer: "_Writer", intake: Intake, plan: Plan, options: SyncOptions) -> None:
     done, total = 0, len(plan.jobs)
-    for outcomes in parallel(plan.jobs, intake, workers=options.workers, stop=options.stop):
-        for outcome in outcomes:
-            writer.take(outcome)
-        done += len(outcomes)
-        writer.flush_if_due()
-        if options.progress:
-            options.progress(done, total)
+    with single_threaded_opencv():
+        for outcomes in parallel(plan.jobs, intake, workers=options.workers, stop=options.stop):
+            for outcome in outcomes:
+                writer.take(outcome)
+            done += len(outcomes)
+            writer.flush_if_due()
+            if options.progress:
+                options.progress(done, total)
 
 
 class _Writer:

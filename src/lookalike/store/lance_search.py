@@ -47,7 +47,7 @@ def by_index(dataset: "lance.LanceDataset", where: str | None) -> Propose:
     exact = exactly(dataset, where)
 
     def propose(query: NDArray[np.float32], k: int) -> Found:
-        asked = {"q": query, "k": k * REFINE // MARGIN, "use_index": True}
+        asked: dict[str, Any] = {"q": query, "k": k * REFINE // MARGIN, "use_index": True}
         found = _nearest(dataset, where, asked)
         if len(found.row_ids) < asked["k"]:  # the partitions it looked at hold too few that pass: EVIDENCE 3
             return exact(query, k)

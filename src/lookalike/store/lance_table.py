@@ -102,7 +102,7 @@ class LanceTable:
         picked = None if vectors is None else vectors[last]
 
         def change(dataset: "lance.LanceDataset") -> None:
-            self._widen(dataset, chosen)
+            self._widen(dataset, rows)
             table = self._table([keys[at] for at in last], chosen, dataset.schema, picked)
             self._merge(dataset).when_not_matched_insert_all().execute(table)
 
@@ -122,7 +122,7 @@ class LanceTable:
             return
 
         def change(dataset: "lance.LanceDataset") -> None:
-            self._widen(dataset, list(merged.values()))
+            self._widen(dataset, rows)
             known = [name for name in names if name in dataset.schema.names]
             filled = self._filled(dataset, merged, known)
             table = self._table(list(filled), list(filled.values()), dataset.schema, None, known)
