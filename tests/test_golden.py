@@ -30,6 +30,6 @@ def test_a_collection_of_an_earlier_format_is_read_and_written(golden: Path, tmp
         assert [hit.id for hit in photos.search_by_id("red", 10, where="label = 'cold'")] == ["green"]
         assert all(photos.thumbnails(["red", "photos~2/2.png"]))
         assert [Path(f.path).name for f in photos.failures()] == ["broken.jpg"]
-        assert [root.kind for root in photos.roots()] == ["manifest", "folder"]
+        assert [root.kind for root in photos.roots()] == ["folder", "manifest"]
         assert photos.remove(["red"]) == 1
         assert len(photos) == 3

@@ -37,9 +37,9 @@ def load_card(settings: Mapping[str, str], uri: str) -> tuple[Card, str]:
 
 
 def load_roots(settings: Mapping[str, str]) -> dict[str, Root]:
-    """All roots by path."""
+    """All roots by path, in the order of their paths: an engine's settings come in any order."""
     found = {}
-    for key, value in settings.items():
+    for key, value in sorted(settings.items()):
         if key.startswith(_ROOT) and value:
             path = key.removeprefix(_ROOT)
             found[path] = Root(path=path, **json.loads(value))
