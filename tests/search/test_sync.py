@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.errors import SourceError
+from lookalike.errors import SourceError, StoreFailed
 from lookalike.search import Collection
 from lookalike.search.sync import SyncOptions
 from tests.conftest import ColourEmbedder
@@ -356,3 +356,15 @@ def test_names_with_spaces_newlines_and_odd_bytes(collection: Collection, photos
     (photos / "two words $x^2$.png").write_bytes(source)
     assert collection.sync(photos).added == 7
     assert collection.sync(photos).unchanged == 7
+
+
+def test_a_disk_that_fills_up_while_tidying_loses_no_picture(
+    collection: Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full() -> None:
+        raise StoreFailed("the disk is full")
+
+    monkeypatch.setattr(collection.store, "optimise", full)
+    with pytest.raises(StoreFailed, match="every picture is indexed and kept"):
+        collection.sync(photos)
+    assert len(collection) == 5

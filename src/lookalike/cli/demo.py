@@ -96,14 +96,14 @@ def _index(collection: "Collection", folder: Path) -> None:
 def _ask(collection: "Collection", edited: Path) -> tuple[int, int, Path | None]:
     """Search with an edited copy of each of a few pictures. Returns found, asked, and the copy to show."""
     found = asked = 0
-    shown: Path | None = None
+    shown: dict[str, Path] = {}
     for name, original, copy in _copies(collection, edited):
         hit = collection.search(copy, 1)[0]
         right = _same_bytes(hit.id, original, collection)
         asked, found = asked + 1, found + right
-        if right and (shown is None or name == "screenshot"):
-            shown = copy
-    return found, asked, shown
+        if right:
+            shown.setdefault(name, copy)
+    return found, asked, shown.get("screenshot") or next(iter(shown.values()), None)
 
 
 def _copies(collection: "Collection", folder: Path) -> Iterator[tuple[str, str, Path]]:

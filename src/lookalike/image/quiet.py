@@ -1,9 +1,12 @@
-"""Pillow talks through Python's warnings about files it nevertheless reads: silence them while one is read."""
+"""Pillow and imagecodecs talk about files that they nevertheless read: the one through warnings, the other through logging."""
 
 import contextlib
+import functools
+import logging
 import threading
 import warnings
 from collections.abc import Iterator
+from types import ModuleType
 
 _lock = threading.Lock()
 _readers = 0
@@ -30,3 +33,12 @@ def quiet_pillow() -> Iterator[None]:
             if _readers == 0:
                 with contextlib.suppress(ValueError):
                     warnings.filters.remove(rule)  # type: ignore[attr-defined]
+
+
+@functools.cache
+def quiet_imagecodecs() -> ModuleType:
+    """imagecodecs, whose log is heard by those who ask for it and not by everybody's terminal."""
+    import imagecodecs
+
+    logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
+    return imagecodecs

@@ -15,6 +15,7 @@ from lookalike.image.header import Facts, Raster
 from lookalike.image.limits import Limits
 from lookalike.image.pam import read_pam
 from lookalike.image.pillow_reader import pillow_frames
+from lookalike.image.quiet import quiet_imagecodecs
 
 ENOUGH = 1.5  # a JPEG is decoded so small that its short side stays this many times the side asked for
 _END = b"\xff\xd9"
@@ -93,7 +94,7 @@ def _opencv(data: bytes, flags: int) -> Samples | None:
 
 
 def _png(data: bytes, _facts: Facts, _side: int | None) -> Samples | None:
-    import imagecodecs
+    imagecodecs = quiet_imagecodecs()
 
     samples: Samples = imagecodecs.png_decode(data)
     return samples
@@ -104,14 +105,14 @@ def _webp(data: bytes, facts: Facts, _side: int | None) -> Samples | None:
         return None
     if not facts.alpha:
         return _opencv(data, 0)
-    import imagecodecs
+    imagecodecs = quiet_imagecodecs()
 
     samples: Samples = imagecodecs.webp_decode(data)
     return samples
 
 
 def _jxl(data: bytes, _facts: Facts, _side: int | None) -> Samples | None:
-    import imagecodecs
+    imagecodecs = quiet_imagecodecs()
 
     try:
         samples: Samples = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)
@@ -129,7 +130,7 @@ def _pam(data: bytes, _facts: Facts, _side: int | None) -> Samples | None:
 
 def _odd_jpeg(data: bytes) -> Samples:
     """12 bits a sample, lossless, arithmetic coding: what neither OpenCV nor Pillow decodes."""
-    import imagecodecs
+    imagecodecs = quiet_imagecodecs()
 
     samples: Samples = imagecodecs.jpeg8_decode(data)
     return samples
@@ -137,7 +138,7 @@ def _odd_jpeg(data: bytes) -> Samples:
 
 def _odd_tiff(data: bytes) -> Samples:
     """Floats in colour, 64 bits, rare compressions. Planes one after another become channels."""
-    import imagecodecs
+    imagecodecs = quiet_imagecodecs()
 
     samples: Samples = np.asarray(imagecodecs.tiff_decode(data, index=0))
     if samples.ndim == 3 and samples.shape[0] <= 4 < samples.shape[2]:
@@ -147,7 +148,7 @@ def _odd_tiff(data: bytes) -> Samples:
 
 def _odd_avif(data: bytes) -> Samples:
     """For a Pillow built without AVIF."""
-    import imagecodecs
+    imagecodecs = quiet_imagecodecs()
 
     samples: Samples = np.asarray(imagecodecs.avif_decode(data, index=0, numthreads=1))
     return samples

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike import __version__
+from lookalike.errors import StoreFailed
 from lookalike.image import Found, single_threaded_opencv
 from lookalike.search.intake import Failed, Fresh, Intake, Outcome, Touched, Twin
 from lookalike.search.pipeline import parallel
@@ -119,7 +120,14 @@ class _Writer:
         if self._plan.stamps:
             self._store.set_settings({STAMP + path: stamp for path, stamp in self._plan.stamps.items()})
         if self.report.added or self.report.changed or self.report.removed or self.report.moved:
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """Upkeep of the store; when it fails, nothing that was indexed is lost, and the sentence says so."""
+        try:
             self._store.optimise()
+        except StoreFailed as error:
+            raise StoreFailed(f"every picture is indexed and kept, but the collection was not tidied: {error}") from error
 
     def _fresh(self, fresh: Fresh) -> None:
         job = fresh.job
