@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -73,6 +74,46 @@ class Hit:
     id: str
     score: float
     metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Extra:
+    """An altered copy of the image that its group keeps, with the evidence.
+
+    `relation`: "identical" or "copy". `probability`: that it is a copy of the kept one. `words`: what was done to it.
+    `reason`: why the other is kept. `left`: why its file may not be touched, "" when it may.
+    """
+
+    id: str
+    score: float
+    relation: str
+    probability: float
+    words: str
+    reason: str
+    left: str = ""
+    metadata: Metadata = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DuplicateGroup:
+    """The image to keep and its altered copies; each extra is a copy of `keep` itself, never of another extra."""
+
+    keep: Hit
+    extras: tuple[Extra, ...]
+
+
+class Relation(IntEnum):
+    """What two pictures are to each other, weakest first; `str` gives the word: "same-object"."""
+
+    CANNOT_TELL = -1
+    UNRELATED = 0
+    RELATED = 1
+    SAME_OBJECT = 2
+    COPY = 3
+    IDENTICAL = 4
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", " " if self is Relation.CANNOT_TELL else "-")
 
 
 @runtime_checkable

@@ -1,4 +1,4 @@
-"""Pillow and imagecodecs talk about files that they nevertheless read: the one through warnings, the other through logging."""
+"""Pillow talks through warnings, imagecodecs through logging, about files that they nevertheless read: silence both."""
 
 import contextlib
 import functools
