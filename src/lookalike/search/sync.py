@@ -127,7 +127,7 @@ class _Writer:
         try:
             self._store.optimise()
         except StoreFailed as error:
-            raise StoreFailed(f"every picture is indexed and kept, but the collection was not tidied: {error}") from error
+            raise StoreFailed(f"every picture is indexed and kept, but the store was not tidied: {error}") from error
 
     def _fresh(self, fresh: Fresh) -> None:
         job = fresh.job

@@ -49,7 +49,7 @@ def by_index(dataset: "lance.LanceDataset", where: str | None) -> Propose:
     def propose(query: NDArray[np.float32], k: int) -> Found:
         asked: dict[str, Any] = {"q": query, "k": k * REFINE // MARGIN, "use_index": True}
         found = _nearest(dataset, where, asked)
-        if len(found.row_ids) < asked["k"]:  # the partitions it looked at hold too few that pass: EVIDENCE 3
+        if len(found.row_ids) < asked["k"]:  # the partitions it looked at hold too few that pass
             return exact(query, k)
         return Found(found.row_ids, found.scores, np.inf, all_rows=True)
 
