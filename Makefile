@@ -28,7 +28,7 @@ format: $(VENV)/dev.stamp
 	$(BIN)/ruff format .
 
 bench: $(VENV)/bench.stamp ## every figure of docs/benchmarks.md; half an hour
-	$(BIN)/python benchmarks/run_all.py
+	$(BIN)/python -m benchmarks.run_all
 
 golden: $(VENV)/dev.stamp ## a collection of today's format, to be opened for ever
 	$(BIN)/python scripts/make_golden.py

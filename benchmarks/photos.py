@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+DATA = Path(os.environ.get("LOOKALIKE_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SIZES = {"0.3 MP": (640, 480), "2 MP": (1632, 1224), "12 MP": (4000, 3000)}
 
 
 def originals() -> list[np.ndarray]:
-    """The photos of $LOOKALIKE_DATA/kodak24, else those inside scikit-image and scikit-learn."""
-    data = Path(os.environ.get("LOOKALIKE_DATA", "shared/data")) / "kodak24"
-    paths = sorted(data.glob("*.png")) or list(_bundled())
+    """The photos of DATA/kodak24, else those inside scikit-image and scikit-learn."""
+    paths = sorted((DATA / "kodak24").glob("*.png")) or list(_bundled())
     return [np.asarray(Image.open(path).convert("RGB")) for path in paths]
 
 

@@ -1,15 +1,15 @@
 """Run the benchmarks one after the other and write docs/benchmarks.md: date, machine, and what each printed."""
 
 import datetime
-import os
 import platform
 import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.photos import DATA
+
 ROOT = Path(__file__).parent.parent
 TARGET = ROOT / "docs" / "benchmarks.md"
-DATA = os.environ.get("LOOKALIKE_DATA", "shared/data")
 QUESTIONS = {
     "How near is indexing to the ideal?": ["benchmarks.index"],
     "What does a second run cost?": ["benchmarks.unchanged"],
@@ -18,7 +18,7 @@ QUESTIONS = {
     "How quick and how right is a search among 100,000?": ["benchmarks.store", "--rows", "100000"],
     "Does the size of the file change the vector?": ["benchmarks.same_photo"],
     "What does decoding cost?": ["benchmarks.decode"],
-    "How good are the default model's hits?": ["benchmarks.quality", DATA],
+    "How good are the default model's hits?": ["benchmarks.quality", str(DATA)],
 }
 
 
@@ -39,7 +39,9 @@ def main() -> None:
         if wanted and arguments[0].split(".")[1] not in wanted:
             continue
         today = datetime.datetime.now(tz=datetime.UTC).date()
-        text = f"## {question}\n\n`python -m {' '.join(arguments).replace(DATA, 'DATA')}`, {today}, {processor()}\n\n"
+        text = (
+            f"## {question}\n\n`python -m {' '.join(arguments).replace(str(DATA), 'DATA')}`, {today}, {processor()}\n\n"
+        )
         section = text + answer(arguments) + "\n"
         put(question, section)
         print(section, flush=True)

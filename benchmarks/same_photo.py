@@ -3,15 +3,13 @@
 The larger file is the photo of $LOOKALIKE_DATA/kodak24 enlarged (Lanczos), the smaller one the photo reduced (area).
 """
 
-import os
 import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import cv2
 import numpy as np
 
-from benchmarks.photos import jpeg
+from benchmarks.photos import DATA, jpeg
 from lookalike.embed import get_embedder
 from lookalike.image import decode, fit
 from lookalike.types import RGB, Preprocessing
@@ -27,9 +25,9 @@ def full_then_area(data: bytes, card: Preprocessing) -> RGB:
 
 
 def main() -> None:
-    paths = sorted((Path(os.environ.get("LOOKALIKE_DATA", "shared/data")) / "kodak24").glob("*.png"))
+    paths = sorted((DATA / "kodak24").glob("*.png"))
     if not paths:
-        print("skipped: there is no kodak24 in $LOOKALIKE_DATA or shared/data")
+        print(f"skipped: there is no kodak24 in {DATA}")
         return
     embedder = get_embedder()
     ways: dict[str, Callable[[bytes, Preprocessing], RGB]] = {"ours": ours, "full decode, area": full_then_area}
