@@ -1,15 +1,16 @@
 """lookalike embed: vectors of files, as an array."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
-import numpy as np
 import typer
 
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, emit, put, say
 from lookalike.errors import LookalikeError, UnreadableImage
-from lookalike.types import Embedder, Vectors
+
+if TYPE_CHECKING:
+    from lookalike.types import Embedder, Vectors
 
 
 def embed(
@@ -42,8 +43,10 @@ def embed(
     say(f"{len(paths):,} vectors of {vectors.shape[1]} numbers written to {output}")
 
 
-def _embed_all(files: list[str], embedder: Embedder) -> tuple[list[str], Vectors]:
+def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vectors]":
     """Paths in the order found and their vectors; what fails is told and left out."""
+    import numpy as np
+
     from lookalike.image import Found, find
     from lookalike.search.intake import Fresh, Intake
     from lookalike.search.pipeline import default_workers, parallel
@@ -70,7 +73,9 @@ def _embed_all(files: list[str], embedder: Embedder) -> tuple[list[str], Vectors
     return [jobs[n].found.path for n in order], vectors
 
 
-def _write(output: Path, paths: list[str], vectors: Vectors) -> None:
+def _write(output: Path, paths: list[str], vectors: "Vectors") -> None:
+    import numpy as np
+
     try:
         if output.suffix == ".npz":
             np.savez(output, vectors=vectors, paths=np.array(paths))
