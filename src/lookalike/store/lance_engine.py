@@ -1,9 +1,11 @@
 """The seam to Lance: opening data sets, and its exceptions in our words. Nothing else catches what Lance raises."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import BadFilter, CollectionError, LookalikeError, NoCollection, ReadOnly, StoreFailed
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 # Lance's own defaults, 6 GiB and 1 GiB, are a server's. Indexing 500 batches stays flat at these (docs/store.md).
 INDEX_CACHE_BYTES = 256 << 20
 METADATA_CACHE_BYTES = 64 << 20
+READ_AHEAD_BYTES = 64 << 20  # 2 GiB otherwise: merging files of thumbnails then takes 250 MB more
 
 READ_ONLY = re.compile(r"permission denied|read-only file system|access ?denied|os error (13|30)\b|forbidden", re.I)
 MISSING = re.compile(r"dataset at path .* was not found|not found: .*_versions", re.I)
@@ -70,10 +73,19 @@ def _reason(error: BaseException) -> str:
     return text or type(error).__name__
 
 
-def open_dataset(uri: str, options: Mapping[str, str] | None) -> "lance.LanceDataset":
-    """A data set with small caches. Raises NoCollection where there is none."""
+def load_lance() -> ModuleType:
+    """Lance, told before it starts to keep quiet and to read ahead by megabytes; what the user has set stands."""
+    os.environ.setdefault("LANCE_LOG", "error")
+    os.environ.setdefault("LANCE_DEFAULT_IO_BUFFER_SIZE", str(READ_AHEAD_BYTES))
     import lance
 
+    loaded: ModuleType = lance
+    return loaded
+
+
+def open_dataset(uri: str, options: Mapping[str, str] | None) -> "lance.LanceDataset":
+    """A data set with small caches. Raises NoCollection where there is none."""
+    lance = load_lance()
     with engine(uri):
         return lance.dataset(
             uri,
@@ -85,8 +97,7 @@ def open_dataset(uri: str, options: Mapping[str, str] | None) -> "lance.LanceDat
 
 def create_dataset(uri: str, schema: Any, options: Mapping[str, str] | None) -> None:
     """An empty data set, in one commit. Where another process was faster, theirs stands."""
-    import lance
-
+    lance = load_lance()
     try:
         lance.write_dataset(
             schema.empty_table(), uri, schema=schema, mode="create", storage_options=dict(options) if options else None
