@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from lookalike.cli import demo, embed, index, info, models, remove, search, why
+from lookalike.cli import benchmark, demo, embed, evaluate, index, info, models, remove, search, why
 from lookalike.cli.output import say
 from lookalike.errors import LookalikeError
 
@@ -36,7 +36,7 @@ def _root(
     """Find images that look alike: index a folder, search it with a picture."""
 
 
-for verb in (index, search, info, why, remove, embed, models, demo):
+for verb in (index, search, info, why, remove, embed, evaluate, benchmark, models, demo):
     app.command(verb.__name__.rsplit(".", 1)[-1])(getattr(verb, verb.__name__.rsplit(".", 1)[-1]))
 
 

@@ -1,0 +1,112 @@
+"""lookalike evaluate: how well a model finds what it should, or one model against another."""
+
+import json as jsonlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from lookalike.cli.options import JsonOption
+from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.errors import BadQuery, LookalikeError
+
+if TYPE_CHECKING:
+    from lookalike.evaluate import Report
+
+_TOLD = 5
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model's name or folder, or hub:owner/name.")],
+    truth: Annotated[
+        Path,
+        typer.Argument(
+            metavar="TRUTH",
+            help="A table of path,label,role or path,label,part or a,b,same; or a folder of folders, one a label.",
+        ),
+    ],
+    against: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="MODEL", help="A second model; tells whether the difference is more than chance."),
+    ] = None,
+    by: Annotated[str | None, typer.Option(metavar="COLUMN", help="Break figures down by a column of TRUTH.")] = None,
+    k: Annotated[str, typer.Option("-k", "--k", metavar="K,K...", help="For recall@k and precision@k.")] = "1,5,10",
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(
+            "--output", "-o", metavar="DIR", help="Write report, figures, mistakes; keep vectors for next time."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap and of k-means.")] = 0,
+    together: Annotated[
+        str, typer.Option(metavar="query|label", help="What the bootstrap draws: queries, or all of a label at once.")
+    ] = "query",
+    json: JsonOption = False,
+) -> None:
+    """Print how well MODEL finds the right answers of TRUTH, each figure with its 95 % interval."""
+    from lookalike.evaluate import Settings, read_truth
+    from lookalike.evaluate import evaluate as judge
+
+    settings = Settings(
+        ks=_parse_ks(k), by=by, keep=output / "vectors" if output else None, seed=seed, together=together
+    )
+    with ProgressLine("pictures") as progress:
+        report = judge(model, read_truth(truth), against=against, settings=settings, progress=progress)
+    _tell_skipped(report)
+    if json:
+        emit(report.to_json())
+    else:
+        _print(report)
+    if output:
+        _write(report, output)
+
+
+def _parse_ks(text: str) -> tuple[int, ...]:
+    try:
+        ks = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        ks = ()
+    if not ks or min(ks) < 1:
+        raise BadQuery(f"-k is {text!r}; whole numbers from 1 with commas between are wanted, such as 1,5,10")
+    return ks
+
+
+def _tell_skipped(report: "Report") -> None:
+    for failure in report.skipped[:_TOLD]:
+        say(f"skipped {failure.path}: {failure.reason}")
+    if len(report.skipped) > _TOLD:
+        say(f"... and {len(report.skipped) - _TOLD:,} more; all with -o DIR or --json")
+
+
+def _print(report: "Report") -> None:
+    from lookalike.evaluate.report import columns
+
+    for line in columns(report.table()):
+        put(line)
+    if report.column:
+        put("")
+        for line in columns(report.by_table()):
+            put(line)
+    say(f"{report.truth}: {report.basis()}")
+
+
+def _write(report: "Report", folder: Path) -> None:
+    from lookalike.plot import evaluation, mistakes, save
+
+    made = {
+        "report.json": jsonlib.dumps(report.to_json(), ensure_ascii=False, indent=1),
+        "report.md": report.markdown(),
+    }
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in made.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise LookalikeError(
+            f"{folder} cannot be written to ({os.strerror(error.errno or 0)}); choose another place with -o"
+        ) from None
+    say(f"written: {', '.join(str(folder / name) for name in made)}")
+    say(f"drawn: {save(evaluation(report), folder / 'figures.png')}")
+    if report.mistakes:
+        say(f"drawn: {save(mistakes(report.mistakes), folder / 'mistakes.png')}")

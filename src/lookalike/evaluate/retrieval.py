@@ -1,0 +1,191 @@
+"""Every query ranked against a whole gallery, a block at a time: 70,000 x 70,000 fits into a laptop's memory."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import BadQuery
+from lookalike.evaluate.block import STEPS, Block, PerQuery, rank_block
+from lookalike.evaluate.metrics import (
+    Tally,
+    equal_error_rate,
+    micro_ap,
+    recall_at_precision,
+    roc_auc,
+    tpr_at_fpr,
+)
+from lookalike.types import Vectors
+
+KS = (1, 5, 10)
+NEIGHBOURS = 10
+_CELLS = 8_000_000  # scores at a time: 32 MB an array
+_EDGES = 256
+_SAMPLE, _RIGHT = 400, 200  # queries, and right answers of each, that say at which scores edges are worth having
+
+Texts = Sequence[str] | NDArray[np.str_]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieval:
+    """How well queries find their right answers. `figures`: each by its name, in the order of a report.
+
+    `queries`: those with a right answer, over which recall, precision, mAP, mAP@R, nDCG, MRR and k-NN accuracy are
+    means. `unanswered`: those without, whose pairs still count as wrong ones in the pooled figures (from micro-AP on).
+    `gallery` pictures, of which `distractors` have no label. `pairs`: the scores that the pooled figures rest on, of
+    which `right_pairs` are of one label.
+    """
+
+    queries: int
+    unanswered: int
+    gallery: int
+    distractors: int
+    pairs: int
+    right_pairs: int
+    figures: Mapping[str, float]
+    per_query: PerQuery
+    tally: Tally
+
+    def __getitem__(self, figure: str) -> float:
+        return self.figures[figure]
+
+
+def retrieval(
+    queries: Vectors,
+    gallery: Vectors,
+    query_labels: Texts,
+    gallery_labels: Texts,
+    *,
+    same: tuple[Texts, Texts] | None = None,
+    ks: Sequence[int] = KS,
+    neighbours: int = NEIGHBOURS,
+) -> Retrieval:
+    """Rank the (m, dim) gallery for each of (n, dim) queries by cosine, and compare with the labels.
+
+    Right answers are gallery rows of the query's label; an empty label is nobody's answer. `same`: the ids of queries
+    and of gallery; a query is left out of its own results. `ks`: for recall@k and precision@k. `neighbours`: of the
+    k-NN accuracy (most votes win, of equally many the higher sum of scores). Raises BadQuery.
+    """
+    _check(queries, gallery, query_labels, gallery_labels)
+    asked, known = _codes(query_labels, gallery_labels)
+    own = _own_rows(same)
+    cuts = tuple(sorted({int(k) for k in ks}))
+    if not cuts or cuts[0] < 1 or neighbours < 1:
+        raise BadQuery(f"k of {list(ks)} and {neighbours} neighbours were asked for; 1 is the least")
+    edges = _edges(queries, gallery, asked, known)
+    parts = []
+    right, every = np.zeros(2 * STEPS + 1, np.int64), np.zeros(2 * STEPS + 1, np.int64)
+    size = max(1, _CELLS // len(gallery))
+    for start in range(0, len(queries), size):
+        part = slice(start, min(start + size, len(queries)))
+        mine = own[(own[:, 0] >= part.start) & (own[:, 0] < part.stop)] - (part.start, 0)
+        block = Block.of(queries[part], gallery, asked[part], known, mine)
+        right += np.bincount(block.steps[block.right] + STEPS, minlength=len(right))
+        every += np.bincount(block.steps[block.kept] + STEPS, minlength=len(every))
+        parts.append(rank_block(block, known, edges=edges, ks=cuts, neighbours=neighbours))
+    return _retrieval(_joined(parts), _tally(right, every), known)
+
+
+def _check(queries: Vectors, gallery: Vectors, query_labels: Texts, gallery_labels: Texts) -> None:
+    for name, vectors, labels in (("queries", queries, query_labels), ("gallery", gallery, gallery_labels)):
+        if len(vectors) != len(labels):
+            raise BadQuery(
+                f"{name}: {len(vectors)} vectors and {len(labels)} labels; give one label a vector ('': none)"
+            )
+        if not len(vectors):
+            raise BadQuery(f"{name}: there are none; give at least one")
+        if not np.isfinite(vectors).all():
+            raise BadQuery(f"{name}: a vector holds numbers that are not finite; leave that picture out")
+    if queries.shape[1] != gallery.shape[1]:
+        raise BadQuery(
+            f"queries have {queries.shape[1]} numbers, the gallery {gallery.shape[1]}; use one model for both"
+        )
+
+
+def _codes(query_labels: Texts, gallery_labels: Texts) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Labels as numbers, equal where the text is; -2 and -1, which differ, where it is empty."""
+    asked, known = np.asarray(query_labels, np.str_), np.asarray(gallery_labels, np.str_)
+    codes = np.unique(np.concatenate((asked, known)), return_inverse=True)[1].astype(np.int32)
+    return (
+        np.where(asked == "", np.int32(-2), codes[: len(asked)]),
+        np.where(known == "", np.int32(-1), codes[len(asked) :]),
+    )
+
+
+def _own_rows(same: tuple[Texts, Texts] | None) -> Ints:
+    """(n, 2) rows of queries and of gallery that are the same picture."""
+    if same is None:
+        return np.zeros((0, 2), np.int64)
+    rows: dict[str, list[int]] = {}
+    for row, image_id in enumerate(map(str, same[1])):
+        rows.setdefault(image_id, []).append(row)
+    pairs = [(n, row) for n, image_id in enumerate(map(str, same[0])) for row in rows.get(image_id, ())]
+    return np.array(pairs, np.int64).reshape(-1, 2)
+
+
+def _edges(queries: Vectors, gallery: Vectors, asked: NDArray[np.int32], known: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Rising steps at which pooled pairs are counted query by query: the lowest, and quantiles of right answers'."""
+    found = []
+    for row in np.unique(np.linspace(0, len(queries) - 1, _SAMPLE).astype(int)):
+        right = np.flatnonzero(known == asked[row])
+        scores = gallery[right[:: max(1, len(right) // _RIGHT)]] @ queries[row]
+        found.append(np.rint(np.clip(scores, -1, 1) * STEPS).astype(np.int32))
+    steps = np.concatenate(found)
+    if len(np.unique(steps)) > _EDGES:
+        steps = np.quantile(steps, np.linspace(0, 1, _EDGES)).astype(np.int32)
+    return np.unique(np.concatenate((np.array([-STEPS], np.int32), steps)))
+
+
+def _tally(right: Ints, every: Ints) -> Tally:
+    """The tally of counts by step, highest score first."""
+    there = np.flatnonzero(every)[::-1]
+    return Tally((there - STEPS) / STEPS, right[there], (every - right)[there])
+
+
+def _joined(parts: Sequence[PerQuery]) -> PerQuery:
+    joined = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in fields(PerQuery)
+        if field.name != "values"
+    }
+    values = {name: np.concatenate([part.values[name] for part in parts]) for name in parts[0].values}
+    return PerQuery(values=values, **joined)
+
+
+def _retrieval(per_query: PerQuery, tally: Tally, known: NDArray[np.int32]) -> Retrieval:
+    answered = per_query.answered
+    if not answered.any():
+        raise BadQuery(
+            "not one query has a right answer: no label of a query is that of another picture in the gallery"
+        )
+    figures = {name: float(np.mean(values[answered])) for name, values in per_query.values.items()}
+    right_pairs = int(tally.right.sum())
+    return Retrieval(
+        queries=int(answered.sum()),
+        unanswered=int((~answered).sum()),
+        gallery=len(known),
+        distractors=int((known == -1).sum()),
+        pairs=tally.pairs,
+        right_pairs=right_pairs,
+        figures=figures | pooled_figures(tally),
+        per_query=per_query,
+        tally=tally,
+    )
+
+
+def pooled_figures(tally: Tally) -> dict[str, float]:
+    """The figures of pairs in one ranking, by name; those that need wrong pairs are left out where there are none."""
+    figures = {"micro-AP": micro_ap(tally), "recall@P90": recall_at_precision(tally, 0.9)[0]}
+    return figures | pair_figures(tally) if tally.wrong.any() else figures
+
+
+def pair_figures(tally: Tally) -> dict[str, float]:
+    """ROC-AUC, EER and TPR at two FPRs, by name."""
+    return {
+        "ROC-AUC": roc_auc(tally),
+        "EER": equal_error_rate(tally),
+        "TPR@FPR1e-2": tpr_at_fpr(tally, 1e-2),
+        "TPR@FPR1e-3": tpr_at_fpr(tally, 1e-3),
+    }

@@ -1,0 +1,219 @@
+"""Figures of an evaluation: bars with intervals, curves, the worst mistakes as pictures, a heat map of edits."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lookalike.errors import ImageError
+from lookalike.evaluate.metrics import precision_recall, roc
+from lookalike.image import decode, read
+from lookalike.plot.hits import shorten
+from lookalike.types import RGB
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lookalike.evaluate import Judged, Mistake, Report
+    from lookalike.evaluate.copies import Copies, ModelCopies
+
+_INK, _FAINT, _GRID = "#1c1e21", "#6b7076", "#e3e5e8"
+_ONE, _OTHER, _WRONG, _RIGHT = "#1f5fa8", "#e0861a", "#c92a2a", "#2b8a3e"
+_BARS = ("recall@1", "recall@5", "mAP", "mAP@R", "nDCG", "micro-AP", "recall@P90")
+_PAIR_BARS = ("ROC-AUC", "micro-AP", "recall@P90", "TPR@FPR1e-2", "TPR@FPR1e-3", "EER")
+_CMC = 50
+_POINTS = 2000
+
+
+def evaluation(report: "Report") -> "Figure":
+    """Figures with their 95 % intervals, how soon the first right answer comes (or the ROC of pairs), and precision
+    against recall; two models side by side."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(15, 4.9), dpi=110, facecolor="white", layout="constrained")
+    bars, first, curve = figure.subplots(1, 3, width_ratios=(1.5, 1, 1))
+    models = [(report.one, _ONE), *([(report.other, _OTHER)] if report.other else [])]
+    _bars(bars, models, _PAIR_BARS if report.kind == "pairs" else _BARS)
+    for model, colour in models:
+        if model.retrieval is None:
+            _roc(first, model, colour)
+        else:
+            _cmc(first, model, colour)
+        _precision_recall(curve, model, colour)
+    title = f"{shorten(report.truth, 60)}   ·   {report.basis()}"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=_INK, parse_math=False)
+    return figure
+
+
+def _name(model: str) -> str:
+    return shorten(model.rstrip("/").rsplit("/", 1)[-1], 40)
+
+
+def _axes(axes: Any, title: str) -> None:
+    axes.set_title(title, loc="left", fontsize=10, color=_INK, fontweight="bold")
+    axes.grid(color=_GRID, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8.5, colors=_FAINT, length=0)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(_GRID)
+
+
+def _bars(axes: Any, models: "Sequence[tuple[Judged, str]]", wanted: Sequence[str]) -> None:
+    names = [name for name in wanted if name in models[0][0].figures]
+    height = 0.8 / len(models)
+    for n, (model, colour) in enumerate(models):
+        places = np.arange(len(names)) + (n - (len(models) - 1) / 2) * height
+        values = np.array([model.figures[name] for name in names])
+        ends = np.array([model.intervals.get(name, (value, value)) for name, value in zip(names, values, strict=True)])
+        errors = np.abs(ends.T - values)
+        axes.barh(places, values, height * 0.9, color=colour, label=_name(model.model))
+        axes.errorbar(values, places, xerr=errors, fmt="none", ecolor=_INK, elinewidth=1.1, capsize=2.5)
+        for place, value, high in zip(places, values, np.maximum(ends[:, 1], values), strict=True):
+            axes.text(high + 0.012, place, f"{value:.3f}", va="center", fontsize=8, color=_INK)
+    _axes(axes, "figures, with 95 % intervals")
+    axes.set(yticks=np.arange(len(names)), yticklabels=names, xlim=(0, 1.12), xticks=np.linspace(0, 1, 6))
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2, frameon=False, fontsize=8.5, labelcolor=_INK)
+
+
+def _cmc(axes: Any, model: "Judged", colour: str) -> None:
+    assert model.retrieval is not None
+    ranks = model.retrieval.per_query.first_rank
+    places = np.arange(1, min(_CMC, model.retrieval.gallery) + 1)
+    share = np.searchsorted(np.sort(ranks[ranks > 0]), places, side="right") / max(model.retrieval.queries, 1)
+    axes.plot(places, share, color=colour, linewidth=2)
+    _axes(axes, "a right answer among the first k")
+    axes.set_xscale("log")
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50) if tick <= places[-1]]
+    axes.set(xticks=ticks, xticklabels=ticks, ylim=(0, 1.02), xlim=(0.95, places[-1] * 1.05))
+    axes.minorticks_off()
+    axes.set_xlabel("k", fontsize=9, color=_FAINT)
+
+
+def _roc(axes: Any, model: "Judged", colour: str) -> None:
+    fpr, tpr = roc(model.tally)
+    least = 1 / max(int(model.tally.wrong.sum()), 1) / 2
+    axes.plot(np.maximum(fpr, least), tpr, color=colour, linewidth=2, drawstyle="steps-post")
+    _axes(axes, "right pairs accepted, by wrong pairs accepted")
+    axes.set_xscale("log")
+    axes.set(ylim=(0, 1.02), xlim=(least, 1))
+    axes.set_xlabel("share of wrong pairs accepted", fontsize=9, color=_FAINT)
+
+
+def _precision_recall(axes: Any, model: "Judged", colour: str) -> None:
+    precision, recall = precision_recall(model.tally)
+    # Millions of scores make a curve of a few thousand points: the rest is under the same pixels.
+    keep = np.unique(np.searchsorted(recall, np.linspace(0, recall[-1], _POINTS)))
+    axes.plot(recall[keep], precision[keep], color=colour, linewidth=2)
+    _axes(axes, "precision, by recall (all pairs in one ranking)")
+    axes.set(xlim=(0, 1.01), ylim=(0, 1.02))
+    axes.set_xlabel("recall", fontsize=9, color=_FAINT)
+
+
+# --- mistakes
+
+
+def mistakes(found: "Sequence[Mistake]") -> "Figure":
+    """A row a mistake: the query, the wrong first hit, the right answer with its place. At least one is wanted."""
+    from matplotlib.figure import Figure
+
+    columns = 2 if len(found) > 3 else 1
+    rows = -(-len(found) // columns)
+    figure = Figure(figsize=(columns * 6.6, rows * 2.45 + 0.4), dpi=110, facecolor="white", layout="constrained")
+    # A narrow empty column keeps two mistakes of a row apart.
+    shares = [1.0, 1.0, 1.0, 0.08] * columns
+    grid = figure.subplots(rows, len(shares), squeeze=False, width_ratios=shares)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for n, mistake in enumerate(found):
+        tiles = grid[n // columns, 4 * (n % columns) : 4 * (n % columns) + 3]
+        _tile(tiles[0], mistake.query, "query", _INK)
+        _tile(tiles[1], mistake.wrong, f"1   {mistake.wrong_score:.3f}   wrong", _WRONG)
+        _tile(tiles[2], mistake.right, f"{mistake.rank:,}   {mistake.right_score:.3f}   right", _RIGHT)
+    title = "worst mistakes: query, wrong first hit, best right answer (place, score)"
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=_INK)
+    return figure
+
+
+def _tile(axes: Any, path: str, heading: str, colour: str) -> None:
+    axes.set_axis_on()
+    axes.set(xticks=[], yticks=[], facecolor="#f1f2f4")
+    for spine in axes.spines.values():
+        spine.set(color=colour, linewidth=1.5)
+    picture = _picture(path)
+    if picture is None:
+        axes.text(0.5, 0.5, "not at hand", ha="center", va="center", color=_FAINT, fontsize=8)
+    else:
+        axes.imshow(picture, interpolation="antialiased")
+        height, width = picture.shape[:2]
+        # A square tile, the picture whole in its middle.
+        side = max(height, width)
+        axes.set(
+            xlim=((width - side) / 2, (width + side) / 2), ylim=((height + side) / 2, (height - side) / 2), aspect=1
+        )
+    axes.set_title(heading, loc="left", fontsize=9, color=colour, fontweight="bold", pad=3)
+    name = "/".join(path.split("/")[-2:])
+    axes.set_xlabel(shorten(name, 32), fontsize=7.5, color=_FAINT, loc="left", parse_math=False)
+
+
+def _picture(path: str) -> RGB | None:
+    try:
+        return decode(read(path), side=160).image
+    except ImageError:
+        return None
+
+
+# --- edits
+
+
+def copies(found: "Copies") -> "Figure":
+    """A heat map a model: the share of copies found first, by edit and strength, beside each edit's micro-AP."""
+    from matplotlib.figure import Figure
+
+    count = len(found.models)
+    rows = len(found.best.edits)
+    figure = Figure(figsize=(1.7 + 4.6 * count, 1.5 + 0.3 * rows), dpi=110, facecolor="white", layout="constrained")
+    grid = figure.subplots(1, count, squeeze=False, sharey=True)[0]
+    # Hardest last, in one order for all models, so that rows can be compared.
+    order = sorted(found.best.edits, key=lambda edit: -found.best.edits[edit].micro_ap)
+    for axes, model in zip(grid, found.models, strict=True):
+        _heat(axes, model, order)
+    title = (
+        "share of copies whose original is found first, by edit and strength from 0 to 1\n"
+        f"{found.sources:,} pictures edited, {found.gallery:,} searched, {found.held_out:,} without an original there"
+    )
+    figure.suptitle(title, x=0.01, ha="left", fontsize=9, color=_INK)
+    return figure
+
+
+def _heat(axes: Any, model: "ModelCopies", order: Sequence[str]) -> None:
+    strengths = sorted({strength for _, strength in model.cells})
+    recall = np.array([[model.cells[edit, strength].recall for strength in strengths] for edit in order])
+    together = np.array([[model.edits[edit].micro_ap] for edit in order])
+    end = len(strengths) - 0.5
+    for table, left in ((recall, -0.5), (together, end + 0.25)):  # micro-AP a little apart: it is of another kind
+        right = left + table.shape[1]
+        axes.imshow(table, cmap="RdYlBu", vmin=0, vmax=1, aspect="auto", extent=(left, right, len(order) - 0.5, -0.5))
+        for (row, column), value in np.ndenumerate(table):
+            colour = "white" if value < 0.12 or value > 0.88 else _INK
+            axes.text(left + 0.5 + column, row, f"{value:.2f}", ha="center", va="center", fontsize=8, color=colour)
+    axes.set(
+        xlim=(-0.5, end + 1.25),
+        xticks=[*range(len(strengths)), end + 0.75],
+        xticklabels=[*(f"{strength:g}" for strength in strengths), "µAP"],
+        yticks=range(len(order)),
+        yticklabels=order,
+    )
+    axes.tick_params(labelsize=8.5, colors=_INK, length=0, labeltop=True, labelbottom=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    cut = "no safe min_score" if model.min_score is None else f"min_score {model.min_score:.3f} keeps {model.kept:.0%}"
+    axes.set_title(
+        f"{_name(model.model)}\nR@1 {model.overall['recall@1']:.3f}   µAP {model.overall['micro-AP']:.3f}   {cut}",
+        loc="left",
+        fontsize=9,
+        color=_INK,
+        fontweight="bold",
+    )

@@ -1,0 +1,106 @@
+"""The benchmark on one's own pictures: what is edited, what is held out, what is recommended."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike.errors import BadQuery, SourceError
+from lookalike.evaluate import Plan, benchmark
+from lookalike.evaluate.copies import STRENGTHS
+from lookalike.image import EDITS
+from lookalike.types import RGB
+from tests.conftest import ColourEmbedder, encode
+from tests.evaluate.test_judge import Grey
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """Twelve pictures of twelve colours, one of them twice, and a file that is none."""
+    folder = tmp_path / "many"
+    folder.mkdir()
+    random = np.random.default_rng(0)
+    for n in range(12):
+        turn = 2 * np.pi * n / 12
+        colour = np.array([128 + 100 * np.cos(turn), 128 + 100 * np.sin(turn), 40 + 15 * n])
+        image: RGB = np.clip(colour + random.integers(-15, 16, (40, 60, 3)), 0, 255).astype(np.uint8)
+        (folder / f"{n:02}.png").write_bytes(encode(image))
+        if n == 3:
+            (folder / "03 again.jpg").write_bytes(encode(image, "JPEG"))
+    (folder / "broken.png").write_bytes(b"no picture")
+    return folder
+
+
+def test_harmless_edits_are_found_and_harmful_are_not(many: Path, embedder: ColourEmbedder) -> None:
+    found = benchmark([many], [embedder], plan=Plan(edits=("flip", "jpeg", "grey"), held_out=0.25))
+    assert (found.gallery + found.held_out, found.sources, found.twins) == (12, 12, 1)
+    assert found.held_out == 3
+    assert [Path(failure.path).name for failure in found.skipped] == ["broken.png"]
+    model = found.best
+    assert model.edits["flip"].recall == 1  # a mean colour does not change
+    assert model.edits["grey"].recall < 0.5
+    assert set(model.cells) == {(edit, s) for edit in ("flip", "jpeg", "grey") for s in STRENGTHS}
+    cell = model.cells["flip", 0.5]
+    assert (cell.queries, cell.unanswered) == (9, 3)
+    assert (model.edits["flip"].queries, model.overall.queries) == (45, 135)
+
+
+def test_held_out_pictures_lower_the_pooled_figures_alone(many: Path, embedder: ColourEmbedder) -> None:
+    plan = Plan(edits=("flip",), held_out=0)
+    all_in = benchmark([many], [embedder], plan=plan).best.overall
+    assert (all_in["recall@1"], all_in["micro-AP"], all_in.unanswered) == (1, 1, 0)
+
+
+def test_min_score_has_the_precision_it_promises(many: Path) -> None:
+    found = benchmark([many], [ColourEmbedder()], plan=Plan(edits=("noise", "jpeg", "brightness")))
+    model = found.best
+    assert model.min_score is not None
+    tally = model.overall.tally
+    taken = tally.scores >= model.min_score
+    right, wrong = tally.right[taken].sum(), tally.wrong[taken].sum()
+    assert right / (right + wrong) >= model.precision
+    assert model.kept == pytest.approx(right / tally.right.sum())
+
+
+def test_no_score_is_recommended_where_none_is_safe(many: Path) -> None:
+    class Blind(ColourEmbedder):
+        def embed(self, images):  # type: ignore[no-untyped-def]
+            return np.tile(np.array([1, 0, 0], np.float32), (len(images), 1))
+
+    found = benchmark([many], [Blind()], plan=Plan(edits=("flip",)))
+    assert (found.best.min_score, found.best.kept, found.best.edits["flip"].recall) == (None, 0, 0)
+    json.dumps(found.to_json(), allow_nan=False)
+
+
+def test_the_better_model_comes_first(many: Path, embedder: ColourEmbedder) -> None:
+    plan = Plan(edits=("flip", "blur", "border"))
+    found = benchmark([many], [Grey("grey"), embedder], plan=plan)
+    assert [model.model for model in found.models] == ["colour", "grey"]
+    assert found.lead is not None
+    assert found.lead.difference > 0
+    assert found.lead.more_than_chance
+    assert found.to_json()["recommended"]["model"] == "colour"
+    assert benchmark([many], [embedder], plan=plan).lead is None
+
+
+def test_the_seed_decides_and_an_edit_without_strength_is_embedded_once(many: Path) -> None:
+    plan = Plan(edits=("flip", "noise"))
+    embedder = ColourEmbedder()
+    one = benchmark([many], [embedder], plan=plan).to_json()
+    assert embedder.seen == 13 * (1 + 1 + len(STRENGTHS))
+    assert benchmark([many], [ColourEmbedder()], plan=plan).to_json() == one
+
+
+def test_every_edit_runs(many: Path, embedder: ColourEmbedder) -> None:
+    found = benchmark([many], [embedder], plan=Plan(sample=4))
+    assert list(found.best.edits) == list(EDITS)
+
+
+def test_what_cannot_be_done_is_said(many: Path, embedder: ColourEmbedder) -> None:
+    with pytest.raises(BadQuery, match="edit 'rotat' is not known"):
+        benchmark([many], [embedder], plan=Plan(edits=("rotat",)))
+    with pytest.raises(BadQuery, match="needs an edit"):
+        benchmark([many], [embedder], plan=Plan(edits=()))
+    with pytest.raises(SourceError, match="1 different pictures could be read"):
+        benchmark([many / "00.png"], [embedder], plan=Plan(edits=("flip",)))
