@@ -1,7 +1,11 @@
 """Write a PyTorch network as a folder that lookalike.embed opens: model.onnx and card.json, proved equal first."""
 
 import hashlib
+import logging
 import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -94,17 +98,18 @@ def onnx_bytes(graph: nn.Module, example: NDArray[np.uint8], *, half_storage: bo
     """The ONNX file: input "images" with a free batch size, output "vectors", weights inside."""
     import onnx
 
-    program = torch.onnx.export(
-        graph,
-        (torch.from_numpy(example),),
-        input_names=["images"],
-        output_names=["vectors"],
-        dynamic_shapes={"images": {0: torch.export.Dim("N", min=1)}},
-        opset_version=OPSET,
-        dynamo=True,
-        optimize=True,
-        verbose=False,
-    )
+    with _quiet():
+        program = torch.onnx.export(
+            graph,
+            (torch.from_numpy(example),),
+            input_names=["images"],
+            output_names=["vectors"],
+            dynamic_shapes={"images": {0: torch.export.Dim("N", min=1)}},
+            opset_version=OPSET,
+            dynamo=True,
+            optimize=True,
+            verbose=False,
+        )
     assert program is not None
     with TemporaryDirectory() as scratch:
         file = Path(scratch) / MODEL_FILE
@@ -116,6 +121,20 @@ def onnx_bytes(graph: nn.Module, example: NDArray[np.uint8], *, half_storage: bo
     onnx.checker.check_model(model)
     data: bytes = model.SerializeToString(deterministic=True)
     return data
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter talks about itself: packages that it does without, names that will change. Errors still come."""
+    log = logging.getLogger("torch.onnx")
+    before = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(before)
 
 
 def forget_origin(model: Any) -> None:

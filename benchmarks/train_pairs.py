@@ -1,0 +1,108 @@
+"""Emoji and logos: pairs from half of the symbols, judged on the other half, which training never saw.
+
+    python -m benchmarks.train_pairs DATA_DIR emoji|crypto-logos -o runs/emoji [--set NAME=VALUE ...]
+
+Labels are drawn in a random order of seed 0: the first half is for the test, the next 80 (30 logos) for validation, the
+rest for training. Prints recall@1, mAP and micro-AP of the test half's queries among the test half's gallery, before
+and after.
+"""
+
+import argparse
+import csv
+import time
+from pathlib import Path
+
+import numpy as np
+
+from lookalike.embed import DEFAULT_MODEL, get_embedder
+from lookalike.evaluate.retrieval import retrieval
+from lookalike.image import decode, read
+from lookalike.train.config import SimilarityConfig, from_text
+from lookalike.train.split import Split
+
+VALIDATE = {"emoji": 80, "crypto-logos": 30}
+SHOWN = ("recall@1", "mAP", "micro-AP")
+USUAL = {
+    "emoji": {
+        "train": "head",
+        "objective": "supcon",
+        "epochs": 20,
+        "per_label": 2,
+        "batch": 256,
+        "rate": 2e-3,
+        "patience": 0,
+        "views": 4,
+        "augment": "style",
+    },
+    "crypto-logos": {
+        "train": "head",
+        "objective": "supcon",
+        "epochs": 20,
+        "per_label": 4,
+        "batch": 256,
+        "rate": 2e-3,
+        "patience": 0,
+    },
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("name", choices=list(VALIDATE))
+    parser.add_argument("-o", "--output", type=Path, required=True)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    options = parser.parse_args()
+    truth = options.data / options.name / "ground_truth.csv"
+    if not truth.is_file():
+        print(f"skipped: there is no {truth}")
+        return
+    usual = SimilarityConfig()
+    given = {name: from_text(name, text, usual) for name, text in (pair.split("=", 1) for pair in options.set)}
+    with truth.open(newline="", encoding="utf-8") as lines:
+        rows = list(csv.DictReader(lines))
+    split = halves(truth, rows, options.name)
+    learn(split, SimilarityConfig.of(USUAL[options.name] | given), options.output)
+    for model in (DEFAULT_MODEL, options.output):
+        print(model, judge(model, split, rows), flush=True)
+
+
+def halves(truth: Path, rows: list[dict[str, str]], name: str) -> Split:
+    """Labels in a random order: test, validation, training."""
+    labels = np.array(sorted({row["label"] for row in rows}))
+    np.random.default_rng(0).shuffle(labels)
+    place = {label: n for n, label in enumerate(labels)}
+    half = len(labels) // 2
+    ends = (half, half + VALIDATE[name])
+    part = [("test", "val", "train")[int(np.searchsorted(ends, place[row["label"]], side="right"))] for row in rows]
+    paths = [str((truth.parent / row["path"]).resolve()) for row in rows]
+    return Split(paths=paths, labels=[row["label"] for row in rows], parts=part)
+
+
+def learn(split: Split, config: SimilarityConfig, folder: Path) -> None:
+    from lookalike import plot
+    from lookalike.train.similarity import train_similarity
+
+    started = time.perf_counter()
+    tell = lambda told: told.step == 0 and print(told.epoch, f"{told.loss:.4f}", told.figures, flush=True)  # noqa: E731
+    done = train_similarity(split, config, folder, overwrite=True, tell=tell, say=print)
+    plot.save(plot.curves(done.history, done.metric, before=done.before[done.metric]), folder / "curves.png")
+    shown = done.examples
+    plot.save(plot.before_after(shown.queries, shown.before, shown.after), folder / "before-after.png")
+    print(f"{done}; {time.perf_counter() - started:.0f} s", flush=True)
+
+
+def judge(model: str | Path, split: Split, rows: list[dict[str, str]]) -> dict[str, float]:
+    """The test half by a model's folder, as a search would use it."""
+    embedder = get_embedder(model, threads=2)
+    test = split.rows("test")
+    pictures = [decode(read(split.paths[row]), side=max(embedder.card.preprocessing.size)).image for row in test]
+    vectors = embedder.embed(pictures)
+    asked = np.array([rows[row]["role"] == "query" for row in test])
+    labels = np.array([rows[row]["label"] for row in test])
+    found = retrieval(vectors[asked], vectors[~asked], labels[asked], labels[~asked])
+    return {name: round(float(found[name]), 4) for name in SHOWN}
+
+
+if __name__ == "__main__":
+    main()

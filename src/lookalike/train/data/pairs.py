@@ -1,0 +1,98 @@
+"""Labels out of a file of pairs: what is the same is tied together, what differs is remembered."""
+
+import csv
+import os
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lookalike.errors import SourceError, nearest
+from lookalike.train.split import joined
+
+_TRUE, _FALSE = ("1", "true", "yes", "same"), ("0", "false", "no", "different")
+_SAME = ("same", "label", "match")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pairs:
+    """`labels`: one a path of the split, "" where no pair names it; `partners`: rows known to differ, by row."""
+
+    labels: list[str]
+    partners: dict[int, list[int]]
+    pairs: int
+
+
+def read_pairs(file: Path, paths: Sequence[str]) -> Pairs:
+    """Read a .csv of two columns of paths and perhaps one `same` (1 or 0; without it all are the same).
+
+    Paths as the split has them: absolute, relative to the file, or a file name that is unique. "Same" is taken to hold
+    across: a = b and b = c make a = c. Raises SourceError for files the split does not know, and for contradictions.
+    """
+    rows = _read(file)
+    known = _Names(file, paths)
+    asked = [(known.row(a), known.row(b), same) for a, b, same in rows]
+    if known.unknown:
+        near = nearest(os.path.basename(known.unknown[0]), map(os.path.basename, paths))
+        raise SourceError(
+            f"{file} names {len(known.unknown):,} files that the split does not have; the first is "
+            f"{known.unknown[0]} ({near}). Make the split from the folder that holds them"
+        )
+    ties = joined(len(paths), [(a, b) for a, b, same in asked if same])
+    partners: dict[int, list[int]] = {}
+    for a, b, same in asked:
+        if not same:
+            if ties[a] == ties[b]:
+                raise SourceError(
+                    f"{file} says that {paths[a]} and {paths[b]} differ, but other pairs tie them together; correct one"
+                )
+            partners.setdefault(a, []).append(b)
+            partners.setdefault(b, []).append(a)
+    named = {row for a, b, _ in asked for row in (a, b)}
+    labels = [f"group {ties[row]}" if row in named else "" for row in range(len(paths))]
+    return Pairs(labels=labels, partners=partners, pairs=len(asked))
+
+
+class _Names:
+    """From a path as written in a file to the split's row."""
+
+    def __init__(self, file: Path, paths: Sequence[str]) -> None:
+        self.here, self.unknown = os.path.abspath(file.parent), list[str]()
+        self.by_path = {path: row for row, path in enumerate(paths)}
+        names = [os.path.basename(path) for path in paths]
+        self.by_name = {name: row for row, name in enumerate(names)}
+        self.twice = {name for name, count in Counter(names).items() if count > 1}
+
+    def row(self, written: str) -> int:
+        path = os.path.normpath(os.path.join(self.here, written))
+        if path in self.by_path:
+            return self.by_path[path]
+        if written in self.by_name and written not in self.twice:
+            return self.by_name[written]
+        self.unknown.append(written)
+        return 0
+
+
+def _read(file: Path) -> list[tuple[str, str, bool]]:
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            reader = csv.DictReader(lines)
+            columns = list(reader.fieldnames or ())
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SourceError(f"{file} cannot be read as pairs ({error}); a .csv of two paths a row is wanted") from None
+    same = next((c for c in columns if c.strip().lower() in _SAME), None)
+    sides = [c for c in columns if c != same][:2]
+    if len(sides) < 2 or not rows:
+        raise SourceError(f"{file} holds no pairs; wanted are the columns a, b and perhaps same (1 or 0)")
+    return [
+        (row[sides[0]] or "", row[sides[1]] or "", _same(row[same], file, n) if same else True)
+        for n, row in enumerate(rows, 2)
+    ]
+
+
+def _same(text: str | None, file: Path, line: int) -> bool:
+    word = (text or "").strip().lower()
+    if word not in _TRUE + _FALSE:
+        raise SourceError(f"{file}, line {line}: {text!r} is neither 1 (the same) nor 0 (different)")
+    return word in _TRUE

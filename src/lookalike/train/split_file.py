@@ -1,0 +1,121 @@
+"""A split as a CSV or Parquet file of path, label and part: written once, read by all that follows. No torch here."""
+
+import csv
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from lookalike.errors import SourceError, nearest
+from lookalike.image import to_path
+from lookalike.train.split import PARTS, Split
+
+_COLUMNS = ("path", "label", "part")
+
+
+def write_split(split: Split, file: Path, *, replace: bool = False) -> None:
+    """Write `file` (.csv or .parquet). Paths under its own folder are written relative to it, so both can move.
+
+    A file that is there stays, unless `replace`: what was trained on one split must not be tested on another.
+    Raises SourceError.
+    """
+    check_writable(file, replace=replace)
+    rows = zip(_relative(split.paths, file), split.labels, split.parts, strict=True)
+    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        (_write_csv if file.suffix.lower() == ".csv" else _write_parquet)(rows, scratch)
+        scratch.replace(file)
+    except OSError as error:
+        raise SourceError(f"{file} cannot be written ({error.strerror}); choose another place with -o") from None
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def check_writable(file: Path, *, replace: bool = False) -> None:
+    """Raise SourceError where `write_split` would refuse: better said before the pictures are looked at."""
+    if file.suffix.lower() not in (".csv", ".parquet"):
+        raise SourceError(f"{file} does not end in .csv or .parquet; name one of the two")
+    if file.exists() and not replace:
+        raise SourceError(f"{file} is there already and a split is made once; name another file, or say --overwrite")
+
+
+def read_split(file: Path, *, root: Path | None = None) -> Split:
+    """Read a file of `write_split`, or any table with columns path, part and perhaps label. Paths come back absolute.
+
+    `root`: where the pictures are now, if they moved. Pictures that are missing are left out, unless all are.
+    Raises SourceError: no such file, no column, an unknown part, or a split whose pictures are gone.
+    """
+    rows = _rows(file)
+    if not rows:
+        raise SourceError(f"{file} names no picture; make it again with: lookalike split FOLDER -o {file}")
+    here = os.path.abspath(file.parent)
+    paths = [os.path.normpath(os.path.join(here, row["path"])) for row in rows]
+    if root:
+        paths = moved(paths, os.path.abspath(root))
+    there = [n for n, path in enumerate(paths) if os.path.isfile(to_path(path.split("!/")[0]))]
+    if not there:
+        raise SourceError(
+            f"{file} names {len(rows):,} pictures and none is there; the first is {paths[0]}. "
+            "If the folder moved, say where it is now: --root FOLDER"
+        )
+    labels, parts = ([(rows[n].get(column) or "") for n in there] for column in ("label", "part"))
+    return Split(paths=[paths[n] for n in there], labels=labels, parts=parts)
+
+
+def moved(paths: list[str], root: str) -> list[str]:
+    """The paths as they are below `root`, if they lay in the same way below the folder common to them all."""
+    common = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [os.path.join(root, os.path.relpath(path, common)) for path in paths]
+
+
+def _rows(file: Path) -> list[dict[str, str]]:
+    again = f"make one with: lookalike split FOLDER -o {file.with_suffix('.csv').name}"
+    try:
+        rows, columns = _read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
+    except (OSError, ValueError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or "it is no such table"
+        raise SourceError(f"{file} cannot be read as a split ({reason}); {again}") from None
+    for wanted in ("path", "part"):
+        if wanted not in columns:
+            raise SourceError(f"{file} has no column {wanted!r} (it has: {', '.join(columns) or 'none'}); {again}")
+    for row in rows:
+        if row["part"] not in PARTS:
+            raise SourceError(
+                f"{file}: part {row['part']!r} of {row['path']} is not known; {nearest(row['part'], PARTS)}"
+            )
+    return rows
+
+
+def _read_csv(file: Path) -> tuple[list[dict[str, str]], list[str]]:
+    with file.open(newline="", encoding="utf-8-sig") as lines:
+        reader = csv.DictReader(lines)
+        rows = [{name: value or "" for name, value in row.items() if name} for row in reader]
+        return rows, list(reader.fieldnames or ())
+
+
+def _read_parquet(file: Path) -> tuple[list[dict[str, str]], list[str]]:
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(file)
+    rows = [{name: "" if value is None else str(value) for name, value in row.items()} for row in table.to_pylist()]
+    return rows, list(table.column_names)
+
+
+def _relative(paths: Iterable[str], file: Path) -> Iterable[str]:
+    here = f"{os.path.abspath(file.parent)}/"
+    return (path.removeprefix(here) for path in paths)
+
+
+def _write_csv(rows: Iterable[tuple[str, str, str]], file: Path) -> None:
+    with file.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(_COLUMNS)
+        writer.writerows(rows)
+
+
+def _write_parquet(rows: Iterable[tuple[str, str, str]], file: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    columns = list(zip(*rows, strict=True)) or [(), (), ()]
+    pyarrow.parquet.write_table(pa.table(dict(zip(_COLUMNS, map(list, columns), strict=True))), file)

@@ -1,0 +1,198 @@
+"""Learning what alike means, at a size for tests: never worse in silence, clear words where nothing can be learnt."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike.embed import DEFAULT_MODEL, get_embedder
+from lookalike.embed.card import load_card
+from lookalike.embed.zoo import model_location
+from lookalike.errors import BadQuery, BrokenModel, SourceError
+from lookalike.types import Card, Preprocessing
+
+torch = pytest.importorskip("torch", reason="needs the extra: pip install 'lookalike[train]'")
+for part in ("onnx", "onnxscript", "pytorch_metric_learning"):
+    pytest.importorskip(part, reason="needs the extra: pip install 'lookalike[train]'")
+
+from tests.conftest import COLOURS, ColourEmbedder, encode, picture  # noqa: E402
+
+from lookalike.train import similarity  # noqa: E402
+from lookalike.train.config import SimilarityConfig  # noqa: E402
+from lookalike.train.loop import quiet  # noqa: E402
+from lookalike.train.models.folded_lite import read_weights  # noqa: E402
+from lookalike.train.models.small_cnn import SmallCNN  # noqa: E402
+from lookalike.train.models.tuned import Head, Tuned  # noqa: E402
+from lookalike.train.similarity_data import labels_of  # noqa: E402
+from lookalike.train.split import Split  # noqa: E402
+from lookalike.train.teach import to_input  # noqa: E402
+from lookalike.train.validation import judge_by_edits, judge_by_labels  # noqa: E402
+
+FAST = {"model": "small-cnn", "side": 28, "width": 4, "dim": 8, "batch": 16, "epochs": 2, "objective": "supcon"}
+
+
+class Coin:
+    """An embedder that knows nothing: a picture's vector is drawn from its own sum."""
+
+    card = Card(name="coin", dim=4, preprocessing=Preprocessing(size=(28, 28)), sha256="", licence="-", source="-")
+
+    def embed(self, images):
+        rows = [np.random.default_rng(int(image.sum())).normal(size=4) for image in images]
+        return (np.stack(rows) / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
+    """Five colours of sixteen pictures, eleven of each to train on."""
+    folder, paths = tmp_path_factory.mktemp("pictures"), []
+    for name, colour in COLOURS.items():
+        for n in range(16):
+            path = folder / f"{name}-{n}.png"
+            path.write_bytes(encode(picture(colour, size=(32, 32), seed=n)))
+            paths.append(str(path))
+    labels = [Path(path).name.split("-")[0] for path in paths]
+    return Split(paths=paths, labels=labels, parts=["val" if n % 16 >= 11 else "train" for n in range(80)])
+
+
+def run(split, folder, monkeypatch, embedder=None, said=None, **settings):
+    """Train with a stand-in for the model of before."""
+    monkeypatch.setattr(similarity, "get_embedder", lambda *_a, **_k: embedder or Coin())
+    config = SimilarityConfig.of(FAST | settings)
+    return similarity.train_similarity(split, config, folder, tell=quiet, say=(said if said is not None else []).append)
+
+
+def test_labels_teach_it_and_the_folder_is_a_model(split, tmp_path, monkeypatch):
+    bad = Split(
+        paths=[*split.paths, str(tmp_path / "none.png")], labels=[*split.labels, "red"], parts=[*split.parts, "train"]
+    )
+    said: list[str] = []
+    taught = run(bad, tmp_path / "mine", monkeypatch, said=said, epochs=6, rate=0.01)
+    assert taught.kept == "trained"
+    assert taught.after["mAP"] > taught.before["mAP"] + 0.2
+    assert "the trained model is kept" in str(taught)
+    assert [failure.path for failure in taught.failed] == [str(tmp_path / "none.png")]
+    assert any("skipped" in line for line in said)
+    card = load_card(tmp_path / "mine")
+    assert (card.name, card.dim, card.preprocessing.size) == ("mine", 8, (28, 28))
+    vectors = get_embedder(tmp_path / "mine").embed([picture(COLOURS[c], seed=n) for c in COLOURS for n in (50, 51)])
+    scores = vectors @ vectors.T
+    assert all(scores[2 * n, 2 * n + 1] > np.delete(scores[2 * n], [2 * n, 2 * n + 1]).max() for n in range(5))
+    assert not (tmp_path / "mine" / "cache").exists()
+
+
+def test_training_that_makes_it_no_better_keeps_the_model_of_before(split, tmp_path, monkeypatch):
+    """The mean colour tells the labels apart without a fault: nothing that is learnt can be better."""
+    taught = run(split, tmp_path / "mine", monkeypatch, ColourEmbedder(), epochs=1, rate=1e-6)
+    assert taught.before["mAP"] == 1
+    assert taught.kept == "before"
+    assert "no better, so" in str(taught)
+    assert load_card(tmp_path / "mine").name == DEFAULT_MODEL
+    assert get_embedder(tmp_path / "mine").card.sha256 == load_card(model_location(DEFAULT_MODEL)).sha256
+
+
+@pytest.mark.parametrize(
+    ("labels", "reason"),
+    [
+        ([""] * 80, "no training picture has a label"),
+        (["red"] * 80, "one label, 'red'"),
+        ([str(n) for n in range(80)], "each of 55 labels has one training picture"),
+    ],
+)
+def test_labels_that_teach_nothing(split, labels, reason):
+    with pytest.raises(SourceError, match=rf"{reason}.*--from edits"):
+        labels_of(Split(paths=split.paths, labels=labels, parts=split.parts), SimilarityConfig())
+
+
+def test_too_few_to_validate_on(split):
+    train, none = np.arange(80), np.array([], np.int64)
+    pixels = np.zeros((80, 8, 8, 3), np.uint8)
+    with pytest.raises(SourceError, match=r"--val 0\.1"):
+        judge_by_labels(pixels, split.labels, train, none, 0)
+    with pytest.raises(SourceError, match=r"--val 0\.1"):
+        judge_by_edits(pixels, train, none, 0)
+
+
+def test_validation_leaves_a_picture_out_of_its_own_answer():
+    pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((6, 4, 4, 3), np.uint8)
+    judge = judge_by_labels(pixels, ["a", "b", "a", "b", "a", "b"], np.arange(2), np.arange(2, 6), 0)
+    same = judge.figures(lambda inputs: np.eye(256, dtype=np.float32)[inputs[:, 0, 0, 0]])
+    assert same["recall@1"] == 0  # all others score 0: the worst order among ties
+    right = judge.figures(lambda inputs: np.eye(2, dtype=np.float32)[inputs[:, 0, 0, 0] % 2])
+    assert right["recall@1"] == right["mAP"] == 1
+
+
+weights_needed = pytest.mark.skipif(
+    not (model_location(DEFAULT_MODEL) / "model.onnx").exists(), reason="the default model's weights are not here"
+)
+
+
+@pytest.fixture(scope="module")
+def tuned() -> Tuned:
+    return Tuned(read_weights(model_location(DEFAULT_MODEL) / "model.onnx")).eval()
+
+
+@weights_needed
+def test_it_starts_as_the_shipped_model(tuned):
+    coarse = np.random.default_rng(1).integers(0, 256, (3, 14, 14, 3), dtype=np.uint8)
+    samples = coarse.repeat(16, axis=1).repeat(16, axis=2)
+    with torch.no_grad():
+        vectors = torch.nn.functional.normalize(tuned(to_input(torch.from_numpy(samples))), dim=1).numpy()
+    assert (vectors * get_embedder().embed(list(samples))).sum(axis=1).min() >= 0.9999
+
+
+@weights_needed
+def test_what_learns(tuned):
+    counts = {}
+    for what in ("head", "last", "all"):
+        network = Tuned(read_weights(model_location(DEFAULT_MODEL) / "model.onnx"), hidden=8)
+        network.learn(what)
+        own, rest = network.groups()
+        counts[what] = (sum(p.numel() for p in own), sum(p.numel() for p in rest))
+    assert counts["head"][1] == 0 < counts["last"][1] < counts["all"][1]
+    assert len({own for own, _ in counts.values()}) == 1
+    network.learn("last")
+    network(to_input(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))).sum().backward()
+    learnt = [p.grad is not None for p in network.backbone._blocks[0].parameters()]
+    assert not any(learnt)
+
+
+def test_a_model_that_is_not_ours_cannot_be_trained_further(split, tmp_path, monkeypatch):
+    run(split, tmp_path / "mine", monkeypatch, epochs=1)
+    with pytest.raises(BrokenModel, match=r"start from efficientnet-lite1\.in1k"):
+        read_weights(tmp_path / "mine" / "model.onnx")
+
+
+def test_a_fresh_head_changes_nothing_but_the_size():
+    x = torch.randn(3, 6)
+    assert torch.equal(Head(6, 6, 4)(x), x)
+    assert torch.equal(Head(6, 4, 0)(x), x[:, :4])
+
+
+def test_the_small_network_takes_several_sizes():
+    for side, halvings in ((28, 2), (64, 3)):
+        assert SmallCNN(dim=5, width=4, halvings=halvings)(torch.zeros(2, 3, side, side)).shape == (2, 5)
+
+
+@weights_needed
+def test_a_head_from_edits_and_one_from_pairs(split, tmp_path, monkeypatch):
+    """The default model's own size, four pictures: what matters is that both ways go through."""
+    rows = [*range(0, 80, 8)]
+    few = Split(
+        paths=[split.paths[r] for r in rows],
+        labels=[""] * 10,
+        parts=["train"] * 6 + ["val"] * 4,
+    )
+    pairs = tmp_path / "pairs.csv"
+    names = [Path(path).name for path in few.paths]
+    pairs.write_text(
+        "a,b,same\n" + "".join(f"{names[n]},{names[n + 1]},1\n" for n in range(0, 10, 2)) + f"{names[0]},{names[2]},0\n"
+    )
+    written = []
+    monkeypatch.setattr("lookalike.train.teach.export", lambda *args, **_: written.append(args[1]) or "exported")
+    for source in ("edits", str(pairs)):
+        config = SimilarityConfig.of({"source": source, "epochs": 1, "views": 1, "hidden": 8, "batch": 8})
+        taught = similarity.train_similarity(few, config, tmp_path / Path(source).stem)
+        assert taught.metric == ("micro-AP" if source == "edits" else "mAP")
+        assert (tmp_path / Path(source).stem / "metrics.csv").exists()
+    with pytest.raises(BadQuery, match="--train last"):
+        similarity.train_similarity(few, SimilarityConfig.of({"source": "edits", "side": 96}), tmp_path / "x")
