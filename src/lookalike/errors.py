@@ -16,7 +16,8 @@
     │   └── StoreFailed          the engine failed: disk full, network gone, files damaged
     ├── UnknownId                no image of that id in the collection
     ├── BadFilter                a `where` that cannot be understood
-    └── BadQuery                 a query that asks for nothing, or for the impossible
+    ├── BadQuery                 a query that asks for nothing, or for the impossible
+    └── JournalError             what was done to files cannot be noted, or a journal cannot be followed
 
 Each message names the thing, the reason and the way out.
 """
@@ -91,6 +92,10 @@ class BadFilter(LookalikeError):
 
 class BadQuery(LookalikeError):
     """A query that asks for nothing, or for the impossible."""
+
+
+class JournalError(LookalikeError):
+    """What is done to files cannot be noted, or a journal cannot be read or followed."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,0 +1,273 @@
+"""Fit what the default model's scores mean, and write it to its card; --geometry: also the part that knows no model.
+
+    apt-get download gnome-backgrounds mate-backgrounds plasma-workspace-wallpapers ukui-wallpapers \\
+        lomiri-wallpapers-16.04 lomiri-wallpapers-20.04 openclipart-png tuxpaint-stamps-default        # Debian 12
+    for f in *.deb; do dpkg-deb -x $f pictures/${f%%_*}; done
+    python scripts/calibrate_default_model.py pictures --geometry
+
+No label is needed: copies are edits of the pictures, the rest are pairs of different pictures, the nearest by score and
+by name among them, drawings laid on different photos, and scenes as if photographed again (the same object, no copy).
+One picture in three is left out of the fit; the calibration error is of those. None of the pictures is in a set that
+we measure with.
+"""
+
+import argparse
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from itertools import groupby, pairwise
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.embed.zoo import DEFAULT_MODEL, get_embedder, model_location
+from lookalike.errors import ImageError
+from lookalike.image import decode
+from lookalike.relate import calibration as cal
+from lookalike.relate.features import find_features
+from lookalike.relate.fit import (
+    Example,
+    Examples,
+    Sample,
+    calibration_error,
+    chances,
+    edited,
+    fit_scores,
+    fit_tails,
+    make_examples,
+    sample_of,
+    work_picture,
+)
+from lookalike.relate.geometry import verify
+from lookalike.relate.logistic import fit_logistic
+from lookalike.similarity import cosine
+from lookalike.types import RGB, Embedder
+
+PHOTOS, DRAWINGS, RESHOOTS, EACH = 110, 160, 400, 3
+DRAWN = ("openclipart", "tuxpaint", "icon", "stamps")
+SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("pictures", type=Path, help="the folder with the unpacked packages")
+    parser.add_argument("--model", default=DEFAULT_MODEL)
+    parser.add_argument("--geometry", action="store_true", help="fit relate/geometry.json too")
+    parser.add_argument("--dry-run", action="store_true", help="print, and write nothing")
+    options = parser.parse_args()
+    cv2.setNumThreads(1)
+    embedder = get_embedder(options.model)
+    photos, drawings, families, alone = pictures(options.pictures)
+    print(f"{len(photos)} photos, {len(drawings)} drawings", flush=True)
+    kinds = [sample_of(photos, embedder), sample_of(drawings, embedder)]
+    start = cal.Calibration(geometry=cal.default_geometry())
+    made = [make_examples(kind, start, each=EACH, seed=n) for n, kind in enumerate(kinds)]
+    made[1].pairs += siblings(kinds[1], families) + recoloured(kinds[1])
+    made.append(reshoots(photos, drawings, embedder))
+    for n, part in enumerate(made):
+        print(f"part {n}: {len(part.pairs)} pairs, {part.left_out} left out", flush=True)
+    fitting = [e for part in made for e in part.pairs if e.group % 3]
+    testing = [e for part in made for e in part.pairs if not e.group % 3]
+    fitted = start
+    if options.geometry:
+        fitted = replace(start, geometry=fit_geometry(fitting, made[2]))
+    fitted = fit_scores(fitting, fitted)
+    apart = [family[0] for family in families if family]
+    apart_vectors = np.concatenate((kinds[0].vectors[:alone], kinds[1].vectors[apart]))
+    fitted = fit_tails(np.random.default_rng(0).permutation(apart_vectors), fitted)
+    error = describe(testing, fitted)
+    facts = {"pairs": len(fitting), "held_out": len(testing), "error": round(error, 4), "made": str(date.today())}
+    fitted = replace(fitted, facts=facts)
+    print(json.dumps(fitted.to_json()))
+    if not options.dry_run:
+        write(fitted, options.model, geometry=options.geometry)
+
+
+def write(fitted: cal.Calibration, model: str, *, geometry: bool) -> None:
+    card = model_location(model) / "card.json"
+    raw = json.loads(card.read_text(encoding="utf-8"))
+    raw["calibration"] = fitted.to_json()
+    card.write_text(json.dumps(raw, ensure_ascii=False), encoding="utf-8")
+    if geometry:
+        parts = {"copy": fitted.geometry.copy.to_json(), "same": fitted.geometry.same.to_json()}
+        Path(cal.__file__).with_name("geometry.json").write_text(json.dumps(parts) + "\n", encoding="utf-8")
+
+
+def describe(testing: list[Example], fitted: cal.Calibration) -> float:
+    """Print how right the fit is on pictures that it never saw."""
+    truth = np.array([e.copy for e in testing])
+    stated = chances(testing, fitted)
+    by_score = fitted.copy_by_score(np.array([e.score for e in testing]))
+    error = calibration_error(stated, truth)
+    print(f"held out: {len(testing)} pairs, error {error:.4f} with geometry, "
+          f"{calibration_error(by_score, truth):.4f} by score alone; copies found {np.mean(stated[truth] >= 0.5):.4f}, "
+          f"false copies {np.mean(stated[~truth] >= 0.5):.4f}")  # fmt: skip
+    return error
+
+
+def fit_geometry(examples: list[Example], composed: Examples) -> cal.Geometry:
+    """The model-free part: copies against the rest, and whatever shows one thing twice against strangers."""
+    copy = fit_logistic(
+        np.concatenate([cal.copy_evidence(e.match) for e in examples]), np.array([e.copy for e in examples])
+    )
+    same_object = {id(e) for e in composed.pairs}
+    # Siblings among drawings may well show one object: neither true nor false here.
+    told = [e for e in examples if e.copy or id(e) in same_object or e.group < 9_999]
+    truth = np.array([e.copy or id(e) in same_object for e in told])
+    same = fit_logistic(np.concatenate([cal.same_evidence(e.match) for e in told]), truth)
+    return cal.Geometry(copy, same)
+
+
+def siblings(sample: Sample, families: list[list[int]]) -> list[Example]:
+    """Drawings of nearly the same name: arrow_01 and arrow_02 are no copies. Pairs alike to the pixel are left out."""
+    found = []
+    for family in families:
+        for a, b in pairwise(family):
+            match = verify(sample.features[a], sample.features[b])
+            if match.agreement.structure < 0.97 or match.agreement.colour < 0.5:
+                score = float(sample.vectors[a] @ sample.vectors[b])
+                found.append(Example(match, score, copy=False, group=9_999 + a))
+    return found
+
+
+def recoloured(sample: Sample) -> list[Example]:
+    """A drawing of a few shapes in other colours is another drawing: flags, hearts, faces."""
+    chance = np.random.default_rng(6)
+    found = []
+    for n, (drawing, features) in enumerate(zip(sample.pictures, sample.features, strict=True)):
+        hue = cv2.cvtColor(drawing, cv2.COLOR_RGB2HSV)
+        if len(features) > 150 or hue[..., 1].mean() < 25:
+            continue
+        hue[..., 0] = (hue[..., 0].astype(int) + int(chance.integers(25, 155))) % 180
+        other = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)
+        (vector,) = sample.embedder.embed([other])
+        match = verify(find_features(other), features)
+        found.append(Example(match, float(vector @ sample.vectors[n]), copy=False, group=9_999 + n))
+    return found
+
+
+def reshoots(photos: list[RGB], drawings: list[RGB], embedder: Embedder) -> Examples:
+    """The same object, no copy: a drawing in perspective before two different photos, a scene photographed again."""
+    chance = np.random.default_rng(5)
+    made = Examples()
+    for n in range(RESHOOTS):
+        group, other = (int(i) for i in chance.choice(len(photos), 2, replace=False))
+        first, second = photos[group], photos[other]
+        if n % 3:
+            pair = [first, photographed_again(first, chance)]
+        else:
+            drawing = drawings[int(chance.integers(len(drawings)))]
+            pair = [laid_on(scene, drawing, chance) for scene in (first, second)]
+        if chance.random() < 0.3:
+            pair[1] = edited(pair[1], chance)[0]
+        if min(min(p.shape[:2]) for p in pair) < 24:
+            continue
+        a, b = embedder.embed(pair)
+        match = verify(find_features(pair[0]), find_features(pair[1]))
+        made.pairs.append(Example(match, float(cosine(a[None], b[None])[0, 0]), copy=False, group=group))
+    return made
+
+
+def photographed_again(scene: RGB, chance: np.random.Generator) -> RGB:
+    """The scene from another place a step away: near things move more than far ones, the frame and the light differ."""
+    height, width = scene.shape[:2]
+    cells = chance.normal(0, 1, (int(chance.integers(3, 9)), int(chance.integers(3, 9)), 2)).astype(np.float32)
+    depth = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
+    if chance.random() < 0.5:  # things with edges before a ground
+        depth = np.round(depth * 1.5) / 1.5
+    moved = depth * np.exp(chance.uniform(np.log(0.4), np.log(6)))
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    away = corners + chance.uniform(-0.06, 0.06, (4, 2)) * (width, height)
+    away += chance.uniform(-0.25, 0.25, 2) * (width, height)
+    matrix = cv2.getPerspectiveTransform(corners, away.astype(np.float32))
+    grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
+    places = cv2.perspectiveTransform(grid.reshape(1, -1, 2), matrix).reshape(height, width, 2) + moved
+    for _ in range(int(chance.integers(0, 5))):  # somebody took an apple, somebody stands before it
+        x, y = int(chance.integers(width - 60)), int(chance.integers(height - 60))
+        places[y : y + 60, x : x + 60] += chance.uniform(-150, 150, 2)
+    seen = cv2.remap(scene, places.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
+    shade = cv2.resize(chance.uniform(0.75, 1.25, (4, 4)), (width, height), interpolation=cv2.INTER_CUBIC)
+    light = shade[..., None] * seen + chance.normal(0, chance.uniform(1, 6), seen.shape)
+    return np.clip(light, 0, 255).astype(np.uint8)
+
+
+def laid_on(scene: RGB, drawing: RGB, chance: np.random.Generator) -> RGB:
+    """The drawing, without its white ground, somewhere on the scene, turned, scaled and seen at an angle."""
+    height, width = scene.shape[:2]
+    tall, wide = drawing.shape[:2]
+    size = chance.uniform(0.3, 0.7) * min(height, width) / max(tall, wide)
+    corners = np.array([(0, 0), (wide, 0), (wide, tall), (0, tall)], np.float32)
+    angle = chance.uniform(-0.4, 0.4)
+    spin = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
+    moved = (corners - (wide / 2, tall / 2)) @ spin.T * size
+    moved += chance.uniform(-0.08, 0.08, (4, 2)) * size * (wide, tall)
+    moved += chance.uniform(0.35, 0.65, 2) * (width, height)
+    matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
+    laid = cv2.warpPerspective(drawing, matrix, (width, height), borderValue=(255, 255, 255))
+    ground: NDArray[np.bool_] = laid.min(axis=2) > 245
+    return np.where(ground[..., None], scene, laid).astype(np.uint8)
+
+
+def pictures(root: Path) -> tuple[list[RGB], list[RGB], list[list[int]], int]:
+    """Photos (large ones in quarters), drawings, drawings' families by name; how many photos are no part of others."""
+    chance = random.Random(0)
+    files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and not p.is_symlink())
+    drawn = [p for p in files if any(word in str(p.relative_to(root)) for word in DRAWN)]
+    whole = [parts(p) for p in largest_each([p for p in files if p not in set(drawn)])]
+    chance.shuffle(whole)
+    # First one part of every photo, then the others: `strangers` takes the first.
+    photos = [part[0] for part in whole if part] + [q for part in whole for q in part[1:]]
+    alone = min(sum(map(bool, whole)), PHOTOS)
+    drawings, families = [], []
+    for family in chance.sample(named_alike(drawn), 400):
+        members = []
+        for image in map(read, family[:3]):
+            if image is not None and min(image.shape[:2]) >= 48:
+                members.append(len(drawings))
+                drawings.append(image)
+        families.append(members)
+        if len(drawings) >= DRAWINGS:
+            break
+    return photos[:PHOTOS], drawings, families, alone
+
+
+def named_alike(files: list[Path]) -> list[list[Path]]:
+    """Files of one folder whose names begin alike, less digits and the rest."""
+    key = lambda p: (p.parent, p.stem.rstrip("0123456789").split("_")[0].split("-")[0])  # noqa: E731
+    return [list(group) for _, group in groupby(sorted(files, key=key), key=key)]
+
+
+def largest_each(files: list[Path]) -> Iterator[Path]:
+    """One file of each wallpaper: they come in many sizes, as small screenshots, by day and by night."""
+    shown = [p for p in files if p.stem != "screenshot" and "dark" not in p.parent.name]
+    for group in named_alike(shown):
+        sizes = {p.parent: p for p in sorted(group, key=lambda p: p.stat().st_size)}
+        yield from sizes.values()
+
+
+def parts(path: Path) -> list[RGB]:
+    """The whole; of a large picture its four quarters instead, which show one scene but nothing twice."""
+    image = read(path, side=1024)
+    if image is None or image.std() < 12:
+        return []
+    height, width = (side // 2 for side in image.shape[:2])
+    if min(height, width) < 400:
+        return [work_picture(image)]
+    quarters = [image[y : y + height, x : x + width] for y in (0, height) for x in (0, width)]
+    return [work_picture(np.ascontiguousarray(q)) for q in quarters if q.std() > 12]
+
+
+def read(path: Path, side: int = 512) -> RGB | None:
+    try:
+        image = decode(path.read_bytes(), side=side).image
+    except ImageError:
+        return None
+    return image if side > 512 else work_picture(image)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""What a score means: the relation of two pictures, its probability, the geometry that proves it, the words for it."""
+
+from lookalike.relate.cache import features_of, features_of_bytes, features_of_file
+from lookalike.relate.calibration import Calibration, of_card
+from lookalike.relate.features import Features, find_features, mirrored
+from lookalike.relate.geometry import Match, verify
+from lookalike.relate.kept import calibration_of
+from lookalike.relate.relation import Evidence, Subject, Verdict, judge, weigh
+
+__all__ = [
+    "Calibration",
+    "Evidence",
+    "Features",
+    "Match",
+    "Subject",
+    "Verdict",
+    "calibration_of",
+    "features_of",
+    "features_of_bytes",
+    "features_of_file",
+    "find_features",
+    "judge",
+    "mirrored",
+    "of_card",
+    "verify",
+    "weigh",
+]

@@ -1,0 +1,179 @@
+"""What a score and a match mean, as fitted to a model's or a collection's pictures; kept as JSON.
+
+Two parts. `Geometry` turns a match's numbers into a probability and knows no model; it is fitted once and lies in this
+package. `Calibration` adds what a model's score says, and lies in the model's card or the collection's settings.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import BrokenModel
+from lookalike.relate.geometry import Match
+from lookalike.relate.logistic import Logistic, sigmoid
+from lookalike.relate.tail import Background, Tail
+from lookalike.types import Card
+
+SETTING = "calibration"
+FORMAT = 1
+_GEOMETRY_FILE = Path(__file__).with_name("geometry.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """`copy`: P(one picture is a copy of the other | match); `same`: P(they show the same thing | match)."""
+
+    copy: Logistic
+    same: Logistic
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibration:
+    """What scores of one model mean.
+
+    `by_score`: P(copy | score). `by_both`: P(copy | geometry's logit, score). `tail`: unrelated pictures' scores;
+    `tail_normalised`: the same less the query's level, for use with a `background`. `source`: "model", "collection" or
+    "none". `facts`: what it was fitted to, and the calibration error on pictures left out.
+    """
+
+    geometry: Geometry
+    by_score: Logistic | None = None
+    by_both: Logistic | None = None
+    tail: Tail | None = None
+    tail_normalised: Tail | None = None
+    background: Background | None = None
+    source: str = "none"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    def copy_by_score(self, scores: NDArray[Any]) -> NDArray[np.float64]:
+        """P(copy | score) before any look at the pictures; 0 where the model was never calibrated."""
+        given = np.asarray(scores, np.float64).ravel()
+        return np.zeros(len(given)) if self.by_score is None else self.by_score(given[:, None])
+
+    def copy_by_match(self, score: float | None, match: Match) -> float:
+        """P(copy | score, match)."""
+        geometry = self.geometry.copy.logit(copy_evidence(match))
+        if score is None or self.by_both is None:
+            return float(sigmoid(geometry)[0])
+        return float(self.by_both(np.array([[geometry[0], score]]))[0])
+
+    def same_by_match(self, match: Match) -> float:
+        """P(the same object or picture | match)."""
+        return float(self.geometry.same(same_evidence(match))[0])
+
+    def min_score(self, probability: float) -> float:
+        """The score from which P(copy | score) is at least `probability`: where a range search for copies begins."""
+        if self.by_score is None or not self.by_score.weights[0]:
+            return 1.0
+        logit = np.log(probability / (1 - probability))
+        return float(np.clip((logit - self.by_score.bias) / self.by_score.weights[0], -1, 1))
+
+    def expected_false(self, scores: NDArray[Any], size: int, *, level: float = 0.0) -> NDArray[np.float64] | None:
+        """How many of `size` unrelated pictures would score so high, for one query; None where it is not known.
+
+        `level`: of the query, by `level_of`.
+        """
+        given = np.asarray(scores, np.float64)
+        if level and self.tail_normalised is not None:
+            return np.asarray(size * self.tail_normalised.chance(given - level), np.float64)
+        return None if self.tail is None else np.asarray(size * self.tail.chance(given), np.float64)
+
+    def level_of(self, queries: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Each query's own level of ordinary scores; 0 where there is no background to learn it from."""
+        if self.background is None or self.tail_normalised is None:
+            return np.zeros(len(queries))
+        return self.background.level(queries)
+
+    def to_json(self) -> dict[str, Any]:
+        """All but geometry and background, for a card or a collection's settings."""
+        parts = {name: getattr(self, name) for name in ("by_score", "by_both", "tail", "tail_normalised")}
+        fitted = {name: part.to_json() for name, part in parts.items() if part is not None}
+        return {"format": FORMAT, **fitted, "facts": dict(self.facts)}
+
+
+def calibration_from_json(raw: Mapping[str, Any], *, source: str) -> Calibration:
+    """Read what `to_json` wrote; an empty mapping is a calibration that knows geometry only. Raises BrokenModel."""
+    if not raw or raw.get("format") != FORMAT:
+        return Calibration(geometry=default_geometry())
+    try:
+        by_score, by_both = (Logistic.from_json(raw[n]) if n in raw else None for n in ("by_score", "by_both"))
+        tail, normalised = (Tail.from_json(raw[n]) if n in raw else None for n in ("tail", "tail_normalised"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise BrokenModel(f"the calibration of the {source} is damaged ({error}); run: lookalike calibrate") from None
+    return Calibration(
+        geometry=default_geometry(),
+        by_score=by_score,
+        by_both=by_both,
+        tail=tail,
+        tail_normalised=normalised,
+        source=source,
+        facts=raw.get("facts") or {},
+    )
+
+
+def of_card(card: Card) -> Calibration:
+    """The calibration that travels with a model."""
+    return calibration_from_json(card.calibration, source="model")
+
+
+def with_background(calibration: Calibration, background: Background) -> Calibration:
+    return replace(calibration, background=background)
+
+
+@cache
+def default_geometry() -> Geometry:
+    """The model-free part, as fitted by scripts/calibrate_default_model.py."""
+    raw = json.loads(_GEOMETRY_FILE.read_text(encoding="utf-8"))
+    return Geometry(Logistic.from_json(raw["copy"]), Logistic.from_json(raw["same"]))
+
+
+_RICH = 200  # features from which a picture is no mere drawing of a few shapes
+
+
+def copy_evidence(match: Match) -> NDArray[np.float64]:
+    """The numbers of a match that speak for a copy, (1, 9): a larger one never speaks against it.
+
+    Inliers; structure, and how near it is to perfect, by features or by frames; how exactly inliers fit, which tells an
+    edit from a scene photographed again; whether one picture holds the other; colour; the deficits again for pictures
+    of a few shapes, where a small difference is the whole difference.
+    """
+    seen = match.agreement
+    inliers = np.log1p(min(match.inliers, 100)) / np.log(101)
+    near = -np.log2(1.02 - seen.structure) / 5
+    by_frame = match.model == "frame"
+    # Six numbers are fitted: through few points any transform passes exactly.
+    surplus = float(np.clip((match.inliers - 5) / 25, 0, 1))
+    exact = -np.log2(np.clip(match.residual, 0.125, 4.0)) * surplus
+    outside = max(0.95 - max(seen.first_inside, seen.second_inside), 0.0)
+    # Grey copies have no colour to compare: they are neither here nor there.
+    colour = min(seen.colour, 0.8) if seen.colour else 0.7
+    flat = float(np.clip(1 - match.richness / _RICH, 0, 1))
+    # Two soft gradients agree by chance: frames count by how much there is to see.
+    return np.array(
+        [
+            [
+                inliers,
+                seen.structure,
+                0.0 if by_frame else near,
+                near * min(seen.detail / 10, 1.0) if by_frame else 0.0,
+                exact,
+                -outside * surplus,
+                colour,
+                -(1 - seen.structure) * flat,
+                (colour - 0.8) * flat,
+            ]
+        ]
+    )
+
+
+def same_evidence(match: Match) -> NDArray[np.float64]:
+    """The numbers of a match that speak for one object in both pictures, (1, 3)."""
+    seen = match.agreement
+    inliers = np.log1p(min(match.inliers, 100)) / np.log(101)
+    return np.array([[inliers, seen.structure, min(match.inliers / max(match.matches, 8), 1.0)]])

@@ -1,0 +1,117 @@
+"""Two pictures, compared in full: vectors, features, verdict, words."""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from lookalike.errors import ImageError
+from lookalike.image import Limits, decode, fit, read, to_text
+from lookalike.relate.calibration import Calibration
+from lookalike.relate.explain import Explanation, explain
+from lookalike.relate.features import SIDE, find_features
+from lookalike.relate.relation import Subject, Verdict, judge
+from lookalike.types import RGB, Embedder
+
+
+@dataclass(frozen=True, slots=True)
+class Sighted:
+    """One picture as compared: pixels reduced to about 768, what is known of it, and the facts of its file."""
+
+    picture: RGB
+    subject: Subject
+    facts: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two pictures and what they are to each other."""
+
+    first: Sighted
+    second: Sighted
+    verdict: Verdict
+    explanation: Explanation
+
+
+def compare(
+    first: str | Path | bytes, second: str | Path | bytes, embedder: Embedder, calibration: Calibration
+) -> Comparison:
+    """Compare two picture files (or their bytes). Raises ImageError."""
+    a, b = look_at(first, embedder), look_at(second, embedder)
+    verdict = judge(a.subject, b.subject, calibration)
+    return Comparison(a, b, verdict, explain(a.picture, b.picture, verdict))
+
+
+def look_at(source: str | Path | bytes, embedder: Embedder, *, limits: Limits | None = None) -> Sighted:
+    """Read, decode, embed one picture and find its features. Raises ImageError, naming the file."""
+    used = limits or Limits()
+    name = "bytes" if isinstance(source, bytes) else str(source)
+    try:
+        data = source if isinstance(source, bytes) else read(to_text(Path(source).expanduser()), used)
+        picture = decode(data, side=SIDE, limits=used)
+    except ImageError as error:
+        raise type(error)(str(error) if name in str(error) else f"{name}: {error}") from error
+    sha256 = hashlib.sha256(data).hexdigest()
+    size = (picture.width, picture.height)
+    (vector,) = embedder.embed([fit(picture.image, embedder.card.preprocessing)])
+    features = find_features(picture.image, size=size)
+    facts: dict[str, Any] = {
+        "file": name,
+        "sha256": sha256,
+        "bytes": len(data),
+        "width": picture.width,
+        "height": picture.height,
+        "format": picture.format,
+        "features": len(features),
+    }
+    if not isinstance(source, bytes):
+        facts["modified"] = _modified(Path(source).expanduser())
+    return Sighted(picture.image, Subject(name=name, vector=vector, features=features, sha256=sha256), facts)
+
+
+def picture_of(name: str, *, side: int | None = None, limits: Limits | None = None) -> RGB:
+    """The upright RGB picture of a file, reduced to about `side` where one is given. Raises ImageError, naming it."""
+    used = limits or Limits()
+    try:
+        return decode(read(to_text(Path(name).expanduser()), used), side=side, limits=used).image
+    except ImageError as error:
+        raise type(error)(str(error) if name in str(error) else f"{name}: {error}") from error
+
+
+def verify_pairs(
+    pairs: Sequence[tuple[str, str]], embedder: Embedder, calibration: Calibration, *, workers: int = 2
+) -> "list[Verdict | str]":
+    """The verdict of each pair of files, in order; the reason where one of the two cannot be used.
+
+    Every file is read once, however many pairs name it; `workers` threads read and compare.
+    """
+    names = list(dict.fromkeys(name for pair in pairs for name in pair))
+    with ThreadPoolExecutor(workers) as pool:
+        seen = dict(zip(names, pool.map(lambda n: _subject(n, embedder), names), strict=True))
+
+        def one(pair: tuple[str, str]) -> Verdict | str:
+            a, b = (seen[name] for name in pair)
+            if isinstance(a, str) or isinstance(b, str):
+                return a if isinstance(a, str) else str(b)
+            return judge(a, b, calibration)
+
+        return list(pool.map(one, pairs))
+
+
+def _subject(name: str, embedder: Embedder) -> Subject | str:
+    """What is known of a file, without its pixels; the reason where it cannot be used."""
+    try:
+        return look_at(name, embedder).subject
+    except ImageError as error:
+        return str(error)
+
+
+def _modified(path: Path) -> str | None:
+    try:
+        return datetime.fromtimestamp(os.stat(path).st_mtime, UTC).isoformat(timespec="seconds")
+    except OSError:
+        return None

@@ -1,0 +1,210 @@
+"""Why two pictures are taken for copies, in words: how much is left, mirrored, turned, recoloured, what was laid on."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.image.resize import scaled
+from lookalike.relate.aligned import correlation, overlay
+from lookalike.relate.colour import Recolouring, recolouring
+from lookalike.relate.geometry import Match
+from lookalike.relate.relation import Verdict
+from lookalike.types import RGB, Relation
+
+_SIDE = 320  # pixels at which the two are compared
+_WHOLE = 0.95  # a share of the picture from which it counts as all of it
+_PLAIN_BORDER = 12  # levels
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """Something that one picture shows and the other does not. `box`: x, y, width, height in shares of the second."""
+
+    kind: str
+    where: str
+    box: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """`words`: the whole in one line. `agreeing`: (H, W) 0 to 1 in the frame of the second picture, NaN outside."""
+
+    words: str
+    changes: tuple[str, ...]
+    added: tuple[Added, ...]
+    agreeing: NDArray[np.float32] | None
+
+
+def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
+    """Describe how the second picture differs from the first. Pictures of any size, upright RGB."""
+    evidence, match = verdict.evidence, verdict.evidence.match
+    if evidence.same_bytes or evidence.same_pixels:
+        words = "identical: the same bytes" if evidence.same_bytes else "identical: the same pixels in another file"
+        return Explanation(words, (), (), None)
+    if match is None or match.model == "none" or verdict.relation < Relation.SAME_OBJECT:
+        return Explanation(_plainly(verdict, match), (), (), None)
+    laid = _laid(first, second, match)
+    if laid is None:
+        return Explanation(_plainly(verdict, match), (), (), None)
+    moved, shown, inside = laid
+    agreeing, added = _differences(moved, shown, inside)
+    changes = [*_frame_words(match, shown, inside), *_turn_words(match)]
+    if verdict.relation >= Relation.COPY:
+        changes += _colour_words(recolouring(moved, shown, inside))
+        changes += [f"{a.kind} {a.where}" for a in added]
+    else:
+        added = ()
+    return Explanation(_sentence(verdict, match, changes), tuple(changes), tuple(added), agreeing)
+
+
+def _plainly(verdict: Verdict, match: Match | None) -> str:
+    if verdict.relation is Relation.CANNOT_TELL:
+        return f"cannot tell: {verdict.evidence.reason}"
+    points = "" if match is None else "; no matching points" if not match.inliers else f"; {_points(match)}"
+    return f"{verdict.relation}{points}"
+
+
+def _sentence(verdict: Verdict, match: Match, changes: list[str]) -> str:
+    told = ", ".join(changes) or "nothing visible was changed"
+    proof = _points(match) if match.inliers else "the pictures agree as a whole"
+    return f"{verdict.relation}: {told}; {proof}"
+
+
+def _points(match: Match) -> str:
+    return f"{match.inliers} matching point{'s' * (match.inliers != 1)}"
+
+
+def _laid(first: RGB, second: RGB, match: Match) -> tuple[RGB, RGB, NDArray[np.bool_]] | None:
+    """The first in the frame of the second, the second, and where they meet; at a size that words need."""
+    a, b = _reduced(first), _reduced(second)
+    into = np.diag((1 / a.shape[1], 1 / a.shape[0], 1.0))
+    out = np.diag((float(b.shape[1]), float(b.shape[0]), 1.0))
+    # Warping counts from pixel centres, shares from their edges: half a pixel, at 320 of no matter for words.
+    laid = overlay(a, b, out @ match.transform @ into)
+    return None if laid is None else (laid[0], b, laid[1])
+
+
+def _reduced(image: RGB) -> RGB:
+    share = min(1.0, _SIDE / max(image.shape[:2]))
+    return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
+
+
+def _frame_words(match: Match, second: RGB, inside: NDArray[np.bool_]) -> list[str]:
+    """What became of the frame: crop, border, pasted into something."""
+    first_kept, second_kept = match.kept_first, match.kept_second
+    words = []
+    if first_kept < _WHOLE:
+        words.append(f"{_percent(first_kept)} crop")
+    if second_kept < _WHOLE and not inside.all():
+        if _mostly_plain(second[~inside]):
+            words.append(f"a border around it ({_percent(1 - second_kept)} of the picture)")
+        else:
+            words.append(f"inside a larger picture ({_percent(second_kept)} of it)")
+    return words
+
+
+def _mostly_plain(outside: NDArray[np.uint8]) -> bool:
+    """Whether most of what lies around is of one colour: a border, perhaps with words in it."""
+    off = np.abs(outside.astype(np.int16) - np.median(outside, axis=0)).max(axis=1)
+    return bool(len(off)) and float((off < _PLAIN_BORDER).mean()) > 0.7
+
+
+def _turn_words(match: Match) -> list[str]:
+    words = []
+    turn = round(match.turn)
+    if match.mirrored and abs(abs(turn) - 180) <= 1:
+        words.append("flipped upside down")
+        turn = 0
+    elif match.mirrored:
+        words.append("mirrored")
+    if abs(turn) >= 2:
+        direction = "" if abs(turn) == 180 else " clockwise" if turn > 0 else " anticlockwise"
+        words.append(f"turned by {abs(turn)}°{direction}")
+    if not 0.91 < match.scale < 1.1:
+        words.append(f"scaled to {_percent(match.scale)}")
+    if not 0.93 < match.aspect < 1.07:
+        words.append(f"{'widened' if match.aspect > 1 else 'narrowed'} to {_percent(match.aspect)}")
+    return words
+
+
+def _colour_words(changed: Recolouring) -> list[str]:
+    words = []
+    if changed.grey:
+        words.append("made grey")
+    elif changed.hue:
+        words.append("recoloured")
+    elif not 0.75 < changed.saturation < 1.35:
+        words.append("colours faded" if changed.saturation < 1 else "colours strengthened")
+    if abs(changed.brighter) > 12:
+        words.append("made brighter" if changed.brighter > 0 else "made darker")
+    if not 0.8 < changed.contrast < 1.25:
+        words.append("contrast lowered" if changed.contrast < 1 else "contrast raised")
+    if changed.sharpness < 0.5:
+        words.append("blurred")
+    return words
+
+
+def _differences(moved: RGB, second: RGB, inside: NDArray[np.bool_]) -> tuple[NDArray[np.float32], tuple[Added, ...]]:
+    """Where the two agree, and the places where something was laid on."""
+    import cv2
+
+    local, _, _ = correlation(moved, second, inside)
+    change = recolouring(moved, second, inside)
+    fitted = change.apply(moved).astype(np.float32)
+    off = cv2.GaussianBlur(np.abs(fitted - second).mean(axis=2), (0, 0), 2.0)
+    # At the rim of the overlap half of the window is missing.
+    core = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8), borderType=cv2.BORDER_REPLICATE) > 0
+    usual = float(np.median(off[core])) if core.any() else 0.0
+    strange = (off > max(4 * usual, 28.0)) & core
+    agreeing = np.clip(np.minimum(local, 1 - (off - usual) / 60), 0, 1).astype(np.float32)
+    # A plain place that has the right colour agrees, though there is nothing to correlate.
+    agreeing = np.where(off < max(2 * usual, 10.0), np.maximum(agreeing, 0.9), agreeing)
+    agreeing[~inside] = np.nan
+    return agreeing, _patches(strange, second)
+
+
+def _patches(strange: NDArray[np.bool_], second: RGB) -> tuple[Added, ...]:
+    """The largest places of disagreement, letters that stand together taken as one."""
+    import cv2
+
+    height, width = strange.shape
+    reach = max(3, round(0.04 * width))
+    joined = cv2.morphologyEx(strange.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((max(3, reach // 2), reach), np.uint8))
+    count, _, boxes, _ = cv2.connectedComponentsWithStats(joined)
+    found = []
+    for x, y, w, h, area in sorted(boxes[1:count].tolist(), key=lambda b: -b[4])[:3]:
+        if area < 0.004 * height * width:
+            continue
+        kind = "text added" if _is_text(second[y : y + h, x : x + w]) else "something added"
+        box = (x / width, y / height, w / width, h / height)
+        found.append(Added(kind, _place(box), box))
+    return tuple(found)
+
+
+def _is_text(part: RGB) -> bool:
+    """A wide strip with many upright edges side by side."""
+    import cv2
+
+    grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY).astype(np.float32)
+    height, width = grey.shape
+    if width < 2.5 * height or height < 4:
+        return False
+    edges = np.abs(np.diff(grey, axis=1)).max(axis=0) > 60
+    changes = int(np.abs(np.diff(edges.astype(np.int8))).sum())
+    return bool(changes * height / width > 3)
+
+
+def _place(box: tuple[float, float, float, float]) -> str:
+    x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
+    down = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
+    across = "left" if x < 1 / 3 else "right" if x > 2 / 3 else ""
+    if box[2] > 0.6:
+        across = ""
+    if not (down or across):
+        return "in the middle"
+    return "at the " + " ".join(part for part in (down, across) if part)
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"

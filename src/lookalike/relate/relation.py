@@ -1,0 +1,139 @@
+"""The relation of two pictures, with its probability and the evidence for it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.relate.calibration import Calibration
+from lookalike.relate.features import Features
+from lookalike.relate.geometry import Match, verify
+from lookalike.relate.quality import too_poor
+from lookalike.similarity import cosine
+from lookalike.types import Relation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What is known of one picture. Each part may be missing; more of them make the verdict surer.
+
+    `vector`: (dim,) of length 1. `features`: by `find_features` or `features_of`. `sha256`: of the file.
+    """
+
+    name: str = ""
+    vector: NDArray[np.float32] | None = None
+    features: Features | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """What a verdict rests on. `match` is None where the geometry was not looked at."""
+
+    score: float | None = None
+    match: Match | None = None
+    same_bytes: bool = False
+    same_pixels: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """`relation`, and the `probability` that it is this one or a stronger one.
+
+    `copy`: P(copy or identical), whatever the relation. `expected_false_matches`: how many unrelated pictures of the
+    collection would score as high for this query; None without a collection or a calibrated model.
+    """
+
+    relation: Relation
+    probability: float
+    copy: float
+    expected_false_matches: float | None
+    evidence: Evidence
+
+
+def judge(
+    first: Subject,
+    second: Subject,
+    calibration: Calibration,
+    *,
+    size: int = 1,
+    level: float = 0.0,
+    look: bool = True,
+) -> Verdict:
+    """The relation of two pictures.
+
+    `size`: pictures in the collection that the second came from; `level`: the query's, by `Calibration.level_of`.
+    `look`: verify by geometry (about 5 ms); without it, or without features, the score speaks alone.
+    """
+    if first.sha256 and first.sha256 == second.sha256:
+        return _same(first, second, bytes_too=True)
+    match = None
+    if look and first.features is not None and second.features is not None:
+        if _same_pixels(first.features, second.features):
+            return _same(first, second, bytes_too=False)
+        match = verify(first.features, second.features)
+    evidence = Evidence(score=_score(first, second), match=match, reason=_too_poor(first, second))
+    return weigh(evidence, calibration, size=size, level=level)
+
+
+def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level: float = 0.0) -> Verdict:
+    """From evidence to verdict."""
+    score, match = evidence.score, evidence.match
+    false = None
+    if score is not None:
+        expected = calibration.expected_false(np.array([score]), size, level=level)
+        false = None if expected is None else float(expected[0])
+    if match is not None:
+        copy = calibration.copy_by_match(score, match)
+        same = max(copy, calibration.same_by_match(match))
+    else:
+        copy = 0.0 if score is None else float(calibration.copy_by_score(np.array([score]))[0])
+        same = copy
+    # One true match is expected against `false` false ones: a prior of evens for the best hit of a search.
+    related = max(same, 0.0 if false is None else 1 / (1 + false))
+    relation, probability = _strongest({Relation.COPY: copy, Relation.SAME_OBJECT: same, Relation.RELATED: related})
+    if evidence.reason and copy < _SURE:
+        relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * copy - 1)
+    return Verdict(
+        relation=relation, probability=probability, copy=copy, expected_false_matches=false, evidence=evidence
+    )
+
+
+_SURE = 0.98  # a plain picture may still be a copy beyond doubt
+
+
+_CLAIM = {Relation.COPY: 0.75, Relation.SAME_OBJECT: 0.5, Relation.RELATED: 0.5}
+"""From which probability a relation is claimed. A false copy does more harm than one that is called the same object."""
+
+
+def _strongest(chances: dict[Relation, float]) -> tuple[Relation, float]:
+    for relation, chance in chances.items():
+        if chance >= _CLAIM[relation]:
+            return relation, chance
+    return Relation.UNRELATED, 1 - max(chances.values())
+
+
+def _same(first: Subject, second: Subject, *, bytes_too: bool) -> Verdict:
+    evidence = Evidence(score=_score(first, second), same_bytes=bytes_too, same_pixels=True)
+    return Verdict(
+        relation=Relation.IDENTICAL, probability=1.0, copy=1.0, expected_false_matches=0.0, evidence=evidence
+    )
+
+
+def _score(first: Subject, second: Subject) -> float | None:
+    if first.vector is None or second.vector is None:
+        return None
+    return float(cosine(np.atleast_2d(first.vector), np.atleast_2d(second.vector))[0, 0])
+
+
+def _same_pixels(a: Features, b: Features) -> bool:
+    return (a.width, a.height, a.digest) == (b.width, b.height, b.digest) and any(a.digest)
+
+
+def _too_poor(first: Subject, second: Subject) -> str:
+    """Why one of the two cannot be judged; empty where both can."""
+    for subject in (first, second):
+        if subject.features is not None and (reason := too_poor(subject.features)):
+            return f"{subject.name or 'a picture'} is {reason}"
+    return ""

@@ -1,0 +1,197 @@
+"""What relate keeps in a collection: features, calibration, and what it uses of decisions."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike.errors import BadQuery, CollectionError
+from lookalike.image import EDITS
+from lookalike.relate import calibration_of, features_of
+from lookalike.relate.cache import COLUMN
+from lookalike.relate.calibrate import calibrate
+from lookalike.relate.calibration import Calibration, default_geometry
+from lookalike.relate.features import find_features
+from lookalike.relate.hits import (
+    Judged,
+    MinScore,
+    by_proof,
+    diverse,
+    judge_hits,
+    parse_min_score,
+    query_subject,
+    without_duplicates,
+)
+from lookalike.relate.relation import Evidence, Verdict
+from lookalike.search import Collection
+from lookalike.similarity import normalise
+from lookalike.types import Hit, Relation
+from tests.conftest import ColourEmbedder
+from tests.relate.conftest import png, scene
+
+PLAIN = Calibration(geometry=default_geometry())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three scenes, and an edited copy of the first."""
+    (tmp_path / "photos").mkdir()
+    for seed in (1, 2, 3):
+        (tmp_path / f"photos/{seed}.png").write_bytes(png(scene(seed)))
+    (tmp_path / "photos/1-copy.png").write_bytes(png(EDITS["crop"].apply(scene(1), 0.3, 1)))
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def photos(folder: Path, tmp_path: Path) -> Iterator[Collection]:
+    with Collection.open(str(tmp_path / "collection"), model=ColourEmbedder(), create=True) as opened:
+        opened.sync(folder)
+        yield opened
+
+
+def test_features_are_kept_and_need_no_file_afterwards(photos: Collection, folder: Path) -> None:
+    (first,) = features_of(photos, ["photos/1.png"])
+    assert first is not None
+    (folder / "1.png").unlink()
+    (again,) = features_of(photos, ["photos/1.png"])
+    assert again is not None
+    np.testing.assert_array_equal(again.descriptors, first.descriptors)
+    (row,) = photos.get(["photos/1.png"], [COLUMN])
+    assert row is not None
+    assert row.metadata[COLUMN] == first.to_bytes()
+
+
+def test_a_changed_file_loses_them(photos: Collection, folder: Path) -> None:
+    features_of(photos, ["photos/1.png"])
+    (folder / "1.png").write_bytes(png(scene(9)))
+    photos.sync(folder)
+    (found,) = features_of(photos, ["photos/1.png"])
+    assert found is not None
+    assert found.digest == find_features(scene(9)).digest
+
+
+def test_a_lost_file_has_its_thumbnail(photos: Collection, folder: Path) -> None:
+    (folder / "2.png").unlink()
+    (found, unknown) = features_of(photos, ["photos/2.png", "no such id"])
+    assert found is not None
+    assert max(found.work) == 480  # a thumbnail of 120 pixels, enlarged 4 times
+    assert unknown is None
+
+
+def test_for_reading_only_nothing_is_kept(photos: Collection) -> None:
+    with Collection.open(photos.uri, model=ColourEmbedder(), read_only=True) as opened:
+        (found,) = features_of(opened, ["photos/3.png"])
+    assert found is not None
+    assert COLUMN not in photos.store.columns()
+
+
+def test_hits_are_judged_and_the_proved_come_first(photos: Collection, folder: Path) -> None:
+    query = query_subject(photos, folder / "1-copy.png")
+    hits = [Hit("photos/2.png", 0.9), Hit("photos/1.png", 0.8), Hit("photos/3.png", 0.7)]
+    judged = by_proof(judge_hits(photos, query, hits, PLAIN))
+    assert [j.hit.id for j in judged] == ["photos/1.png", "photos/2.png", "photos/3.png"]
+    assert [j.verdict.relation for j in judged] == [Relation.COPY, Relation.UNRELATED, Relation.UNRELATED]
+
+
+def test_an_id_is_judged_by_what_is_stored(photos: Collection, folder: Path) -> None:
+    features_of(photos, ["photos/1.png"])
+    (folder / "1.png").unlink()
+    query = query_subject(photos, "id:photos/1.png")
+    (judged,) = judge_hits(photos, query, [Hit("photos/1-copy.png", 0.9)], PLAIN)
+    assert judged.verdict.relation is Relation.COPY
+
+
+def test_copies_of_a_better_hit_are_left_out(photos: Collection) -> None:
+    hits = [Hit(f"photos/{name}.png", 0.9) for name in ("1", "2", "1-copy", "3")]
+    assert [h.id for h in without_duplicates(photos, hits, PLAIN, 3)] == [
+        "photos/1.png",
+        "photos/2.png",
+        "photos/3.png",
+    ]
+
+
+def test_diversity_by_hand() -> None:
+    vectors = normalise(np.array([(1, 0), (1, 0.01), (0, 1)], float))
+    scores = [0.9, 0.89, 0.5]
+    assert diverse(vectors, scores, 2, 0.0) == [0, 1]
+    # .5 * .89 - .5 * 1 < .5 * .5 - .5 * 0
+    assert diverse(vectors, scores, 2, 0.5) == [0, 2]
+    with pytest.raises(BadQuery, match="from 0 to 1"):
+        diverse(vectors, scores, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("0.4", MinScore(score=0.4)),
+        ("90%", MinScore(probability=0.9)),
+        ("e0.1", MinScore(false_matches=0.1)),
+        ("e1e-3", MinScore(false_matches=0.001)),
+    ],
+)
+def test_cut_offs_are_read(text: str, wanted: MinScore) -> None:
+    assert parse_min_score(text) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "much", "140%", "2", "e-1", "%"])
+def test_other_cut_offs_are_refused(text: str) -> None:
+    with pytest.raises(BadQuery, match="is not understood"):
+        parse_min_score(text)
+
+
+def test_cut_offs_by_hand() -> None:
+    verdict = Verdict(
+        relation=Relation.COPY, probability=0.8, copy=0.8, expected_false_matches=None, evidence=Evidence()
+    )
+    one = Judged(Hit("a", 0.5), verdict)
+    assert MinScore(probability=0.8).allows(one)
+    assert not MinScore(probability=0.9).allows(one)
+    assert not MinScore(false_matches=9.0).allows(one)  # what is unknown does not pass
+    assert MinScore(score=0.5).allows(one)
+
+
+# --- calibration of a collection
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Iterator[Collection]:
+    with Collection.open(str(tmp_path / "many"), model=ColourEmbedder(), create=True) as opened:
+        pictures = [np.array(scene(100 + n, 160, 120)) for n in range(24)]
+        opened.add(pictures, ids=[f"{n}" for n in range(24)])
+        yield opened
+
+
+def test_a_collection_is_calibrated_and_remembers_it(many: Collection) -> None:
+    assert calibration_of(many).source == "none"
+    fitted = calibrate(many, sample=24, edits=2)
+    again = calibration_of(many)
+    assert again.source == "collection"
+    assert again.by_both is not None
+    assert again.by_both.to_json() == fitted.calibration.to_json()["by_both"]
+    assert again.facts["pictures"] == 24
+    assert fitted.error < 0.2
+    assert fitted.truth.sum() > 10
+
+
+def test_decisions_are_used(many: Collection) -> None:
+    hashes = [str(row.metadata["sha256"]) for row in many.get(["1", "2", "3"], ["sha256"]) if row]
+    pairs = [f"{min(a, b)}|{max(a, b)}" for a, b in ((hashes[0], hashes[1]), (hashes[1], hashes[2]))]
+    rows = [{"pair": pairs[0], "verdict": "not-a-copy"}, {"pair": pairs[1], "verdict": "copy"}]
+    many.store.table("decisions", key="pair").put(rows)
+    assert calibrate(many, sample=20, edits=1).decided == 2
+
+
+def test_too_few_pictures_are_said_to_be(photos: Collection) -> None:
+    with pytest.raises(BadQuery, match="takes 20"):
+        calibrate(photos)
+
+
+def test_a_damaged_calibration_says_what_to_type(photos: Collection) -> None:
+    photos.store.set_settings({"calibration": "{not json"})
+    with pytest.raises(CollectionError, match="lookalike calibrate"):
+        calibration_of(photos)
+    photos.store.set_settings({"calibration": json.dumps({"format": 1, "tail": {}})})
+    with pytest.raises(Exception, match="lookalike calibrate"):
+        calibration_of(photos)

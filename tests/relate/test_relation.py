@@ -1,0 +1,150 @@
+import cv2
+import numpy as np
+import pytest
+
+from lookalike.image import EDITS
+from lookalike.relate import Subject, judge
+from lookalike.relate.calibration import Calibration, calibration_from_json, default_geometry
+from lookalike.relate.explain import explain
+from lookalike.relate.features import find_features
+from lookalike.relate.logistic import Logistic
+from lookalike.relate.relation import Evidence, weigh
+from lookalike.relate.tail import Tail
+from lookalike.types import RGB, Relation
+from tests.relate.conftest import features, scene
+
+PLAIN = Calibration(geometry=default_geometry())
+SCORED = Calibration(
+    geometry=default_geometry(),
+    by_score=Logistic(-6.0, (10.0,)),
+    by_both=Logistic(-4.0, (1.0, 5.0)),
+    tail=Tail(0.3, 0.1, 0.0, 0.01),
+    source="model",
+)
+
+
+def subject(image: RGB, name: str = "") -> Subject:
+    return Subject(name=name, features=find_features(image))
+
+
+def test_relations_are_ordered_and_named() -> None:
+    names = [str(r) for r in sorted(Relation)]
+    assert names == ["cannot tell", "unrelated", "related", "same-object", "copy", "identical"]
+
+
+def test_the_same_bytes_and_the_same_pixels_are_identical() -> None:
+    by_bytes = judge(Subject(sha256="a" * 64), Subject(sha256="a" * 64), PLAIN)
+    assert (by_bytes.relation, by_bytes.probability) == (Relation.IDENTICAL, 1.0)
+    assert by_bytes.evidence.same_bytes
+    first, second = (Subject(features=features(1), sha256=c * 64) for c in "ab")
+    by_pixels = judge(first, second, PLAIN)
+    assert by_pixels.relation is Relation.IDENTICAL
+    assert not by_pixels.evidence.same_bytes
+
+
+@pytest.mark.parametrize("name", ["jpeg", "crop", "flip", "turn", "caption", "screenshot", "grey", "border"])
+def test_an_edit_is_a_copy(name: str) -> None:
+    verdict = judge(subject(EDITS[name].apply(scene(1), 0.5, 1)), Subject(features=features(1)), PLAIN)
+    assert verdict.relation is Relation.COPY
+    assert verdict.probability > 0.8
+
+
+@pytest.mark.parametrize("other", [2, 3, 4])
+def test_a_stranger_is_unrelated(other: int) -> None:
+    verdict = judge(Subject(features=features(1)), Subject(features=features(other)), PLAIN)
+    assert verdict.relation is Relation.UNRELATED
+    assert verdict.copy < 0.1
+
+
+def test_the_same_thing_before_another_ground_is_no_copy() -> None:
+    def before(seed: int, x: int, y: int) -> RGB:
+        page = scene(seed, 640, 480).copy()
+        cv2.circle(mask := np.zeros((480, 640), np.uint8), (x + 130, y + 110), 105, 255, -1)
+        thing = np.zeros_like(page)
+        thing[y : y + 220, x : x + 260] = scene(7)[40:260, 60:320]
+        page[mask > 0] = thing[mask > 0]
+        return page
+
+    verdict = judge(subject(before(30, 60, 50)), subject(before(31, 300, 200)), PLAIN)
+    assert verdict.relation is Relation.SAME_OBJECT, verdict
+
+
+@pytest.mark.parametrize(
+    ("image", "reason"),
+    [
+        (np.full((200, 300, 3), 240, np.uint8), "too plain"),
+        (scene(1)[:20, :20], "too small"),
+        (cv2.GaussianBlur(scene(1), (0, 0), 25), "too blurred"),
+    ],
+)
+def test_what_cannot_be_judged_is_said_to_be_so(image: RGB, reason: str) -> None:
+    verdict = judge(subject(image, "it"), subject(EDITS["jpeg"].apply(scene(2), 0.5, 1)), PLAIN)
+    assert verdict.relation is Relation.CANNOT_TELL
+    assert reason in verdict.evidence.reason
+    assert explain(image, scene(2), verdict).words.startswith("cannot tell: it is ")
+
+
+def test_expected_false_matches_grow_with_the_collection() -> None:
+    small, large = (weigh(Evidence(score=0.7), SCORED, size=n).expected_false_matches for n in (1000, 100_000))
+    assert small == pytest.approx(1000 * 0.01 * np.exp(-4))
+    assert large == pytest.approx(100 * small)
+
+
+def test_a_high_score_alone_is_related() -> None:
+    verdict = weigh(Evidence(score=0.55), SCORED, size=10)
+    assert verdict.relation is Relation.RELATED
+    assert verdict.probability == pytest.approx(1 / (1 + 0.1 * np.exp(-2.5)))
+    assert weigh(Evidence(score=0.1), SCORED, size=10).relation is Relation.UNRELATED
+
+
+def test_without_a_calibration_nothing_is_invented() -> None:
+    verdict = weigh(Evidence(score=0.99), PLAIN)
+    assert verdict.expected_false_matches is None
+    assert verdict.copy == 0
+
+
+def test_min_score_is_where_the_probability_is_reached() -> None:
+    at = SCORED.min_score(0.9)
+    assert SCORED.copy_by_score(np.array([at]))[0] == pytest.approx(0.9)
+    assert PLAIN.min_score(0.5) == 1.0
+
+
+def test_a_calibration_survives_json() -> None:
+    again = calibration_from_json(SCORED.to_json(), source="model")
+    assert again == SCORED
+    assert calibration_from_json({}, source="model").source == "none"
+
+
+@pytest.mark.parametrize(
+    ("name", "strength", "words"),
+    [
+        ("crop", 0.5, "60 % crop"),
+        ("flip", 0.5, "mirrored"),
+        ("grey", 0.5, "made grey"),
+        ("caption", 0.8, "text added"),
+        ("logo", 0.8, "something added"),
+        ("letterbox", 0.5, "a border around it"),
+        ("rotate", 0.5, "turned by 16°"),
+        ("resize", 0.7, "scaled to"),
+    ],
+)
+def test_the_edit_is_told_in_words(name: str, strength: float, words: str) -> None:
+    edited = EDITS[name].apply(scene(1), strength, 1)
+    verdict = judge(Subject(features=features(1)), subject(edited), PLAIN)
+    assert words in explain(scene(1), edited, verdict).words
+    assert "matching points" in explain(scene(1), edited, verdict).words
+
+
+def test_nothing_is_told_that_was_not_done() -> None:
+    edited = EDITS["jpeg"].apply(scene(1), 0.3, 1)
+    verdict = judge(Subject(features=features(1)), subject(edited), PLAIN)
+    assert "nothing visible was changed" in explain(scene(1), edited, verdict).words
+
+
+def test_what_was_added_is_placed() -> None:
+    edited = scene(1).copy()
+    edited[260:345, 350:460] = (255, 0, 200)
+    verdict = judge(Subject(features=features(1)), subject(edited), PLAIN)
+    (added,) = explain(scene(1), edited, verdict).added
+    assert added.where == "at the bottom right"
+    np.testing.assert_allclose(added.box, (350 / 480, 260 / 360, 110 / 480, 85 / 360), atol=0.04)
