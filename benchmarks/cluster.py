@@ -1,0 +1,217 @@
+"""Clusters, labels that spread, the map: speed, memory and quality. Prints rows for docs/benchmarks-clusters.md.
+
+    python -m benchmarks.cluster kmeans [--rows 1000000]         synthetic vectors, against FAISS and scikit-learn
+    python -m benchmarks.cluster fashion FOLDER --vectors FILE   Fashion-MNIST: FOLDER has the four idx files
+    python -m benchmarks.cluster map --vectors FILE              time and memory of a map of all of FILE
+
+FILE (.npy, rows of train part, then test part) is made by the default embedder when it is not there: 15 minutes.
+"""
+
+import argparse
+import gzip
+import resource
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from lookalike.cluster import kmeans, layout, spread
+from lookalike.evaluate.metrics import adjusted_rand, mutual_information, purity
+from lookalike.similarity import normalise
+
+DIM, K, ROUNDS = 320, 1024, 10
+
+
+def synthetic(rows: int, seed: int = 0) -> np.ndarray:
+    """Unit vectors about 5,000 centres of uneven size, with a spectrum that falls as that of real embeddings."""
+    random = np.random.default_rng(seed)
+    spectrum = (np.arange(1, DIM + 1) ** -0.4).astype(np.float32)
+    centres = random.normal(size=(5_000, DIM)).astype(np.float32) * spectrum
+    share = random.dirichlet(np.full(5_000, 0.5))
+    vectors = np.empty((rows, DIM), np.float32)
+    for start in range(0, rows, 100_000):
+        count = min(100_000, rows - start)
+        noise = random.standard_normal((count, DIM), np.float32) * spectrum * 0.8
+        block = centres[random.choice(5_000, count, p=share)] + noise
+        vectors[start : start + count] = block / np.linalg.norm(block, axis=1, keepdims=True)
+    return vectors
+
+
+def peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # GB
+
+
+def inertia(vectors: np.ndarray, assignments: np.ndarray) -> float:
+    """Sum of squared distances to the mean of each cluster."""
+    total = 0.0
+    order = np.argsort(assignments, kind="stable")
+    edges = np.flatnonzero(np.diff(assignments[order])) + 1
+    for rows in np.split(order, edges):
+        mean = vectors[rows].mean(axis=0, dtype=np.float64)
+        total += len(rows) * (1 - float(mean @ mean))
+    return total
+
+
+def one(engine: str, rows: int, k: int) -> None:
+    """One engine in a process of its own: seconds, peak memory above that of the vectors, inertia."""
+    vectors = synthetic(rows)
+    vectors[:1] @ vectors[:2].T
+    before, begun = peak(), time.perf_counter()
+    if engine == "lookalike":
+        assignments = kmeans(vectors, k, iterations=ROUNDS).assignments
+    elif engine == "faiss":
+        import faiss
+
+        run = faiss.Kmeans(DIM, k, niter=ROUNDS, spherical=True, max_points_per_centroid=rows, seed=1)
+        run.train(vectors)
+        assignments = run.assign(vectors)[1]
+    else:
+        from sklearn.cluster import MiniBatchKMeans
+
+        assignments = MiniBatchKMeans(k, random_state=0, n_init=1).fit_predict(vectors)
+    seconds, after = time.perf_counter() - begun, peak()
+    print(engine, seconds, before, after, vectors.nbytes / 1e9, inertia(vectors, np.asarray(assignments)), flush=True)
+
+
+def bench_kmeans(rows: int, k: int) -> None:
+    found = {}
+    for engine in ("faiss", "lookalike", "sklearn"):
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.cluster",
+            "one",
+            "--engine",
+            engine,
+            "--rows",
+            str(rows),
+            "--k",
+            str(k),
+        ]
+        out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+        seconds, _, after, size, cost = map(float, out.splitlines()[-1].split()[1:])
+        found[engine] = seconds, cost
+        print(
+            f"| {engine} | {seconds:.1f} s | peak {after:.2f} GB, vectors {size:.2f} GB | inertia {cost:,.0f} |",
+            flush=True,
+        )
+    print(f"| time / FAISS alone | {found['lookalike'][0] / found['faiss'][0]:.2f} |")
+    print(f"| inertia / MiniBatchKMeans | {found['lookalike'][1] / found['sklearn'][1]:.4f} |")
+
+
+def idx(folder: Path, name: str) -> np.ndarray:
+    raw = gzip.decompress(next(folder.rglob(f"{name}*.gz")).read_bytes())
+    shape = struct.unpack(">" + "I" * raw[3], raw[4 : 4 + 4 * raw[3]])
+    return np.frombuffer(raw, np.uint8, offset=4 + 4 * raw[3]).reshape(shape)
+
+
+def read_vectors(folder: Path | None, file: Path) -> np.ndarray:
+    if not file.exists():
+        from lookalike.embed import get_embedder
+        from lookalike.search.pipeline import default_workers, parallel
+
+        assert folder is not None, f"{file} is not there, and no folder with the pictures was named"
+        images = np.concatenate([idx(folder, "train-images"), idx(folder, "t10k-images")])
+        embedder = get_embedder()
+        vectors = np.zeros((len(images), embedder.card.dim), np.float32)
+
+        def work(rows: list[int]) -> None:
+            vectors[rows] = embedder.embed([np.repeat(images[row][:, :, None], 3, 2) for row in rows])
+
+        for _ in parallel(range(len(images)), work, workers=default_workers()):
+            pass
+        np.save(file, vectors)
+    return np.load(file)
+
+
+def bench_fashion(folder: Path, file: Path) -> None:
+    vectors = read_vectors(folder, file)[-10_000:]
+    labels = idx(folder, "t10k-labels").astype(int)
+    pixels = normalise(idx(folder, "t10k-images").reshape(len(labels), -1).astype(np.float32))
+    print("| k = 10 on the test part | NMI | ARI | purity |\n| --- | --- | --- | --- |")
+    for name, points in (("default embedder", vectors), ("raw pixels", pixels)):
+        runs = [kmeans(points, 10, seeds=5, seed=seed).assignments for seed in range(3)]
+        told = [f"{np.mean([f(run, labels) for run in runs]):.3f}" for f in (mutual_information, adjusted_rand, purity)]
+        print(f"| {name} | {' | '.join(told)} |", flush=True)
+    bench_spread(vectors, labels)
+
+
+def bench_spread(vectors: np.ndarray, labels: np.ndarray) -> None:
+    print(
+        "| labels | left out | right of all | answered | right of those | refused of left out | ECE told | ECE true |"
+    )
+    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    for each in (10, 50):
+        rows = np.array([spread_once(vectors, labels, each, None, seed) for seed in range(3)])
+        told = rows.mean(axis=0)
+        print(
+            f"| {each} | none | {told[0]:.3f} | {told[1]:.3f} | {told[2]:.3f} | | {told[4]:.3f} | {told[5]:.3f} |",
+            flush=True,
+        )
+        every = []
+        for out in range(10):
+            told = np.mean([spread_once(vectors, labels, each, out, seed) for seed in range(2)], axis=0)
+            every.append(told)
+            print(f"| {each} | {out} | {told[0]:.3f} | {told[1]:.3f} | {told[2]:.3f} | {told[3]:.3f} | | |", flush=True)
+        told = np.mean(every, axis=0)
+        print(f"| {each} | mean | {told[0]:.3f} | {told[1]:.3f} | {told[2]:.3f} | {told[3]:.3f} | | |", flush=True)
+
+
+def spread_once(vectors: np.ndarray, labels: np.ndarray, each: int, out: int | None, seed: int) -> tuple[float, ...]:
+    random = np.random.default_rng(seed)
+    chosen = [random.permutation(np.flatnonzero(labels == c))[:each] for c in range(10) if c != out]
+    rows = np.concatenate(chosen)
+    found = spread(vectors, rows, [str(label) for label in labels[rows]])
+    rest = np.setdiff1d(np.arange(len(labels)), rows)
+    right, sure, unknown = found.guess[rest] == labels[rest].astype(str), found.sure[rest], labels[rest] == out
+    known = ~unknown
+    from lookalike.cluster.spread import expected_calibration_error
+
+    return (
+        float(right[known].mean()),
+        float(sure[known].mean()),
+        float(right[known & sure].mean()),
+        float((~sure[unknown]).mean()) if unknown.any() else float("nan"),
+        found.calibration.error,
+        expected_calibration_error(found.confidence[rest][known], right[known].astype(bool)),
+    )
+
+
+def bench_map(file: Path) -> None:
+    vectors = np.load(file)
+    before, begun = peak(), time.perf_counter()
+
+    def told(done: int, parts: int) -> None:
+        print(f"{done}/{parts} {time.perf_counter() - begun:.0f} s", flush=True)
+
+    positions = layout(vectors, progress=told)
+    seconds = time.perf_counter() - begun
+    print(f"| map of {len(vectors):,} | {seconds:.0f} s | peak {peak():.2f} GB, before {before:.2f} GB |")
+    np.save(file.with_name("positions.npy"), positions)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", choices=("kmeans", "one", "fashion", "map"))
+    parser.add_argument("folder", nargs="?", type=Path)
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--k", type=int, default=K)
+    parser.add_argument("--engine", choices=("lookalike", "faiss", "sklearn"))
+    parser.add_argument("--vectors", type=Path, default=Path("vectors.npy"))
+    asked = parser.parse_args()
+    match asked.part:
+        case "kmeans":
+            bench_kmeans(asked.rows, asked.k)
+        case "one":
+            one(asked.engine, asked.rows, asked.k)
+        case "fashion":
+            bench_fashion(asked.folder, asked.vectors)
+        case "map":
+            bench_map(asked.vectors)
+
+
+if __name__ == "__main__":
+    main()

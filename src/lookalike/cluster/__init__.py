@@ -1,0 +1,73 @@
+"""Groups of pictures: duplicates and what to do with them; clusters, labels that spread, outliers, a map."""
+
+from lookalike.cluster.apply import Action, Applied, Left, apply_steps, parse_action, plan_steps
+from lookalike.cluster.auto import Choice, choose_levels
+from lookalike.cluster.cover import Cover, cover
+from lookalike.cluster.decisions import Decision, Decisions, as_decision
+from lookalike.cluster.find import Duplicates, Options, find_duplicates
+from lookalike.cluster.grouping import Cluster, Clusters, cluster
+from lookalike.cluster.joining import Drift, drift, join_new
+from lookalike.cluster.keep import Keep
+from lookalike.cluster.kept import NoClusters, current, keep_clusters, load_clusters, name_clusters
+from lookalike.cluster.kmeans import KMeans, kmeans
+from lookalike.cluster.labels import Given, folder_labels, keep_labels, keep_spread, known_labels, read_labels
+from lookalike.cluster.layout import layout, make_map
+from lookalike.cluster.outliers import Outliers, outliers
+from lookalike.cluster.spread import Calibration, Spread, Suspect, spread
+from lookalike.cluster.tables import write_clusters, write_columns
+from lookalike.cluster.tree import write_tree
+from lookalike.cluster.undo import Undone, undo
+from lookalike.cluster.vectors import read_vectors
+
+__all__ = [
+    "Action",
+    "Applied",
+    "Calibration",
+    "Choice",
+    "Cluster",
+    "Clusters",
+    "Cover",
+    "Decision",
+    "Decisions",
+    "Drift",
+    "Duplicates",
+    "Given",
+    "KMeans",
+    "Keep",
+    "Left",
+    "NoClusters",
+    "Options",
+    "Outliers",
+    "Spread",
+    "Suspect",
+    "Undone",
+    "apply_steps",
+    "as_decision",
+    "choose_levels",
+    "cluster",
+    "cover",
+    "current",
+    "drift",
+    "find_duplicates",
+    "folder_labels",
+    "join_new",
+    "keep_clusters",
+    "keep_labels",
+    "keep_spread",
+    "kmeans",
+    "known_labels",
+    "layout",
+    "load_clusters",
+    "make_map",
+    "name_clusters",
+    "outliers",
+    "parse_action",
+    "plan_steps",
+    "read_labels",
+    "read_vectors",
+    "spread",
+    "undo",
+    "write_clusters",
+    "write_columns",
+    "write_tree",
+]

@@ -1,0 +1,136 @@
+"""What a person decided about two pictures, kept in the collection by what the files hold, not by where they lie.
+
+A decision outlives re-indexing, renaming and moving, is never asked for again, and tells the calibration what a copy
+is: "not-a-copy" is a wrong pair, "copy" and "keep-both" are right ones.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal, TypeAlias, get_args
+
+from lookalike.errors import BadQuery, UnknownId, nearest
+from lookalike.search import Collection
+from lookalike.types import Metadata
+
+TABLE = "decisions"
+Verdict: TypeAlias = Literal["not-a-copy", "keep-both", "copy"]
+VERDICTS: tuple[str, ...] = get_args(Verdict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One decision. `first` and `second`: SHA-256 of the two files, in order; the names are what they were called."""
+
+    first: str
+    second: str
+    verdict: str
+    first_name: str = ""
+    second_name: str = ""
+    when: str = ""
+
+    @property
+    def key(self) -> str:
+        return pair_key(self.first, self.second)
+
+
+class Decisions:
+    """The decisions of a collection."""
+
+    def __init__(self, photos: Collection) -> None:
+        self._photos = photos
+        self._table = photos.store.table(TABLE, key="pair")
+
+    def all(self) -> list[Decision]:
+        """Every decision, ordered by the pair's hashes."""
+        return [_decision(row) for row in self._table.all()]
+
+    def by_pair(self) -> dict[str, str]:
+        """Verdicts by `pair_key`."""
+        return {decision.key: decision.verdict for decision in self.all()}
+
+    def add(self, decisions: Iterable[Decision]) -> int:
+        """Keep them; a later one about the same two pictures replaces the earlier. Returns how many."""
+        rows = [_row(decision) for decision in decisions]
+        if rows:
+            self._table.put(rows)
+        return len({row["pair"] for row in rows})
+
+    def decide(self, first: str, second: str, verdict: str) -> Decision:
+        """Decide about two pictures, named by path, id or SHA-256. Raises UnknownId, BadQuery."""
+        (a, a_name), (b, b_name) = self._named(first), self._named(second)
+        if a > b:
+            a, b, a_name, b_name = b, a, b_name, a_name
+        decision = _checked(Decision(a, b, verdict, a_name, b_name))
+        self.add([decision])
+        return decision
+
+    def forget(self, first: str, second: str) -> int:
+        """Take a decision back. Returns how many went: 1 or 0."""
+        return self._table.remove([pair_key(self._named(first)[0], self._named(second)[0])])
+
+    def _named(self, name: str) -> tuple[str, str]:
+        """The SHA-256 and the path of a picture of the collection."""
+        if _is_hash(name):
+            return name, name
+        for image_id in self._ids(name):
+            (row,) = self._photos.get([image_id], ["sha256", "path"])
+            if row is not None and row.metadata.get("sha256"):
+                return str(row.metadata["sha256"]), str(row.metadata.get("path") or image_id)
+        raise UnknownId(
+            f"{name} is not in {self._photos.uri}; name a picture of it by its path or its id, "
+            "or take it in with: lookalike index"
+        )
+
+    def _ids(self, name: str) -> Sequence[str]:
+        from lookalike.search.plan import absolute_text
+
+        wanted = name.removeprefix("id:")
+        return [wanted] if wanted in self._photos else self._photos.ids_beneath(absolute_text(name))[:1]
+
+
+def pair_key(first: str, second: str) -> str:
+    """The two hashes in order: the same for (a, b) and (b, a)."""
+    return "|".join(sorted((first, second)))
+
+
+def as_decision(values: Mapping[str, Any]) -> Decision:
+    """A decision of one JSON object: first, second (SHA-256) and verdict; names are welcome. Raises BadQuery."""
+    first, second = (values.get(side) for side in ("first", "second"))
+    if not (isinstance(first, str) and isinstance(second, str) and _is_hash(first) and _is_hash(second)):
+        raise BadQuery(
+            f"a decision needs first and second, the SHA-256 of two files, but has {first!r} and {second!r}; "
+            'write {"first": "…", "second": "…", "verdict": "not-a-copy"}'
+        )
+    one, other = (str(values.get(side) or "") for side in ("first_name", "second_name"))
+    if first > second:
+        first, second, one, other = second, first, other, one
+    return _checked(Decision(first, second, str(values.get("verdict")), one, other, str(values.get("when") or "")))
+
+
+def _checked(decision: Decision) -> Decision:
+    if decision.verdict not in VERDICTS:
+        raise BadQuery(f"{decision.verdict!r} is no verdict; {nearest(decision.verdict, VERDICTS)}")
+    if decision.first == decision.second and decision.verdict == "not-a-copy":
+        raise BadQuery("the two files hold the very same bytes: they are copies; to leave both alone say keep-both")
+    return decision
+
+
+def _decision(row: Metadata) -> Decision:
+    first, _, second = str(row["pair"]).partition("|")
+    verdict, one, other, when = (str(row.get(column) or "") for column in ("verdict", "a", "b", "decided"))
+    return Decision(first, second, verdict, one, other, when)
+
+
+def _row(decision: Decision) -> dict[str, str]:
+    return {
+        "pair": decision.key,
+        "verdict": decision.verdict,
+        "a": decision.first_name,
+        "b": decision.second_name,
+        "decided": decision.when or datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _is_hash(text: str) -> bool:
+    return len(text) == 64 and all(c in "0123456789abcdef" for c in text)

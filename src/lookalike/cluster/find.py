@@ -1,0 +1,265 @@
+"""`find_duplicates`: a collection's altered copies in groups, each with the picture to keep and the reason."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lookalike.cluster.candidates import Candidates, find_candidates
+from lookalike.cluster.contents import Contents
+from lookalike.cluster.decisions import Decisions, pair_key
+from lookalike.cluster.groups import Group, make_groups
+from lookalike.cluster.keep import DEFAULT, Keep
+from lookalike.cluster.proof import Judge, Proof, describe
+from lookalike.cluster.rows import Picture, read_rows
+from lookalike.errors import BadQuery, ModelMismatch
+from lookalike.image import decode, to_path
+from lookalike.relate import Calibration, calibration_of
+from lookalike.search import Collection
+from lookalike.types import RGB, DuplicateGroup, Extra, Hit
+
+PROBABILITY = 0.9
+_UNCALIBRATED = 0.85  # min_score where nothing is known of the model's scores; geometry decides anyway
+_LOOKED_UP = 128  # kept pictures whose candidates are fetched together
+_FALSE = 20.0  # unrelated pictures a picture may be held against: 5 ms each
+_REACH = 0.05  # P(copy | score) from which a pair is worth a look
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How to look for duplicates.
+
+    `min_score`: pairs below are not looked at; None: from where the calibration gives a copy a chance of 5 %.
+    `probability`: that a copy must reach. `references`: folders whose files are never extras. `where`: a SQL condition.
+    `verify`: judge by geometry, else by the score alone. `turned`: also look for turned copies. `progress`: is told
+    how much of how much is done.
+    """
+
+    min_score: float | None = None
+    probability: float = PROBABILITY
+    references: Sequence[str] = ()
+    where: str | None = None
+    verify: bool = True
+    turned: bool = True
+    progress: Callable[[int, int], None] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicates:
+    """What was found. `absent`: pictures left out because their files are not there now. `pictures`: looked at.
+
+    `cut`: pictures with more likely partners than are looked at. `decided`: pairs left alone by earlier decisions.
+    """
+
+    groups: tuple[DuplicateGroup, ...]
+    pictures: int = 0
+    min_score: float = 0.0
+    absent: tuple[str, ...] = ()
+    cut: int = 0
+    decided: int = 0
+    seconds: float = 0.0
+
+    def __iter__(self) -> Iterator[DuplicateGroup]:
+        return iter(self.groups)
+
+    def __len__(self) -> int:
+        return len(self.groups)
+
+    def extras(self) -> list[str]:
+        """The ids of all extras: what a clean data set is without."""
+        return [extra.id for group in self.groups for extra in group.extras]
+
+
+def find_duplicates(
+    photos: Collection,
+    *,
+    keep: str | Sequence[str] = DEFAULT,
+    against: Collection | None = None,
+    options: Options | None = None,
+) -> Duplicates:
+    """Group a collection's altered copies; no file is touched.
+
+    `keep`: rules for what is kept, the first that tells two pictures apart decides (docs/duplicates.md). `against`:
+    masters; then only copies of *their* pictures are found, and theirs are kept (also the leak of a training set into
+    a test set). Raises BadQuery for an unknown rule, ModelMismatch for masters by another model.
+    """
+    chosen = options or Options()
+    if against is not None and against.card.sha256 != photos.card.sha256:
+        raise ModelMismatch(
+            f"{against.uri} was made by {against.card.name} and {photos.uri} by {photos.card.name}: their scores "
+            f"cannot be compared; index it again with: lookalike index FOLDER -c {against.uri}-2 --model {photos.model}"
+        )
+    if not 0 < chosen.probability <= 1:
+        raise BadQuery(f"probability is {chosen.probability}; give a number above 0 and up to 1, such as {PROBABILITY}")
+    return _Search(photos, Keep(keep), chosen, against).run()
+
+
+@dataclass(slots=True)
+class _Files:
+    """The files of one search that may be duplicates, in parallel lists."""
+
+    pictures: list[Picture] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    contents: list[int] = field(default_factory=list)
+    of_content: dict[int, list[int]] = field(default_factory=dict)
+    absent: list[str] = field(default_factory=list)
+
+    def add(self, content: int, row: int, picture: Picture) -> None:
+        if not _there(picture):
+            self.absent.append(picture.path)
+            return
+        self.of_content.setdefault(content, []).append(len(self.pictures))
+        self.pictures.append(picture)
+        self.rows.append(row)
+        self.contents.append(content)
+
+
+class _Search:
+    def __init__(self, photos: Collection, keep: Keep, options: Options, against: Collection | None) -> None:
+        self._photos, self._keep, self._options = photos, keep, options
+        calibration = calibration_of(photos)
+        self.min_score = default_min_score(calibration, len(photos)) if options.min_score is None else options.min_score
+        masters = None if against is None else read_rows(against, master=True)
+        self._contents = Contents.of(read_rows(photos, where=options.where), masters)
+        look = options.verify
+        self._judge = Judge(self._contents, calibration, probability=options.probability, look=look)
+        self._decided = Decisions(photos).by_pair()
+        self._left_alone: set[str] = set()
+        self._candidates = Candidates({})
+        self._files = _Files()
+        self._proofs: dict[tuple[int, int], Proof] = {}
+
+    def run(self) -> Duplicates:
+        begun = time.monotonic()
+        self._candidates = find_candidates(
+            self._contents, self.min_score, turned=self._options.turned, progress=self._options.progress
+        )
+        self._add_decided()
+        self._gather()
+        groups = make_groups(
+            self._files.pictures, self._partners, self._copies, self._keep, progress=self._options.progress
+        )
+        return Duplicates(
+            groups=tuple(sorted(map(self._group, groups), key=lambda group: group.keep.id)),
+            pictures=len(self._contents.rows),
+            min_score=self.min_score,
+            absent=tuple(sorted(self._files.absent)),
+            cut=self._candidates.cut,
+            decided=len(self._left_alone),
+            seconds=time.monotonic() - begun,
+        )
+
+    def _add_decided(self) -> None:
+        """Pairs that a person called copies are looked at, however unlike their scores."""
+        pairs = [key.split("|") for key, verdict in self._decided.items() if verdict == "copy"]
+        numbers = self._contents.numbers([digest for pair in pairs for digest in pair])
+        for first, second in pairs:
+            if first in numbers and second in numbers:
+                a, b = numbers[first], numbers[second]
+                self._candidates.partners.setdefault(a, []).append(b)
+                self._candidates.partners.setdefault(b, []).append(a)
+
+    def _gather(self) -> None:
+        """The facts of every file that has a partner."""
+        shared = self._contents.shared()
+        involved = np.union1d(shared, np.fromiter(self._candidates.partners, np.int64))
+        found = self._contents.files(involved, self._options.references)
+        theirs = {picture.path for _, _, picture in found if picture.master and picture.path}
+        for content, row, picture in sorted(found, key=lambda file: file[1]):
+            # Masters may lie inside the collection's own folders: a file is no copy of itself.
+            if picture.master or picture.path not in theirs:
+                self._files.add(content, row, picture)
+
+    def _partners(self, place: int) -> list[int]:
+        """Files of the same content and of candidates; where there are masters, only they have partners."""
+        picture, files = self._files.pictures[place], self._files
+        if len(self._contents.sides) > 1 and not picture.master:
+            return []
+        content = files.contents[place]
+        near = [content, *self._candidates.partners.get(content, ())]
+        return [other for known in near for other in files.of_content.get(known, ()) if other != place]
+
+    def _copies(self, place: int, others: Sequence[int]) -> list[int]:
+        files, found = self._files, []
+        kept = files.pictures[place]
+        self._judge.look_up(
+            files.rows[at] for at in (place, *others) if files.contents[at] != files.contents[place] or at == place
+        )
+        for other in others:
+            picture = files.pictures[other]
+            key = pair_key(kept.sha256, picture.sha256)
+            verdict = self._decided.get(key) if kept.sha256 and picture.sha256 else None
+            if verdict in ("not-a-copy", "keep-both"):
+                self._left_alone.add(key)
+                continue
+            proof = self._judge.prove(kept, files.rows[place], picture, files.rows[other])
+            if proof is None and verdict == "copy":
+                proof = Proof(0.0, "copy", 1.0, "as you decided")
+            if proof is not None:
+                self._proofs[place, other] = proof
+                found.append(other)
+        return found
+
+    def _group(self, group: Group) -> DuplicateGroup:
+        kept = self._files.pictures[group.keep]
+        small = self._thumbnails(group)
+        extras = tuple(self._extra(group.keep, at, small) for at in group.extras)
+        return DuplicateGroup(Hit(kept.id, 1.0, facts(kept)), extras)
+
+    def _thumbnails(self, group: Group) -> dict[int, RGB]:
+        """Those of a group's files that have something to be told, decoded."""
+        told = [at for at in group.extras if self._proofs[group.keep, at].verdict is not None]
+        small: dict[int, RGB] = {}
+        for n, side in enumerate(self._contents.sides):
+            mine = [at for at in (group.keep, *told) if self._files.pictures[at].master == bool(n)] if told else []
+            jpegs = side.photos.thumbnails([self._files.pictures[at].id for at in mine]) if mine else []
+            small |= {at: decode(jpeg).image for at, jpeg in zip(mine, jpegs, strict=True) if jpeg}
+        return small
+
+    def _extra(self, keep: int, at: int, small: dict[int, RGB]) -> Extra:
+        kept, extra, proof = self._files.pictures[keep], self._files.pictures[at], self._proofs[keep, at]
+        pictures = (small[keep], small[at]) if keep in small and at in small else None
+        return Extra(
+            id=extra.id,
+            score=proof.score,
+            relation=proof.relation,
+            probability=proof.probability,
+            words=describe(kept, extra, proof, pictures),
+            reason=self._keep.reason(kept, extra),
+            left=why_left(extra, proof),
+            metadata=facts(extra),
+        )
+
+
+def default_min_score(calibration: Calibration, size: int) -> float:
+    """Where looking at pairs begins: a copy has a chance, and few unrelated pictures of so many score as high."""
+    if calibration.by_score is None:
+        return _UNCALIBRATED
+    crowded = -1.0 if calibration.tail is None else calibration.tail.score_at(min(_FALSE / max(size, 1), 1.0))
+    return min(max(calibration.min_score(_REACH), crowded, 0.6), 0.95)
+
+
+def facts(picture: Picture) -> dict[str, str | int | bool]:
+    """What a group tells of a picture, under stable names."""
+    names = ("path", "width", "height", "size", "format", "mtime_ns", "sha256", "root", "frames", "reference", "master")
+    return {name: getattr(picture, name) for name in names}
+
+
+def why_left(extra: Picture, proof: Proof) -> str:
+    """Why the file of an extra may not be touched, as far as it can be told without looking at it; else ""."""
+    if not extra.path:
+        return "was added from memory: there is no file"
+    if not os.path.lexists(to_path(extra.path)):
+        return "is inside an archive"
+    if extra.frames > 1 and proof.relation != "identical":
+        return "is an animation, of which not every frame was compared"
+    return ""
+
+
+def _there(picture: Picture) -> bool:
+    """Whether a picture's file (or its archive) is there at the moment; one from memory needs none."""
+    if not picture.path:
+        return True
+    return os.path.lexists(to_path(picture.path)) or os.path.isfile(to_path(picture.path.split("!/")[0]))

@@ -1,0 +1,215 @@
+"""Which picture of a group is kept: rules in the user's order, each with its reason in words."""
+
+import functools
+import os
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from lookalike.cluster.rows import Picture
+from lookalike.errors import BadQuery, ImageError, nearest
+from lookalike.image import decode, read, to_path
+
+DEFAULT = ("largest", "metadata", "format", "heaviest", "oldest", "name", "path")
+# From what loses nothing to what loses most; a format that is not here ranks between JPEG and GIF.
+_FORMATS = ("PSD", "TIFF", "PNG", "JXL", "PNM", "PAM", "BMP", "JPEG2000", "HEIC", "AVIF", "JPEG", "WEBP", "GIF", "ICO")
+_COPY_NAME = re.compile(
+    r"(\(\d+\)|[ _-](copy|kopie|copie|copia|kopi|edited|bearbeitet|thumb|small)|~\d+|コピー|副本)$"
+    r"|^(copy of|kopie von|copie de) ",
+    re.IGNORECASE,
+)
+_SHARP_SIDE = 512
+
+Measure = Callable[["Measures", Picture], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`measure`: smaller is better. `say`: the reason, of what is kept and what it is kept against."""
+
+    name: str
+    measure: Measure
+    say: Callable[["Measures", Picture, Picture], str]
+
+
+@dataclass(slots=True)
+class Measures:
+    """What rules need and a row does not hold: read from the file once, when a rule first asks."""
+
+    _kept: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def sharpness(self, picture: Picture) -> float:
+        """The variance of the Laplacian of the grey picture, fitted to 512 pixels; 0 when it cannot be read."""
+        return float(self._once("sharpness", picture, _sharpness))
+
+    def metadata(self, picture: Picture) -> int:
+        """How many EXIF fields the file carries, and one for a sidecar (.xmp) beside it."""
+        return int(self._once("metadata", picture, _exif_fields))
+
+    def _once(self, what: str, picture: Picture, measure: Callable[[Picture], Any]) -> Any:
+        key = (what, picture.path)
+        if key not in self._kept:
+            self._kept[key] = measure(picture) if picture.path else 0
+        return self._kept[key]
+
+
+class Keep:
+    """The rules of one run, in order; the path decides what they leave open."""
+
+    def __init__(self, rules: Sequence[str] | str = DEFAULT) -> None:
+        names = [name.strip() for name in rules.split(",")] if isinstance(rules, str) else list(rules)
+        self.rules = [parse_rule(name) for name in names if name]
+        self.rules += [] if any(rule.name == "path" for rule in self.rules) else [parse_rule("path")]
+        self._measures = Measures()
+
+    def order(self, places: Iterable[int], pictures: Sequence[Picture]) -> list[int]:
+        """The places of `pictures`, best first."""
+        compare = functools.cmp_to_key(self._compare)
+        return sorted(places, key=lambda place: compare(pictures[place]))
+
+    def reason(self, kept: Picture, extra: Picture) -> str:
+        """Why the one is kept and not the other: the first rule that tells them apart."""
+        if kept.reference and not extra.reference:
+            return "lies in a reference folder"
+        for rule in self.rules:
+            a, b = (rule.measure(self._measures, picture) for picture in (kept, extra))
+            if a != b:
+                return rule.say(self._measures, kept, extra)
+        return "comes first by name"
+
+    def _compare(self, a: Picture, b: Picture) -> int:
+        if a.reference != b.reference:
+            return -1 if a.reference else 1
+        for rule in self.rules:
+            x, y = (rule.measure(self._measures, picture) for picture in (a, b))
+            if x != y:
+                return -1 if x < y else 1
+        return (a.id > b.id) - (a.id < b.id)
+
+
+def parse_rule(text: str) -> Rule:
+    """A rule of its name; `in:` and `not-in:` take a folder, `format:` an order (PNG>JPEG). Raises BadQuery."""
+    name, colon, value = text.partition(":")
+    if name in _WITH_VALUE and (value or name == "format"):
+        return _WITH_VALUE[name](value)
+    if name in RULES and not colon:
+        return RULES[name]
+    if name in _WITH_VALUE:
+        raise BadQuery(f"the rule {name} needs a folder: {name}:FOLDER")
+    known = [*RULES, *(f"{known}:FOLDER" for known in ("in", "not-in")), "format"]
+    raise BadQuery(f"{text!r} is no rule for what to keep; {nearest(text, known)}")
+
+
+def _inside(folder: str, *, wanted: bool) -> Rule:
+    """A folder's name anywhere in the path, or a path's beginning."""
+    needle = [part for part in folder.replace("\\", "/").split("/") if part]
+    rooted = folder.startswith(("/", "~"))
+    start = [part for part in os.path.expanduser(folder).replace("\\", "/").split("/") if part] if rooted else []
+
+    def beneath(picture: Picture) -> bool:
+        parts = [part for part in picture.path.replace("\\", "/").split("/")[:-1] if part]
+        if rooted:
+            return parts[: len(start)] == start
+        return any(parts[at : at + len(needle)] == needle for at in range(len(parts)))
+
+    sentence = f"lies in {folder}" if wanted else f"does not lie in {folder}"
+    label = f"{'in' if wanted else 'not-in'}:{folder}"
+    return Rule(label, lambda _, p: beneath(p) != wanted, lambda *_: sentence)
+
+
+def _format(order: str) -> Rule:
+    wanted = tuple(name.strip().upper().replace("JPG", "JPEG") for name in order.split(">")) if order else _FORMATS
+    default = wanted.index("GIF") if not order else len(wanted)
+
+    def place(_: Measures, picture: Picture) -> float:
+        return wanted.index(picture.format) if picture.format in wanted else default - 0.5
+
+    return Rule("format", place, lambda _, a, b: f"{a.format or 'its format'} before {b.format or 'the other'}")
+
+
+_WITH_VALUE: dict[str, Callable[[str], Rule]] = {
+    "in": lambda folder: _inside(folder, wanted=True),
+    "not-in": lambda folder: _inside(folder, wanted=False),
+    "format": _format,
+}
+
+
+def _sized(a: Picture, b: Picture, word: str) -> str:
+    return f"{word}: {a.width} × {a.height} against {b.width} × {b.height} pixels"
+
+
+def _dated(a: Picture, b: Picture, word: str) -> str:
+    one, other = _moment(a.mtime_ns, "minutes"), _moment(b.mtime_ns, "minutes")
+    if one == other:
+        one, other = _moment(a.mtime_ns, "microseconds"), _moment(b.mtime_ns, "microseconds")
+    return f"{word}: {one} against {other}"
+
+
+def _moment(mtime_ns: int, precision: str) -> str:
+    try:
+        moment = datetime.fromtimestamp(mtime_ns / 1e9, UTC).replace(tzinfo=None)
+        return moment.isoformat(sep=" ", timespec=precision)
+    except (OverflowError, ValueError, OSError):
+        return "no sensible date"
+
+
+def _plain_name(picture: Picture) -> tuple[bool, int]:
+    stem = PurePosixPath(picture.path or picture.id).stem
+    return bool(_COPY_NAME.search(stem)), 0
+
+
+RULES: dict[str, Rule] = {
+    rule.name: rule
+    for rule in (
+        Rule("largest", lambda _, p: -p.width * p.height, lambda _, a, b: _sized(a, b, "largest")),
+        Rule("smallest", lambda _, p: p.width * p.height, lambda _, a, b: _sized(a, b, "smallest")),
+        Rule("heaviest", lambda _, p: -p.size, lambda _, a, b: f"heaviest file: {a.size:,} against {b.size:,} bytes"),
+        Rule("lightest", lambda _, p: p.size, lambda _, a, b: f"lightest file: {a.size:,} against {b.size:,} bytes"),
+        Rule("oldest", lambda _, p: p.mtime_ns, lambda _, a, b: _dated(a, b, "oldest")),
+        Rule("newest", lambda _, p: -p.mtime_ns, lambda _, a, b: _dated(a, b, "newest")),
+        Rule(
+            "sharpest",
+            lambda m, p: -m.sharpness(p),
+            lambda m, a, b: f"sharpest: detail {m.sharpness(a):.0f} against {m.sharpness(b):.0f}",
+        ),
+        Rule(
+            "metadata",
+            lambda m, p: -m.metadata(p),
+            lambda m, a, b: f"more metadata: {m.metadata(a)} fields against {m.metadata(b)}",
+        ),
+        Rule("name", lambda _, p: _plain_name(p), lambda *_: "the other is named like a copy"),
+        Rule("path", lambda _, p: (len(p.path or p.id), p.path or p.id), lambda *_: "shorter or earlier path"),
+    )
+}
+
+
+def _sharpness(picture: Picture) -> float:
+    import cv2
+
+    from lookalike.image.resize import scaled
+
+    try:
+        image = decode(read(picture.path), side=_SHARP_SIDE).image
+    except ImageError:
+        return 0.0
+    share = _SHARP_SIDE / max(image.shape[:2])
+    # All at one size: an enlarged copy has no more detail, and shows it.
+    small = scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
+    return round(float(cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()), 1)
+
+
+def _exif_fields(picture: Picture) -> int:
+    """Fields of a damaged or unreadable file count as none."""
+    from PIL import Image
+
+    path = to_path(picture.path)
+    sidecar = any(os.path.exists(name) for name in (path + ".xmp", os.path.splitext(path)[0] + ".xmp"))
+    try:
+        with Image.open(path) as image:
+            exif = image.getexif()
+            return len(exif) + sum(len(exif.get_ifd(part)) for part in (0x8769, 0x8825)) + sidecar
+    except Exception:
+        return int(sidecar)

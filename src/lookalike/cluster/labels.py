@@ -1,0 +1,148 @@
+"""Labels a person gives: from a CSV file (id, path or cluster, label), from folder names, from a manifest's column.
+
+They are kept in a small table of the collection, beside the labels that were spread from them.
+"""
+
+import csv
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from lookalike.cluster.kept import load_clusters, name_clusters
+from lookalike.errors import BadQuery, SourceError
+from lookalike.image import to_text
+from lookalike.search import Collection
+from lookalike.types import Metadata, Table
+
+_KEYS = ("id", "path", "cluster")
+_TOLD = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Labels by id; `names` of clusters by LEVEL/NUMBER; `unknown`: what the file names and nobody has."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+
+def label_table(photos: Collection) -> Table:
+    return photos.store.table("labels", "id")
+
+
+def read_labels(photos: Collection, path: str | Path) -> Given:
+    """A CSV file with the columns `label` and `id`, `path` or `cluster` (`64/12`); a cluster's label names its medoids.
+
+    A path may be absolute, relative to the file, or the end of a path that only one image has. Raises SourceError for
+    a file that is no such table, BadQuery where nothing in it is known.
+    """
+    rows = _rows(Path(path).expanduser())
+    given = Given(names={name: label for key, name, label in rows if key == "cluster"})
+    if given.names:
+        given.labels.update(_of_medoids(photos, given.names))
+    wanted = [(key, name, label) for key, name, label in rows if key != "cluster"]
+    places = _Places(photos, Path(path).expanduser().parent) if wanted else None
+    for key, name, label in wanted:
+        assert places is not None
+        found = places.by_id(name) if key == "id" else places.by_path(name)
+        if not found:
+            given.unknown.append(name)
+        given.labels.update(dict.fromkeys(found, label))
+    if not given.labels:
+        told = ", ".join(given.unknown[:_TOLD])
+        raise BadQuery(f"{path} names no picture of {photos.uri} ({told} ...); ids and paths are what a search prints")
+    return given
+
+
+def folder_labels(photos: Collection) -> dict[str, str]:
+    """The name of the folder that each file lies in, by id."""
+    found: dict[str, str] = {}
+    for part in photos.store.scan(["id", "path"]):
+        for name, path in zip(part["id"], part["path"], strict=True):
+            if path and PurePosixPath(str(path)).parent.name:
+                found[str(name)] = PurePosixPath(str(path)).parent.name
+    return found
+
+
+def keep_labels(photos: Collection, given: Given) -> None:
+    """Keep labels in the collection; those of before stay unless they are given anew."""
+    label_table(photos).put(
+        [{"id": i, "label": label, "given": True, "confidence": 1.0} for i, label in given.labels.items()]
+    )
+    if given.names:
+        name_clusters(photos, given.names)
+
+
+def keep_spread(photos: Collection, labels: Mapping[str, tuple[str, float]]) -> None:
+    """Keep labels that were spread, with their confidence; "" is unsure. Given ones are left alone."""
+    table = label_table(photos)
+    given = {row["id"] for row in table.all() if row["given"]}
+    rows: list[Metadata] = [
+        {"id": i, "label": label, "given": False, "confidence": confidence}
+        for i, (label, confidence) in labels.items()
+        if i not in given
+    ]
+    table.put(rows)
+
+
+def known_labels(photos: Collection, *, spread: bool = False) -> dict[str, str]:
+    """Labels by id: the `label` column, and over it those given; with `spread` also those spread, without "unsure"."""
+    kept = label_table(photos).all()
+    found = {str(row["id"]): str(row["label"]) for row in kept if spread and not row["given"] and row["label"]}
+    for part in photos.store.scan(["id", "label"], where="label is not null and label <> ''"):
+        found.update(zip(map(str, part["id"]), map(str, part["label"]), strict=True))
+    found.update({str(row["id"]): str(row["label"]) for row in kept if row["given"]})
+    return found
+
+
+class _Places:
+    """The collection's images by id, by path and by the end of a path."""
+
+    def __init__(self, photos: Collection, folder: Path) -> None:
+        self._folder = folder
+        self._ids: set[str] = set()
+        self._paths: dict[str, list[str]] = {}
+        self._names: dict[str, list[str]] = {}
+        for part in photos.store.scan(["id", "path"]):
+            for image_id, path in zip(map(str, part["id"]), part["path"], strict=True):
+                self._ids.add(image_id)
+                if path:
+                    self._paths.setdefault(str(path), []).append(image_id)
+                    self._names.setdefault(PurePosixPath(str(path)).name, []).append(str(path))
+
+    def by_id(self, name: str) -> list[str]:
+        return [name] if name in self._ids else []
+
+    def by_path(self, name: str) -> list[str]:
+        absolute = to_text(os.path.abspath(os.path.expanduser(name)))
+        beside = to_text(os.path.abspath(self._folder / name))
+        for path in (name, absolute, beside):
+            if path in self._paths:
+                return self._paths[path]
+        ends = {p for p in self._names.get(PurePosixPath(name).name, []) if p.endswith("/" + name.lstrip("./"))}
+        return self._paths[ends.pop()] if len(ends) == 1 else []
+
+
+def _rows(path: Path) -> list[tuple[str, str, str]]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            table = csv.DictReader(file)
+            columns = [key for key in _KEYS if key in (table.fieldnames or ())]
+            if not columns or "label" not in (table.fieldnames or ()):
+                raise SourceError(
+                    f"{path} needs the columns label and one of {', '.join(_KEYS)}; its first line names them"
+                )
+            return [
+                (columns[0], row[columns[0]].strip(), row["label"].strip())
+                for row in table
+                if row[columns[0]] and row["label"] and row["label"].strip()
+            ]
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{path} cannot be read ({error}); give a CSV file in UTF-8") from error
+
+
+def _of_medoids(photos: Collection, names: Mapping[str, str]) -> dict[str, str]:
+    kept = load_clusters(photos)
+    return {i: names[c.key] for level in kept.clusters for c in level if c.key in names for i in c.medoids}

@@ -1,0 +1,103 @@
+"""Is one picture a copy of the other? The room `relate` judges; here it is asked, in bulk and with memory."""
+
+import os
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from lookalike.cluster.contents import Contents
+from lookalike.cluster.rows import Picture
+from lookalike.relate import Calibration, Features, Subject, Verdict, features_of, judge
+from lookalike.relate.explain import explain
+from lookalike.types import RGB, Relation
+
+_KEPT = 1024  # features in memory: 90 MB
+_FRAMES_AGREE = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Why a picture is a copy of another. `words`: where there is no `verdict` to be put into words."""
+
+    score: float
+    relation: str
+    probability: float
+    words: str = ""
+    verdict: Verdict | None = None
+
+
+class Judge:
+    """Holds pictures against each other. `probability`: what a copy must reach. `look`: verify by geometry."""
+
+    def __init__(self, contents: Contents, calibration: Calibration, *, probability: float, look: bool = True) -> None:
+        self._contents, self._calibration = contents, calibration
+        self._probability, self._look = probability, look
+        self._features: OrderedDict[int, Features | None] = OrderedDict()
+
+    def prove(self, kept: Picture, row: int, other: Picture, other_row: int) -> Proof | None:
+        """The proof that `other` is a copy of `kept`, or None. `row`, `other_row`: their places among the contents."""
+        if kept.sha256 and kept.sha256 == other.sha256:
+            return Proof(1.0, str(Relation.IDENTICAL), 1.0, "the same bytes")
+        if not self._frames_agree(kept, row, other, other_row):
+            return None
+        verdict = self._verdict(kept, row, other, other_row)
+        if verdict.relation < Relation.COPY or verdict.copy < self._probability:
+            return None
+        score = verdict.evidence.score if verdict.evidence.score is not None else 0.0
+        return Proof(score, str(verdict.relation), verdict.copy, verdict=verdict)
+
+    def look_up(self, rows: Iterable[int]) -> None:
+        """Fetch the features of these rows together: one read of the collection instead of one a picture."""
+        wanted = [row for row in dict.fromkeys(rows) if row not in self._features]
+        if not self._look or not wanted:
+            return
+        for n, side in enumerate(self._contents.sides):
+            mine = [row for row in wanted if self._contents.side(row)[0] is side]
+            ids = [side.ids[self._contents.side(row)[1]] for row in mine]
+            self._features.update(
+                zip(mine, features_of(side.photos, ids, keep=_writable(side.photos.uri, n)), strict=True)
+            )
+        while len(self._features) > max(_KEPT, len(wanted)):
+            self._features.popitem(last=False)
+
+    def _verdict(self, kept: Picture, row: int, other: Picture, other_row: int) -> Verdict:
+        self.look_up((row, other_row))
+        subjects = [
+            Subject(
+                name=picture.name,
+                vector=self._contents.vector(at),
+                features=self._features.get(at),
+                sha256=picture.sha256,
+            )
+            for picture, at in ((kept, row), (other, other_row))
+        ]
+        return judge(subjects[0], subjects[1], self._calibration, look=self._look)
+
+    def _frames_agree(self, kept: Picture, row: int, other: Picture, other_row: int) -> bool:
+        """An animation is a copy of another only frame by frame, and never of a single picture."""
+        if kept.frames != other.frames:
+            return False
+        pairs = zip(self._contents.all_frames(row)[1:], self._contents.all_frames(other_row)[1:], strict=False)
+        return all(float(a @ b) >= _FRAMES_AGREE for a, b in pairs)
+
+
+def describe(kept: Picture, other: Picture, proof: Proof, pictures: tuple[RGB, RGB] | None) -> str:
+    """What was done to the kept picture to get the other. `pictures`: thumbnails of the two, where there are any."""
+    if proof.verdict is None:
+        return proof.words
+    told = explain(*pictures, proof.verdict).words.partition(": ")[2] if pictures else ""
+    return "; ".join([told, *_facts(kept, other, sizes=not told)]).strip("; ") or f"score {proof.score:.3f}"
+
+
+def _facts(kept: Picture, other: Picture, *, sizes: bool) -> list[str]:
+    facts = []
+    if sizes and (kept.width, kept.height) != (other.width, other.height) and other.width and kept.width:
+        facts.append(f"{other.width} × {other.height} instead of {kept.width} × {kept.height} pixels")
+    if kept.format != other.format and other.format and kept.format:
+        facts.append(f"{other.format} instead of {kept.format}")
+    return facts
+
+
+def _writable(uri: str, side: int) -> bool:
+    """The masters are not ours to write to."""
+    return side == 0 and (uri == "memory:" or "://" in uri or os.access(uri, os.W_OK))

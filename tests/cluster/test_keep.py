@@ -1,0 +1,105 @@
+"""Which picture is kept, and the words for it."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookalike.cluster.keep import DEFAULT, RULES, Keep, parse_rule
+from lookalike.cluster.rows import Picture
+from lookalike.errors import BadQuery
+from tests.cluster.pictures import save, scene
+
+
+def photo(path: str, **facts: object) -> Picture:
+    return Picture(id=path, path=path, **facts)  # type: ignore[arg-type]
+
+
+def best(rules: str, *pictures: Picture) -> tuple[str, str]:
+    """The path of the kept one, and the reason against the last."""
+    keep = Keep(rules)
+    order = [pictures[at] for at in keep.order(range(len(pictures)), pictures)]
+    return order[0].path, keep.reason(order[0], order[-1])
+
+
+LARGE = photo("/p/large.jpg", width=4000, height=3000, size=900, mtime_ns=2 * 10**18, format="JPEG")
+SMALL = photo("/p/small.png", width=400, height=300, size=5000, mtime_ns=10**18, format="PNG")
+
+
+@pytest.mark.parametrize(
+    ("rules", "kept", "reason"),
+    [
+        ("largest", "/p/large.jpg", "largest: 4000 × 3000 against 400 × 300 pixels"),
+        ("smallest", "/p/small.png", "smallest: 400 × 300 against 4000 × 3000 pixels"),
+        ("heaviest", "/p/small.png", "heaviest file: 5,000 against 900 bytes"),
+        ("lightest", "/p/large.jpg", "lightest file: 900 against 5,000 bytes"),
+        ("oldest", "/p/small.png", "oldest: 2001-09-09 01:46 against 2033-05-18 03:33"),
+        ("newest", "/p/large.jpg", "newest: 2033-05-18 03:33 against 2001-09-09 01:46"),
+        ("format", "/p/small.png", "PNG before JPEG"),
+        ("format:JPEG>PNG", "/p/large.jpg", "JPEG before PNG"),
+        ("path", "/p/large.jpg", "shorter or earlier path"),
+    ],
+)
+def test_each_rule_has_its_choice_and_its_words(rules: str, kept: str, reason: str) -> None:
+    assert best(rules, SMALL, LARGE) == best(rules, LARGE, SMALL) == (kept, reason)
+
+
+def test_the_first_rule_that_tells_them_apart_decides() -> None:
+    twin = photo("/p/twin.png", width=4000, height=3000, format="PNG")
+    assert best("largest,format", LARGE, twin) == ("/p/twin.png", "PNG before JPEG")
+
+
+def test_in_takes_a_folder_name_some_folders_or_a_beginning() -> None:
+    a, b = photo("/home/me/Originals/a.jpg"), photo("/home/me/old/Originals2/a.jpg")
+    for rule in ("in:Originals", "in:me/Originals", "in:/home/me/Originals", "in:Originals/", "not-in:Originals2"):
+        assert best(rule, b, a)[0] == a.path, rule
+    assert best("in:Originals", b, a)[1] == "lies in Originals"
+    assert best("in:rigi", b, a)[1] != "lies in rigi"
+
+
+def test_a_name_like_a_copys_is_not_kept() -> None:
+    for name in ("IMG_1 (1).jpg", "IMG_1 - Copy.jpg", "Kopie von IMG_1.jpg", "IMG_1~2.jpg", "IMG_1_edited.jpg"):
+        assert best("name", photo(f"/{name}"), photo("/a longer name but no copy's.jpg"))[0].startswith("/a longer")
+    assert best("name", photo("/IMG_0002.jpg"), photo("/IMG_0001.jpg"))[1] == "shorter or earlier path"
+
+
+def test_sharpest_sees_through_enlarging(tmp_path: Path) -> None:
+    sharp = save(scene(1), tmp_path / "sharp.png")
+    blown_up = save(np.asarray(Image.open(sharp).resize((80, 60)).resize((640, 480))), tmp_path / "blown.png")
+    kept, reason = best("sharpest", photo(str(blown_up)), photo(str(sharp)))
+    assert kept == str(sharp)
+    assert reason.startswith("sharpest: detail ")
+
+
+def test_metadata_counts_exif_and_a_sidecar(tmp_path: Path) -> None:
+    bare = save(scene(1), tmp_path / "bare.jpg")
+    dated = tmp_path / "dated.jpg"
+    exif = Image.Exif()
+    exif[0x010F], exif[0x0132] = "Maker", "2020:01:01 00:00:00"
+    Image.open(bare).save(dated, exif=exif)
+    assert best("metadata", photo(str(bare)), photo(str(dated))) == (str(dated), "more metadata: 2 fields against 0")
+    (tmp_path / "bare.xmp").write_text("<x/>")
+    assert Keep("metadata").reason(photo(str(bare)), photo(str(tmp_path / "gone.jpg"))) == (
+        "more metadata: 1 fields against 0"
+    )
+
+
+def test_a_file_that_cannot_be_read_is_neither_sharp_nor_rich(tmp_path: Path) -> None:
+    (tmp_path / "bad.jpg").write_bytes(b"bad")
+    good = save(scene(1), tmp_path / "good.jpg")
+    assert best("sharpest,metadata", photo(str(tmp_path / "bad.jpg")), photo(str(good)))[0] == str(good)
+
+
+def test_an_unknown_rule_names_the_nearest_three() -> None:
+    with pytest.raises(BadQuery, match=r"'lagest' is no rule .*nearest: largest, "):
+        parse_rule("lagest")
+    with pytest.raises(BadQuery, match="needs a folder"):
+        Keep("largest,in:")
+    with pytest.raises(BadQuery, match="no rule"):
+        parse_rule("largest:5")
+
+
+def test_the_default_rules_are_known() -> None:
+    assert set(DEFAULT) - {"format"} <= set(RULES)
+    assert best(",".join(DEFAULT), SMALL, LARGE)[0] == LARGE.path

@@ -1,0 +1,126 @@
+"""Labels that spread: right where they can be, unsure where nothing is known, and true to their confidence."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike.cluster.spread import _vote, expected_calibration_error, refused_when_left_out, spread
+from lookalike.errors import BadQuery
+from lookalike.similarity import normalise
+
+KINDS = ("bicycle", "car", "boat", "motorcycle")
+
+
+def street(noise: float = 0.25, each: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Four kinds about four axes; the motorcycles' axis leans towards the bicycles'."""
+    random = np.random.default_rng(seed)
+    axes = normalise(np.eye(8)[:4] + 0.35 * np.eye(8)[[4, 5, 6, 0]])
+    vectors = np.repeat(axes, each, 0) + noise * random.normal(size=(4 * each, 8)) / np.sqrt(8)
+    return normalise(vectors), np.repeat(np.array(KINDS, object), each)
+
+
+def some(labels: np.ndarray, kinds: tuple[str, ...], each: int = 10) -> np.ndarray:
+    return np.concatenate([np.flatnonzero(labels == kind)[:each] for kind in kinds])
+
+
+def test_a_few_labels_name_the_rest() -> None:
+    vectors, labels = street()
+    rows = some(labels, KINDS)
+    found = spread(vectors, rows, labels[rows].tolist())
+    assert found.sure.mean() > 0.8
+    assert (found.labels[found.sure] == labels[found.sure]).mean() > 0.98
+
+
+def test_a_kind_that_nobody_named_is_not_forced_to_be_another() -> None:
+    vectors, labels = street()
+    rows = some(labels, KINDS[:3])
+    found = spread(vectors, rows, labels[rows].tolist())
+    assert (found.labels[labels == "motorcycle"] == "").mean() >= 0.9
+    assert (found.labels[labels == "car"] == "car").mean() > 0.8
+
+
+def test_what_lies_between_two_kinds_is_unsure() -> None:
+    vectors, labels = street()
+    middle = normalise(vectors[labels == "car"][:5] + vectors[labels == "boat"][:5])
+    rows = some(labels, KINDS)
+    found = spread(np.concatenate((vectors, middle)), rows, labels[rows].tolist())
+    assert not found.sure[-5:].any()
+
+
+def test_confidence_is_true_where_kinds_overlap() -> None:
+    vectors, labels = street(noise=1.4, each=400)
+    rows = some(labels, KINDS, each=60)
+    found = spread(vectors, rows, labels[rows].tolist())
+    rest = np.setdiff1d(np.arange(len(vectors)), rows)
+    right = (found.guess == labels)[rest].astype(bool)
+    assert 0.4 < right.mean() < 0.95  # or there would be nothing to be unsure of
+    assert expected_calibration_error(found.confidence[rest], right) < 0.08
+
+
+def test_labelled_pictures_keep_their_labels() -> None:
+    vectors, labels = street(noise=1.4)
+    rows = some(labels, KINDS)
+    found = spread(vectors, rows, labels[rows].tolist())
+    assert found.labels[rows].tolist() == labels[rows].tolist()
+
+
+def test_a_vote_is_that_of_a_loop() -> None:
+    labels, scores = np.array([[0, 1, 0]]), np.array([[0.9, 0.8, 0.5]], np.float32)
+    weights = np.exp(scores[0] / 0.1)
+    expected = [(weights[0] + weights[2]) / weights.sum(), weights[1] / weights.sum()]
+    assert np.allclose(_vote(labels, scores, 0.1, 2)[0], expected, atol=1e-5)
+
+
+def test_a_wrong_label_is_suspected_with_its_evidence() -> None:
+    vectors, labels = street(noise=0.1)
+    rows = some(labels, KINDS)
+    given = labels[rows].tolist()
+    given[3] = "boat"  # a bicycle
+    suspects = spread(vectors, rows, given).suspects
+    assert (suspects[0].row, suspects[0].given, suspects[0].instead) == (3, "boat", "bicycle")
+    assert len(suspects) == 1
+    assert all(labels[row] == "bicycle" for row in suspects[0].neighbours)
+
+
+def test_calibration_error_by_hand() -> None:
+    assert expected_calibration_error(np.array([0.8, 0.8, 0.3]), np.array([True, False, False])) == pytest.approx(
+        0.9 / 3
+    )
+
+
+def test_too_few_labels_are_refused() -> None:
+    vectors, _ = street()
+    with pytest.raises(BadQuery, match="label at least two pictures of each of two labels"):
+        spread(vectors, np.array([0, 60]), ["bicycle", "car"])
+
+
+def test_each_label_can_be_left_out_in_turn() -> None:
+    vectors, labels = street()
+    rows = some(labels, KINDS)
+    refused = refused_when_left_out(vectors, rows, labels[rows].tolist())
+    assert set(refused) == set(KINDS)
+    assert refused["motorcycle"] >= 0.8
+
+
+def test_real_pictures_of_an_unnamed_product_are_refused() -> None:
+    """Shelf photos of the largest products of grocery-mini, embedded by the default model, one product unnamed."""
+    folder = Path(os.environ.get("LOOKALIKE_DATA", Path(__file__).parents[2] / "../shared/data")) / "grocery-mini"
+    if not folder.is_dir():
+        pytest.skip(f"{folder} is not there; set LOOKALIKE_DATA")
+    import csv
+
+    from lookalike.embed import get_embedder
+    from lookalike.image import decode, read
+
+    table = csv.DictReader((folder / "ground_truth.csv").read_text().splitlines())
+    truth = [row for row in table if row["role"] == "gallery" and row["label"]]
+    counts = {label: sum(row["label"] == label for row in truth) for label in {row["label"] for row in truth}}
+    kinds = sorted(counts, key=lambda label: (-counts[label], label))[:6]
+    chosen = [row for kind in kinds for row in [r for r in truth if r["label"] == kind][:8]]
+    pictures = [decode(read(str(folder / row["path"])), side=224).image for row in chosen]
+    vectors = get_embedder().embed([np.asarray(picture) for picture in pictures])
+    labels = np.array([row["label"] for row in chosen], object)
+    refused = refused_when_left_out(vectors, np.arange(len(labels)), labels.tolist())
+    assert np.mean(list(refused.values())) >= 0.7
