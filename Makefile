@@ -49,9 +49,9 @@ $(VENV)/demo.stamp: $(VENV)/base.stamp pyproject.toml constraints.txt
 
 $(VENV)/dev.stamp: $(VENV)/base.stamp pyproject.toml constraints.txt
 	$(PIP) torch==2.13.0
-	$(PIP) --editable '.[demo,hub,train,dev]'
+	$(PIP) --editable '.[demo,hub,train,serve,dev]'
 	touch $@
 
 $(VENV)/bench.stamp: $(VENV)/dev.stamp
-	$(PIP) --editable '.[demo,hub,train,dev,bench]'
+	$(PIP) --editable '.[demo,hub,train,serve,dev,bench]'
 	touch $@

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from lookalike.client import RemoteCollection, connect
     from lookalike.embed import get_embedder, known_models
     from lookalike.errors import LookalikeError
     from lookalike.image import Limits, decode
@@ -32,10 +33,12 @@ _HOMES = {
     "Limits": "image",
     "LookalikeError": "errors",
     "Query": "search",
+    "RemoteCollection": "client",
     "Results": "search",
     "Row": "types",
     "Store": "types",
     "Vectors": "types",
+    "connect": "client",
     "decode": "image",
     "embed_images": "search",
     "get_embedder": "embed",
@@ -52,11 +55,13 @@ __all__ = [
     "Limits",
     "LookalikeError",
     "Query",
+    "RemoteCollection",
     "Results",
     "Row",
     "Store",
     "Vectors",
     "__version__",
+    "connect",
     "decode",
     "embed_images",
     "get_embedder",

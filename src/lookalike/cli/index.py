@@ -54,6 +54,7 @@ def index(
                 f"nothing to index: {photos.uri} has no folders yet; name one, such as: lookalike index ~/Pictures"
             )
         report = _sync(photos, named, frames, prune, workers)
+        _join_clusters(photos)
         _tell(photos, report, as_json=json)
         if report.interrupted:
             raise typer.Exit(130)
@@ -97,6 +98,15 @@ def _stop_on_interrupt() -> Iterator[threading.Event]:
         yield stop
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _join_clusters(photos: "Collection") -> None:
+    """New pictures join the nearest cluster, where there are clusters."""
+    if "clusters" in photos.store.settings:
+        from lookalike.cluster import join_new
+
+        if joined := join_new(photos):
+            say(f"{joined:,} joined the nearest cluster; how well they fit: lookalike cluster --status -c {photos.uri}")
 
 
 def _tell(photos: "Collection", report: "AddReport", *, as_json: bool) -> None:

@@ -5,7 +5,32 @@ import sys
 
 import typer
 
-from lookalike.cli import benchmark, demo, embed, evaluate, index, info, models, remove, search, why
+from lookalike.cli import (
+    benchmark,
+    calibrate,
+    cluster,
+    compare,
+    demo,
+    duplicates,
+    embed,
+    evaluate,
+    find_in,
+    index,
+    info,
+    label,
+    map,
+    models,
+    outliers,
+    remove,
+    representatives,
+    search,
+    serve,
+    split,
+    train,
+    undo,
+    verify,
+    why,
+)
 from lookalike.cli.output import say
 from lookalike.errors import LookalikeError
 
@@ -36,8 +61,34 @@ def _root(
     """Find images that look alike: index a folder, search it with a picture."""
 
 
-for verb in (index, search, info, why, remove, embed, evaluate, benchmark, models, demo):
-    app.command(verb.__name__.rsplit(".", 1)[-1])(getattr(verb, verb.__name__.rsplit(".", 1)[-1]))
+for verb in (
+    index,
+    search,
+    compare,
+    find_in,
+    verify,
+    duplicates,
+    undo,
+    cluster,
+    label,
+    outliers,
+    representatives,
+    map,
+    info,
+    why,
+    remove,
+    embed,
+    calibrate,
+    split,
+    evaluate,
+    benchmark,
+    models,
+    serve,
+    demo,
+):
+    app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"))(getattr(verb, verb.__name__.rsplit(".", 1)[-1]))
+
+app.add_typer(train.app, name="train")
 
 
 def run() -> None:

@@ -11,7 +11,9 @@ from lookalike.cli.output import emit, put, say
 from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
-    from lookalike.search import ImageLike, Results
+    from lookalike.cli.judged import Wishes
+    from lookalike.relate import Verdict
+    from lookalike.search import Collection, ImageLike, Results
     from lookalike.types import Hit
 
 
@@ -34,26 +36,59 @@ def search(
         str | None,
         typer.Option(metavar="CONDITION", help='Only images for which this holds, as in SQL: "width > 1000".'),
     ] = None,
-    min_score: Annotated[Optional[float], typer.Option(min=-1, max=1, help="Only hits at least so alike.")] = None,  # noqa: UP045
+    min_score: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S",
+            help="Only hits at least so alike: a score (0.4), P(copy) (90%), or expected false matches (e0.1).",
+        ),
+    ] = None,
+    relations: Annotated[
+        bool, typer.Option("--relations", help="Tell each hit's relation to the query, verified by geometry.")
+    ] = False,
+    verify: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option(metavar="N", min=1, help="Verify the best N by geometry and put what is proved first."),
+    ] = None,
+    hide_duplicates: Annotated[
+        bool, typer.Option("--hide-duplicates", help="Leave out hits that are copies of a better one.")
+    ] = False,
+    diversity: Annotated[
+        float, typer.Option(min=0, max=1, help="0: most alike first; towards 1: hits unlike each other.")
+    ] = 0.0,
     plot: Annotated[Optional[Path], typer.Option(metavar="FILE.png", help="Draw the query and its hits.")] = None,  # noqa: UP045
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the k images most like the query, best first: rank, score, path."""
+    from lookalike.cli.judged import Wishes, judged_hits
     from lookalike.search import Query, parse_region
 
+    wishes = Wishes(k, min_score, relations, verify, hide_duplicates, diversity)
     asked = Query(_pictures(queries), _pictures(minus or []), tuple(map(parse_region, region or [])))
-    with open_to_read(collection) as photos:
+    with _open(collection, wishes) as photos:
         if not len(photos):
             raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
-        results = photos.search(asked, k, where=where, min_score=min_score)
+        results = photos.search(asked, wishes.fetched, where=where, min_score=wishes.floor)
+        results, verdicts = judged_hits(photos, asked, results, wishes)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
         for rank, hit in enumerate(results, 1):
-            _print(name, rank, hit, as_json=json)
+            _print(name, rank, hit, verdicts.get(hit.id), as_json=json)
         if not len(results):
             say("nothing found; a wider --where or a lower --min-score may find something")
+        elif verdicts and all(verdict.relation <= 0 for verdict in verdicts.values()):
+            say("no match: no hit is related to the query as far as can be told")
         if plot:
             _plot(results, plot)
+
+
+def _open(collection: str | None, wishes: "Wishes") -> "Collection":
+    """For reading; where features are looked at also for writing, so that they are found once, if that is allowed."""
+    if not wishes.looks:
+        return open_to_read(collection)
+    from lookalike.search import open_collection
+
+    return open_collection(collection, create=False)
 
 
 def _pictures(names: list[str]) -> "tuple[ImageLike, ...]":
@@ -69,7 +104,7 @@ def _stdin() -> bytes:
     return data
 
 
-def _print(query: str, rank: int, hit: "Hit", *, as_json: bool) -> None:
+def _print(query: str, rank: int, hit: "Hit", verdict: "Verdict | None", *, as_json: bool) -> None:
     if as_json:
         first = {
             "query": query,
@@ -78,10 +113,23 @@ def _print(query: str, rank: int, hit: "Hit", *, as_json: bool) -> None:
             "path": hit.metadata.get("path"),
             "score": round(hit.score, 6),
         }
+        if verdict is not None:
+            from lookalike.relate.report import verdict_facts
+
+            first["verdict"] = verdict_facts(verdict)
         emit(first | {name: value for name, value in hit.metadata.items() if name not in first})
     else:
         plain = "  (plain)" if hit.metadata.get("plain") else ""
-        put(f"{rank:>3}  {hit.score:.3f}  {hit.metadata.get('path') or hit.id!s}{plain}")
+        told = "" if verdict is None else f"{_told(verdict):<34}"
+        put(f"{rank:>3}  {hit.score:.3f}  {told}{hit.metadata.get('path') or hit.id!s}{plain}")
+
+
+def _told(verdict: "Verdict") -> str:
+    """Relation, probability, expected false matches, in one column."""
+    false = verdict.expected_false_matches
+    expected = "" if false is None else f"  e{false:.1e}" if false < 0.01 else f"  e{false:.2g}"
+    sure = "" if verdict.relation < 0 else f" {100 * verdict.probability:.1f}%"
+    return f"{verdict.relation}{sure}{expected}"
 
 
 def _plot(results: "Results", path: Path) -> None:

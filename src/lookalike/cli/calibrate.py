@@ -1,0 +1,40 @@
+"""lookalike calibrate: learn from a collection's own pictures what a score means in it."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from lookalike.cli.options import CollectionOption, JsonOption
+from lookalike.cli.output import emit, put, say
+
+
+def calibrate(
+    sample: Annotated[int, typer.Option(min=20, help="How many pictures to edit and compare.")] = 150,
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.11
+        typer.Option(metavar="FILE.png", help="Draw stated probability against truth, on pictures left out."),
+    ] = None,
+    collection: CollectionOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Fit probabilities and expected false matches to the collection; decisions kept by duplicates sharpen them."""
+    from lookalike.relate.calibrate import calibrate as fit
+    from lookalike.search import open_collection
+
+    with open_collection(collection, create=False) as photos:
+        say(f"editing and comparing up to {sample} of {len(photos):,} images; about a second each")
+        fitted = fit(photos, sample=sample)
+    facts = fitted.calibration.facts
+    if json:
+        emit(fitted.calibration.to_json())
+    else:
+        put(f"calibrated on {facts['pictures']} images and {facts['pairs']:,} pairs, {fitted.decided} of them decided")
+        put(f"calibration error on {facts['held_out']:,} pairs of other images: {fitted.error:.3f}")
+        put(f"P(copy | score) is 50 % at {fitted.calibration.min_score(0.5):.3f}")
+    if fitted.left_out:
+        say(f"{fitted.left_out} pairs were left out: they look like copies that nobody told of")
+    if plot:
+        from lookalike.plot import reliability, save
+
+        say(f"drawn: {save(reliability({'P(copy), held out': (fitted.stated, fitted.truth)}), plot)}")

@@ -1,0 +1,299 @@
+"""lookalike duplicates: groups with the one to keep; nothing is touched until --apply says so."""
+
+import json as jsonlib
+import os
+import shlex
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from lookalike.cli.options import CollectionOption, JsonOption
+from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.errors import BadQuery, SourceError
+
+if TYPE_CHECKING:
+    from lookalike.cluster import Action, Decisions, Duplicates
+    from lookalike.search import Collection
+    from lookalike.types import DuplicateGroup, Extra
+
+
+def duplicates(
+    collection: CollectionOption = None,
+    against: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(
+            metavar="COLLECTION_OR_FOLDER",
+            help="Find copies of these masters instead, which are kept and never touched.",
+        ),
+    ] = None,
+    keep: Annotated[
+        str,
+        typer.Option(
+            metavar="RULE,RULE...",
+            help="What to keep, first rule first: largest, smallest, heaviest, lightest, oldest, newest, sharpest, "
+            "metadata, format, name, path, in:FOLDER, not-in:FOLDER.",
+        ),
+    ] = "largest,metadata,format,heaviest,oldest,name,path",
+    reference: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="DIR", help="A folder whose files are kept, whatever the rules; may be repeated."),
+    ] = None,
+    min_score: Annotated[
+        Optional[float],  # noqa: UP045
+        typer.Option(min=-1, max=1, help="Look only at pairs at least so alike. Default: by the calibration."),
+    ] = None,
+    probability: Annotated[float, typer.Option(min=0.01, max=1, help="What a copy must reach.")] = 0.9,
+    where: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="CONDITION", help='Only images for which this holds: "width > 1000".'),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Trust the score; do not verify by geometry.")] = False,
+    no_turned: Annotated[bool, typer.Option("--no-turned", help="Do not look for turned copies.")] = False,
+    page: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE.html", help="Write a page to review the groups."),
+    ] = None,
+    csv: Annotated[Optional[Path], typer.Option(metavar="FILE.csv", help="Write a row for each picture.")] = None,  # noqa: UP045
+    apply: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="trash|move:DIR|hardlink", help="Take the extras away. Without it nothing is touched."),
+    ] = None,
+    journal: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE.jsonl", help="Where to note what is done, for lookalike undo. A new file."),
+    ] = None,
+    not_a_copy: Annotated[
+        Optional[tuple[str, str]],  # noqa: UP045
+        typer.Option(metavar="A B", help="Decide that two pictures are no copies; remembered for ever."),
+    ] = None,
+    keep_both: Annotated[
+        Optional[tuple[str, str]],  # noqa: UP045
+        typer.Option(metavar="A B", help="Decide to keep two copies; remembered for ever."),
+    ] = None,
+    forget: Annotated[
+        Optional[tuple[str, str]],  # noqa: UP045
+        typer.Option(metavar="A B", help="Take a decision about two pictures back."),
+    ] = None,
+    decisions: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Take over decisions that the page saved; - for stdin."),
+    ] = None,
+    list_decisions: Annotated[
+        bool, typer.Option("--list-decisions", help="Print all decisions, as --decisions reads them.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Find altered copies and say which to keep, and why. A dry run unless --apply is given."""
+    from lookalike.cluster import Decisions, Options, find_duplicates
+    from lookalike.search import open_collection
+
+    deciding = bool(not_a_copy or keep_both or forget or decisions)
+    with open_collection(collection, create=False) as photos:
+        if deciding or list_decisions:
+            kept = Decisions(photos)
+            _decide(kept, not_a_copy, keep_both, forget, decisions)
+            if list_decisions:
+                _list(kept)
+            return
+        action = _action(apply, journal, photos)
+        options = Options(
+            min_score=min_score,
+            probability=probability,
+            references=_references(reference),
+            where=where,
+            verify=not quick,
+            turned=not no_turned,
+        )
+        with _masters(against, photos) as masters, ProgressLine("pictures") as progress:
+            from dataclasses import replace
+
+            found = find_duplicates(photos, keep=keep, against=masters, options=replace(options, progress=progress))
+            if page:
+                _page(found, page, photos, masters)
+        if csv:
+            from lookalike.cluster.told import write_csv
+
+            write_csv(found, csv)
+            say(f"written: {csv}")
+        _print(found, as_json=json)
+        _summary(found, action, photos.uri)
+        if action:
+            _apply(found, action, journal or _journal_name(), photos.uri, as_json=json)
+
+
+def _action(apply: str | None, journal: Path | None, photos: "Collection") -> "Action | None":
+    from lookalike.cluster import parse_action
+
+    if apply is None:
+        if journal:
+            raise BadQuery("--journal goes with --apply; without it nothing is touched, and there is nothing to note")
+        return None
+    return parse_action(apply, [root.path for root in photos.roots() if root.kind == "folder"])
+
+
+def _journal_name() -> Path:
+    return Path(f"lookalike-{datetime.now():%Y%m%d-%H%M%S}.jsonl")
+
+
+def _references(folders: list[str] | None) -> list[str]:
+    """A reference folder that is not there is a mistake: its pictures would not be safe."""
+    for folder in folders or ():
+        if not os.path.isdir(os.path.expanduser(folder)):
+            raise BadQuery(
+                f"the reference folder {folder} is not there; check the spelling and that the drive is plugged in"
+            )
+    return folders or []
+
+
+@contextmanager
+def _masters(named: str | None, photos: "Collection") -> "Iterator[Collection | None]":
+    """The collection named, or a folder's pictures in memory."""
+    from lookalike.search import Collection, open_collection
+
+    if named is None:
+        yield None
+        return
+    if "://" in named or os.path.isdir(os.path.join(os.path.expanduser(named), "images.lance")):
+        opened = open_collection(named, create=False, read_only=True)
+    elif os.path.exists(os.path.expanduser(named)):
+        opened = Collection.open("memory:", model=photos.embedder)
+        report = opened.sync([named])
+        say(f"{report.added:,} masters in {named}, {len(report.failed):,} skipped")
+    else:
+        raise SourceError(f"{named} is neither a collection nor a folder; check the spelling")
+    with opened:
+        yield opened
+
+
+def _decide(
+    kept: "Decisions",
+    not_a_copy: tuple[str, str] | None,
+    keep_both: tuple[str, str] | None,
+    forget: tuple[str, str] | None,
+    file: str | None,
+) -> None:
+    for pair, verdict in ((not_a_copy, "not-a-copy"), (keep_both, "keep-both")):
+        if pair:
+            made = kept.decide(*pair, verdict)
+            say(f"decided: {made.first_name} and {made.second_name}: {verdict}")
+    if forget:
+        say("forgotten" if kept.forget(*forget) else "there was no decision about these two")
+    if file:
+        from lookalike.cluster import as_decision
+
+        say(f"{kept.add([as_decision(values) for values in _objects(file)]):,} decisions taken over")
+
+
+def _objects(file: str) -> "list[dict[str, object]]":
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadQuery(f"{file} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})") from error
+    try:
+        values = (
+            jsonlib.loads(text)
+            if text.lstrip().startswith("[")
+            else [jsonlib.loads(x) for x in text.split("\n") if x.strip()]
+        )
+    except ValueError as error:
+        raise BadQuery(f"{file} is not JSON lines ({error}); give the file that the page saved") from error
+    if not all(isinstance(value, dict) for value in values):
+        raise BadQuery(f"{file} holds something else than decisions; give the file that the page saved")
+    return list(values)
+
+
+def _list(kept: "Decisions") -> None:
+    from dataclasses import asdict
+
+    for decision in kept.all():
+        emit(asdict(decision))
+
+
+def _page(found: "Duplicates", path: Path, photos: "Collection", masters: "Collection | None") -> None:
+    from lookalike.cluster.page import counted, write_page
+
+    command = f"lookalike duplicates -c {shlex.quote(photos.uri)} --decisions decisions.jsonl"
+    of_masters = masters.thumbnails if masters is not None else None
+    shown = write_page(found, path, photos.thumbnails, command=command, masters=of_masters)
+    say(f"written: {path}, {counted(shown, 'group')} to review")
+
+
+def _print(found: "Duplicates", *, as_json: bool) -> None:
+    from lookalike.cluster.told import as_object
+
+    for number, group in enumerate(found.groups, 1):
+        if as_json:
+            emit(as_object(number, group))
+        else:
+            put(f"{number:>4}  keep       {_named(group)}")
+            for extra in group.extras:
+                put(_line(extra))
+
+
+def _line(extra: "Extra") -> str:
+    from lookalike.cluster.page import percent
+
+    left = f"; {extra.left}" if extra.left else ""
+    name = str(extra.metadata.get("path") or extra.id)
+    why = f"{percent(extra.probability)}: {extra.words}; other kept: {extra.reason}{left}"
+    return f"      {extra.relation:<9}  {name}  ({why})"
+
+
+def _named(group: "DuplicateGroup") -> str:
+    facts = group.keep.metadata
+    size = f"  ({facts['width']!s} × {facts['height']!s}, {facts['format']!s})" if facts.get("width") else ""
+    name = str(facts.get("path") or group.keep.id)
+    return f"{name}{size}"
+
+
+def _summary(found: "Duplicates", action: "Action | None", uri: str) -> None:
+    from lookalike.cluster.page import counted, size
+
+    extras = [extra for group in found.groups for extra in group.extras]
+    total = size(sum(int(extra.metadata.get("size") or 0) for extra in extras))
+    say(
+        f"{counted(len(found), 'group')} with {counted(len(extras), 'extra')} ({total}) "
+        f"among {counted(found.pictures, 'picture')} "
+        f"in {found.seconds:.1f} s"
+    )
+    if found.decided:
+        say(f"{counted(found.decided, 'pair')} left alone, as you decided")
+    if found.absent:
+        say(f"{counted(len(found.absent), 'picture')} left out: not there now; run: lookalike index -c {uri}")
+    if found.cut:
+        say(
+            f"{found.cut:,} pictures have more likely partners than were looked at; "
+            "raise --min-score to narrow them down"
+        )
+    if extras and action is None:
+        say("nothing was touched; look with --page review.html, then take the extras away with --apply trash")
+
+
+def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as_json: bool) -> None:
+    from lookalike.cluster import apply_steps, plan_steps
+    from lookalike.cluster.page import counted, size
+
+    steps, left = plan_steps(found.groups, action)
+    if not steps:
+        say("there is nothing that could be taken away")
+    else:
+        with ProgressLine("files") as progress:
+            applied = apply_steps(steps, action, journal, collection=uri, progress=progress)
+        left += applied.left
+        gone = f"{counted(len(applied.done), 'file')} ({size(applied.moved_bytes)})"
+        say(f"{gone} taken away: {action.text}; journal: {journal}")
+        say(f"take it back with: lookalike undo {journal}; tell the collection with: lookalike index -c {uri}")
+        if as_json:
+            for step in applied.done:
+                emit({"path": step.path, "done": True, "reason": ""})
+    for one in left:
+        emit({"path": one.path, "done": False, "reason": one.reason}) if as_json else say(
+            f"left: {one.path} {one.reason}"
+        )
+    if steps and not applied.done:
+        raise typer.Exit(1)

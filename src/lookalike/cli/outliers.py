@@ -1,0 +1,52 @@
+"""lookalike outliers: the pictures that stand apart, each with the neighbours that say so."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
+from lookalike.cli.output import emit, put, say
+
+
+def outliers(
+    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 50,
+    output: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("-o", "--output", metavar="FILE", help="Every picture's figures as .csv or .parquet."),
+    ] = None,
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE.png", help="Draw each with its nearest neighbours."),
+    ] = None,
+    collection: CollectionOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print the k pictures that stand apart most: local outlier factor, uniqueness, score to the nearest, id."""
+    from lookalike.cluster import outliers as judge
+    from lookalike.cluster import read_vectors, write_columns
+
+    with open_to_read(collection) as photos:
+        ids, vectors = read_vectors(photos)
+        found = judge(vectors)
+        worst = found.worst(k)
+        for rank, row in enumerate(worst, 1):
+            near = float(found.scores[row, 0]) if found.scores.shape[1] else -1.0
+            nearest = ids[found.rows[row, 0]] if found.scores.shape[1] else None
+            factor, unique = float(found.factor[row]), float(found.uniqueness[row])
+            if json:
+                emit({"rank": rank, "id": ids[row], "factor": round(factor, 4), "uniqueness": round(unique, 4),
+                      "nearest": nearest, "score": round(near, 4)})  # fmt: skip
+            else:
+                put(f"{rank:>3}  {factor:6.3f}  {unique:.3f}  {near:.3f}  {ids[row]}")
+        say("factor 1 is as dense as its neighbours; uniqueness is 1 less the mean score of the 3 nearest")
+        if output:
+            columns = {"id": ids, "factor": found.factor.tolist(), "uniqueness": found.uniqueness.tolist()}
+            say(f"written: {write_columns(columns, output)}")
+        if plot:
+            from lookalike.plot import neighbour_rows, save
+
+            asked = [(ids[row], f"factor {found.factor[row]:.2f}") for row in worst[:12]]
+            near_ids = [[(ids[r], float(s)) for r, s in zip(found.rows[row, :6], found.scores[row], strict=False)]
+                        for row in worst[:12]]  # fmt: skip
+            say(f"drawn: {save(neighbour_rows(photos, asked, near_ids, title='Outliers and their nearest'), plot)}")

@@ -1,0 +1,63 @@
+"""lookalike serve: the search page and the HTTP API."""
+
+from typing import Annotated, Optional
+
+import typer
+
+from lookalike.cli.options import CollectionOption
+from lookalike.cli.output import say
+from lookalike.errors import BadQuery
+
+MEGABYTE = 2**20
+
+
+def serve(
+    collection: CollectionOption = None,
+    host: Annotated[
+        str, typer.Option(help="The address to listen on; others than this machine's own need a token.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port.")] = 8000,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; each holds the vectors in memory.")] = 1,
+    token_file: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="FILE", help="Lines `read SECRET` and `write SECRET`; then only who has one gets in."),
+    ] = None,
+    allow_host: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="NAME", help="A name by which the server may be called; may be repeated."),
+    ] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Nobody may add, remove, label or index.")] = False,
+    show_paths: Annotated[bool, typer.Option("--show-paths", help="Tell where files lie on this machine.")] = False,
+    fetch_urls: Annotated[bool, typer.Option("--fetch-urls", help="Search by URL: public addresses only.")] = False,
+    rate: Annotated[float, typer.Option(min=0, help="Requests a second from one address; 0: no limit.")] = 0,
+    max_megabytes: Annotated[int, typer.Option(min=1, help="Of one upload.")] = 32,
+    max_megapixels: Annotated[int, typer.Option(min=1, help="Of one upload; told by its header.")] = 60,
+) -> None:
+    """Serve a search page for people and an API for programs, until Ctrl-C."""
+    try:
+        import fastapi  # noqa: F401
+    except ImportError:
+        raise BadQuery("serving needs two more packages; get them with: pip install 'lookalike[serve]'") from None
+    from lookalike.search import default_uri, open_collection
+    from lookalike.server import Settings, serve
+
+    with open_collection(collection, create=False, read_only=True) as photos:
+        say(f"{photos.uri}: {len(photos):,} images")
+        uri = photos.uri
+    settings = Settings(
+        uri=uri or default_uri(),
+        host=host,
+        port=port,
+        workers=workers,
+        tokens=token_file,
+        hosts=tuple(allow_host or ()),
+        read_only=read_only,
+        show_paths=show_paths,
+        fetch_urls=fetch_urls,
+        rate=rate,
+        max_bytes=max_megabytes * MEGABYTE,
+        max_pixels=max_megapixels * 1_000_000,
+    )
+    shown = f"[{host}]" if ":" in host else host
+    say(f"open http://{shown}:{port} (Ctrl-C stops it)")
+    serve(settings)

@@ -1,0 +1,90 @@
+"""lookalike split: train, validation and test parts, written once, without near-copies across them."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Optional
+
+import typer
+
+from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
+from lookalike.cli.output import ProgressLine, emit, say
+from lookalike.errors import BadQuery
+
+if TYPE_CHECKING:
+    from lookalike.search import Collection
+    from lookalike.train.split import SplitReport
+
+
+def split(
+    sources: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(
+            metavar="[SOURCE]...",
+            help="Folders (one folder a label), or .csv and .parquet manifests. None: the pictures of -c.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="Where it goes: .csv or .parquet.")
+    ] = Path("split.csv"),
+    test: Annotated[float, typer.Option(help="The share of pictures to test on.")] = 0.2,
+    val: Annotated[float, typer.Option(help="The share to validate on while training.")] = 0.02,
+    seed: Annotated[int, typer.Option(help="The same pictures and seed give the same split.")] = 0,
+    unseen: Annotated[
+        bool, typer.Option("--unseen", help="Whole labels apart: test has labels that training never saw.")
+    ] = False,
+    min_score: Annotated[
+        float, typer.Option(min=0, max=1.01, help="From this score up, pictures are near-copies and stay together.")
+    ] = 0.95,
+    labels: Annotated[str, typer.Option(help="auto: a manifest's, else the folder's name; folder; or none.")] = "auto",
+    collection: CollectionOption = None,
+    model: Annotated[Optional[str], typer.Option(help="What tells near-copies; a name or a folder.")] = None,  # noqa: UP045
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    json: JsonOption = False,
+) -> None:
+    """Write a table of path, label and part (train, val, test). Near-copies always lie in one part."""
+    from lookalike.train.split import SplitOptions, make_split
+    from lookalike.train.split_file import check_writable, write_split
+
+    options = SplitOptions(test=test, val=val, seed=seed, unseen=unseen, min_score=min_score, labels=labels)
+    check_writable(output, replace=overwrite)
+    with _pictures(sources, collection, model) as photos:
+        made, report = make_split(photos, options)
+    write_split(made, output, replace=overwrite)
+    if json:
+        emit(asdict(report) | {"file": str(output)})
+    _tell(report, output)
+
+
+def _pictures(sources: list[str] | None, collection: str | None, model: str | None) -> "Collection":
+    """The collection named, or one in memory of the sources, which is gone when the split is made."""
+    from lookalike.search import Collection
+    from lookalike.search.pipeline import default_workers
+    from lookalike.search.sync import SyncOptions
+
+    if not sources:
+        if collection is None:
+            raise BadQuery("nothing to split: name a folder, or a collection with -c")
+        return open_to_read(collection)
+    if collection is not None:
+        raise BadQuery("both a folder and a collection were named; a split is made of one of them")
+    photos = Collection.open("memory:", model=model)
+    with ProgressLine("pictures") as progress:
+        report = photos.sync(sources, options=SyncOptions(workers=default_workers(), progress=progress))
+    for failure in report.failed[:5]:
+        say(f"skipped {failure.path}: {failure.reason}")
+    if len(report.failed) > 5:
+        say(f"… {len(report.failed):,} pictures skipped in all")
+    return photos
+
+
+def _tell(report: "SplitReport", output: Path) -> None:
+    counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
+    say(f"{counts}; {report.labels:,} labels" + (f", {report.single:,} of one picture" if report.single else ""))
+    if report.groups:
+        say(
+            f"{report.grouped:,} pictures in {report.groups:,} groups of near-copies were kept together; without that, "
+            f"{report.leak:,} pictures of validation and test would have had a near-copy in another part"
+        )
+    if not report.counts["val"]:
+        say("no picture to validate on: training needs some, so use a larger --val")
+    say(f"written: {output}")

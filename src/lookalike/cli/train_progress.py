@@ -1,0 +1,57 @@
+"""How a training run shows itself: a bar with loss, figures and time left on a terminal, a line an epoch elsewhere."""
+
+import sys
+from typing import TYPE_CHECKING, Any, Self
+
+from lookalike.cli.output import ProgressLine, say
+
+if TYPE_CHECKING:
+    from lookalike.train.loop import Told
+
+_SHOWN = ("recall@1", "mAP", "micro-AP", "PSNR")
+
+
+class TrainingLine:
+    """Called with what a run tells; `pictures` with (done, total) while the cache is filled."""
+
+    def __init__(self) -> None:
+        self._reading: ProgressLine | None = None
+        self._bar: Any = None
+        self._task: Any = None
+
+    def pictures(self, done: int, total: int) -> None:
+        """Pictures decoded so far."""
+        if self._reading is None:
+            self._reading = ProgressLine("pictures read")
+        self._reading(done, total)
+        if done == total:
+            self._reading.__exit__(None, None, None)
+            self._reading = None
+
+    def __call__(self, told: "Told") -> None:
+        figures = "  ".join(f"{name} {told.figures[name]:.3f}" for name in _SHOWN if name in told.figures)
+        if told.step == 0:
+            say(f"epoch {told.epoch:>3} of {told.epochs}  loss {told.loss:.4f}  {figures}")
+        elif sys.stderr.isatty():
+            self._draw(told, f"epoch {told.epoch + 1}  loss {told.loss:.4f}  {figures}")
+
+    def _draw(self, told: "Told", text: str) -> None:
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+            columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task(text, total=told.epochs * told.steps)
+        self._bar.update(self._task, completed=told.epoch * told.steps + told.step, description=text)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for bar in (self._bar, self._reading):
+            if isinstance(bar, ProgressLine):
+                bar.__exit__(None, None, None)
+            elif bar is not None:
+                bar.stop()

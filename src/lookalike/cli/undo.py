@@ -1,0 +1,35 @@
+"""lookalike undo: put back what `duplicates --apply` took away."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lookalike.cli.options import JsonOption
+from lookalike.cli.output import ProgressLine, emit, put, say
+
+
+def undo(
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="The file that --journal named.")],
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Also if another machine wrote it; its disks must be here.")
+    ] = False,
+    json: JsonOption = False,
+) -> None:
+    """Put every file back where it was: out of the trash, out of the folder, or as a file of its own again."""
+    from lookalike.cluster import undo as take_back
+
+    with ProgressLine("files") as progress:
+        undone = take_back(journal, anyway=anyway, progress=progress)
+    for path in undone.restored:
+        emit({"path": path, "restored": True, "reason": ""}) if json else put(f"restored  {path}")
+    for left in undone.left:
+        emit({"path": left.path, "restored": False, "reason": left.reason}) if json else say(
+            f"{left.path} {left.reason}"
+        )
+    say(
+        f"{len(undone.restored):,} restored, {len(undone.there):,} were in their places, "
+        f"{len(undone.left):,} could not be put back"
+    )
+    if undone.left:
+        raise typer.Exit(1)

@@ -1,0 +1,125 @@
+"""lookalike verify: the same picture or not, for thousands of pairs."""
+
+import csv
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from lookalike.cli.compare import CalibratedBy, ModelOption, calibrated
+from lookalike.cli.options import JsonOption
+from lookalike.cli.output import ProgressLine, emit, say
+from lookalike.errors import BadQuery, LookalikeError
+
+if TYPE_CHECKING:
+    from lookalike.relate import Verdict
+
+_CHUNK = 512
+_NAMES = ("first", "second", "a", "b", "left", "right", "file1", "file2", "path1", "path2", "image1", "image2")
+_YES, _NO = ("1", "true", "yes", "same", "copy"), ("0", "false", "no", "different")
+_COLUMNS = ("first", "second", "answer", "relation", "probability", "copy_probability", "score", "inliers", "reason")
+
+
+def verify(
+    pairs: Annotated[
+        Path, typer.Argument(metavar="PAIRS.csv", help="Two columns of files; a third named same (1/0) is checked.")
+    ],
+    copy: Annotated[float, typer.Option("--min", min=0, max=1, help="Answer same from this P(copy).")] = 0.5,
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.11
+        typer.Option(metavar="FILE.png", help="With a column same: draw stated probability against truth."),
+    ] = None,
+    collection: CalibratedBy = None,
+    model: ModelOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Print same, different or cannot-tell for each pair, as CSV: is one file a copy of the other?"""
+    rows = list(_read(pairs))
+    embedder, calibration, _ = calibrated(collection, model)
+    from lookalike.relate.compare import verify_pairs
+
+    answered: list[tuple[dict[str, Any], bool | None]] = []
+    out = csv.DictWriter(sys.stdout, _COLUMNS, lineterminator="\n")
+    if not json:
+        out.writeheader()
+    with ProgressLine("pairs") as progress:
+        for start in range(0, len(rows), _CHUNK):
+            part = rows[start : start + _CHUNK]
+            names = [(a, b) for a, b, _ in part]
+            verdicts = verify_pairs(names, embedder, calibration, workers=os.cpu_count() or 2)
+            for (a, b, truth), verdict in zip(part, verdicts, strict=True):
+                answer = _answer(a, b, verdict, copy)
+                emit(answer) if json else out.writerow(answer)
+                answered.append((answer, truth))
+            progress(start + len(part), len(rows))
+    _summary(answered, plot)
+
+
+def _answer(first: str, second: str, verdict: "Verdict | str", copy: float) -> dict[str, Any]:
+    facts: dict[str, Any] = dict.fromkeys(_COLUMNS)
+    facts |= {"first": first, "second": second}
+    if isinstance(verdict, str):
+        return facts | {"answer": "failed", "reason": verdict}
+    evidence = verdict.evidence
+    same = "same" if verdict.copy >= copy else "different"
+    return facts | {
+        "answer": "cannot-tell" if verdict.relation < 0 else same,
+        "relation": str(verdict.relation),
+        "probability": round(verdict.probability, 4),
+        "copy_probability": round(verdict.copy, 4),
+        "score": None if evidence.score is None else round(evidence.score, 6),
+        "inliers": None if evidence.match is None else evidence.match.inliers,
+        "reason": evidence.reason or None,
+    }
+
+
+def _read(file: Path) -> Iterator[tuple[str, str, bool | None]]:
+    """Pairs of files, relative to the list's folder, and the truth where a column tells it."""
+    try:
+        with file.open(newline="", encoding="utf-8-sig") as lines:
+            table = [row for row in csv.reader(lines) if row]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise LookalikeError(f"{file} cannot be read ({reason}); give a CSV with two columns of files") from None
+    if not table or min(map(len, table)) < 2:
+        raise BadQuery(f"{file} has not two columns in every row; each row names two files")
+    titled = table[0][0].strip().lower() in _NAMES
+    labels = [n for n, title in enumerate(table[0]) if titled and title.strip().lower() in ("same", "copy", "label")]
+    for number, row in enumerate(table[titled:], 1 + titled):
+        truth = _truth(row[labels[0]], f"{file}, row {number}") if labels and len(row) > labels[0] else None
+        first, second = (str(file.parent / name) if not os.path.isabs(name) else name for name in row[:2])
+        yield first, second, truth
+
+
+def _truth(text: str, where: str) -> bool | None:
+    known = text.strip().lower()
+    if known in _YES or known in _NO:
+        return known in _YES
+    if not known:
+        return None
+    raise BadQuery(f"{where}: {text!r} is neither same nor different; write 1 or 0")
+
+
+def _summary(answered: list[tuple[dict[str, Any], bool | None]], plot: Path | None) -> None:
+    kinds = ("same", "different", "cannot-tell", "failed")
+    counts = {kind: sum(answer["answer"] == kind for answer, _ in answered) for kind in kinds}
+    say(", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count))
+    told = [(a, truth) for a, truth in answered if truth is not None and a["answer"] in ("same", "different")]
+    if told:
+        import numpy as np
+
+        from lookalike.relate.fit import calibration_error
+
+        stated = np.array([a["copy_probability"] for a, _ in told])
+        truth = np.array([truth for _, truth in told])
+        right = float(np.mean([(a["answer"] == "same") == known for a, known in told]))
+        say(f"{100 * right:.2f} % of {len(told):,} right; calibration error {calibration_error(stated, truth):.3f}")
+        if plot:
+            from lookalike.plot import reliability, save
+
+            say(f"drawn: {save(reliability({'P(copy)': (stated, truth)}), plot)}")
+    if answered and counts["failed"] == len(answered):
+        raise LookalikeError("no pair could be used; the reasons are in the last column")

@@ -1,0 +1,140 @@
+"""The collection in the plane: a figure with thumbnails that do not overlap, and a page to move about in."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.plot.hits import _INK
+from lookalike.plot.pages import packed, write_page
+from lookalike.plot.tiles import COLUMNS, sheets, side_for, tiles
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from lookalike.cluster import Clusters
+    from lookalike.search import Collection
+
+_CELLS = 34  # thumbnails along a side of the figure, at most
+_SIDE = 56  # pixels of each
+PALETTE = (
+    "#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0",
+    "#0b7285", "#e8590c", "#5c940d", "#862e9c", "#c92a2a", "#1864ab", "#2b8a3e", "#d6336c", "#f08c00", "#495057",
+)  # fmt: skip
+
+Positions = NDArray[np.float32]
+
+
+def map_figure(
+    photos: "Collection",
+    ids: Sequence[str],
+    positions: Positions,
+    *,
+    clusters: "Clusters | None" = None,
+    labels: Mapping[str, str] | None = None,
+) -> "Figure":
+    """Every picture as a dot, coloured by label or coarsest cluster; in each cell of a grid one thumbnail."""
+    from matplotlib.figure import Figure
+
+    side = 20.0
+    figure = Figure(figsize=(side, side), dpi=100, facecolor="white")
+    axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
+    axes.set(xlim=(-1.03, 1.03), ylim=(-1.03, 1.03))
+    axes.set_axis_off()
+    groups = _groups(ids, clusters, labels or {})
+    colours = _colours(groups[0]) if groups else np.full(len(ids), "#4269d0", object)
+    size = float(np.clip(60_000 / max(len(ids), 1), 2, 60))
+    axes.scatter(positions[:, 0], positions[:, 1], s=size, c=colours.tolist(), linewidths=0, alpha=0.55)
+    chosen = apart(positions, _CELLS)
+    half = 1.03 / _CELLS * 0.92
+    for row, tile in zip(chosen, tiles(photos, [ids[r] for r in chosen], _SIDE), strict=True):
+        x, y = _cell_middle(positions[row], _CELLS)
+        axes.imshow(tile, extent=(x - half, x + half, y - half, y + half), zorder=2, interpolation="antialiased")
+        frame = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * half + (x, y)
+        axes.plot(*frame.T, color=str(colours[row]), linewidth=1.6, zorder=3)
+    axes.set(xlim=(-1.03, 1.03), ylim=(-1.03, 1.03), aspect="equal")
+    if groups:
+        _legend(axes, groups[0])
+    return figure
+
+
+def apart(positions: Positions, cells: int) -> NDArray[np.int64]:
+    """Rows whose thumbnails do not overlap: of each cell of a grid over -1.03..1.03 the one nearest to its middle."""
+    where = np.floor((positions + 1.03) / 2.06 * cells).astype(np.int64).clip(0, cells - 1)
+    middle = (where + 0.5) / cells * 2.06 - 1.03
+    off = np.linalg.norm(positions - middle, axis=1)
+    order = np.lexsort((off, where[:, 0] * cells + where[:, 1]))
+    flat = (where[:, 0] * cells + where[:, 1])[order]
+    return np.sort(order[np.concatenate(([True], flat[1:] != flat[:-1]))]) if len(order) else order
+
+
+def map_page(
+    photos: "Collection",
+    ids: Sequence[str],
+    positions: Positions,
+    path: str | Path,
+    *,
+    clusters: "Clusters | None" = None,
+    labels: Mapping[str, str] | None = None,
+) -> Path:
+    """One self-contained page: zoom, hover for the thumbnail, colour by cluster or label, search an id."""
+    # Neighbours on the map share sheets, so that few are decoded where one looks.
+    cells = np.floor((positions + 1) * 24).astype(np.int64)
+    order = np.lexsort((cells[:, 1] * (1 - 2 * (cells[:, 0] % 2)), cells[:, 0]))
+    sorted_ids = [ids[row] for row in order]
+    side = side_for(len(ids))
+    data: dict[str, Any] = {
+        "ids": sorted_ids,
+        "positions": packed(np.round(positions[order] * 32000).astype(np.int16)),
+        "groups": [
+            {"title": title, "names": names, "of": packed(of[order].astype(np.int32))}
+            for title, names, of in _groups(ids, clusters, labels or {})
+        ],
+        "palette": PALETTE,
+        "columns": COLUMNS,
+        "side": side,
+    }
+    return write_page("map.html", data, {"sheet": sheets(photos, sorted_ids, side)}, path)
+
+
+def _groups(
+    ids: Sequence[str], clusters: "Clusters | None", labels: Mapping[str, str]
+) -> list[tuple[str, list[str], NDArray[np.int32]]]:
+    """What may colour the map: title, names, and the place of each picture's among them, -1 for none."""
+    found = []
+    named = [labels.get(name, "") for name in ids]
+    if any(named):
+        names = [name for name, _ in Counter(name for name in named if name).most_common()]
+        place = {name: n for n, name in enumerate(names)}
+        found.append(("label", names, np.array([place.get(name, -1) for name in named], np.int32)))
+    if clusters is not None:
+        row_of = {name: row for row, name in enumerate(clusters.ids)}
+        rows = np.array([row_of.get(name, -1) for name in ids])
+        for count, level, described in zip(clusters.counts, clusters.levels, clusters.clusters, strict=True):
+            of = np.where(rows >= 0, level.assignments[rows], -1) if len(level.assignments) else np.full(len(ids), -1)
+            titles = [f"{c.number} {c.name}".strip() for c in described]
+            found.append((f"{count} clusters", titles, of.astype(np.int32)))
+    return found
+
+
+def _colours(group: tuple[str, list[str], NDArray[np.int32]]) -> NDArray[np.object_]:
+    of = group[2]
+    colours = np.array([*PALETTE, "#c9ccd1"], object)
+    return colours[np.where(of < 0, len(PALETTE), of % len(PALETTE))]
+
+
+def _legend(axes: Any, group: tuple[str, list[str], NDArray[np.int32]]) -> None:
+    title, names, _ = group
+    for n, name in enumerate(names[: len(PALETTE)]):
+        axes.scatter([], [], s=120, color=PALETTE[n % len(PALETTE)], label=name)
+    more = f" (the first {len(PALETTE)} of {len(names)})" if len(names) > len(PALETTE) else ""
+    axes.legend(title=title + more, fontsize=13, title_fontsize=13, frameon=True, loc="upper left", labelcolor=_INK)
+
+
+def _cell_middle(position: Any, cells: int) -> tuple[float, float]:
+    where = np.floor((position + 1.03) / 2.06 * cells).clip(0, cells - 1)
+    x, y = (where + 0.5) / cells * 2.06 - 1.03
+    return float(x), float(y)

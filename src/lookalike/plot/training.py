@@ -1,0 +1,96 @@
+"""Figures of training: learning curves, originals above restorations, a walk between two codes, before and after."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_INK, _FAINT, _LOSS, _METRIC = "#1c1e21", "#6b7076", "#868e96", "#d9480f"
+_TILE, _GAP = 1.0, 0.08  # inches
+
+
+def curves(history: Sequence[Mapping[str, float]], metric: str, *, before: float | None = None) -> "Figure":
+    """Loss (left) and the validation metric (right) by epoch; `before`: the metric before training, as a line.
+
+    The epoch that was kept, that of the highest metric, is marked.
+    """
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(7.2, 3.6), dpi=110, facecolor="white", layout="constrained")
+    left = figure.add_subplot()
+    right = left.twinx()
+    epochs = [row["epoch"] for row in history]
+    left.plot(epochs, [row["loss"] for row in history], color=_LOSS, linewidth=1.6, marker="o", markersize=3)
+    left.set_xlabel("epoch", color=_FAINT)
+    left.set_ylabel("loss", color=_LOSS)
+    left.xaxis.set_major_locator(MaxNLocator(integer=True))
+    values = [row.get(metric, float("nan")) for row in history]
+    right.plot(epochs, values, color=_METRIC, linewidth=2, marker="o", markersize=3)
+    right.set_ylabel(f"validation {metric}", color=_METRIC)
+    if not np.isnan(values).all():
+        best = int(np.nanargmax(values))
+        right.plot(epochs[best], values[best], "o", color=_METRIC, markersize=8, fillstyle="none")
+        right.annotate(
+            f"kept: {values[best]:.3f}",
+            (epochs[best], values[best]),
+            textcoords="offset points",
+            xytext=(0, -16),
+            ha="right" if best > len(values) / 2 else "left",
+            color=_METRIC,
+            fontsize=9,
+        )
+    if before is not None:
+        right.axhline(before, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
+        right.annotate(
+            f"before: {before:.3f}", (epochs[0], before), textcoords="offset points", xytext=(0, 4), fontsize=9
+        )
+    for axes in (left, right):
+        axes.spines[["top"]].set_visible(False)
+        axes.tick_params(colors=_FAINT)
+    return figure
+
+
+def restorations(originals: NDArray[np.uint8], restored: NDArray[np.uint8]) -> "Figure":
+    """Originals in the upper row, what the autoencoder made of their codes below. Both (n, side, side, 3)."""
+    return _rows([("original", originals), ("restored", restored)])
+
+
+def latent_walk(pictures: NDArray[np.uint8]) -> "Figure":
+    """The pictures (steps, side, side, 3) of codes on the straight line between two pictures' codes."""
+    return _rows([("walk", pictures)])
+
+
+def before_after(
+    queries: Sequence[NDArray[np.uint8]],
+    before: Sequence[tuple[NDArray[np.uint8], bool]],
+    after: Sequence[tuple[NDArray[np.uint8], bool]],
+) -> "Figure":
+    """Queries above the first hit of the model before and of the model after; a frame tells right from wrong."""
+    rows = [("query", list(queries)), ("before", [p for p, _ in before]), ("after", [p for p, _ in after])]
+    return _rows(rows, right=[None, [ok for _, ok in before], [ok for _, ok in after]])
+
+
+def _rows(rows: Sequence[tuple[str, Any]], *, right: Sequence[Sequence[bool] | None] | None = None) -> "Figure":
+    from matplotlib.figure import Figure
+
+    count = max(len(pictures) for _, pictures in rows)
+    width, height = 0.9 + count * (_TILE + _GAP), _GAP + len(rows) * (_TILE + _GAP)
+    figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
+    for line, (name, pictures) in enumerate(rows):
+        bottom = height - (line + 1) * (_TILE + _GAP)
+        figure.text(0.8 / width, (bottom + _TILE / 2) / height, name, ha="right", va="center", color=_FAINT, fontsize=9)
+        for place, picture in enumerate(pictures):
+            left = 0.9 + place * (_TILE + _GAP)
+            axes = figure.add_axes((left / width, bottom / height, _TILE / width, _TILE / height))
+            axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) < 100 else "antialiased")
+            axes.set(xticks=[], yticks=[])
+            marks = right[line] if right else None
+            edge = "#d5d8dc" if marks is None else "#2b8a3e" if marks[place] else "#c92a2a"
+            for spine in axes.spines.values():
+                spine.set(color=edge, linewidth=0.8 if marks is None else 2)
+    return figure

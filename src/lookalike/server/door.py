@@ -1,0 +1,158 @@
+"""Everything around a request: the gate, limits of size and time, security headers, one line of log, the metrics."""
+
+import asyncio
+import json
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from lookalike.server.gate import Gate, Refusal, lowered
+from lookalike.server.metrics import Metrics
+from lookalike.server.settings import Settings
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger("lookalike.server")
+SPARE_BYTES = 64 * 1024  # of a form around its pictures
+MOST_PICTURES = 8
+SEND_SECONDS = 60.0
+HEADERS = {
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+}
+
+
+class TooMuch(Exception):
+    """The body is larger or slower than allowed."""
+
+    def __init__(self, status: int, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.refusal = Refusal(status, kind, message, (("connection", "close"),))
+
+
+class Door:
+    """The outermost ASGI layer."""
+
+    def __init__(self, app: App, settings: Settings, gate: Gate, metrics: Metrics) -> None:
+        self._app, self._settings, self._gate, self._metrics = app, settings, gate, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        await _Visit(self, scope, receive, send).go()
+
+
+class _Visit:
+    """One request on its way."""
+
+    def __init__(self, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
+        self._settings, self._gate, self._metrics = door._settings, door._gate, door._metrics
+        self._app, self._scope, self._receive, self._send = door._app, scope, receive, send
+        self._begun, self._status, self._read = time.monotonic(), 0, 0
+        self._name = uuid.uuid4().hex[:12]
+        self._most = settings_bytes(door._settings)
+
+    async def go(self) -> None:
+        scope = self._scope
+        headers = lowered(scope["headers"])
+        client = (scope.get("client") or ("", 0))[0]
+        refusal = self._gate.refuse(scope["method"], scope["path"], headers, client) or self._too_long(headers)
+        try:
+            if refusal is not None:
+                await self._refused(refusal)
+            else:
+                await self._app(scope, self._limited, self._sent)
+        except TooMuch as error:
+            await self._refused(error.refusal)
+        except Exception:
+            log.exception("unexpected", extra={"told": {"request": self._name}})
+            await self._refused(Refusal(500, "unexpected", f"something failed; the log tells what, under {self._name}"))
+        finally:
+            self._noted(client)
+
+    def _too_long(self, headers: dict[str, str]) -> Refusal | None:
+        told = headers.get("content-length", "0")
+        if told.isdigit() and int(told) > self._most:
+            return _too_large(self._most).refusal
+        return None
+
+    async def _limited(self) -> Message:
+        """The body, within its bytes and its seconds."""
+        left = self._begun + self._settings.body_seconds - time.monotonic()
+        if self._status:  # the answer has begun: only the end of the connection is awaited
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), max(left, 0.0))
+        except TimeoutError:
+            seconds = f"{self._settings.body_seconds:g}"
+            raise TooMuch(408, "too_slow", f"the body did not arrive within {seconds} seconds") from None
+        self._read += len(message.get("body", b""))
+        if self._read > self._most:
+            raise _too_large(self._most)
+        return message
+
+    async def _sent(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self._status = message["status"]
+            given = {name.lower() for name, _ in message["headers"]}
+            added = [*HEADERS.items(), ("x-request-id", self._name), ("cache-control", "no-store")]
+            message["headers"] = [
+                *message["headers"],
+                *((k.encode(), v.encode()) for k, v in added if k.encode() not in given),
+            ]
+        # A client that does not read must not hold its answer for ever.
+        await asyncio.wait_for(self._send(message), SEND_SECONDS)
+
+    async def _refused(self, refusal: Refusal) -> None:
+        if self._status:
+            return
+        self._metrics.add("lookalike_refused_total", reason=refusal.kind)
+        body = json.dumps({"error": refusal.kind, "message": refusal.message}).encode()
+        head = [("content-type", "application/json"), ("content-length", str(len(body))), *refusal.headers]
+        pairs = [(name.encode(), value.encode()) for name, value in head]
+        await self._sent({"type": "http.response.start", "status": refusal.status, "headers": pairs})
+        await self._sent({"type": "http.response.body", "body": body if self._scope["method"] != "HEAD" else b""})
+
+    def _noted(self, client: str) -> None:
+        route = getattr(self._scope.get("route"), "path", "other")
+        seconds = time.monotonic() - self._begun
+        method = self._scope["method"] if self._scope["method"] in KNOWN else "other"
+        self._metrics.add("lookalike_requests_total", route=route, method=method, status=str(self._status))
+        if route != "/v1/jobs/{job}/events":
+            self._metrics.observe(route, seconds)
+        if log.isEnabledFor(logging.INFO):
+            told = {
+                "request": self._name,
+                "client": client,
+                "method": method,
+                "route": route,
+                "status": self._status,
+                "ms": round(seconds * 1000, 1),
+                "bytes_in": self._read,
+            }
+            log.info("request", extra={"told": told})
+
+
+KNOWN = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def settings_bytes(settings: Settings) -> int:
+    """The largest body: a form with several pictures, of which each has its own limit."""
+    return settings.max_bytes * 2 + SPARE_BYTES
+
+
+def _too_large(most: int) -> TooMuch:
+    return TooMuch(413, "too_large", f"the request has more than {most:,} bytes; send a smaller picture")

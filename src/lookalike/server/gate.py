@@ -1,0 +1,158 @@
+"""Who may come in: the name by which the server is called, other sites, tokens, and how often."""
+
+import hashlib
+import hmac
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from http.cookies import CookieError, SimpleCookie
+from urllib.parse import urlsplit
+
+from lookalike.server.settings import Settings, Tokens, is_loopback
+
+COOKIE = "lookalike"
+SAFE = ("GET", "HEAD", "OPTIONS")
+# What is open without a token: the page's own files hold nothing, and health is for whoever watches the process.
+OPEN = ("/healthz", "/readyz", "/v1/login", "/openapi.json", "/static/", "/favicon.ico")
+PAGES = ("/", "/duplicates", "/clusters", "/map", "/collection")
+CLIENTS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a request does not come in."""
+
+    status: int
+    kind: str
+    message: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+
+class Gate:
+    """Looks at a request's head. `None` lets it in."""
+
+    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+        self._settings, self._tokens = settings, tokens
+        self._any_host = not is_loopback(settings.host) and not settings.hosts
+        self._hosts = {"127.0.0.1", "localhost", "::1", settings.host.lower(), *map(str.lower, settings.hosts)}
+        self._rate = Rate(settings.rate / max(settings.workers, 1))
+
+    def refuse(self, method: str, path: str, headers: Mapping[str, str], client: str) -> Refusal | None:
+        """The first reason against it."""
+        return (
+            self._rated(client, path)
+            or self._host(headers.get("host", ""))
+            or self._site(method, headers)
+            or self._token(method, path, headers)
+        )
+
+    def session(self, token: str) -> str | None:
+        """The cookie's value for a good token. It holds no secret, and dies when the token is changed."""
+        role = self._role_of(token)
+        return f"{role}.{_session(self._secret(role), role)}" if role else None
+
+    def _rated(self, client: str, path: str) -> Refusal | None:
+        wait = 0.0 if path in ("/healthz", "/readyz") else self._rate.wait(client)
+        if wait <= 0:
+            return None
+        message = f"more than {self._settings.rate:g} requests a second came from your address; wait a moment"
+        return Refusal(429, "too_many_requests", message, (("retry-after", str(int(wait) + 1)),))
+
+    def _host(self, told: str) -> Refusal | None:
+        """A page elsewhere whose name suddenly leads here (DNS rebinding) calls us by a name that is not ours."""
+        name = (urlsplit(f"//{told}").hostname or "") if _sound(told) else ""
+        if (self._any_host and name) or name in self._hosts:
+            return None
+        return Refusal(421, "wrong_host", "this server is not called by that name; start it with --allow-host NAME")
+
+    def _site(self, method: str, headers: Mapping[str, str]) -> Refusal | None:
+        """What another site's page sends in a visitor's name is turned away; nothing here is for other sites."""
+        origin = headers.get("origin")
+        fetched = headers.get("sec-fetch-site")
+        strange = origin is not None and (urlsplit(origin).netloc if _sound(origin) else "") != headers.get("host")
+        unsafe = method not in SAFE
+        if (unsafe and (strange or fetched in ("cross-site", "same-site"))) or (strange and origin != "null"):
+            return Refusal(403, "other_site", "requests from pages of other sites are not answered")
+        return None
+
+    def _token(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
+        if not self._tokens.needed or path in PAGES or path.startswith(OPEN):
+            return None
+        role = self._role(headers)
+        writes = method not in SAFE and not (method == "POST" and path in READING_POSTS)
+        if role == "write" or (role == "read" and not writes):
+            return None
+        if role is None:
+            asked = (("www-authenticate", "Bearer"),)
+            return Refusal(401, "token_needed", "send the header `Authorization: Bearer TOKEN`", asked)
+        return Refusal(403, "may_not_write", "this token may read, not write; use the other one")
+
+    def _role(self, headers: Mapping[str, str]) -> str | None:
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() == "bearer":
+            return self._role_of(token.strip())
+        role, _, session = _cookie(headers.get("cookie", "")).partition(".")
+        secret = self._secret(role)
+        good = bool(secret) and hmac.compare_digest(_session(secret, role).encode(), session.encode())
+        return role if good else None
+
+    def _role_of(self, token: str) -> str | None:
+        """Both are compared, whole, whatever the first says: the time tells nothing."""
+        writes = hmac.compare_digest(self._tokens.write.encode(), token.encode("utf-8", "replace"))
+        reads = hmac.compare_digest(self._tokens.read.encode(), token.encode("utf-8", "replace"))
+        if writes and self._tokens.write:
+            return "write"
+        return "read" if reads and self._tokens.read else None
+
+    def _secret(self, role: str | None) -> str:
+        return {"read": self._tokens.read, "write": self._tokens.write}.get(role or "", "")
+
+
+READING_POSTS = ("/v1/search", "/v1/queries", "/v1/compare")
+
+
+class Rate:
+    """A bucket of tokens for each client: `rate` a second, with two seconds' worth at once."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate, self._most = rate, max(2 * rate, 1.0)
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def wait(self, client: str) -> float:
+        """Seconds until this client may ask again; 0 for now, and then it has asked."""
+        if self._rate <= 0:
+            return 0.0
+        now = time.monotonic()
+        level, then = self._buckets.pop(client, (self._most, now))
+        level = min(self._most, level + (now - then) * self._rate)
+        allowed = level >= 1
+        self._buckets[client] = (level - 1 if allowed else level, now)
+        while len(self._buckets) > CLIENTS:
+            self._buckets.popitem(last=False)
+        return 0.0 if allowed else (1 - level) / self._rate
+
+
+def _session(secret: str, role: str) -> str:
+    return hmac.new(secret.encode(), f"lookalike session {role}".encode(), hashlib.sha256).hexdigest()
+
+
+def _cookie(header: str) -> str:
+    try:
+        morsel = SimpleCookie(header).get(COOKIE)
+    except CookieError:
+        return ""
+    return morsel.value if morsel else ""
+
+
+def _sound(address: str) -> bool:
+    """Whether urlsplit will take it."""
+    try:
+        return urlsplit(address if "//" in address else f"//{address}") is not None
+    except ValueError:
+        return False
+
+
+def lowered(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    """An ASGI request's headers by name, the last of each."""
+    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}

@@ -1,0 +1,48 @@
+"""The page's own files: a few plain modules, read once, served with tags."""
+
+import hashlib
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from lookalike.server.answers import as_json, with_tag
+from lookalike.server.gate import PAGES
+
+FOLDER = Path(__file__).parent / "static"
+KINDS = {
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+
+
+def pages() -> APIRouter:
+    """The page under each of its addresses, and its files."""
+    router = APIRouter(include_in_schema=False)
+    files = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in KINDS}
+    tags = {name: hashlib.blake2b(data, digest_size=8).hexdigest() for name, data in files.items()}
+
+    def answer(request: Request, name: str) -> Response:
+        if name not in files:
+            return as_json({"error": "not_found", "message": "there is no such page"}, status=404)
+        headers = {"cache-control": "no-cache"}
+        kind = KINDS[Path(name).suffix]
+        return with_tag(files[name], kind, tags[name], request.headers.get("if-none-match"), headers)
+
+    async def page(request: Request) -> Response:
+        return answer(request, "index.html")
+
+    for path in PAGES:
+        router.add_api_route(path, page, methods=["GET", "HEAD"])
+
+    @router.api_route("/static/{name}", methods=["GET", "HEAD"])
+    async def static(request: Request, name: str) -> Response:
+        return answer(request, name)
+
+    @router.get("/favicon.ico")
+    async def icon(request: Request) -> Response:
+        return answer(request, "icon.svg")
+
+    return router

@@ -1,0 +1,85 @@
+"""/v1/clusters: the groups that the collection was put in, level by level, and who is in each."""
+
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from lookalike.cluster.grouping import Cluster, Clusters
+from lookalike.cluster.kept import NoClusters, current, load_clusters
+from lookalike.errors import UnknownId
+from lookalike.server.answers import as_json
+from lookalike.server.models import ClustersOut, Listed
+from lookalike.server.parts import K, Needs, Parts, fails
+
+router = APIRouter(tags=["clusters"])
+_kept: dict[str, tuple[Any, Clusters]] = {}
+
+
+def _clusters(parts: Parts) -> Clusters | None:
+    """Those kept in the collection, read once for each clustering."""
+    photos, _ = parts.desk.at_hand
+    told = current(photos)
+    if told is None:
+        return None
+    known = _kept.get(photos.uri)
+    if known is None or known[0] != told:
+        try:
+            known = _kept[photos.uri] = (told, load_clusters(photos))
+        except NoClusters:
+            return None
+    return known[1]
+
+
+@router.get("/v1/clusters", response_model=ClustersOut, responses=fails(404))
+async def clusters(
+    parts: Needs, level: Annotated[int | None, Query(ge=1, description="Which level; the coarsest.")] = None
+) -> Response:
+    """The clusters of one level, the largest first. POST /v1/jobs with kind `clusters` makes them."""
+    made = await parts.desk.in_thread(lambda: _clusters(parts))
+    if made is None:
+        return as_json({"levels": [], "level": None, "clusters": []})
+    counts = list(made.counts)
+    at = _place(counts, level if level is not None else counts[0])
+    told = [_told(c, counts[at - 1] if at else None) for c in sorted(made.clusters[at], key=lambda c: -c.size)]
+    return as_json({"levels": counts, "level": counts[at], "clusters": told})
+
+
+def _place(counts: list[int], level: int) -> int:
+    if level not in counts:
+        raise UnknownId(f"there is no level {level}; there are {', '.join(map(str, counts))}")
+    return counts.index(level)
+
+
+def _told(cluster: Cluster, above: int | None) -> dict[str, Any]:
+    return {
+        "key": cluster.key,
+        "parent": f"{above}/{cluster.parent}" if above is not None and cluster.parent >= 0 else None,
+        "size": cluster.size,
+        "tightness": round(cluster.tightness, 4),
+        "name": cluster.name,
+        "examples": list(cluster.medoids),
+    }
+
+
+@router.get("/v1/clusters/{level}/{number}", response_model=Listed, responses=fails(404))
+async def members(
+    level: int, number: int, parts: Needs, k: K = 60, offset: Annotated[int, Query(ge=0, le=10**9)] = 0
+) -> Response:
+    """The images of one cluster, the most central first."""
+    made = await parts.desk.in_thread(lambda: _clusters(parts))
+    if made is None:
+        raise UnknownId("the collection has no clusters yet; make them with POST /v1/jobs")
+    at = _place(list(made.counts), level)
+    found = made.levels[at]
+    rows = np.flatnonzero(found.assignments == number)
+    if not len(rows):
+        raise UnknownId(f"there is no cluster {level}/{number}")
+    rows = rows[np.argsort(-found.scores[rows], kind="stable")]
+    ids = [made.ids[row] for row in rows[offset : offset + k]]
+    _, copy = parts.desk.at_hand
+    told = [
+        {"id": i, "metadata": dict(copy.hit(copy.at[i], 0.0).metadata) if copy and i in copy.at else {}} for i in ids
+    ]
+    return as_json({"images": told, "total": len(rows)})

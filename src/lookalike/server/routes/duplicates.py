@@ -1,0 +1,83 @@
+"""/v1/duplicates and /v1/decisions: what the last search for duplicates found, and what a person says of it."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from lookalike.cluster import Decisions
+from lookalike.cluster.decisions import pair_key
+from lookalike.server.answers import as_json, public
+from lookalike.server.models import DecisionIn, DecisionOut, DuplicatesOut
+from lookalike.server.parts import Needs, Parts, fails
+from lookalike.server.resident import Resident
+from lookalike.server.work import FOUND
+
+router = APIRouter(tags=["duplicates"])
+
+
+@router.get("/v1/duplicates", response_model=DuplicatesOut, responses=fails())
+async def duplicates(
+    parts: Needs,
+    k: Annotated[int, Query(ge=1, le=500, description="How many groups.")] = 50,
+    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+) -> Response:
+    """Groups of altered copies, the largest first. POST /v1/jobs with kind `duplicates` looks for them."""
+    return as_json(await parts.desk.in_thread(lambda: _found(parts, k, offset)))
+
+
+def _found(parts: Parts, k: int, offset: int) -> dict[str, Any]:
+    photos, copy = parts.desk.at_hand
+    try:
+        told = json.loads((Path(parts.jobs.folder) / FOUND).read_text())
+    except (OSError, ValueError):
+        return {"when": None, "pictures": 0, "total": 0, "groups": []}
+    verdicts = Decisions(photos).by_pair()
+    groups = [_group(g, verdicts, show_paths=parts.settings.show_paths) for g in told["groups"] if _there(g, copy)]
+    groups.sort(key=lambda group: (-len(group["extras"]), group["keep"]["id"]))
+    told |= {"total": len(groups), "groups": groups[offset : offset + k]}
+    return {name: told[name] for name in ("when", "pictures", "total", "groups")}
+
+
+def _there(group: dict[str, Any], copy: Resident | None) -> bool:
+    """Whether its pictures are still in the collection."""
+    if copy is None:
+        return True
+    group["extras"] = [extra for extra in group["extras"] if copy.vector(extra["id"]) is not None]
+    return bool(group["extras"]) and copy.vector(group["keep"]["id"]) is not None
+
+
+def _group(group: dict[str, Any], verdicts: dict[str, str], *, show_paths: bool) -> dict[str, Any]:
+    keep, kept = group["keep"], group["keep"]["metadata"].get("sha256") or ""
+
+    def extra(one: dict[str, Any]) -> dict[str, Any]:
+        verdict = verdicts.get(pair_key(kept, one["metadata"].get("sha256") or ""))
+        names = ("id", "score", "relation", "probability", "words", "reason")
+        facts = {"verdict": verdict, "metadata": public(one["metadata"], show_paths=show_paths)}
+        return {name: one[name] for name in names} | facts
+
+    return {
+        "keep": {"id": keep["id"], "metadata": public(keep["metadata"], show_paths=show_paths)},
+        "extras": [extra(one) for one in group["extras"]],
+    }
+
+
+@router.post("/v1/decisions", response_model=DecisionOut, responses=fails(404, 507))
+async def decide(wanted: DecisionIn, parts: Needs) -> Response:
+    """Say what two images are. It is remembered by what the files hold, and no search for duplicates asks again."""
+    photos = parts.desk.writable()
+    for image_id in (wanted.first, wanted.second):
+        await parts.desk.row(image_id, [])
+
+    def work() -> None:
+        decisions = Decisions(photos)
+        first, second = f"id:{wanted.first}", f"id:{wanted.second}"
+        if wanted.verdict is None:
+            decisions.forget(first, second)
+        else:
+            decisions.decide(first, second, wanted.verdict)
+
+    await parts.desk.in_thread(work)
+    return as_json({"first": wanted.first, "second": wanted.second, "verdict": wanted.verdict})

@@ -1,0 +1,50 @@
+"""/v1/jobs: long work while serving, with progress as server-sent events."""
+
+from fastapi import APIRouter
+from starlette.responses import Response, StreamingResponse
+
+from lookalike.errors import BadQuery
+from lookalike.server.answers import as_json
+from lookalike.server.models import JobIn, JobOut, Jobs
+from lookalike.server.parts import Needs, fails
+
+router = APIRouter(tags=["jobs"])
+
+
+@router.post("/v1/jobs", response_model=JobOut, status_code=202, responses=fails(409))
+async def start(wanted: JobIn, parts: Needs) -> Response:
+    """Begin one: `index` looks again at the collection's folders, `duplicates` and `clusters` fill their pages."""
+    parts.desk.writable()
+    if parts.desk.given:
+        raise BadQuery("this collection is held open by a program; do it there")
+    return as_json(await parts.jobs.start(wanted.kind), status=202)
+
+
+@router.get("/v1/jobs", response_model=Jobs, responses=fails())
+async def jobs(parts: Needs) -> Response:
+    """The latest first."""
+    return as_json({"jobs": parts.jobs.all()})
+
+
+@router.get("/v1/jobs/{job}", response_model=JobOut, responses=fails(404))
+async def job_state(job: str, parts: Needs) -> Response:
+    """How far one is."""
+    return as_json(parts.jobs.get(job))
+
+
+@router.delete("/v1/jobs/{job}", response_model=JobOut, responses=fails(404))
+async def stop(job: str, parts: Needs) -> Response:
+    """End it after its current batch; what it did is kept, and the next run goes on there."""
+    parts.desk.writable()
+    return as_json(parts.jobs.stop(job))
+
+
+@router.get(
+    "/v1/jobs/{job}/events",
+    response_class=StreamingResponse,
+    responses=fails(404) | {200: {"content": {"text/event-stream": {}}}},
+)
+async def events(job: str, parts: Needs) -> Response:
+    """Its progress, told as it happens; the last event is called `end`."""
+    parts.jobs.get(job)
+    return StreamingResponse(parts.jobs.events(job), media_type="text/event-stream")

@@ -1,0 +1,104 @@
+"""Running it: uvicorn with limits of its own on slow clients, one process or several, stopped in good order."""
+
+import json
+import logging
+import os
+import sys
+import tempfile
+import time
+from typing import Any
+
+from lookalike.server.settings import VARIABLE, ServerError, Settings, check
+
+GRACE_SECONDS = 20
+CONNECTIONS = 1000
+
+
+def run(settings: Settings) -> None:
+    """Serve until told to stop. Raises ServerError."""
+    check(settings)
+    with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
+        from dataclasses import replace
+
+        told = replace(settings, folder=folder)
+        os.environ[VARIABLE] = told.to_json()
+        try:
+            _serve(told)
+        finally:
+            os.environ.pop(VARIABLE, None)
+
+
+def _serve(settings: Settings) -> None:
+    import uvicorn
+
+    log_as_json()
+    options: dict[str, Any] = {
+        "factory": True,
+        "host": settings.host,
+        "port": settings.port,
+        "log_config": None,
+        "access_log": False,
+        "server_header": False,
+        "date_header": True,
+        "http": "lookalike.server.patience:Patient",
+        "ws": "none",
+        "lifespan": "on",
+        "limit_concurrency": CONNECTIONS,
+        "backlog": 512,
+        "timeout_keep_alive": 15,
+        "timeout_graceful_shutdown": GRACE_SECONDS,
+    }
+    try:
+        uvicorn.run("lookalike.server.run:app_of_environment", workers=settings.workers, **options)
+    except SystemExit as end:
+        if end.code:
+            raise ServerError(
+                f"the server could not start on {settings.host}:{settings.port}; the log above says why "
+                "(is another server there already? choose another --port)"
+            ) from None
+
+
+def app_of_environment() -> Any:
+    """What each worker makes."""
+    from lookalike.server.app import make_app
+
+    _one_thread_each()
+    log_as_json()
+    return make_app(Settings.from_environment())
+
+
+def _one_thread_each() -> None:
+    """Our threads are one a core already; those of the libraries would only be in their way (a fifth of the speed)."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    import faiss
+    from threadpoolctl import threadpool_limits
+
+    # NumPy was loaded before the variables were set, and has its threads already.
+    assert faiss
+    threadpool_limits(1)
+
+
+class _Lines(logging.Formatter):
+    """One JSON object a line: when, how grave, what; of requests their route and status, never what they carried."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "told", {}),
+        }
+        if record.exc_info:
+            told["error"] = self.formatException(record.exc_info)
+        return json.dumps(told, ensure_ascii=False)
+
+
+def log_as_json() -> None:
+    """Send the server's log to stderr."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Lines())
+    for name in ("lookalike.server", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers, logger.propagate = [handler], False
+        logger.setLevel(logging.INFO if name == "lookalike.server" else logging.WARNING)

@@ -1,0 +1,47 @@
+// Groups of pictures at several levels, each shown by nine that stand for it.
+
+import { h, number } from "./dom.js";
+import { get, picture } from "./api.js";
+import { go } from "./state.js";
+import { jobButton } from "./jobs.js";
+import { Grid } from "./grid.js";
+import { more } from "./search.js";
+
+let grid = null;
+export function leavePage() { grid?.close(); grid = null; }
+
+export async function show(main) {
+  leavePage();
+  document.title = "Groups · Lookalike";
+  const query = new URLSearchParams(location.search);
+  const place = h("div", {});
+  main.replaceChildren(place);
+  try {
+    if (query.get("group")) await one(place, query.get("group")); else await all(place, query.get("level"), main);
+  } catch (error) { place.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
+}
+
+async function all(place, level, main) {
+  const told = await get("/v1/clusters", { level });
+  const make = jobButton("clusters", told.levels.length ? "Group anew" : "Group the pictures", () => show(main), { main: !told.levels.length });
+  const steps = told.levels.map((count) => h("button", { type: "button", "aria-pressed": String(count === told.level), onclick: () => go(`/clusters?level=${count}`) }, `${number(count)} groups`));
+  place.replaceChildren(h("h1", {}, "Groups"), h("p", {}, told.levels.length ? "Pictures of a kind, found without being told what to look for." : "The pictures have not been grouped yet. It takes a minute for 100,000."),
+    h("div", { class: "row" }, told.levels.length ? h("div", { class: "segments", role: "group", "aria-label": "How fine" }, ...steps) : null, h("span", { class: "spread" }), make),
+    h("ul", { class: "cards" }, ...told.clusters.slice(0, 300).map(card)),
+    told.clusters.length > 300 ? h("p", { class: "faint" }, `${number(told.clusters.length - 300)} smaller groups are not shown; choose a coarser level.`) : "");
+}
+
+function card(cluster) {
+  const called = cluster.name || `Group ${cluster.key.split("/")[1]}`;
+  return h("li", {}, h("a", { class: "card", href: `/clusters?group=${cluster.key}`, "data-link": true },
+    h("div", { class: "nine" }, ...cluster.examples.slice(0, 9).map((id) => h("img", { src: picture(id), alt: "", loading: "lazy" }))),
+    h("p", {}, h("b", {}, called), ` ${number(cluster.size)} pictures`)));
+}
+
+async function one(place, key) {
+  const told = await get(`/v1/clusters/${key}`, { k: 1000 });
+  place.replaceChildren(h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")), h("h1", {}, `Group ${key.split("/")[1]}`), h("p", { class: "faint" }, `${number(told.total)} pictures, the most typical first${told.total > told.images.length ? `; ${number(told.images.length)} shown` : ""}. Choose one to see more like it.`));
+  const images = told.images.map(({ id, metadata }) => ({ id, width: metadata.width, height: metadata.height }));
+  grid = new Grid(place, { label: "Pictures of the group", open: (n) => more(images[n].id) });
+  grid.show(images);
+}

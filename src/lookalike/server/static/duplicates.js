@@ -1,0 +1,91 @@
+// Altered copies, side by side: a person says what they are, and can take it back.
+
+import { h, say, number, fileName } from "./dom.js";
+import { get, picture, send } from "./api.js";
+import { jobButton } from "./jobs.js";
+import { address } from "./state.js";
+
+const K = 20;
+const VIEWS = [["side", "Side by side"], ["flip", "Flip"], ["overlay", "Overlay"], ["difference", "Difference"]];
+const WORDS = { "not-a-copy": "Not a copy", "keep-both": "Keep both", copy: "A copy" };
+
+export async function show(main) {
+  document.title = "Duplicates · Lookalike";
+  const list = h("div", {});
+  const summary = h("p", { class: "faint" }, "…");
+  const more = h("div", { class: "more" });
+  main.replaceChildren(h("h1", {}, "Duplicates"), h("p", {}, "Altered copies of the same picture. What you say of a pair is remembered and never asked again; no file is touched here."),
+    h("div", { class: "row" }, summary, h("span", { class: "spread" }), jobButton("duplicates", "Look for duplicates", () => show(main))), list, more);
+  let offset = 0;
+  const next = async () => {
+    try {
+      const found = await get("/v1/duplicates", { k: K, offset });
+      offset += found.groups.length;
+      summary.textContent = found.when === null ? "Nobody has looked yet." : `${number(found.total)} groups among ${number(found.pictures)} pictures, found ${new Date(found.when).toLocaleString()}`;
+      if (found.when !== null && !found.total) list.replaceChildren(h("p", { class: "empty" }, "No duplicates. Every picture is the only one of its kind."));
+      const first = list.children.length;
+      list.append(...found.groups.flatMap((group) => group.extras.map((extra) => pair(group.keep, extra))));
+      if (first) list.children[first]?.querySelector("button")?.focus();
+      more.replaceChildren(...(offset < found.total ? [h("button", { type: "button", onclick: next }, `More (${number(found.total - offset)} groups)`)] : []));
+    } catch (error) { summary.textContent = error.message; }
+  };
+  await next();
+}
+
+function pair(keep, extra) {
+  const stage = h("div", {});
+  const buttons = VIEWS.map(([name, text]) => h("button", { type: "button", "aria-pressed": "false", onclick: () => choose(name) }, text));
+  const choose = (name) => {
+    VIEWS.forEach(([each], n) => buttons[n].setAttribute("aria-pressed", String(each === name)));
+    stage.replaceChildren(name === "side" ? sides(keep, extra) : laid(keep, extra, name));
+  };
+  const verdicts = h("div", { class: "row" });
+  const card = h("section", { class: "pair", "aria-label": `${fileName(keep.id)} and ${fileName(extra.id)}`, tabindex: "-1" },
+    h("div", { class: "row" }, h("span", { class: `badge ${extra.relation}` }, `${extra.relation}, ${Math.round(100 * extra.probability)} %`), h("span", {}, extra.words), h("span", { class: "spread" }), h("div", { class: "segments", role: "group", "aria-label": "How to look at them" }, ...buttons)),
+    stage, verdicts);
+  const draw = () => {
+    card.classList.toggle("decided", Boolean(extra.verdict));
+    verdicts.replaceChildren(...(extra.verdict
+      ? [h("b", {}, `${WORDS[extra.verdict]}.`), h("button", { type: "button", onclick: () => decide(null) }, "Undo")]
+      : [...Object.entries({ copy: "A copy: keep the first", "keep-both": "Keep both", "not-a-copy": "Not a copy" }).map(([verdict, text]) => h("button", { type: "button", class: verdict === "copy" ? "main" : "", onclick: () => decide(verdict) }, text)),
+        h("span", { class: "faint" }, extra.reason ? `the first is kept: ${extra.reason}` : "")]));
+  };
+  const decide = async (verdict) => {
+    try {
+      await send("/v1/decisions", { first: keep.id, second: extra.id, verdict });
+      extra.verdict = verdict;
+      draw();
+      if (verdict) say(`${WORDS[verdict]}: ${fileName(extra.id)}`, { name: "Undo", run: () => decide(null) });
+      verdicts.querySelector("button").focus();
+    } catch (error) { say(error.message); }
+  };
+  choose("side");
+  draw();
+  return card;
+}
+
+function sides(keep, extra) {
+  const one = (image, what) => h("figure", {}, h("a", { href: address({ like: [`id:${image.id}`] }), "data-link": true, title: "More like this" }, h("img", { src: picture(image.id, 640), alt: `${what}: ${fileName(image.id)}`, loading: "lazy" })),
+    h("figcaption", {}, h("b", {}, what), ` ${image.id}`, h("br"), h("span", { class: "faint" }, facts(image.metadata))));
+  return h("div", { class: "sides" }, one(keep, "Kept"), one(extra, "Copy"));
+}
+
+function facts(metadata) {
+  const size = metadata.size ? `, ${(metadata.size / 1e6).toFixed(2)} MB` : "";
+  return `${metadata.width} × ${metadata.height}, ${metadata.format}${size}`;
+}
+
+function laid(keep, extra, how) {
+  const top = h("img", { src: picture(extra.id, 640), alt: `The copy: ${fileName(extra.id)}` });
+  const stage = h("div", { class: `laid ${how}` }, h("img", { src: picture(keep.id, 640), alt: `The kept one: ${fileName(keep.id)}` }), top);
+  if (how === "flip") {
+    const told = h("span", { class: "faint" }, "the kept one");
+    return h("div", {}, stage, h("div", { class: "row" }, h("button", { type: "button", onclick: () => { told.textContent = stage.classList.toggle("flipped") ? "the copy" : "the kept one"; } }, "Flip"), told));
+  }
+  if (how === "overlay") {
+    top.style.opacity = "0.5";
+    return h("div", {}, stage, h("label", { class: "row" }, "kept", h("input", { type: "range", min: "0", max: "100", value: "50", "aria-label": "How much of the copy shows", oninput: (event) => { top.style.opacity = String(event.target.value / 100); } }), "copy"));
+  }
+  return h("div", {}, stage, h("p", { class: "faint" }, "Black is the same; what differs is bright."));
+}
+

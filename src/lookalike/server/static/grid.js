@@ -1,0 +1,155 @@
+// Hits in justified rows. Only the rows in sight are in the document: a thousand hits scroll as quickly as ten.
+
+import { h, fileName } from "./dom.js";
+import { picture } from "./api.js";
+
+const GAP = 6;
+const SPARE = 900; // pixels above and below the window that are drawn already
+
+export class Grid {
+  // tiles: [{id, width, height, score?, relation?}]; open(n) and act(key, n) are called for Enter and letters.
+  constructor(place, { open, act = () => false, label }) {
+    this.list = h("div", { class: "grid", role: "list", "aria-label": label });
+    place.append(this.list);
+    this.open = open;
+    this.act = act;
+    this.tiles = [];
+    this.boxes = [];
+    this.shown = new Map();
+    this.focused = 0;
+    this.asked = 0;
+    this.redraw = () => { this.asked ||= requestAnimationFrame(() => { this.asked = 0; this.draw(); }); };
+    window.addEventListener("scroll", this.redraw, { passive: true });
+    this.observer = new ResizeObserver(() => { if (this.width !== this.list.clientWidth) { this.layout(); this.draw(); } });
+    this.observer.observe(this.list);
+    this.list.addEventListener("keydown", (event) => this.key(event));
+    this.list.addEventListener("click", (event) => {
+      const tile = event.target.closest(".tile");
+      if (tile) this.open(Number(tile.dataset.n));
+    });
+  }
+
+  show(tiles) {
+    this.tiles = tiles;
+    this.focused = Math.min(this.focused, Math.max(0, tiles.length - 1));
+    for (const node of this.shown.values()) node.remove();
+    this.shown.clear();
+    this.layout();
+    this.draw();
+  }
+
+  layout() {
+    this.width = this.list.clientWidth;
+    const aim = this.width < 600 ? 128 : 196;
+    this.boxes = [];
+    let row = [], ratios = 0, top = 0;
+    const close = (height) => {
+      let left = 0;
+      for (const [n, ratio] of row) {
+        const width = ratio * height;
+        this.boxes[n] = [left, top, width, height];
+        left += width + GAP;
+      }
+      top += height + GAP;
+      row = []; ratios = 0;
+    };
+    this.tiles.forEach((tile, n) => {
+      const ratio = Math.min(3, Math.max(0.45, (tile.width || 1) / (tile.height || 1)));
+      row.push([n, ratio]);
+      ratios += ratio;
+      const height = (this.width - GAP * (row.length - 1)) / ratios;
+      if (height <= aim) close(height);
+    });
+    if (row.length) close(Math.min(aim, (this.width - GAP * (row.length - 1)) / ratios));
+    this.list.style.height = `${Math.max(0, top - GAP)}px`;
+  }
+
+  draw() {
+    const from = -this.list.getBoundingClientRect().top - SPARE;
+    const to = from + window.innerHeight + 2 * SPARE;
+    const wanted = new Set();
+    for (let n = this.first(from); n < this.boxes.length && this.boxes[n][1] <= to; n += 1) wanted.add(n);
+    if (this.boxes.length) wanted.add(this.focused); // what has the focus must not vanish
+    for (const [n, node] of this.shown) if (!wanted.has(n)) { node.remove(); this.shown.delete(n); }
+    const added = document.createDocumentFragment();
+    for (const n of wanted) {
+      let node = this.shown.get(n);
+      if (!node) { node = this.tile(n); this.shown.set(n, node); added.append(node); }
+      const [left, top, width, height] = this.boxes[n];
+      Object.assign(node.style, { transform: `translate(${left}px,${top}px)`, width: `${width}px`, height: `${height}px` });
+    }
+    this.list.append(added);
+  }
+
+  first(from) {
+    let low = 0, high = this.boxes.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.boxes[middle][1] + this.boxes[middle][3] < from) low = middle + 1; else high = middle;
+    }
+    return low;
+  }
+
+  tile(n) {
+    const tile = this.tiles[n];
+    const scored = tile.score !== undefined;
+    const relation = tile.relation && tile.relation.relation !== "unrelated" ? tile.relation : null;
+    const told = [fileName(tile.id), scored && `score ${tile.score.toFixed(2)}`, relation && `${relation.relation}, ${Math.round(100 * relation.probability)} %`];
+    return h("div", { role: "listitem", "aria-setsize": String(this.tiles.length), "aria-posinset": String(n + 1), class: scored ? "tile" : "tile nameless", "data-n": String(n), tabindex: n === this.focused ? "0" : "-1", "aria-label": told.filter(Boolean).join(", ") },
+      h("img", { src: picture(tile.id), alt: "", decoding: "async", draggable: "false" }),
+      h("span", { class: "line", "aria-hidden": "true" }, scored && h("span", { class: "score" }, tile.score.toFixed(2)), h("span", { class: "name" }, fileName(tile.id)), relation && h("span", { class: `badge ${relation.relation}` }, relation.relation)));
+  }
+
+  relate(relations) {
+    relations.forEach((relation, n) => { if (this.tiles[n]) this.tiles[n].relation = relation; });
+    for (const [n, node] of this.shown) if (relations[n]) { const fresh = this.tile(n); const had = node === document.activeElement; node.replaceWith(fresh); this.shown.set(n, fresh); if (had) fresh.focus(); }
+    this.draw();
+  }
+
+  focus(n) {
+    if (!this.tiles.length) return;
+    const to = Math.max(0, Math.min(n, this.tiles.length - 1));
+    this.shown.get(this.focused)?.setAttribute("tabindex", "-1");
+    this.focused = to;
+    this.draw();
+    const node = this.shown.get(to);
+    node.setAttribute("tabindex", "0");
+    node.focus({ preventScroll: true });
+    const box = node.getBoundingClientRect();
+    if (box.top < 70) window.scrollBy(0, box.top - 90);
+    else if (box.bottom > window.innerHeight) window.scrollBy(0, box.bottom - window.innerHeight + 20);
+  }
+
+  // The tile above or below that lies nearest.
+  beside(step) {
+    const [left, top, width] = this.boxes[this.focused];
+    const middle = left + width / 2;
+    let best = this.focused, row = null;
+    for (let n = this.focused + step; n >= 0 && n < this.boxes.length; n += step) {
+      const [l, t, w] = this.boxes[n];
+      if (t === top) continue;
+      if (row === null) row = t;
+      if (t !== row) break;
+      const away = Math.abs(l + w / 2 - middle);
+      if (best === this.focused || away < Math.abs(this.boxes[best][0] + this.boxes[best][2] / 2 - middle)) best = n;
+    }
+    return best;
+  }
+
+  key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.tiles.length) return;
+    const n = this.focused;
+    const moves = { ArrowRight: n + 1, ArrowLeft: n - 1, ArrowDown: null, ArrowUp: null, Home: 0, End: this.tiles.length - 1 };
+    if (event.key === "Enter" || event.key === " ") this.open(n);
+    else if (event.key in moves) this.focus(event.key === "ArrowDown" ? this.beside(1) : event.key === "ArrowUp" ? this.beside(-1) : moves[event.key]);
+    else if (!this.act(event.key, n)) return;
+    event.preventDefault();
+  }
+
+  close() {
+    window.removeEventListener("scroll", this.redraw);
+    this.observer.disconnect();
+    cancelAnimationFrame(this.asked);
+    this.list.remove();
+  }
+}

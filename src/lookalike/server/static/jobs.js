@@ -1,0 +1,29 @@
+// A button that begins long work, and a bar that tells how far it is.
+
+import { h, say, number } from "./dom.js";
+import { follow, get, send } from "./api.js";
+
+export function jobButton(kind, text, done, { main = false } = {}) {
+  const place = h("div", {});
+  const button = h("button", { type: "button", class: main ? "main" : "", onclick: () => begin() }, text);
+  const rest = () => place.replaceChildren(button);
+  const watch = async (job) => {
+    const bar = h("progress", { "aria-label": text });
+    const told = h("p", { class: "faint" }, "beginning…");
+    const stop = h("button", { type: "button", onclick: () => fetch(`/v1/jobs/${job}`, { method: "DELETE" }) }, "Stop");
+    place.replaceChildren(bar, told, stop);
+    try {
+      const end = await follow(job, (now) => {
+        if (now.total) { bar.max = now.total; bar.value = now.done; told.textContent = `${number(now.done)} of ${number(now.total)}`; } else told.textContent = "looking…";
+      });
+      rest();
+      if (end.state === "failed") say(end.message); else { say(end.state === "stopped" ? "Stopped; what was done is kept." : "Done."); done(end); }
+    } catch (error) { rest(); say(error.message); }
+  };
+  const begin = async () => {
+    try { watch((await send("/v1/jobs", { kind })).job); } catch (error) { say(error.message); }
+  };
+  rest();
+  get("/v1/jobs").then(({ jobs }) => { const mine = jobs.find((job) => job.kind === kind && job.state === "running"); if (mine) watch(mine.job); }).catch(() => {});
+  return place;
+}

@@ -1,0 +1,181 @@
+"""cluster, label, outliers, representatives, map: what they print, write, and say when things go wrong."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike.search import Collection, open_collection
+from tests.cli.conftest import Cli
+from tests.conftest import ColourEmbedder, encode, picture
+
+SHADES = {"red": (230, 30, 30), "green": (30, 200, 40), "blue": (30, 50, 230)}
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Callable[..., Path]:
+    """shop(8): so many pictures of each of three colours in a folder a colour, indexed by their colour."""
+    del cli  # it names the default collection
+    monkeypatch.setattr("lookalike.search.collection.get_embedder", lambda *_: ColourEmbedder())
+
+    def _shop(each: int, start: int = 0) -> Path:
+        folder = tmp_path / "shop"
+        for n, (name, shade) in enumerate(SHADES.items()):
+            for m in range(start, start + each):
+                file = folder / name / f"{m:02d}.png"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                tint = np.clip(np.array(shade) + np.random.default_rng(100 * n + m).integers(-25, 26, 3), 0, 255)
+                file.write_bytes(encode(picture(tuple(tint), seed=m)))
+        with open_collection(model=ColourEmbedder()) as photos:
+            photos.sync(folder)
+        return folder
+
+    return _shop
+
+
+def lines(out: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def kept(attribute: Callable[[Collection], object]) -> object:
+    with open_collection(create=False) as photos:
+        return attribute(photos)
+
+
+def test_cluster_prints_keeps_and_writes(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+    shop(6)
+    ran = cli("cluster", "--levels", "2,3", "--json", "-o", tmp_path / "out", "--tree", "links")
+    assert ran.code == 0, ran.err
+    found = lines(ran.out)
+    assert [c["cluster"] for c in found if str(c["cluster"]).startswith("3/")] == ["3/0", "3/1", "3/2"]
+    assert [c["size"] for c in found if str(c["cluster"]).startswith("3/")] == [6, 6, 6]
+    assert {"cluster", "parent", "size", "tightness", "name", "medoids"} == set(found[0])
+    names = {p.name for p in (tmp_path / "out").iterdir()}
+    assert names == {"clusters.csv", "clusters.html", "level-2.png", "level-3.png", "tree"}
+    rows = list(csv.DictReader((tmp_path / "out" / "clusters.csv").read_text().splitlines()))
+    assert len({(row["id"].split("/")[1], row["level_3"]) for row in rows}) == 3
+    assert sum(p.is_symlink() for p in (tmp_path / "out" / "tree").rglob("*")) == 18
+
+
+def test_index_lets_new_pictures_join_and_status_tells(cli: Cli, shop: Callable[..., Path]) -> None:
+    folder = shop(6)
+    assert cli("cluster", "--levels", "3").code == 0
+    shade = (235, 25, 25)
+    (folder / "red" / "new.png").write_bytes(encode(picture(shade, seed=77)))
+    ran = cli("index", folder)
+    assert "1 joined the nearest cluster" in ran.err
+    (told,) = lines(cli("cluster", "--status", "--json").out)
+    assert (told["clustered"], told["joined"], told["levels"]) == (18, 1, [3])
+    assert "joined" not in cli("index", folder).err
+
+
+def test_label_spread_suspects_and_naming(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+    shop(12)
+    given = [f"shop/{colour}/{n:02d}.png,{colour}" for colour in ("red", "green") for n in range(5)]
+    file = tmp_path / "labels.csv"
+    file.write_text("\n".join(["id,label", *given, "nobody,x"]))
+    ran = cli("label", file, "--spread", "--json", "--plot", tmp_path / "true.png")
+    assert ran.code == 0, ran.err
+    told = {str(row["id"]): row["label"] for row in lines(ran.out)}
+    assert len(told) == 36
+    assert {told[f"shop/blue/{n:02d}.png"] for n in range(12)} == {None}
+    assert sum(told[f"shop/red/{n:02d}.png"] == "red" for n in range(12)) >= 9
+    assert "1 lines name no picture of the collection: nobody" in ran.err
+    assert "expected calibration error" in ran.err
+    assert (tmp_path / "true.png").stat().st_size > 5000
+    file.write_text("id,label\nshop/red/06.png,green\n")
+    (suspect,) = lines(cli("label", file, "--suspects", "--json").out)
+    assert (suspect["id"], suspect["label"], suspect["instead"]) == ("shop/red/06.png", "green", "red")
+
+
+def test_folders_are_labels_and_clusters_take_their_names(cli: Cli, shop: Callable[..., Path]) -> None:
+    shop(6)
+    assert "18 of 18 pictures are labelled, with 3 labels" in cli("label", "--folders").err
+    ran = cli("cluster", "--levels", "3")
+    assert {line.split()[-1] for line in ran.out.splitlines()} == set(SHADES)
+    assert "level 3: NMI 1.000, ARI 1.000, purity 1.000 against 18 labels" in ran.err
+
+
+def test_outliers_and_representatives(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+    folder = shop(8)
+    (folder / "odd.png").write_bytes(encode(picture((5, 5, 5))))
+    with open_collection(model=ColourEmbedder()) as photos:
+        photos.sync(folder)
+    first, *_ = lines(cli("outliers", "-k", 3, "--json", "--plot", tmp_path / "o.png", "-o", tmp_path / "o.csv").out)
+    assert (first["rank"], first["id"]) == (1, "shop/odd.png")
+    assert len((tmp_path / "o.csv").read_text().splitlines()) == 26
+    found = lines(cli("representatives", "-k", 4, "--json", "--plot", tmp_path / "r.png").out)
+    assert {Path(str(row["id"])).parent.name for row in found} == {"red", "green", "blue", "shop"}
+    assert sum(int(str(row["stands_for"])) for row in found) == 25
+    assert (tmp_path / "o.png").exists()
+    assert (tmp_path / "r.png").exists()
+
+
+def test_map_writes_a_page_and_a_figure(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+    pytest.importorskip("openTSNE")
+    shop(4)
+    ran = cli("map", "-o", tmp_path / "map.html")
+    assert ran.code == 0, ran.err
+    assert (tmp_path / "map.png").stat().st_size > 5000
+    assert "shop/red/00.png" in (tmp_path / "map.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("cluster", "--levels", "99"), "levels 99 of 3 pictures cannot be made"),
+        (("cluster", "--levels", "many"), "give numbers such as 8,64,512, or auto"),
+        (("cluster", "--method", "magic"), "use kmeans or density"),
+        (("cluster", "--tree", "links"), "name one with -o FOLDER"),
+        (("cluster", "--status"), "has no clusters yet; make some with: lookalike cluster"),
+        (("label", "--spread"), "has no label yet; give some"),
+    ],
+)
+def test_one_clear_sentence(cli: Cli, shop: Callable[..., Path], typed: tuple[str, ...], said: str) -> None:
+    shop(1)
+    ran = cli(*typed)
+    assert ran.code == 1
+    assert said in ran.err
+    assert len(ran.err.splitlines()) == 1
+
+
+def test_a_collection_of_one_picture(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+    folder = shop(1)
+    for name in ("red", "green"):
+        (folder / name / "00.png").unlink()
+    with open_collection(model=ColourEmbedder()) as photos:
+        photos.sync(folder, options=None)
+        photos.remove(["shop/red/00.png", "shop/green/00.png"])
+        assert len(photos) == 1
+    assert cli("cluster", "-o", tmp_path / "out").code == 0
+    assert cli("outliers", "--plot", tmp_path / "o.png").code == 0
+    assert cli("representatives").code == 0
+    assert cli("map", "-o", tmp_path / "m.html").code == 0
+
+
+def test_index_without_clusters_loads_no_faiss_and_no_cluster_room(tmp_path: Path, shop: Callable[..., Path]) -> None:
+    folder = shop(1)
+    script = (
+        "import sys; sys.argv[1:] = ['index', sys.argv[1]]\n"
+        "try:\n    from lookalike.cli.main import run; run()\nexcept SystemExit: pass\n"
+        "print([m for m in ('faiss', 'lookalike.cluster', 'sklearn', 'matplotlib', 'openTSNE') if m in sys.modules])"
+    )
+    with open_collection(tmp_path / "fresh") as photos:
+        photos.sync(folder)
+    command = [sys.executable, "-c", script, str(folder)]
+    out = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=_environment(tmp_path / "fresh")
+    ).stdout
+    assert re.search(r"\[\]\s*$", out)
+
+
+def _environment(collection: Path) -> dict[str, str]:
+    import os
+
+    return os.environ | {"LOOKALIKE_COLLECTION": str(collection)}

@@ -1,0 +1,173 @@
+"""lookalike duplicates and lookalike undo, as a person types them; with the default model and a collection on disk."""
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.conftest import Cli
+from tests.cluster.conftest import trash
+from tests.cluster.pictures import save, scene
+
+__all__ = ["trash"]
+SURE = ("--probability", "0.5")  # how sure one may be of a small made picture is not the question here
+UGLY = "<b>\u202e&\"'日本\n.jpg"
+
+
+@pytest.fixture
+def indexed(cli: Cli, tmp_path: Path) -> Path:
+    """Four scenes; a smaller copy of the first, ugly by name; a mirrored one of the second; a twin of the third."""
+    folder = tmp_path / "photos"
+    for seed in range(1, 5):
+        save(scene(seed, size=(256, 192)), folder / f"scene{seed}.png")
+    save(scene(1, size=(256, 192)), folder / UGLY, scale=0.7)
+    save(np.ascontiguousarray(scene(2, size=(256, 192))[:, ::-1]), folder / "mirror.jpg")
+    shutil.copy2(folder / "scene3.png", folder / "scene3 copy.png")
+    assert cli("index", folder).code == 0
+    return folder
+
+
+def lines(out: str) -> list[dict[str, object]]:
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def names(out: str) -> dict[str, list[str]]:
+    """{kept: extras} of what --json printed."""
+    groups = [line for line in lines(out) if "group" in line]
+    return {
+        os.path.basename(g["keep"]["path"]): [os.path.basename(e["path"]) for e in g["extras"]]  # type: ignore[index, attr-defined]
+        for g in groups
+    }
+
+
+WANTED = {"scene1.png": [UGLY], "scene2.png": ["mirror.jpg"], "scene3.png": ["scene3 copy.png"]}
+
+
+def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_path: Path) -> None:
+    before = sorted(p.name for p in indexed.iterdir())
+    ran = cli("duplicates", *SURE, "--json", "--csv", tmp_path / "d.csv", "--page", tmp_path / "d.html")
+    assert ran.code == 0, ran.err
+    assert names(ran.out) == WANTED
+    assert "nothing was touched" in ran.err
+    first = lines(ran.out)[0]
+    assert list(first) == ["group", "keep", "extras"]
+    assert list(first["keep"]) == [  # type: ignore[call-overload]
+        "id", "reference", "path", "width", "height", "size", "format", "mtime_ns", "sha256"
+    ]  # fmt: skip
+    assert list(first["extras"][0]) == [  # type: ignore[index]
+        "id", "relation", "probability", "score", "words", "reason", "left",
+        "path", "width", "height", "size", "format", "mtime_ns", "sha256",
+    ]  # fmt: skip
+    with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["group"], row["role"]) for row in rows] == [(str(n), r) for n in (1, 2, 3) for r in ("keep", "extra")]
+    assert sorted(p.name for p in indexed.iterdir()) == before
+    human = cli("duplicates", *SURE)
+    assert re.search(r"mirror\.jpg  \(\d\d\.\d %: .*mirrored.*; other kept: ", human.out), human.out
+    assert len(human.out.splitlines()) == 6
+
+
+def test_the_page_needs_nothing_else_and_survives_ugly_names(cli: Cli, indexed: Path, tmp_path: Path) -> None:
+    assert cli("duplicates", *SURE, "--page", tmp_path / "d.html").code == 0
+    page = (tmp_path / "d.html").read_text(encoding="utf-8")
+    assert page.count('<article class="extra') == 3
+    assert page.count("data:image/jpeg;base64,") == 6
+    assert not re.search(r'(src|href)="(?!data:|file://)', page)
+    assert "<b>" not in page.split("<main>")[1].split("</main>")[0]
+    assert "\u202e" not in re.sub(r'data-(first|second)="[^"]*"', "", page), "a name turns the text around"
+    assert "__" not in page.split("<main>")[0]
+
+
+def test_apply_and_undo(cli: Cli, indexed: Path, tmp_path: Path, trash: Path) -> None:
+    before = {p.name: p.read_bytes() for p in indexed.iterdir()}
+    journal = tmp_path / "j.jsonl"
+    ran = cli("duplicates", *SURE, "--apply", "trash", "--journal", journal, "--json")
+    assert ran.code == 0, ran.err
+    assert [line["done"] for line in lines(ran.out) if "done" in line] == [True, True, True]
+    assert sorted(p.name for p in indexed.iterdir()) == [f"scene{n}.png" for n in range(1, 5)]
+    assert len(list((trash / "files").iterdir())) == 3
+    back = cli("undo", journal)
+    assert (back.code, len(back.out.splitlines())) == (0, 3), back.err
+    assert {p.name: p.read_bytes() for p in indexed.iterdir()} == before
+    again = cli("undo", journal, "--json")
+    assert (again.code, again.out) == (0, "")
+
+
+def test_applying_twice_does_not_go_on_to_the_kept_ones(cli: Cli, indexed: Path, tmp_path: Path) -> None:
+    assert cli("duplicates", *SURE, "--apply", f"move:{tmp_path / 'away'}", "--journal", tmp_path / "1").code == 0
+    ran = cli("duplicates", *SURE, "--apply", f"move:{tmp_path / 'away'}", "--journal", tmp_path / "2")
+    assert ran.code == 0
+    assert "3 pictures left out" in ran.err
+    assert "nothing that could be taken away" in ran.err
+    assert len(list(indexed.iterdir())) == 4
+    assert "3 removed" in cli("index").err
+
+
+def test_decisions_by_option_by_page_and_on_stdin(
+    cli: Cli, indexed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = cli("duplicates", "--not-a-copy", indexed / "scene2.png", indexed / "mirror.jpg")
+    assert (ran.code, "not-a-copy" in ran.err) == (0, True)
+    ran = cli("duplicates", "--keep-both", indexed / "scene3.png", "photos/scene3 copy.png", "--list-decisions")
+    assert [line["verdict"] for line in lines(ran.out)] in (["not-a-copy", "keep-both"], ["keep-both", "not-a-copy"])
+    ran = cli("duplicates", *SURE, "--json")
+    assert list(names(ran.out)) == ["scene1.png"]
+    assert "2 pairs left alone, as you decided" in ran.err
+    saved = cli("duplicates", "--list-decisions").out
+    cli("duplicates", "--forget", indexed / "mirror.jpg", indexed / "scene2.png")
+    cli("duplicates", "--forget", indexed / "scene3.png", indexed / "scene3 copy.png")
+    assert names(cli("duplicates", *SURE, "--json").out) == WANTED
+    (tmp_path / "decisions.jsonl").write_text(saved, encoding="utf-8")
+    assert "2 decisions taken over" in cli("duplicates", "--decisions", tmp_path / "decisions.jsonl").err
+    monkeypatch.setattr(sys, "stdin", io.StringIO(saved))
+    assert "2 decisions taken over" in cli("duplicates", "--decisions", "-").err
+    assert list(names(cli("duplicates", *SURE, "--json").out)) == ["scene1.png"]
+
+
+def test_against_a_folder_or_a_collection(cli: Cli, indexed: Path, tmp_path: Path) -> None:
+    save(scene(4, size=(256, 192)), tmp_path / "masters/m.jpg", quality=80)
+    for named in (tmp_path / "masters", tmp_path / "other"):
+        ran = cli("duplicates", *SURE, "--against", named, "--json", "--page", tmp_path / "d.html")
+        assert names(ran.out) == {"m.jpg": ["scene4.png"]}, ran.err
+        assert (tmp_path / "d.html").read_text(encoding="utf-8").count("data:image/jpeg") == 2
+        cli("index", tmp_path / "masters", "-c", tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--keep", "bigest"], "nearest: "),
+        (["--reference", "/nowhere"], "reference folder /nowhere is not there"),
+        (["--against", "/nowhere"], "neither a collection nor a folder"),
+        (["--apply", "shred"], "nearest: "),
+        (["--journal", "j"], "--journal goes with --apply"),
+        (["--decisions", "/nowhere"], "cannot be read"),
+        (["--not-a-copy", "/x", "/y"], "is not in"),
+    ],
+)
+def test_mistakes_end_with_a_sentence(cli: Cli, indexed: Path, options: list[str], message: str) -> None:
+    ran = cli("duplicates", *options)
+    assert (ran.code, ran.out) == (1, "")
+    assert message in ran.err
+
+
+def test_undo_of_something_else(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("{}\n")
+    ran = cli("undo", tmp_path / "x")
+    assert (ran.code, "is not a journal" in ran.err) == (1, True)
+
+
+def test_a_read_only_collection_is_looked_at_all_the_same(
+    cli: Cli, indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real: Callable[..., bool] = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode, **o: False if mode == os.W_OK else real(path, mode, **o))
+    assert names(cli("duplicates", *SURE, "--json").out) == WANTED

@@ -1,0 +1,166 @@
+"""compare, find-in, verify, calibrate, and what search does with relations: on the command line."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lookalike.image import EDITS
+from tests.cli.conftest import Cli
+from tests.relate.conftest import png, scene
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Four scenes; a crop of the first; the first on a page."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for seed in (1, 2, 3, 4):
+        (photos / f"{seed}.png").write_bytes(png(scene(seed)))
+    (photos / "crop.png").write_bytes(png(EDITS["crop"].apply(scene(1), 0.4, 1)))
+    page = scene(9, 900, 700).copy()
+    page[300:570, 200:560] = cv2.resize(scene(1), (360, 270), interpolation=cv2.INTER_AREA)
+    (tmp_path / "page.png").write_bytes(png(page))
+    return photos
+
+
+def test_compare_says_what_and_why(cli: Cli, folder: Path) -> None:
+    ran = cli("compare", folder / "1.png", folder / "crop.png")
+    assert ran.code == 0
+    assert ran.out.startswith("copy: 67 % crop")
+    assert "probability" in ran.out.splitlines()[1]
+    assert cli("compare", folder / "1.png", folder / "2.png").out.split(":")[0].split(";")[0].startswith(("un", "rel"))
+    assert cli("compare", folder / "1.png", folder / "1.png").out.startswith("identical: the same bytes")
+
+
+def test_compare_writes_proof_and_report(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    proof, report = tmp_path / "proof.png", tmp_path / "report"
+    ran = cli("compare", folder / "1.png", folder / "crop.png", "--plot", proof, "--report", report, "--json")
+    assert ran.code == 0
+    told = json.loads(ran.out)
+    assert told["verdict"]["relation"] == "copy"
+    assert told["first"]["width"] == 480
+    assert len(told["first"]["sha256"]) == 64
+    assert "feature map" in told["heat_map"]
+    assert proof.read_bytes().startswith(b"\x89PNG")
+    assert json.loads((report / "report.json").read_text())["first"] == told["first"]
+    page = (report / "report.html").read_text()
+    assert told["second"]["sha256"] in page
+    assert "data:image/png;base64" in page
+
+
+def test_compare_names_the_file_that_is_no_picture(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "x.jpg").write_bytes(b"no picture")
+    ran = cli("compare", folder / "1.png", tmp_path / "x.jpg")
+    assert ran.code == 1
+    assert "x.jpg" in ran.err
+    assert not ran.out
+
+
+def test_a_script_in_a_file_name_stays_text(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    nasty = tmp_path / "<script>alert(1)<script>.png"
+    nasty.write_bytes(png(scene(1)))
+    assert cli("compare", nasty, folder / "crop.png", "--report", tmp_path / "r").code == 0
+    assert "<script>" not in (tmp_path / "r/report.html").read_text()
+
+
+def test_find_in_a_page(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    ran = cli("find-in", folder / "1.png", "--inside", tmp_path / "page.png", "--json")
+    assert ran.code == 0
+    told = json.loads(ran.out)
+    np.testing.assert_allclose(told["box"], (200 / 900, 300 / 700, 360 / 900, 270 / 700), atol=0.02)
+    nothing = cli("find-in", folder / "2.png", "--inside", tmp_path / "page.png")
+    assert (nothing.code, nothing.out) == (0, "")
+    assert "no match" in nothing.err
+
+
+def test_find_in_a_collection(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "page.png").rename(folder / "page.png")
+    assert cli("index", folder).code == 0
+    ran = cli("find-in", folder / "1.png", "--json")
+    found = {Path(json.loads(line)["path"]).name: json.loads(line)["how"] for line in ran.out.splitlines()}
+    assert found == {"1.png": "the same picture", "crop.png": "holds", "page.png": "inside"}
+
+
+def test_verify_thousands_of_pairs(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    table = folder / "pairs.csv"
+    table.write_text("a,b,same\n1.png,crop.png,1\n1.png,2.png,0\n2.png,2.png,1\n2.png,none.png,\n")
+    ran = cli("verify", table, "--plot", tmp_path / "curve.png")
+    assert ran.code == 0
+    rows = list(csv.DictReader(io.StringIO(ran.out)))
+    assert [row["answer"] for row in rows] == ["same", "different", "same", "failed"]
+    assert rows[2]["relation"] == "identical"
+    assert "none.png" in rows[3]["reason"]
+    assert "100.00 % of 3 right" in ran.err
+    assert (tmp_path / "curve.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("only-one\n", "two columns"), ("a,b,same\n1.png,2.png,perhaps\n", "neither same nor different"), ("", "two")],
+)
+def test_a_mistyped_list_is_named(cli: Cli, tmp_path: Path, text: str, reason: str) -> None:
+    (tmp_path / "pairs.csv").write_text(text)
+    ran = cli("verify", tmp_path / "pairs.csv")
+    assert ran.code == 1
+    assert reason in ran.err
+
+
+def test_search_tells_relations(cli: Cli, folder: Path) -> None:
+    cli("index", folder)
+    ran = cli("search", folder / "1.png", "--relations", "--json")
+    told = {Path(hit["path"]).name: hit["verdict"] for hit in map(json.loads, ran.out.splitlines())}
+    assert told["crop.png"]["relation"] == "copy"
+    assert told["2.png"]["copy_probability"] < 0.5
+    assert told["crop.png"]["expected_false_matches"] is not None
+    lines = cli("search", folder / "1.png", "--relations").out.splitlines()
+    assert any("copy" in line and line.endswith("crop.png") for line in lines)
+
+
+def test_search_says_no_match(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    cli("index", folder)
+    photo = np.random.default_rng(5).integers(0, 256, (300, 300, 3)).astype(np.uint8)
+    (tmp_path / "noise.png").write_bytes(png(cv2.GaussianBlur(photo, (0, 0), 3)))
+    ran = cli("search", tmp_path / "noise.png", "--relations")
+    assert ran.code == 0
+    assert "no match" in ran.err
+
+
+def test_search_verifies_hides_and_cuts(cli: Cli, folder: Path) -> None:
+    cli("index", folder)
+    first = cli("search", folder / "crop.png", "-k", 2, "--verify", 5).out.splitlines()
+    assert {line.split("/")[-1] for line in first} == {"crop.png", "1.png"}
+    hidden = cli("search", folder / "1.png", "-k", 5, "--hide-duplicates").out
+    assert ("1.png" in hidden) != ("crop.png" in hidden)
+    assert len(hidden.splitlines()) == 4
+    sure = cli("search", folder / "1.png", "--min-score", "50%").out.splitlines()
+    assert len(sure) == 2
+    assert cli("search", folder / "1.png", "--min-score", "1.0").out.count("\n") == 1
+    spread = cli("search", folder / "1.png", "-k", 2, "--diversity", 0.7).out
+    assert not ("/1.png" in spread and "crop.png" in spread)
+
+
+@pytest.mark.parametrize("wrong", ["lots", "3", "200%"])
+def test_a_mistyped_cut_off_is_told(cli: Cli, folder: Path, wrong: str) -> None:
+    cli("index", folder)
+    ran = cli("search", folder / "1.png", "--min-score", wrong)
+    assert ran.code == 1
+    assert wrong in ran.err
+
+
+def test_relations_compare_one_picture(cli: Cli, folder: Path) -> None:
+    cli("index", folder)
+    ran = cli("search", folder / "1.png", folder / "2.png", "--relations")
+    assert ran.code == 1
+    assert "compare one picture" in ran.err
+
+
+def test_calibrate_tells_when_there_are_too_few(cli: Cli, folder: Path) -> None:
+    cli("index", folder)
+    ran = cli("calibrate")
+    assert ran.code == 1
+    assert "takes 20" in ran.err

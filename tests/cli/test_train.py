@@ -1,0 +1,137 @@
+"""split and train as a person types them; the tutorial of docs/training.md, at a size for tests."""
+
+import csv
+import json
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike.train.split import Split
+from lookalike.train.split_file import write_split
+from lookalike.types import RGB
+from tests.cli.conftest import Cli
+from tests.conftest import COLOURS, encode, picture
+
+DOCS = Path(__file__).parents[2] / "docs" / "training.md"
+
+
+def scene(colour: tuple[int, int, int], seed: int) -> RGB:
+    """A ground of one colour with three blocks of any, so that no two pictures are near-copies."""
+    random, image = np.random.default_rng(seed), picture(colour, size=(48, 48), seed=seed)
+    for _ in range(3):
+        top, left, tall, wide = random.integers(4, 28, 4)
+        image[top : top + tall, left : left + wide] = random.integers(0, 256, 3)
+    return image
+
+
+@pytest.fixture
+def labelled(tmp_path: Path) -> Path:
+    """A folder of five labels, twelve pictures each, one of them twice, and one file that is no picture."""
+    folder = tmp_path / "photos"
+    for name, colour in COLOURS.items():
+        for n in range(12):
+            path = folder / name / f"{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(encode(scene(colour, len(name) * 100 + n)))
+    (folder / "red" / "again.png").write_bytes((folder / "red" / "0.png").read_bytes())
+    (folder / "red" / "bad.png").write_bytes(b"bad")
+    return folder
+
+
+def test_split_writes_once_and_tells_what_it_kept_together(cli: Cli, labelled: Path, tmp_path: Path) -> None:
+    asked = ("split", labelled, "-o", tmp_path / "split.csv", "--val", 0.1, "--min-score", 1.01)
+    ran = cli(*asked, "--json")
+    assert ran.code == 0
+    report = json.loads(ran.out)
+    assert report["counts"] == {"train": 43, "val": 6, "test": 12} or sum(report["counts"].values()) == 61
+    assert (report["labels"], report["grouped"], report["groups"]) == (5, 2, 1)
+    assert "bad.png" in ran.err
+    assert "2 pictures in 1 groups of near-copies" in ran.err
+    with (tmp_path / "split.csv").open() as lines:
+        parts = {row["path"]: row["part"] for row in csv.DictReader(lines)}
+    assert parts["photos/red/0.png"] == parts["photos/red/again.png"]
+    again = cli(*asked)
+    assert again.code == 1
+    assert "made once" in again.err
+    assert cli(*asked, "--overwrite").code == 0
+
+
+def test_split_of_a_collection_and_of_nothing(cli: Cli, labelled: Path, tmp_path: Path) -> None:
+    assert cli("index", labelled, "-c", tmp_path / "c").code == 0
+    assert cli("split", "-c", tmp_path / "c", "-o", tmp_path / "split.parquet").code == 0
+    assert "name a folder" in cli("split", "-o", tmp_path / "x.csv").err
+    assert cli("split", labelled, "-c", tmp_path / "c", "-o", tmp_path / "x.csv").code == 1
+    assert "does not end in" in cli("split", labelled, "-o", tmp_path / "x.txt").err
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    """A split of five labels whose pictures were never made: what is mistyped is answered before any is read."""
+    file = tmp_path / "split.csv"
+    names = [f"{label}/{n}.png" for label in COLOURS for n in range(6)]
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    paths, labels = [str(tmp_path / name) for name in names], [name.split("/")[0] for name in names]
+    write_split(Split(paths=paths, labels=labels, parts=["train", "val"] * 15), file)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["autoencoder", "SPLIT", "--set", "epcohs=2"], "nearest: epochs"),
+        (["autoencoder", "SPLIT", "--set", "epochs"], "NAME=VALUE"),
+        (["similarity", "SPLIT", "--from", "lables"], "nearest: labels"),
+        (["similarity", "SPLIT", "--from", "none.csv"], "none.csv cannot be read"),
+        (["similarity", "SPLIT", "--objective", "arkface"], "nearest: arcface"),
+        (["similarity", "SPLIT", "--model", "nonesuch"], "no model is called"),
+        (["similarity", "none.csv"], "lookalike split"),
+    ],
+)
+def test_what_is_mistyped_is_answered(cli: Cli, split: Path, tmp_path: Path, arguments: list[str], told: str) -> None:
+    pytest.importorskip("torch")
+    ran = cli("train", *[str(split) if a == "SPLIT" else a for a in arguments], "-o", tmp_path / "model")
+    assert ran.code == 1
+    assert told in ran.err
+    assert not (tmp_path / "model" / "model.onnx").exists()
+
+
+def commands(text: str) -> list[list[str]]:
+    """The commands of the tutorial's blocks, in order."""
+    blocks = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
+    lines = [line.split("  #")[0] for block in blocks for line in block.splitlines()]
+    return [shlex.split(line)[1:] for line in lines if line.startswith("lookalike ")]
+
+
+SMALL = {
+    "autoencoder": ["--side", "28", "--code", "8", "--epochs", "1", "--set", "width=4"],
+    "similarity": ["--model", "small-cnn", "--side", "28", "--epochs", "2", "--set", "width=4"],
+}
+
+
+def test_the_tutorial_goes_through(cli: Cli, labelled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every command of docs/training.md's walk, with smaller networks and fewer epochs."""
+    for part in ("torch", "onnx", "onnxscript", "pytorch_metric_learning"):
+        pytest.importorskip(part, reason="needs the extra: pip install 'lookalike[train]'")
+    monkeypatch.chdir(tmp_path)
+    walk = commands(DOCS.read_text().split("## The walk")[1].split("\n## ")[0])
+    assert 6 <= len(walk) <= 10
+    trained = 0
+    for command in walk:
+        smaller = SMALL[command[1]] if command[0] == "train" else []
+        ran = cli(*command, *smaller)
+        assert ran.code == 0, (command, ran.err)
+        if command[0] == "train":
+            trained += 1
+            folder = Path(command[command.index("-o") + 1])
+            assert {"model.onnx", "card.json", "config.toml", "metrics.csv", "curves.png"} <= {
+                path.name for path in folder.iterdir()
+            }
+    assert trained >= 2
+    hits = cli("search", labelled / "blue" / "0.png", "-k", 3, "-c", "mine.lookalike", "--json")
+    assert hits.code == 0
+    assert "photos/blue/0.png" in hits.out

@@ -1,0 +1,136 @@
+"""Contact sheets, the page of clusters, the curve of levels, rows of neighbours, the map's figure and page."""
+
+import base64
+import json
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lookalike.cluster import Choice, cluster
+from lookalike.plot import cluster_page, contact_sheet, level_curve, map_figure, map_page, neighbour_rows, save
+from lookalike.plot.map import apart
+from lookalike.plot.tiles import COLUMNS, mosaic, sheets, side_for, tiles
+from lookalike.search import Collection
+from tests.conftest import COLOURS, picture
+
+
+@pytest.fixture
+def photos(collection: Collection) -> Collection:
+    """Six pictures of each of three colours."""
+    names = ("red", "green", "blue")
+    pictures = [picture(COLOURS[name], seed=n) for name in names for n in range(6)]
+    collection.add(pictures, [f"{name}/{n}" for name in names for n in range(6)])
+    return collection
+
+
+def parts(page: Path) -> tuple[dict[str, object], list[bytes]]:
+    text = page.read_text()
+    data = json.loads(re.search(r'<script type="application/json" id="data">(.*?)</script>', text, re.S)[1])  # type: ignore[index]
+    jpegs = re.findall(r'<script type="text/plain" class="sheet">(.*?)</script>', text)
+    return data, [base64.b64decode(jpeg) for jpeg in jpegs]
+
+
+def colour_at(sheet: bytes, place: int, side: int) -> np.ndarray:
+    image = cv2.cvtColor(cv2.imdecode(np.frombuffer(sheet, np.uint8), cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    x, y = place % COLUMNS * side, place // COLUMNS * side
+    return image[y + side // 4 : y + 3 * side // 4, x + side // 4 : x + 3 * side // 4].reshape(-1, 3).mean(axis=0)
+
+
+def test_tiles_are_the_middle_square_and_grey_where_there_is_none(photos: Collection) -> None:
+    made = tiles(photos, ["red/0", "nobody", "blue/0"], 20)
+    assert made.shape == (3, 20, 20, 3)
+    assert np.abs(made[0].mean(axis=(0, 1)) - COLOURS["red"]).max() < 20
+    assert (made[1] == 128).all()
+    assert np.abs(made[2].mean(axis=(0, 1)) - COLOURS["blue"]).max() < 20
+
+
+def test_a_mosaic_is_laid_row_by_row() -> None:
+    some = np.arange(5, dtype=np.uint8)[:, None, None, None].repeat(2, 1).repeat(2, 2).repeat(3, 3)
+    laid = mosaic(some, 3)
+    assert laid.shape == (4, 6, 3)
+    assert laid[::2, ::2, 0].tolist() == [[0, 1, 2], [3, 4, 128]]
+
+
+def test_sheets_grow_no_larger_than_a_page_can_carry() -> None:
+    assert [side_for(n) for n in (10, 5_000, 15_000, 50_000, 100_000)] == [96, 64, 48, 32, 24]
+
+
+def test_sheets_hold_a_thousand_tiles_each(photos: Collection) -> None:
+    made = list(sheets(photos, ["red/0"] * 1030, 8))
+    shapes = [cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR).shape[:2] for jpeg in made]
+    assert shapes == [(256, 256), (8, 256)]
+
+
+def test_the_page_has_every_picture_where_it_says(photos: Collection, tmp_path: Path) -> None:
+    found = cluster(photos, (2, 3), labels={"red/0": "</script><b>", "red/1": "</script><b>"})
+    data, jpegs = parts(cluster_page(photos, found, tmp_path / "new" / "clusters.html"))
+    levels = data["levels"]
+    assert [level["count"] for level in levels] == [2, 3]  # type: ignore[attr-defined,union-attr]
+    for level in levels:  # type: ignore[attr-defined]
+        for c in level["clusters"]:
+            stretch = data["ids"][c["start"] : c["start"] + c["size"]]  # type: ignore[index]
+            assert len(stretch) == c["size"]
+            assert {data["ids"][place] for place in c["shown"]} <= set(stretch)  # type: ignore[index]
+            if level["count"] == 3:
+                assert len({name.split("/")[0] for name in stretch}) == 1
+    for place, name in enumerate(data["ids"]):  # type: ignore[arg-type]
+        assert np.abs(colour_at(jpegs[0], place, 96) - COLOURS[name.split("/")[0]]).max() < 25
+
+
+def test_the_page_fetches_nothing(photos: Collection, tmp_path: Path) -> None:
+    for page in (
+        cluster_page(photos, cluster(photos, (3,)), tmp_path / "c.html"),
+        map_page(photos, ["red/0"], np.zeros((1, 2), np.float32), tmp_path / "m.html"),
+    ):
+        text = page.read_text()
+        assert not re.search(r"""(src|href)\s*=\s*["']|@import|https?://|fetch\(""", text)
+
+
+def test_a_contact_sheet_shows_each_cluster_with_its_size(photos: Collection, tmp_path: Path) -> None:
+    found = cluster(photos, (3,), labels={"red/0": "tomato"})
+    figure = contact_sheet(photos, found, 0)
+    assert len(figure.axes) == 3
+    words = [text.get_text() for text in figure.texts]
+    assert words.count("6") == 3
+    assert any(word.endswith("tomato") for word in words)
+    assert save(figure, tmp_path / "sheet.png").stat().st_size > 5000
+
+
+def test_the_curve_marks_what_was_chosen() -> None:
+    figure = level_curve(Choice((4,), {2: 0.5, 4: 0.9, 8: 0.4}))
+    lines = figure.axes[0].lines
+    assert lines[0].get_xydata().tolist() == [[2, 0.5], [4, 0.9], [8, 0.4]]
+    assert lines[1].get_xydata().tolist() == [[4, 0.9]]
+
+
+def test_rows_of_neighbours(photos: Collection) -> None:
+    figure = neighbour_rows(photos, [("red/0", "factor 2"), ("blue/0", "factor 1")], [[("red/1", 0.9)], []])
+    assert len(figure.axes) == 3
+    assert {"factor 2", "factor 1", "0.900", "0"} <= {text.get_text() for text in figure.texts}
+
+
+def test_thumbnails_of_the_map_do_not_overlap() -> None:
+    positions = np.random.default_rng(0).uniform(-1, 1, (3000, 2)).astype(np.float32)
+    chosen = apart(positions, 10)
+    cells = {tuple(np.floor((positions[row] + 1.03) / 2.06 * 10).astype(int)) for row in chosen}
+    assert len(cells) == len(chosen) == 100
+
+
+def test_the_map_figure_and_page(photos: Collection, tmp_path: Path) -> None:
+    found = cluster(photos, (3,))
+    ids = found.ids
+    angle = np.linspace(0, 6, len(ids))
+    positions = 0.9 * np.stack((np.cos(angle), np.sin(angle)), axis=1).astype(np.float32)
+    labels = {"red/0": "tomato"}
+    figure = map_figure(photos, ids, positions, clusters=found, labels=labels)
+    assert len(figure.axes[0].images) >= 10
+    data, jpegs = parts(map_page(photos, ids, positions, tmp_path / "m.html", clusters=found, labels=labels))
+    back = np.frombuffer(base64.b64decode(str(data["positions"])), "<i2").reshape(-1, 2) / 32000
+    where = dict(zip(ids, positions, strict=True))
+    assert np.allclose(back, [where[name] for name in data["ids"]], atol=1e-4)  # type: ignore[attr-defined]
+    assert [group["title"] for group in data["groups"]] == ["label", "3 clusters"]  # type: ignore[attr-defined]
+    for place, name in enumerate(data["ids"]):  # type: ignore[arg-type]
+        assert np.abs(colour_at(jpegs[0], place, 96) - COLOURS[name.split("/")[0]]).max() < 25

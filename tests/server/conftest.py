@@ -1,0 +1,109 @@
+"""A real server on loopback, in a thread of the test's process, over a small collection by the colour embedder."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lookalike.search import Collection
+from lookalike.server import Settings, create_app
+from tests.conftest import COLOURS, ColourEmbedder, encode, picture
+
+
+@dataclass
+class Served:
+    """`http`: a client of the server. `app`: its parts are in app.state.parts."""
+
+    url: str
+    http: httpx.Client
+    app: Any
+    photos: Collection
+    port: int
+
+
+@contextmanager
+def served(collection: Collection | None, uri: str = "given", **options: Any) -> Iterator[Served]:
+    """Serve until the block ends; `options` are of Settings."""
+    import uvicorn
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = int(sock.getsockname()[1])
+    settings = Settings(uri=uri, port=port, **{"decoders": 1, "body_seconds": 3.0, **options})
+    app = create_app(settings, collection)
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        http="lookalike.server.patience:Patient",
+    )
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run)
+    thread.start()
+    url = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=url, timeout=30) as client:
+        wait_for(lambda: _ready(client))
+        try:
+            yield Served(url, client, app, collection, port)  # type: ignore[arg-type]
+        finally:
+            server.should_exit = True
+            thread.join(timeout=30)
+
+
+def _ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/readyz").status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def wait_for(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def fill(folder: Path, *, per_colour: int = 3) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, colour in COLOURS.items():
+        for n in range(per_colour):
+            (folder / f"{name}{n}.png").write_bytes(encode(picture(colour, seed=n, size=(96, 72))))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """One server for the tests that leave it as it was: fifteen pictures, three of each colour."""
+    place = tmp_path_factory.mktemp("served")
+    folder = fill(place / "photos")
+    with Collection.open(place / "collection", model=ColourEmbedder(), create=True) as photos:
+        photos.sync(folder)
+        with served(photos, str(place / "collection"), show_paths=False) as running:
+            yield running
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Served]:
+    """A server of the test's own, which it may write to."""
+    folder = fill(tmp_path / "photos", per_colour=1)
+    with Collection.open(tmp_path / "collection", model=ColourEmbedder(), create=True) as photos:
+        photos.sync(folder)
+        with served(photos, str(tmp_path / "collection")) as running:
+            yield running
+
+
+@pytest.fixture(scope="session")
+def red() -> bytes:
+    return encode(picture(COLOURS["red"], seed=99, size=(96, 72)))

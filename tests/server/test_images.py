@@ -1,0 +1,115 @@
+"""Looking at images, adding, labelling and removing them."""
+
+from pathlib import Path
+from urllib.parse import quote
+
+from tests.conftest import COLOURS, encode, picture
+from tests.server.conftest import Served, wait_for
+
+
+def test_the_collection_is_leafed_through(server: Served) -> None:
+    first = server.http.get("/v1/images", params={"k": 4}).json()
+    assert [i["id"] for i in first["images"]] == [f"photos/{n}.png" for n in ("blue0", "blue1", "blue2", "green0")]
+    assert first["total"] == 15
+    assert (
+        server.http.get("/v1/images", params={"k": 4, "offset": 14}).json()["images"][0]["id"] == "photos/violet2.png"
+    )
+    found = server.http.get("/v1/images", params={"contains": "RED"}).json()
+    assert [i["id"] for i in found["images"]] == [f"photos/red{n}.png" for n in range(3)]
+    lots = [server.http.get("/v1/images", params={"order": "random", "seed": n}).json()["images"] for n in (1, 1, 2)]
+    assert lots[0] == lots[1] != lots[2]
+
+
+def test_thumbnails_are_got_once(server: Served) -> None:
+    first = server.http.get("/v1/images/photos%2Fred0.png/thumbnail")
+    assert (first.status_code, first.headers["content-type"]) == (200, "image/jpeg")
+    assert first.headers["cache-control"] == "private, max-age=86400"
+    again = server.http.get("/v1/images/photos%2Fred0.png/thumbnail", headers={"if-none-match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    large = server.http.get("/v1/images/photos%2Fred0.png/thumbnail?side=512")
+    assert large.status_code == 200
+    assert large.headers["etag"] != first.headers["etag"]
+
+
+def test_an_id_with_slashes_is_named_both_ways(server: Served) -> None:
+    assert server.http.get("/v1/images/photos/red0.png").json()["id"] == "photos/red0.png"
+    assert server.http.get("/v1/images/photos%2Fred0.png/similar?k=2").status_code == 200
+
+
+def test_originals_by_id_only(own: Served, tmp_path: Path) -> None:
+    path = tmp_path / "photos" / "red0.png"
+    shown = own.http.get("/v1/images/photos%2Fred0.png/original")
+    assert shown.content == path.read_bytes()
+    assert (shown.headers["content-type"], shown.headers["content-disposition"]) == ("image/png", "inline")
+    path.write_bytes(b"<html><script>alert(1)</script></html>")
+    swapped = own.http.get("/v1/images/photos%2Fred0.png/original")
+    assert swapped.headers["content-disposition"] == "attachment"
+    assert swapped.headers["content-type"] == "application/octet-stream"
+    assert swapped.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in swapped.headers["content-security-policy"]
+    path.unlink()
+    gone = own.http.get("/v1/images/photos%2Fred0.png/original")
+    assert gone.status_code == 404
+    assert str(tmp_path) not in gone.text
+
+
+def test_added_found_labelled_removed(own: Served) -> None:
+    new = encode(picture(COLOURS["green"], seed=7))
+    files = [("image", ("a.png", new)), ("image", ("b.png", b"not a picture"))]
+    done = own.http.post(
+        "/v1/images", files=files, data={"id": ["shop/1", "shop/2"], "metadata": ['{"price": 3}', "{}"]}
+    )
+    assert done.status_code == 201, done.text
+    assert (done.json()["added"], done.json()["ids"]) == (1, ["shop/1"])
+    assert done.json()["failed"][0]["name"] == "b.png"
+    found = own.http.get("/v1/search", params={"like": "id:shop/1", "k": 1}).json()["hits"]
+    assert found[0]["id"] == "photos/green0.png"
+    seen = own.http.get("/v1/search", params={"like": "id:photos/green0.png", "k": 1, "where": "price = 3"}).json()
+    assert [hit["id"] for hit in seen["hits"]] == ["shop/1"]
+    assert own.http.post("/v1/images", files={"image": ("a.png", new)}, data={"id": "shop/1"}).json()["changed"] == 1
+    assert own.http.patch("/v1/images/shop%2F1", json={"label": "grass"}).json()["metadata"]["label"] == "grass"
+    assert own.http.get("/v1/labels").json()["labels"] == [{"label": "grass", "images": 1}]
+    assert own.http.delete("/v1/images/shop%2F1").json() == {"removed": 1}
+    assert own.http.delete("/v1/images/shop%2F1").status_code == 404
+    after = own.http.get("/v1/search", params={"like": "id:photos/green0.png", "k": 20}).json()["hits"]
+    assert "shop/1" not in [hit["id"] for hit in after]
+    assert "shop/1" not in own.photos
+
+
+def test_an_odd_id_survives_the_way(own: Served) -> None:
+    name = "a b/ü?#%2F&x=1/thumbnail"
+    own.http.post("/v1/images", files={"image": ("a.png", encode(picture(COLOURS["blue"])))}, data={"id": name})
+    assert own.http.get(f"/v1/images/{quote(name, safe='')}").json()["id"] == name
+    assert own.http.get(f"/v1/images/{quote(name, safe='')}/thumbnail").headers["content-type"] == "image/jpeg"
+
+
+def test_what_others_write_is_found_within_seconds(own: Served) -> None:
+    from lookalike.search import Collection
+    from tests.conftest import ColourEmbedder
+
+    with Collection.open(own.photos.uri, model=ColourEmbedder()) as other:
+        other.add([picture(COLOURS["red"], seed=5)], ids=["late"])
+    wait_for(lambda: own.http.get("/v1/images/late").status_code == 200)
+    found = own.http.get("/v1/search", params={"like": "id:photos/red0.png", "k": 1}).json()["hits"]
+    assert found[0]["id"] == "late"
+
+
+def test_read_only_forbids_every_write(tmp_path: Path) -> None:
+    from lookalike.search import Collection
+    from tests.conftest import ColourEmbedder
+    from tests.server.conftest import served
+
+    with (
+        Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos,
+        served(photos, str(tmp_path / "c"), read_only=True) as running,
+    ):
+        photos.add([picture(COLOURS["red"])], ids=["x"])
+        image = {"image": ("a.png", encode(picture(COLOURS["red"])))}
+        answers = [
+            running.http.post("/v1/images", files=image),
+            running.http.delete("/v1/images/x"),
+            running.http.patch("/v1/images/x", json={"label": "y"}),
+            running.http.post("/v1/jobs", json={"kind": "index"}),
+            running.http.post("/v1/decisions", json={"first": "x", "second": "x", "verdict": "copy"}),
+        ]
+        assert [answer.status_code for answer in answers] == [403] * 5

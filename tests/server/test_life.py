@@ -1,0 +1,186 @@
+"""Jobs, health, metrics, the collection gone or replaced, two servers on one, and a whole process with its workers."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import httpx
+import pytest
+
+from lookalike.search import Collection
+from lookalike.server.metrics import Metrics
+from tests.conftest import COLOURS, ColourEmbedder, encode, picture
+from tests.server.conftest import Served, fill, served, wait_for
+
+
+@pytest.fixture
+def real(tmp_path: Path) -> Path:
+    """A collection by the default model, which a job's own process can open."""
+    fill(tmp_path / "photos", per_colour=1)
+    with Collection.open(tmp_path / "c", create=True) as photos:
+        photos.sync(tmp_path / "photos")
+    return tmp_path / "c"
+
+
+def test_indexing_while_serving_tells_how_far_it_is(real: Path, tmp_path: Path) -> None:
+    with served(None, str(real)) as running:
+        (tmp_path / "photos" / "new.png").write_bytes(encode(picture(COLOURS["red"], seed=77)))
+        begun = running.http.post("/v1/jobs", json={"kind": "index"})
+        assert begun.status_code == 202
+        job = begun.json()["job"]
+        assert running.http.post("/v1/jobs", json={"kind": "index"}).json()["error"] == "job_running"
+        with running.http.stream("GET", f"/v1/jobs/{job}/events") as stream:
+            events = "".join(stream.iter_text())
+        last = json.loads(events.rstrip().rsplit("data: ", 1)[1])
+        assert (last["state"], last["report"]["added"]) == ("done", 1)
+        assert "event: end" in events
+        wait_for(lambda: running.http.get("/v1/images/photos%2Fnew.png").status_code == 200)
+        assert running.http.get("/v1/jobs").json()["jobs"][0]["state"] == "done"
+        assert running.http.get("/v1/jobs/deadbeef").status_code == 404
+
+
+def test_duplicates_are_found_decided_and_taken_back(real: Path, tmp_path: Path) -> None:
+    source = picture(COLOURS["violet"], seed=5, size=(300, 220))
+    rng = __import__("numpy").random.default_rng(3)
+    for _ in range(40):  # something to hold on to: a plain picture cannot be judged
+        x, y = rng.integers(0, 260), rng.integers(0, 180)
+        source[y : y + rng.integers(8, 40), x : x + rng.integers(8, 40)] = rng.integers(0, 255, 3)
+    (tmp_path / "photos" / "one.png").write_bytes(encode(source))
+    (tmp_path / "photos" / "two.jpg").write_bytes(encode(source, "JPEG"))
+    with Collection.open(real) as photos:
+        photos.sync()
+    with served(None, str(real)) as running:
+        http = running.http
+        assert http.get("/v1/duplicates").json()["when"] is None
+        job = http.post("/v1/jobs", json={"kind": "duplicates"}).json()["job"]
+        wait_for(lambda: http.get(f"/v1/jobs/{job}").json()["state"] != "running", 60)
+        assert http.get(f"/v1/jobs/{job}").json()["state"] == "done"
+        groups = http.get("/v1/duplicates").json()["groups"]
+        pairs = {(g["keep"]["id"], e["id"]): e for g in groups for e in g["extras"]}
+        assert ("photos/one.png", "photos/two.jpg") in pairs
+        assert pairs["photos/one.png", "photos/two.jpg"]["verdict"] is None
+        asked = {"first": "photos/one.png", "second": "photos/two.jpg"}
+
+        def verdicts() -> set[str | None]:
+            told = http.get("/v1/duplicates").json()["groups"]
+            return {e["verdict"] for g in told for e in g["extras"] if e["id"] == "photos/two.jpg"}
+
+        assert http.post("/v1/decisions", json=asked | {"verdict": "not-a-copy"}).status_code == 200
+        assert verdicts() == {"not-a-copy"}
+        http.post("/v1/decisions", json=asked | {"verdict": None})
+        assert verdicts() == {None}
+        assert http.post("/v1/decisions", json=asked | {"verdict": "maybe"}).status_code == 422
+        assert http.post("/v1/decisions", json=asked | {"first": "nobody", "verdict": "copy"}).status_code == 404
+
+
+def test_clusters_are_made_and_looked_into(tmp_path: Path) -> None:
+    fill(tmp_path / "photos", per_colour=8)
+    with Collection.open(tmp_path / "c", create=True) as photos:
+        photos.sync(tmp_path / "photos")
+    with served(None, str(tmp_path / "c")) as running:
+        http = running.http
+        assert http.get("/v1/clusters").json() == {"levels": [], "level": None, "clusters": []}
+        job = http.post("/v1/jobs", json={"kind": "clusters"}).json()["job"]
+        wait_for(lambda: http.get(f"/v1/jobs/{job}").json()["state"] != "running", 60)
+        told = http.get("/v1/clusters").json()
+        assert sum(c["size"] for c in told["clusters"]) == 40
+        one = http.get(f"/v1/clusters/{told['clusters'][0]['key']}").json()
+        assert one["total"] == told["clusters"][0]["size"]
+        assert http.get("/v1/clusters?level=999").status_code == 404
+
+
+def test_the_collection_deleted_and_replaced_while_serving(real: Path, tmp_path: Path) -> None:
+    with served(None, str(real)) as running:
+        shutil.rmtree(real)
+        wait_for(lambda: running.http.get("/readyz").status_code == 503)
+        answer = running.http.get("/v1/search?like=id:photos/red0.png")
+        assert (answer.status_code, answer.json()["error"]) == (503, "no_collection")
+        assert str(tmp_path) not in answer.text
+        assert running.http.get("/healthz").status_code == 200
+        with Collection.open(real, create=True) as photos:
+            photos.add([picture(COLOURS["blue"])], ids=["other"])
+        wait_for(lambda: running.http.get("/v1/images/other").status_code == 200)
+        assert running.http.get("/v1/images/photos%2Fred0.png").status_code == 404
+
+
+def test_two_servers_on_one_collection_see_each_other(tmp_path: Path) -> None:
+    with (
+        Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as one,
+        Collection.open(tmp_path / "c", model=ColourEmbedder()) as two,
+        served(one, str(tmp_path / "c")) as first,
+        served(two, str(tmp_path / "c")) as second,
+    ):
+        for n, running in enumerate((first, second)):
+            files = {"image": ("x.png", encode(picture(COLOURS["red"], seed=n)))}
+            assert running.http.post("/v1/images", files=files, data={"id": f"n{n}"}).status_code == 201
+        for running in (first, second):
+            wait_for(lambda r=running: r.http.get("/v1/collection").json()["images"] == 2)  # type: ignore[misc]
+            wait_for(lambda r=running: r.http.get("/v1/images").json()["total"] == 2)  # type: ignore[misc]
+
+
+def test_a_full_disk_is_told_and_survived(own: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(type(own.photos.store._rows), "_merge", full)  # type: ignore[attr-defined]
+    files = {"image": ("x.png", encode(picture(COLOURS["red"])))}
+    answer = own.http.post("/v1/images", files=files)
+    assert (answer.status_code, answer.json()["error"]) == (507, "store_failed")
+    assert own.http.get("/v1/search?like=id:photos/red0.png").status_code == 200
+
+
+def test_metrics_count_and_workers_are_summed(server: Served, tmp_path: Path) -> None:
+    server.http.get("/v1/search?like=id:photos/red0.png")
+    text = server.http.get("/metrics").text
+    assert 'lookalike_requests_total{method="GET",route="/v1/search",status="200"}' in text
+    assert "lookalike_images 15" in text
+    one, two = Metrics(str(tmp_path)), Metrics(str(tmp_path))
+    one.add("lookalike_requests_total", route="a")
+    one.leave()
+    os.rename(tmp_path / f"metrics-{os.getpid()}.json", tmp_path / "metrics-1.json")
+    two.add("lookalike_requests_total", 2, route="a")
+    assert 'lookalike_requests_total{route="a"} 3' in two.text()
+
+
+def test_a_process_with_two_workers_serves_and_stops_in_order(real: Path) -> None:
+    import socket
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    command = [sys.executable, "-m", "lookalike", "serve", "-c", str(real), "--port", str(port), "--workers", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        url = f"http://127.0.0.1:{port}"
+
+        def ready() -> bool:
+            try:
+                return bool(urllib.request.urlopen(f"{url}/readyz").status == 200)
+            except OSError:
+                return False
+
+        wait_for(ready, 60)
+        with httpx.Client(base_url=url) as http:
+            kept = http.post("/v1/queries", files={"image": ("x.png", encode(picture(COLOURS["red"])))}).json()["query"]
+        answers = set()
+        for _ in range(8):  # a new connection each time: either worker knows the kept query
+            time.sleep(0.05)
+            answer = httpx.get(f"{url}/v1/search", params={"like": kept, "k": 1}, timeout=30)
+            answers.add(answer.json()["hits"][0]["id"])
+        assert answers == {"photos/red0.png"}
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=30) in (0, -signal.SIGTERM)
+    finally:
+        process.kill()
+        assert process.stderr is not None
+        lines = [line for line in process.stderr.read().splitlines() if line.startswith("{")]
+        process.stderr.close()
+        process.wait()
+    logged = [json.loads(line) for line in lines]
+    assert any(line.get("route") == "/v1/search" and line["status"] == 200 for line in logged)

@@ -1,0 +1,102 @@
+"""What is found through HTTP is what the collection finds."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.conftest import COLOURS, encode, picture
+from tests.server.conftest import Served
+
+
+def ids(answer) -> list[str]:
+    assert answer.status_code == 200, answer.text
+    return [hit["id"] for hit in answer.json()["hits"]]
+
+
+def test_by_id_is_what_the_collection_finds_and_leaves_itself_out(server: Served) -> None:
+    found = server.http.get("/v1/search", params={"like": "id:photos/red0.png", "k": 5})
+    wanted = server.photos.search_by_id("photos/red0.png", 5)
+    assert [(h["id"], h["score"]) for h in found.json()["hits"]] == [(h.id, h.score) for h in wanted]
+    assert "photos/red0.png" not in ids(found)
+
+
+def test_an_upload_in_a_form_and_as_a_body_find_the_same(server: Served, red: bytes) -> None:
+    form = server.http.post("/v1/search?k=3", files={"image": ("x.png", red)})
+    body = server.http.post("/v1/search?k=3", content=red, headers={"content-type": "image/png"})
+    assert ids(form) == ids(body)
+    assert all(i.startswith("photos/red") for i in ids(form))
+    assert ids(form) == [hit.id for hit in server.photos.search(red, 3)]
+
+
+def test_a_kept_query_is_asked_again_and_shown(server: Served, red: bytes) -> None:
+    kept = server.http.post("/v1/queries", files={"image": ("x.png", red)})
+    assert (kept.status_code, kept.json()["width"], kept.json()["format"]) == (201, 96, "PNG")
+    token = kept.json()["query"]
+    again = server.http.get("/v1/search", params={"like": token, "k": 3})
+    assert all(i.startswith("photos/red") for i in ids(again))
+    shown = server.http.get(f"/v1/queries/{token}/thumbnail")
+    assert shown.headers["content-type"] == "image/jpeg"
+    assert server.http.get("/v1/search", params={"like": "query:" + "0" * 32}).status_code == 404
+
+
+def test_several_less_region_where_and_cut_off(server: Served, red: bytes) -> None:
+    both = {"like": ["id:photos/red0.png", "id:photos/blue0.png"], "k": 1}
+    wanted = server.photos.search(["id:photos/red0.png", "id:photos/blue0.png"], 1)
+    assert ids(server.http.get("/v1/search", params=both)) == [wanted[0].id]
+    less = {"like": ["id:photos/violet0.png"], "minus": ["id:photos/red0.png"], "k": 2}
+    assert all("blue" in i for i in ids(server.http.get("/v1/search", params=less)))
+    halves = np.concatenate([picture(COLOURS["red"]), picture(COLOURS["green"])], axis=1)
+    part = {"image": ("x.png", encode(halves))}
+    right = server.http.post("/v1/search?k=1", files=part, data={"region": "0.5,0,0.5,1"})
+    assert ids(right)[0].startswith("photos/green")
+    named = server.http.get("/v1/search", params={"like": "id:photos/red0.png", "region": "0.2,0.2,0.5,0.5", "k": 2})
+    assert all(i.startswith("photos/red") for i in ids(named))
+    only = {"like": "id:photos/red0.png", "where": "id LIKE '%blue%'", "k": 9}
+    assert sorted(ids(server.http.get("/v1/search", params=only))) == [f"photos/blue{n}.png" for n in range(3)]
+    cut = server.http.get("/v1/search", params={"like": "id:photos/red0.png", "min_score": 0.99, "k": 15})
+    assert all(i.startswith("photos/red") for i in ids(cut))
+
+
+@pytest.mark.parametrize(
+    ("asked", "status", "kind"),
+    [
+        ({"like": "id:nobody"}, 404, "unknown_id"),
+        ({}, 422, "invalid"),
+        ({"like": "id:photos/red0.png", "k": 0}, 422, "invalid"),
+        ({"like": "id:photos/red0.png", "where": "widht > 3"}, 400, "bad_filter"),
+        ({"like": "id:photos/red0.png", "where": "1=1; drop table images"}, 400, "bad_filter"),
+        ({"like": "id:photos/red0.png", "region": "0,0,2,2"}, 400, "bad_query"),
+        ({"like": "id:photos/red0.png", "minus": "id:photos/red0.png"}, 400, "bad_query"),
+    ],
+)
+def test_what_cannot_be_asked_is_said(server: Served, asked: dict[str, object], status: int, kind: str) -> None:
+    answer = server.http.get("/v1/search", params=asked)
+    assert (answer.status_code, answer.json()["error"]) == (status, kind)
+    assert answer.json()["message"]
+
+
+def test_relations_and_compare(server: Served) -> None:
+    original = server.photos.get(["photos/red0.png"], ["path"])[0]
+    data = Path(str(original.metadata["path"])).read_bytes()
+    found = server.http.post("/v1/search?k=2&relations=true", files={"image": ("x.png", data)})
+    best = found.json()["hits"][0]
+    assert (best["id"], best["relation"]["relation"]) == ("photos/red0.png", "identical")
+    both = server.http.post("/v1/compare", files={"image": ("x.png", data)}, data={"like": "photos/red0.png"})
+    assert both.json()["relation"] == "identical"
+    assert both.json()["words"]
+    assert server.http.post("/v1/compare", files={"image": ("x.png", data)}).status_code == 400
+
+
+def test_no_path_leaves_unless_asked(server: Served) -> None:
+    for path in (
+        "/v1/search?like=id:photos/red0.png",
+        "/v1/images",
+        "/v1/images/photos%2Fred0.png",
+        "/v1/collection",
+        "/v1/failures",
+    ):
+        answer = server.http.get(path)
+        assert answer.status_code == 200
+        assert "/tmp" not in answer.text
+        assert '"path"' not in answer.text
