@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,13 +56,20 @@ def sync(store: Store, intake: Intake, sources: Iterable[str | Path] | None, opt
 def _run(writer: "_Writer", intake: Intake, plan: Plan, options: SyncOptions) -> None:
     done, total = 0, len(plan.jobs)
     with single_threaded_opencv():
-        for outcomes in parallel(plan.jobs, intake, workers=options.workers, stop=options.stop):
+        for outcomes in parallel(_drained(plan.jobs), intake, workers=options.workers, stop=options.stop):
             for outcome in outcomes:
                 writer.take(outcome)
             done += len(outcomes)
             writer.flush_if_due()
             if options.progress:
                 options.progress(done, total)
+
+
+def _drained(jobs: list[Job]) -> Iterator[Job]:
+    """The jobs in order, each let go as it is given: a kilobyte a file that has made room by the end of the run."""
+    jobs.reverse()
+    while jobs:
+        yield jobs.pop()
 
 
 class _Writer:
