@@ -148,7 +148,7 @@ def test_search_verifies_hides_and_cuts(cli: Cli, folder: Path) -> None:
 def test_a_mistyped_cut_off_is_told(cli: Cli, folder: Path, wrong: str) -> None:
     cli("index", folder)
     ran = cli("search", folder / "1.png", "--min-score", wrong)
-    assert ran.code == 1
+    assert ran.code == 2
     assert wrong in ran.err
 
 

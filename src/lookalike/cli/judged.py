@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import typer
+
 from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -30,7 +32,12 @@ class Wishes:
         """The cut-off where it is not a plain score."""
         from lookalike.relate.hits import parse_min_score
 
-        return None if self.min_score is None or self.floor is not None else parse_min_score(self.min_score)
+        if self.min_score is None or self.floor is not None:
+            return None
+        try:
+            return parse_min_score(self.min_score)
+        except BadQuery as error:
+            raise typer.BadParameter(str(error), param_hint="--min-score") from error
 
     @property
     def floor(self) -> float | None:
@@ -40,7 +47,7 @@ class Wishes:
         except ValueError:
             return None
         if score is not None and not -1 <= score <= 1:
-            raise BadQuery(f"--min-score {self.min_score} is not from -1 to 1")
+            raise typer.BadParameter(f"{self.min_score} is not from -1 to 1", param_hint="--min-score")
         return score
 
     @property

@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Annotated, Optional
 
-import numpy as np
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
@@ -20,6 +19,8 @@ def representatives(
     json: JsonOption = False,
 ) -> None:
     """Print k pictures such that every picture is alike to one of them: for how many each stands, and its id."""
+    import numpy as np
+
     from lookalike.cluster import cover, read_vectors
 
     with open_to_read(collection) as photos:
