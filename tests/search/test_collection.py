@@ -9,6 +9,7 @@ from PIL import Image
 
 from lookalike.errors import BadFilter, BadQuery, ModelMismatch, NoCollection, UnknownId, UnreadableImage
 from lookalike.search import Collection, Query
+from lookalike.search.plan import FACTS
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 
 
@@ -188,3 +189,23 @@ def test_reopening_finds_everything_again(tmp_path: Path, photos: Path, embedder
     with Collection.open(tmp_path / "c", model=embedder, read_only=True) as again:
         assert again.search(photos / "red.png").hits == before
         assert [r.path for r in again.roots()] == [str(photos)]
+
+
+def test_a_collection_whose_maker_was_killed_at_once_is_taken_over(tmp_path: Path, photos: Path) -> None:
+    from lookalike.store import open_store
+
+    open_store(str(tmp_path / "c"), dim=3, columns=FACTS, create=True).close()
+    with pytest.raises(NoCollection, match="begun and never filled"):
+        Collection.open(tmp_path / "c")
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as taken:
+        assert taken.sync(photos).added == 5
+    with Collection.open(tmp_path / "c", model=ColourEmbedder()) as again:
+        assert again.card.name == "colour"
+
+
+def test_a_begun_collection_of_another_size_is_refused(tmp_path: Path) -> None:
+    from lookalike.store import open_store
+
+    open_store(str(tmp_path / "c"), dim=7, create=True).close()
+    with pytest.raises(ModelMismatch, match="7 numbers, and colour makes 3"):
+        Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True)

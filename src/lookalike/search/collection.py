@@ -62,10 +62,31 @@ class Collection:
             if not create:
                 raise
             return cls._create(place, DEFAULT_MODEL if model is None else model, limits)
+        if "card" not in store.settings:
+            return cls._finish(store, place, model, limits, create=create)
         collection = cls(store, place, limits=limits)
         if model is not None:
             collection._use(_embedder_of(model))
         return collection
+
+    @classmethod
+    def _finish(
+        cls, store: Store, uri: str, model: str | Path | Embedder | None, limits: Limits | None, *, create: bool
+    ) -> Self:
+        """Take over a collection whose maker was killed between its first commit and the one that names its model."""
+        if not create:
+            raise NoCollection(
+                f"the collection at {uri} was begun and never filled; fill it with: lookalike index FOLDER -c {uri}"
+            )
+        chosen = DEFAULT_MODEL if model is None else model
+        embedder = _embedder_of(chosen)
+        if store.dim != embedder.card.dim:
+            raise ModelMismatch(
+                f"the collection at {uri} was begun for vectors of {store.dim} numbers, and {embedder.card.name} makes "
+                f"{embedder.card.dim}; delete that empty folder, or name the model it was begun with"
+            )
+        save_card(store, embedder.card, _name_to_find_again(chosen, embedder.card))
+        return cls(store, uri, embedder=embedder, limits=limits)
 
     @classmethod
     def _create(cls, uri: str, model: str | Path | Embedder, limits: Limits | None) -> Self:
