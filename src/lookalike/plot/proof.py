@@ -70,28 +70,6 @@ def proof(
     return figure
 
 
-def reliability(curves: "dict[str, tuple[NDArray[Any], NDArray[Any]]]", *, bins: int = 10) -> "Figure":
-    """Stated probability against the share that was true; counts beneath. `curves`: (stated, truth) by name."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.2, 5.6), dpi=110, facecolor="white")
-    grid = figure.add_gridspec(2, 1, height_ratios=(4, 1), hspace=0.08, left=0.13, right=0.96, top=0.94, bottom=0.09)
-    axes, below = figure.add_subplot(grid[0]), figure.add_subplot(grid[1])
-    axes.plot((0, 1), (0, 1), color=_FAINT, linewidth=0.8, linestyle="--", label="as stated")
-    edges = np.linspace(0, 1, bins + 1)
-    for name, (stated, truth) in curves.items():
-        places = np.minimum((np.asarray(stated) * bins).astype(int), bins - 1)
-        used = [n for n in range(bins) if (places == n).any()]
-        x, y = ([float(np.mean(values[places == n])) for n in used] for values in (stated, truth))
-        axes.plot(x, y, marker="o", markersize=4, linewidth=1.4, label=f"{name} ({len(stated):,} pairs)")
-        below.hist(stated, bins=edges.tolist(), histtype="step", linewidth=1.2)
-    axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel="share that were copies", xticklabels=[])
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
-    axes.set_title("What a stated probability of “copy” is worth", fontsize=10, loc="left")
-    below.set(xlim=(0, 1), xlabel="stated probability", ylabel="pairs", yscale="log")
-    return figure
-
-
 def _headline(verdict: "Verdict") -> str:
     text = f"{verdict.relation}"
     if verdict.relation >= 0:
