@@ -2,6 +2,7 @@
 
 from lookalike.cluster.apply import Action, Applied, Left, apply_steps, parse_action, plan_steps
 from lookalike.cluster.auto import Choice, choose_levels
+from lookalike.cluster.colourings import PALETTE, colourings
 from lookalike.cluster.cover import Cover, cover
 from lookalike.cluster.decisions import Decision, Decisions, as_decision
 from lookalike.cluster.find import Duplicates, Options, find_duplicates
@@ -10,8 +11,17 @@ from lookalike.cluster.joining import Drift, drift, join_new
 from lookalike.cluster.keep import Keep
 from lookalike.cluster.kept import NoClusters, current, keep_clusters, load_clusters, name_clusters
 from lookalike.cluster.kmeans import KMeans, kmeans
-from lookalike.cluster.labels import Given, folder_labels, keep_labels, keep_spread, known_labels, read_labels
-from lookalike.cluster.layout import layout, make_map
+from lookalike.cluster.labels import (
+    Given,
+    folder_labels,
+    give_labels,
+    keep_labels,
+    keep_spread,
+    known_labels,
+    label_table,
+    read_labels,
+)
+from lookalike.cluster.layout import layout, load_map, make_map
 from lookalike.cluster.outliers import Outliers, outliers
 from lookalike.cluster.spread import Calibration, Spread, Suspect, spread
 from lookalike.cluster.tables import write_clusters, write_columns
@@ -20,6 +30,7 @@ from lookalike.cluster.undo import Undone, undo
 from lookalike.cluster.vectors import read_vectors
 
 __all__ = [
+    "PALETTE",
     "Action",
     "Applied",
     "Calibration",
@@ -45,19 +56,23 @@ __all__ = [
     "as_decision",
     "choose_levels",
     "cluster",
+    "colourings",
     "cover",
     "current",
     "drift",
     "find_duplicates",
     "folder_labels",
+    "give_labels",
     "join_new",
     "keep_clusters",
     "keep_labels",
     "keep_spread",
     "kmeans",
     "known_labels",
+    "label_table",
     "layout",
     "load_clusters",
+    "load_map",
     "make_map",
     "name_clusters",
     "outliers",

@@ -91,6 +91,7 @@ def name_clusters(photos: Collection, names: Mapping[str, str]) -> None:
     assert told is not None
     table = cluster_table(photos, told["slot"])
     table.put([row | {"name": names[str(row["cluster"])]} for row in table.all() if row["cluster"] in names])
+    photos.store.set_settings({SETTING: json.dumps(told | {"named": now()})})  # who keeps a copy reads it anew
 
 
 def assignment_table(photos: Collection, slot: str) -> Table:

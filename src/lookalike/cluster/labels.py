@@ -13,8 +13,10 @@ from lookalike.cluster.kept import load_clusters, name_clusters
 from lookalike.errors import BadQuery, SourceError
 from lookalike.image import to_text
 from lookalike.search import Collection
+from lookalike.search.sync import now
 from lookalike.types import Metadata, Table
 
+SPREAD = "spread"
 _KEYS = ("id", "path", "cluster")
 _TOLD = 3
 
@@ -68,11 +70,18 @@ def folder_labels(photos: Collection) -> dict[str, str]:
 
 def keep_labels(photos: Collection, given: Given) -> None:
     """Keep labels in the collection; those of before stay unless they are given anew."""
-    label_table(photos).put(
-        [{"id": i, "label": label, "given": True, "confidence": 1.0} for i, label in given.labels.items()]
-    )
+    give_labels(photos, given.labels)
     if given.names:
         name_clusters(photos, given.names)
+
+
+def give_labels(photos: Collection, labels: Mapping[str, str | None]) -> None:
+    """Give images labels, or take them away (None): in the table of labels, and in the column that `where` asks."""
+    table = label_table(photos)
+    given = {name: label for name, label in labels.items() if label}
+    table.remove([name for name in labels if name not in given])
+    table.put([{"id": i, "label": label, "given": True, "confidence": 1.0} for i, label in given.items()])
+    photos.store.update(list(labels), [{"label": label or None} for label in labels.values()])
 
 
 def keep_spread(photos: Collection, labels: Mapping[str, tuple[str, float]]) -> None:
@@ -85,6 +94,7 @@ def keep_spread(photos: Collection, labels: Mapping[str, tuple[str, float]]) -> 
         if i not in given
     ]
     table.put(rows)
+    photos.store.set_settings({SPREAD: now()})  # a commit that readers of the collection see
 
 
 def known_labels(photos: Collection, *, spread: bool = False) -> dict[str, str]:

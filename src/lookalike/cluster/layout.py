@@ -72,6 +72,17 @@ def make_map(
     return ids, positions
 
 
+def load_map(photos: Collection) -> tuple[list[str], Positions]:
+    """Ids and positions as they are kept, without a look at the vectors; empty where no map was made."""
+    kept = _kept(photos)
+    return list(kept), np.array(list(kept.values()), np.float32).reshape(-1, 2)
+
+
+def map_version(photos: Collection) -> str:
+    """Another text once the map was laid out anew."""
+    return photos.store.settings.get(SETTING, "")
+
+
 def place(new: Vectors, old: Vectors, positions: Positions) -> Positions:
     """Positions (n, 2) for new vectors: the median of their nearest old ones' positions, or the nearest's own."""
     import faiss

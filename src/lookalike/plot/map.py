@@ -1,6 +1,5 @@
 """The collection in the plane: a figure with thumbnails that do not overlap, and a page to move about in."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.cluster.colourings import PALETTE, Colouring, colourings
 from lookalike.plot.hits import _INK
 from lookalike.plot.pages import packed, write_page
 from lookalike.plot.tiles import COLUMNS, sheets, side_for, tiles
@@ -20,10 +20,6 @@ if TYPE_CHECKING:
 
 _CELLS = 34  # thumbnails along a side of the figure, at most
 _SIDE = 56  # pixels of each
-PALETTE = (
-    "#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0",
-    "#0b7285", "#e8590c", "#5c940d", "#862e9c", "#c92a2a", "#1864ab", "#2b8a3e", "#d6336c", "#f08c00", "#495057",
-)  # fmt: skip
 
 Positions = NDArray[np.float32]
 
@@ -44,7 +40,7 @@ def map_figure(
     axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
     axes.set(xlim=(-1.03, 1.03), ylim=(-1.03, 1.03))
     axes.set_axis_off()
-    groups = _groups(ids, clusters, labels or {})
+    groups = colourings(ids, clusters, labels or {})
     colours = _colours(groups[0]) if groups else np.full(len(ids), "#4269d0", object)
     size = float(np.clip(60_000 / max(len(ids), 1), 2, 60))
     axes.scatter(positions[:, 0], positions[:, 1], s=size, c=colours.tolist(), linewidths=0, alpha=0.55)
@@ -91,7 +87,7 @@ def map_page(
         "positions": packed(np.round(positions[order] * 32000).astype(np.int16)),
         "groups": [
             {"title": title, "names": names, "of": packed(of[order].astype(np.int32))}
-            for title, names, of in _groups(ids, clusters, labels or {})
+            for title, names, of in colourings(ids, clusters, labels or {})
         ],
         "palette": PALETTE,
         "columns": COLUMNS,
@@ -100,33 +96,13 @@ def map_page(
     return write_page("map.html", data, {"sheet": sheets(photos, sorted_ids, side)}, path)
 
 
-def _groups(
-    ids: Sequence[str], clusters: "Clusters | None", labels: Mapping[str, str]
-) -> list[tuple[str, list[str], NDArray[np.int32]]]:
-    """What may colour the map: title, names, and the place of each picture's among them, -1 for none."""
-    found = []
-    named = [labels.get(name, "") for name in ids]
-    if any(named):
-        names = [name for name, _ in Counter(name for name in named if name).most_common()]
-        place = {name: n for n, name in enumerate(names)}
-        found.append(("label", names, np.array([place.get(name, -1) for name in named], np.int32)))
-    if clusters is not None:
-        row_of = {name: row for row, name in enumerate(clusters.ids)}
-        rows = np.array([row_of.get(name, -1) for name in ids])
-        for count, level, described in zip(clusters.counts, clusters.levels, clusters.clusters, strict=True):
-            of = np.where(rows >= 0, level.assignments[rows], -1) if len(level.assignments) else np.full(len(ids), -1)
-            titles = [f"{c.number} {c.name}".strip() for c in described]
-            found.append((f"{count} clusters", titles, of.astype(np.int32)))
-    return found
-
-
-def _colours(group: tuple[str, list[str], NDArray[np.int32]]) -> NDArray[np.object_]:
+def _colours(group: Colouring) -> NDArray[np.object_]:
     of = group[2]
     colours = np.array([*PALETTE, "#c9ccd1"], object)
     return colours[np.where(of < 0, len(PALETTE), of % len(PALETTE))]
 
 
-def _legend(axes: Any, group: tuple[str, list[str], NDArray[np.int32]]) -> None:
+def _legend(axes: Any, group: Colouring) -> None:
     title, names, _ = group
     for n, name in enumerate(names[: len(PALETTE)]):
         axes.scatter([], [], s=120, color=PALETTE[n % len(PALETTE)], label=name)

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from collections.abc import Iterable, Mapping
 from importlib.resources import files
 from pathlib import Path
@@ -12,14 +13,16 @@ from numpy.typing import NDArray
 
 from lookalike.errors import LookalikeError
 
+_SCRIPT = re.compile(r"<!--SCRIPT ([\w.]+)-->")
+
 
 def write_page(template: str, data: Mapping[str, Any], sheets: Mapping[str, Iterable[bytes]], path: str | Path) -> Path:
     """Fill templates/NAME with `data` (as JSON) and `sheets` (JPEGs by name), a sheet at a time. Raises LookalikeError.
 
-    The template holds two lines, <!--DATA--> and <!--SHEETS-->.
+    The template holds two lines, <!--DATA--> and <!--SHEETS-->, and <!--SCRIPT FILE--> for each script it shares.
     """
     target = Path(path).expanduser()
-    text = (files("lookalike.plot") / "templates" / template).read_text("utf-8")
+    text = _SCRIPT.sub(lambda found: f"<script>\n{shared_script(found[1])}</script>", _template(template))
     before, after = text.split("<!--DATA-->")
     between, end = after.split("<!--SHEETS-->")
     # "</script>" inside an id would end the script.
@@ -37,6 +40,15 @@ def write_page(template: str, data: Mapping[str, Any], sheets: Mapping[str, Iter
             f"{target} cannot be written ({error.strerror}); name a file in a folder you may write to"
         ) from error
     return target
+
+
+def shared_script(name: str) -> str:
+    """A script of templates/ that pages share."""
+    return _template(name)
+
+
+def _template(name: str) -> str:
+    return (files("lookalike.plot") / "templates" / name).read_text("utf-8")
 
 
 def packed(values: NDArray[Any]) -> str:

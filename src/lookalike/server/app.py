@@ -28,8 +28,9 @@ from lookalike.server.metrics import Metrics
 from lookalike.server.pages import pages
 from lookalike.server.parts import Parts
 from lookalike.server.queries import Queries
-from lookalike.server.routes import clusters, duplicates, health, images, jobs, relations, search
+from lookalike.server.routes import clusters, duplicates, health, images, jobs, labels, relations, search
 from lookalike.server.routes import collection as collection_routes
+from lookalike.server.routes import map as map_routes
 from lookalike.server.settings import Settings, load_tokens
 
 LEAVE_SECONDS = 2.0
@@ -61,7 +62,9 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
         redirect_slashes=False,
     )  # fmt: skip
     app.state.parts = parts
-    for routes in (search, images, collection_routes, relations, duplicates, clusters, jobs, health):
+    for routes in (
+        search, images, collection_routes, labels, relations, duplicates, clusters, map_routes, jobs, health,
+    ):  # fmt: skip
         app.include_router(routes.router)
     app.include_router(pages())
     _explain(app, parts.desk)

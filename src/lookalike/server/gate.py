@@ -15,7 +15,7 @@ COOKIE = "lookalike"
 SAFE = ("GET", "HEAD", "OPTIONS")
 # What is open without a token: the page's own files hold nothing, and health is for whoever watches the process.
 OPEN = ("/healthz", "/readyz", "/v1/login", "/openapi.json", "/static/", "/favicon.ico")
-PAGES = ("/", "/duplicates", "/clusters", "/map", "/collection")
+PAGES = ("/", "/duplicates", "/clusters", "/labels", "/map", "/collection")
 CLIENTS = 10_000
 
 

@@ -149,16 +149,96 @@ class Failures(BaseModel):
 
 
 class LabelOut(BaseModel):
+    """`images`: who were given the label; `named`: who got it by spreading, and `examples` of both, with `spread`."""
+
     label: str
     images: int
+    named: int = 0
+    examples: list[str] = []
 
 
 class Labels(BaseModel):
+    """`without`: images without a given label; `unsure`: those that spreading would not name, null before the first."""
+
     model_config = ConfigDict(
         json_schema_extra={"example": {"labels": [{"label": "sea", "images": 120}], "without": 7}}
     )
     labels: list[LabelOut]
     without: int
+    unsure: int | None = None
+
+
+class LabelIn(BaseModel):
+    """A label for images by id, or for a cluster (LEVEL/NUMBER): its typical images get it, and it is named so."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"label": "sea", "ids": [HIT["id"]]}}, extra="forbid")
+    label: str = Field(min_length=1, max_length=200)
+    ids: list[str] = Field([], max_length=5000)
+    cluster: str | None = Field(None, pattern=r"^\d{1,9}/\d{1,9}$")
+
+
+class Labelled(BaseModel):
+    model_config = ConfigDict(json_schema_extra={"example": {"labelled": 1}})
+    labelled: int
+
+
+class SpreadOut(BaseModel):
+    """An image that was named by its labelled neighbours."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"id": HIT["id"], "label": "sea", "confidence": 0.97, "metadata": {}}}
+    )
+    id: str
+    label: str
+    confidence: float
+    metadata: dict[str, Scalar]
+
+
+class SpreadList(BaseModel):
+    images: list[SpreadOut]
+    total: int
+
+
+class SuspectOut(BaseModel):
+    """An image whose label its neighbours contradict."""
+
+    id: str
+    label: str
+    instead: str
+    confidence: float
+    neighbours: list[str]
+
+
+class Suspects(BaseModel):
+    """What the last job of kind `labels` found; `when` is null before the first."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"when": None, "suspects": []}})
+    when: str | None
+    suspects: list[SuspectOut]
+
+
+class Colouring(BaseModel):
+    """What may colour the map: `names`, and for each image the place of its own among them, -1 for none."""
+
+    title: str
+    names: list[str]
+    of: list[int]
+
+
+class MapOut(BaseModel):
+    """Every placed image in the plane, `x` and `y` in -1..1; `waiting`: images that have no place yet."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"waiting": 0, "ids": [HIT["id"]], "x": [0.1], "y": [-0.2], "palette": ["#4269d0"], "groups": []}
+        }
+    )
+    waiting: int
+    ids: list[str]
+    x: list[float]
+    y: list[float]
+    palette: list[str]
+    groups: list[Colouring]
 
 
 class Meaning(BaseModel):
@@ -180,10 +260,11 @@ class Scores(BaseModel):
 
 
 class JobIn(BaseModel):
-    """What to do: look again at the folders that the collection follows, find duplicates, or make clusters."""
+    """What to do: look again at the folders that the collection follows, find duplicates, make clusters, name the
+    unlabelled after the labelled, or lay out the map."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"kind": "index"}}, extra="forbid")
-    kind: str = Field("index", pattern="^(index|duplicates|clusters)$")
+    kind: str = Field("index", pattern="^(index|duplicates|clusters|labels|map)$")
 
 
 class JobOut(BaseModel):

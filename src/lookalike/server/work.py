@@ -18,8 +18,8 @@ from lookalike.errors import LookalikeError
 
 TELL_SECONDS = 0.2
 NICE = 10
-KINDS = ("index", "duplicates", "clusters")
 FOUND = "duplicates-found.json"
+SUSPECTS = "suspects-found.json"
 
 
 class Stopped(LookalikeError):
@@ -32,9 +32,8 @@ def main() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     kind, uri, folder = sys.argv[1:4]
-    work = {"index": _index, "duplicates": _duplicates, "clusters": _clusters}[kind]
     try:
-        _tell(work(uri, stop, Path(folder)))
+        _tell(KINDS[kind](uri, stop, Path(folder)))
     except Stopped:
         _tell({"state": "stopped"})
     except LookalikeError as error:
@@ -68,9 +67,7 @@ def _duplicates(uri: str, stop: threading.Event, folder: Path) -> dict[str, Any]
     with Collection.open(uri) as photos:
         found = find_duplicates(photos, options=Options(progress=_Progress(stop)))
     told = {"when": now(), "pictures": found.pictures, "seconds": found.seconds, "groups": [asdict(g) for g in found]}
-    place = folder / FOUND
-    place.with_suffix(".new").write_text(json.dumps(told, default=str))
-    place.with_suffix(".new").replace(place)
+    _leave(folder / FOUND, told)
     extras = sum(len(group.extras) for group in found)
     return {"state": "done", "report": {"groups": len(found), "extras": extras, "seconds": round(found.seconds, 1)}}
 
@@ -86,6 +83,52 @@ def _clusters(uri: str, stop: threading.Event, _folder: Path) -> dict[str, Any]:
             raise Stopped("stopped before it was kept")
         keep_clusters(photos, made)
     return {"state": "done", "report": {"levels": list(made.counts), "images": len(made.ids)}}
+
+
+def _labels(uri: str, stop: threading.Event, folder: Path) -> dict[str, Any]:
+    import numpy as np
+
+    from lookalike.cluster import keep_spread, known_labels, read_vectors, spread
+    from lookalike.search import Collection
+    from lookalike.search.sync import now
+
+    with Collection.open(uri) as photos:
+        known = known_labels(photos)
+        if not known:
+            return {"state": "failed", "message": "no picture has a label yet; give some of them one first"}
+        ids, vectors = read_vectors(photos)
+        rows = np.array([row for row, name in enumerate(ids) if name in known], np.int64)
+        found = spread(vectors, rows, [known[ids[row]] for row in rows])
+        if stop.is_set():
+            raise Stopped("stopped before it was kept")
+        named = zip(ids, found.labels.tolist(), found.confidence.tolist(), strict=True)
+        keep_spread(photos, {name: (str(label), float(sure)) for name, label, sure in named})
+    suspects = [
+        {"id": ids[s.row], "label": str(s.given), "instead": str(s.instead), "confidence": round(s.confidence, 4),
+         "neighbours": [ids[row] for row in s.neighbours]} for s in found.suspects
+    ]  # fmt: skip
+    _leave(folder / SUSPECTS, {"when": now(), "suspects": suspects})
+    answered = int(found.sure.sum()) - len(rows)
+    report = {"labelled": len(rows), "named": answered, "unsure": len(ids) - len(rows) - answered}
+    return {"state": "done", "report": report | {"error": round(found.calibration.error, 4)}}
+
+
+def _map(uri: str, stop: threading.Event, _folder: Path) -> dict[str, Any]:
+    from lookalike.cluster import make_map
+    from lookalike.search import Collection
+
+    with Collection.open(uri) as photos:
+        ids, _ = make_map(photos, progress=_Progress(stop))
+    return {"state": "done", "report": {"images": len(ids)}}
+
+
+def _leave(place: Path, told: dict[str, Any]) -> None:
+    """A file for the server to answer from: the old one whole, or the new one."""
+    place.with_suffix(".new").write_text(json.dumps(told, default=str))
+    place.with_suffix(".new").replace(place)
+
+
+KINDS = {"index": _index, "duplicates": _duplicates, "clusters": _clusters, "labels": _labels, "map": _map}
 
 
 class _Progress:

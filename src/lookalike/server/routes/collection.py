@@ -1,7 +1,6 @@
-"""/v1/collection: what it holds, what failed and why, its labels, and what a score is worth in it."""
+"""/v1/collection: what it holds, what failed and why, and what a score is worth in it."""
 
 import os
-from collections import Counter
 from pathlib import PurePath
 from typing import Annotated, Any
 
@@ -12,7 +11,7 @@ from starlette.responses import Response
 from lookalike.image import to_path
 from lookalike.search import Collection
 from lookalike.server.answers import as_json
-from lookalike.server.models import CollectionOut, Failures, Labels, Scores
+from lookalike.server.models import CollectionOut, Failures, Scores
 from lookalike.server.parts import Needs, fails
 from lookalike.server.resident import Resident
 
@@ -70,17 +69,6 @@ async def failures(
         {"file": name(f.path), "reason": f.reason.replace(f.path, name(f.path))} for f in found[offset : offset + k]
     ]
     return as_json({"failures": told, "total": len(found)})
-
-
-@router.get("/v1/labels", response_model=Labels, responses=fails())
-async def labels(parts: Needs) -> Response:
-    """The labels and how many images have each."""
-    _, copy = parts.desk.at_hand
-    values = copy.columns.get("label", []) if copy else []
-    there = [value for value, gone in zip(values, copy.gone.tolist(), strict=True) if not gone] if copy else []
-    counts = Counter(str(value) for value in there if value is not None)
-    told = [{"label": label, "images": n} for label, n in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
-    return as_json({"labels": told, "without": len(there) - sum(counts.values())})
 
 
 @router.get("/v1/scores", response_model=Scores, responses=fails())

@@ -8,6 +8,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from lookalike.cluster import give_labels
 from lookalike.errors import BadQuery, ImageError, UnknownId
 from lookalike.search.plan import given_facts
 from lookalike.search.sync import now
@@ -204,7 +205,7 @@ async def change(image_id: ImageId, wanted: Change, parts: Needs) -> Response:
     """Give an image a label, or take it away."""
     photos = parts.desk.writable()
     await parts.desk.row(image_id, [])
-    await parts.desk.in_thread(lambda: photos.store.update([image_id], [{"label": wanted.label}]))
+    await parts.desk.in_thread(lambda: give_labels(photos, {image_id: wanted.label}))
     await parts.desk.in_thread(parts.desk.refresh)
     return await image(image_id, parts)
 

@@ -13,7 +13,7 @@ router = APIRouter(tags=["jobs"])
 
 @router.post("/v1/jobs", response_model=JobOut, status_code=202, responses=fails(409))
 async def start(wanted: JobIn, parts: Needs) -> Response:
-    """Begin one: `index` looks again at the collection's folders, `duplicates` and `clusters` fill their pages."""
+    """Begin one: `index` looks again at the collection's folders, the others fill the pages of their names."""
     parts.desk.writable()
     if parts.desk.given:
         raise BadQuery("this collection is held open by a program; do it there")

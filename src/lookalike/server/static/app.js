@@ -8,8 +8,10 @@ import * as search from "./search.js";
 import * as duplicates from "./duplicates.js";
 import * as clusters from "./clusters.js";
 import * as collection from "./collection.js";
+import * as labels from "./labels.js";
+import * as map from "./map.js";
 
-const PAGES = { "/": search, "/duplicates": duplicates, "/clusters": clusters, "/collection": collection };
+const PAGES = { "/": search, "/duplicates": duplicates, "/clusters": clusters, "/labels": labels, "/map": map, "/collection": collection };
 const main = document.getElementById("main");
 let before = null;
 

@@ -1,7 +1,7 @@
 // Groups of pictures at several levels, each shown by nine that stand for it.
 
-import { h, number } from "./dom.js";
-import { get, picture } from "./api.js";
+import { h, number, say } from "./dom.js";
+import { get, picture, send } from "./api.js";
 import { go } from "./state.js";
 import { jobButton } from "./jobs.js";
 import { Grid } from "./grid.js";
@@ -40,7 +40,16 @@ function card(cluster) {
 
 async function one(place, key) {
   const told = await get(`/v1/clusters/${key}`, { k: 1000 });
-  place.replaceChildren(h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")), h("h1", {}, `Group ${key.split("/")[1]}`), h("p", { class: "faint" }, `${number(told.total)} pictures, the most typical first${told.total > told.images.length ? `; ${number(told.images.length)} shown` : ""}. Choose one to see more like it.`));
+  const field = h("input", { type: "text", "aria-label": "Name of the group", placeholder: "Name this group", maxlength: "200" });
+  const name = async (event) => {
+    event.preventDefault();
+    if (!field.value.trim()) return;
+    try {
+      const done = await send("/v1/labels", { label: field.value.trim(), cluster: key });
+      say(`${number(done.labelled)} typical pictures are labelled ${field.value.trim()}; the page Labels names the rest`);
+    } catch (error) { say(error.message); }
+  };
+  place.replaceChildren(h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")), h("h1", {}, `Group ${key.split("/")[1]}`), h("p", { class: "faint" }, `${number(told.total)} pictures, the most typical first${told.total > told.images.length ? `; ${number(told.images.length)} shown` : ""}. Choose one to see more like it.`), h("form", { class: "row", onsubmit: name }, field, h("button", {}, "Name it")));
   const images = told.images.map(({ id, metadata }) => ({ id, width: metadata.width, height: metadata.height }));
   grid = new Grid(place, { label: "Pictures of the group", open: (n) => more(images[n].id) });
   grid.show(images);

@@ -1,7 +1,7 @@
 // One picture, large: what is known of it, and what to do with it.
 
 import { h, fileName, say } from "./dom.js";
-import { call, get, original, picture } from "./api.js";
+import { call, get, original, picture, send } from "./api.js";
 import { drawOn } from "./region.js";
 
 const dialog = document.getElementById("viewer");
@@ -32,6 +32,7 @@ export function view(wanted) {
           id && wanted.add && h("button", { type: "button", onclick: () => { leave(); wanted.add(id); } }, "Add to search")),
         h("button", { type: "button", "data-box": true, onclick: box }, "Search a part: draw a box"),
         id && h("a", { class: "button", href: original(id), target: "_blank", rel: "noopener" }, "Open the file")),
+      id && labelled(id, facts),
       facts)));
   if (!dialog.open) dialog.showModal();
   dialog.querySelector("h2").focus(); // it is read out, and the keys of the dialog go on working from picture to picture
@@ -43,11 +44,26 @@ export function view(wanted) {
 async function fill(id, facts) {
   try {
     const { metadata } = await get(`/v1/images/${encodeURIComponent(id)}`);
-    const hidden = new Set(["sha256", "mtime_ns", "frame", "width", "height", "size", "plain"]);
+    facts.dispatchEvent(new CustomEvent("filled", { detail: metadata }));
+    const hidden = new Set(["label", "sha256", "mtime_ns", "frame", "width", "height", "size", "plain"]);
     const lines = [["id", id], ["size", `${metadata.width} × ${metadata.height} pixels`], metadata.size && ["file", `${(metadata.size / 1e6).toFixed(2)} MB`], metadata.plain && ["note", "too plain to compare"]];
     for (const [name, value] of Object.entries(metadata)) if (value !== null && !hidden.has(name)) lines.push([name, String(value)]);
     facts.replaceChildren(...lines.filter(Boolean).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
   } catch (error) { say(error.message); }
+}
+
+// What it is called, to be read and changed.
+function labelled(id, facts) {
+  const field = h("input", { type: "text", "aria-label": "Label", placeholder: "Give it a label", maxlength: "200" });
+  const give = async () => {
+    try {
+      await send(`/v1/images/${encodeURIComponent(id)}`, { label: field.value.trim() || null }, "PATCH");
+      say(field.value.trim() ? `labelled ${field.value.trim()}` : "it has no label now");
+      fill(id, facts);
+    } catch (error) { say(error.message); }
+  };
+  facts.addEventListener("filled", (event) => { field.value = event.detail.label || ""; });
+  return h("form", { class: "row label", onsubmit: (event) => { event.preventDefault(); give(); } }, field, h("button", {}, "Save"));
 }
 
 async function explain(query, id, proof) {
@@ -66,7 +82,7 @@ export const isOpen = () => dialog.open;
 dialog.addEventListener("close", () => { const last = current; current = null; dialog.replaceChildren(); last?.closed?.(); });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) leave(); });
 dialog.addEventListener("keydown", (event) => {
-  if (!current || event.target.closest(".region") || event.ctrlKey || event.metaKey) return;
+  if (!current || event.target.closest(".region, input") || event.ctrlKey || event.metaKey) return;
   const id = current.name.replace(/^id:/, "");
   if (event.key === "ArrowRight") current.step?.(1);
   else if (event.key === "ArrowLeft") current.step?.(-1);

@@ -1,0 +1,130 @@
+"""/v1/labels: what images are called, by whom, and whose label looks wrong."""
+
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from lookalike.cluster import Given, give_labels, keep_labels, label_table, load_clusters
+from lookalike.cluster.kept import NoClusters
+from lookalike.errors import BadQuery, UnknownId
+from lookalike.search import Collection
+from lookalike.server.answers import as_json, public
+from lookalike.server.models import LabelIn, Labelled, Labels, SpreadList, Suspects
+from lookalike.server.parts import K, Needs, fails
+from lookalike.server.resident import Resident
+from lookalike.server.work import SUSPECTS
+from lookalike.types import Scalar
+
+router = APIRouter(tags=["labels"])
+EXAMPLES = 9
+
+
+@router.get("/v1/labels", response_model=Labels, responses=fails())
+async def labels(
+    parts: Needs, spread: Annotated[bool, Query(description="Also count and show who got it by spreading.")] = False
+) -> Response:
+    """The labels and how many images have each."""
+    photos, copy = parts.desk.at_hand
+    given = _given(copy)
+    told: list[dict[str, Any]] = [
+        {"label": label, "images": len(ids), "examples": ids[:EXAMPLES] if spread else []}
+        for label, ids in sorted(given.items(), key=lambda item: (-len(item[1]), item[0]))
+    ]
+    count = sum(len(ids) for ids in given.values())
+    answer: dict[str, Any] = {"labels": told, "without": max((len(copy) if copy else 0) - count, 0), "unsure": None}
+    if spread:
+        rows = await parts.desk.in_thread(lambda: _spread(photos, copy))
+        named = Counter(str(row["label"]) for row in rows)
+        for one in told:
+            one["named"] = named[one["label"]]
+        answer["unsure"] = named[""] if rows else None
+    return as_json(answer)
+
+
+def _given(copy: Resident | None) -> dict[str, list[str]]:
+    """Who was given which label."""
+    found: dict[str, list[str]] = {}
+    if copy is not None:
+        values = copy.columns.get("label", [None] * len(copy.ids))
+        for name, label, gone in zip(copy.ids, values, copy.gone.tolist(), strict=True):
+            if label not in (None, "") and not gone:
+                found.setdefault(str(label), []).append(name)
+    return found
+
+
+def _spread(photos: Collection, copy: Resident | None) -> list[dict[str, Scalar]]:
+    """Who was named, or found unsure, by spreading, the surest first; without those that were given a label since."""
+    given = {name for ids in _given(copy).values() for name in ids}
+    rows = [
+        row
+        for row in label_table(photos).all()
+        if not row["given"] and row["id"] not in given and (copy is None or copy.vector(str(row["id"])) is not None)
+    ]
+    return sorted(rows, key=lambda row: -float(row["confidence"] or 0))
+
+
+@router.get("/v1/labels/spread", response_model=SpreadList, responses=fails())
+async def spread(
+    parts: Needs,
+    label: Annotated[str, Query(max_length=200, description="Which label; empty: those that are unsure.")],
+    k: K = 60,
+    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+) -> Response:
+    """The images that a label was spread to, the surest first. POST /v1/jobs with kind `labels` spreads them."""
+    photos, copy = parts.desk.at_hand
+    rows = await parts.desk.in_thread(lambda: [row for row in _spread(photos, copy) if row["label"] == label])
+
+    def told(row: dict[str, Scalar]) -> dict[str, Any]:
+        name = str(row["id"])
+        facts = dict(copy.hit(copy.at[name], 0.0).metadata) if copy and name in copy.at else {}
+        facts = public(facts, show_paths=parts.settings.show_paths)
+        return {"id": name, "label": label, "confidence": round(float(row["confidence"] or 0), 4), "metadata": facts}
+
+    return as_json({"images": [told(row) for row in rows[offset : offset + k]], "total": len(rows)})
+
+
+@router.get("/v1/labels/suspects", response_model=Suspects, responses=fails())
+async def suspects(parts: Needs) -> Response:
+    """Labels that their neighbours contradict, the surest first, as the last job of kind `labels` found them."""
+    _, copy = parts.desk.at_hand
+    try:
+        told = json.loads((Path(parts.jobs.folder) / SUSPECTS).read_text())
+    except (OSError, ValueError):
+        return as_json({"when": None, "suspects": []})
+    now = {name: label for label, ids in _given(copy).items() for name in ids}
+    # What was answered since is not asked again.
+    told["suspects"] = [one for one in told["suspects"] if copy is None or now.get(one["id"]) == one["label"]]
+    return as_json(told)
+
+
+@router.post("/v1/labels", response_model=Labelled, responses=fails(404, 507))
+async def give(wanted: LabelIn, parts: Needs) -> Response:
+    """Give a label to images, or to the typical images of a cluster, which is named by it."""
+    photos = parts.desk.writable()
+    if bool(wanted.ids) == (wanted.cluster is not None):
+        raise BadQuery("name images with `ids`, or a cluster with `cluster`")
+    for name in wanted.ids:
+        await parts.desk.vector_of(name)
+    count = await parts.desk.in_thread(lambda: _give(photos, wanted))
+    await parts.desk.in_thread(parts.desk.refresh)
+    return as_json({"labelled": count})
+
+
+def _give(photos: Collection, wanted: LabelIn) -> int:
+    if wanted.cluster is None:
+        give_labels(photos, dict.fromkeys(wanted.ids, wanted.label))
+        return len(set(wanted.ids))
+    try:
+        made = load_clusters(photos)
+    except NoClusters as error:
+        raise UnknownId("the collection has no clusters yet; make them with POST /v1/jobs") from error
+    found = [c for level in made.clusters for c in level if c.key == wanted.cluster]
+    if not found:
+        raise UnknownId(f"there is no cluster {wanted.cluster}")
+    typical = dict.fromkeys(found[0].medoids, wanted.label)
+    keep_labels(photos, Given(labels=typical, names={wanted.cluster: wanted.label}))
+    return len(typical)
