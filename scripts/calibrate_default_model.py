@@ -2,7 +2,7 @@
 
     apt-get download gnome-backgrounds mate-backgrounds plasma-workspace-wallpapers ukui-wallpapers \\
         lomiri-wallpapers-16.04 lomiri-wallpapers-20.04 openclipart-png tuxpaint-stamps-default        # Debian 12
-    for f in *.deb; do dpkg-deb -x $f pictures/${f%%_*}; done
+    mkdir pictures; for f in *.deb; do dpkg-deb -x $f pictures/${f%%_*}; done
     python scripts/calibrate_default_model.py pictures --geometry
 
 No label is needed: copies are edits of the pictures, the rest are pairs of different pictures, the nearest by score and
@@ -62,19 +62,22 @@ def main() -> None:
     cv2.setNumThreads(1)
     embedder = get_embedder(options.model)
     photos, drawings, families, alone = pictures(options.pictures)
-    print(f"{len(photos)} photos, {len(drawings)} drawings", flush=True)
-    kinds = [sample_of(photos, embedder), sample_of(drawings, embedder)]
+    small = [reduced(drawing, n) for n, drawing in enumerate(drawings)]
+    print(f"{len(photos)} photos, {len(drawings)} drawings, and the same small", flush=True)
+    kinds = [sample_of(kind, embedder) for kind in (photos, drawings, small)]
     start = cal.Calibration(geometry=cal.default_geometry())
     made = [make_examples(kind, start, each=EACH, seed=n) for n, kind in enumerate(kinds)]
-    made[1].pairs += siblings(kinds[1], families) + recoloured(kinds[1])
-    made.append(reshoots(photos, drawings, embedder))
+    for kind, part in zip(kinds[1:], made[1:], strict=True):
+        part.pairs += siblings(kind, families) + recoloured(kind)
+    shot_again = reshoots(photos, drawings, embedder)
+    made.append(shot_again)
     for n, part in enumerate(made):
         print(f"part {n}: {len(part.pairs)} pairs, {part.left_out} left out", flush=True)
     fitting = [e for part in made for e in part.pairs if e.group % 3]
     testing = [e for part in made for e in part.pairs if not e.group % 3]
     fitted = start
     if options.geometry:
-        fitted = replace(start, geometry=fit_geometry(fitting, made[2]))
+        fitted = replace(start, geometry=fit_geometry(fitting, shot_again))
     fitted = fit_scores(fitting, fitted)
     apart = [family[0] for family in families if family]
     apart_vectors = np.concatenate((kinds[0].vectors[:alone], kinds[1].vectors[apart]))
@@ -120,6 +123,13 @@ def fit_geometry(examples: list[Example], composed: Examples) -> cal.Geometry:
     truth = np.array([e.copy or id(e) in same_object for e in told])
     same = fit_logistic(np.concatenate([cal.same_evidence(e.match) for e in told]), truth)
     return cal.Geometry(copy, same)
+
+
+def reduced(drawing: RGB, seed: int) -> RGB:
+    """An icon of it, 48 to 160 pixels along its long side."""
+    share = min(1.0, np.random.default_rng([7, seed]).uniform(48, 160) / max(drawing.shape[:2]))
+    height, width = (max(32, round(side * share)) for side in drawing.shape[:2])
+    return np.ascontiguousarray(cv2.resize(drawing, (width, height), interpolation=cv2.INTER_AREA))
 
 
 def siblings(sample: Sample, families: list[list[int]]) -> list[Example]:

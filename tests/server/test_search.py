@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.image import decode
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import Served
 
@@ -86,6 +87,17 @@ def test_relations_and_compare(server: Served) -> None:
     assert both.json()["relation"] == "identical"
     assert both.json()["words"]
     assert server.http.post("/v1/compare", files={"image": ("x.png", data)}).status_code == 400
+
+
+def test_relations_are_of_the_part_that_was_asked(server: Served) -> None:
+    original = server.photos.get(["photos/red0.png"], ["path"])[0]
+    red = decode(Path(str(original.metadata["path"])).read_bytes()).image
+    both = encode(np.concatenate([red, picture(COLOURS["green"], seed=77, size=(96, 72))], axis=1))
+    asked = {"image": ("both.png", both)}
+    whole = server.http.post("/v1/search?k=3&relations=true", files=asked).json()["hits"]
+    assert "identical" not in [hit["relation"]["relation"] for hit in whole]
+    part = server.http.post("/v1/search?k=3&relations=true", files=asked, data={"region": "0,0,0.5,1"}).json()["hits"]
+    assert (part[0]["id"], part[0]["relation"]["relation"]) == ("photos/red0.png", "identical")
 
 
 def test_no_path_leaves_unless_asked(server: Served) -> None:

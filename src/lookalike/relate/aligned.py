@@ -12,6 +12,8 @@ Matrix = NDArray[np.float64]
 _WINDOW = 9  # pixels of the small picture: two jpeg blocks
 _FLOOR = 6.0  # grey levels squared: less variance than that in a window is noise, and agrees with noise
 _LEAST_OVERLAP = 60  # pixels
+_LEAST_CONTRAST = 16.0  # levels: differences of a fainter picture are not blown up beyond that
+_FAR = 2.0  # what `worst` is at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class Agreement:
     `structure`: 0 to 1, the mean local correlation of brightness, weighted by how much there is to see. `colour`: -1 to
     1, the correlation of hues (0 where one of them has none). `first_inside`, `second_inside`: share of what either
     shows, not counting plain ground, that the other covers. `detail`: mean local deviation in the overlap, in grey
-    levels, the lesser of the two pictures'.
+    levels, the lesser of the two pictures'. `worst`: the largest mean difference of colour in any one place, in
+    deviations of the picture: 0 where all agrees, above 1 where something is there that is not in the other.
     """
 
     structure: float = 0.0
@@ -29,6 +32,7 @@ class Agreement:
     first_inside: float = 0.0
     second_inside: float = 0.0
     detail: float = 0.0
+    worst: float = _FAR
 
 
 NOTHING = Agreement()
@@ -47,7 +51,31 @@ def agreement(first: RGB, second: RGB, onto: Matrix) -> Agreement:
     mean = float((np.clip(structure, 0, 1) * weight).sum() / total) if total > 0 else 0.0
     height, width = first.shape[:2]
     back = cv2.warpPerspective(np.full(second.shape[:2], 255, np.uint8), np.linalg.inv(onto), (width, height)) > 250
-    return Agreement(mean, _colour(moved, second, inside), _share(first, back), _share(second, inside), detail)
+    return Agreement(
+        mean,
+        _colour(moved, second, inside),
+        _share(first, back),
+        _share(second, inside),
+        detail,
+        _worst(moved, second, inside),
+    )
+
+
+def _worst(moved: RGB, second: RGB, inside: NDArray[np.bool_]) -> float:
+    """The largest difference in a window, brightness and contrast fitted, in deviations of the picture."""
+    import cv2
+
+    # The rim of what is laid over is mixed with what lies beside it.
+    inner = cv2.erode(inside.astype(np.uint8), np.ones((5, 5), np.uint8), borderValue=1) > 0
+    if int(inner.sum()) < _LEAST_OVERLAP:
+        return _FAR
+    a, b = (cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0) for image in (moved, second))
+    light, other = (image.mean(axis=2)[inner] for image in (a, b))
+    if float(light.std()) > 1:
+        a = (a - light.mean()) * np.clip(other.std() / light.std(), 0.5, 2.0) + other.mean()
+    apart = np.abs(a - b).max(axis=2) * inner
+    contrast = max(float(a.std(axis=(0, 1)).max()), float(b.std(axis=(0, 1)).max()), _LEAST_CONTRAST)
+    return min(float(cv2.boxFilter(apart, -1, (_WINDOW, _WINDOW))[inner].max()) / contrast, _FAR)
 
 
 def _share(image: RGB, inside: NDArray[np.bool_]) -> float:

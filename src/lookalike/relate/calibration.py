@@ -57,11 +57,13 @@ class Calibration:
         return np.zeros(len(given)) if self.by_score is None else self.by_score(given[:, None])
 
     def copy_by_match(self, score: float | None, match: Match) -> float:
-        """P(copy | score, match)."""
+        """P(copy | score, match); evens at most where a drawing of a few shapes may be another one."""
         geometry = self.geometry.copy.logit(copy_evidence(match))
         if score is None or self.by_both is None:
-            return float(sigmoid(geometry)[0])
-        return float(self.by_both(np.array([[geometry[0], score]]))[0])
+            chance = float(sigmoid(geometry)[0])
+        else:
+            chance = float(self.by_both(np.array([[geometry[0], score]]))[0])
+        return min(chance, EVENS) if undecided(match) else chance
 
     def same_by_match(self, match: Match) -> float:
         """P(the same object or picture | match)."""
@@ -134,14 +136,30 @@ def default_geometry() -> Geometry:
 
 
 _RICH = 200  # features from which a picture is no mere drawing of a few shapes
+_DIFFERS = 0.35  # `worst` of edited drawings is below it in seven of ten, of different ones in one of a hundred
+_UPRIGHT = 20.0  # degrees
+EVENS = 0.5
+
+
+def undecided(match: Match) -> str:
+    """Why two drawings of a few shapes may be one edited or two different ones; empty where that can be told.
+
+    An arrow to the left is an arrow to the right in a mirror, and a face that cries is a face with something laid on
+    it: such a picture is another symbol as often as it is a copy, and the two alone do not say which.
+    """
+    if match.richest >= _RICH or match.model == "none":
+        return ""
+    if match.mirrored or abs((match.turn + 180) % 360 - 180) > _UPRIGHT:
+        return "drawings of a few shapes, and one is the other only when mirrored or turned"
+    return "drawings of a few shapes, and one place differs" if match.agreement.worst > _DIFFERS else ""
 
 
 def copy_evidence(match: Match) -> NDArray[np.float64]:
     """The numbers of a match that speak for a copy, (1, 9): a larger one never speaks against it.
 
     Inliers; structure, and how near it is to perfect, by features or by frames; how exactly inliers fit, which tells an
-    edit from a scene photographed again; whether one picture holds the other; colour; the deficits again for pictures
-    of a few shapes, where a small difference is the whole difference.
+    edit from a scene photographed again; whether one picture holds the other; colour; for pictures of a few shapes,
+    where a small difference is the whole difference, the place that differs most, and colour again.
     """
     seen = match.agreement
     inliers = np.log1p(min(match.inliers, 100)) / np.log(101)
@@ -153,7 +171,7 @@ def copy_evidence(match: Match) -> NDArray[np.float64]:
     outside = max(0.95 - max(seen.first_inside, seen.second_inside), 0.0)
     # Grey copies have no colour to compare: they are neither here nor there.
     colour = min(seen.colour, 0.8) if seen.colour else 0.7
-    flat = float(np.clip(1 - match.richness / _RICH, 0, 1))
+    flat = float(np.clip(1 - match.richest / _RICH, 0, 1))
     # Two soft gradients agree by chance: frames count by how much there is to see.
     return np.array(
         [
@@ -165,7 +183,7 @@ def copy_evidence(match: Match) -> NDArray[np.float64]:
                 exact,
                 -outside * surplus,
                 colour,
-                -(1 - seen.structure) * flat,
+                -seen.worst * flat,
                 (colour - 0.8) * flat,
             ]
         ]

@@ -26,8 +26,8 @@ class Match:
     the second's; a mirror is part of it. `turn`: degrees, clockwise, how the second shows the first. `scale`: pixels of
     the second for one of the first. `kept_first`, `kept_second`: share of either's area that the other shows.
     `residual`: the inliers' median error in work pixels: an edited copy fits to half a pixel, a scene photographed
-    again does not. `richness`: features of the picture that has fewer. `outline`: (4, 2), the first's corners in shares
-    of the second. `points`: (n, 4) inliers, x y in shares of either.
+    again does not. `richness`, `richest`: features of the picture that has fewer, and of the other. `outline`: (4, 2),
+    the first's corners in shares of the second. `points`: (n, 4) inliers, x y in shares of either.
     """
 
     inliers: int = 0
@@ -42,6 +42,7 @@ class Match:
     agreement: Agreement = NOTHING
     residual: float = 0.0
     richness: int = 0
+    richest: int = 0
     transform: Matrix = field(default_factory=lambda: np.eye(3))
     outline: NDArray[np.float64] = field(default_factory=lambda: np.zeros((4, 2)))
     points: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 4), np.float32))
@@ -140,6 +141,7 @@ def _described(whole: Match, first: Features, second: Features, matrix: Matrix) 
     return replace(
         whole,
         richness=min(len(first), len(second)),
+        richest=max(len(first), len(second)),
         transform=matrix,
         agreement=seen,
         turn=shape.turn,

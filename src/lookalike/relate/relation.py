@@ -1,11 +1,11 @@
 """The relation of two pictures, with its probability and the evidence for it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.relate.calibration import Calibration
+from lookalike.relate.calibration import EVENS, Calibration, undecided
 from lookalike.relate.features import Features
 from lookalike.relate.geometry import Match, verify
 from lookalike.relate.quality import too_poor
@@ -93,8 +93,10 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
     # One true match is expected against `false` false ones: a prior of evens for the best hit of a search.
     related = max(same, 0.0 if false is None else 1 / (1 + false))
     relation, probability = _strongest({Relation.COPY: copy, Relation.SAME_OBJECT: same, Relation.RELATED: related})
-    if evidence.reason and copy < _SURE:
+    doubt = undecided(match) if match is not None and copy == EVENS else ""
+    if doubt or (evidence.reason and copy < _SURE):
         relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * copy - 1)
+        evidence = replace(evidence, reason=evidence.reason or f"these are {doubt}")
     return Verdict(
         relation=relation, probability=probability, copy=copy, expected_false_matches=false, evidence=evidence
     )

@@ -69,9 +69,9 @@ class Decoders:
         size = int(np.prod(shape))
         return Upload(np.frombuffer(body[:size], np.uint8).reshape(shape), body[size:], facts)
 
-    async def pixels(self, data: bytes, side: int) -> tuple[RGB, dict[str, Any]]:
-        """The picture reduced to about `side` along its short side, and its facts. Raises as `upload`."""
-        facts, body = await self._ask({"side": side, "pixels": True}, data)
+    async def pixels(self, data: bytes, side: int, region: Sequence[float] | None = None) -> tuple[RGB, dict[str, Any]]:
+        """The picture, or a part, reduced to about `side` along its short side, and its facts. Raises as `upload`."""
+        facts, body = await self._ask({"side": side, "pixels": True, "region": list(region) if region else None}, data)
         return np.frombuffer(body, np.uint8).reshape(facts.pop("shape")), facts
 
     async def jpeg(self, data: bytes, side: int) -> bytes:

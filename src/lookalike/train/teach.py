@@ -1,5 +1,6 @@
 """The two tasks of similarity training: a head over vectors embedded once, and a whole network over views."""
 
+import copy
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ Rows = NDArray[np.int64]
 MEAN, STD = 127.0, 128.0
 SAMPLES = 16  # pictures that prove the export
 JUDGED = 32  # pictures at a time
+SHARES = (0.75, 0.5, 0.25)  # of the way from the weights of before to the trained ones that are tried beside 1
 SHOWN = 10  # queries of the figure of before and after
 
 
@@ -48,13 +50,15 @@ class Examples:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Taught:
-    """How a run ended. `kept`: "trained", or "before" where training made it no better. `history`: a row an epoch."""
+    """How a run ended. `kept`: "trained", or "before" where training made it no better. `share`: of the way from the
+    weights of before to the trained ones, where validation is best. `history`: a row an epoch."""
 
     folder: Path
     metric: str
     before: dict[str, float]
     after: dict[str, float]
     kept: str
+    share: float
     examples: "Examples"
     history: list[dict[str, float]]
     best_epoch: int
@@ -64,7 +68,8 @@ class Taught:
     def __str__(self) -> str:
         change = " → ".join(f"{figures[self.metric]:.3f}" for figures in (self.before, self.after))
         if self.kept == "trained":
-            return f"validation {self.metric} {change}: the trained model is kept ({self.parity})"
+            way = "" if self.share == 1 else f", {self.share:.0%} of the way from the model of before"
+            return f"validation {self.metric} {change}: the trained model is kept{way} ({self.parity})"
         return f"validation {self.metric} {change}: no better, so {self.folder} holds the model of before"
 
 
@@ -131,10 +136,11 @@ def teach(
         if isinstance(network, Tuned) and config.train == "head"
         else network_task(network, data, config, judge)
     )
+    start = copy.deepcopy(task.network.state_dict())
     trained = Run(task, Loader(views, config.workers), config, run)
     place = trained.train(tell)
     network.to("cpu").eval()
-    before, answered = found.figures, task.judge.answer(lambda inputs: task.embed(task.network, inputs))
+    before, (answered, share) = found.figures, best_share(task, start if isinstance(network, Tuned) else None)
     after = answered.figures
     better = after[config.metric] > before[config.metric]
     parity = (
@@ -146,12 +152,40 @@ def teach(
         before=before,
         after=after,
         kept="trained" if better else "before",
+        share=share,
         examples=examples_of(judge, found, answered),
         history=place.history,
         best_epoch=place.best_epoch,
         failed=data.pictures.failed,
         parity=parity,
     )
+
+
+def best_share(task: SimilarityTask, start: dict[str, Tensor] | None) -> tuple[Answer, float]:
+    """Leave in the task's network the best mixture of where it started and where training ended, by validation.
+
+    What was learnt of a few labels must not cost what the network knew of everything else: half of the way often
+    serves labels never seen better than all of it (Wortsman et al.: WiSE-FT, CVPR 2022, arXiv:2109.01903). `start`
+    None: it started from random weights, and half of the way leads nowhere.
+    """
+    network, metric = task.network, task.config.metric
+    end = copy.deepcopy(network.state_dict())
+    best, chosen = task.judge.answer(lambda inputs: task.embed(network, inputs)), 1.0
+    for share in SHARES if start is not None else ():
+        assert start is not None
+        network.load_state_dict(mixed(start, end, share))
+        answer = task.judge.answer(lambda inputs: task.embed(network, inputs))
+        if answer.figures[metric] > best.figures[metric]:
+            best, chosen = answer, share
+    network.load_state_dict(end if start is None else mixed(start, end, chosen))
+    return best, chosen
+
+
+def mixed(start: dict[str, Tensor], end: dict[str, Tensor], share: float) -> dict[str, Tensor]:
+    """Weights `share` of the way from start to end."""
+    if share == 1:
+        return end
+    return {name: torch.lerp(start[name].to(value), value, share) for name, value in end.items()}
 
 
 def examples_of(judge: Judge, before: Answer, after: Answer) -> Examples:

@@ -13,7 +13,7 @@ from lookalike.relate import Subject, Verdict, calibration_of, find_features, ju
 from lookalike.relate.explain import explain
 from lookalike.relate.features import SIDE
 from lookalike.server.answers import as_json
-from lookalike.server.asking import pictures_of, texts
+from lookalike.server.asking import Region, pictures_of, texts
 from lookalike.server.models import Comparison
 from lookalike.server.parts import Needs, Parts, fails
 from lookalike.server.queries import PREFIX
@@ -61,28 +61,33 @@ def _compared(photos: Any, first: tuple[RGB, Subject], second: tuple[RGB, Subjec
     return verdict_facts(verdict) | {"words": explain(first[0], second[0], verdict).words}
 
 
-async def _subject(parts: Parts, data: bytes, name: str) -> tuple[RGB, Subject]:
-    """What is known of a stranger's picture, decoded where it can do no harm."""
+async def _subject(parts: Parts, data: bytes, name: str, region: Region | None = None) -> tuple[RGB, Subject]:
+    """What is known of a stranger's picture, or of a part of it, decoded where it can do no harm."""
     photos, _ = parts.desk.at_hand
-    picture, facts = await parts.decoders.pixels(data, SIDE)
-    upload = await parts.decoders.upload(data, photos.card.preprocessing)
+    picture, facts = await parts.decoders.pixels(data, SIDE, region)
+    upload = await parts.decoders.upload(data, photos.card.preprocessing, region)
     vector = await parts.desk.embed(upload.fitted)
-    size = (facts["width"], facts["height"])
+    _, _, wide, tall = region or (0.0, 0.0, 1.0, 1.0)
+    size = (max(1, round(facts["width"] * wide)), max(1, round(facts["height"] * tall)))
     features = await parts.desk.in_thread(lambda: find_features(picture, size=size))
-    sha256 = hashlib.sha256(data).hexdigest()
+    sha256 = "" if region else hashlib.sha256(data).hexdigest()
     return picture, Subject(name=name, vector=vector, features=features, sha256=sha256)
 
 
 async def with_relations(
-    parts: Parts, names: Sequence[str], hits: Sequence[Hit], told: list[dict[str, Any]]
+    parts: Parts,
+    names: Sequence[str],
+    hits: Sequence[Hit],
+    told: list[dict[str, Any]],
+    region: Region | None = None,
 ) -> list[dict[str, Any]]:
-    """Hits with their relation to the one picture that was asked. Raises BadQuery for several."""
+    """Hits with their relation to the one picture that was asked, or to the part of it. Raises BadQuery for several."""
     if len(names) != 1:
         raise BadQuery("relations are told for one picture at a time; search with one, or leave `relations` out")
     photos, _ = parts.desk.at_hand
     async with _turns:
-        if names[0].startswith(PREFIX):
-            query = (await _subject(parts, await parts.asking.data(names[0]), "the query"))[1]
+        if region or names[0].startswith(PREFIX):
+            query = (await _subject(parts, await parts.asking.data(names[0]), "the query", region))[1]
         else:
             query = await parts.desk.in_thread(lambda: _of_collection(photos, names[0].removeprefix("id:")))
         judged = await parts.desk.in_thread(lambda: _judged(photos, query, hits[:MOST_JUDGED]))

@@ -101,7 +101,7 @@ async def _answer(
     if relations:
         from lookalike.server.routes.relations import with_relations
 
-        told = await with_relations(parts, names, hits, told)
+        told = await with_relations(parts, names, hits, told, asked.regions[0] if asked.regions else None)
     return as_json({"query": names, "hits": told, "seconds": round(time.perf_counter() - begun, 4)})
 
 

@@ -108,7 +108,7 @@ async function search(here, state) {
     here.all = found.hits.map(flat);
     here.cut(read());
     if (read().open) reveal(read().open);
-    if (state.like.length === 1 && !state.minus.length && !state.region.length) relate(here, wanted);
+    if (state.like.length === 1 && !state.minus.length) relate(here, wanted);
   } catch (error) { trouble(here, error); }
 }
 
