@@ -66,7 +66,8 @@ def _plainly(verdict: Verdict, match: Match | None) -> str:
 
 
 def _sentence(verdict: Verdict, match: Match, changes: list[str]) -> str:
-    told = ", ".join(changes) or "nothing visible was changed"
+    nothing = "nothing visible was changed" if verdict.relation >= Relation.COPY else "laid out alike"
+    told = ", ".join(changes) or nothing
     proof = _points(match) if match.inliers else "the pictures agree as a whole"
     return f"{verdict.relation}: {told}; {proof}"
 

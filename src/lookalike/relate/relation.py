@@ -93,7 +93,7 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
     # One true match is expected against `false` false ones: a prior of evens for the best hit of a search.
     related = max(same, 0.0 if false is None else 1 / (1 + false))
     relation, probability = _strongest({Relation.COPY: copy, Relation.SAME_OBJECT: same, Relation.RELATED: related})
-    doubt = undecided(match) if match is not None and copy == EVENS else ""
+    doubt = undecided(match) if match is not None and same >= EVENS else ""
     if doubt or (evidence.reason and copy < _SURE):
         relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * copy - 1)
         evidence = replace(evidence, reason=evidence.reason or f"these are {doubt}")

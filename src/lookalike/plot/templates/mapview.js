@@ -3,6 +3,7 @@
 // wanted: {canvas, tip, legend, ids, xs, ys (in -1..1, downwards), groups: [{title, names, of}], palette, side (of a
 // thumbnail, at most), stamp(g, n, x, y, size) → whether it could be drawn, open(n)?}
 globalThis.mapView = ({ canvas, tip, legend, ids, xs, ys, groups, palette, side, stamp, open }) => {
+  const SHOWN = 64; // pixels of what was looked for
   const CELLS = 128; // a side: buckets of places, to find the nearest and what is in sight without looking at all
   const buckets = Array.from({ length: CELLS * CELLS }, () => []);
   const cell = v => Math.min(CELLS - 1, Math.max(0, Math.floor((v + 1) / 2 * CELLS)));
@@ -38,9 +39,10 @@ globalThis.mapView = ({ canvas, tip, legend, ids, xs, ys, groups, palette, side,
     }
     g.globalAlpha = 1;
     thumbnails(seen, of);
+    if (asked >= 0) stamp(g, asked, toX(xs[asked]) - SHOWN / 2, toY(ys[asked]) - SHOWN / 2, SHOWN); // over its neighbours
     for (const n of [asked, hovered]) if (n >= 0) {
       g.strokeStyle = style.getPropertyValue("--mark"); g.lineWidth = 3; g.beginPath();
-      g.arc(toX(xs[n]), toY(ys[n]), n === asked ? 16 : 9, 0, 7); g.stroke();
+      g.arc(toX(xs[n]), toY(ys[n]), n === asked ? 0.75 * SHOWN : 9, 0, 7); g.stroke();
     }
   }
   // As many thumbnails as there is room for, none upon another; the same ones while one moves about.

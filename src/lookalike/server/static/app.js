@@ -21,7 +21,7 @@ function render() {
   const moved = before !== page;
   before = page;
   for (const link of document.querySelectorAll("nav a")) {
-    if (new URL(link.href).pathname === location.pathname) link.setAttribute("aria-current", "page"); else link.removeAttribute("aria-current");
+    if (new URL(link.href).pathname === location.pathname) { link.setAttribute("aria-current", "page"); link.scrollIntoView({ block: "nearest", inline: "nearest" }); } else link.removeAttribute("aria-current");
   }
   page.show(main);
   if (moved && document.activeElement === document.body) main.focus({ preventScroll: true });

@@ -46,7 +46,7 @@ async function fill(id, facts) {
     const { metadata } = await get(`/v1/images/${encodeURIComponent(id)}`);
     facts.dispatchEvent(new CustomEvent("filled", { detail: metadata }));
     const hidden = new Set(["label", "sha256", "mtime_ns", "frame", "width", "height", "size", "plain"]);
-    const lines = [["id", id], ["size", `${metadata.width} × ${metadata.height} pixels`], metadata.size && ["file", `${(metadata.size / 1e6).toFixed(2)} MB`], metadata.plain && ["note", "too plain to compare"]];
+    const lines = [["id", id], ["size", `${metadata.width} × ${metadata.height} pixels`], metadata.size && ["file", metadata.size < 1e6 ? `${(metadata.size / 1e3).toFixed(1)} kB` : `${(metadata.size / 1e6).toFixed(2)} MB`], metadata.plain && ["note", "too plain to compare"]];
     for (const [name, value] of Object.entries(metadata)) if (value !== null && !hidden.has(name)) lines.push([name, String(value)]);
     facts.replaceChildren(...lines.filter(Boolean).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
   } catch (error) { say(error.message); }
