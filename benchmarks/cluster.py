@@ -22,7 +22,7 @@ from lookalike.cluster import kmeans, layout, spread
 from lookalike.evaluate.metrics import adjusted_rand, mutual_information, purity
 from lookalike.similarity import normalise
 
-DIM, K, ROUNDS = 320, 1024, 10
+DIM, K, ROUNDS = 320, 1024, 25  # rounds: as many as the verb runs
 
 
 def synthetic(rows: int, seed: int = 0) -> np.ndarray:

@@ -216,6 +216,37 @@ def test_groups_and_the_collection_s_state(page) -> None:
     assert "17" in page.inner_text(".figures")
 
 
+def test_a_label_given_in_the_large_view_is_on_its_page(page) -> None:
+    page.fill("#name", "red0")
+    page.press("#name", "Enter")
+    page.wait_for_url("**name=red0**")
+    holds(page, "document.querySelectorAll('.tile').length === 1")
+    page.click(".tile")
+    page.fill("dialog .label input", "rose")
+    page.click("dialog .label button")
+    holds(page, "document.getElementById('status').textContent === 'labelled rose'")
+    page.keyboard.press("Escape")
+    page.click("nav >> text=Labels")
+    page.wait_for_selector(".card")
+    assert "rose 1" in page.inner_text(".cards")
+    page.click(".card a")
+    page.wait_for_url("**label=rose**")
+    holds(page, "document.querySelectorAll('.tile').length === 1")
+
+
+def test_the_map_is_laid_out_and_a_picture_found_on_it(page) -> None:
+    page.click("nav >> text=Map")
+    page.click("text=Lay out the map")
+    page.wait_for_selector("canvas#map", timeout=60_000)
+    page.fill("#name", "blue1")
+    page.press("#name", "Enter")
+    assert page.inner_text("main [role=status]") == "photos/blue1.png"
+    box = page.locator("canvas#map").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_url("**like=id**blue1**")
+    assert names(page)
+
+
 def test_everything_has_a_name_and_nothing_is_too_wide(page, browser, site: Served) -> None:
     unnamed = """() => [...document.querySelectorAll('button, a, input:not([hidden]), select, img')]
       .filter(e => !(e.getAttribute('aria-label') || e.innerText || e.hasAttribute('alt') || e.title || e.value))
@@ -223,7 +254,7 @@ def test_everything_has_a_name_and_nothing_is_too_wide(page, browser, site: Serv
     assert page.evaluate(unnamed) == []
     phone = browser.new_context(viewport={"width": 360, "height": 740}, color_scheme="dark")
     sheet = phone.new_page()
-    for path in ("/", "/?like=id%3Aphotos%2Fred0.png", "/duplicates", "/clusters", "/collection"):
+    for path in ("/", "/?like=id%3Aphotos%2Fred0.png", "/duplicates", "/clusters", "/labels", "/map", "/collection"):
         sheet.goto(site.url + path)
         sheet.wait_for_load_state("networkidle")
         assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth"), path

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.embed.card import MODEL_FILE, load_card
+from lookalike.embed.runtime import onnx_runtime
 from lookalike.errors import BrokenModel
 from lookalike.image import fit
 from lookalike.similarity import normalise
@@ -87,7 +88,7 @@ def read_model(path: Path) -> bytes:
 
 
 def _session(model: bytes, threads: int, name: str) -> Any:
-    import onnxruntime
+    onnxruntime = onnx_runtime()
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

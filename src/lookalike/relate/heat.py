@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lookalike.embed.card import MODEL_FILE, load_card
 from lookalike.embed.onnx import read_model, to_input
+from lookalike.embed.runtime import onnx_runtime
 from lookalike.errors import BrokenModel
 from lookalike.relate.aligned import overlay
 from lookalike.relate.geometry import Match
@@ -58,7 +59,7 @@ def _within(agreeing: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray
 
 def _maps(pair: list[RGB], folder: Path) -> NDArray[np.float32] | None:
     """The last convolution's output, (2, channels, h, w)."""
-    import onnxruntime
+    onnxruntime = onnx_runtime()
 
     card = load_card(folder)
     model = read_model(folder / MODEL_FILE)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, card_to_json
+from lookalike.embed.runtime import onnx_runtime
 from lookalike.errors import BrokenModel
 from lookalike.similarity import normalise
 from lookalike.types import Card, Vectors
@@ -176,7 +177,7 @@ def halve_storage(model: Any) -> None:
 
 def run(model: bytes, samples: NDArray[np.uint8]) -> Vectors:
     """The vectors of ONNX Runtime, in batches of another size than the example's: the batch must be free."""
-    import onnxruntime
+    onnxruntime = onnx_runtime()
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     parts = [session.run(["vectors"], {"images": samples[start : start + 3]})[0] for start in range(0, len(samples), 3)]
