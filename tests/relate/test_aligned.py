@@ -29,6 +29,17 @@ def test_brighter_and_grey_agree_in_structure_and_inverted_does_not() -> None:
     assert agreement(small(), 255 - small(), SAME).structure < 0.3
 
 
+def test_the_worst_place_tells_one_thing_laid_on_from_an_edit_of_the_whole() -> None:
+    face = np.full((90, 90, 3), 250, np.uint8)
+    cv2.circle(face, (45, 45), 30, (220, 180, 30), -1)
+    tear = face.copy()
+    cv2.circle(tear, (36, 50), 6, (30, 90, 220), -1)
+    assert agreement(face, face, SAME).worst < 0.01
+    assert agreement(face, cv2.GaussianBlur(face, (0, 0), 1.0), SAME).worst < 0.35
+    assert agreement(face, (face * 0.8).astype(np.uint8), SAME).worst < 0.1
+    assert agreement(face, tear, SAME).worst > 0.5
+
+
 def test_another_hue_is_not_the_same_colour() -> None:
     red, blue = np.full((90, 90, 3), 128, np.uint8), np.full((90, 90, 3), 128, np.uint8)
     cv2.circle(red, (45, 45), 30, (220, 30, 30), -1)

@@ -49,6 +49,25 @@ def test_an_edit_is_a_copy(name: str) -> None:
     assert verdict.probability > 0.8
 
 
+def arrow(tip: tuple[int, int] = (200, 128), colour: tuple[int, int, int] = (40, 90, 200)) -> RGB:
+    image = np.full((256, 256, 3), 255, np.uint8)
+    cv2.rectangle(image, (20, 20), (236, 236), (235, 235, 240), -1)
+    cv2.arrowedLine(image, (60, 128), tip, colour, 26, cv2.LINE_AA, tipLength=0.45)
+    return image
+
+
+def test_a_drawing_of_a_few_shapes_is_a_copy_only_where_all_of_it_agrees() -> None:
+    original = subject(arrow())
+    smaller = cv2.resize(arrow(), (180, 180), interpolation=cv2.INTER_AREA)
+    assert judge(subject(smaller), original, PLAIN).relation is Relation.COPY
+    dotted = cv2.circle(arrow(), (90, 190), 18, (210, 40, 40), -1)
+    for other in (arrow()[:, ::-1], np.rot90(arrow()), dotted):
+        verdict = judge(subject(np.ascontiguousarray(other)), original, PLAIN)
+        assert verdict.relation is Relation.CANNOT_TELL
+        assert verdict.copy <= 0.5
+        assert "a few shapes" in verdict.evidence.reason
+
+
 @pytest.mark.parametrize("other", [2, 3, 4])
 def test_a_stranger_is_unrelated(other: int) -> None:
     verdict = judge(Subject(features=features(1)), Subject(features=features(other)), PLAIN)

@@ -1,6 +1,7 @@
 """Learning what alike means, at a size for tests: never worse in silence, clear words where nothing can be learnt."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,8 +26,8 @@ from lookalike.train.models.small_cnn import SmallCNN  # noqa: E402
 from lookalike.train.models.tuned import Head, Tuned  # noqa: E402
 from lookalike.train.similarity_data import labels_of  # noqa: E402
 from lookalike.train.split import Split  # noqa: E402
-from lookalike.train.teach import to_input  # noqa: E402
-from lookalike.train.validation import judge_by_edits, judge_by_labels  # noqa: E402
+from lookalike.train.teach import best_share, mixed, to_input  # noqa: E402
+from lookalike.train.validation import Answer, judge_by_edits, judge_by_labels  # noqa: E402
 
 FAST = {"model": "small-cnn", "side": 28, "width": 4, "dim": 8, "batch": 16, "epochs": 2, "objective": "supcon"}
 
@@ -166,6 +167,36 @@ def test_a_fresh_head_changes_nothing_but_the_size():
     x = torch.randn(3, 6)
     assert torch.equal(Head(6, 6, 4)(x), x)
     assert torch.equal(Head(6, 4, 0)(x), x[:, :4])
+
+
+@pytest.mark.parametrize(("best", "share"), [(0.5, 0.5), (0.3, 0.25), (0.9, 1.0), (2.0, 1.0)])
+def test_the_mixture_that_validates_best_is_kept(best, share):
+    """A network of one weight, 0 before training and 1 after it, judged by how near it is to the best."""
+    network = torch.nn.Linear(1, 1, bias=False)
+    start, end = ({"weight": torch.tensor([[value]])} for value in (0.0, 1.0))
+    network.load_state_dict(end)
+    judge = SimpleNamespace(
+        answer=lambda embed: Answer(figures={"mAP": -abs(embed(None) - best)}, first=np.zeros(0), right=np.zeros(0))
+    )
+    task = SimpleNamespace(
+        network=network,
+        config=SimpleNamespace(metric="mAP"),
+        judge=judge,
+        embed=lambda module, _: float(module.weight.detach()),
+    )
+    answer, chosen = best_share(task, start)
+    assert chosen == share
+    assert float(network.weight.detach()) == pytest.approx(share)
+    assert answer.figures["mAP"] == pytest.approx(-abs(share - best))
+    network.load_state_dict(end)
+    assert best_share(task, None)[1] == 1.0
+    assert torch.equal(network.weight.detach(), end["weight"])
+
+
+def test_weights_are_mixed_in_their_proportion():
+    start, end = {"w": torch.tensor([0.0, 2.0])}, {"w": torch.tensor([4.0, 2.0])}
+    assert mixed(start, end, 0.25)["w"].tolist() == [1.0, 2.0]
+    assert mixed(start, end, 1) is end
 
 
 def test_the_small_network_takes_several_sizes():
