@@ -3,6 +3,7 @@
     python -m benchmarks.cluster kmeans [--rows 1000000]         synthetic vectors, against FAISS and scikit-learn
     python -m benchmarks.cluster fashion FOLDER --vectors FILE   Fashion-MNIST: FOLDER has the four idx files
     python -m benchmarks.cluster map --vectors FILE              time and memory of a map of all of FILE
+    python -m benchmarks.cluster layouts FOLDER --vectors FILE   t-SNE beside umap-learn and pacmap, where installed
 
 FILE (.npy, rows of train part, then test part) is made by the default embedder when it is not there: 15 minutes.
 """
@@ -14,6 +15,7 @@ import struct
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -193,9 +195,58 @@ def bench_map(file: Path) -> None:
     np.save(file.with_name("positions.npy"), positions)
 
 
+def bench_layouts(folder: Path, file: Path) -> None:
+    """Each layout of the test part, three times: with seed 0, with seed 1, and with seed 0 and 1 % of rows left out."""
+    vectors = read_vectors(folder, file)[-10_000:]
+    labels = idx(folder, "t10k-labels").astype(int)
+    rest = np.sort(np.random.default_rng(0).permutation(len(vectors))[: len(vectors) * 99 // 100])
+    print("| layout | s | 10 nearest kept | 10-NN accuracy | moved by another seed | moved by 1 % fewer |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for name, run in layouts().items():
+        run(vectors[:500], 0)  # numba compiles
+        begun = time.perf_counter()
+        first = run(vectors, 0)
+        seconds = time.perf_counter() - begun
+        kept, right = faithful(first, vectors, labels)
+        moved = [apart(first, run(vectors, 1)), apart(first[rest], run(vectors[rest], 0))]
+        print(f"| {name} | {seconds:.0f} | {kept:.3f} | {right:.3f} | {moved[0]:.2f} | {moved[1]:.2f} |", flush=True)
+
+
+def layouts() -> dict[str, Callable[[np.ndarray, int], np.ndarray]]:
+    found: dict[str, Callable[[np.ndarray, int], np.ndarray]] = {"t-SNE": lambda v, seed: layout(v, seed=seed)}
+    try:
+        import umap
+
+        found["UMAP"] = lambda v, seed: umap.UMAP(metric="cosine", random_state=seed, n_jobs=1).fit_transform(v)
+        import pacmap
+
+        found["PaCMAP"] = lambda v, seed: pacmap.PaCMAP(random_state=seed).fit_transform(v)
+    except ImportError as missing:
+        print(f"left out: {missing}")
+    return found
+
+
+def faithful(positions: np.ndarray, vectors: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
+    """Of the ten nearest in the plane, the share that is among the ten most alike; accuracy of their vote."""
+    from sklearn.neighbors import NearestNeighbors
+
+    plane = NearestNeighbors(n_neighbors=11).fit(positions).kneighbors(return_distance=False)[:, :10]
+    space = np.argsort(-(vectors @ vectors.T) + 2 * np.eye(len(vectors), dtype=np.float32), axis=1)[:, :10]
+    shared = np.mean([len(np.intersect1d(a, b)) / 10 for a, b in zip(plane, space, strict=True)])
+    votes = np.stack([(labels[plane] == label).sum(axis=1) for label in range(10)], axis=1)
+    return float(shared), float((votes.argmax(axis=1) == labels).mean())
+
+
+def apart(first: np.ndarray, second: np.ndarray) -> float:
+    """Procrustes disparity of two maps, each of unit size: 0 the same but for turn, mirror and scale; 1 unrelated."""
+    a, b = (part - part.mean(axis=0) for part in (first, second))
+    singular = np.linalg.svd((a / np.linalg.norm(a)).T @ (b / np.linalg.norm(b)))[1]
+    return float(1 - singular.sum() ** 2)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("part", choices=("kmeans", "one", "fashion", "map"))
+    parser.add_argument("part", choices=("kmeans", "one", "fashion", "map", "layouts"))
     parser.add_argument("folder", nargs="?", type=Path)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--k", type=int, default=K)
@@ -211,6 +262,8 @@ def main() -> None:
             bench_fashion(asked.folder, asked.vectors)
         case "map":
             bench_map(asked.vectors)
+        case "layouts":
+            bench_layouts(asked.folder, asked.vectors)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Relations, proof and probabilities, measured: the figures of docs/benchmarks-relations.md.
 
-    python -m benchmarks.relations DATA_DIR [--part copies error false turned inside speed detectors] [-o DIR]
+    python -m benchmarks.relations DATA_DIR [--part copies error false drawn turned inside speed detectors] [-o DIR]
 
 DATA_DIR holds copydet-kodak, kodak24, grocery-mini, emoji, pdq-data. What the calibration was fitted to is told in
 docs/relations.md; none of it is measured here.
@@ -74,7 +74,7 @@ class Lab:
 def main() -> None:
     parts = {
         "copies": copies, "error": error, "false": false_copies, "turned": turned, "inside": inside, "speed": speed,
-        "detectors": detectors,
+        "detectors": detectors, "drawn": drawn_copies,
     }  # fmt: skip
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA_DIR")
@@ -295,6 +295,21 @@ def emoji_pairs(lab: Lab) -> Iterator[tuple[str, Path, Path]]:
     for label in list(first)[:1911]:
         if label in second:
             yield "emoji: the same symbol by another hand", first[label], second[label]
+
+
+def drawn_copies(lab: Lab, count: int = 200) -> None:
+    """The other side of doubt: edited copies of emoji, which are drawings of a few shapes. How many are still found?"""
+    random = np.random.default_rng(5)
+    paths = [lab.data / "emoji" / row["path"] for row in lab.rows("emoji")]
+    chosen = [paths[int(n)] for n in random.choice(len(paths), count, replace=False)]
+    print("### Edited copies of emoji, 64 pixels\n\n| edit | copy | cannot tell | weaker |\n|---|---|---|---|")
+    for name in ("jpeg", "resize", "crop", "brightness", "blur", "border", "rotate", "flip", "caption"):
+        told = [0, 0, 0]
+        for path in chosen:
+            image = EDITS[name].apply(lab.picture(path), float(random.uniform(0, 0.6)), int(random.integers(99999)))
+            relation = judge(lab.of(image), lab.subject(path), lab.calibration).relation
+            told[0 if relation >= Relation.COPY else 1 if relation is Relation.CANNOT_TELL else 2] += 1
+        print(f"| {name} | " + " | ".join(f"{n / count:.2f}" for n in told) + " |", flush=True)
 
 
 # --- mirrored and turned

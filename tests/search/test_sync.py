@@ -79,6 +79,20 @@ def test_two_files_that_swap_their_names_swap_their_contents(
     assert collection.search(photos / "blue.png", 1)[0].score > 0.999
 
 
+def test_a_file_that_is_saved_again_keeps_its_label(collection: Collection, photos: Path, write: Write) -> None:
+    collection.sync(photos)
+    collection.store.update(["photos/red.png", "photos/blue.png"], [{"label": "rose", "stars": 5}, {"label": "sea"}])
+    write("red.png", "red", seed=50)
+    assert collection.sync(photos).changed == 1
+    assert collection.get(["photos/red.png"], ["label", "stars"])[0].metadata == {"label": "rose", "stars": 5}
+    (photos / "red.png").rename(photos / "x")
+    (photos / "blue.png").rename(photos / "red.png")
+    (photos / "x").rename(photos / "blue.png")
+    assert collection.sync(photos).changed == 2
+    labels = [row.metadata["label"] for row in collection.get(["photos/red.png", "photos/blue.png"], ["label"])]
+    assert labels == ["sea", "rose"]
+
+
 def test_a_changed_file_is_embedded_again(
     collection: Collection, photos: Path, write: Write, embedder: ColourEmbedder
 ) -> None:

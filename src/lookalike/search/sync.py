@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +14,7 @@ from lookalike.errors import StoreFailed
 from lookalike.image import Found, single_threaded_opencv
 from lookalike.search.intake import Failed, Fresh, Intake, Outcome, Touched, Twin
 from lookalike.search.pipeline import parallel
-from lookalike.search.plan import FAILURES, STAMP, Job, KnownFile, Plan, facts_of_manifest, make_plan
+from lookalike.search.plan import FACTS, FAILURES, STAMP, Job, KnownFile, Plan, facts_of_manifest, make_plan
 from lookalike.types import AddReport, Failure, Scalar, Store, Vectors
 
 Progress = Callable[[int, int], None]
@@ -90,7 +90,7 @@ class _Writer:
     def take(self, outcome: Outcome) -> None:
         match outcome:
             case Fresh():
-                self._fresh(outcome)
+                self._fresh(outcome, self._of_user(outcome.job.known.ids if outcome.job.known else []))
             case Twin():
                 self._twin(outcome)
             case Touched():
@@ -136,12 +136,20 @@ class _Writer:
         except StoreFailed as error:
             raise StoreFailed(f"every picture is indexed and kept, but the store was not tidied: {error}") from error
 
-    def _fresh(self, fresh: Fresh) -> None:
+    def _of_user(self, ids: list[str]) -> list[dict[str, Scalar]]:
+        """What a person said of images, in their order: a file that is saved again keeps its label."""
+        own = [n for n, kind in self._store.columns().items() if (n not in FACTS or n == "label") and kind is not bytes]
+        rows = self._store.get(ids, own) if ids and own else []
+        return [{n: v for n, v in row.metadata.items() if v is not None} for row in rows if row is not None]
+
+    def _fresh(self, fresh: Fresh, told: Sequence[Mapping[str, Scalar]] = ()) -> None:
+        """`told`: what a person said of each image; what a manifest says now goes before it."""
         job = fresh.job
         ids = frame_ids(job.id, [int(f["frame"] or 0) for f in fresh.facts])
         shared = file_facts(job.found, fresh.sha256)
         for n, (row_id, facts) in enumerate(zip(ids, fresh.facts, strict=True)):
-            self._rows.append((row_id, fresh.vectors[n : n + 1], shared | facts))
+            kept = dict(told[n]) if n < len(told) else {}
+            self._rows.append((row_id, fresh.vectors[n : n + 1], kept | shared | facts))
             self.report.plain += bool(facts["plain"])
         self._count(job, len(ids))
         self._deletes += [i for i in job.known.ids if i not in ids] if job.known else []
@@ -175,7 +183,9 @@ class _Writer:
         if not whole or any(row.metadata["sha256"] != twin.sha256 for row in rows):
             return False
         vectors = np.stack([row.vector for row in rows])
-        self._fresh(Fresh(twin.job, twin.sha256, vectors, [dict(row.metadata) for row in rows]))
+        # Files that swapped their names take what was said of their contents with them.
+        told = self._of_user(old.ids) if twin.job.known else []
+        self._fresh(Fresh(twin.job, twin.sha256, vectors, [dict(row.metadata) for row in rows]), told)
         return True
 
     def _touched(self, touched: Touched) -> None:
