@@ -236,21 +236,23 @@ def ours(lab: Lab) -> Iterator[tuple[str, Subject]]:
 def false_copies(lab: Lab) -> None:
     """Different shelf photos of one product; different emoji: next in code order, nearest, the same by another hand."""
     pairs = list(itertools.chain(grocery_pairs(lab), emoji_pairs(lab)))
-    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
+    counts: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0, 0, 0])
     wrong = []
     for kind, a, b in pairs:
         verdict = judge(lab.subject(a), lab.subject(b), lab.calibration)
         tally = counts[kind]
         tally[0] += 1
-        tally[1] += verdict.relation >= Relation.COPY
+        tally[4] += verdict.relation is Relation.IDENTICAL
+        tally[1] += verdict.relation is Relation.COPY
         tally[2] += verdict.relation is Relation.CANNOT_TELL
         tally[3] += verdict.relation is Relation.SAME_OBJECT
-        if verdict.relation >= Relation.COPY:
+        if verdict.relation is Relation.COPY:
             wrong.append((round(verdict.copy, 3), a.name, b.name, _numbers(verdict)))
-    print("### False copies\n\n| pairs | count | copy | cannot tell | same object |\n|---|---|---|---|---|")
+    print("### False copies; identical are two emoji of one drawing, pixel for pixel, which is true of them\n")
+    print("| pairs | count | copy | cannot tell | same object | identical |\n|---|---|---|---|---|---|")
     for kind, tally in counts.items():
         print(f"| {kind} | " + " | ".join(f"{n:,}" for n in tally) + " |")
-    print(f"| all | {sum(t[0] for t in counts.values()):,} | {sum(t[1] for t in counts.values())} | | |")
+    print(f"| all | {sum(t[0] for t in counts.values()):,} | {sum(t[1] for t in counts.values())} | | | |")
     for line in sorted(wrong, reverse=True)[:40]:
         print("   ", *line)
 

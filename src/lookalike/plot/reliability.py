@@ -37,7 +37,7 @@ def reliability(
         axes.plot(x, y, marker="o", markersize=4, linewidth=1.4, label=f"{name} ({len(stated):,} {noun})")
         below.hist(stated, bins=edges.tolist(), histtype="step", linewidth=1.2)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel=truth, xticklabels=[])
-    axes.legend(frameon=False, fontsize=8, loc="upper left")
+    axes.legend(frameon=False, fontsize=8, loc="lower right")
     axes.set_title(title, fontsize=10, loc="left")
     below.set(xlim=(0, 1), xlabel="stated probability", ylabel=noun, yscale="log")
     return figure

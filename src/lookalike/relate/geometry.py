@@ -26,8 +26,9 @@ class Match:
     the second's; a mirror is part of it. `turn`: degrees, clockwise, how the second shows the first. `scale`: pixels of
     the second for one of the first. `kept_first`, `kept_second`: share of either's area that the other shows.
     `residual`: the inliers' median error in work pixels: an edited copy fits to half a pixel, a scene photographed
-    again does not. `richness`, `richest`: features of the picture that has fewer, and of the other. `outline`: (4, 2),
-    the first's corners in shares of the second. `points`: (n, 4) inliers, x y in shares of either.
+    again does not. `richness`: features of the picture that has fewer; `richest`: of the other, less where it is an
+    icon. `outline`: (4, 2), the first's corners in shares of the second. `points`: (n, 4) inliers, x y in shares of
+    either.
     """
 
     inliers: int = 0
@@ -141,7 +142,7 @@ def _described(whole: Match, first: Features, second: Features, matrix: Matrix) 
     return replace(
         whole,
         richness=min(len(first), len(second)),
-        richest=max(len(first), len(second)),
+        richest=round(max(_richness(first), _richness(second))),
         transform=matrix,
         agreement=seen,
         turn=shape.turn,
@@ -151,6 +152,11 @@ def _described(whole: Match, first: Features, second: Features, matrix: Matrix) 
         kept_first=shape.kept_first,
         kept_second=shape.kept_second,
     )
+
+
+def _richness(features: Features) -> float:
+    """How many features; those of an icon that was enlarged to find any count by as much less."""
+    return len(features) * min(1.0, max(features.width, features.height) / max(features.work))
 
 
 def _seen(first: Features, second: Features, matrix: Matrix) -> Agreement:
