@@ -40,7 +40,7 @@ def train_similarity(
 
     The same call goes on with a run that was killed. Raises SourceError, BadQuery, BrokenModel, TrainingFailed.
     """
-    embedder = get_embedder(DEFAULT_MODEL if config.model == SMALL else config.model, threads=config.workers)
+    embedder = get_embedder(DEFAULT_MODEL if config.model == SMALL else config.model)
     config = settled(config, embedder)
     labels, partners, kind = labels_of(split, config)
     run, resumed = open_run(folder, config, split, overwrite=overwrite)
@@ -49,7 +49,7 @@ def train_similarity(
     data = gather(split, labels, partners, kind, config, run, progress)
     told(data, say)
     judge = judge_of(data, config)
-    before = judge.answer(lambda inputs: embed_pixels(embedder, inputs))
+    before = judge.answer(lambda inputs: embed_pixels(embedder, inputs, config.workers))
     say("before training: " + ", ".join(f"{name} {value:.3f}" for name, value in before.figures.items()))
     taught = teach(data, config, run, embedder, judge, before, tell)
     run.clean()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import SourceError
 from lookalike.image import fit
+from lookalike.search.pipeline import parallel
 from lookalike.train.config import SimilarityConfig
 from lookalike.train.data.cache import Pictures, cache_pictures
 from lookalike.train.data.pairs import read_pairs
@@ -20,6 +21,7 @@ from lookalike.types import Embedder, Preprocessing, Vectors
 
 USUAL = {"labels": "supcon", "pairs": "nt_xent", "edits": "sscd"}
 SMALL = "small-cnn"
+AT_ONCE = 64  # pictures a thread makes and embeds together
 MARGIN = 8 / 7  # cached pictures are larger than the input by so much, so that a crop still has real detail
 Say = Callable[[str], None]
 Progress = Callable[[int, int], None]
@@ -148,10 +150,26 @@ def judge_of(data: Data, config: SimilarityConfig) -> Judge:
     return judge_by_labels(pixels, data.labels, data.train, data.val, config.seed)
 
 
-def embed_pixels(embedder: Embedder, pixels: NDArray[np.uint8]) -> Vectors:
+def embed_pixels(embedder: Embedder, pixels: NDArray[np.uint8], workers: int = 1) -> Vectors:
     """(n, dim) vectors of cached pictures, by a model of before."""
-    parts = [embedder.embed(list(pixels[start : start + 64])) for start in range(0, len(pixels), 64)]
-    return np.concatenate(parts)
+    return embed_parts(embedder, len(pixels), lambda part: pixels[part], workers)
+
+
+def embed_parts(
+    embedder: Embedder, count: int, pictures: Callable[[slice], NDArray[np.uint8]], workers: int
+) -> Vectors:
+    """(count, dim) vectors of what `pictures` makes of each slice, in threads that share the model."""
+    found = np.empty((count, embedder.card.dim), np.float32)
+
+    def work(parts: list[slice]) -> int:
+        for part in parts:
+            found[part] = embedder.embed(list(pictures(part)))
+        return len(parts)
+
+    parts = [slice(start, min(start + AT_ONCE, count)) for start in range(0, count, AT_ONCE)]
+    for _ in parallel(parts, work, workers=workers, batch=1):
+        pass
+    return found
 
 
 def fitted(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

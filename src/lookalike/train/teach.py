@@ -27,7 +27,7 @@ from lookalike.train.models.small_cnn import SmallCNN
 from lookalike.train.models.tuned import Tuned
 from lookalike.train.objectives import make_objective
 from lookalike.train.run_folder import RunFolder
-from lookalike.train.similarity_data import SMALL, Data, embed_pixels, fitted
+from lookalike.train.similarity_data import SMALL, Data, embed_parts, embed_pixels, fitted
 from lookalike.train.validation import Answer, Judge, changed
 from lookalike.types import Card, Embedder, Failure, Preprocessing, Vectors
 
@@ -246,7 +246,7 @@ def head_task(
         config=config,
         data=data,
         alike=data.classes,
-        judge=judge.seen_by(lambda pixels: embed_pixels(embedder, pixels)),
+        judge=judge.seen_by(lambda pixels: embed_pixels(embedder, pixels, config.workers)),
         embed=embed_vectors,
         prepare=lambda vectors: vectors,
     )
@@ -264,15 +264,13 @@ def embedded_once(data: Data, config: SimilarityConfig, run: RunFolder, embedder
     if file.exists():
         return np.asarray(np.load(file))
     pixels = data.pictures.pixels
-    rounds = [embed_pixels(embedder, pixels)]
     make = views_of(pixels, RECIPES[config.augment], pixels.shape[1])
-    for n in range(config.views):
-        parts = [
-            embedder.embed(list(make(np.arange(part.start, min(part.stop, len(pixels))), [config.seed, n, part.start])))
-            for part in in_batches(len(pixels), 64)
-        ]
-        rounds.append(np.concatenate(parts))
-    vectors = np.stack(rounds)
+
+    def altered(n: int) -> Callable[[slice], NDArray[np.uint8]]:
+        return lambda part: make(np.arange(part.start, part.stop), [config.seed, n, part.start])
+
+    rounds = [lambda part: pixels[part], *map(altered, range(config.views))]
+    vectors = np.stack([embed_parts(embedder, len(pixels), pictures, config.workers) for pictures in rounds])
     scratch = file.with_name("vectors.part.npy")
     np.save(scratch, vectors)
     scratch.replace(file)  # a run killed while writing must not find half an array
