@@ -22,6 +22,7 @@ from lookalike.errors import ImageError
 from lookalike.image import decode, read
 from lookalike.train.config import SimilarityConfig, from_text
 from lookalike.train.split import Split
+from lookalike.train.split_file import read_split, write_split
 from lookalike.types import RGB
 
 SETS = ("copydet-kodak", "grocery-mini")
@@ -52,6 +53,9 @@ def main() -> None:
 
 def write_parts(source: Path, folder: Path) -> Split:
     """The pictures to train on, as files; one in twenty is held out, and no picture is in both."""
+    listed = folder / "split.csv"
+    if listed.exists():
+        return read_split(listed)
     folder.mkdir(parents=True, exist_ok=True)
     files = sorted(p for p in source.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and not p.is_symlink())
     np.random.default_rng(0).shuffle(files)  # type: ignore[arg-type]
@@ -65,7 +69,9 @@ def write_parts(source: Path, folder: Path) -> Split:
             paths.append(str(path.resolve()))
             parts.append("val" if n % 20 == 0 else "train")
     print(f"{len(paths):,} parts of {len(files):,} files", flush=True)
-    return Split(paths=paths, labels=[""] * len(paths), parts=parts)
+    split = Split(paths=paths, labels=[""] * len(paths), parts=parts)
+    write_split(split, listed)
+    return split
 
 
 def cut(file: Path, *, whole: bool) -> Iterator[RGB]:

@@ -13,6 +13,7 @@ from lookalike.train.models.autoencoder import Autoencoder, to_pictures  # noqa:
 from lookalike.train.objectives import RESTORATION, SIMILARITY, make_objective  # noqa: E402
 from lookalike.train.objectives.denoising import spoil  # noqa: E402
 from lookalike.train.objectives.ms_ssim import ms_ssim  # noqa: E402
+from lookalike.train.objectives.nt_xent import NTXent  # noqa: E402
 from lookalike.train.objectives.sscd import ENTROPY, TEMPERATURE, differential_entropy  # noqa: E402
 
 LABELS = torch.tensor([0, 0, 1, 1, 2, 2])
@@ -59,6 +60,28 @@ def test_nt_xent_and_entropy_by_loops():
     assert differential_entropy(unit, LABELS).item() == pytest.approx(entropy, rel=1e-4)
     found = make_objective("sscd", dim=8, classes=3)(BAD, LABELS).item()
     assert found == pytest.approx(total / pairs + ENTROPY * entropy, rel=1e-3)
+
+
+def test_nt_xent_is_that_of_the_library():
+    from pytorch_metric_learning.losses import NTXentLoss
+
+    vectors = torch.randn(24, 8, generator=torch.Generator().manual_seed(2))
+    labels = torch.arange(24) // 3
+    mine, theirs = (vectors.clone().requires_grad_() for _ in range(2))
+    found, wanted = NTXent(0.2)(mine, labels), NTXentLoss(0.2)(theirs, labels)
+    found.backward()
+    wanted.backward()
+    assert found.item() == pytest.approx(wanted.item(), rel=1e-5)
+    assert torch.allclose(mine.grad, theirs.grad, atol=1e-6)
+
+
+@pytest.mark.parametrize("labels", [[0, 0, 0], [0, 1, 2]])
+def test_nt_xent_without_a_stranger_or_without_a_pair_is_nothing(labels):
+    vectors = torch.randn(3, 8, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    loss = NTXent()(vectors, torch.tensor(labels))
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert torch.isfinite(vectors.grad).all()
 
 
 def test_entropy_of_one_picture_alone_is_nothing():

@@ -5,9 +5,10 @@ distance to the nearest vector of another picture. It makes one cut-off mean the
 """
 
 import torch
-from pytorch_metric_learning import losses
 from torch import Tensor, nn
 from torch.nn import functional
+
+from lookalike.train.objectives.nt_xent import NTXent
 
 TEMPERATURE, ENTROPY = 0.05, 5.0  # the paper's weight is 30 at batches of 4096; small batches are sparse already
 
@@ -15,7 +16,7 @@ TEMPERATURE, ENTROPY = 0.05, 5.0  # the paper's weight is 30 at batches of 4096;
 class SSCD(nn.Module):
     def __init__(self) -> None:
         super().__init__()
-        self.loss = losses.NTXentLoss(TEMPERATURE)
+        self.loss = NTXent(TEMPERATURE)
 
     def forward(self, vectors: Tensor, labels: Tensor) -> Tensor:
         unit = functional.normalize(vectors, dim=1)
