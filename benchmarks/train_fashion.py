@@ -41,7 +41,7 @@ SUPERVISED = {
     "width": 24,
     "objective": "arcface",
     "augment": "shift",
-    "epochs": 14,
+    "epochs": 12,
     "batch": 128,
     "rate": 3e-3,
     "ema": 0.995,

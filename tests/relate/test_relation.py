@@ -68,6 +68,14 @@ def test_a_drawing_of_a_few_shapes_is_a_copy_only_where_all_of_it_agrees() -> No
         assert "a few shapes" in verdict.evidence.reason
 
 
+@pytest.mark.parametrize("side", [96, 128, 160])
+def test_a_small_photograph_is_no_drawing_of_a_few_shapes(side: int) -> None:
+    small = cv2.resize(scene(1), (side, side * 3 // 4), interpolation=cv2.INTER_AREA)
+    verdict = judge(subject(np.ascontiguousarray(small[:, ::-1])), subject(small), PLAIN)
+    assert verdict.relation is Relation.COPY
+    assert verdict.evidence.match.mirrored
+
+
 @pytest.mark.parametrize("other", [2, 3, 4])
 def test_a_stranger_is_unrelated(other: int) -> None:
     verdict = judge(Subject(features=features(1)), Subject(features=features(other)), PLAIN)

@@ -93,6 +93,22 @@ def test_a_file_that_is_saved_again_keeps_its_label(collection: Collection, phot
     assert labels == ["sea", "rose"]
 
 
+def test_files_that_swap_their_names_across_commits_swap_their_labels(
+    collection: Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.search.sync.COMMIT_ROWS", 1)
+    collection.sync(photos)
+    names = ["red", "blue", "green"]
+    ids = [f"photos/{name}.png" for name in names]
+    collection.store.update(ids, [{"label": name} for name in names])
+    for name in names:
+        (photos / f"{name}.png").rename(photos / f"{name}.old")
+    for name, to in zip(names, [*names[1:], names[0]], strict=True):
+        (photos / f"{name}.old").rename(photos / f"{to}.png")
+    assert collection.sync(photos).changed == 3
+    assert [row.metadata["label"] for row in collection.get(ids, ["label"])] == ["green", "red", "blue"]
+
+
 def test_a_changed_file_is_embedded_again(
     collection: Collection, photos: Path, write: Write, embedder: ColourEmbedder
 ) -> None:

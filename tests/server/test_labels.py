@@ -6,6 +6,7 @@ import pytest
 
 from lookalike.cluster import Given, keep_labels, known_labels
 from lookalike.search import Collection
+from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import Served, fill, served, wait_for
 
 
@@ -113,3 +114,47 @@ def test_a_group_is_named_by_its_typical_pictures(filed: Served) -> None:
     assert done["labelled"] == len(group["examples"])
     assert filed.http.get("/v1/labels").json()["labels"][0]["images"] == done["labelled"]
     assert filed.http.get("/v1/clusters").json()["clusters"][0]["name"] == "mine"
+
+
+def test_a_map_is_asked_for_before_there_is_one_also_where_there_are_groups(filed: Served) -> None:
+    assert job(filed, "clusters")["state"] == "done"
+    assert filed.http.get("/v1/map").json()["ids"] == []
+
+
+def test_a_picture_placed_later_is_on_the_map(filed: Served) -> None:
+    assert job(filed, "map")["state"] == "done"
+    filed.http.post(
+        "/v1/images", files={"image": ("x.png", encode(picture(COLOURS["red"], seed=70)))}, data={"id": "x"}
+    )
+    wait_for(lambda: filed.http.get("/v1/map").json()["waiting"] == 1)
+    assert job(filed, "map")["state"] == "done"
+    wait_for(lambda: filed.http.get("/v1/map").json()["waiting"] == 0)
+    assert "x" in filed.http.get("/v1/map").json()["ids"]
+
+
+def test_what_a_person_said_is_not_asked_again_and_not_overwritten(filed: Served) -> None:
+    for colour in ("red", "green", "blue"):
+        ids = [f"photos/{colour}{n}.png" for n in range(4)]
+        filed.http.post("/v1/labels", json={"label": colour, "ids": ids})
+    filed.http.post("/v1/labels", json={"label": "green", "ids": ["photos/red3.png"]})
+    assert job(filed, "labels")["state"] == "done"
+    wait_for(lambda: len(filed.http.get("/v1/labels/suspects").json()["suspects"]) == 1)
+    filed.http.post("/v1/labels", json={"label": "green", "ids": ["photos/red3.png"]})
+    assert filed.http.get("/v1/labels/suspects").json()["suspects"] == []
+    assert filed.http.get("/v1/labels/spread").status_code == 200
+    assert job(filed, "clusters")["state"] == "done"
+    for group in filed.http.get("/v1/clusters").json()["clusters"]:
+        filed.http.post("/v1/labels", json={"label": "group", "cluster": group["key"]})
+    told = {one["label"]: one["images"] for one in filed.http.get("/v1/labels").json()["labels"]}
+    assert (told["red"], told["green"]) == (3, 5)
+
+
+def test_labels_of_a_collection_too_large_for_memory(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "photos", per_colour=1)
+    with Collection.open(tmp_path / "c", create=True) as photos:
+        photos.sync(folder)
+    with served(None, str(tmp_path / "c"), resident_bytes=1) as running:
+        assert running.http.post("/v1/labels", json={"label": "warm", "ids": ["photos/red0.png"]}).status_code == 200
+        told = running.http.get("/v1/labels").json()
+        assert [(one["label"], one["images"]) for one in told["labels"]] == [("warm", 1)]
+        assert told["without"] == 4

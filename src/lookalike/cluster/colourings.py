@@ -27,7 +27,7 @@ def colourings(ids: Sequence[str], clusters: Clusters | None, labels: Mapping[st
         found.append(("label", names, np.array([place.get(name, -1) for name in named], np.int32)))
     if clusters is not None:
         row_of = {name: row for row, name in enumerate(clusters.ids)}
-        rows = np.array([row_of.get(name, -1) for name in ids])
+        rows = np.array([row_of.get(name, -1) for name in ids], np.int64)
         for count, level, described in zip(clusters.counts, clusters.levels, clusters.clusters, strict=True):
             of = np.where(rows >= 0, level.assignments[rows], -1) if len(level.assignments) else np.full(len(ids), -1)
             titles = [f"{c.number} {c.name}".strip() for c in described]

@@ -5,6 +5,7 @@ also after kill -9. Rows that an earlier clustering left in the slot carry anoth
 """
 
 import json
+import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ from lookalike.search import Collection
 from lookalike.search.sync import now
 from lookalike.types import Metadata, Table
 
-SETTING = "clusters"
+SETTING, NAMED = "clusters", "clusters_named"
 _AT_ONCE = 50_000
 
 
@@ -29,6 +30,12 @@ def current(photos: Collection) -> dict[str, Any] | None:
     """What the setting says: slot, run, method, counts, at (when), clustered (how many), low (5 % are below)."""
     text = photos.store.settings.get(SETTING)
     return json.loads(text) if text else None
+
+
+def version(photos: Collection) -> str:
+    """Another text once the clusters, or their names, are others."""
+    settings = photos.store.settings
+    return f"{settings.get(SETTING, '')} {settings.get(NAMED, '')}"
 
 
 def keep_clusters(photos: Collection, clusters: Clusters) -> None:
@@ -91,7 +98,7 @@ def name_clusters(photos: Collection, names: Mapping[str, str]) -> None:
     assert told is not None
     table = cluster_table(photos, told["slot"])
     table.put([row | {"name": names[str(row["cluster"])]} for row in table.all() if row["cluster"] in names])
-    photos.store.set_settings({SETTING: json.dumps(told | {"named": now()})})  # who keeps a copy reads it anew
+    photos.store.set_settings({NAMED: uuid.uuid4().hex})  # who keeps a copy reads it anew
 
 
 def assignment_table(photos: Collection, slot: str) -> Table:

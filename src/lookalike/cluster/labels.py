@@ -1,6 +1,7 @@
 """Labels a person gives: from a CSV file (id, path or cluster, label), from folder names, from a manifest's column.
 
-They are kept in a small table of the collection, beside the labels that were spread from them.
+They are kept in the column `label`, which `where` asks and which goes with a file that moves; labels that were spread
+from them lie in a small table beside it.
 """
 
 import csv
@@ -76,34 +77,32 @@ def keep_labels(photos: Collection, given: Given) -> None:
 
 
 def give_labels(photos: Collection, labels: Mapping[str, str | None]) -> None:
-    """Give images labels, or take them away (None): in the table of labels, and in the column that `where` asks."""
-    table = label_table(photos)
-    given = {name: label for name, label in labels.items() if label}
-    table.remove([name for name in labels if name not in given])
-    table.put([{"id": i, "label": label, "given": True, "confidence": 1.0} for i, label in given.items()])
+    """Give images labels, or take them away (None). Ids that are not there are passed over."""
     photos.store.update(list(labels), [{"label": label or None} for label in labels.values()])
+    label_table(photos).remove(list(labels))
 
 
 def keep_spread(photos: Collection, labels: Mapping[str, tuple[str, float]]) -> None:
     """Keep labels that were spread, with their confidence; "" is unsure. Given ones are left alone."""
-    table = label_table(photos)
-    given = {row["id"] for row in table.all() if row["given"]}
+    given = known_labels(photos)
     rows: list[Metadata] = [
         {"id": i, "label": label, "given": False, "confidence": confidence}
         for i, (label, confidence) in labels.items()
         if i not in given
     ]
-    table.put(rows)
+    label_table(photos).put(rows)
     photos.store.set_settings({SPREAD: now()})  # a commit that readers of the collection see
 
 
 def known_labels(photos: Collection, *, spread: bool = False) -> dict[str, str]:
-    """Labels by id: the `label` column, and over it those given; with `spread` also those spread, without "unsure"."""
-    kept = label_table(photos).all()
-    found = {str(row["id"]): str(row["label"]) for row in kept if spread and not row["given"] and row["label"]}
+    """Labels by id, those of the column `label`; with `spread` also those spread, without "unsure"."""
+    found: dict[str, str] = {}
+    for row in label_table(photos).all():
+        # Given ones lay here alone before they had the column.
+        if row["label"] and (spread or row["given"]):
+            found[str(row["id"])] = str(row["label"])
     for part in photos.store.scan(["id", "label"], where="label is not null and label <> ''"):
         found.update(zip(map(str, part["id"]), map(str, part["label"]), strict=True))
-    found.update({str(row["id"]): str(row["label"]) for row in kept if row["given"]})
     return found
 
 

@@ -79,7 +79,7 @@ def load_map(photos: Collection) -> tuple[list[str], Positions]:
 
 
 def map_version(photos: Collection) -> str:
-    """Another text once the map was laid out anew."""
+    """Another text once the map was laid out anew, or new pictures were placed on it."""
     return photos.store.settings.get(SETTING, "")
 
 
@@ -150,5 +150,6 @@ def _keep(photos: Collection, ids: list[str], positions: Positions, *, again: bo
         part = slice(start, start + _AT_ONCE)
         rows = zip(ids[part], positions[part].tolist(), strict=True)
         _table(photos).put([{"id": name, "run": run, "x": x, "y": y} for name, (x, y) in rows])
-    if again:
-        photos.store.set_settings({SETTING: json.dumps({"run": run})})
+    if again or ids:
+        placed = (0 if again else int(told.get("placed", 0))) + len(ids)
+        photos.store.set_settings({SETTING: json.dumps({"run": run, "placed": placed})})

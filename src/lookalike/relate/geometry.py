@@ -155,8 +155,8 @@ def _described(whole: Match, first: Features, second: Features, matrix: Matrix) 
 
 
 def _richness(features: Features) -> float:
-    """How many features; those of an icon that was enlarged to find any count by as much less."""
-    return len(features) * min(1.0, max(features.width, features.height) / max(features.work))
+    """How many features; those of an icon that was enlarged to find any count for less, down to a half."""
+    return len(features) * min(1.0, max(0.5, max(features.width, features.height) / max(features.work)))
 
 
 def _seen(first: Features, second: Features, matrix: Matrix) -> Agreement:

@@ -95,7 +95,8 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
     relation, probability = _strongest({Relation.COPY: copy, Relation.SAME_OBJECT: same, Relation.RELATED: related})
     doubt = undecided(match) if match is not None and same >= EVENS else ""
     if doubt or (evidence.reason and copy < _SURE):
-        relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * copy - 1)
+        even = EVENS if doubt else copy
+        relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * even - 1)
         evidence = replace(evidence, reason=evidence.reason or f"these are {doubt}")
     return Verdict(
         relation=relation, probability=probability, copy=copy, expected_false_matches=false, evidence=evidence

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,7 +77,8 @@ class _Writer:
 
     def __init__(self, store: Store, plan: Plan, intake: Intake) -> None:
         self._store, self._plan, self._intake = store, plan, intake
-        self._rows: list[tuple[str, Vectors, dict[str, Scalar]]] = []
+        self._rows: list[tuple[str, Vectors, dict[str, Scalar], str]] = []  # last: whose labels it takes over
+        self._said: dict[str, dict[str, Scalar]] = {}  # what a person said of images that were overwritten
         self._updates: dict[str, dict[str, Scalar]] = {}
         self._deletes: list[str] = []
         self._failures: list[dict[str, Scalar]] = []
@@ -90,7 +91,7 @@ class _Writer:
     def take(self, outcome: Outcome) -> None:
         match outcome:
             case Fresh():
-                self._fresh(outcome, self._of_user(outcome.job.known.ids if outcome.job.known else []))
+                self._fresh(outcome, outcome.job.known.ids if outcome.job.known else ())
             case Twin():
                 self._twin(outcome)
             case Touched():
@@ -106,7 +107,9 @@ class _Writer:
         """Commit what has gathered: new rows with their metadata in one commit, then the small things."""
         rows, self._rows = self._rows, []
         if rows:
-            self._store.add([r[0] for r in rows], np.concatenate([r[1] for r in rows]), [r[2] for r in rows])
+            self._remember([name for row in rows if row[3] for name in (row[0], row[3])])
+            facts = [self._said.get(row[3], {}) | row[2] for row in rows]
+            self._store.add([r[0] for r in rows], np.concatenate([r[1] for r in rows]), facts)
         updates, self._updates = self._updates, {}
         if updates:
             self._store.update(list(updates), list(updates.values()))
@@ -136,20 +139,22 @@ class _Writer:
         except StoreFailed as error:
             raise StoreFailed(f"every picture is indexed and kept, but the store was not tidied: {error}") from error
 
-    def _of_user(self, ids: list[str]) -> list[dict[str, Scalar]]:
-        """What a person said of images, in their order: a file that is saved again keeps its label."""
+    def _remember(self, ids: Sequence[str]) -> None:
+        """What a person said of images before they are overwritten: a file that is saved again keeps its label."""
         own = [n for n, kind in self._store.columns().items() if (n not in FACTS or n == "label") and kind is not bytes]
-        rows = self._store.get(ids, own) if ids and own else []
-        return [{n: v for n, v in row.metadata.items() if v is not None} for row in rows if row is not None]
+        wanted = [i for i in dict.fromkeys(ids) if i not in self._said]
+        for row in self._store.get(wanted, own) if wanted and own else ():
+            if row is not None:
+                self._said[row.id] = {n: v for n, v in row.metadata.items() if v is not None}
 
-    def _fresh(self, fresh: Fresh, told: Sequence[Mapping[str, Scalar]] = ()) -> None:
-        """`told`: what a person said of each image; what a manifest says now goes before it."""
+    def _fresh(self, fresh: Fresh, sources: Sequence[str] = ()) -> None:
+        """`sources`: the image whose labels each takes over; what a manifest says now goes before them."""
         job = fresh.job
         ids = frame_ids(job.id, [int(f["frame"] or 0) for f in fresh.facts])
         shared = file_facts(job.found, fresh.sha256)
         for n, (row_id, facts) in enumerate(zip(ids, fresh.facts, strict=True)):
-            kept = dict(told[n]) if n < len(told) else {}
-            self._rows.append((row_id, fresh.vectors[n : n + 1], kept | shared | facts))
+            source = sources[n] if n < len(sources) else ""
+            self._rows.append((row_id, fresh.vectors[n : n + 1], shared | facts, source))
             self.report.plain += bool(facts["plain"])
         self._count(job, len(ids))
         self._deletes += [i for i in job.known.ids if i not in ids] if job.known else []
@@ -167,7 +172,11 @@ class _Writer:
         if moved_from is not None:
             self._moved(twin.job, self._plan.gone.pop(moved_from))
         elif not self._copied(twin):
-            self.take(self._intake.embed_anyway(twin.job))
+            outcome = self._intake.embed_anyway(twin.job)
+            if isinstance(outcome, Fresh):
+                self._fresh(outcome, self._labelled_like(twin))
+            else:
+                self.take(outcome)
 
     def _moved(self, job: Job, old: KnownFile) -> None:
         self._updates |= {i: place(job.found) for i in old.ids}
@@ -183,10 +192,13 @@ class _Writer:
         if not whole or any(row.metadata["sha256"] != twin.sha256 for row in rows):
             return False
         vectors = np.stack([row.vector for row in rows])
-        # Files that swapped their names take what was said of their contents with them.
-        told = self._of_user(old.ids) if twin.job.known else []
-        self._fresh(Fresh(twin.job, twin.sha256, vectors, [dict(row.metadata) for row in rows]), told)
+        facts = [dict(row.metadata) for row in rows]
+        self._fresh(Fresh(twin.job, twin.sha256, vectors, facts), self._labelled_like(twin))
         return True
+
+    def _labelled_like(self, twin: Twin) -> Sequence[str]:
+        """Files that swapped their names take what was said of their contents with them; a second copy is new."""
+        return self._plan.known[twin.paths[0]].ids if twin.job.known else ()
 
     def _touched(self, touched: Touched) -> None:
         job = touched.job

@@ -67,7 +67,7 @@ def _duplicates(uri: str, stop: threading.Event, folder: Path) -> dict[str, Any]
     with Collection.open(uri) as photos:
         found = find_duplicates(photos, options=Options(progress=_Progress(stop)))
     told = {"when": now(), "pictures": found.pictures, "seconds": found.seconds, "groups": [asdict(g) for g in found]}
-    _leave(folder / FOUND, told)
+    leave(folder / FOUND, told)
     extras = sum(len(group.extras) for group in found)
     return {"state": "done", "report": {"groups": len(found), "extras": extras, "seconds": round(found.seconds, 1)}}
 
@@ -107,7 +107,7 @@ def _labels(uri: str, stop: threading.Event, folder: Path) -> dict[str, Any]:
         {"id": ids[s.row], "label": str(s.given), "instead": str(s.instead), "confidence": round(s.confidence, 4),
          "neighbours": [ids[row] for row in s.neighbours]} for s in found.suspects
     ]  # fmt: skip
-    _leave(folder / SUSPECTS, {"when": now(), "suspects": suspects})
+    leave(folder / SUSPECTS, {"when": now(), "suspects": suspects})
     answered = int(found.sure.sum()) - len(rows)
     report = {"labelled": len(rows), "named": answered, "unsure": len(ids) - len(rows) - answered}
     return {"state": "done", "report": report | {"error": round(found.calibration.error, 4)}}
@@ -122,7 +122,7 @@ def _map(uri: str, stop: threading.Event, _folder: Path) -> dict[str, Any]:
     return {"state": "done", "report": {"images": len(ids)}}
 
 
-def _leave(place: Path, told: dict[str, Any]) -> None:
+def leave(place: Path, told: dict[str, Any]) -> None:
     """A file for the server to answer from: the old one whole, or the new one."""
     place.with_suffix(".new").write_text(json.dumps(told, default=str))
     place.with_suffix(".new").replace(place)

@@ -88,7 +88,8 @@ globalThis.mapView = ({ canvas, tip, legend, ids, xs, ys, groups, palette, side,
     view.x += x - fromX(px); view.y += y - fromY(py); again();
   }
   canvas.onwheel = e => { e.preventDefault(); zoom(e.offsetX, e.offsetY, Math.exp(-e.deltaY * 0.0015)); };
-  canvas.ondblclick = e => zoom(e.offsetX, e.offsetY, 2);
+  let click = 0; // a second click within a quarter of a second zooms, so that the first does not open yet
+  canvas.ondblclick = e => { clearTimeout(click); zoom(e.offsetX, e.offsetY, 2); };
   const fingers = new Map();
   let down = null;
   canvas.onpointerdown = e => {
@@ -98,9 +99,10 @@ globalThis.mapView = ({ canvas, tip, legend, ids, xs, ys, groups, palette, side,
   canvas.onpointercancel = e => fingers.delete(e.pointerId);
   canvas.onpointerup = e => {
     fingers.delete(e.pointerId);
+    if (e.button > 0) return;
     const still = down && Math.hypot(e.offsetX - down.offsetX, e.offsetY - down.offsetY) < 4, n = still ? nearest(e.offsetX, e.offsetY) : -1;
     // A finger's first tap tells what is there, as hovering does.
-    if (n >= 0 && open && (e.pointerType !== "touch" || n === asked)) open(n);
+    if (n >= 0 && open && (e.pointerType !== "touch" || n === asked)) { clearTimeout(click); click = setTimeout(open, 250, n); }
     else if (n >= 0 && open) asked = n;
   };
   canvas.onpointerleave = () => tell(-1);

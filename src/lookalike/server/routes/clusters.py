@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from lookalike.cluster.grouping import Cluster, Clusters
-from lookalike.cluster.kept import NoClusters, current, load_clusters
+from lookalike.cluster.kept import NoClusters, current, load_clusters, version
 from lookalike.errors import UnknownId
 from lookalike.server.answers import as_json
 from lookalike.server.models import ClustersOut, Listed
@@ -20,8 +20,8 @@ _kept: dict[str, tuple[Any, Clusters]] = {}
 def _clusters(parts: Parts) -> Clusters | None:
     """Those kept in the collection, read once for each clustering."""
     photos, _ = parts.desk.at_hand
-    told = current(photos)
-    if told is None:
+    told = version(photos)
+    if current(photos) is None:
         return None
     known = _kept.get(photos.uri)
     if known is None or known[0] != told:

@@ -2,21 +2,23 @@
 
 import json
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from lookalike.cluster import Given, give_labels, keep_labels, label_table, load_clusters
+from lookalike.cluster import Given, give_labels, keep_labels, known_labels, label_table, load_clusters
 from lookalike.cluster.kept import NoClusters
 from lookalike.errors import BadQuery, UnknownId
 from lookalike.search import Collection
 from lookalike.server.answers import as_json, public
+from lookalike.server.desk import unknown
 from lookalike.server.models import LabelIn, Labelled, Labels, SpreadList, Suspects
-from lookalike.server.parts import K, Needs, fails
+from lookalike.server.parts import K, Needs, Parts, fails
 from lookalike.server.resident import Resident
-from lookalike.server.work import SUSPECTS
+from lookalike.server.work import SUSPECTS, leave
 from lookalike.types import Scalar
 
 router = APIRouter(tags=["labels"])
@@ -29,13 +31,17 @@ async def labels(
 ) -> Response:
     """The labels and how many images have each."""
     photos, copy = parts.desk.at_hand
-    given = _given(copy)
+    given = await parts.desk.in_thread(lambda: _given(photos, copy))
     told: list[dict[str, Any]] = [
         {"label": label, "images": len(ids), "examples": ids[:EXAMPLES] if spread else []}
         for label, ids in sorted(given.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
     count = sum(len(ids) for ids in given.values())
-    answer: dict[str, Any] = {"labels": told, "without": max((len(copy) if copy else 0) - count, 0), "unsure": None}
+    answer: dict[str, Any] = {
+        "labels": told,
+        "without": max(len(photos if copy is None else copy) - count, 0),
+        "unsure": None,
+    }
     if spread:
         rows = await parts.desk.in_thread(lambda: _spread(photos, copy))
         named = Counter(str(row["label"]) for row in rows)
@@ -45,20 +51,23 @@ async def labels(
     return as_json(answer)
 
 
-def _given(copy: Resident | None) -> dict[str, list[str]]:
+def _given(photos: Collection, copy: Resident | None) -> dict[str, list[str]]:
     """Who was given which label."""
     found: dict[str, list[str]] = {}
-    if copy is not None:
-        values = copy.columns.get("label", [None] * len(copy.ids))
-        for name, label, gone in zip(copy.ids, values, copy.gone.tolist(), strict=True):
-            if label not in (None, "") and not gone:
-                found.setdefault(str(label), []).append(name)
+    if copy is None:
+        for name, called in known_labels(photos).items():
+            found.setdefault(called, []).append(name)
+        return found
+    values = copy.columns.get("label", [None] * len(copy.ids))
+    for name, label, gone in zip(copy.ids, values, copy.gone.tolist(), strict=True):
+        if label not in (None, "") and not gone:
+            found.setdefault(str(label), []).append(name)
     return found
 
 
 def _spread(photos: Collection, copy: Resident | None) -> list[dict[str, Scalar]]:
     """Who was named, or found unsure, by spreading, the surest first; without those that were given a label since."""
-    given = {name for ids in _given(copy).values() for name in ids}
+    given = {name for ids in _given(photos, copy).values() for name in ids}
     rows = [
         row
         for row in label_table(photos).all()
@@ -70,7 +79,7 @@ def _spread(photos: Collection, copy: Resident | None) -> list[dict[str, Scalar]
 @router.get("/v1/labels/spread", response_model=SpreadList, responses=fails())
 async def spread(
     parts: Needs,
-    label: Annotated[str, Query(max_length=200, description="Which label; empty: those that are unsure.")],
+    label: Annotated[str, Query(max_length=200, description="Which label; empty: those that are unsure.")] = "",
     k: K = 60,
     offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
 ) -> Response:
@@ -90,15 +99,28 @@ async def spread(
 @router.get("/v1/labels/suspects", response_model=Suspects, responses=fails())
 async def suspects(parts: Needs) -> Response:
     """Labels that their neighbours contradict, the surest first, as the last job of kind `labels` found them."""
-    _, copy = parts.desk.at_hand
-    try:
-        told = json.loads((Path(parts.jobs.folder) / SUSPECTS).read_text())
-    except (OSError, ValueError):
-        return as_json({"when": None, "suspects": []})
-    now = {name: label for label, ids in _given(copy).items() for name in ids}
-    # What was answered since is not asked again.
-    told["suspects"] = [one for one in told["suspects"] if copy is None or now.get(one["id"]) == one["label"]]
+    photos, copy = parts.desk.at_hand
+    told = _doubts(parts)
+    given = await parts.desk.in_thread(lambda: _given(photos, copy)) if told["suspects"] else {}
+    now = {name: label for label, ids in given.items() for name in ids}
+    told["suspects"] = [one for one in told["suspects"] if now.get(one["id"]) == one["label"]]
     return as_json(told)
+
+
+def _doubts(parts: Parts) -> dict[str, Any]:
+    try:
+        told: dict[str, Any] = json.loads((Path(parts.jobs.folder) / SUSPECTS).read_text())
+    except (OSError, ValueError):
+        return {"when": None, "suspects": []}
+    return told
+
+
+def _answered(parts: Parts, ids: Sequence[str]) -> None:
+    """What a person has said of a label is not asked again, also where it stays as it was."""
+    told, said = _doubts(parts), set(ids)
+    left = [one for one in told["suspects"] if one["id"] not in said]
+    if len(left) < len(told["suspects"]):
+        leave(Path(parts.jobs.folder) / SUSPECTS, told | {"suspects": left})
 
 
 @router.post("/v1/labels", response_model=Labelled, responses=fails(404, 507))
@@ -107,15 +129,17 @@ async def give(wanted: LabelIn, parts: Needs) -> Response:
     photos = parts.desk.writable()
     if bool(wanted.ids) == (wanted.cluster is not None):
         raise BadQuery("name images with `ids`, or a cluster with `cluster`")
-    for name in wanted.ids:
-        await parts.desk.vector_of(name)
     count = await parts.desk.in_thread(lambda: _give(photos, wanted))
+    await parts.desk.in_thread(lambda: _answered(parts, wanted.ids))
     await parts.desk.in_thread(parts.desk.refresh)
     return as_json({"labelled": count})
 
 
 def _give(photos: Collection, wanted: LabelIn) -> int:
     if wanted.cluster is None:
+        rows = photos.get(wanted.ids, [])
+        if missing := [name for name, row in zip(wanted.ids, rows, strict=True) if row is None]:
+            raise unknown(missing[0])
         give_labels(photos, dict.fromkeys(wanted.ids, wanted.label))
         return len(set(wanted.ids))
     try:
@@ -125,6 +149,8 @@ def _give(photos: Collection, wanted: LabelIn) -> int:
     found = [c for level in made.clusters for c in level if c.key == wanted.cluster]
     if not found:
         raise UnknownId(f"there is no cluster {wanted.cluster}")
-    typical = dict.fromkeys(found[0].medoids, wanted.label)
-    keep_labels(photos, Given(labels=typical, names={wanted.cluster: wanted.label}))
-    return len(typical)
+    # What a person called a single picture stays: a group's name is a guess about its members.
+    free = [name for name in found[0].medoids if name not in known_labels(photos)]
+    there = [row.id for row in photos.get(free, []) if row is not None]
+    keep_labels(photos, Given(labels=dict.fromkeys(there, wanted.label), names={wanted.cluster: wanted.label}))
+    return len(there)

@@ -8,7 +8,8 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from lookalike.cluster import PALETTE, NoClusters, colourings, current, known_labels, load_clusters, load_map
+from lookalike.cluster import PALETTE, NoClusters, colourings, known_labels, load_clusters, load_map
+from lookalike.cluster.kept import version
 from lookalike.cluster.layout import map_version
 from lookalike.search import Collection
 from lookalike.server.answers import with_tag
@@ -30,7 +31,7 @@ async def whole_map(request: Request, parts: Needs) -> Response:
 
 def _told(photos: Collection, copy: Resident | None) -> tuple[str, bytes]:
     """The answer as it goes out, made once for each state of the collection."""
-    tag = f"{version_of(photos.store)}-{map_version(photos)}-{json.dumps(current(photos))}"
+    tag = f"{copy.version if copy else version_of(photos.store)} {map_version(photos)} {version(photos)}"
     known = _kept.get(photos.uri)
     if known is None or known[0] != tag:
         known = _kept[photos.uri] = (tag, json.dumps(_map(photos, copy), separators=(",", ":")).encode())

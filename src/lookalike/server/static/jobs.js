@@ -17,7 +17,8 @@ export function jobButton(kind, text, done, { main = false } = {}) {
         if (now.total) { bar.max = now.total; bar.value = now.done; told.textContent = `${number(now.done)} of ${number(now.total)}`; } else told.textContent = "looking…";
       });
       rest();
-      if (end.state === "failed") say(end.message); else { say(end.state === "stopped" ? "Stopped; what was done is kept." : "Done."); done(end); }
+      const here = place.isConnected; // whoever went to another page meanwhile is not called back
+      if (end.state === "failed") say(end.message); else { say(end.state === "stopped" ? "Stopped; what was done is kept." : "Done."); if (here) done(end); }
     } catch (error) { rest(); say(error.message); }
   };
   const begin = async () => {

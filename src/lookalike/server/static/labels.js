@@ -49,11 +49,16 @@ function suspects({ when, suspects: doubts }, again) {
 function doubt(one, again) {
   const row = h("section", { class: "pair", "aria-label": `${fileName(one.id)}: ${one.label} or ${one.instead}` });
   const give = async (label) => {
-    try { await send("/v1/labels", { label, ids: [one.id] }); say(`${fileName(one.id)} is ${label}`); row.remove(); if (!document.querySelector("section.pair")) again(); } catch (error) { say(error.message); }
+    try {
+      await send("/v1/labels", { label, ids: [one.id] });
+      say(`${fileName(one.id)} is ${label}`);
+      row.remove();
+      if (!document.querySelector("section.pair")) again();
+    } catch (error) { say(error.message); }
   };
   row.append(h("p", {}, h("b", {}, fileName(one.id)), ` is called ${one.label}; its neighbours say ${one.instead} (${Math.round(100 * one.confidence)} %).`),
     h("div", { class: "row small" }, h("img", { src: picture(one.id), alt: fileName(one.id), height: 96 }), h("span", { class: "faint" }, "neighbours"), ...one.neighbours.map((id) => h("img", { src: picture(id), alt: fileName(id), height: 96 }))),
-    h("div", { class: "row" }, h("button", { type: "button", class: "main", onclick: () => give(one.instead) }, `Call it ${one.instead}`), h("button", { type: "button", onclick: () => { row.remove(); } }, `Leave it ${one.label}`)));
+    h("div", { class: "row" }, h("button", { type: "button", class: "main", onclick: () => give(one.instead) }, `Call it ${one.instead}`), h("button", { type: "button", onclick: () => give(one.label) }, `Leave it ${one.label}`)));
   return row;
 }
 

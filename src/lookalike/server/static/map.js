@@ -12,18 +12,21 @@ const SIDE = 64;
 
 export async function show(main) {
   document.title = "Map · Lookalike";
+  const place = h("div", {});
+  main.replaceChildren(place);
   try {
     const told = await get("/v1/map");
-    if (told.ids.length) draw(main, told); else begin(main);
-  } catch (error) { main.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
+    if (!place.isConnected) return;
+    if (told.ids.length) draw(place, told, main); else begin(place, main);
+  } catch (error) { place.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
 }
 
-function begin(main) {
-  main.replaceChildren(h("h1", {}, "Map"), h("p", {}, "All pictures in the plane, alike ones near each other. There is no map yet; laying it out takes about three minutes for 70,000 pictures."),
+function begin(place, main) {
+  place.replaceChildren(h("h1", {}, "Map"), h("p", {}, "All pictures in the plane, alike ones near each other. There is no map yet; laying it out takes about three minutes for 70,000 pictures."),
     jobButton("map", "Lay out the map", () => show(main), { main: true }));
 }
 
-function draw(main, told) {
+function draw(place, told, main) {
   const canvas = h("canvas", { id: "map" });
   const tip = h("div", { id: "tip", hidden: true });
   const legend = h("div", { id: "legend" });
@@ -38,7 +41,7 @@ function draw(main, told) {
   find.addEventListener("change", look);
   find.addEventListener("keydown", (event) => { if (event.key === "Enter") look(); });
   const waiting = told.waiting ? jobButton("map", `Place ${number(told.waiting)} new`, () => show(main)) : null;
-  main.replaceChildren(h("h1", {}, "Map"),
+  place.replaceChildren(h("h1", {}, "Map"),
     h("div", { class: "row" }, h("span", { class: "faint" }, `${number(told.ids.length)} pictures, alike ones near each other. Choose one to search with it.`), h("span", { class: "spread" }), colour, find,
       h("button", { type: "button", onclick: () => map.whole() }, "Whole map"), waiting, said),
     h("div", { class: "map" }, canvas, legend, tip));
