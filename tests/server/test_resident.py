@@ -1,9 +1,11 @@
 """The copy in memory answers as the store does, whatever was added and removed since it was read."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from lookalike.server.resident import Ask, load
+from lookalike.server.resident import TOGETHER, Ask, load
 from lookalike.similarity import normalise
 from lookalike.store import open_store
 
@@ -32,6 +34,13 @@ def test_the_same_hits_as_the_store(store, count: int, k: int) -> None:  # type:
     found = load(store).search([Ask(vector, k) for vector in asked])
     wanted = store.search(asked, k)
     assert [[(h.id, h.score) for h in hits] for hits in found] == [[(h.id, h.score) for h in hits] for hits in wanted]
+
+
+def test_by_scan_and_by_product_the_same_is_found(store) -> None:  # type: ignore[no-untyped-def]
+    copy, asked = load(store), [Ask(vector, 12) for vector in queries(6)]
+    assert TOGETHER[0] <= copy.together <= TOGETHER[1]
+    scanned, multiplied = (replace(copy, together=n).search(asked) for n in (7, 2))
+    assert scanned == multiplied
 
 
 def test_conditions_cut_off_and_what_is_left_out(store) -> None:  # type: ignore[no-untyped-def]

@@ -1,12 +1,14 @@
 """A collection's vectors and small columns in memory, searched many queries at a time.
 
-One query costs 2.5 ms of a core over 100,000 x 256 in half precision; 40 together cost 1.4 ms each as a matrix
-product, where FAISS's own takes 3.8 (docs/benchmarks-server.md). Scores are computed again in double
-precision, so the answers are the store's.
+One query costs 2.5 ms of a core over 100,000 x 256 in half precision on one processor and 8 on another; 40 together
+cost 1.4 ms each as a matrix product, where FAISS's own takes 3.8 (docs/benchmarks-server.md). From how many on the
+product is the cheaper is therefore measured when the copy is made. Scores are computed again in double precision, so
+the answers are the store's.
 A Resident is never altered: searches under way keep theirs while a newer one is made.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -18,7 +20,8 @@ from lookalike.store.rank import HALF_ERROR, best, exact_scores
 from lookalike.types import Hit, Metadata, Scalar, Store, Vectors
 
 SPARE = 20  # more candidates than asked: among them the exact scores decide
-TOGETHER = 16  # queries from which on the matrix product is cheaper than the half-precision scan
+TRIED = 8  # queries of the product that is timed against the scan
+TOGETHER = (2, 32)  # from how many queries on the product is used, at least and at most
 BLOCK = 4096  # rows at a time: their scores stay in the cache
 MOST_GONE = 64  # rows deleted since the last full reading; beyond, every row is compared until the next one
 LEFT_OUT = frozenset({"path", "root", "sha256", "mtime_ns", "size", "indexed", "frame", "frames", "thumbnail"})
@@ -46,6 +49,7 @@ class Resident:
     at: Mapping[str, int]
     gone: NDArray[np.bool_]
     index: Any = None
+    together: int = TOGETHER[1]
     added: int = 0
     passing_kept: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
@@ -97,7 +101,7 @@ class Resident:
 
     def _nearest(self, queries: Vectors, k: int) -> Iterable[tuple[NDArray[np.float32], NDArray[np.int64]]]:
         """Scores and rows of at least the k best of each query, best first."""
-        if len(queries) < TOGETHER and self.index is not None:
+        if len(queries) < self.together and self.index is not None:
             return zip(*self.index.search(queries, k), strict=True)
         return nearest_by_product(queries, self.vectors, k)
 
@@ -208,7 +212,29 @@ def load(store: Store) -> Resident:
             columns[name] += _plain(batch[name])
     vectors = np.ascontiguousarray(np.concatenate(parts)) if parts else np.zeros((0, store.dim), np.float32)
     at = {i: n for n, i in enumerate(ids)}
-    return Resident(ids, vectors, columns, version, at, np.zeros(len(ids), np.bool_), _half(vectors))
+    index = _half(vectors)
+    gone = np.zeros(len(ids), np.bool_)
+    return Resident(ids, vectors, columns, version, at, gone, index, cheaper_together(index, vectors))
+
+
+def cheaper_together(index: Any, vectors: Vectors) -> int:
+    """From how many queries on one product costs less than a scan for each, on this machine.
+
+    A product of a few queries takes about as long as one of eight: it waits for memory.
+    """
+    if index is None:
+        return TOGETHER[1]
+    some = np.ascontiguousarray(vectors[:TRIED])
+    k = min(SPARE, len(vectors))
+    scan = min(_seconds(lambda: index.search(some[:1], k)) for _ in range(2))
+    product = min(_seconds(lambda: nearest_by_product(some, vectors, k)) for _ in range(2))
+    return int(np.clip(np.ceil(product / max(scan, 1e-9)), *TOGETHER))
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    begun = time.perf_counter()
+    call()
+    return time.perf_counter() - begun
 
 
 def _plain(values: NDArray[Any]) -> list[Scalar]:
