@@ -33,7 +33,7 @@ async def labels(
     photos, copy = parts.desk.at_hand
     given = await parts.desk.in_thread(lambda: _given(photos, copy))
     told: list[dict[str, Any]] = [
-        {"label": label, "images": len(ids), "examples": ids[:EXAMPLES] if spread else []}
+        {"label": label, "images": len(ids)} | ({"examples": ids[:EXAMPLES]} if spread else {})
         for label, ids in sorted(given.items(), key=lambda item: (-len(item[1]), item[0]))
     ]
     count = sum(len(ids) for ids in given.values())
