@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -232,6 +233,17 @@ def test_a_label_given_in_the_large_view_is_on_its_page(page) -> None:
     page.click(".card a")
     page.wait_for_url("**label=rose**")
     holds(page, "document.querySelectorAll('.tile').length === 1")
+
+
+def test_what_was_typed_is_not_overwritten_by_a_late_answer(page) -> None:
+    page.route("**/v1/images/photos%2Fgreen1.png", lambda route: (time.sleep(0.5), route.continue_()))
+    page.fill("#name", "green1")
+    page.press("#name", "Enter")
+    holds(page, "document.querySelectorAll('.tile').length === 1")
+    page.click(".tile")
+    page.fill("dialog .label input", "leaf")
+    page.wait_for_selector("dialog .facts dd")
+    assert page.input_value("dialog .label input") == "leaf"
 
 
 def test_the_map_is_laid_out_and_a_picture_found_on_it(page) -> None:

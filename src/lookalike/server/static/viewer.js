@@ -54,15 +54,17 @@ async function fill(id, facts) {
 
 // What it is called, to be read and changed.
 function labelled(id, facts) {
-  const field = h("input", { type: "text", "aria-label": "Label", placeholder: "Give it a label", maxlength: "200" });
+  let typed = false; // what a person has begun to write is not overwritten by what the server says late
+  const field = h("input", { type: "text", "aria-label": "Label", placeholder: "Give it a label", maxlength: "200", oninput: () => { typed = true; } });
   const give = async () => {
     try {
       await send(`/v1/images/${encodeURIComponent(id)}`, { label: field.value.trim() || null }, "PATCH");
+      typed = false;
       say(field.value.trim() ? `labelled ${field.value.trim()}` : "it has no label now");
       fill(id, facts);
     } catch (error) { say(error.message); }
   };
-  facts.addEventListener("filled", (event) => { field.value = event.detail.label || ""; });
+  facts.addEventListener("filled", (event) => { if (!typed) field.value = event.detail.label || ""; });
   return h("form", { class: "row label", onsubmit: (event) => { event.preventDefault(); give(); } }, field, h("button", {}, "Save"));
 }
 
