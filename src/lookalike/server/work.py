@@ -128,6 +128,15 @@ def leave(place: Path, told: dict[str, Any]) -> None:
     place.with_suffix(".new").replace(place)
 
 
+def left_by(place: Path) -> dict[str, Any] | None:
+    """What a job left there; None before the first."""
+    try:
+        told: dict[str, Any] = json.loads(place.read_text())
+    except (OSError, ValueError):
+        return None
+    return told
+
+
 KINDS = {"index": _index, "duplicates": _duplicates, "clusters": _clusters, "labels": _labels, "map": _map}
 
 

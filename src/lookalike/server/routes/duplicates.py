@@ -1,6 +1,5 @@
 """/v1/duplicates and /v1/decisions: what the last search for duplicates found, and what a person says of it."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from lookalike.server.answers import as_json, public
 from lookalike.server.models import DecisionIn, DecisionOut, DuplicatesOut
 from lookalike.server.parts import Needs, Parts, fails
 from lookalike.server.resident import Resident
-from lookalike.server.work import FOUND
+from lookalike.server.work import FOUND, left_by
 
 router = APIRouter(tags=["duplicates"])
 
@@ -30,9 +29,8 @@ async def duplicates(
 
 def _found(parts: Parts, k: int, offset: int) -> dict[str, Any]:
     photos, copy = parts.desk.at_hand
-    try:
-        told = json.loads((Path(parts.jobs.folder) / FOUND).read_text())
-    except (OSError, ValueError):
+    told = left_by(Path(parts.jobs.folder) / FOUND)
+    if told is None:
         return {"when": None, "pictures": 0, "total": 0, "groups": []}
     verdicts = Decisions(photos).by_pair()
     groups = [_group(g, verdicts, show_paths=parts.settings.show_paths) for g in told["groups"] if _there(g, copy)]

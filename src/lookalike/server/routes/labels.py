@@ -1,6 +1,5 @@
 """/v1/labels: what images are called, by whom, and whose label looks wrong."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +17,7 @@ from lookalike.server.desk import unknown
 from lookalike.server.models import LabelIn, Labelled, Labels, SpreadList, Suspects
 from lookalike.server.parts import K, Needs, Parts, fails
 from lookalike.server.resident import Resident
-from lookalike.server.work import SUSPECTS, leave
+from lookalike.server.work import SUSPECTS, leave, left_by
 from lookalike.types import Scalar
 
 router = APIRouter(tags=["labels"])
@@ -108,11 +107,7 @@ async def suspects(parts: Needs) -> Response:
 
 
 def _doubts(parts: Parts) -> dict[str, Any]:
-    try:
-        told: dict[str, Any] = json.loads((Path(parts.jobs.folder) / SUSPECTS).read_text())
-    except (OSError, ValueError):
-        return {"when": None, "suspects": []}
-    return told
+    return left_by(Path(parts.jobs.folder) / SUSPECTS) or {"when": None, "suspects": []}
 
 
 def _answered(parts: Parts, ids: Sequence[str]) -> None:
@@ -150,7 +145,8 @@ def _give(photos: Collection, wanted: LabelIn) -> int:
     if not found:
         raise UnknownId(f"there is no cluster {wanted.cluster}")
     # What a person called a single picture stays: a group's name is a guess about its members.
-    free = [name for name in found[0].medoids if name not in known_labels(photos)]
+    known = known_labels(photos)
+    free = [name for name in found[0].medoids if name not in known]
     there = [row.id for row in photos.get(free, []) if row is not None]
     keep_labels(photos, Given(labels=dict.fromkeys(there, wanted.label), names={wanted.cluster: wanted.label}))
     return len(there)

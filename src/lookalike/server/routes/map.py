@@ -18,7 +18,7 @@ from lookalike.server.parts import Needs, fails
 from lookalike.server.resident import Resident, version_of
 
 router = APIRouter(tags=["map"])
-_kept: dict[str, tuple[str, bytes]] = {}
+_kept: dict[str, tuple[str, str, bytes]] = {}  # of a collection: its state, the tag and the body that go out
 
 
 @router.get("/v1/map", response_model=MapOut, responses=fails() | {304: {"description": "You have it."}})
@@ -31,11 +31,12 @@ async def whole_map(request: Request, parts: Needs) -> Response:
 
 def _told(photos: Collection, copy: Resident | None) -> tuple[str, bytes]:
     """The answer as it goes out, made once for each state of the collection."""
-    tag = f"{copy.version if copy else version_of(photos.store)} {map_version(photos)} {version(photos)}"
+    state = f"{copy.version if copy else version_of(photos.store)} {map_version(photos)} {version(photos)}"
     known = _kept.get(photos.uri)
-    if known is None or known[0] != tag:
-        known = _kept[photos.uri] = (tag, json.dumps(_map(photos, copy), separators=(",", ":")).encode())
-    return hashlib.blake2b(known[1], digest_size=8).hexdigest(), known[1]
+    if known is None or known[0] != state:
+        body = json.dumps(_map(photos, copy), separators=(",", ":")).encode()
+        known = _kept[photos.uri] = (state, hashlib.blake2b(body, digest_size=8).hexdigest(), body)
+    return known[1:]
 
 
 def _map(photos: Collection, copy: Resident | None) -> dict[str, Any]:
