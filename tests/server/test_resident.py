@@ -1,11 +1,10 @@
 """The copy in memory answers as the store does, whatever was added and removed since it was read."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from lookalike.server.resident import TOGETHER, Ask, load
+from lookalike.server import resident
+from lookalike.server.resident import Ask, load
 from lookalike.similarity import normalise
 from lookalike.store import open_store
 
@@ -36,11 +35,30 @@ def test_the_same_hits_as_the_store(store, count: int, k: int) -> None:  # type:
     assert [[(h.id, h.score) for h in hits] for hits in found] == [[(h.id, h.score) for h in hits] for hits in wanted]
 
 
-def test_by_scan_and_by_product_the_same_is_found(store) -> None:  # type: ignore[no-untyped-def]
-    copy, asked = load(store), [Ask(vector, 12) for vector in queries(6)]
-    assert TOGETHER[0] <= copy.together <= TOGETHER[1]
-    scanned, multiplied = (replace(copy, together=n).search(asked) for n in (7, 2))
-    assert scanned == multiplied
+@pytest.mark.parametrize("looked", [25, 60, 300])
+def test_by_codes_the_same_is_found(store, monkeypatch: pytest.MonkeyPatch, looked: int) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(resident, "MANY", 100)
+    monkeypatch.setattr(resident, "LOOKED", looked)
+    copy, asked = load(store), queries(30)
+    assert copy.codes is not None
+    asked[0] = store.get(["050"])[0].vector  # forty ties
+    found = copy.search([Ask(vector, 12) for vector in asked])
+    wanted = [[(h.id, h.score) for h in hits] for hits in store.search(asked, 12)]
+    assert [[(h.id, h.score) for h in hits] for hits in found] == wanted
+
+
+def test_rows_put_in_are_found_beside_the_codes(store, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr(resident, "MANY", 100)
+    monkeypatch.setattr(resident, "LOOKED", 60)
+    copy, new = load(store), queries(6, seed=3)
+    ids = ["x1", "x2", "x3", "x4", "060", "007"]
+    store.add(ids, new, [{"n": -1}] * 6)
+    copy = copy.with_rows(ids, new, [{"n": -1}] * 6, 1)
+    for most in (resident.MOST_NEW, 3):  # beyond it every row is compared
+        monkeypatch.setattr(resident, "MOST_NEW", most)
+        found = copy.search([Ask(vector, 5, without=frozenset({"x2"})) for vector in new])
+        wanted = [[h.id for h in hits if h.id != "x2"][:5] for hits in store.search(new, 6)]
+        assert [[h.id for h in hits] for hits in found] == wanted
 
 
 def test_conditions_cut_off_and_what_is_left_out(store) -> None:  # type: ignore[no-untyped-def]

@@ -1,14 +1,12 @@
 """A collection's vectors and small columns in memory, searched many queries at a time.
 
-One query costs 2.5 ms of a core over 100,000 x 256 in half precision on one processor and 8 on another; 40 together
-cost 1.4 ms each as a matrix product, where FAISS's own takes 3.8 (docs/benchmarks-server.md). From how many on the
-product is the cheaper is therefore measured when the copy is made. Scores are computed again in double precision, so
-the answers are the store's.
+A look at four bits a number (codes.py) finds the candidates; a query for which it cannot be sure, of which there are
+few, is compared with every row, many queries together as one matrix product. Scores are computed again in double
+precision, so the answers are the store's. What each costs: docs/benchmarks-server.md.
 A Resident is never altered: searches under way keep theirs while a newer one is made.
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -16,12 +14,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.store.rank import HALF_ERROR, best, exact_scores
+from lookalike.server.codes import Codes, encode
+from lookalike.store.rank import DECIMALS, FLOAT32_ERROR, best, exact_scores
 from lookalike.types import Hit, Metadata, Scalar, Store, Vectors
 
 SPARE = 20  # more candidates than asked: among them the exact scores decide
-TRIED = 8  # queries of the product that is timed against the scan
-TOGETHER = (2, 32)  # from how many queries on the product is used, at least and at most
+MANY = 10_000  # rows from which on a look at codes is cheaper than reading all of them
+LOOKED = 2000  # candidates of such a look: of 100,000 made vectors the twelve best are certain for all of 64 queries
+MOST_NEW = 1000  # rows put in since the codes were made; beyond, every row is compared until the next full reading
+TIE = 2 * FLOAT32_ERROR + 10.0**-DECIMALS  # scores in single precision that may be equal ones
 BLOCK = 4096  # rows at a time: their scores stay in the cache
 MOST_GONE = 64  # rows deleted since the last full reading; beyond, every row is compared until the next one
 LEFT_OUT = frozenset({"path", "root", "sha256", "mtime_ns", "size", "indexed", "frame", "frames", "thumbnail"})
@@ -48,8 +49,7 @@ class Resident:
     version: int
     at: Mapping[str, int]
     gone: NDArray[np.bool_]
-    index: Any = None
-    together: int = TOGETHER[1]
+    codes: Codes | None = None
     added: int = 0
     passing_kept: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
@@ -58,7 +58,7 @@ class Resident:
 
     @property
     def bytes(self) -> int:
-        return self.vectors.nbytes * 3 // 2
+        return self.vectors.nbytes * 9 // 8
 
     @cached_property
     def order(self) -> NDArray[np.intp]:
@@ -94,26 +94,61 @@ class Resident:
         return [answers[n] for n in range(len(asks))]
 
     def _dense(self, asks: Sequence[Ask]) -> list[list[Hit]]:
-        queries = np.stack([ask.vector for ask in asks])
+        answers: list[list[Hit] | None] = [None] * len(asks)
+        if self.codes is not None and len(self.ids) - len(self.codes) <= MOST_NEW:
+            answers = self._looked_up(asks, self.codes)
+        unsure = [n for n, answer in enumerate(answers) if answer is None]
+        if unsure:
+            for n, answer in zip(unsure, self._multiplied([asks[n] for n in unsure]), strict=True):
+                answers[n] = answer
+        return [self._chosen(ask) if answer is None else answer for ask, answer in zip(asks, answers, strict=True)]
+
+    def _looked_up(self, asks: Sequence[Ask], codes: Codes) -> list[list[Hit] | None]:
+        """By codes and, of rows put in since, all; None where another row could be among the best."""
+        looked = codes.candidates(np.stack([ask.vector for ask in asks]), min(LOOKED, len(codes)))
+        new = np.arange(len(codes), len(self.ids))
+        answers = []
+        for ask, rows, most, left in zip(asks, *looked, strict=True):
+            first = ask.k + len(ask.without) + SPARE
+            near, there = self._scored(ask, np.concatenate([new, rows[:first]]))
+            least = self._least(ask, near)
+            more, others = self._scored(ask, rows[first:][most[first:] >= least - TIE])
+            answers.append(self._settled(ask, np.append(near, more), np.append(there, others), float(left)))
+        return answers
+
+    def _multiplied(self, asks: Sequence[Ask]) -> list[list[Hit] | None]:
+        """By a matrix product; None where a row left out may be as good as the last."""
         wanted = max(ask.k + len(ask.without) for ask in asks) + SPARE + int(self.gone.sum())
-        found = self._nearest(queries, min(wanted, len(self.ids)))
-        return [self._settled(ask, *pair) for ask, pair in zip(asks, found, strict=True)]
+        found = nearest_by_product(np.stack([ask.vector for ask in asks]), self.vectors, min(wanted, len(self.ids)))
+        return [
+            self._settled(ask, *self._there(scores, rows), float(scores[-1]) if len(rows) < len(self.ids) else -np.inf)
+            for ask, (scores, rows) in zip(asks, found, strict=True)
+        ]
 
-    def _nearest(self, queries: Vectors, k: int) -> Iterable[tuple[NDArray[np.float32], NDArray[np.int64]]]:
-        """Scores and rows of at least the k best of each query, best first."""
-        if len(queries) < self.together and self.index is not None:
-            return zip(*self.index.search(queries, k), strict=True)
-        return nearest_by_product(queries, self.vectors, k)
+    def _scored(self, ask: Ask, rows: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        rows = rows[~self.gone[rows]]
+        return self.vectors[rows] @ ask.vector, rows
 
-    def _settled(self, ask: Ask, scores: NDArray[np.float32], rows: NDArray[np.int64]) -> list[Hit]:
-        """Exact scores of the candidates; where a row left out may be as good as the last, all rows are compared."""
+    def _there(
+        self, scores: NDArray[np.float32], rows: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        there = ~self.gone[rows]
+        return scores[there], rows[there]
+
+    def _least(self, ask: Ask, scores: NDArray[np.float32]) -> float:
+        """The score of the last that is asked for."""
         needed = ask.k + len(ask.without)
-        there = rows[~self.gone[rows]]
-        exact = exact_scores(ask.vector, self.vectors[there])
-        last = -np.inf if len(rows) == len(self.ids) else float(scores[-1]) + HALF_ERROR
-        if last > -np.inf and (len(there) < needed or np.sort(exact)[-needed] <= last):
-            return self._chosen(ask)
-        return self._hits(ask, exact, there)
+        return -np.inf if len(scores) < needed else float(np.partition(scores, len(scores) - needed)[-needed])
+
+    def _settled(
+        self, ask: Ask, scores: NDArray[np.float32], rows: NDArray[np.int64], bound: float
+    ) -> list[Hit] | None:
+        """The best by exact scores, unless a row that is not among these, of a score up to `bound`, may be as good."""
+        least = self._least(ask, scores)
+        if bound > -np.inf and least - TIE <= bound:
+            return None
+        rows = rows[scores >= least - TIE]
+        return self._hits(ask, exact_scores(ask.vector, self.vectors[rows]), rows)
 
     def _chosen(self, ask: Ask) -> list[Hit]:
         """Among the rows that pass: every one compared."""
@@ -124,7 +159,7 @@ class Resident:
         needed = ask.k + len(ask.without)
         if len(rows) > needed:
             kth = np.partition(near, len(rows) - needed)[len(rows) - needed]
-            rows = rows[near >= kth - HALF_ERROR]
+            rows = rows[near >= kth - TIE]
         return self._hits(ask, exact_scores(ask.vector, self.vectors[rows]), rows)
 
     def _hits(self, ask: Ask, exact: NDArray[np.float64], rows: NDArray[Any]) -> list[Hit]:
@@ -159,7 +194,6 @@ class Resident:
             version=version,
             at=at,
             gone=gone,
-            index=None,
             added=self.added + len(ids),
             passing_kept={},
         )
@@ -199,7 +233,7 @@ def version_of(store: Store) -> int:
 
 
 def load(store: Store) -> Resident:
-    """Read everything that searches need; .5 s for 100,000 rows."""
+    """Read everything that searches need; a second or two for 100,000 rows."""
     version = version_of(store)
     names = [name for name, kind in store.columns().items() if kind is not bytes and name not in LEFT_OUT]
     ids: list[str] = []
@@ -212,29 +246,8 @@ def load(store: Store) -> Resident:
             columns[name] += _plain(batch[name])
     vectors = np.ascontiguousarray(np.concatenate(parts)) if parts else np.zeros((0, store.dim), np.float32)
     at = {i: n for n, i in enumerate(ids)}
-    index = _half(vectors)
-    gone = np.zeros(len(ids), np.bool_)
-    return Resident(ids, vectors, columns, version, at, gone, index, cheaper_together(index, vectors))
-
-
-def cheaper_together(index: Any, vectors: Vectors) -> int:
-    """From how many queries on one product costs less than a scan for each, on this machine.
-
-    A product of a few queries takes about as long as one of eight: it waits for memory.
-    """
-    if index is None:
-        return TOGETHER[1]
-    some = np.ascontiguousarray(vectors[:TRIED])
-    k = min(SPARE, len(vectors))
-    scan = min(_seconds(lambda: index.search(some[:1], k)) for _ in range(2))
-    product = min(_seconds(lambda: nearest_by_product(some, vectors, k)) for _ in range(2))
-    return int(np.clip(np.ceil(product / max(scan, 1e-9)), *TOGETHER))
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    begun = time.perf_counter()
-    call()
-    return time.perf_counter() - begun
+    codes = encode(vectors) if len(vectors) >= MANY else None
+    return Resident(ids, vectors, columns, version, at, np.zeros(len(ids), np.bool_), codes)
 
 
 def _plain(values: NDArray[Any]) -> list[Scalar]:
@@ -243,13 +256,3 @@ def _plain(values: NDArray[Any]) -> list[Scalar]:
     if values.dtype.kind == "f":
         return [None if value != value else value for value in listed]  # noqa: PLR0124 - nan is not itself
     return listed
-
-
-def _half(vectors: Vectors) -> Any:
-    import faiss
-
-    if not len(vectors):
-        return None
-    index: Any = faiss.IndexScalarQuantizer(vectors.shape[1], faiss.ScalarQuantizer.QT_fp16, faiss.METRIC_INNER_PRODUCT)
-    index.add(vectors)
-    return index
