@@ -38,7 +38,8 @@ def test_no_row_exceeds_what_is_said_of_it(make, dim: int, k: int) -> None:  # t
     assert len(codes) == COUNT
     rng = np.random.default_rng(1)
     near = normalise(vectors[rng.integers(0, COUNT, 20)] + 0.1 * rng.standard_normal((20, dim)) / dim**0.5)
-    queries = np.concatenate([near, vectors[:20], normalise(rng.standard_normal((10, dim)))])
+    spikes = np.eye(dim, dtype=np.float32)[:10]
+    queries = np.concatenate([near, vectors[:20], normalise(rng.standard_normal((10, dim))), spikes])
     rows, most, left = codes.candidates(queries, k)
     scores = queries @ vectors.T
     assert np.all(np.take_along_axis(scores, rows, 1) <= most + 1e-6)
