@@ -46,15 +46,16 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6  # GB
 
 
-def inertia(vectors: np.ndarray, assignments: np.ndarray) -> float:
-    """Sum of squared distances to the mean of each cluster."""
-    total = 0.0
+def costs(vectors: np.ndarray, assignments: np.ndarray) -> tuple[float, float]:
+    """Sums of squared distances to a cluster's mean, and of 1 - score to it, which is what spherical k-means lowers."""
+    squared = lost = 0.0
     order = np.argsort(assignments, kind="stable")
     edges = np.flatnonzero(np.diff(assignments[order])) + 1
     for rows in np.split(order, edges):
-        mean = vectors[rows].mean(axis=0, dtype=np.float64)
-        total += len(rows) * (1 - float(mean @ mean))
-    return total
+        length = float(np.linalg.norm(vectors[rows].sum(axis=0, dtype=np.float64)))
+        squared += len(rows) - length**2 / len(rows)
+        lost += len(rows) - length
+    return squared, lost
 
 
 def one(engine: str, rows: int, k: int) -> None:
@@ -75,7 +76,7 @@ def one(engine: str, rows: int, k: int) -> None:
 
         assignments = MiniBatchKMeans(k, random_state=0, n_init=1).fit_predict(vectors)
     seconds, after = time.perf_counter() - begun, peak()
-    print(engine, seconds, before, after, vectors.nbytes / 1e9, inertia(vectors, np.asarray(assignments)), flush=True)
+    print(engine, seconds, before, after, vectors.nbytes / 1e9, *costs(vectors, np.asarray(assignments)), flush=True)
 
 
 def bench_kmeans(rows: int, k: int) -> None:
@@ -94,14 +95,15 @@ def bench_kmeans(rows: int, k: int) -> None:
             str(k),
         ]
         out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        seconds, _, after, size, cost = map(float, out.splitlines()[-1].split()[1:])
+        seconds, _, after, size, *cost = map(float, out.splitlines()[-1].split()[1:])
         found[engine] = seconds, cost
+        memory = f"peak {after:.2f} GB, vectors {size:.2f} GB"
         print(
-            f"| {engine} | {seconds:.1f} s | peak {after:.2f} GB, vectors {size:.2f} GB | inertia {cost:,.0f} |",
-            flush=True,
+            f"| {engine} | {seconds:.1f} s | {memory} | inertia {cost[0]:,.0f} | 1 - score {cost[1]:,.0f} |", flush=True
         )
     print(f"| time / FAISS alone | {found['lookalike'][0] / found['faiss'][0]:.2f} |")
-    print(f"| inertia / MiniBatchKMeans | {found['lookalike'][1] / found['sklearn'][1]:.4f} |")
+    for at, name in enumerate(("inertia", "1 - score")):
+        print(f"| {name} / MiniBatchKMeans | {found['lookalike'][1][at] / found['sklearn'][1][at]:.4f} |")
 
 
 def idx(folder: Path, name: str) -> np.ndarray:
