@@ -8,22 +8,30 @@ from numpy.typing import NDArray
 from lookalike.types import RGB
 
 _LEAST_CHROMA = 3.0  # levels
+_ONE_HUE = 0.985  # of one hue from which many shades are those of one colour
+_LOWEST, _HIGHEST = 4, 251  # levels beyond which a colour may have been cut off
 
 
 @dataclass(frozen=True, slots=True)
 class Recolouring:
     """From the first picture to the second.
 
-    `brighter`: levels of 255; `contrast`, `saturation`: 1 is as before; `hue`: the colours are others; `grey`: there
-    were colours and are none; `sharpness`: fine detail left, 1 is as before. `matrix`: (3, 4), RGB to RGB.
+    `brighter`: levels of 255; `contrast`, `saturation`: 1 is as before; `hue`: degrees by which colours were turned,
+    180 where they have nothing in common; `tint`: levels of colour laid over all; `toned`: many colours became shades
+    of one; `grey`: there were colours and are none; `inverted`: light is dark; `sharpness`: fine detail left, 1 is as
+    before; `grain`: noise, in levels, in places where the first is smooth. `matrix`: (3, 4), RGB to RGB.
     """
 
     brighter: float
     contrast: float
     saturation: float
-    hue: bool
+    hue: float
+    tint: float
+    toned: bool
     grey: bool
+    inverted: bool
     sharpness: float
+    grain: float
     matrix: NDArray[np.float64]
 
     def apply(self, image: RGB) -> RGB:
@@ -33,41 +41,93 @@ class Recolouring:
 
 
 def recolouring(first: RGB, second: RGB, inside: NDArray[np.bool_]) -> Recolouring:
-    """Compare two pictures of one size that lie over each other, where `inside`."""
-    a, b = first[inside].astype(np.float64), second[inside].astype(np.float64)
+    """Compare two pictures of one size that lie over each other, where `inside`.
+
+    Places that fit the others worst say nothing of light and colour: something was laid on there.
+    """
+    all_a, all_b = first[inside].astype(np.float64), second[inside].astype(np.float64)
+    matrix, kept = _colour_matrix(all_a, all_b)
+    a, b = all_a[kept], all_b[kept]
     light_a, light_b = a.mean(axis=1), b.mean(axis=1)
-    chroma_a, chroma_b = a - light_a[:, None], b - light_b[:, None]
-    strength_a, strength_b = (float(np.sqrt((c**2).mean())) for c in (chroma_a, chroma_b))
-    alike = float((chroma_a * chroma_b).mean()) / max(strength_a * strength_b, 1e-9)
-    coloured = strength_a > _LEAST_CHROMA
+    varied = light_a.std() > 1 and light_b.std() > 1
+    likeness = float(np.corrcoef(light_a, light_b)[0, 1]) if varied else 1.0
+    before, after = _chroma(a), _chroma(b)
+    strength, then = (float(np.sqrt((np.abs(c - c.mean()) ** 2).mean())) for c in (before, after))
+    whole, whole_then = (float(np.sqrt((np.abs(c) ** 2).mean())) for c in (before, after))
+    grey = whole_then < 0.12 * whole + 1
+    coloured = whole > _LEAST_CHROMA and not grey and then > _LEAST_CHROMA
+    saturation = then / max(strength, 1e-9) if strength > _LEAST_CHROMA else 1.0
+    fine_a, fine_b = np.abs(_fine(first)), np.abs(_fine(second))
+    smooth = _smoothest(fine_a, inside)
     return Recolouring(
         brighter=float(np.median(light_b) - np.median(light_a)),
         contrast=float(light_b.std() / max(light_a.std(), 1.0)),
-        saturation=strength_b / max(strength_a, 1e-9) if coloured else 1.0,
-        hue=coloured and strength_b > _LEAST_CHROMA and alike < 0.5,
-        grey=coloured and strength_b < 0.12 * strength_a + 1,
-        sharpness=_fineness(second, inside) / max(_fineness(first, inside), 0.1),
-        matrix=_colour_matrix(a, b),
+        saturation=saturation,
+        hue=_turned(before, after) if coloured else 0.0,
+        tint=float(np.abs(after.mean() - saturation * before.mean())),
+        toned=not grey and _of_one_hue(after) > _ONE_HUE > 0.9 > _of_one_hue(before),
+        grey=whole > _LEAST_CHROMA and grey,
+        inverted=likeness < -0.5,
+        sharpness=_share(fine_b[inside][kept], light_b) / max(_share(fine_a[inside][kept], light_a), 1e-3),
+        grain=float(fine_b[smooth].mean() - fine_a[smooth].mean()),
+        matrix=matrix,
     )
 
 
-def _colour_matrix(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The affine map of colours that most pixels follow: least squares, again without the third that fits worst."""
+def _smoothest(fine: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The third of the places where there is least to see."""
+    import cv2
+
+    near = cv2.blur(fine, (9, 9))
+    smooth: NDArray[np.bool_] = inside & (near <= np.quantile(near[inside], 0.33))
+    return smooth
+
+
+def _share(fine: NDArray[np.float32], light: NDArray[np.float64]) -> float:
+    """Fine detail against the picture's contrast."""
+    return float(fine.mean()) / max(float(light.std()), 5.0)
+
+
+def _chroma(colours: NDArray[np.float64]) -> NDArray[np.complex128]:
+    """Blue-yellow and red-cyan of (n, 3) colours as complex numbers, in levels."""
+    light = colours @ (0.299, 0.587, 0.114)
+    chroma: NDArray[np.complex128] = 0.564 * (colours[:, 2] - light) + 0.713j * (colours[:, 0] - light)
+    return chroma
+
+
+def _turned(before: NDArray[np.complex128], after: NDArray[np.complex128]) -> float:
+    """By how many degrees hues were turned; 180 where no turn makes the one of the other."""
+    common = complex((after * before.conj()).mean())
+    strength = float(np.sqrt((np.abs(before) ** 2).mean() * (np.abs(after) ** 2).mean()))
+    return 180.0 if abs(common) < 0.5 * strength else abs(float(np.degrees(np.angle(common))))
+
+
+def _of_one_hue(chroma: NDArray[np.complex128]) -> float:
+    """1 where all are shades of one colour, 0 where hues lie all round."""
+    strength = float(np.abs(chroma).mean())
+    return float(np.abs(chroma.mean())) / strength if strength > _LEAST_CHROMA else 0.0
+
+
+def _colour_matrix(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """The affine map of colours that most pixels follow, and which: least squares, again without the worst third.
+
+    Pixels at either end of the scale were cut off there, and follow no map.
+    """
     ones = np.concatenate((a, np.ones((len(a), 1))), axis=1)
-    kept = np.ones(len(a), bool)
+    free = np.all((b > _LOWEST) & (b < _HIGHEST), axis=1)
+    free = free if free.mean() > 0.2 else np.ones(len(a), bool)
+    kept = free
     ridge = 1e-3 * len(a) * np.diag((1.0, 1, 1, 0))
     for _ in range(3):
         x, y = ones[kept], b[kept]
         solved = np.linalg.solve(x.T @ x + ridge + 1e-6 * np.eye(4), x.T @ y)
         error = np.abs(ones @ solved - b).sum(axis=1)
-        kept = error <= np.quantile(error, 0.67)
-    return np.asarray(solved.T, np.float64)
+        kept = free & (error <= np.quantile(error[free], 0.67))
+    return np.asarray(solved.T, np.float64), kept
 
 
-def _fineness(image: RGB, inside: NDArray[np.bool_]) -> float:
-    """Detail of the finest scale, in grey levels."""
+def _fine(image: RGB) -> NDArray[np.float32]:
     import cv2
 
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    fine = np.abs(grey - cv2.GaussianBlur(grey, (0, 0), 1.2))
-    return float(fine[inside].mean()) / max(float(grey[inside].std()), 5.0) * 50
+    return np.asarray(grey - cv2.GaussianBlur(grey, (0, 0), 1.2), np.float32)

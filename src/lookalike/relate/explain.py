@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from lookalike.image.resize import scaled
 from lookalike.relate.aligned import correlation, overlay
 from lookalike.relate.colour import Recolouring, recolouring
-from lookalike.relate.geometry import Match
+from lookalike.relate.framing import frame_words, turn_words
+from lookalike.relate.geometry import Match, to_shares
+from lookalike.relate.lettering import is_text
 from lookalike.relate.relation import Verdict
 from lookalike.types import RGB, Relation
 
 _SIDE = 320  # pixels at which the two are compared
-_WHOLE = 0.95  # a share of the picture from which it counts as all of it
-_PLAIN_BORDER = 12  # levels
+_HUE, _TINT = 12.0, 10.0  # degrees and levels from which other colours are told
+_GRAIN = 2.5  # levels of noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +51,10 @@ def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
         return Explanation(_plainly(verdict, match), (), (), None)
     moved, shown, inside = laid
     agreeing, added = _differences(moved, shown, inside)
-    changes = [*_frame_words(match, shown, inside), *_turn_words(match)]
+    changes = [*frame_words(match, shown, inside), *turn_words(match)]
     if verdict.relation >= Relation.COPY:
-        changes += _colour_words(recolouring(moved, shown, inside))
+        whole = match.kept_first > 0.8 and match.scale < 1.25
+        changes += _colour_words(recolouring(moved, shown, inside), whole=whole)
         changes += [f"{a.kind} {a.where}" for a in added]
     else:
         added = ()
@@ -79,10 +82,8 @@ def _points(match: Match) -> str:
 def _laid(first: RGB, second: RGB, match: Match) -> tuple[RGB, RGB, NDArray[np.bool_]] | None:
     """The first in the frame of the second, the second, and where they meet; at a size that words need."""
     a, b = _reduced(first), _reduced(second)
-    into = np.diag((1 / a.shape[1], 1 / a.shape[0], 1.0))
-    out = np.diag((float(b.shape[1]), float(b.shape[0]), 1.0))
-    # Warping counts from pixel centres, shares from their edges: half a pixel, at 320 of no matter for words.
-    laid = overlay(a, b, out @ match.transform @ into)
+    into, out = (to_shares((image.shape[1], image.shape[0])) for image in (a, b))
+    laid = overlay(a, b, np.linalg.inv(out) @ match.transform @ into)
     return None if laid is None else (laid[0], b, laid[1])
 
 
@@ -91,58 +92,32 @@ def _reduced(image: RGB) -> RGB:
     return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
 
 
-def _frame_words(match: Match, second: RGB, inside: NDArray[np.bool_]) -> list[str]:
-    """What became of the frame: crop, border, pasted into something."""
-    first_kept, second_kept = match.kept_first, match.kept_second
-    words = []
-    if first_kept < _WHOLE:
-        words.append(f"{_percent(first_kept)} crop")
-    if second_kept < _WHOLE and not inside.all():
-        if _mostly_plain(second[~inside]):
-            words.append(f"a border around it ({_percent(1 - second_kept)} of the picture)")
-        else:
-            words.append(f"inside a larger picture ({_percent(second_kept)} of it)")
-    return words
-
-
-def _mostly_plain(outside: NDArray[np.uint8]) -> bool:
-    """Whether most of what lies around is of one colour: a border, perhaps with words in it."""
-    off = np.abs(outside.astype(np.int16) - np.median(outside, axis=0)).max(axis=1)
-    return bool(len(off)) and float((off < _PLAIN_BORDER).mean()) > 0.7
-
-
-def _turn_words(match: Match) -> list[str]:
-    words = []
-    turn = round(match.turn)
-    if match.mirrored and abs(abs(turn) - 180) <= 1:
-        words.append("flipped upside down")
-        turn = 0
-    elif match.mirrored:
-        words.append("mirrored")
-    if abs(turn) >= 2:
-        direction = "" if abs(turn) == 180 else " clockwise" if turn > 0 else " anticlockwise"
-        words.append(f"turned by {abs(turn)}°{direction}")
-    if not 0.91 < match.scale < 1.1:
-        words.append(f"scaled to {_percent(match.scale)}")
-    if not 0.93 < match.aspect < 1.07:
-        words.append(f"{'widened' if match.aspect > 1 else 'narrowed'} to {_percent(match.aspect)}")
-    return words
-
-
-def _colour_words(changed: Recolouring) -> list[str]:
-    words = []
-    if changed.grey:
+def _colour_words(changed: Recolouring, *, whole: bool) -> list[str]:
+    """`whole`: the pictures show the same part at about the same size; else sharpness tells of the size alone."""
+    words, grainy = [], changed.grain > _GRAIN
+    saturation = changed.saturation / max(changed.contrast, 0.1)
+    if changed.inverted:
+        words.append("inverted to a negative")
+    elif changed.grey:
         words.append("made grey")
-    elif changed.hue:
+    elif changed.toned:
+        words.append("toned in one colour")
+    elif changed.hue > _HUE:
         words.append("recoloured")
-    elif not 0.75 < changed.saturation < 1.35:
-        words.append("colours faded" if changed.saturation < 1 else "colours strengthened")
-    if abs(changed.brighter) > 12:
+    elif changed.tint > _TINT:
+        words.append("tinted")
+    elif not 0.75 < saturation < 1.35 and not grainy:
+        words.append("colours faded" if saturation < 1 else "colours strengthened")
+    if not changed.inverted and abs(changed.brighter) > 12:
         words.append("made brighter" if changed.brighter > 0 else "made darker")
     if not 0.8 < changed.contrast < 1.25:
         words.append("contrast lowered" if changed.contrast < 1 else "contrast raised")
-    if changed.sharpness < 0.5:
+    if grainy:
+        words.append("made grainy")
+    elif changed.sharpness < 0.5:
         words.append("blurred")
+    elif changed.sharpness > 1.6 and whole:
+        words.append("sharpened")
     return words
 
 
@@ -153,11 +128,13 @@ def _differences(moved: RGB, second: RGB, inside: NDArray[np.bool_]) -> tuple[ND
     local, _, _ = correlation(moved, second, inside)
     change = recolouring(moved, second, inside)
     fitted = change.apply(moved).astype(np.float32)
-    off = cv2.GaussianBlur(np.abs(fitted - second).mean(axis=2), (0, 0), 2.0)
+    # Signed: what is merely sharper, blurred or grainy is as often lighter as darker, and averages out.
+    reach = 2.0 if 0.6 < change.sharpness < 1.8 else 4.0
+    off = np.abs(cv2.GaussianBlur(fitted - second, (0, 0), reach)).mean(axis=2)
     # At the rim of the overlap half of the window is missing.
     core = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8), borderType=cv2.BORDER_REPLICATE) > 0
     usual = float(np.median(off[core])) if core.any() else 0.0
-    strange = (off > max(4 * usual, 28.0)) & core
+    strange = (off > max(4 * usual, 22.0)) & core
     agreeing = np.clip(np.minimum(local, 1 - (off - usual) / 60), 0, 1).astype(np.float32)
     # A plain place that has the right colour agrees, though there is nothing to correlate.
     agreeing = np.where(off < max(2 * usual, 10.0), np.maximum(agreeing, 0.9), agreeing)
@@ -177,23 +154,10 @@ def _patches(strange: NDArray[np.bool_], second: RGB) -> tuple[Added, ...]:
     for x, y, w, h, area in sorted(boxes[1:count].tolist(), key=lambda b: -b[4])[:3]:
         if area < 0.004 * height * width:
             continue
-        kind = "text added" if _is_text(second[y : y + h, x : x + w]) else "something added"
+        kind = "text added" if is_text(second[y : y + h, x : x + w]) else "something added"
         box = (x / width, y / height, w / width, h / height)
         found.append(Added(kind, _place(box), box))
     return tuple(found)
-
-
-def _is_text(part: RGB) -> bool:
-    """A wide strip with many upright edges side by side."""
-    import cv2
-
-    grey = cv2.cvtColor(part, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    height, width = grey.shape
-    if width < 2.5 * height or height < 4:
-        return False
-    edges = np.abs(np.diff(grey, axis=1)).max(axis=0) > 60
-    changes = int(np.abs(np.diff(edges.astype(np.int8))).sum())
-    return bool(changes * height / width > 3)
 
 
 def _place(box: tuple[float, float, float, float]) -> str:
@@ -205,7 +169,3 @@ def _place(box: tuple[float, float, float, float]) -> str:
     if not (down or across):
         return "in the middle"
     return "at the " + " ".join(part for part in (down, across) if part)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

@@ -129,7 +129,7 @@ def _tiny(features: Features) -> NDArray[np.float32]:
 
 def _in_shares(matrix: Matrix, first: Features, second: Features, *, flip: bool) -> Matrix:
     """From work pixels to shares of either frame, the mirror included."""
-    shares = _to_shares(second.work) @ matrix @ np.linalg.inv(_to_shares(first.work)) @ (_MIRROR if flip else np.eye(3))
+    shares = to_shares(second.work) @ matrix @ np.linalg.inv(to_shares(first.work)) @ (_MIRROR if flip else np.eye(3))
     return np.asarray(shares / shares[2, 2], np.float64)
 
 
@@ -162,11 +162,11 @@ def _richness(features: Features) -> float:
 def _seen(first: Features, second: Features, matrix: Matrix) -> Agreement:
     """Compared in the frame of the second, where pixels of the small pictures are."""
     a, b = first.small, second.small
-    into, out = (_to_shares((image.shape[1], image.shape[0])) for image in (a, b))
+    into, out = (to_shares((image.shape[1], image.shape[0])) for image in (a, b))
     return agreement(a, b, np.linalg.inv(out) @ matrix @ into)
 
 
-def _to_shares(size: tuple[int, int]) -> Matrix:
+def to_shares(size: tuple[int, int]) -> Matrix:
     """Pixels, whose centres are whole numbers, to shares of a picture of (width, height)."""
     width, height = size
     return np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
