@@ -58,10 +58,13 @@ def test_recolouring_by_hand() -> None:
     darker = recolouring(small(), np.clip(small() - np.int16(40), 0, 255).astype(np.uint8), inside)
     assert -45 < darker.brighter < -30
     assert not darker.grey
-    assert not darker.hue
+    assert darker.hue < 5
+    assert darker.tint < 2
+    assert not darker.toned
     grey = np.repeat(small().mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
     assert recolouring(small(), grey, inside).grey
-    assert recolouring(small(), np.ascontiguousarray(small()[..., ::-1]), inside).hue
+    assert recolouring(small(), np.ascontiguousarray(small()[..., ::-1]), inside).hue > 90
+    assert recolouring(small(), 255 - small(), inside).inverted
     assert recolouring(small(), cv2.GaussianBlur(small(), (0, 0), 2), inside).sharpness < 0.5
     assert recolouring(small(), small(), inside).sharpness == pytest.approx(1)
 

@@ -70,6 +70,16 @@ def test_perspective_needs_a_homography() -> None:
     assert np.abs(match.outline * (480, 360) - moved).max() < 4
 
 
+@pytest.mark.parametrize("edit", [lambda x: x, lambda x: x[:, ::-1], lambda x: np.rot90(x, -1)])
+def test_a_negative_is_found_and_is_a_copy(edit: Callable[[RGB], RGB]) -> None:
+    match = verify(features(1), find_features(np.ascontiguousarray(255 - edit(scene(1)))))
+    assert match.negative
+    assert match.inliers > 100
+    assert match.agreement.structure > 0.9
+    assert not verify(features(1), find_features(np.ascontiguousarray(edit(scene(1))))).negative
+    assert not verify(features(1), find_features(np.ascontiguousarray(255 - scene(2)))).inliers
+
+
 def test_repeated_texture_is_no_proof() -> None:
     def bricks(seed: int) -> RGB:
         wall = np.full((360, 480, 3), 150, np.uint8)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from lookalike.types import RGB
 
 _LEAST_CHROMA = 3.0  # levels
-_ONE_HUE = 0.985  # of one hue from which many shades are those of one colour
+_ONE_HUE, _MANY_HUES = 0.985, 0.9  # of one hue: from which all are shades of one colour, and below which they are not
 _LOWEST, _HIGHEST = 4, 251  # levels beyond which a colour may have been cut off
 
 
@@ -45,32 +45,51 @@ def recolouring(first: RGB, second: RGB, inside: NDArray[np.bool_]) -> Recolouri
 
     Places that fit the others worst say nothing of light and colour: something was laid on there.
     """
-    all_a, all_b = first[inside].astype(np.float64), second[inside].astype(np.float64)
-    matrix, kept = _colour_matrix(all_a, all_b)
-    a, b = all_a[kept], all_b[kept]
+    matrix, kept = _colour_matrix(first[inside].astype(np.float64), second[inside].astype(np.float64))
+    usual = np.zeros_like(inside)
+    usual[inside] = kept
+    a, b = first[usual].astype(np.float64), second[usual].astype(np.float64)
     light_a, light_b = a.mean(axis=1), b.mean(axis=1)
-    varied = light_a.std() > 1 and light_b.std() > 1
-    likeness = float(np.corrcoef(light_a, light_b)[0, 1]) if varied else 1.0
-    before, after = _chroma(a), _chroma(b)
-    strength, then = (float(np.sqrt((np.abs(c - c.mean()) ** 2).mean())) for c in (before, after))
-    whole, whole_then = (float(np.sqrt((np.abs(c) ** 2).mean())) for c in (before, after))
-    grey = whole_then < 0.12 * whole + 1
-    coloured = whole > _LEAST_CHROMA and not grey and then > _LEAST_CHROMA
-    saturation = then / max(strength, 1e-9) if strength > _LEAST_CHROMA else 1.0
+    contrast = float(light_b.std() / max(light_a.std(), 1.0))
+    saturation, tint, hue, toned, grey = _colours(_chroma(a), _chroma(b))
     fine_a, fine_b = np.abs(_fine(first)), np.abs(_fine(second))
     smooth = _smoothest(fine_a, inside)
+    # Letters laid on are sharp, and not among the usual.
+    finer = min(float(fine_b[part].mean()) / max(float(fine_a[part].mean()), 1e-3) for part in (inside, usual))
     return Recolouring(
         brighter=float(np.median(light_b) - np.median(light_a)),
-        contrast=float(light_b.std() / max(light_a.std(), 1.0)),
+        contrast=contrast,
         saturation=saturation,
-        hue=_turned(before, after) if coloured else 0.0,
-        tint=float(np.abs(after.mean() - saturation * before.mean())),
-        toned=not grey and _of_one_hue(after) > _ONE_HUE > 0.9 > _of_one_hue(before),
-        grey=whole > _LEAST_CHROMA and grey,
-        inverted=likeness < -0.5,
-        sharpness=_share(fine_b[inside][kept], light_b) / max(_share(fine_a[inside][kept], light_a), 1e-3),
-        grain=float(fine_b[smooth].mean() - fine_a[smooth].mean()),
+        hue=hue,
+        tint=tint,
+        toned=toned,
+        grey=grey,
+        inverted=_correlation(light_a, light_b) < -0.5,
+        sharpness=finer / max(contrast, 0.1),
+        grain=float(np.median(fine_b[smooth]) - np.median(fine_a[smooth])),
         matrix=matrix,
+    )
+
+
+def _correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """1 where one of them does not vary."""
+    return float(np.corrcoef(a, b)[0, 1]) if min(a.std(), b.std()) > 1 else 1.0
+
+
+def _colours(before: NDArray[np.complex128], after: NDArray[np.complex128]) -> tuple[float, float, float, bool, bool]:
+    """Saturation, tint, hue, toned and grey of a Recolouring."""
+    strength, then = (float(np.abs(c - c.mean()).mean()) for c in (before, after))
+    whole, whole_then = (float(np.sqrt((np.abs(c) ** 2).mean())) for c in (before, after))
+    grey = whole_then < 0.12 * whole + 1
+    saturation = then / max(strength, 1e-9) if strength > _LEAST_CHROMA else 1.0
+    hue = _turned(before, after) if whole > _LEAST_CHROMA and then > _LEAST_CHROMA and not grey else 0.0
+    toned = not grey and _of_one_hue(after) > _ONE_HUE and _of_one_hue(before) < _MANY_HUES
+    return (
+        saturation,
+        float(np.abs(after.mean() - saturation * before.mean())),
+        hue,
+        toned,
+        whole > _LEAST_CHROMA and grey,
     )
 
 
@@ -81,11 +100,6 @@ def _smoothest(fine: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[
     near = cv2.blur(fine, (9, 9))
     smooth: NDArray[np.bool_] = inside & (near <= np.quantile(near[inside], 0.33))
     return smooth
-
-
-def _share(fine: NDArray[np.float32], light: NDArray[np.float64]) -> float:
-    """Fine detail against the picture's contrast."""
-    return float(fine.mean()) / max(float(light.std()), 5.0)
 
 
 def _chroma(colours: NDArray[np.float64]) -> NDArray[np.complex128]:

@@ -17,6 +17,7 @@ from lookalike.types import RGB, Relation
 _SIDE = 320  # pixels at which the two are compared
 _HUE, _TINT = 12.0, 10.0  # degrees and levels from which other colours are told
 _GRAIN = 2.5  # levels of noise
+_ROUGH = 4.5  # levels by which pixels differ: JPEG of quality 85 up to 1.6, of quality 10 from 4.9 on
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +51,16 @@ def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
     if laid is None:
         return Explanation(_plainly(verdict, match), (), (), None)
     moved, shown, inside = laid
-    agreeing, added = _differences(moved, shown, inside)
+    colours = recolouring(moved, shown, inside)
+    agreeing, added = _differences(moved, shown, inside, colours)
     changes = [*frame_words(match, shown, inside), *turn_words(match)]
     if verdict.relation >= Relation.COPY:
         whole = match.kept_first > 0.8 and match.scale < 1.25
-        changes += _colour_words(recolouring(moved, shown, inside), whole=whole)
+        changes += _colour_words(colours, whole=whole)
         changes += [f"{a.kind} {a.where}" for a in added]
+        off = np.abs(colours.apply(moved).astype(np.int16) - shown)[inside]
+        if not changes and float(off.mean()) > _ROUGH:
+            changes = ["fine detail differs all over"]
     else:
         added = ()
     return Explanation(_sentence(verdict, match, changes), tuple(changes), tuple(added), agreeing)
@@ -121,13 +126,15 @@ def _colour_words(changed: Recolouring, *, whole: bool) -> list[str]:
     return words
 
 
-def _differences(moved: RGB, second: RGB, inside: NDArray[np.bool_]) -> tuple[NDArray[np.float32], tuple[Added, ...]]:
+def _differences(
+    moved: RGB, second: RGB, inside: NDArray[np.bool_], change: Recolouring
+) -> tuple[NDArray[np.float32], tuple[Added, ...]]:
     """Where the two agree, and the places where something was laid on."""
     import cv2
 
-    local, _, _ = correlation(moved, second, inside)
-    change = recolouring(moved, second, inside)
-    fitted = change.apply(moved).astype(np.float32)
+    recoloured = change.apply(moved)
+    local, _, _ = correlation(recoloured, second, inside)
+    fitted = recoloured.astype(np.float32)
     # Signed: what is merely sharper, blurred or grainy is as often lighter as darker, and averages out.
     reach = 2.0 if 0.6 < change.sharpness < 1.8 else 4.0
     off = np.abs(cv2.GaussianBlur(fitted - second, (0, 0), reach)).mean(axis=2)

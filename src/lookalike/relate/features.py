@@ -46,6 +46,7 @@ class Features:
     jpeg: bytes
     digest: bytes = bytes(8)
     flipped: bool = False
+    inverted: bool = False
 
     def __len__(self) -> int:
         return len(self.points)
@@ -56,7 +57,8 @@ class Features:
         import cv2
 
         image: Any = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-        return np.ascontiguousarray(image[:, ::-1] if self.flipped else image)
+        image = image[:, ::-1] if self.flipped else image
+        return np.ascontiguousarray(255 - image if self.inverted else image)
 
     @cached_property
     def unit(self) -> NDArray[np.float32]:
@@ -138,6 +140,17 @@ def mirrored(features: Features) -> Features:
     cells = features.descriptors.reshape(-1, 4, 4, 8)[:, ::-1][..., [0, 7, 6, 5, 4, 3, 2, 1]]
     turned = np.ascontiguousarray(cells).reshape(-1, 128)
     return replace(features, points=points, descriptors=turned, flipped=not features.flipped)
+
+
+def negative(features: Features) -> Features:
+    """The features of the picture with light and dark exchanged, without finding them again.
+
+    Every gradient points the other way: keypoints are turned by half a turn, and their cells with them.
+    """
+    points = features.points.copy()
+    points[:, 3] = (points[:, 3] + 180) % 360
+    cells = np.ascontiguousarray(features.descriptors.reshape(-1, 4, 4, 8)[:, ::-1, ::-1])
+    return replace(features, points=points, descriptors=cells.reshape(-1, 128), inverted=not features.inverted)
 
 
 def _root(raw: NDArray[Any]) -> NDArray[np.uint8]:

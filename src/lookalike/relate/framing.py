@@ -11,6 +11,7 @@ _WHOLE, _WHOLE_EXACT = 0.95, 0.985  # a share of the picture from which it count
 _TURNED, _TURNED_EXACT = 1.5, 0.7  # degrees
 EXACT = 30  # inliers from which the frame is known to a pixel
 _PLAIN_BORDER = 12  # levels
+_SMALL = 0.4  # of the second: what shows less of the first is something of its own
 _BAR = 0.02  # of the side: a bar that counts
 _SLANTED = 1.08  # opposite sides of the outline that differ by more were seen at an angle
 
@@ -54,7 +55,7 @@ def _size_words(scale: float, aspect: float) -> list[str]:
 
 
 def _around(kept: float, second: RGB, inside: NDArray[np.bool_]) -> str:
-    if kept < 0.5 or not _mostly_plain(second[~inside]):
+    if kept < _SMALL or not _mostly_plain(second[~inside]):
         return f"inside a larger picture ({_percent(kept)} of it)"
     bars = _bars(inside)
     share = f"({_percent(1 - kept)} of the picture)"

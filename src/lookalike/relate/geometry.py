@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.relate.aligned import NOTHING, Agreement, agreement
-from lookalike.relate.features import Features, mirrored
+from lookalike.relate.features import Features, mirrored, negative
 from lookalike.relate.matching import Pairs, match
 from lookalike.relate.transform import Fit, Matrix, fit_transform, plausible, shape_of
 
@@ -15,26 +15,28 @@ Model = Literal["none", "frame", "similarity", "homography"]
 
 ENOUGH = 8  # inliers below which features alone say little
 _SURE = 0.75  # structure above which no other explanation is looked for
+_OPPOSITE = -0.5  # correlation of the whole pictures below which one may be the other's negative
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
     """How one picture lies in another.
 
-    `model`: "similarity" or "homography" (from features), "frame" (the whole pictures agree as they are, mirrored or
-    turned by quarters), or "none". `transform`: 3 x 3, from shares (0 to 1) of the first picture's frame to shares of
-    the second's; a mirror is part of it. `turn`: degrees, clockwise, how the second shows the first. `scale`: pixels of
-    the second for one of the first. `kept_first`, `kept_second`: share of either's area that the other shows.
-    `residual`: the inliers' median error in work pixels: an edited copy fits to half a pixel, a scene photographed
-    again does not. `richness`: features of the picture that has fewer; `richest`: of the other, less where it is an
-    icon. `outline`: (4, 2), the first's corners in shares of the second. `points`: (n, 4) inliers, x y in shares of
-    either.
+    `model`: "similarity" or "homography" (from features), "frame" (the whole pictures agree as they are, mirrored
+    or turned by quarters), or "none". `transform`: 3 x 3, from shares (0 to 1) of the first picture's frame to
+    shares of the second's; a mirror is part of it. `negative`: light and dark are exchanged. `turn`: degrees,
+    clockwise, how the second shows the first. `scale`: pixels of the second for one of the first. `kept_first`,
+    `kept_second`: share of either's area that the other shows. `residual`: the inliers' median error in work
+    pixels: an edited copy fits to half a pixel, a scene photographed again does not. `richness`: features of the
+    picture that has fewer; `richest`: of the other, less where it is an icon. `outline`: (4, 2), the first's
+    corners in shares of the second. `points`: (n, 4) inliers, x y in shares of either.
     """
 
     inliers: int = 0
     matches: int = 0
     model: Model = "none"
     mirrored: bool = False
+    negative: bool = False
     turn: float = 0.0
     scale: float = 1.0
     aspect: float = 1.0
@@ -60,6 +62,8 @@ def verify(first: Features, second: Features, *, frames: bool = True) -> Match:
     best = max(found, key=_rank)
     if frames and (best.inliers < ENOUGH or best.agreement.structure < _SURE):
         best = max(best, _by_frames(first, second, best), key=_rank)
+        if not first.inverted and min(_likeness(first, second)) < _OPPOSITE:
+            best = max(best, replace(verify(negative(first), second), negative=True), key=_rank)
     return best
 
 
@@ -98,15 +102,22 @@ def _match_of(first: Features, second: Features, found: Fit, pairs: Pairs, *, fl
 
 def _by_frames(first: Features, second: Features, best: Match) -> Match:
     """The best of the eight ways to lay one whole picture on the other."""
-    ways = [(turn, flip) for flip in (False, True) for turn in range(4)]
-    a, b = _tiny(first), _tiny(second)
-    likeness = [float((np.rot90(a[:, ::-1] if flip else a, -turn) * b).mean()) for turn, flip in ways]
-    turn, flip = ways[int(np.argmax(likeness))]
+    likeness = _likeness(first, second)
+    turn, flip = _WAYS[int(np.argmax(likeness))]
     if max(likeness) < 0.5:
         return best
     matrix = _quarter(turn) @ (_MIRROR if flip else np.eye(3))
     whole = Match(matches=best.matches, model="frame", mirrored=flip)
     return _described(whole, first, second, matrix)
+
+
+_WAYS = [(turn, flip) for flip in (False, True) for turn in range(4)]
+
+
+def _likeness(first: Features, second: Features) -> list[float]:
+    """The correlation of the whole pictures in each of the eight ways."""
+    a, b = _tiny(first), _tiny(second)
+    return [float((np.rot90(a[:, ::-1] if flip else a, -turn) * b).mean()) for turn, flip in _WAYS]
 
 
 _MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])

@@ -90,8 +90,10 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
     else:
         copy = 0.0 if score is None else float(calibration.copy_by_score(np.array([score]))[0])
         same = copy
-    # One true match is expected against `false` false ones: a prior of evens for the best hit of a search.
-    related = max(same, 0.0 if false is None else 1 / (1 + false))
+    # One true match is expected against the false ones: a prior of evens for the best hit of a search. Two pictures
+    # that nobody searched for are taken for the best hit among as many as a small collection has.
+    rarity = None if false is None else false * (_AMONG if size <= 1 else 1)
+    related = max(same, 0.0 if rarity is None else 1 / (1 + rarity))
     relation, probability = _strongest({Relation.COPY: copy, Relation.SAME_OBJECT: same, Relation.RELATED: related})
     doubt = undecided(match) if match is not None and same >= EVENS else ""
     if doubt or (evidence.reason and copy < _SURE):
@@ -103,6 +105,7 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
     )
 
 
+_AMONG = 1000
 _SURE = 0.98  # a plain picture may still be a copy beyond doubt
 
 

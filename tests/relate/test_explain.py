@@ -1,0 +1,110 @@
+"""The words for an edit are those of the edit, and no others."""
+
+from collections.abc import Callable
+
+import cv2
+import numpy as np
+import pytest
+
+from lookalike.relate import Subject, judge
+from lookalike.relate.calibration import Calibration, default_geometry
+from lookalike.relate.explain import Explanation, explain
+from lookalike.relate.features import find_features
+from lookalike.types import RGB
+from tests.relate.conftest import features, scene
+
+PLAIN = Calibration(geometry=default_geometry())
+
+
+def told(edited: RGB, seed: int = 1) -> Explanation:
+    edited = np.ascontiguousarray(edited)
+    verdict = judge(Subject(features=features(seed)), Subject(features=find_features(edited)), PLAIN)
+    return explain(scene(seed), edited, verdict)
+
+
+def middle(image: RGB) -> RGB:
+    height, width = image.shape[:2]
+    return image[height // 5 : height * 4 // 5, width // 5 : width * 4 // 5]
+
+
+def turned(image: RGB, degrees: float) -> RGB:
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), -degrees, 1)
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_CUBIC)[40:-40, 50:-50]
+
+
+def slanted(image: RGB) -> RGB:
+    height, width = image.shape[:2]
+    corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
+    moved = np.array([(60, 30), (width - 20, 0), (width, height - 50), (0, height)], np.float32)
+    return cv2.warpPerspective(image, cv2.getPerspectiveTransform(corners, moved), (width, height))
+
+
+def lettered_bar(image: RGB) -> RGB:
+    bar = np.full((70, image.shape[1], 3), 255, np.uint8)
+    cv2.putText(bar, "when you see it, you know it", (12, 48), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 0, 0), 2, cv2.LINE_AA)
+    return np.concatenate((bar, image))
+
+
+def grainy(image: RGB) -> RGB:
+    noise = np.random.default_rng(3).normal(0, 60, image.shape)
+    return np.clip(image + noise, 0, 255).astype(np.uint8)
+
+
+def sepia(image: RGB) -> RGB:
+    grey = image.mean(axis=2, keepdims=True)
+    return np.clip(grey * (1.05, 0.85, 0.6), 0, 255).astype(np.uint8)
+
+
+def pixelated(image: RGB) -> RGB:
+    small = cv2.resize(image, (80, 60), interpolation=cv2.INTER_AREA)
+    return cv2.resize(small, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+
+
+@pytest.mark.parametrize(
+    ("edit", "changes"),
+    [
+        (lambda x: x[:, ::-1], ["mirrored"]),
+        (lambda x: x[::-1], ["flipped upside down"]),
+        (lambda x: x[::-1, ::-1], ["turned by 180°"]),
+        (lambda x: np.rot90(x, -1), ["turned by 90° clockwise"]),
+        (lambda x: np.rot90(x, 1), ["turned by 90° anticlockwise"]),
+        (lambda x: np.rot90(x[:, ::-1], -1), ["mirrored", "turned by 90° clockwise"]),
+        (middle, ["36 % crop"]),
+        (lambda x: middle(x)[:, ::-1], ["36 % crop", "mirrored"]),
+        (lambda x: x[9:-9, 12:-12], ["90 % crop"]),
+        (lambda x: turned(x, 7), ["62 % crop", "turned by 7° clockwise"]),
+        (lambda x: cv2.resize(x, (480, 504)), ["stretched in height to 140 %"]),
+        (lambda x: cv2.resize(x, (288, 360)), ["squeezed in width to 60 %"]),
+        (lambda x: cv2.resize(x, (240, 360 * 3 // 4)), ["scaled to 50 % in width and 75 % in height"]),
+        (lettered_bar, ["a bar with text at the top (16 % of the picture)"]),
+        (lambda x: cv2.copyMakeBorder(x, 60, 60, 0, 0, 0), ["bars at the top and the bottom (25 % of the picture)"]),
+        (lambda x: cv2.copyMakeBorder(x, 40, 40, 40, 40, 0), ["a border around it (30 % of the picture)"]),
+        (lambda x: (x // 2 + 64).astype(np.uint8), ["contrast lowered"]),
+        (lambda x: np.repeat(x.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8), ["made grey"]),
+        (lambda x: np.clip(x * np.float32(1.5), 0, 255).astype(np.uint8), ["made brighter", "contrast raised"]),
+        (lambda x: cv2.GaussianBlur(x, (0, 0), 4), ["blurred"]),
+    ],
+)
+def test_what_was_done_is_told_and_nothing_else(edit: Callable[[RGB], RGB], changes: list[str]) -> None:
+    found = told(edit(scene(1)))
+    assert list(found.changes) == changes
+    assert found.added == ()
+
+
+@pytest.mark.parametrize(
+    ("edit", "word"),
+    [(grainy, "made grainy"), (sepia, "toned in one colour"), (slanted, "seen at an angle"),
+     (pixelated, "fine detail differs all over")],
+)  # fmt: skip
+def test_what_was_done_is_told(edit: Callable[[RGB], RGB], word: str) -> None:
+    assert word in told(edit(scene(1))).changes
+
+
+def test_a_caption_on_a_mirrored_crop_is_the_only_thing_added() -> None:
+    edited = np.ascontiguousarray(middle(scene(2))[:, ::-1])
+    edited[-36:] = 0
+    cv2.putText(edited, "Greetings 2024", (8, 206), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (255, 255, 255), 2, cv2.LINE_AA)
+    found = told(edited, seed=2)
+    assert "mirrored" in found.changes
+    assert [added.where for added in found.added] == ["at the bottom"]
