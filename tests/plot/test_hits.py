@@ -10,7 +10,7 @@ from PIL import Image
 from lookalike.errors import LookalikeError
 from lookalike.image import thumbnail
 from lookalike.plot import hits, save
-from lookalike.plot.hits import shorten
+from lookalike.plot.lettering import fitted, shorten, wrapped
 from lookalike.search import Results
 from lookalike.types import RGB, Hit
 from tests.conftest import COLOURS, picture
@@ -62,6 +62,28 @@ def test_names_keep_their_beginning_and_their_end() -> None:
     long = shorten("holiday at the sea, second week 0042.jpg", 20)
     assert (len(long), long[:5], long[-8:]) == (20, "holid", "0042.jpg")
     assert shorten("a\nb") == "a\\nb"
+
+
+def test_letters_that_no_font_has_are_written_out_whole() -> None:
+    assert shorten("\ue0ff.png") == "\\ue0ff.png"
+    assert shorten("\ue0ff\ue0fe\ue0fd.png", 16) == "\\ue0ff….png"
+
+
+def test_names_are_cut_by_the_room_there_is_and_not_by_their_count() -> None:
+    narrow, wide = fitted("i" * 50, 2.0, 8.5), fitted("W" * 60, 2.0, 8.5)
+    assert narrow == "i" * 50
+    assert len(wide) < 25
+    assert "…" in wide
+
+
+def test_words_break_between_words_and_the_last_line_is_cut() -> None:
+    text = "mirrored, turned by 30° clockwise, " * 4
+    lines = wrapped(text.strip(), 2.0, 8.5, most=20)
+    assert len(lines) > 4
+    assert " ".join(lines) == text.strip()
+    few = wrapped(text.strip(), 2.0, 8.5, most=2)
+    assert (len(few), few[0]) == (2, lines[0])
+    assert "…" in few[1]
 
 
 @pytest.mark.parametrize("name", ["/nowhere/x.png", "x.nonsense"])

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lookalike.plot.hits import _FAINT, _INK, _fonts, shorten
+from lookalike.plot.hits import _FAINT, _INK
+from lookalike.plot.lettering import fonts, shorten
 from lookalike.plot.pages import packed, write_page
 from lookalike.plot.tiles import COLUMNS, mosaic, sheets, side_for, tiles
 
@@ -40,7 +41,7 @@ def contact_sheet(photos: "Collection", clusters: "Clusters", place: int) -> "Fi
         axes.imshow(_square(photos, cluster), aspect="auto", interpolation="antialiased")
         axes.set_axis_off()
         told = f"{cluster.number}" + (f" {shorten(cluster.name, 13)}" if cluster.name else "")
-        text: dict[str, Any] = {"va": "top", "fontsize": 7, "parse_math": False, "family": _fonts()}
+        text: dict[str, Any] = {"va": "top", "fontsize": 7, "parse_math": False, "family": fonts()}
         figure.text(box[0], box[1] - 0.02 / height, told, color=_INK, fontweight="bold", **text)
         figure.text(box[0] + box[2], box[1] - 0.02 / height, f"{cluster.size:,}", color=_FAINT, ha="right", **text)
     left_out = f", the {len(shown):,} largest" if total > len(shown) else ""

@@ -3,7 +3,7 @@
 import math
 import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import numpy as np
 
 from lookalike.errors import LookalikeError
 from lookalike.image import decode
+from lookalike.plot.lettering import fitted, fonts
 from lookalike.types import RGB, Hit
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ _TILE = 2.0  # inches
 _CAPTION = 0.62
 _GAP = 0.14
 _TITLE = 0.42
-_NAME_LENGTH = 26
 # A picture of a few pixels is enlarged at most so much: an 8 px icon as a wall of squares tells nothing.
 _LARGEST_ZOOM = 12
 _INK, _FAINT, _TILE_GROUND = "#1c1e21", "#6b7076", "#f1f2f4"
@@ -73,15 +73,6 @@ def file_name(hit: Hit) -> str:
     return PurePosixPath(path).name if isinstance(path, str) and path else hit.id
 
 
-def shorten(name: str, length: int = _NAME_LENGTH) -> str:
-    """A name on one line: control characters written out, the middle left out where it is too long."""
-    shown = "".join(c if c.isprintable() and c not in "\ufffc" else repr(c)[1:-1] for c in name)
-    if len(shown) <= length:
-        return shown
-    tail = min(10, length // 2)
-    return f"{shown[: length - tail - 1]}…{shown[-tail:]}"
-
-
 def _placer(figure: "Figure", width: float, height: float) -> Callable[[int, int], Any]:
     """A function from (column, row) to axes of one square tile; column 0 is the query's, set a little apart."""
 
@@ -105,9 +96,9 @@ def _tile(axes: Any, picture: RGB | None, heading: str, name: str, *, edge: str 
             picture, extent=_extent(picture), interpolation="nearest" if small else "antialiased", aspect="auto"
         )
         axes.set(xlim=(0, 1), ylim=(0, 1))
-    text = {"transform": axes.transAxes, "va": "top", "parse_math": False, "family": _fonts()}
+    text = {"transform": axes.transAxes, "va": "top", "parse_math": False, "family": fonts()}
     axes.text(0, -0.05, heading, color=_INK, fontsize=9, fontweight="bold", **text)
-    axes.text(0, -0.15, shorten(os.path.basename(name) or name), color=_FAINT, fontsize=7.5, **text)
+    axes.text(0, -0.15, fitted(os.path.basename(name) or name, _TILE, 7.5), color=_FAINT, fontsize=7.5, **text)
 
 
 def _extent(picture: RGB) -> tuple[float, float, float, float]:
@@ -129,19 +120,3 @@ def _title(figure: "Figure", height: float, count: int) -> None:
 
 def _picture(jpeg: bytes | None) -> RGB | None:
     return None if jpeg is None else np.asarray(decode(jpeg).image)
-
-
-def _fonts() -> Sequence[str]:
-    """DejaVu first; then whatever of these is installed, for names in other scripts."""
-    from matplotlib import font_manager
-
-    installed = set(font_manager.get_font_names())
-    wanted = (
-        "Noto Sans CJK JP",
-        "Noto Sans CJK SC",
-        "WenQuanYi Zen Hei",
-        "Hiragino Sans",
-        "Microsoft YaHei",
-        "Noto Sans",
-    )
-    return ["DejaVu Sans", *(name for name in wanted if name in installed)]

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lookalike.plot.hits import _FAINT, _INK, _fonts, shorten
+from lookalike.plot.hits import _FAINT, _INK
+from lookalike.plot.lettering import fonts, shorten
 from lookalike.plot.tiles import tiles
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ def neighbour_rows(
             axes.set(xticks=[], yticks=[])
             for spine in axes.spines.values():
                 spine.set(color="#d5d8dc" if column else "#d9480f", linewidth=0.8 if column else 1.6)
-            text: dict[str, Any] = {"va": "top", "fontsize": 7.5, "parse_math": False, "family": _fonts()}
+            text: dict[str, Any] = {"va": "top", "fontsize": 7.5, "parse_math": False, "family": fonts()}
             x, y = left / width, (bottom - 0.04) / height
             figure.text(x, y, caption, color=_INK if column == 0 else _FAINT, **text)
             if column == 0:

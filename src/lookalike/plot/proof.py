@@ -1,4 +1,4 @@
-"""The proof that one picture is in another: matched points with lines, the outline, and a heat map of what agrees."""
+"""The proof that one picture is in another: matched points with lines, outlines, and a heat map of what agrees."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,19 +7,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.plot.hits import shorten
-from lookalike.types import RGB
+from lookalike.plot.lettering import fitted, fonts, wrapped
+from lookalike.types import RGB, Relation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lookalike.relate import Verdict
+    from lookalike.relate import Match, Verdict
     from lookalike.relate.explain import Explanation
 
 _LINES = 60
 _INK, _FAINT, _GOOD, _EDGE = "#1c1e21", "#6b7076", "#12b886", "#d9480f"
-_PANEL = 3.6  # inches
+_PANEL, _TITLE, _GAP, _MARGIN = 3.6, 0.26, 0.16, 0.16  # inches
+_WIDTH = 2 * _PANEL + _GAP + 2 * _MARGIN
+_TALLEST = 1.2  # panel heights in panel widths
+_HEAD, _LINE, _WORDS, _BOLD = 0.42, 0.16, 8.5, 12  # inches, inches, points, points
 _SHOWN = 640  # pixels of the long side
+_WHOLE = 0.97  # a share of the picture from which there is no part to outline
+_UNIT = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,35 +43,23 @@ def proof(
     *,
     heats: Sequence[Heat] = (),
 ) -> "Figure":
-    """Draw both pictures side by side, matched points joined, the first's outline in the second, heat maps below."""
-    from matplotlib.figure import Figure
+    """Draw both pictures side by side, matched points joined, the part that the other shows outlined, heat below.
 
-    rows = 2 if heats else 1
-    tall = [_PANEL * min(p.shape[0] / p.shape[1], 1.2) for p in pictures]
-    heights = [max(tall), tall[1]][:rows]  # inches
-    figure = Figure(figsize=(2 * _PANEL + 0.5, sum(heights) + 0.35 * rows + 0.7), dpi=110, facecolor="white")
-    figure.text(0.02, 0.985, _headline(verdict), va="top", fontsize=12, fontweight="bold", color=_INK, parse_math=False)
-    height = figure.get_figheight()
-    figure.text(
-        0.02, 1 - 0.36 / height, shorten(explanation.words, 128), va="top", fontsize=8.5, color=_FAINT, parse_math=False
-    )
-    grid = figure.add_gridspec(
-        rows,
-        2,
-        height_ratios=heights,
-        left=0.02,
-        right=0.98,
-        bottom=0.02,
-        top=1 - 0.8 / height,
-        wspace=0.04,
-        hspace=0.12,
-    )
-    shown = [_reduced(p) for p in pictures]
-    left, right = (_panel(figure, grid[0, n], shown[n], names[n]) for n in (0, 1))
-    _lines(figure, left, right, shown, verdict)
-    _outline(right, shown[1], verdict)
-    for n, heat in enumerate(heats[:2]):
-        _heat(_panel(figure, grid[1, n], shown[1], heat.source), shown[1], heat)
+    Nothing is outlined where nothing was proved: from `same-object` upwards.
+    """
+    shown = (_reduced(pictures[0]), _reduced(pictures[1]))
+    words = wrapped(explanation.words, _WIDTH - 2 * _MARGIN, _WORDS, most=4)
+    below = [(heat, _size(shown[1])[1]) for heat in heats[:2]]
+    heated = _TITLE + max(height for _, height in below) + _GAP if below else 0.0
+    figure, top = _sheet(_headline(verdict), _pair_height(shown, words) + heated)
+    left, right, top = _pair(figure, top, shown, names, words)
+    match = verdict.evidence.match
+    if match is not None and match.model != "none":
+        _lines(figure, left, right, shown, match)
+        if verdict.relation >= Relation.SAME_OBJECT:
+            _outlines(left, right, shown, match)
+    for n, (heat, _) in enumerate(below):
+        _heat(_panel(figure, n, top, shown[1], heat.source), shown[1], heat)
     return figure
 
 
@@ -89,22 +82,66 @@ def _reduced(picture: RGB) -> RGB:
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if share < 1 else picture, np.uint8)
 
 
-def _panel(figure: "Figure", place: Any, picture: RGB, title: str) -> Any:
-    axes = figure.add_subplot(place)
-    axes.imshow(picture)
+def _sheet(headline: str, inches: float) -> "tuple[Figure, float]":
+    """A figure with its headline and so much room below it, and where that begins, from the top."""
+    from matplotlib.figure import Figure
+
+    height = _HEAD + inches
+    figure = Figure(figsize=(_WIDTH, height), dpi=110, facecolor="white")
+    text = fitted(headline, _WIDTH - 2 * _MARGIN, _BOLD, weight="bold")
+    _text(figure, 0, 0.1, text, _BOLD, fontweight="bold", color=_INK)
+    return figure, _HEAD
+
+
+def _text(figure: "Figure", left: float, top: float, text: str, size: float, **style: Any) -> None:
+    """`left` and `top`: inches from the margin and from the top. Names beside each other stand on one line."""
+    x, y = (_MARGIN + left) / _WIDTH, 1 - (top + size / 72) / figure.get_figheight()
+    figure.text(x, y, text, fontsize=size, va="baseline", parse_math=False, family=fonts(), **style)
+
+
+def _size(picture: RGB) -> tuple[float, float]:
+    """Width and height in inches of a picture in its panel, in proportion; a hair is still drawn."""
+    height, width = picture.shape[:2]
+    share = min(_PANEL / width, _PANEL * _TALLEST / height)
+    return max(width * share, 0.04), max(height * share, 0.04)
+
+
+def _told(words: Sequence[str]) -> float:
+    return _LINE * len(words) + 0.06
+
+
+def _pair_height(shown: tuple[RGB, RGB], words: Sequence[str]) -> float:
+    return _told(words) + _TITLE + max(_size(picture)[1] for picture in shown) + _GAP
+
+
+def _pair(
+    figure: "Figure", top: float, shown: tuple[RGB, RGB], names: tuple[str, str], words: Sequence[str]
+) -> tuple[Any, Any, float]:
+    """Words, and both panels below them. Returns the panels and where the next row begins."""
+    for n, line in enumerate(words):
+        _text(figure, 0, top + n * _LINE, line, _WORDS, color=_FAINT)
+    left, right = (_panel(figure, n, top + _told(words), shown[n], names[n]) for n in (0, 1))
+    return left, right, top + _pair_height(shown, words)
+
+
+def _panel(figure: "Figure", column: int, top: float, picture: RGB, title: str) -> Any:
+    """A picture below its title, which may be wider than the picture, but not than the column."""
+    start = column * (_PANEL + _GAP)
+    _text(figure, start, top + 0.06, fitted(title, _PANEL, _WORDS), _WORDS, color=_FAINT)
+    width, height = _size(picture)
+    tall = figure.get_figheight()
+    place = ((_MARGIN + start) / _WIDTH, 1 - (top + _TITLE + height) / tall, width / _WIDTH, height / tall)
+    axes = figure.add_axes(place)
+    axes.imshow(picture, aspect="auto")
     axes.set(xticks=[], yticks=[], autoscale_on=False)  # what lies outside the picture is not drawn
     for spine in axes.spines.values():
         spine.set(color="#d5d8dc", linewidth=0.8)
-    axes.set_title(shorten(title, 56), fontsize=8.5, color=_FAINT, loc="left", parse_math=False)
     return axes
 
 
-def _lines(figure: "Figure", left: Any, right: Any, shown: Sequence[RGB], verdict: "Verdict") -> None:
+def _lines(figure: "Figure", left: Any, right: Any, shown: Sequence[RGB], match: "Match") -> None:
     from matplotlib.patches import ConnectionPatch
 
-    match = verdict.evidence.match
-    if match is None or not len(match.points):
-        return
     sizes = [np.array((p.shape[1], p.shape[0])) for p in shown]
     picked = np.linspace(0, len(match.points) - 1, min(_LINES, len(match.points))).astype(int)
     for x0, y0, x1, y1 in match.points[picked]:
@@ -117,14 +154,22 @@ def _lines(figure: "Figure", left: Any, right: Any, shown: Sequence[RGB], verdic
         right.plot(*b, ".", color=_GOOD, markersize=3)
 
 
-def _outline(axes: Any, picture: RGB, verdict: "Verdict") -> None:
+def _outlines(left: Any, right: Any, shown: Sequence[RGB], match: "Match") -> None:
+    """In either picture the part that the other shows, where it is a part; else the first's frame in the second."""
+    from lookalike.relate.transform import project
+
+    if match.kept_first < _WHOLE:
+        _outline(left, shown[0], project(np.linalg.inv(match.transform), _UNIT))
+    if match.kept_second < _WHOLE or match.kept_first >= _WHOLE:
+        _outline(right, shown[1], match.outline)
+
+
+def _outline(axes: Any, picture: RGB, corners: NDArray[np.float64]) -> None:
+    """`corners`: (4, 2) in shares of the picture."""
     from matplotlib.patches import Polygon
 
-    match = verdict.evidence.match
-    if match is None or match.model == "none":
-        return
-    corners = match.outline * (picture.shape[1], picture.shape[0]) - 0.5
-    axes.add_patch(Polygon(corners, closed=True, fill=False, edgecolor=_EDGE, linewidth=1.8, zorder=6))
+    pixels = corners * (picture.shape[1], picture.shape[0]) - 0.5
+    axes.add_patch(Polygon(pixels, closed=True, fill=False, edgecolor=_EDGE, linewidth=1.8, zorder=6))
 
 
 def _heat(axes: Any, picture: RGB, heat: Heat) -> None:
@@ -136,4 +181,4 @@ def _heat(axes: Any, picture: RGB, heat: Heat) -> None:
     values = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
     seen = cv2.resize(known.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
     axes.images[0].set_data((picture * 0.35 + 255 * 0.65).astype(np.uint8))
-    axes.imshow(np.ma.array(values, mask=~seen), cmap="RdYlGn", vmin=0, vmax=1, alpha=0.55)
+    axes.imshow(np.ma.array(values, mask=~seen), cmap="RdYlGn", vmin=0, vmax=1, alpha=0.55, aspect="auto")
