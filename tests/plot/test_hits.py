@@ -86,7 +86,13 @@ def test_words_break_between_words_and_the_last_line_is_cut() -> None:
     assert "…" in few[1]
 
 
-@pytest.mark.parametrize("name", ["/nowhere/x.png", "x.nonsense"])
+@pytest.mark.parametrize("name", ["/nowhere/x.png", "x.nonsense", "x.gif", "x.jpg", "x"])
 def test_a_figure_that_cannot_be_written_says_why(name: str, tmp_path: Path) -> None:
     with pytest.raises(LookalikeError, match=r"could not be written.*\.png, \.pdf or \.svg"):
         save(hits(results(["a.png"], [picture(COLOURS["red"])])), tmp_path / name)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["x.PNG", "x.pdf", "x.svg"])
+def test_a_figure_is_written_by_its_ending(name: str, tmp_path: Path) -> None:
+    assert save(hits(results(["a.png"], [picture(COLOURS["red"])])), tmp_path / name).stat().st_size > 1000

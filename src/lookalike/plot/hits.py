@@ -26,6 +26,7 @@ _GAP = 0.14
 _TITLE = 0.42
 # A picture of a few pixels is enlarged at most so much: an 8 px icon as a wall of squares tells nothing.
 _LARGEST_ZOOM = 12
+_ENDINGS = (".png", ".pdf", ".svg")
 _INK, _FAINT, _TILE_GROUND = "#1c1e21", "#6b7076", "#f1f2f4"
 
 
@@ -53,18 +54,23 @@ def hits(results: "Results", *, columns: int = COLUMNS) -> "Figure":
 def save(figure: "Figure", path: str | Path) -> Path:
     """Write a figure as PNG, PDF or SVG by its ending. Raises LookalikeError with the reason and the way out."""
     target = Path(path).expanduser()
+    if target.suffix.lower() not in _ENDINGS:
+        raise _unwritten(target, f"it ends in {target.suffix}" if target.suffix else "it has no ending")
     try:
         with warnings.catch_warnings():
             # A name in a script that no installed font has is drawn as boxes; that is no reason to talk.
             warnings.filterwarnings("ignore", message=r"(Glyph|Matplotlib currently does not support)")
             figure.savefig(target)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise LookalikeError(
-            f"the figure could not be written to {target} ({reason}); "
-            "name a file that ends in .png, .pdf or .svg in a folder you may write to"
-        ) from error
+        raise _unwritten(target, getattr(error, "strerror", None) or str(error).splitlines()[0]) from error
     return target
+
+
+def _unwritten(target: Path, reason: str) -> LookalikeError:
+    return LookalikeError(
+        f"the figure could not be written to {target} ({reason}); "
+        "name a file that ends in .png, .pdf or .svg in a folder you may write to"
+    )
 
 
 def file_name(hit: Hit) -> str:
