@@ -8,6 +8,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from lookalike.image import EDITS
 from tests.cli.conftest import Cli
@@ -121,6 +123,25 @@ def test_search_tells_relations(cli: Cli, folder: Path) -> None:
     assert any("copy" in line and line.endswith("crop.png") for line in lines)
 
 
+def test_search_draws_the_relation_and_the_probability_below_each_hit(
+    cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+    monkeypatch.setattr("lookalike.plot.save", lambda figure, path: drawn.extend(_texts(figure)))
+    cli("index", folder)
+    cli("search", folder / "1.png", "--relations", "--plot", tmp_path / "found.png")
+    assert "identical 100.0%" in drawn
+    assert any(text.startswith("copy 9") for text in drawn)
+    drawn.clear()
+    cli("search", folder / "1.png", "--plot", tmp_path / "found.png")
+    assert drawn
+    assert not any("%" in text for text in drawn)
+
+
+def _texts(figure: Figure) -> list[str]:
+    return [str(text.get_text()) for text in figure.findobj(Text)]
+
+
 def test_search_says_no_match(cli: Cli, folder: Path, tmp_path: Path) -> None:
     cli("index", folder)
     photo = np.random.default_rng(5).integers(0, 256, (300, 300, 3)).astype(np.uint8)
@@ -128,6 +149,7 @@ def test_search_says_no_match(cli: Cli, folder: Path, tmp_path: Path) -> None:
     ran = cli("search", tmp_path / "noise.png", "--relations")
     assert ran.code == 0
     assert "no match" in ran.err
+    assert all(line.split()[2] in ("unrelated", "cannot") for line in ran.out.splitlines())  # said of each hit too
 
 
 def test_search_verifies_hides_and_cuts(cli: Cli, folder: Path) -> None:

@@ -79,7 +79,7 @@ def search(
         elif verdicts and all(verdict.relation <= 0 for verdict in verdicts.values()):
             say("no match: no hit is related to the query as far as can be told")
         if plot:
-            _plot(results, plot)
+            _plot(results, verdicts, plot)
 
 
 def _open(collection: str | None, wishes: "Wishes") -> "Collection":
@@ -128,11 +128,16 @@ def _told(verdict: "Verdict") -> str:
     """Relation, probability, expected false matches, in one column."""
     false = verdict.expected_false_matches
     expected = "" if false is None else f"  e{false:.1e}" if false < 0.01 else f"  e{false:.2g}"
+    return f"{_relation(verdict)}{expected}"
+
+
+def _relation(verdict: "Verdict") -> str:
     sure = "" if verdict.relation < 0 else f" {100 * verdict.probability:.1f}%"
-    return f"{verdict.relation}{sure}{expected}"
+    return f"{verdict.relation}{sure}"
 
 
-def _plot(results: "Results", path: Path) -> None:
+def _plot(results: "Results", verdicts: "dict[str, Verdict]", path: Path) -> None:
     from lookalike.plot import hits, save
 
-    say(f"drawn: {save(hits(results), path)}")
+    told = {name: _relation(verdict) for name, verdict in verdicts.items()}
+    say(f"drawn: {save(hits(results, told=told), path)}")

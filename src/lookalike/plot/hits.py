@@ -3,7 +3,7 @@
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +30,11 @@ _ENDINGS = (".png", ".pdf", ".svg")
 _INK, _FAINT, _TILE_GROUND = "#1c1e21", "#6b7076", "#f1f2f4"
 
 
-def hits(results: "Results", *, columns: int = COLUMNS) -> "Figure":
-    """Draw the asked pictures in the left column and the hits, best first, in a grid beside them."""
+def hits(results: "Results", *, columns: int = COLUMNS, told: Mapping[str, str] | None = None) -> "Figure":
+    """Draw the asked pictures in the left column and the hits, best first, in a grid beside them.
+
+    `told`: what is said of a hit, by its id; its relation to the query, say.
+    """
     from matplotlib.figure import Figure
 
     columns = max(1, min(columns, len(results) or 1))
@@ -46,7 +49,7 @@ def hits(results: "Results", *, columns: int = COLUMNS) -> "Figure":
     jpegs = results.thumbnails([hit.id for hit in results])
     for n, (hit, jpeg) in enumerate(zip(results, jpegs, strict=True)):
         axes = place(1 + n % columns, n // columns)
-        _tile(axes, _picture(jpeg), f"{n + 1}   {hit.score:.3f}", file_name(hit))
+        _tile(axes, _picture(jpeg), f"{n + 1}   {hit.score:.3f}", file_name(hit), told=(told or {}).get(hit.id, ""))
     _title(figure, height, len(results))
     return figure
 
@@ -90,7 +93,7 @@ def _placer(figure: "Figure", width: float, height: float) -> Callable[[int, int
     return place
 
 
-def _tile(axes: Any, picture: RGB | None, heading: str, name: str, *, edge: str = "#d5d8dc") -> None:
+def _tile(axes: Any, picture: RGB | None, heading: str, name: str, *, told: str = "", edge: str = "#d5d8dc") -> None:
     axes.set(xticks=[], yticks=[], facecolor=_TILE_GROUND, xlim=(0, 1), ylim=(0, 1))
     for spine in axes.spines.values():
         spine.set(color=edge, linewidth=1.6 if edge == "#d9480f" else 0.8)
@@ -104,7 +107,8 @@ def _tile(axes: Any, picture: RGB | None, heading: str, name: str, *, edge: str 
         axes.set(xlim=(0, 1), ylim=(0, 1))
     text = {"transform": axes.transAxes, "va": "top", "parse_math": False, "family": fonts()}
     axes.text(0, -0.05, heading, color=_INK, fontsize=9, fontweight="bold", **text)
-    axes.text(0, -0.15, fitted(os.path.basename(name) or name, _TILE, 7.5), color=_FAINT, fontsize=7.5, **text)
+    for n, (line, colour) in enumerate([(told, _INK)] * bool(told) + [(os.path.basename(name) or name, _FAINT)]):
+        axes.text(0, -0.15 - 0.085 * n, fitted(line, _TILE, 7.5), color=colour, fontsize=7.5, **text)
 
 
 def _extent(picture: RGB) -> tuple[float, float, float, float]:
