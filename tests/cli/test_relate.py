@@ -11,7 +11,7 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lookalike.image import EDITS
+from lookalike.image import EDITS, decode
 from tests.cli.conftest import Cli
 from tests.relate.conftest import png, scene
 
@@ -78,6 +78,58 @@ def test_find_in_a_page(cli: Cli, folder: Path, tmp_path: Path) -> None:
     nothing = cli("find-in", folder / "2.png", "--inside", tmp_path / "page.png")
     assert (nothing.code, nothing.out) == (0, "")
     assert "no match" in nothing.err
+
+
+def test_one_bad_page_does_not_keep_the_others_from_being_looked_at(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    pages = ("--inside", tmp_path / "none.png", "--inside", tmp_path / "page.png", "--inside", tmp_path / "gone.png")
+    ran = cli("find-in", folder / "1.png", *pages)
+    assert ran.code == 0
+    assert "page.png  at " in ran.out
+    assert [line for line in ran.err.splitlines() if line.startswith("skipped")] == [
+        f"skipped {tmp_path / name}: no such file" for name in ("none.png", "gone.png")
+    ]
+    nothing = cli("find-in", folder / "1.png", "--inside", tmp_path / "none.png", "--inside", tmp_path / "gone.png")
+    assert (nothing.code, nothing.out) == (1, "")
+    assert "none.png" in nothing.err
+    assert "error: " in nothing.err
+
+
+def test_find_in_says_that_a_page_is_a_part_of_the_picture(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "part.png").write_bytes(png(np.ascontiguousarray(scene(1)[90:270, 120:360])))
+    ran = cli("find-in", folder / "1.png", "--inside", tmp_path / "part.png", "--inside", folder / "1.png")
+    part, same = ran.out.splitlines()
+    assert "shows only a part of the picture, 25." in part or "shows only a part of the picture, 24." in part
+    x, y, width, height = (float(v) for v in part.split(" at ")[1].split("  ")[0].split(", ")[0].split(","))
+    np.testing.assert_allclose((x, y, width, height), (0.25, 0.25, 0.5, 0.5), atol=0.02)
+    assert "the same picture" in same
+    assert "-" not in ran.out.replace(str(tmp_path), "")
+    facts = cli("find-in", folder / "1.png", "--inside", folder / "1.png", "--json").out
+    assert "-0.0," not in facts
+    assert json.loads(facts)["how"] == "the same picture"
+
+
+@pytest.mark.parametrize(("name", "turned"), [("turn", -1), ("turn", 1), ("half", 2), ("flip", 0), ("mirror", 0)])
+def test_find_in_speaks_of_turns_as_compare_does(
+    cli: Cli, folder: Path, tmp_path: Path, name: str, turned: int
+) -> None:
+    image = scene(1)[::-1] if name == "flip" else scene(1)[:, ::-1] if name == "mirror" else np.rot90(scene(1), -turned)
+    (tmp_path / "edited.png").write_bytes(png(np.ascontiguousarray(image)))
+    told = cli("compare", folder / "1.png", tmp_path / "edited.png").out
+    words = told.split(": ")[1].split(";")[0].split(", ")[0]
+    assert words.split()[0] in ("turned", "flipped", "mirrored")
+    assert words in cli("find-in", folder / "1.png", "--inside", tmp_path / "edited.png").out
+
+
+def test_find_in_draws_where(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "found.png"
+    ran = cli("find-in", folder / "1.png", "--inside", tmp_path / "page.png", "--plot", target)
+    assert f"drawn: {target}" in ran.err
+    figure = decode(target.read_bytes()).image.astype(int)
+    for colour in ((217, 72, 15), (18, 184, 134)):  # outline, points
+        assert (np.abs(figure[:, figure.shape[1] // 2 :] - colour).max(axis=2) < 40).sum() > 200
+    target.unlink()
+    assert cli("find-in", folder / "2.png", "--inside", tmp_path / "page.png", "--plot", target).code == 0
+    assert not target.exists()
 
 
 def test_find_in_a_collection(cli: Cli, folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """lookalike find-in: is a picture inside another, or inside any of a collection: where, how large, which turn."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional
 
@@ -7,12 +8,18 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.errors import ImageError
 
 if TYPE_CHECKING:
-    from lookalike.relate.find import Place
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from lookalike.relate.find import Found, Place
+    from lookalike.types import RGB
 
 
 SIDE = 512  # as relate.features; repeated, since --help must not import it
+_DRAWN = 8  # pictures in one figure
 
 
 def find_in(
@@ -23,31 +30,48 @@ def find_in(
     ] = None,
     collection: CollectionOption = None,
     limit: Annotated[int, typer.Option(min=1, help="In a collection: look closely at so many images.")] = 1000,
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option(metavar="FILE.png", help="Draw where it was found, with the points that match."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Print where the picture lies in the larger one: x, y, width, height as fractions, share, turn, scale."""
     from lookalike.relate.compare import picture_of
 
     wanted = picture_of(str(query), side=SIDE)
-    found = _in_pages(wanted, inside, json) if inside else _in_collection(wanted, collection, limit, json)
+    found = []
+    for one in _in_pages(wanted, inside) if inside else _in_collection(wanted, collection, limit):
+        _print(one, more={} if inside else {"id": one.id}, as_json=json)
+        found.append(one)
     if not found:
         say("no match: the picture was not found inside" + (" the collection" if not inside else ""))
+    elif plot:
+        _plot(wanted, str(query), found, plot)
 
 
-def _in_pages(wanted: Any, pages: list[Path], json: bool) -> int:
+def _in_pages(wanted: "RGB", pages: list[Path]) -> "Iterator[Found]":
+    """Where it is in each page. One that cannot be read is told and left out; raises ImageError if none can."""
     from lookalike.relate.calibration import Calibration, default_geometry
     from lookalike.relate.compare import picture_of
+    from lookalike.relate.find import Found, how
     from lookalike.relate.find import find_in as find_places
 
-    calibration, count = Calibration(geometry=default_geometry()), 0
-    for page in pages:
-        for place in find_places(wanted, picture_of(str(page), side=None), calibration):
-            _print(str(page), place, json)
-            count += 1
-    return count
+    calibration, seen = Calibration(geometry=default_geometry()), 0
+    for n, page in enumerate(pages, 1):
+        try:
+            picture = picture_of(str(page), side=None)
+        except ImageError as error:
+            if n == len(pages) and not seen:
+                raise
+            say(f"skipped {error}")
+            continue
+        seen += 1
+        for place in find_places(wanted, picture, calibration):
+            yield Found(str(page), str(page), how(place.match), place)
 
 
-def _in_collection(wanted: Any, collection: str | None, limit: int, json: bool) -> int:
+def _in_collection(wanted: "RGB", collection: str | None, limit: int) -> "list[Found]":
     from lookalike.relate import calibration_of
     from lookalike.relate.find import find_in_collection
     from lookalike.search import open_collection
@@ -56,33 +80,91 @@ def _in_collection(wanted: Any, collection: str | None, limit: int, json: bool) 
     with open_collection(collection, create=False) as photos, ProgressLine("images") as progress:
         if len(photos) > limit:
             say(f"looking at {limit:,} of {len(photos):,} images, most alike first; --limit looks at more")
-        found = find_in_collection(photos, wanted, calibration_of(photos), limit=limit, progress=progress)
-    for one in found:
-        _print(one.path, one.place, json, id=one.id, how=one.how)
-    return len(found)
+        return find_in_collection(photos, wanted, calibration_of(photos), limit=limit, progress=progress)
 
 
-def _print(page: str, place: "Place", json: bool, **more: str) -> None:
-    low, high = place.outline.min(axis=0), place.outline.max(axis=0)
-    box = [round(float(v), 4) for v in (*low, *(high - low))]
-    facts = {
-        "path": page,
-        "box": box,
-        "outline": [[round(float(v), 4) for v in corner] for corner in place.outline],
-        "share": round(place.share, 4),
-        "turn": round(place.turn, 1),
-        "scale": round(place.scale, 3),
-        "mirrored": place.mirrored,
-        "probability": round(place.probability, 4),
-        "inliers": place.inliers,
-    }
-    if json:
-        emit(more | facts)
+def _print(found: "Found", *, more: dict[str, Any], as_json: bool) -> None:
+    if not as_json:
+        put(f"{found.path}  {_told(found)}")
         return
-    turned = f", turned by {place.turn:.0f}°" if abs(place.turn) >= 1 else ""
-    how = f"{more['how']}, " if more else ""
-    put(
-        f"{page}  {how}at {','.join(f'{v:g}' for v in box)}  {100 * place.share:.1f} % of it, scaled to "
-        f"{100 * place.scale:.0f} %{turned}{', mirrored' if place.mirrored else ''}  "
-        f"probability {100 * place.probability:.1f} %, {place.inliers} points"
+    place = found.place
+    low, high = place.outline.min(axis=0), place.outline.max(axis=0)
+    emit(
+        more
+        | {
+            "how": found.how,
+            "path": found.path,
+            "box": _rounded((*low, *(high - low))),
+            "outline": [_rounded(corner) for corner in place.outline],
+            "share": round(place.share, 4),
+            "turn": round(place.turn, 1),
+            "scale": round(place.scale, 3),
+            "mirrored": place.mirrored,
+            "probability": round(place.probability, 4),
+            "inliers": place.inliers,
+        }
     )
+
+
+def _told(found: "Found") -> str:
+    """Where, how large, which turn, how sure, for a person."""
+    place = found.place
+    changes = [_where(found), f"scaled to {100 * place.scale:.0f} %", *_turn_words(place)]
+    return f"{', '.join(changes)}  probability {100 * place.probability:.1f} %, {place.inliers} points"
+
+
+def _where(found: "Found") -> str:
+    from lookalike.relate.find import part_shown
+
+    match = found.place.match
+    if found.how == "the same picture":
+        return found.how
+    if found.how == "holds":
+        share = f"{100 * match.kept_first:.1f} % of it"
+        return f"shows only a part of the picture, {share}, at {_box(part_shown(match))}"
+    shared = "" if found.how == "inside" else "a part of the picture, "
+    return f"{shared}at {_box(found.place.outline)}  {100 * match.kept_second:.1f} % of it"
+
+
+def _box(outline: "NDArray[np.float64]") -> str:
+    """x, y, width, height of what lies within the frame."""
+    kept = outline.clip(0, 1)
+    low, high = kept.min(axis=0), kept.max(axis=0)
+    return ",".join(f"{v:g}" for v in _rounded((*low, *(high - low))))
+
+
+def _rounded(values: Any) -> list[float]:
+    return [round(float(v), 4) + 0.0 for v in values]  # + 0.0: no "-0"
+
+
+def _turn_words(place: "Place") -> list[str]:
+    """In the words of `compare`."""
+    turn = round(place.turn)
+    if place.mirrored and abs(abs(turn) - 180) <= 1:
+        return ["flipped upside down"]
+    words = ["mirrored"] if place.mirrored else []
+    if abs(turn) >= 2:
+        direction = "" if abs(turn) == 180 else " clockwise" if turn > 0 else " anticlockwise"
+        words.append(f"turned by {abs(turn)}°{direction}")
+    return words
+
+
+def _plot(wanted: "RGB", name: str, found: "list[Found]", target: Path) -> None:
+    """Draw the surest pictures that it was found in."""
+    from lookalike.plot import Holder, places, save
+    from lookalike.relate.compare import picture_of
+
+    by_path: dict[str, list[Found]] = {}
+    for one in sorted(found, key=lambda one: -one.place.probability):
+        by_path.setdefault(one.path, []).append(one)
+    holders = []
+    for path, some in list(by_path.items())[:_DRAWN]:
+        try:
+            picture = picture_of(path, side=SIDE)
+        except ImageError as error:
+            say(f"not drawn: {error}")
+            continue
+        holders.append(Holder(picture, path, "; ".join(map(_told, some)), [one.place.match for one in some]))
+    if holders:
+        count = "" if len(holders) == len(by_path) else f" ({len(holders)} of {len(by_path)} pictures, surest first)"
+        say(f"drawn: {save(places(wanted, name, holders), target)}{count}")

@@ -5,12 +5,13 @@ from lookalike.plot.evaluation import copies, evaluation, mistakes
 from lookalike.plot.hits import hits, save
 from lookalike.plot.map import map_figure, map_page
 from lookalike.plot.neighbours import neighbour_rows
-from lookalike.plot.proof import Heat, proof
+from lookalike.plot.proof import Heat, Holder, places, proof
 from lookalike.plot.reliability import reliability
 from lookalike.plot.training import before_after, curves, latent_walk, restorations
 
 __all__ = [
     "Heat",
+    "Holder",
     "before_after",
     "cluster_page",
     "contact_sheet",
@@ -24,6 +25,7 @@ __all__ = [
     "map_page",
     "mistakes",
     "neighbour_rows",
+    "places",
     "proof",
     "reliability",
     "restorations",

@@ -24,7 +24,6 @@ _TALLEST = 1.2  # panel heights in panel widths
 _HEAD, _LINE, _WORDS, _BOLD = 0.42, 0.16, 8.5, 12  # inches, inches, points, points
 _SHOWN = 640  # pixels of the long side
 _WHOLE = 0.97  # a share of the picture from which there is no part to outline
-_UNIT = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +32,16 @@ class Heat:
 
     values: NDArray[np.float32]
     source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A picture that another was found in: its name, what is said of it, and the match of every place."""
+
+    picture: RGB
+    name: str
+    words: str
+    matches: "Sequence[Match]"
 
 
 def proof(
@@ -60,6 +69,22 @@ def proof(
             _outlines(left, right, shown, match)
     for n, (heat, _) in enumerate(below):
         _heat(_panel(figure, n, top, shown[1], heat.source), shown[1], heat)
+    return figure
+
+
+def places(query: RGB, name: str, holders: Sequence[Holder]) -> "Figure":
+    """Draw a picture beside each one it was found in, a row each: matched points joined, every place outlined."""
+    rows = []
+    for holder in holders:
+        shown = (_reduced(query), _reduced(holder.picture))
+        rows.append((holder, shown, wrapped(holder.words, _WIDTH - 2 * _MARGIN, _WORDS, most=4)))
+    count = f"{len(holders)} picture{'s' * (len(holders) != 1)}"
+    figure, top = _sheet(f"found in {count}", sum(_pair_height(shown, words) for _, shown, words in rows))
+    for holder, shown, words in rows:
+        left, right, top = _pair(figure, top, shown, (name, holder.name), words)
+        for match in holder.matches:
+            _lines(figure, left, right, shown, match)
+            _outlines(left, right, shown, match)
     return figure
 
 
@@ -156,10 +181,10 @@ def _lines(figure: "Figure", left: Any, right: Any, shown: Sequence[RGB], match:
 
 def _outlines(left: Any, right: Any, shown: Sequence[RGB], match: "Match") -> None:
     """In either picture the part that the other shows, where it is a part; else the first's frame in the second."""
-    from lookalike.relate.transform import project
+    from lookalike.relate.find import part_shown
 
     if match.kept_first < _WHOLE:
-        _outline(left, shown[0], project(np.linalg.inv(match.transform), _UNIT))
+        _outline(left, shown[0], part_shown(match))
     if match.kept_second < _WHOLE or match.kept_first >= _WHOLE:
         _outline(right, shown[1], match.outline)
 

@@ -92,7 +92,7 @@ def find_in_collection(
         for image_id, path, features in zip(part, paths, features_of(photos, part), strict=True):
             place = None if features is None else _placed(verify(wanted, features), calibration)
             if place is not None:
-                found.append(Found(image_id, path, _how(place.match), place))
+                found.append(Found(image_id, path, how(place.match), place))
         if progress:
             progress(min(start + 64, len(order)), len(order))
     return sorted(found, key=lambda f: -f.place.probability)
@@ -176,11 +176,17 @@ def _placed(match: Match, calibration: Calibration) -> Place | None:
     )
 
 
-def _how(match: Match) -> str:
+def how(match: Match) -> str:
+    """Whether the first is "inside" the second, or "holds" it, or both are "the same picture", or it "overlaps"."""
     inside, holds = match.kept_first >= 0.9, match.kept_second >= 0.9
     if inside and holds:
         return "the same picture"
     return "inside" if inside else "holds" if holds else "overlaps"
+
+
+def part_shown(match: Match) -> NDArray[np.float64]:
+    """(4, 2): the second's corners in shares of the first, so the part of the first that the second shows."""
+    return project(np.linalg.inv(match.transform), _UNIT)
 
 
 def _moved(match: Match, box: tuple[float, float, float, float]) -> Match:
