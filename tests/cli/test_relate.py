@@ -80,6 +80,23 @@ def test_find_in_a_page(cli: Cli, folder: Path, tmp_path: Path) -> None:
     assert "no match" in nothing.err
 
 
+def test_compare_and_find_in_agree_about_a_picture_pasted_small(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    page = np.full((1600, 800, 3), 255, np.uint8)
+    page[1300:1435, 500:680] = cv2.resize(scene(1), (180, 135), interpolation=cv2.INTER_AREA)
+    (tmp_path / "tall.png").write_bytes(png(page))
+    report, proof = tmp_path / "report", tmp_path / "proof.png"
+    ran = cli("compare", folder / "1.png", tmp_path / "tall.png", "--plot", proof, "--report", report)
+    assert ran.out.startswith("copy: pasted into the second picture (1.9 % of it, at the bottom right), scaled to 3")
+    told = json.loads((report / "report.json").read_text())
+    found = json.loads(cli("find-in", folder / "1.png", "--inside", tmp_path / "tall.png", "--json").out)
+    assert told["verdict"]["relation"] == "copy"
+    assert (told["verdict"]["inliers"], told["verdict"]["probability"]) == (found["inliers"], found["probability"])
+    np.testing.assert_allclose(told["verdict"]["outline"], found["outline"], atol=1e-3)
+    assert told["heat_map"] == "what agrees: pixels, one laid over the other"
+    figure = decode(proof.read_bytes()).image.astype(int)
+    assert (np.abs(figure[:, figure.shape[1] // 2 :] - (217, 72, 15)).max(axis=2) < 40).sum() > 100
+
+
 def test_one_bad_page_does_not_keep_the_others_from_being_looked_at(cli: Cli, folder: Path, tmp_path: Path) -> None:
     pages = ("--inside", tmp_path / "none.png", "--inside", tmp_path / "page.png", "--inside", tmp_path / "gone.png")
     ran = cli("find-in", folder / "1.png", *pages)

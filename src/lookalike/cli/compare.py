@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from lookalike.relate.compare import Comparison
     from lookalike.types import Embedder
 
+_MAPPED = 0.1  # of either picture
 ModelOption = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.11
     typer.Option("--model", metavar="NAME", help="Without a collection: the model, by name or folder."),
@@ -105,7 +106,9 @@ def _heats(compared: "Comparison", folder: Path | None) -> "list[Heat]":
     if match is None or agreeing is None:
         return []
     heats = [Heat(agreeing, "what agrees: pixels, one laid over the other")]
-    seen = network_map(compared.first.picture, compared.second.picture, match, folder) if folder else None
+    # A small part in the other would be one cell of the network's map, or none.
+    whole = folder is not None and min(match.kept_first, match.kept_second) >= _MAPPED
+    seen = network_map(compared.first.picture, compared.second.picture, match, folder) if folder and whole else None
     if seen is not None:
         heats.append(Heat(seen, "what agrees: the network's last feature map"))
     return heats

@@ -14,8 +14,10 @@ from lookalike.image import Limits, decode, fit, read, to_text
 from lookalike.relate.calibration import Calibration
 from lookalike.relate.explain import Explanation, explain
 from lookalike.relate.features import SIDE, find_features
+from lookalike.relate.pasted import explain_cut_out, explain_pasted, look_inside, turned_round
+from lookalike.relate.quality import too_poor
 from lookalike.relate.relation import Subject, Verdict, judge
-from lookalike.types import RGB, Embedder
+from lookalike.types import RGB, Embedder, Relation
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,38 @@ class Comparison:
 def compare(
     first: str | Path | bytes, second: str | Path | bytes, embedder: Embedder, calibration: Calibration
 ) -> Comparison:
-    """Compare two picture files (or their bytes). Raises ImageError."""
+    """Compare two picture files (or their bytes). Raises ImageError.
+
+    Where the wholes do not prove a copy, looks whether one is a small part of the other: a second or two more.
+    """
     a, b = look_at(first, embedder), look_at(second, embedder)
     verdict = judge(a.subject, b.subject, calibration)
+    if verdict.relation < Relation.COPY:
+        found = _one_inside_the_other(a, b, (_full(first), _full(second)), verdict, calibration)
+        if found is not None:
+            return found
     return Comparison(a, b, verdict, explain(a.picture, b.picture, verdict))
+
+
+def _one_inside_the_other(
+    a: Sighted, b: Sighted, full: tuple[RGB, RGB], verdict: Verdict, calibration: Calibration
+) -> Comparison | None:
+    first, second = full
+    if _rich_enough(a) and (found := look_inside(first, second, verdict, calibration)):
+        return Comparison(a, b, found, explain_pasted(first, second, found, b.picture.shape[:2]))
+    if _rich_enough(b) and (found := look_inside(second, first, verdict, calibration)):
+        found = turned_round(found, first, second)
+        return Comparison(a, b, found, explain_cut_out(first, second, found))
+    return None
+
+
+def _rich_enough(sighted: Sighted) -> bool:
+    """Whether a picture can be judged by itself, so that finding it in another means something."""
+    return sighted.subject.features is not None and not too_poor(sighted.subject.features)
+
+
+def _full(source: str | Path | bytes) -> RGB:
+    return decode(source).image if isinstance(source, bytes) else picture_of(str(source))
 
 
 def look_at(source: str | Path | bytes, embedder: Embedder, *, limits: Limits | None = None) -> Sighted:

@@ -14,6 +14,8 @@ from lookalike.relate.transform import Matrix, project, shared_area
 from lookalike.search import Collection
 from lookalike.types import RGB, Vectors
 
+Box = tuple[float, float, float, float]  # x, y, width, height in shares of the picture
+
 PAGE_SIDE = 1536
 PAGE_FEATURES = 3000
 _TILE = 0.5  # of either side, overlapping by half
@@ -112,7 +114,7 @@ def candidates(photos: Collection, query: RGB, limit: int) -> list[str]:
 def tiles(page: RGB, share: float = _TILE) -> Iterator[RGB]:
     """Parts of a picture that overlap by half."""
     for x, y in _corners(share):
-        yield _cut(page, (x, y, share, share))
+        yield cut(page, (x, y, share, share))
 
 
 def overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
@@ -138,8 +140,8 @@ def _from_near(wanted: Features, page: RGB, outline: NDArray[np.float64]) -> Mat
     low, high = np.clip(low - margin, 0, 1), np.clip(high + margin, 0, 1)
     if (high - low).min() <= 0.01:
         return None
-    box = (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1]))
-    part = _cut(page, box)
+    box = on_pixels(page, (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])))
+    part = cut(page, box)
     if min(part.shape[:2]) < 16:
         return None
     return _moved(verify(wanted, find_features(part), frames=False), box)
@@ -149,7 +151,7 @@ def _in_tiles(wanted: Features, page: RGB, calibration: Calibration) -> list[Pla
     found: list[Place] = []
     for x, y in _corners(_TILE):
         box = (x, y, _TILE, _TILE)
-        part = _cut(page, box)
+        part = cut(page, box)
         if min(part.shape[:2]) < 32:
             continue
         hint = verify(wanted, find_features(part, side=max(SIDE, min(max(part.shape[:2]), PAGE_SIDE))), frames=False)
@@ -189,7 +191,7 @@ def part_shown(match: Match) -> NDArray[np.float64]:
     return project(np.linalg.inv(match.transform), _UNIT)
 
 
-def _moved(match: Match, box: tuple[float, float, float, float]) -> Match:
+def _moved(match: Match, box: Box) -> Match:
     """A match with a part of the page as one with the page. `box`: x, y, width, height of the part in shares."""
     from dataclasses import replace
 
@@ -225,9 +227,22 @@ def _corners(share: float) -> Iterator[tuple[float, float]]:
     return ((float(x), float(y)) for y in steps for x in steps)
 
 
-def _cut(page: RGB, box: tuple[float, float, float, float]) -> RGB:
-    height, width = page.shape[:2]
-    x, y, w, h = box
-    left, top = int(x * width), int(y * height)
-    right, bottom = max(left + 1, round((x + w) * width)), max(top + 1, round((y + h) * height))
+def cut(page: RGB, box: Box) -> RGB:
+    """A part of a picture, with all its pixels; exactly the box where that is `on_pixels`."""
+    left, top, right, bottom = edges(page.shape[:2], box)
     return np.ascontiguousarray(page[top:bottom, left:right])
+
+
+def on_pixels(page: RGB, box: Box) -> Box:
+    """The box that `cut` cuts: in a small part, half a pixel beside it is a difference that can be seen."""
+    height, width = page.shape[:2]
+    left, top, right, bottom = edges((height, width), box)
+    return left / width, top / height, (right - left) / width, (bottom - top) / height
+
+
+def edges(shape: tuple[int, ...], box: Box) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of a box in pixels of a picture of (height, width); a pixel at least."""
+    height, width = shape
+    x, y, w, h = box
+    left, top = min(int(x * width + 1e-6), width - 1), min(int(y * height + 1e-6), height - 1)
+    return left, top, max(left + 1, round((x + w) * width)), max(top + 1, round((y + h) * height))
