@@ -17,8 +17,12 @@ from lookalike.types import Card
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c1e21}"
     "table{border-collapse:collapse;width:100%;margin:1rem 0}td,th{border:1px solid #d5d8dc;padding:.35rem .6rem;"
-    "text-align:left;overflow-wrap:anywhere;vertical-align:top}th{background:#f1f2f4;font-weight:600}"
-    "img{max-width:100%}.big{font-size:1.3rem;font-weight:600}.faint{color:#6b7076}"
+    "text-align:left;vertical-align:top}td{overflow-wrap:anywhere}"
+    # Row titles are names of fields: on a narrow screen they break after an underscore, elsewhere not at all.
+    "th{background:#f1f2f4;font-weight:600;width:1%;white-space:nowrap}tr:first-child th{width:auto}wbr{display:none}"
+    "img{max-width:100%}.big{font-size:1.3rem;font-weight:600;overflow-wrap:anywhere}.faint{color:#6b7076}"
+    "@media(max-width:40rem){body{margin:1rem auto;padding:0 .5rem;font-size:13px}td,th{padding:.25rem .35rem}"
+    "th{white-space:normal}wbr{display:inline}}"
 )
 
 
@@ -83,17 +87,18 @@ def _page(facts: dict[str, Any], proof_png: bytes) -> str:
     files = [
         "<tr><th></th><th>first</th><th>second</th></tr>",
         *(
-            f"<tr><th>{html.escape(name)}</th><td>{_cell(facts['first'].get(name))}</td>"
+            f"<tr><th>{_title(name)}</th><td>{_cell(facts['first'].get(name))}</td>"
             f"<td>{_cell(facts['second'].get(name))}</td></tr>"
             for name in facts["first"]
         ),
     ]
-    rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{_cell(value)}</td></tr>" for name, value in verdict.items())
+    rows = "".join(f"<tr><th>{_title(name)}</th><td>{_cell(value)}</td></tr>" for name, value in verdict.items())
     picture = base64.b64encode(proof_png).decode()
     settings = {k: facts[k] for k in ("model", "calibration", "heat_map", "lookalike", "made")}
-    about = "".join(f"<tr><th>{html.escape(name)}</th><td>{_cell(v)}</td></tr>" for name, v in settings.items())
+    about = "".join(f"<tr><th>{_title(name)}</th><td>{_cell(v)}</td></tr>" for name, v in settings.items())
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{html.escape(verdict["relation"])}</title>'
+        f'<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<meta name="viewport" content="width=device-width"><title>{html.escape(verdict["relation"])}</title>'
         f'<style>{_STYLE}</style><p class="big">{html.escape(facts["words"])}</p>'
         f'<img alt="proof" src="data:image/png;base64,{picture}">'
         f"<h2>Files</h2><table>{''.join(files)}</table><h2>Verdict</h2><table>{rows}</table>"
@@ -101,6 +106,10 @@ def _page(facts: dict[str, Any], proof_png: bytes) -> str:
         '<p class="faint">A probability here is what the calibration says of such evidence, fitted to edits of '
         "pictures and to different pictures; it is no statement about who copied from whom.</p></html>\n"
     )
+
+
+def _title(name: str) -> str:
+    return html.escape(name).replace("_", "_<wbr>")
 
 
 def _cell(value: Any) -> str:
