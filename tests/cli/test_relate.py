@@ -97,6 +97,14 @@ def test_compare_and_find_in_agree_about_a_picture_pasted_small(cli: Cli, folder
     assert (np.abs(figure[:, figure.shape[1] // 2 :] - (217, 72, 15)).max(axis=2) < 40).sum() > 100
 
 
+def test_the_scale_is_told_of_the_whole_file_and_not_of_a_reduced_reading(
+    cli: Cli, folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "large.png").write_bytes(png(cv2.resize(scene(1), (2400, 1800), interpolation=cv2.INTER_CUBIC)))
+    told = json.loads(cli("find-in", tmp_path / "large.png", "--inside", tmp_path / "page.png", "--json").out)
+    assert told["scale"] == pytest.approx(360 / 2400, rel=0.03)
+
+
 def test_one_bad_page_does_not_keep_the_others_from_being_looked_at(cli: Cli, folder: Path, tmp_path: Path) -> None:
     pages = ("--inside", tmp_path / "none.png", "--inside", tmp_path / "page.png", "--inside", tmp_path / "gone.png")
     ran = cli("find-in", folder / "1.png", *pages)

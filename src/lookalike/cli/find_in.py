@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lookalike.types import RGB
 
 
-SIDE = 512  # as relate.features; repeated, since --help must not import it
+_SIDE = 512  # pixels of the short side that a figure needs
 _DRAWN = 8  # pictures in one figure
 
 
@@ -39,7 +39,7 @@ def find_in(
     """Print where the picture lies in the larger one: x, y, width, height as fractions, share, turn, scale."""
     from lookalike.relate.compare import picture_of
 
-    wanted = picture_of(str(query), side=SIDE)
+    wanted = picture_of(str(query))  # with all its pixels: `scale` counts them
     found = []
     for one in _in_pages(wanted, inside) if inside else _in_collection(wanted, collection, limit):
         _print(one, more={} if inside else {"id": one.id}, as_json=json)
@@ -160,7 +160,7 @@ def _plot(wanted: "RGB", name: str, found: "list[Found]", target: Path) -> None:
     holders = []
     for path, some in list(by_path.items())[:_DRAWN]:
         try:
-            picture = picture_of(path, side=SIDE)
+            picture = picture_of(path, side=_SIDE)
         except ImageError as error:
             say(f"not drawn: {error}")
             continue
