@@ -46,6 +46,7 @@ def served(collection: Collection | None, uri: str = "given", **options: Any) ->
         access_log=False,
         server_header=False,
         ws="none",
+        loop="asyncio",  # uvloop, where it lies about, starts processes by a fork, of which Lance warns
         http="lookalike.server.patience:Patient",
     )
     server = uvicorn.Server(config)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import Served, wait_for
 
@@ -113,3 +115,65 @@ def test_read_only_forbids_every_write(tmp_path: Path) -> None:
             running.http.post("/v1/decisions", json={"first": "x", "second": "x", "verdict": "copy"}),
         ]
         assert [answer.status_code for answer in answers] == [403] * 5
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "NaN", "Infinity"])
+def test_a_number_that_is_not_finite_is_refused(own: Served, number: str) -> None:
+    image = {"image": ("a.png", encode(picture(COLOURS["red"])))}
+    answer = own.http.post("/v1/images", files=image, data={"id": "x", "metadata": f'{{"w": {number}}}'})
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_query")
+    assert "'w'" in answer.json()["message"]
+    body = f'{{"label": {number}}}'
+    change = own.http.patch("/v1/images/photos%2Fred0.png", content=body, headers={"content-type": "application/json"})
+    assert change.status_code in (400, 422)
+    assert own.http.get("/v1/images/photos%2Fred0.png").json()["metadata"]["label"] is None
+    assert own.http.get("/v1/images").json()["total"] == 5
+
+
+def test_a_number_that_is_not_finite_in_the_collection_is_told_as_null(own: Served) -> None:
+    own.photos.add([picture(COLOURS["red"], seed=3)] * 2, ids=["x", "y"], metadata=[{"w": float("inf")}, {"w": 2.5}])
+    wait_for(lambda: own.http.get("/v1/images").json()["total"] == 7)
+    assert own.http.get("/v1/images/x").json()["metadata"]["w"] is None
+    hits = own.http.get("/v1/search", params={"like": "id:photos/red0.png", "k": 2}).json()["hits"]
+    assert {hit["id"]: hit["metadata"]["w"] for hit in hits} == {"x": None, "y": 2.5}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "named"),
+    [
+        ('{"path": "/etc", "root": "x"}', "path, root"),
+        ('{"thumbnail": "x"}', "thumbnail"),
+        ('{"Width": 3}', "Width"),
+        ('{"id": "x"}', "id"),
+        ('{"a b": 3}', "'a b'"),
+        ('{"label": "a\\u0000b"}', "label"),
+        ('{"n": 99999999999999999999}', "'n'"),
+        ('{"t": "\\ud800"}', "'t'"),
+    ],
+)
+def test_metadata_that_cannot_be_kept_is_refused_by_name(own: Served, metadata: str, named: str) -> None:
+    image = {"image": ("a.png", encode(picture(COLOURS["red"])))}
+    answer = own.http.post("/v1/images", files=image, data={"id": "x", "metadata": metadata})
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_query")
+    assert named in answer.json()["message"]
+    assert not [name for name in own.photos.store.columns() if name.endswith("_")]
+
+
+def test_a_label_is_text_everywhere(own: Served) -> None:
+    image = {"image": ("a.png", encode(picture(COLOURS["red"], seed=5)))}
+    assert own.http.post("/v1/images", files=image, data={"id": "x", "metadata": '{"label": 5}'}).status_code == 201
+    hits = own.http.get("/v1/search", params={"like": "id:photos/red0.png", "k": 1}).json()["hits"]
+    assert hits[0]["metadata"]["label"] == "5"
+    assert own.http.get("/v1/labels").json()["labels"] == [{"label": "5", "images": 1}]
+    for answer in (
+        own.http.patch("/v1/images/x", json={"label": "a\0b"}),
+        own.http.post("/v1/labels", json={"label": "a\0b", "ids": ["x"]}),
+    ):
+        assert (answer.status_code, answer.json()["error"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_an_id_that_no_url_can_name_is_refused(own: Served, name: str) -> None:
+    image = {"image": ("a.png", encode(picture(COLOURS["red"])))}
+    answer = own.http.post("/v1/images", files=image, data={"id": name})
+    assert (answer.status_code, repr(name) in answer.json()["message"]) == (400, True)

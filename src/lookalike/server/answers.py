@@ -1,6 +1,7 @@
 """What goes out: errors as JSON with a status, hits as JSON, files with their tags."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,8 +42,24 @@ def refusal(error: Exception, message: str) -> Response:
 
 def as_json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """JSON that is made once: pydantic's check of every hit would cost more than the search."""
-    body = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode("utf-8", "replace")
-    return Response(body, status, dict(headers or {}), media_type="application/json")
+    return Response(json_of(content), status, dict(headers or {}), media_type="application/json")
+
+
+def json_of(content: Any) -> bytes:
+    """JSON as every reader takes it: a number that is not finite, of whatever collection, is null."""
+    try:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def as_hits(hits: Sequence[Hit], *, show_paths: bool) -> list[dict[str, Any]]:

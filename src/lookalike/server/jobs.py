@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.errors import LookalikeError, UnknownId
+from lookalike.server.answers import json_of
 from lookalike.server.settings import Settings
 
 _NAME = re.compile(r"[0-9a-f]{8}")
@@ -89,7 +90,7 @@ class Jobs:
             job = self.get(name)
             if job != told:
                 told = job
-                yield f"event: {'end' if job['state'] in OVER else 'progress'}\ndata: {json.dumps(job)}\n\n"
+                yield f"event: {'end' if job['state'] in OVER else 'progress'}\ndata: {json_of(job).decode()}\n\n"
             if job["state"] in OVER:
                 return
             await asyncio.sleep(LOOK_SECONDS)

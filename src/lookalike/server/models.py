@@ -1,12 +1,14 @@
 """The shapes of what the API takes and gives, for OpenAPI; each has an example."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from lookalike.types import Scalar
 
+# NUL ends a text in many programs, and the rest of such a label would be lost to them.
+Label = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 HIT: JsonDict = {
     "id": "Pictures/sea.jpg",
     "score": 0.934512,
@@ -103,7 +105,7 @@ class Change(BaseModel):
     """What may be changed of an image."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"label": "sea"}}, extra="forbid")
-    label: str | None = Field(max_length=200)
+    label: Label | None
 
 
 class CollectionOut(BaseModel):
@@ -172,7 +174,7 @@ class LabelIn(BaseModel):
     """A label for images by id, or for a cluster (LEVEL/NUMBER): its typical images get it, and it is named so."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"label": "sea", "ids": [HIT["id"]]}}, extra="forbid")
-    label: str = Field(min_length=1, max_length=200)
+    label: Annotated[Label, Field(min_length=1)]
     ids: list[str] = Field([], max_length=5000)
     cluster: str | None = Field(None, pattern=r"^\d{1,9}/\d{1,9}$")
 

@@ -1,7 +1,6 @@
 """/v1/images: leaf through the collection, look at one image, add, label and remove."""
 
 import hashlib
-import json
 from typing import Annotated, Any
 
 import numpy as np
@@ -10,10 +9,10 @@ from starlette.responses import Response
 
 from lookalike.cluster import give_labels
 from lookalike.errors import BadQuery, ImageError, UnknownId
-from lookalike.search.plan import given_facts
 from lookalike.search.sync import now
 from lookalike.server.answers import as_hits, as_json, public, with_tag
 from lookalike.server.asking import pictures_of, texts
+from lookalike.server.given import check_lists, metadata_of
 from lookalike.server.models import AddedOut, Change, Found, ImageOut, Listed, Removed
 from lookalike.server.originals import kind_of, original
 from lookalike.server.parts import ImageId, K, MinScore, Needs, Parts, Where, fails
@@ -22,7 +21,6 @@ from lookalike.types import Metadata
 
 router = APIRouter(tags=["images"])
 STORED_SIDE = 256
-LONGEST_ID = 1000
 FILE = {"type": "string", "format": "binary"}
 ADD: dict[str, Any] = {
     "requestBody": {
@@ -84,8 +82,10 @@ async def add(request: Request, parts: Needs) -> Response:
     parts.desk.writable()
     files, form, called = await pictures_of(request, "image")
     pictures, ids = files.get("image", []), texts(form, "id")
-    metadata = [_metadata(text) for text in texts(form, "metadata")]
-    _check_lists(len(pictures), ids, len(metadata))
+    told = texts(form, "metadata")
+    check_lists(len(pictures), ids, len(told))
+    known = await parts.desk.in_thread(parts.desk.writable().store.columns)
+    metadata = [metadata_of(text, known) for text in told]
     done: dict[str, Any] = {"ids": [], "added": 0, "changed": 0, "failed": []}
     for n, data in enumerate(pictures):
         image_id = ids[n] if ids else hashlib.sha256(data).hexdigest()[:16]
@@ -114,27 +114,7 @@ async def _add(parts: Parts, image_id: str, data: bytes, metadata: Metadata) -> 
         "sha256": hashlib.sha256(data).hexdigest(),
         "indexed": now(),
     }
-    return await parts.desk.add(image_id, vector, given_facts(metadata) | facts)
-
-
-def _check_lists(pictures: int, ids: list[str], metadata: int) -> None:
-    if not pictures:
-        raise BadQuery("send pictures in the field `image`")
-    for name, count in (("ids", len(ids)), ("metadata", metadata)):
-        if count not in (0, pictures):
-            raise BadQuery(f"{pictures} pictures and {count} {name} were sent; send one for each picture, or none")
-    if any(not 0 < len(i) <= LONGEST_ID or not i.isprintable() for i in ids):
-        raise BadQuery(f"an id must have 1 to {LONGEST_ID} printable characters")
-
-
-def _metadata(text: str) -> dict[str, Any]:
-    try:
-        told = json.loads(text)
-    except (ValueError, RecursionError):
-        told = None
-    if not isinstance(told, dict) or not all(isinstance(v, str | int | float | bool | None) for v in told.values()):
-        raise BadQuery("`metadata` must be a JSON object of texts, numbers, true, false and null")
-    return told
+    return await parts.desk.add(image_id, vector, dict(metadata) | facts)
 
 
 @router.get("/v1/images/{image_id:path}/thumbnail", response_class=Response, responses=fails(404) | A_PICTURE)

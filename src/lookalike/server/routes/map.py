@@ -1,7 +1,6 @@
 """/v1/map: every image in the plane, alike ones near each other."""
 
 import hashlib
-import json
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from lookalike.cluster import PALETTE, NoClusters, colourings, known_labels, loa
 from lookalike.cluster.kept import version
 from lookalike.cluster.layout import map_version
 from lookalike.search import Collection
-from lookalike.server.answers import with_tag
+from lookalike.server.answers import json_of, with_tag
 from lookalike.server.models import MapOut
 from lookalike.server.parts import Needs, fails
 from lookalike.server.resident import Resident, version_of
@@ -34,7 +33,7 @@ def _told(photos: Collection, copy: Resident | None) -> tuple[str, bytes]:
     state = f"{copy.version if copy else version_of(photos.store)} {map_version(photos)} {version(photos)}"
     known = _kept.get(photos.uri)
     if known is None or known[0] != state:
-        body = json.dumps(_map(photos, copy), separators=(",", ":")).encode()
+        body = json_of(_map(photos, copy))
         known = _kept[photos.uri] = (state, hashlib.blake2b(body, digest_size=8).hexdigest(), body)
     return known[1:]
 
