@@ -4,12 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import lookalike
-from lookalike.errors import BadFilter, CollectionError, UnknownId, UnreadableImage
-from tests.conftest import COLOURS, encode, picture
-from tests.server.conftest import Served
+from lookalike.errors import BadFilter, BadQuery, CollectionError, ImageTooLarge, UnknownId, UnreadableImage
+from lookalike.search import Collection
+from tests.conftest import COLOURS, ColourEmbedder, encode, picture
+from tests.server.conftest import Served, served
 
 
 def pairs(results) -> list[tuple[str, object]]:
@@ -46,9 +48,73 @@ def test_it_adds_and_removes(own: Served) -> None:
             [encode(picture(COLOURS["red"], seed=9)), b"no"], ids=["a/1", "a/2"], metadata=[{"x": 1}, {}]
         )
         assert (report.added, len(report.failed)) == (1, 1)
-        assert remote.get(["a/1"])[0]["x"] == 1  # type: ignore[index]
+        assert remote.get(["a/1"])[0].metadata["x"] == 1  # type: ignore[union-attr]
         assert remote.remove(["a/1", "a/2"]) == 1
         assert remote.add([b"no"]).failed[0].reason
+
+
+def test_a_file_that_cannot_be_read_costs_only_itself(own: Served, tmp_path: Path) -> None:
+    (tmp_path / "good.png").write_bytes(encode(picture(COLOURS["red"], seed=9)))
+    (tmp_path / "odd.png").write_bytes(b"no picture")
+    asked = [tmp_path / "good.png", "/nope.png", tmp_path / "odd.png"]
+    with lookalike.connect(own.url) as remote:
+        for collection in (remote, own.photos):
+            report = collection.add(asked, ids=["n/1", "n/2", "n/3"], metadata=[{"x": np.int64(1)}, {"x": 2}, {"x": 3}])
+            assert report.added + report.changed == 1
+            assert [one.path for one in report.failed] == ["/nope.png", str(tmp_path / "odd.png")]
+        assert remote.get(["n/1"], ["x"])[0].metadata == {"x": 1}  # type: ignore[union-attr]
+        assert [one.path for one in remote.add(["/nope.png", tmp_path / "odd.png"]).failed] == [
+            "/nope.png",
+            str(tmp_path / "odd.png"),
+        ]
+        both = remote.add([b"no", tmp_path / "odd.png"]).failed
+        assert [one.path for one in both][1] == str(tmp_path / "odd.png")
+        assert all(";" not in one.reason for one in both)
+
+
+def test_it_gets_what_the_collection_gets(server: Served) -> None:
+    names = ["photos/red0.png", "nobody", "photos/blue1.png"]
+    hidden = {"path", "root"}
+    with lookalike.connect(server.url) as remote:
+        for columns in (None, ["width", "sha256"], ["thumbnail"], []):
+            rows = zip(remote.get(names, columns), server.photos.get(names, columns), strict=True)
+            for ours, theirs in rows:
+                if theirs is None:
+                    assert ours is None
+                    continue
+                assert ours is not None
+                assert (ours.id, ours.vector.tolist()) == (theirs.id, theirs.vector.tolist())
+                assert ours.metadata == {k: v for k, v in theirs.metadata.items() if k not in hidden}
+        with pytest.raises(BadQuery, match=r"'widht'.*width"):
+            remote.get(names, ["widht"])
+
+
+def test_many_files_are_sent_in_turn(server: Served, own: Served, red: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    nine = [encode(picture(COLOURS["orange"], seed=n, size=(96, 72))) for n in range(9)]
+    asked, less = [*nine[:4], "id:photos/red1.png", *nine[4:]], [red, "id:photos/blue0.png"]
+    with lookalike.connect(server.url) as remote:
+        for region in (None, (0.0, 0.0, 0.5, 0.5)):
+            found = remote.search(asked, 4, minus=less, region=region)
+            assert pairs(found) == pairs(server.photos.search(asked, 4, minus=less, region=region))
+        monkeypatch.setattr("lookalike.client.remote.BYTES_AT_ONCE", 100)
+        assert pairs(remote.search(nine[:2], 4)) == pairs(server.photos.search(nine[:2], 4))
+    with lookalike.connect(own.url) as remote:
+        assert remote.add(nine).added == 9
+
+
+def test_a_picture_too_large_for_the_server_costs_only_itself(tmp_path: Path) -> None:
+    small, large = encode(picture(COLOURS["red"])), b"x" * 200_000
+    with (
+        Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos,
+        served(photos, str(tmp_path / "c"), max_bytes=50_000) as running,
+        lookalike.connect(running.url) as remote,
+    ):
+        for data in (large, large[:60_000]):
+            report = remote.add([small, data, small], ids=["a", "b", "c"])
+            assert (report.added + report.changed, [one.path for one in report.failed]) == (2, ["bytes"])
+            assert "bytes" in report.failed[0].reason
+        with pytest.raises(ImageTooLarge):
+            remote.search(b"x" * 5_000_000)
 
 
 def test_its_errors_are_the_library_s_own(server: Served) -> None:

@@ -6,6 +6,7 @@ import os
 import ssl
 import uuid
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -71,7 +72,8 @@ class Wire:
             fresh = self._connection is None
             try:
                 connection = self._connection = self._connection or self._connected()
-                connection.request(method, path, body, dict(headers))
+                with suppress(BrokenPipeError, ConnectionResetError):  # hung up on midway: it may have said why
+                    connection.request(method, path, body, dict(headers))
                 answer = connection.getresponse()
                 return answer.status, answer.read()
             except (OSError, http.client.HTTPException) as error:

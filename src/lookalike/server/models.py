@@ -60,11 +60,12 @@ class Kept(BaseModel):
 
 
 class ImageOut(BaseModel):
-    """One image of the collection with all that is known of it."""
+    """One image of the collection with all that is known of it; its `vector`, of length 1, where that is asked for."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"id": HIT["id"], "metadata": HIT["metadata"]}})
     id: str
     metadata: dict[str, Scalar]
+    vector: list[float] | None = None
 
 
 class Listed(BaseModel):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from lookalike.cluster import give_labels
-from lookalike.errors import BadQuery, ImageError, UnknownId
+from lookalike.errors import BadQuery, ImageError, ImageTooLarge, UnknownId
 from lookalike.search.sync import now
 from lookalike.server.answers import as_hits, as_json, public, with_tag
 from lookalike.server.asking import pictures_of, texts
@@ -105,7 +105,7 @@ async def add(request: Request, parts: Needs) -> Response:
 async def _add(parts: Parts, image_id: str, data: bytes, metadata: Metadata) -> bool:
     photos = parts.desk.writable()
     if len(data) > parts.settings.max_bytes:
-        raise BadQuery(f"a picture has more than {parts.settings.max_bytes:,} bytes; send smaller ones")
+        raise ImageTooLarge(f"the picture has more than {parts.settings.max_bytes:,} bytes; send a smaller one")
     upload = await parts.decoders.upload(data, photos.card.preprocessing, thumbnail=True)
     vector = await parts.desk.embed(upload.fitted)
     facts = upload.facts | {
@@ -174,10 +174,13 @@ async def similar(
 
 
 @router.get("/v1/images/{image_id:path}", response_model=ImageOut, responses=fails(404))
-async def image(image_id: ImageId, parts: Needs) -> Response:
+async def image(
+    image_id: ImageId, parts: Needs, vector: Annotated[bool, Query(description="Also tell its vector.")] = False
+) -> Response:
     """All that is known of one image."""
     row = await parts.desk.row(image_id)
-    return as_json({"id": row.id, "metadata": public(row.metadata, show_paths=parts.settings.show_paths)})
+    told = {"id": row.id, "metadata": public(row.metadata, show_paths=parts.settings.show_paths)}
+    return as_json(told | ({"vector": row.vector.tolist()} if vector else {}))
 
 
 @router.patch("/v1/images/{image_id:path}", response_model=ImageOut, responses=fails(404, 507))
