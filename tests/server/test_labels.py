@@ -87,6 +87,8 @@ def test_the_rest_is_named_and_wrong_labels_are_doubted(filed: Served) -> None:
         assert all(one["id"].startswith(f"photos/{label}") for one in spread["images"])
     doubts = filed.http.get("/v1/labels/suspects").json()["suspects"]
     assert [(one["id"], one["label"], one["instead"]) for one in doubts] == [("photos/red3.png", "green", "red")]
+    with served(None, filed.app.state.parts.settings.uri) as other:  # what was found is the collection's
+        assert other.http.get("/v1/labels/suspects").json()["suspects"] == doubts
     filed.http.post("/v1/labels", json={"label": "red", "ids": ["photos/red3.png"]})
     assert filed.http.get("/v1/labels/suspects").json()["suspects"] == []
 

@@ -77,6 +77,10 @@ def test_duplicates_are_found_decided_and_taken_back(real: Path, tmp_path: Path)
         assert verdicts() == {None}
         assert http.post("/v1/decisions", json=asked | {"verdict": "maybe"}).status_code == 422
         assert http.post("/v1/decisions", json=asked | {"first": "nobody", "verdict": "copy"}).status_code == 404
+        found = http.get("/v1/duplicates").json()
+    with served(None, str(real), read_only=True) as again:  # another process, another day
+        assert again.http.get("/v1/duplicates").json() == found
+        assert found["when"]
 
 
 def test_clusters_are_made_and_looked_into(tmp_path: Path) -> None:

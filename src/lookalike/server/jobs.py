@@ -32,7 +32,6 @@ class Jobs:
     def __init__(self, settings: Settings, folder: str) -> None:
         self._settings, self._folder = settings, Path(folder) / "jobs"
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.folder = folder
         self._tasks: set[asyncio.Task[None]] = set()
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
@@ -48,7 +47,6 @@ class Jobs:
             "lookalike.server.work",
             kind,
             self._settings.uri,
-            str(self._folder.parent),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

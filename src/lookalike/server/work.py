@@ -1,7 +1,7 @@
-"""`python -m lookalike.server.work KIND URI FOLDER`: a job in a process of its own, telling how far it is.
+"""`python -m lookalike.server.work KIND URI`: a job in a process of its own, telling how far it is.
 
 Lines of JSON on stdout. Its priority is low, so that searches stay quick; SIGINT ends it in order. What it finds is
-left in FOLDER for the server to answer from.
+kept in the collection.
 """
 
 import json
@@ -10,16 +10,18 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import LookalikeError
+from lookalike.server.findings import DUPLICATES, MOST_GROUPS, SUSPECTS, keep_finding
+
+if TYPE_CHECKING:
+    from lookalike.cluster import Suspect
 
 TELL_SECONDS = 0.2
 NICE = 10
-FOUND = "duplicates-found.json"
-SUSPECTS = "suspects-found.json"
 
 
 class Stopped(LookalikeError):
@@ -31,9 +33,9 @@ def main() -> None:
     os.nice(NICE)
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    kind, uri, folder = sys.argv[1:4]
+    kind, uri = sys.argv[1:3]
     try:
-        _tell(KINDS[kind](uri, stop, Path(folder)))
+        _tell(KINDS[kind](uri, stop))
     except Stopped:
         _tell({"state": "stopped"})
     except LookalikeError as error:
@@ -42,7 +44,7 @@ def main() -> None:
         _tell({"state": "failed", "message": f"it failed unexpectedly ({type(error).__name__})"})
 
 
-def _index(uri: str, stop: threading.Event, _folder: Path) -> dict[str, Any]:
+def _index(uri: str, stop: threading.Event) -> dict[str, Any]:
     from lookalike.search import Collection
     from lookalike.search.sync import SyncOptions
 
@@ -59,20 +61,21 @@ def _index(uri: str, stop: threading.Event, _folder: Path) -> dict[str, Any]:
     return {"state": "stopped" if report["interrupted"] else "done", "report": report}
 
 
-def _duplicates(uri: str, stop: threading.Event, folder: Path) -> dict[str, Any]:
+def _duplicates(uri: str, stop: threading.Event) -> dict[str, Any]:
     from lookalike.cluster import Options, find_duplicates
     from lookalike.search import Collection
     from lookalike.search.sync import now
 
     with Collection.open(uri) as photos:
         found = find_duplicates(photos, options=Options(progress=_Progress(stop)))
-    told = {"when": now(), "pictures": found.pictures, "seconds": found.seconds, "groups": [asdict(g) for g in found]}
-    leave(folder / FOUND, told)
+        largest = sorted(found, key=lambda group: -len(group.extras))[:MOST_GROUPS]
+        told = {"when": now(), "pictures": found.pictures, "groups": [asdict(group) for group in largest]}
+        keep_finding(photos, DUPLICATES, told)
     extras = sum(len(group.extras) for group in found)
     return {"state": "done", "report": {"groups": len(found), "extras": extras, "seconds": round(found.seconds, 1)}}
 
 
-def _clusters(uri: str, stop: threading.Event, _folder: Path) -> dict[str, Any]:
+def _clusters(uri: str, stop: threading.Event) -> dict[str, Any]:
     from lookalike.cluster.grouping import cluster
     from lookalike.cluster.kept import keep_clusters
     from lookalike.search import Collection
@@ -85,7 +88,7 @@ def _clusters(uri: str, stop: threading.Event, _folder: Path) -> dict[str, Any]:
     return {"state": "done", "report": {"levels": list(made.counts), "images": len(made.ids)}}
 
 
-def _labels(uri: str, stop: threading.Event, folder: Path) -> dict[str, Any]:
+def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
     import numpy as np
 
     from lookalike.cluster import keep_spread, known_labels, read_vectors, spread
@@ -103,38 +106,29 @@ def _labels(uri: str, stop: threading.Event, folder: Path) -> dict[str, Any]:
             raise Stopped("stopped before it was kept")
         named = zip(ids, found.labels.tolist(), found.confidence.tolist(), strict=True)
         keep_spread(photos, {name: (str(label), float(sure)) for name, label, sure in named})
-    suspects = [
-        {"id": ids[s.row], "label": str(s.given), "instead": str(s.instead), "confidence": round(s.confidence, 4),
-         "neighbours": [ids[row] for row in s.neighbours]} for s in found.suspects
-    ]  # fmt: skip
-    leave(folder / SUSPECTS, {"when": now(), "suspects": suspects})
+        keep_finding(photos, SUSPECTS, {"when": now(), "suspects": [_suspect(one, ids) for one in found.suspects]})
     answered = int(found.sure.sum()) - len(rows)
     report = {"labelled": len(rows), "named": answered, "unsure": len(ids) - len(rows) - answered}
     return {"state": "done", "report": report | {"error": round(found.calibration.error, 4)}}
 
 
-def _map(uri: str, stop: threading.Event, _folder: Path) -> dict[str, Any]:
+def _suspect(found: "Suspect", ids: Sequence[str]) -> dict[str, Any]:
+    return {
+        "id": ids[found.row],
+        "label": str(found.given),
+        "instead": str(found.instead),
+        "confidence": round(found.confidence, 4),
+        "neighbours": [ids[row] for row in found.neighbours],
+    }
+
+
+def _map(uri: str, stop: threading.Event) -> dict[str, Any]:
     from lookalike.cluster import make_map
     from lookalike.search import Collection
 
     with Collection.open(uri) as photos:
         ids, _ = make_map(photos, progress=_Progress(stop))
     return {"state": "done", "report": {"images": len(ids)}}
-
-
-def leave(place: Path, told: dict[str, Any]) -> None:
-    """A file for the server to answer from: the old one whole, or the new one."""
-    place.with_suffix(".new").write_text(json.dumps(told, default=str))
-    place.with_suffix(".new").replace(place)
-
-
-def left_by(place: Path) -> dict[str, Any] | None:
-    """What a job left there; None before the first."""
-    try:
-        told: dict[str, Any] = json.loads(place.read_text())
-    except (OSError, ValueError):
-        return None
-    return told
 
 
 KINDS = {"index": _index, "duplicates": _duplicates, "clusters": _clusters, "labels": _labels, "map": _map}

@@ -1,6 +1,5 @@
 """/v1/duplicates and /v1/decisions: what the last search for duplicates found, and what a person says of it."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -9,10 +8,10 @@ from starlette.responses import Response
 from lookalike.cluster import Decisions
 from lookalike.cluster.decisions import pair_key
 from lookalike.server.answers import as_json, public
+from lookalike.server.findings import DUPLICATES, finding
 from lookalike.server.models import DecisionIn, DecisionOut, DuplicatesOut
 from lookalike.server.parts import Needs, Parts, fails
 from lookalike.server.resident import Resident
-from lookalike.server.work import FOUND, left_by
 
 router = APIRouter(tags=["duplicates"])
 
@@ -23,13 +22,15 @@ async def duplicates(
     k: Annotated[int, Query(ge=1, le=500, description="How many groups.")] = 50,
     offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
 ) -> Response:
-    """Groups of altered copies, the largest first. POST /v1/jobs with kind `duplicates` looks for them."""
+    """Groups of altered copies, the largest first, 20,000 of them at most. POST /v1/jobs looks for `duplicates`.
+
+    What was found is kept in the collection, with its date."""
     return as_json(await parts.desk.in_thread(lambda: _found(parts, k, offset)))
 
 
 def _found(parts: Parts, k: int, offset: int) -> dict[str, Any]:
     photos, copy = parts.desk.at_hand
-    told = left_by(Path(parts.jobs.folder) / FOUND)
+    told = finding(photos, DUPLICATES)
     if told is None:
         return {"when": None, "pictures": 0, "total": 0, "groups": []}
     verdicts = Decisions(photos).by_pair()

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -14,10 +13,10 @@ from lookalike.errors import BadQuery, UnknownId
 from lookalike.search import Collection
 from lookalike.server.answers import as_json, public
 from lookalike.server.desk import unknown
+from lookalike.server.findings import SUSPECTS, finding, keep_finding
 from lookalike.server.models import LabelIn, Labelled, Labels, SpreadList, Suspects
-from lookalike.server.parts import K, Needs, Parts, fails
+from lookalike.server.parts import K, Needs, fails
 from lookalike.server.resident import Resident
-from lookalike.server.work import SUSPECTS, leave, left_by
 from lookalike.types import Scalar
 
 router = APIRouter(tags=["labels"])
@@ -99,23 +98,23 @@ async def spread(
 async def suspects(parts: Needs) -> Response:
     """Labels that their neighbours contradict, the surest first, as the last job of kind `labels` found them."""
     photos, copy = parts.desk.at_hand
-    told = _doubts(parts)
+    told = await parts.desk.in_thread(lambda: _doubts(photos))
     given = await parts.desk.in_thread(lambda: _given(photos, copy)) if told["suspects"] else {}
     now = {name: label for label, ids in given.items() for name in ids}
     told["suspects"] = [one for one in told["suspects"] if now.get(one["id"]) == one["label"]]
     return as_json(told)
 
 
-def _doubts(parts: Parts) -> dict[str, Any]:
-    return left_by(Path(parts.jobs.folder) / SUSPECTS) or {"when": None, "suspects": []}
+def _doubts(photos: Collection) -> dict[str, Any]:
+    return finding(photos, SUSPECTS) or {"when": None, "suspects": []}
 
 
-def _answered(parts: Parts, ids: Sequence[str]) -> None:
+def _answered(photos: Collection, ids: Sequence[str]) -> None:
     """What a person has said of a label is not asked again, also where it stays as it was."""
-    told, said = _doubts(parts), set(ids)
+    told, said = _doubts(photos), set(ids)
     left = [one for one in told["suspects"] if one["id"] not in said]
     if len(left) < len(told["suspects"]):
-        leave(Path(parts.jobs.folder) / SUSPECTS, told | {"suspects": left})
+        keep_finding(photos, SUSPECTS, told | {"suspects": left})
 
 
 @router.post("/v1/labels", response_model=Labelled, responses=fails(404, 507))
@@ -125,7 +124,7 @@ async def give(wanted: LabelIn, parts: Needs) -> Response:
     if bool(wanted.ids) == (wanted.cluster is not None):
         raise BadQuery("name images with `ids`, or a cluster with `cluster`")
     count = await parts.desk.in_thread(lambda: _give(photos, wanted))
-    await parts.desk.in_thread(lambda: _answered(parts, wanted.ids))
+    await parts.desk.in_thread(lambda: _answered(photos, wanted.ids))
     await parts.desk.in_thread(parts.desk.refresh)
     return as_json({"labelled": count})
 
