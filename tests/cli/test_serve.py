@@ -14,7 +14,9 @@ def test_it_tells_what_is_missing(cli: Cli, photos: Path, tmp_path: Path) -> Non
     assert open_to_all.code == 1
     assert "--token-file" in open_to_all.err
     (tmp_path / "t").write_text("nonsense")
-    assert "token file" in cli("serve", "--token-file", tmp_path / "t").err
+    odd = cli("serve", "--token-file", tmp_path / "t")
+    assert "token file" in odd.err
+    assert "open http" not in open_to_all.err + odd.err
     assert cli("serve", "--port", "0").code == 2
 
 
@@ -28,3 +30,5 @@ def test_a_port_that_is_taken_is_told(cli: Cli, photos: Path) -> None:
         taken = cli("serve", "--port", sock.getsockname()[1])
     assert taken.code == 1
     assert "--port" in taken.err
+    assert "in use" in taken.err
+    assert "open http" not in taken.err

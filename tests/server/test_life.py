@@ -152,14 +152,22 @@ def test_metrics_count_and_workers_are_summed(server: Served, tmp_path: Path) ->
     assert 'lookalike_requests_total{route="a"} 3' in two.text()
 
 
-def test_a_process_with_two_workers_serves_and_stops_in_order(real: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
+def test_a_process_serves_and_stops_in_order(real: Path, tmp_path: Path, workers: int, ending: signal.Signals) -> None:
     import socket
 
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         port = sock.getsockname()[1]
-    command = [sys.executable, "-m", "lookalike", "serve", "-c", str(real), "--port", str(port), "--workers", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    command = [sys.executable, "-m", "lookalike", "serve", "-c", str(real), "--port", str(port)]
+    (tmp_path / "tmp").mkdir()
+    process = subprocess.Popen(
+        [*command, "--workers", str(workers)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path / "tmp")},
+    )
     try:
         url = f"http://127.0.0.1:{port}"
 
@@ -178,13 +186,17 @@ def test_a_process_with_two_workers_serves_and_stops_in_order(real: Path) -> Non
             answer = httpx.get(f"{url}/v1/search", params={"like": kept, "k": 1}, timeout=30)
             answers.add(answer.json()["hits"][0]["id"])
         assert answers == {"photos/red0.png"}
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=30) in (0, -signal.SIGTERM)
+        assert list((tmp_path / "tmp").glob("lookalike-*/queries/*.bin"))
+        process.send_signal(ending)
+        assert process.wait(timeout=30) == 0
     finally:
         process.kill()
         assert process.stderr is not None
-        lines = [line for line in process.stderr.read().splitlines() if line.startswith("{")]
+        lines = process.stderr.read().splitlines()
         process.stderr.close()
         process.wait()
-    logged = [json.loads(line) for line in lines]
+    assert list((tmp_path / "tmp").glob("lookalike-*")) == []  # nor what strangers sent
+    logged = [json.loads(line) for line in lines if line.startswith("{")]
     assert any(line.get("route") == "/v1/search" and line["status"] == 200 for line in logged)
+    assert sum(line.startswith(f"open {url} ") for line in lines) == 1
+    assert not [line for line in lines if "Traceback" in line or "never retrieved" in line]

@@ -59,5 +59,4 @@ def serve(
         max_pixels=max_megapixels * 1_000_000,
     )
     shown = f"[{host}]" if ":" in host else host
-    say(f"open http://{shown}:{port} (Ctrl-C stops it)")
-    serve(settings)
+    serve(settings, opened=lambda: say(f"open http://{shown}:{port} (Ctrl-C stops it)"))

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 from lookalike.server.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastapi import FastAPI
 
 __all__ = ["Settings", "create_app", "serve"]
@@ -17,8 +19,11 @@ def create_app(settings: Settings, collection: Any = None) -> "FastAPI":
     return make_app(settings, collection)
 
 
-def serve(settings: Settings) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests under way are finished. Raises ServerError where it may not start."""
+def serve(settings: Settings, opened: "Callable[[], None] | None" = None) -> None:
+    """Serve until SIGTERM or Ctrl-C; requests under way are finished. Raises ServerError where it may not start.
+
+    `opened` is called once the server answers.
+    """
     from lookalike.server.run import run
 
-    run(settings)
+    run(settings, opened)

@@ -3,29 +3,54 @@
 import json
 import logging
 import os
+import signal
 import sys
 import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+from lookalike.server.opening import check_address, told_when_open
 from lookalike.server.settings import VARIABLE, ServerError, Settings, check
 
 GRACE_SECONDS = 20
 CONNECTIONS = 1000
 
 
-def run(settings: Settings) -> None:
-    """Serve until told to stop. Raises ServerError."""
+def run(settings: Settings, opened: Callable[[], None] | None = None) -> None:
+    """Serve until told to stop; `opened` is called once it answers. Raises ServerError."""
     check(settings)
-    with tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
+    check_address(settings)
+    with _stopped_in_order(), tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
         from dataclasses import replace
 
         told = replace(settings, folder=folder)
         os.environ[VARIABLE] = told.to_json()
         try:
-            _serve(told)
+            with told_when_open(settings, opened):
+                _serve(told)
         finally:
             os.environ.pop(VARIABLE, None)
+
+
+@contextmanager
+def _stopped_in_order() -> Iterator[None]:
+    """SIGTERM ends the block as if it were done. uvicorn raises the signal anew after it has stopped, and its usual
+    effect would leave the folder with what strangers sent."""
+
+    def end(*_: object) -> None:
+        raise SystemExit(0)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is told of signals
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _serve(settings: Settings) -> None:
