@@ -10,6 +10,7 @@ from starlette.responses import Response
 from lookalike import errors
 from lookalike.server.batching import Busy
 from lookalike.server.fetch import Forbidden
+from lookalike.server.places import PLACES
 from lookalike.types import Hit, Metadata
 
 # The first that fits counts, so the narrow ones stand before the wide ones.
@@ -30,7 +31,6 @@ STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
 )
 RETRY = {"no_collection", "busy"}
 HIDDEN = ("thumbnail",)
-PLACES = ("path", "root")
 
 
 def refusal(error: Exception, message: str) -> Response:

@@ -16,6 +16,7 @@ from lookalike.errors import BadQuery, LookalikeError, NoCollection, ReadOnly, U
 from lookalike.search import Collection
 from lookalike.server import resident
 from lookalike.server.batching import Batcher
+from lookalike.server.places import check_condition, masked
 from lookalike.server.resident import Ask, Resident
 from lookalike.server.settings import Settings
 from lookalike.similarity import normalise
@@ -133,7 +134,7 @@ class Desk:
 
     def clean(self, message: str) -> str:
         """A message without the place of the collection, which is nobody's business."""
-        return message if self.settings.show_paths else message.replace(self.settings.uri, "the collection")
+        return message if self.settings.show_paths else masked(message, self.settings.uri)
 
     # -- what requests ask
 
@@ -150,12 +151,18 @@ class Desk:
         photos, copy = self.at_hand
         if not 1 <= k <= MAX_K:
             raise BadQuery(f"k is {k}; ask for 1 to {MAX_K} images")
+        passing = await asyncio.to_thread(self.passing, photos, copy, where) if where is not None else None
         if copy is None:
             found = await asyncio.to_thread(photos.store.search, vector, k + len(without), where=where)
             floor = -2.0 if min_score is None else min_score
             return [hit for hit in found[0] if hit.id not in without and hit.score >= floor][:k]
-        passing = await asyncio.to_thread(copy.passing, photos.store, where) if where else None
         return await self.searching(Ask(vector[0], k, passing, without, min_score))
+
+    def passing(self, photos: Collection, copy: Resident | None, where: str) -> NDArray[np.bool_] | None:
+        """Which rows of the copy meet a condition; without one it is only looked at. Raises BadFilter."""
+        if not self.settings.show_paths:
+            check_condition(where, photos.store.columns())
+        return copy.passing(photos.store, where) if copy is not None else None
 
     async def embed(self, image: RGB) -> NDArray[np.float32]:
         """The vector (dim,) of one fitted picture."""

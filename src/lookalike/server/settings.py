@@ -18,7 +18,9 @@ class ServerError(LookalikeError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`max_bytes`, `max_pixels`: of one upload. `rate`: requests a second from one address, 0 for no limit.
+    """`uri`: a folder becomes absolute.
+
+    `max_bytes`, `max_pixels`: of one upload. `rate`: requests a second from one address, 0 for no limit.
 
     `tokens`: the file with the secrets, needed on any address but this machine's own. `hosts`: names by which the
     server may be called, besides its own. `show_paths`: tell where files lie. `fetch_urls`: search by URL.
@@ -46,6 +48,11 @@ class Settings:
     keep_queries: float = 3600.0
     resident_bytes: int = 2 * 2**30
     folder: str = ""
+
+    def __post_init__(self) -> None:
+        # A relative name may be a word of any message; an absolute one is told from the text around it.
+        if "://" not in self.uri and self.uri != "memory:":
+            object.__setattr__(self, "uri", os.path.abspath(os.path.expanduser(self.uri)))
 
     def to_json(self) -> str:
         return json.dumps(asdict(self))

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from lookalike.errors import LookalikeError
 from lookalike.server.findings import DUPLICATES, MOST_GROUPS, SUSPECTS, keep_finding
+from lookalike.server.places import masked
 
 if TYPE_CHECKING:
     from lookalike.cluster import Suspect
@@ -39,7 +40,7 @@ def main() -> None:
     except Stopped:
         _tell({"state": "stopped"})
     except LookalikeError as error:
-        _tell({"state": "failed", "message": str(error).replace(uri, "the collection")})
+        _tell({"state": "failed", "message": masked(str(error), uri)})
     except Exception as error:
         _tell({"state": "failed", "message": f"it failed unexpectedly ({type(error).__name__})"})
 

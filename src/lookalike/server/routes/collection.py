@@ -13,6 +13,7 @@ from lookalike.search import Collection
 from lookalike.server.answers import as_json
 from lookalike.server.models import CollectionOut, Failures, Scores
 from lookalike.server.parts import Needs, fails
+from lookalike.server.places import PLACES
 from lookalike.server.resident import Resident
 
 router = APIRouter(tags=["collection"])
@@ -26,7 +27,7 @@ async def collection(parts: Needs) -> Response:
     """Counts, the model, the folders that are followed, the columns that `where` may use."""
     photos, copy = parts.desk.at_hand
     told = await parts.desk.in_thread(lambda: _told(photos, copy))
-    hidden = set() if parts.settings.show_paths else {"path", "root"}
+    hidden = () if parts.settings.show_paths else PLACES
     told["columns"] = {name: word for name, word in told["columns"].items() if name not in hidden}
     return as_json(told | {"may_write": not parts.settings.read_only})
 

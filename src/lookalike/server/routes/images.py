@@ -61,7 +61,8 @@ async def images(
     photos, copy = parts.desk.at_hand
     if copy is None:
         raise BadQuery("this collection is too large to be listed here; search it instead")
-    passing = await parts.desk.in_thread(lambda: copy.passing(photos.store, where))
+    asked = where
+    passing = None if asked is None else await parts.desk.in_thread(lambda: parts.desk.passing(photos, copy, asked))
     rows = await parts.desk.in_thread(lambda: _listed(copy, passing, contains, seed if order == "random" else None))
     chosen = [copy.hit(int(row), 0.0) for row in rows[offset : offset + k]]
     told = [{"id": h.id, "metadata": public(h.metadata, show_paths=parts.settings.show_paths)} for h in chosen]
