@@ -104,3 +104,30 @@ def test_the_gate_tells_how_long_to_wait() -> None:
     assert refusal is not None
     assert refusal.status == 429
     assert dict(refusal.headers)["retry-after"]
+
+
+def test_the_page_itself_is_never_too_much() -> None:
+    gate = Gate(Settings(uri="x", rate=5, workers=2), Tokens())
+
+    def status(path: str, method: str = "GET") -> int:
+        refusal = gate.refuse(method, path, {"host": "127.0.0.1"}, "1.2.3.4")
+        return refusal.status if refusal else 200
+
+    for _ in range(40):
+        assert [status(path) for path in ("/", "/map", "/static/app.js", "/healthz", "/readyz")] == [200] * 5
+    assert [status("/v1/images/a.jpg/thumbnail") for _ in range(100)] == [200] * 100  # half of what there is
+    assert [status("/v1/search") for _ in range(6)] == [200] * 5 + [429]  # both workers give it all of the rate
+    assert status("/v1/login", "POST") == 429
+
+
+def test_a_server_with_a_rate_shows_its_page(tmp_path: Path) -> None:
+    with (
+        Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos,
+        served(photos, str(tmp_path / "c"), rate=0.5) as running,
+    ):
+        photos.add([picture(COLOURS["red"])], ids=["x"])
+        answers = [running.http.get("/v1/collection") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 429, 429]
+        assert int(answers[-1].headers["retry-after"]) >= 1
+        assert running.http.get("/static/app.js").status_code == 200
+        assert running.http.get("/").status_code == 200

@@ -16,6 +16,9 @@ SAFE = ("GET", "HEAD", "OPTIONS")
 # What is open without a token: the page's own files hold nothing, and health is for whoever watches the process.
 OPEN = ("/healthz", "/readyz", "/v1/login", "/openapi.json", "/static/", "/favicon.ico")
 PAGES = ("/", "/duplicates", "/clusters", "/labels", "/map", "/collection")
+# What does not count: the page's own files, without which nobody sees why something is refused, and who watches us.
+FREE = ("/healthz", "/readyz", "/static/", "/favicon.ico")
+THUMBNAIL = 0.05  # of a request: the page shows up to sixty at once, and each is read as it lies there
 CLIENTS = 10_000
 
 
@@ -36,7 +39,7 @@ class Gate:
         self._settings, self._tokens = settings, tokens
         self._any_host = not is_loopback(settings.host) and not settings.hosts
         self._hosts = {"127.0.0.1", "localhost", "::1", settings.host.lower(), *map(str.lower, settings.hosts)}
-        self._rate = Rate(settings.rate / max(settings.workers, 1))
+        self._rate = Rate(settings.rate)
 
     def refuse(self, method: str, path: str, headers: Mapping[str, str], client: str) -> Refusal | None:
         """The first reason against it."""
@@ -53,7 +56,9 @@ class Gate:
         return f"{role}.{_session(self._secret(role), role)}" if role else None
 
     def _rated(self, client: str, path: str) -> Refusal | None:
-        wait = 0.0 if path in ("/healthz", "/readyz") else self._rate.wait(client)
+        if path in PAGES or path.startswith(FREE):
+            return None
+        wait = self._rate.wait(client, THUMBNAIL if path.endswith("/thumbnail") else 1.0)
         if wait <= 0:
             return None
         message = f"more than {self._settings.rate:g} requests a second came from your address; wait a moment"
@@ -113,24 +118,28 @@ READING_POSTS = ("/v1/search", "/v1/queries", "/v1/compare")
 
 
 class Rate:
-    """A bucket of tokens for each client: `rate` a second, with two seconds' worth at once."""
+    """A bucket of tokens for each client: `rate` a second, with two seconds' worth at once.
+
+    Each worker has its own: a client that comes back on one connection meets one bucket, one with many connections as
+    many as there are workers. Shares of the rate would lock the first out for what the second does.
+    """
 
     def __init__(self, rate: float) -> None:
         self._rate, self._most = rate, max(2 * rate, 1.0)
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def wait(self, client: str) -> float:
+    def wait(self, client: str, cost: float = 1.0) -> float:
         """Seconds until this client may ask again; 0 for now, and then it has asked."""
         if self._rate <= 0:
             return 0.0
         now = time.monotonic()
         level, then = self._buckets.pop(client, (self._most, now))
         level = min(self._most, level + (now - then) * self._rate)
-        allowed = level >= 1
-        self._buckets[client] = (level - 1 if allowed else level, now)
+        allowed = level >= cost
+        self._buckets[client] = (level - cost if allowed else level, now)
         while len(self._buckets) > CLIENTS:
             self._buckets.popitem(last=False)
-        return 0.0 if allowed else (1 - level) / self._rate
+        return 0.0 if allowed else (cost - level) / self._rate
 
 
 def _session(secret: str, role: str) -> str:
