@@ -17,10 +17,11 @@ import pytest
 from PIL import Image
 
 from lookalike.errors import ImageError, ImageTooLarge, UnreadableImage
+from lookalike.search import Collection
 from lookalike.server.decoding import Decoders
 from lookalike.types import Preprocessing
-from tests.conftest import COLOURS, encode, picture
-from tests.server.conftest import Served
+from tests.conftest import COLOURS, ColourEmbedder, encode, picture
+from tests.server.conftest import Served, served
 
 HEAD = b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
 PREPROCESSING = Preprocessing(size=(32, 32))
@@ -139,6 +140,43 @@ def test_a_body_that_never_ends_is_hung_up_on(server: Served) -> None:
                 continue
         assert b" 408 " in answer.splitlines()[0]
     assert server.http.get("/healthz").status_code == 200
+
+
+JSON = b"POST /v1/labels HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+
+
+def test_a_json_body_that_never_ends_is_hung_up_on(server: Served) -> None:
+    begun = time.monotonic()
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        sock.settimeout(10)
+        sock.sendall(JSON + b"Content-Length: 100\r\n\r\n{")
+        answer = b"".join(iter(lambda: sock.recv(4096), b""))  # until it hangs up
+    assert b" 408 " in answer.splitlines()[0]
+    assert b"too_slow" in answer
+    assert time.monotonic() - begun < 6  # the fixture's body_seconds are 3
+
+
+def test_a_json_body_that_is_too_long_is_refused_as_any(tmp_path: Path) -> None:
+    with (
+        Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos,
+        served(photos, str(tmp_path / "c"), max_bytes=10_000) as running,
+    ):
+        blocks = (b'{"label": "' if n == 0 else b"x" * 10_000 for n in range(20))
+        answer = running.http.post("/v1/labels", content=blocks, headers={"content-type": "application/json"})
+        assert (answer.status_code, answer.json()["error"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"hello, I am not a picture", "what was sent is not a picture we can read (starts with 'hello, I')"),
+        (b"<html>", "the picture is a web page, not a picture: the download probably failed"),
+        (b"\xff\xd8\xff\xe0 and no more", "the picture begins like JPEG"),
+    ],
+)
+def test_a_refusal_is_a_sentence(server: Served, data: bytes, told: str) -> None:
+    answer = server.http.post("/v1/search", files={"image": ("x.png", data)})
+    assert answer.json()["message"].startswith(told)
 
 
 def test_a_head_that_never_ends_is_hung_up_on(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ from lookalike.types import RGB, Preprocessing
 THUMBNAIL = 256
 START_SECONDS = 60.0
 RECYCLED_AFTER = 5000  # requests; a codec that leaks is not ours to mend
+VERBS = ("is ", "has ", "begins ", "holds ", "stops ", "takes ", "needs ", "was ", "cannot ")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
@@ -111,7 +112,14 @@ def _checked(answer: tuple[dict[str, Any], bytes]) -> tuple[dict[str, Any], byte
     if (refused := head.get("refused")) is None:
         return answer
     kind = {"large": ImageTooLarge, "query": BadQuery}.get(refused, UnreadableImage)
-    raise kind(f"the picture {head['reason']}" if refused != "query" else head["reason"])
+    raise kind(head["reason"] if refused == "query" else _sentence(head["reason"]))
+
+
+def _sentence(reason: str) -> str:
+    """A reason as `image` gives it, which goes on after a file's name, said of what was sent."""
+    if reason.startswith(VERBS):
+        return f"the picture {reason}"
+    return f"what was sent is {reason}" if reason.startswith("not a ") else f"the picture cannot be used: {reason}"
 
 
 class _Child:

@@ -8,6 +8,8 @@ import uuid
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
+from starlette.exceptions import HTTPException
+
 from lookalike.server.gate import Gate, Refusal, lowered
 from lookalike.server.metrics import Metrics
 from lookalike.server.settings import Settings
@@ -34,11 +36,11 @@ HEADERS = {
 }
 
 
-class TooMuch(Exception):
-    """The body is larger or slower than allowed."""
+class TooMuch(HTTPException):
+    """The body is larger or slower than allowed. Where FastAPI reads JSON, it lets only an HTTPException through."""
 
     def __init__(self, status: int, kind: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(status, message)
         self.refusal = Refusal(status, kind, message, (("connection", "close"),))
 
 
