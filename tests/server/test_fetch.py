@@ -64,7 +64,7 @@ def test_a_public_picture_is_got_also_after_a_redirect(site: int) -> None:
     [
         "127.0.0.1", "127.8.9.1", "0.0.0.0", "10.1.2.3", "172.16.0.1", "192.168.1.1", "169.254.169.254",
         "100.64.0.1", "224.0.0.1", "255.255.255.255", "::1", "::", "fe80::1", "fc00::1", "::ffff:127.0.0.1",
-        "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "ff02::1", "fe80::1%eth0", "no address",
+        "::ffff:10.0.0.1", "64:ff9b::7f00:1", "2002:7f00:1::", "ff02::1", "fe80::1%eth0", "fec0::1", "no address",
     ],
 )  # fmt: skip
 def test_an_address_inside_is_never_public(address: str) -> None:
