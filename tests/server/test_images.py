@@ -177,3 +177,25 @@ def test_an_id_that_no_url_can_name_is_refused(own: Served, name: str) -> None:
     image = {"image": ("a.png", encode(picture(COLOURS["red"])))}
     answer = own.http.post("/v1/images", files=image, data={"id": name})
     assert (answer.status_code, repr(name) in answer.json()["message"]) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/images/photos%2Fred0.png", "/v1/images/photos%2Fred0.png/original", "/v1/images?k=3", "/v1/collection",
+        "/v1/images/photos%2Fred0.png/thumbnail", "/v1/images/nobody", "/", "/static/app.js", "/favicon.ico",
+    ],
+)  # fmt: skip
+def test_head_is_get_without_its_body(server: Served, path: str) -> None:
+    head, get = server.http.head(path), server.http.get(path)
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    for name in ("content-type", "content-length", "etag", "cache-control", "x-content-type-options"):
+        assert head.headers.get(name) == get.headers.get(name)
+    assert get.content
+
+
+def test_head_does_not_write(own: Served) -> None:
+    assert own.http.head("/v1/jobs/00000000/events").status_code == 405
+    assert own.http.head("/v1/compare").status_code == 405
+    assert own.http.head("/v1/collection").status_code == 200
+    assert 'method="HEAD",route="/v1/collection",status="200"' in own.http.get("/metrics").text

@@ -105,7 +105,7 @@ def _behind_door(app: FastAPI, settings: Settings, parts: Parts):  # type: ignor
     build = app.build_middleware_stack
 
     def built() -> App:
-        return Door(_raw_ids(build()), settings, parts.gate, parts.metrics)
+        return Door(_heads(_raw_ids(build())), settings, parts.gate, parts.metrics)
 
     return built
 
@@ -118,6 +118,26 @@ def _raw_ids(app: App) -> App:
         if scope["type"] == "http" and raw.startswith(b"/v1/images/"):
             scope["path"] = raw.decode("latin-1")
         await app(scope, receive, send)
+
+    return call
+
+
+def _heads(app: App) -> App:
+    """HEAD is answered as GET, without the body; not where the body is the progress of a job."""
+
+    async def call(scope, receive, send):  # type: ignore[no-untyped-def]
+        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"].endswith("/events"):
+            await app(scope, receive, send)
+            return
+
+        async def headless(message):  # type: ignore[no-untyped-def]
+            await send(message | {"body": b""} if message["type"] == "http.response.body" else message)
+
+        inner = dict(scope) | {"method": "GET"}
+        try:
+            await app(inner, receive, headless)
+        finally:
+            scope["route"] = inner.get("route")  # for the log and the metrics
 
     return call
 
