@@ -2,131 +2,105 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from pydantic.config import JsonDict
+from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
+from lookalike.server.examples import EXAMPLES
 from lookalike.types import Scalar
 
 # NUL ends a text in many programs, and the rest of such a label would be lost to them.
 Label = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
-HIT: JsonDict = {
-    "id": "Pictures/sea.jpg",
-    "score": 0.934512,
-    "metadata": {"width": 4000, "height": 3000, "label": "sea"},
-}
 
 
-class Error(BaseModel):
+class Shape(BaseModel):
+    """What all have: an example, by the name of the class."""
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler(core)
+        handler.resolve_ref_schema(schema)["example"] = EXAMPLES[cls.__name__]
+        return schema
+
+
+class Error(Shape):
     """Why something was not done: a word for programs, a sentence for people."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"error": "unknown_id", "message": "no image has the id 'x'"}}
-    )
     error: str
     message: str
 
 
-class HitOut(BaseModel):
+class HitOut(Shape):
     """One image found; `score` is the cosine, 1 is the same."""
 
-    model_config = ConfigDict(json_schema_extra={"example": HIT})
     id: str
     score: float
     metadata: dict[str, Scalar]
     relation: dict[str, Any] | None = None
 
 
-class Found(BaseModel):
+class Found(Shape):
     """`query`: what was asked, each by the token under which it may be asked again for a while."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"query": ["query:0123…"], "hits": [HIT], "seconds": 0.021}}
-    )
     query: list[str]
     hits: list[HitOut]
     seconds: float
 
 
-class Kept(BaseModel):
+class Kept(Shape):
     """An uploaded picture that is kept for a while, to be asked with."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"query": "query:0123…", "width": 800, "height": 600, "format": "JPEG"}}
-    )
     query: str
     width: int
     height: int
     format: str
 
 
-class ImageOut(BaseModel):
+class ImageOut(Shape):
     """One image of the collection with all that is known of it; its `vector`, of length 1, where that is asked for."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"id": HIT["id"], "metadata": HIT["metadata"]}})
     id: str
     metadata: dict[str, Scalar]
     vector: list[float] | None = None
 
 
-class Listed(BaseModel):
+class Listed(Shape):
     """A part of the collection; `total` is how many there are to leaf through."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"images": [{"id": HIT["id"], "metadata": {}}], "total": 1}}
-    )
     images: list[ImageOut]
     total: int
 
 
-class Refused(BaseModel):
+class Refused(Shape):
     """A picture that was not added, and why."""
 
     name: str
     reason: str
 
 
-class AddedOut(BaseModel):
+class AddedOut(Shape):
     """What an upload to the collection did."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"ids": ["0123456789abcdef"], "added": 1, "changed": 0, "failed": []}}
-    )
     ids: list[str]
     added: int
     changed: int
     failed: list[Refused]
 
 
-class Removed(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"removed": 1}})
+class Removed(Shape):
     removed: int
 
 
-class Change(BaseModel):
+class Change(Shape):
     """What may be changed of an image."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"label": "sea"}}, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
     label: Label | None
 
 
-class CollectionOut(BaseModel):
+class CollectionOut(Shape):
     """The collection's state."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "images": 12034,
-                "plain": 12,
-                "failed": 3,
-                "model": "efficientnet-lite1.in1k",
-                "dim": 256,
-                "licence": "Apache-2.0",
-                "roots": [{"name": "Pictures", "kind": "folder", "present": True}],
-                "columns": {"width": "int"},
-                "may_write": True,
-            }
-        }
-    )
     images: int
     plain: int
     failed: int
@@ -138,20 +112,17 @@ class CollectionOut(BaseModel):
     may_write: bool
 
 
-class FailureOut(BaseModel):
+class FailureOut(Shape):
     file: str
     reason: str
 
 
-class Failures(BaseModel):
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"failures": [{"file": "Pictures/x.jpg", "reason": "is empty (0 bytes)"}]}}
-    )
+class Failures(Shape):
     failures: list[FailureOut]
     total: int
 
 
-class LabelOut(BaseModel):
+class LabelOut(Shape):
     """`images`: who were given the label; `named`: who got it by spreading, and `examples` of both, with `spread`."""
 
     label: str
@@ -160,49 +131,42 @@ class LabelOut(BaseModel):
     examples: list[str] = []
 
 
-class Labels(BaseModel):
+class Labels(Shape):
     """`without`: images without a given label; `unsure`: those that spreading would not name, null before the first."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"labels": [{"label": "sea", "images": 120}], "without": 7}}
-    )
     labels: list[LabelOut]
     without: int
     unsure: int | None = None
 
 
-class LabelIn(BaseModel):
+class LabelIn(Shape):
     """A label for images by id, or for a cluster (LEVEL/NUMBER): its typical images get it, and it is named so."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"label": "sea", "ids": [HIT["id"]]}}, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
     label: Annotated[Label, Field(min_length=1)]
     ids: list[str] = Field([], max_length=5000)
     cluster: str | None = Field(None, pattern=r"^\d{1,9}/\d{1,9}$")
 
 
-class Labelled(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"labelled": 1}})
+class Labelled(Shape):
     labelled: int
 
 
-class SpreadOut(BaseModel):
+class SpreadOut(Shape):
     """An image that was named by its labelled neighbours."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"id": HIT["id"], "label": "sea", "confidence": 0.97, "metadata": {}}}
-    )
     id: str
     label: str
     confidence: float
     metadata: dict[str, Scalar]
 
 
-class SpreadList(BaseModel):
+class SpreadList(Shape):
     images: list[SpreadOut]
     total: int
 
 
-class SuspectOut(BaseModel):
+class SuspectOut(Shape):
     """An image whose label its neighbours contradict."""
 
     id: str
@@ -212,15 +176,14 @@ class SuspectOut(BaseModel):
     neighbours: list[str]
 
 
-class Suspects(BaseModel):
+class Suspects(Shape):
     """What the last job of kind `labels` found; `when` is null before the first."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"when": None, "suspects": []}})
     when: str | None
     suspects: list[SuspectOut]
 
 
-class Colouring(BaseModel):
+class Colouring(Shape):
     """What may colour the map: `names`, and for each image the place of its own among them, -1 for none."""
 
     title: str
@@ -228,14 +191,9 @@ class Colouring(BaseModel):
     of: list[int]
 
 
-class MapOut(BaseModel):
+class MapOut(Shape):
     """Every placed image in the plane, `x` and `y` in -1..1; `waiting`: images that have no place yet."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {"waiting": 0, "ids": [HIT["id"]], "x": [0.1], "y": [-0.2], "palette": ["#4269d0"], "groups": []}
-        }
-    )
     waiting: int
     ids: list[str]
     x: list[float]
@@ -244,7 +202,7 @@ class MapOut(BaseModel):
     groups: list[Colouring]
 
 
-class Meaning(BaseModel):
+class Meaning(Shape):
     """Of a cut-off: how many unrelated images would pass it for one query, and how sure a copy it is; null: unknown."""
 
     score: float
@@ -252,40 +210,26 @@ class Meaning(BaseModel):
     copy_probability: float | None
 
 
-class Scores(BaseModel):
+class Scores(Shape):
     """How alike pictures of this collection are that were drawn by lot: what a score is worth here."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"pairs": 100000, "scores": [0.31], "shares": [0.001]}})
     pairs: int
     scores: list[float]
     shares: list[float]
     meaning: list[Meaning] = []
 
 
-class JobIn(BaseModel):
+class JobIn(Shape):
     """What to do: look again at the folders that the collection follows, find duplicates, make clusters, name the
     unlabelled after the labelled, or lay out the map."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"kind": "index"}}, extra="forbid")
+    model_config = ConfigDict(extra="forbid")
     kind: str = Field("index", pattern="^(index|duplicates|clusters|labels|map)$")
 
 
-class JobOut(BaseModel):
+class JobOut(Shape):
     """A job, and how far it is. `state`: running, done, failed or stopped."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "job": "a1b2c3d4",
-                "kind": "index",
-                "state": "running",
-                "done": 120,
-                "total": 500,
-                "message": "",
-                "report": None,
-            }
-        }
-    )
     job: str
     kind: str
     state: str
@@ -295,36 +239,23 @@ class JobOut(BaseModel):
     report: dict[str, Any] | None = None
 
 
-class Jobs(BaseModel):
+class Jobs(Shape):
     jobs: list[JobOut]
 
 
-class Health(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"status": "ok", "message": ""}})
+class Health(Shape):
     status: str
     message: str = ""
 
 
-class Login(BaseModel):
-    model_config = ConfigDict(json_schema_extra={"example": {"token": "a secret of the token file"}}, extra="forbid")
+class Login(Shape):
+    model_config = ConfigDict(extra="forbid")
     token: str = Field(max_length=500)
 
 
-class Comparison(BaseModel):
+class Comparison(Shape):
     """What two pictures are to each other, how sure that is, and why."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "relation": "copy",
-                "probability": 0.998,
-                "copy_probability": 0.998,
-                "expected_false_matches": 0.0001,
-                "score": 0.912,
-                "words": "copy: cropped to 62 %, darker; 81 of 94 points agree",
-            }
-        }
-    )
     relation: str
     probability: float
     copy_probability: float
@@ -333,7 +264,7 @@ class Comparison(BaseModel):
     words: str
 
 
-class DuplicateOut(BaseModel):
+class DuplicateOut(Shape):
     """An altered copy of the group's kept image. `verdict`: what a person decided, or null."""
 
     id: str
@@ -346,42 +277,36 @@ class DuplicateOut(BaseModel):
     metadata: dict[str, Scalar]
 
 
-class GroupOut(BaseModel):
+class GroupOut(Shape):
     keep: ImageOut
     extras: list[DuplicateOut]
 
 
-class DuplicatesOut(BaseModel):
+class DuplicatesOut(Shape):
     """What the last job of kind `duplicates` found; `when` is null before the first."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"when": "2026-01-31T12:00:00+00:00", "pictures": 1000, "total": 0, "groups": []}}
-    )
     when: str | None
     pictures: int
     total: int
     groups: list[GroupOut]
 
 
-class DecisionIn(BaseModel):
+class DecisionIn(Shape):
     """A person's verdict about two images: not-a-copy, keep-both or copy; null takes an earlier one back."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "not-a-copy"}},
-        extra="forbid",
-    )
+    model_config = ConfigDict(extra="forbid")
     first: str = Field(max_length=2000)
     second: str = Field(max_length=2000)
     verdict: str | None = Field(pattern="^(not-a-copy|keep-both|copy)$")
 
 
-class DecisionOut(BaseModel):
+class DecisionOut(Shape):
     first: str
     second: str
     verdict: str | None
 
 
-class ClusterOut(BaseModel):
+class ClusterOut(Shape):
     """One cluster: `key` is LEVEL/NUMBER, `examples` stand for it."""
 
     key: str
@@ -392,10 +317,9 @@ class ClusterOut(BaseModel):
     examples: list[str]
 
 
-class ClustersOut(BaseModel):
+class ClustersOut(Shape):
     """The clusters of one level; `levels` are the counts there are, coarsest first, empty before the first job."""
 
-    model_config = ConfigDict(json_schema_extra={"example": {"levels": [8, 64], "level": 8, "clusters": []}})
     levels: list[int]
     level: int | None
     clusters: list[ClusterOut]

@@ -43,12 +43,20 @@ def _image_id(
 
 Needs = Annotated[Parts, Depends(_parts)]
 ImageId = Annotated[str, Depends(_image_id)]
-K = Annotated[int, Query(ge=1, le=MAX_K, description="How many.")]
+K = Annotated[int, Query(ge=1, le=MAX_K, description="How many.", examples=[12])]
+Offset = Annotated[int, Query(ge=0, le=10**9, description="How many to pass over.", examples=[60])]
 Where = Annotated[
     str | None,
-    Query(max_length=2000, description="A condition over metadata, as in SQL: \"width > 1000 and label = 'sea'\"."),
+    Query(
+        max_length=2000,
+        description="A condition over metadata, as in SQL.",
+        examples=["width > 1000 and label = 'sea'"],
+    ),
 ]
-MinScore = Annotated[float | None, Query(ge=-1, le=1, allow_inf_nan=False, description="Only hits at least so alike.")]
+MinScore = Annotated[
+    float | None,
+    Query(ge=-1, le=1, allow_inf_nan=False, description="Only hits at least so alike.", examples=[0.8]),
+]
 
 
 def fails(*statuses: int) -> dict[int | str, dict[str, Any]]:

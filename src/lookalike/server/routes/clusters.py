@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
 from lookalike.cluster.grouping import Cluster, Clusters
@@ -11,9 +11,11 @@ from lookalike.cluster.kept import NoClusters, current, load_clusters, version
 from lookalike.errors import UnknownId
 from lookalike.server.answers import as_json
 from lookalike.server.models import ClustersOut, Listed
-from lookalike.server.parts import K, Needs, Parts, fails
+from lookalike.server.parts import K, Needs, Offset, Parts, fails
 
 router = APIRouter(tags=["clusters"])
+Level = Annotated[int, Path(description="How many groups the level has.", examples=[64])]
+Number = Annotated[int, Path(description="Which of them.", examples=[12])]
 _kept: dict[str, tuple[Any, Clusters]] = {}
 
 
@@ -34,7 +36,8 @@ def _clusters(parts: Parts) -> Clusters | None:
 
 @router.get("/v1/clusters", response_model=ClustersOut, responses=fails(404))
 async def clusters(
-    parts: Needs, level: Annotated[int | None, Query(ge=1, description="Which level; the coarsest.")] = None
+    parts: Needs,
+    level: Annotated[int | None, Query(ge=1, description="Which level; the coarsest.", examples=[64])] = None,
 ) -> Response:
     """The clusters of one level, the largest first. POST /v1/jobs with kind `clusters` makes them."""
     made = await parts.desk.in_thread(lambda: _clusters(parts))
@@ -64,9 +67,7 @@ def _told(cluster: Cluster, above: int | None) -> dict[str, Any]:
 
 
 @router.get("/v1/clusters/{level}/{number}", response_model=Listed, responses=fails(404))
-async def members(
-    level: int, number: int, parts: Needs, k: K = 60, offset: Annotated[int, Query(ge=0, le=10**9)] = 0
-) -> Response:
+async def members(level: Level, number: Number, parts: Needs, k: K = 60, offset: Offset = 0) -> Response:
     """The images of one cluster, the most central first."""
     made = await parts.desk.in_thread(lambda: _clusters(parts))
     if made is None:

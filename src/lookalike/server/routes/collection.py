@@ -12,7 +12,7 @@ from lookalike.image import to_path
 from lookalike.search import Collection
 from lookalike.server.answers import as_json
 from lookalike.server.models import CollectionOut, Failures, Scores
-from lookalike.server.parts import Needs, fails
+from lookalike.server.parts import Needs, Offset, fails
 from lookalike.server.places import PLACES
 from lookalike.server.resident import Resident
 
@@ -50,7 +50,9 @@ def _told(photos: Collection, copy: Resident | None) -> dict[str, Any]:
 
 @router.get("/v1/failures", response_model=Failures, responses=fails())
 async def failures(
-    parts: Needs, k: Annotated[int, Query(ge=1, le=1000)] = 200, offset: Annotated[int, Query(ge=0, le=10**9)] = 0
+    parts: Needs,
+    k: Annotated[int, Query(ge=1, le=1000, description="How many.", examples=[200])] = 200,
+    offset: Offset = 0,
 ) -> Response:
     """The files that could not be used, with the reason of each."""
     photos, _ = parts.desk.at_hand

@@ -10,7 +10,7 @@ from lookalike.cluster.decisions import pair_key
 from lookalike.server.answers import as_json, public
 from lookalike.server.findings import DUPLICATES, finding
 from lookalike.server.models import DecisionIn, DecisionOut, DuplicatesOut
-from lookalike.server.parts import Needs, Parts, fails
+from lookalike.server.parts import Needs, Offset, Parts, fails
 from lookalike.server.resident import Resident
 
 router = APIRouter(tags=["duplicates"])
@@ -19,8 +19,8 @@ router = APIRouter(tags=["duplicates"])
 @router.get("/v1/duplicates", response_model=DuplicatesOut, responses=fails())
 async def duplicates(
     parts: Needs,
-    k: Annotated[int, Query(ge=1, le=500, description="How many groups.")] = 50,
-    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    k: Annotated[int, Query(ge=1, le=500, description="How many groups.", examples=[50])] = 50,
+    offset: Offset = 0,
 ) -> Response:
     """Groups of altered copies, the largest first, 20,000 of them at most. POST /v1/jobs looks for `duplicates`.
 

@@ -12,10 +12,11 @@ from lookalike.errors import BadQuery, ImageError, ImageTooLarge, UnknownId
 from lookalike.search.sync import now
 from lookalike.server.answers import as_hits, as_json, public, with_tag
 from lookalike.server.asking import pictures_of, texts
+from lookalike.server.examples import FORMS
 from lookalike.server.given import check_lists, metadata_of
 from lookalike.server.models import AddedOut, Change, Found, ImageOut, Listed, Removed
 from lookalike.server.originals import kind_of, original
-from lookalike.server.parts import ImageId, K, MinScore, Needs, Parts, Where, fails
+from lookalike.server.parts import ImageId, K, MinScore, Needs, Offset, Parts, Where, fails
 from lookalike.server.resident import Resident
 from lookalike.types import Metadata
 
@@ -35,7 +36,8 @@ ADD: dict[str, Any] = {
                         "id": {"type": "array", "items": {"type": "string"}},
                         "metadata": {"type": "array", "items": {"type": "string", "description": "a JSON object"}},
                     },
-                }
+                },
+                "example": FORMS["add"],
             }
         },
     }
@@ -44,18 +46,23 @@ A_PICTURE: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {}, "application/octet-stream": {}}},
     304: {"description": "You have it."},
 }
-Order = Annotated[str, Query(pattern="^(id|random)$", description="By id, or by lot: another `seed`, another lot.")]
+Order = Annotated[
+    str,
+    Query(pattern="^(id|random)$", description="By id, or by lot: another `seed`, another lot.", examples=["random"]),
+]
 
 
 @router.get("/v1/images", response_model=Listed, responses=fails())
 async def images(
     parts: Needs,
     k: K = 60,
-    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    offset: Offset = 0,
     where: Where = None,
-    contains: Annotated[str, Query(max_length=200, description="Only ids that contain this text.")] = "",
+    contains: Annotated[
+        str, Query(max_length=200, description="Only ids that contain this text.", examples=["sea"])
+    ] = "",
     order: Order = "id",
-    seed: Annotated[int, Query(ge=0, le=2**31)] = 0,
+    seed: Annotated[int, Query(ge=0, le=2**31, description="Of `order=random`.", examples=[7])] = 0,
 ) -> Response:
     """A part of the collection, by id or by lot."""
     photos, copy = parts.desk.at_hand
@@ -123,7 +130,7 @@ async def thumbnail(
     request: Request,
     image_id: ImageId,
     parts: Needs,
-    side: Annotated[int, Query(ge=16, le=2048, description="The long side, in pixels.")] = STORED_SIDE,
+    side: Annotated[int, Query(ge=16, le=2048, description="The long side, in pixels.", examples=[256])] = STORED_SIDE,
 ) -> Response:
     """A JPEG of the image; beyond 256 pixels it is made from the file, where that is at hand."""
     tag = await _tag(parts, image_id)
@@ -176,7 +183,9 @@ async def similar(
 
 @router.get("/v1/images/{image_id:path}", response_model=ImageOut, responses=fails(404))
 async def image(
-    image_id: ImageId, parts: Needs, vector: Annotated[bool, Query(description="Also tell its vector.")] = False
+    image_id: ImageId,
+    parts: Needs,
+    vector: Annotated[bool, Query(description="Also tell its vector.", examples=[True])] = False,
 ) -> Response:
     """All that is known of one image."""
     row = await parts.desk.row(image_id)

@@ -1,6 +1,8 @@
 """/v1/jobs: long work while serving, with progress as server-sent events."""
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Path
 from starlette.responses import Response, StreamingResponse
 
 from lookalike.errors import BadQuery
@@ -9,6 +11,7 @@ from lookalike.server.models import JobIn, JobOut, Jobs
 from lookalike.server.parts import Needs, fails
 
 router = APIRouter(tags=["jobs"])
+JobName = Annotated[str, Path(description="As POST /v1/jobs told it.", examples=["a1b2c3d4"])]
 
 
 @router.post("/v1/jobs", response_model=JobOut, status_code=202, responses=fails(409))
@@ -27,13 +30,13 @@ async def jobs(parts: Needs) -> Response:
 
 
 @router.get("/v1/jobs/{job}", response_model=JobOut, responses=fails(404))
-async def job_state(job: str, parts: Needs) -> Response:
+async def job_state(job: JobName, parts: Needs) -> Response:
     """How far one is."""
     return as_json(parts.jobs.get(job))
 
 
 @router.delete("/v1/jobs/{job}", response_model=JobOut, responses=fails(404))
-async def stop(job: str, parts: Needs) -> Response:
+async def stop(job: JobName, parts: Needs) -> Response:
     """End it after its current batch; what it did is kept, and the next run goes on there."""
     parts.desk.writable()
     return as_json(parts.jobs.stop(job))
@@ -44,7 +47,7 @@ async def stop(job: str, parts: Needs) -> Response:
     response_class=StreamingResponse,
     responses=fails(404) | {200: {"content": {"text/event-stream": {}}}},
 )
-async def events(job: str, parts: Needs) -> Response:
+async def events(job: JobName, parts: Needs) -> Response:
     """Its progress, told as it happens; the last event is called `end`."""
     parts.jobs.get(job)
     return StreamingResponse(parts.jobs.events(job), media_type="text/event-stream")

@@ -15,7 +15,7 @@ from lookalike.server.answers import as_json, public
 from lookalike.server.desk import unknown
 from lookalike.server.findings import SUSPECTS, finding, keep_finding
 from lookalike.server.models import LabelIn, Labelled, Labels, SpreadList, Suspects
-from lookalike.server.parts import K, Needs, fails
+from lookalike.server.parts import K, Needs, Offset, fails
 from lookalike.server.resident import Resident
 from lookalike.types import Scalar
 
@@ -25,7 +25,8 @@ EXAMPLES = 9
 
 @router.get("/v1/labels", response_model=Labels, responses=fails())
 async def labels(
-    parts: Needs, spread: Annotated[bool, Query(description="Also count and show who got it by spreading.")] = False
+    parts: Needs,
+    spread: Annotated[bool, Query(description="Also count and show who got it by spreading.", examples=[True])] = False,
 ) -> Response:
     """The labels and how many images have each."""
     photos, copy = parts.desk.at_hand
@@ -77,9 +78,11 @@ def _spread(photos: Collection, copy: Resident | None) -> list[dict[str, Scalar]
 @router.get("/v1/labels/spread", response_model=SpreadList, responses=fails())
 async def spread(
     parts: Needs,
-    label: Annotated[str, Query(max_length=200, description="Which label; empty: those that are unsure.")] = "",
+    label: Annotated[
+        str, Query(max_length=200, description="Which label; empty: those that are unsure.", examples=["sea"])
+    ] = "",
     k: K = 60,
-    offset: Annotated[int, Query(ge=0, le=10**9)] = 0,
+    offset: Offset = 0,
 ) -> Response:
     """The images that a label was spread to, the surest first. POST /v1/jobs with kind `labels` spreads them."""
     photos, copy = parts.desk.at_hand

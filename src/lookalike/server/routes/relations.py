@@ -14,6 +14,7 @@ from lookalike.relate.explain import explain
 from lookalike.relate.features import SIDE
 from lookalike.server.answers import as_json
 from lookalike.server.asking import Region, pictures_of, texts
+from lookalike.server.examples import FORMS
 from lookalike.server.models import Comparison
 from lookalike.server.parts import Needs, Parts, fails
 from lookalike.server.queries import PREFIX
@@ -35,7 +36,8 @@ TWO: dict[str, Any] = {
                         "image": {"type": "array", "items": FILE, "maxItems": 2},
                         "like": {"type": "array", "items": {"type": "string"}, "maxItems": 2},
                     },
-                }
+                },
+                "example": FORMS["compare"],
             }
         },
     }

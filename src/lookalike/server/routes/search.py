@@ -3,22 +3,34 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from lookalike.errors import BadQuery
 from lookalike.server.answers import as_hits, as_json, with_tag
 from lookalike.server.asking import Asked, pictures_of, regions_of, texts
+from lookalike.server.examples import FORMS, ID, PICTURE
 from lookalike.server.models import Found, Kept
 from lookalike.server.parts import K, MinScore, Needs, Parts, Where, fails
 from lookalike.server.queries import PREFIX
 
 router = APIRouter(tags=["search"])
-Names = Annotated[list[str], Query(max_length=64, description="`id:ID` or `query:TOKEN`; several are combined.")]
-Regions = Annotated[
-    list[str], Query(max_length=64, description="x,y,width,height as fractions; goes with `like` in order.")
+Names = Annotated[
+    list[str],
+    Query(max_length=64, description="`id:ID` or `query:TOKEN`; several are combined.", examples=[[f"id:{ID}"]]),
 ]
-RelationsWanted = Annotated[bool, Query(description="Also tell what each hit is to the query, and how sure.")]
+Regions = Annotated[
+    list[str],
+    Query(
+        max_length=64,
+        description="x,y,width,height as fractions; goes with `like` in order.",
+        examples=[["0.1,0.2,0.5,0.5"]],
+    ),
+]
+RelationsWanted = Annotated[
+    bool, Query(description="Also tell what each hit is to the query, and how sure.", examples=[True])
+]
+Token = Annotated[str, Path(description="Of a kept query.", examples=["query:0123456789abcdef0123456789abcdef"])]
 FILE = {"type": "string", "format": "binary"}
 TEXTS = {"type": "array", "items": {"type": "string"}}
 FORM: dict[str, Any] = {
@@ -36,18 +48,22 @@ FORM: dict[str, Any] = {
                         "region": TEXTS,
                         "url": TEXTS,
                     },
-                }
+                },
+                "example": FORMS["search"],
             },
-            "image/*": {"schema": FILE},
+            "image/*": {"schema": FILE, "example": PICTURE},
         },
     }
 }
-PICTURE: dict[str, Any] = {
+ONE: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "multipart/form-data": {"schema": {"type": "object", "properties": {"image": FILE}, "required": ["image"]}},
-            "image/*": {"schema": FILE},
+            "multipart/form-data": {
+                "schema": {"type": "object", "properties": {"image": FILE}, "required": ["image"]},
+                "example": FORMS["keep"],
+            },
+            "image/*": {"schema": FILE, "example": PICTURE},
         },
     }
 }
@@ -105,7 +121,7 @@ async def _answer(
     return as_json({"query": names, "hits": told, "seconds": round(time.perf_counter() - begun, 4)})
 
 
-@router.post("/v1/queries", response_model=Kept, status_code=201, responses=fails(), openapi_extra=PICTURE)
+@router.post("/v1/queries", response_model=Kept, status_code=201, responses=fails(), openapi_extra=ONE)
 async def keep(request: Request, parts: Needs) -> Response:
     """Upload a picture once, to search with it again and again: whole, a region of it, combined with others."""
     files, form, _ = await pictures_of(request, "image")
@@ -126,7 +142,10 @@ async def keep(request: Request, parts: Needs) -> Response:
     responses=fails(404) | {200: {"content": {"image/jpeg": {}}}, 304: {"description": "You have it."}},
 )
 async def query_thumbnail(
-    request: Request, token: str, parts: Needs, side: Annotated[int, Query(ge=16, le=2048)] = 512
+    request: Request,
+    token: Token,
+    parts: Needs,
+    side: Annotated[int, Query(ge=16, le=2048, description="The long side, in pixels.", examples=[512])] = 512,
 ) -> Response:
     """What was asked, as a JPEG."""
     name = token if token.startswith(PREFIX) else PREFIX + token

@@ -1,0 +1,113 @@
+"""An example of each shape of the API, by its class's name in models.py, and of what routes are sent, for OpenAPI."""
+
+from typing import Any
+
+ID = "Pictures/sea.jpg"
+HIT: dict[str, Any] = {"id": ID, "score": 0.934512, "metadata": {"width": 4000, "height": 3000, "label": "sea"}}
+IMAGE: dict[str, Any] = {"id": ID, "metadata": {"width": 4000, "height": 3000, "label": "sea"}}
+FAILURE: dict[str, Any] = {"file": "Pictures/x.jpg", "reason": "is empty (0 bytes)"}
+LABEL: dict[str, Any] = {"label": "sea", "images": 120, "named": 310, "examples": [ID]}
+SPREAD: dict[str, Any] = {"id": ID, "label": "sea", "confidence": 0.97, "metadata": {}}
+SUSPECT: dict[str, Any] = {
+    "id": "Pictures/x.jpg",
+    "label": "sea",
+    "instead": "sky",
+    "confidence": 0.93,
+    "neighbours": ["Pictures/sky.jpg"],
+}
+COLOURING: dict[str, Any] = {"title": "label", "names": ["sea"], "of": [0]}
+MEANING: dict[str, Any] = {"score": 0.8, "expected_false": 0.02, "copy_probability": 0.4}
+JOB: dict[str, Any] = {
+    "job": "a1b2c3d4",
+    "kind": "index",
+    "state": "running",
+    "done": 120,
+    "total": 500,
+    "message": "",
+    "report": None,
+}
+DUPLICATE: dict[str, Any] = {
+    "id": "Pictures/sea-small.jpg",
+    "score": 0.981,
+    "relation": "copy",
+    "probability": 0.998,
+    "words": "scaled to 25 %",
+    "reason": "larger: 4000 × 3000 against 1000 × 750 pixels",
+    "verdict": None,
+    "metadata": {"width": 1000, "height": 750},
+}
+GROUP: dict[str, Any] = {"keep": IMAGE, "extras": [DUPLICATE]}
+CLUSTER: dict[str, Any] = {
+    "key": "64/12",
+    "parent": "8/1",
+    "size": 180,
+    "tightness": 0.81,
+    "name": "sea",
+    "examples": [ID],
+}
+
+EXAMPLES: dict[str, dict[str, Any]] = {
+    "Error": {"error": "unknown_id", "message": "no image has the id 'x'"},
+    "HitOut": HIT,
+    "Found": {"query": ["query:0123…"], "hits": [HIT], "seconds": 0.021},
+    "Kept": {"query": "query:0123…", "width": 800, "height": 600, "format": "JPEG"},
+    "ImageOut": IMAGE,
+    "Listed": {"images": [{"id": ID, "metadata": {}}], "total": 1},
+    "Refused": {"name": "b.png", "reason": "the picture is damaged (truncated)"},
+    "AddedOut": {"ids": ["0123456789abcdef"], "added": 1, "changed": 0, "failed": []},
+    "Removed": {"removed": 1},
+    "Change": {"label": "sea"},
+    "CollectionOut": {
+        "images": 12034,
+        "plain": 12,
+        "failed": 3,
+        "model": "efficientnet-lite1.in1k",
+        "dim": 256,
+        "licence": "Apache-2.0",
+        "roots": [{"name": "Pictures", "kind": "folder", "present": True}],
+        "columns": {"width": "int"},
+        "may_write": True,
+    },
+    "FailureOut": FAILURE,
+    "Failures": {"failures": [FAILURE], "total": 1},
+    "LabelOut": LABEL,
+    "Labels": {"labels": [LABEL], "without": 7, "unsure": 2},
+    "LabelIn": {"label": "sea", "ids": [ID]},
+    "Labelled": {"labelled": 1},
+    "SpreadOut": SPREAD,
+    "SpreadList": {"images": [SPREAD], "total": 310},
+    "SuspectOut": SUSPECT,
+    "Suspects": {"when": "2026-01-31T12:00:00+00:00", "suspects": [SUSPECT]},
+    "Colouring": COLOURING,
+    "MapOut": {"waiting": 0, "ids": [ID], "x": [0.1], "y": [-0.2], "palette": ["#4269d0"], "groups": [COLOURING]},
+    "Meaning": MEANING,
+    "Scores": {"pairs": 100000, "scores": [0.31], "shares": [0.001], "meaning": [MEANING]},
+    "JobIn": {"kind": "index"},
+    "JobOut": JOB,
+    "Jobs": {"jobs": [JOB]},
+    "Health": {"status": "ok", "message": ""},
+    "Login": {"token": "a secret of the token file"},
+    "Comparison": {
+        "relation": "copy",
+        "probability": 0.998,
+        "copy_probability": 0.998,
+        "expected_false_matches": 0.0001,
+        "score": 0.912,
+        "words": "copy: cropped to 62 %, darker; 81 of 94 points agree",
+    },
+    "DuplicateOut": DUPLICATE,
+    "GroupOut": GROUP,
+    "DuplicatesOut": {"when": "2026-01-31T12:00:00+00:00", "pictures": 1000, "total": 1, "groups": [GROUP]},
+    "DecisionIn": {"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "not-a-copy"},
+    "DecisionOut": {"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "not-a-copy"},
+    "ClusterOut": CLUSTER,
+    "ClustersOut": {"levels": [8, 64], "level": 64, "clusters": [CLUSTER]},
+}
+
+PICTURE = "(the bytes of a picture's file)"
+FORMS: dict[str, dict[str, Any]] = {
+    "search": {"image": [PICTURE], "minus": [f"id:{ID}"], "region": ["0.1,0.2,0.5,0.5"]},
+    "keep": {"image": PICTURE},
+    "add": {"image": [PICTURE], "id": ["shop/1"], "metadata": ['{"price": 3, "label": "shoe"}']},
+    "compare": {"image": [PICTURE], "like": [ID]},
+}
