@@ -115,6 +115,7 @@ def test_a_picture_too_large_for_the_server_costs_only_itself(tmp_path: Path) ->
             assert "bytes" in report.failed[0].reason
         with pytest.raises(ImageTooLarge):
             remote.search(b"x" * 5_000_000)
+        assert len(remote) == 2  # over a connection that is not in the middle of something
 
 
 def test_its_errors_are_the_library_s_own(server: Served) -> None:

@@ -72,10 +72,15 @@ class Wire:
             fresh = self._connection is None
             try:
                 connection = self._connection = self._connection or self._connected()
+                whole = False
                 with suppress(BrokenPipeError, ConnectionResetError):  # hung up on midway: it may have said why
                     connection.request(method, path, body, dict(headers))
+                    whole = True
                 answer = connection.getresponse()
-                return answer.status, answer.read()
+                told = answer.status, answer.read()
+                if not whole:
+                    self.close()
+                return told
             except (OSError, http.client.HTTPException) as error:
                 self.close()
                 # A kept connection may have been closed meanwhile; asking twice is safe only where nothing is written.
