@@ -72,6 +72,22 @@ def test_sharpest_sees_through_enlarging(tmp_path: Path) -> None:
     assert reason.startswith("sharpest: detail ")
 
 
+def test_a_lossless_file_is_no_better_for_being_heavier() -> None:
+    original = photo("/p/b.png", width=4, height=3, size=900, mtime_ns=1, format="PNG")
+    noisy = photo("/p/a.png", width=4, height=3, size=1900, mtime_ns=2, format="PNG")
+    assert best(",".join(DEFAULT), noisy, original)[0] == original.path
+    fine, coarse = (photo(f"/p/{size}.jpg", size=size, format="JPEG") for size in (900, 400))
+    assert best(",".join(DEFAULT), coarse, fine) == (fine.path, "compressed less: 900 against 400 bytes")
+
+
+def test_a_file_comes_before_a_link_to_it_and_before_any_rule(tmp_path: Path) -> None:
+    file = save(scene(1), tmp_path / "a much longer name.png")
+    link = tmp_path / "a.png"
+    link.symlink_to(file)
+    small, large = photo(str(file), width=4, height=3), photo(str(link), width=40, height=30)
+    assert best("largest,path", large, small) == (str(file), "is a file, the other a link")
+
+
 def test_metadata_counts_exif_and_a_sidecar(tmp_path: Path) -> None:
     bare = save(scene(1), tmp_path / "bare.jpg")
     dated = tmp_path / "dated.jpg"

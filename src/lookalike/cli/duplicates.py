@@ -36,9 +36,9 @@ def duplicates(
         typer.Option(
             metavar="RULE,RULE...",
             help="What to keep, first rule first: largest, smallest, heaviest, lightest, oldest, newest, sharpest, "
-            "metadata, format, name, path, in:FOLDER, not-in:FOLDER.",
+            "upright, metadata, format, quality, name, path, in:FOLDER, not-in:FOLDER.",
         ),
-    ] = "largest,metadata,format,heaviest,oldest,name,path",
+    ] = "largest,upright,metadata,format,quality,oldest,name,path",
     reference: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(metavar="DIR", help="A folder whose files are kept, whatever the rules; may be repeated."),

@@ -14,6 +14,7 @@ from lookalike.cluster.groups import Group, make_groups
 from lookalike.cluster.keep import DEFAULT, Keep
 from lookalike.cluster.proof import Judge, Proof, describe
 from lookalike.cluster.rows import Picture, read_rows
+from lookalike.cluster.second import SecondLook
 from lookalike.errors import BadQuery, ModelMismatch
 from lookalike.image import decode, to_path
 from lookalike.relate import Calibration, calibration_of
@@ -139,7 +140,12 @@ class _Search:
         self._add_decided()
         self._gather()
         groups = make_groups(
-            self._files.pictures, self._partners, self._copies, self._keep, progress=self._options.progress
+            self._files.pictures,
+            self._partners,
+            self._copies,
+            self._keep,
+            look=SecondLook(self._keep, self._files.pictures, self._proofs),
+            progress=self._options.progress,
         )
         return Duplicates(
             groups=tuple(sorted(map(self._group, groups), key=lambda group: group.keep.id)),

@@ -21,24 +21,47 @@ def make_groups(
     copies: Callable[[int, Sequence[int]], Iterable[int]],
     keep: Keep,
     *,
+    look: Callable[[int, Sequence[int]], None] = lambda best, extras: None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Group]:
     """The groups, in the order of what they keep.
 
     `partners(place)`: places that may hold copies of the picture there. `copies(place, others)`: those of `others` that
-    are; it is asked of the kept one alone. A picture in a reference folder is never an extra.
+    are; it is asked of the kept one alone. `look(place, extras)`: notes what counts against keeping it, now that its
+    copies are known. A picture in a reference folder is never an extra.
     """
     order = keep.order(range(len(pictures)), pictures)
-    rank = {place: n for n, place in enumerate(order)}
     taken: set[int] = set()
     groups = []
-    for n, best in enumerate(order):
-        if best not in taken and (extras := _extras(best, pictures, partners, copies, taken)):
-            taken.update((best, *extras))
-            groups.append(Group(best, tuple(sorted(extras, key=rank.__getitem__))))
+    for n, place in enumerate(order):
+        # Another may be kept in its place, and need not have it among its own copies: then it is asked again.
+        while place not in taken and (group := _group(place, pictures, partners, copies, taken, keep, look)):
+            taken.update((group.keep, *group.extras))
+            groups.append(group)
         if progress:
             progress(n + 1, len(order))
     return groups
+
+
+def _group(
+    best: int,
+    pictures: Sequence[Picture],
+    partners: Callable[[int], Iterable[int]],
+    copies: Callable[[int, Sequence[int]], Iterable[int]],
+    taken: set[int],
+    keep: Keep,
+    look: Callable[[int, Sequence[int]], None],
+) -> Group | None:
+    """The group of `best`, or of the copy of it that comes first after a second look."""
+    extras = _extras(best, pictures, partners, copies, taken)
+    while extras:
+        look(best, sorted(extras))
+        first = keep.order((best, *extras), pictures)[0]
+        theirs = set() if first == best else _extras(first, pictures, partners, copies, taken)
+        if not theirs:
+            return Group(best, tuple(keep.order(extras, pictures)))
+        best, extras = first, theirs
+    return None
 
 
 def _extras(

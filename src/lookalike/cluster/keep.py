@@ -13,9 +13,10 @@ from lookalike.cluster.rows import Picture
 from lookalike.errors import BadQuery, ImageError, nearest
 from lookalike.image import decode, read, to_path
 
-DEFAULT = ("largest", "metadata", "format", "heaviest", "oldest", "name", "path")
+DEFAULT = ("largest", "upright", "metadata", "format", "quality", "oldest", "name", "path")
 # From what loses nothing to what loses most; a format that is not here ranks between JPEG and GIF.
 _FORMATS = ("PSD", "TIFF", "PNG", "JXL", "PNM", "PAM", "BMP", "JPEG2000", "HEIC", "AVIF", "JPEG", "WEBP", "GIF", "ICO")
+_LOSSY = ("HEIC", "AVIF", "JPEG", "WEBP", "JXL", "JPEG2000")
 _COPY_NAME = re.compile(
     r"(\(\d+\)|[ _-](copy|kopie|copie|copia|kopi|edited|bearbeitet|thumb|small)|~\d+|コピー|副本)$"
     r"|^(copy of|kopie von|copie de) ",
@@ -37,9 +38,37 @@ class Rule:
 
 @dataclass(slots=True)
 class Measures:
-    """What rules need and a row does not hold: read from the file once, when a rule first asks."""
+    """What rules need and a row does not hold: read from the file once, when a rule first asks; or noted of it."""
 
     _kept: dict[tuple[str, str], Any] = field(default_factory=dict)
+    _enlarged: dict[str, tuple[Picture, bool]] = field(default_factory=dict)
+    _turned: set[str] = field(default_factory=set)
+
+    def pixels(self, picture: Picture) -> int:
+        """Width by height; of an enlarged picture fewer than those of what it shows no more than, in doubt as many."""
+        if picture.id not in self._enlarged:
+            return picture.width * picture.height
+        smaller, sure = self._enlarged[picture.id]
+        return self.pixels(smaller) - sure
+
+    def enlarged(self, picture: Picture, smaller: Picture, *, sure: bool) -> None:
+        """Note that `picture` shows no more than `smaller`, which has fewer pixels."""
+        self._enlarged[picture.id] = (smaller, sure)
+
+    def surely_enlarged(self, picture: Picture) -> bool:
+        return picture.id in self._enlarged and self._enlarged[picture.id][1]
+
+    def turned(self, picture: Picture) -> bool:
+        """Whether it was noted that most of its copies are in another position."""
+        return picture.id in self._turned
+
+    def turn(self, picture: Picture) -> None:
+        """Note that most of its copies are in another position."""
+        self._turned.add(picture.id)
+
+    def link(self, picture: Picture) -> bool:
+        """Whether the file is a symbolic link."""
+        return bool(self._once("link", picture, lambda p: os.path.islink(to_path(p.path))))
 
     def sharpness(self, picture: Picture) -> float:
         """The variance of the Laplacian of the grey picture, fitted to 512 pixels; 0 when it cannot be read."""
@@ -63,7 +92,7 @@ class Keep:
         names = [name.strip() for name in rules.split(",")] if isinstance(rules, str) else list(rules)
         self.rules = [parse_rule(name) for name in names if name]
         self.rules += [] if any(rule.name == "path" for rule in self.rules) else [parse_rule("path")]
-        self._measures = Measures()
+        self.measures = Measures()
 
     def order(self, places: Iterable[int], pictures: Sequence[Picture]) -> list[int]:
         """The places of `pictures`, best first."""
@@ -74,19 +103,22 @@ class Keep:
         """Why the one is kept and not the other: the first rule that tells them apart."""
         if kept.reference and not extra.reference:
             return "lies in a reference folder"
-        for rule in self.rules:
-            a, b = (rule.measure(self._measures, picture) for picture in (kept, extra))
-            if a != b:
-                return rule.say(self._measures, kept, extra)
-        return "comes first by name"
+        rule = self.deciding(kept, extra)
+        return "comes first by name" if rule is None else rule.say(self.measures, kept, extra)
+
+    def deciding(self, a: Picture, b: Picture) -> Rule | None:
+        """The first rule that tells two pictures apart; a file comes before a link, whatever the user's rules."""
+        for rule in (_FILE, *self.rules):
+            if rule.measure(self.measures, a) != rule.measure(self.measures, b):
+                return rule
+        return None
 
     def _compare(self, a: Picture, b: Picture) -> int:
         if a.reference != b.reference:
             return -1 if a.reference else 1
-        for rule in self.rules:
-            x, y = (rule.measure(self._measures, picture) for picture in (a, b))
-            if x != y:
-                return -1 if x < y else 1
+        rule = self.deciding(a, b)
+        if rule is not None:
+            return -1 if rule.measure(self.measures, a) < rule.measure(self.measures, b) else 1
         return (a.id > b.id) - (a.id < b.id)
 
 
@@ -137,6 +169,12 @@ _WITH_VALUE: dict[str, Callable[[str], Rule]] = {
 }
 
 
+def _largest(measures: Measures, a: Picture, b: Picture) -> str:
+    if measures.surely_enlarged(b) and b.width * b.height > a.width * a.height:
+        return f"as much detail in {a.width} × {a.height} pixels as in {b.width} × {b.height}, which are enlarged"
+    return _sized(a, b, "largest")
+
+
 def _sized(a: Picture, b: Picture, word: str) -> str:
     return f"{word}: {a.width} × {a.height} against {b.width} × {b.height} pixels"
 
@@ -161,15 +199,25 @@ def _plain_name(picture: Picture) -> tuple[bool, int]:
     return bool(_COPY_NAME.search(stem)), 0
 
 
+# Whoever keeps a link and takes the files away is left with a name of nothing.
+_FILE = Rule("file", lambda m, p: m.link(p), lambda *_: "is a file, the other a link")
+
 RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("largest", lambda _, p: -p.width * p.height, lambda _, a, b: _sized(a, b, "largest")),
+        Rule("largest", lambda m, p: -m.pixels(p), _largest),
         Rule("smallest", lambda _, p: p.width * p.height, lambda _, a, b: _sized(a, b, "smallest")),
         Rule("heaviest", lambda _, p: -p.size, lambda _, a, b: f"heaviest file: {a.size:,} against {b.size:,} bytes"),
+        Rule(
+            "quality",
+            # Noise and sharpening make a lossless file heavier, and no better.
+            lambda _, p: -p.size if p.format in _LOSSY else 0,
+            lambda _, a, b: f"compressed less: {a.size:,} against {b.size:,} bytes",
+        ),
         Rule("lightest", lambda _, p: p.size, lambda _, a, b: f"lightest file: {a.size:,} against {b.size:,} bytes"),
         Rule("oldest", lambda _, p: p.mtime_ns, lambda _, a, b: _dated(a, b, "oldest")),
         Rule("newest", lambda _, p: -p.mtime_ns, lambda _, a, b: _dated(a, b, "newest")),
+        Rule("upright", lambda m, p: m.turned(p), lambda *_: "the other is mirrored or turned against most of them"),
         Rule(
             "sharpest",
             lambda m, p: -m.sharpness(p),

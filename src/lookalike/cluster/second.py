@@ -1,0 +1,103 @@
+"""A second look at the picture that would be kept, once its copies are known: is it enlarged, mirrored or turned?
+
+It costs nothing where all copies are of one size; else two files are decoded in full for each group, or a few more.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from lookalike.cluster.detail import LEAST, Detail, Grey, more_detail
+from lookalike.cluster.keep import Keep
+from lookalike.cluster.proof import Proof
+from lookalike.cluster.rows import Picture
+from lookalike.errors import ImageError
+from lookalike.image import decode, read
+from lookalike.relate.geometry import Match
+
+_AGAINST = 3  # smaller copies that an enlargement is sought among
+_ASPECT = 0.02
+_WHOLE = 0.95  # of either's area is seen in the other: neither is a crop
+
+
+class SecondLook:
+    """Notes what is found in the measures that `keep` goes by. `proofs`: of pairs (kept, extra), by their places."""
+
+    def __init__(self, keep: Keep, pictures: Sequence[Picture], proofs: Mapping[tuple[int, int], Proof]) -> None:
+        self._keep, self._pictures, self._proofs = keep, pictures, proofs
+        self._seen: set[int] = set()
+
+    def __call__(self, best: int, extras: Sequence[int]) -> None:
+        if best in self._seen:
+            return
+        self._seen.add(best)
+        self._look_at_position(best, extras)
+        self._look_at_detail(best, extras)
+
+    def _look_at_position(self, best: int, extras: Sequence[int]) -> None:
+        """In which position most of them are, seen from the one that would be kept."""
+        upright = (False, 0)
+        positions = Counter(upright if match is None else _position(match) for match in self._matches(best, extras))
+        positions[upright] += 1
+        if max(positions.values()) > positions[upright]:
+            self._keep.measures.turn(self._pictures[best])
+
+    def _look_at_detail(self, best: int, extras: Sequence[int]) -> None:
+        """Against the largest few of the smaller ones that it would be kept over for its size alone."""
+        kept = self._pictures[best]
+        smaller: dict[tuple[int, int], Picture] = {}
+        for place, match in zip(extras, self._matches(best, extras), strict=True):
+            picture = self._pictures[place]
+            if _is_reduced(kept, picture) and _same_frame(match) and self._by_size_alone(kept, picture):
+                smaller.setdefault((picture.width, picture.height), picture)
+        found = sorted(smaller.values(), key=lambda picture: -picture.width * picture.height)[:_AGAINST]
+        whole = _grey(kept) if found else None
+        if whole is None:
+            return
+        told = [(more_detail(whole, grey), one) for one in found if (grey := _grey(one)) is not None]
+        if not told:
+            return
+        # The surest, and of those the smallest that shows as much.
+        detail, one = min(told, key=lambda pair: (pair[0], pair[1].width * pair[1].height))
+        if detail != Detail.MORE:
+            self._keep.measures.enlarged(kept, one, sure=detail == Detail.NONE)
+
+    def _by_size_alone(self, kept: Picture, other: Picture) -> bool:
+        rule = self._keep.deciding(kept, other)
+        return kept.reference == other.reference and rule is not None and rule.name == "largest"
+
+    def _matches(self, best: int, extras: Sequence[int]) -> list[Match | None]:
+        proofs = [self._proofs[best, place] for place in extras]
+        return [None if proof.verdict is None else proof.verdict.evidence.match for proof in proofs]
+
+
+def _position(match: Match) -> tuple[bool, int]:
+    """Mirrored or not, and turned by how many quarters."""
+    return match.mirrored, round(match.turn / 90) % 4
+
+
+def _is_reduced(kept: Picture, other: Picture) -> bool:
+    if not (other.path and other.width and other.height):
+        return False
+    across, down = kept.width / other.width, kept.height / other.height
+    return min(across, down) >= LEAST and abs(across / down - 1) < _ASPECT
+
+
+def _same_frame(match: Match | None) -> bool:
+    """Neither turned nor cropped; unknown where geometry was not looked at."""
+    if match is None:
+        return True
+    return _position(match) == (False, 0) and min(match.kept_first, match.kept_second) > _WHOLE
+
+
+def _grey(picture: Picture) -> Grey | None:
+    import cv2
+
+    try:
+        image = decode(read(picture.path)).image
+    except ImageError:
+        return None
+    if (image.shape[1], image.shape[0]) != (picture.width, picture.height):
+        return None  # changed since it was indexed, or a further frame of another size
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
