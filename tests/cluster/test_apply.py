@@ -76,6 +76,53 @@ def test_undo_twice_is_once(laid: Path, action: Action, tmp_path: Path) -> None:
     assert files(laid) == before
 
 
+def test_undo_counts_what_an_earlier_one_put_back(laid: Path, action: Action, tmp_path: Path) -> None:
+    run(laid, action, tmp_path / "j.jsonl", "a.jpg", "sub/b.jpg")
+    assert (undo(tmp_path / "j.jsonl").already, undo(tmp_path / "j.jsonl").already) == (0, 2)
+
+
+def test_extras_of_the_same_bytes_are_linked_to_each_other(laid: Path, tmp_path: Path) -> None:
+    """The kept one holds other bytes: the first extra stays, and the second becomes another name of it."""
+    before, journal = files(laid), tmp_path / "j.jsonl"
+    wanted = group(laid / "other.jpg", laid / "a.jpg", laid / "sub/b.jpg")
+    steps, left = plan_steps([wanted], Action("hardlink"))
+    assert [(step.path, step.keep) for step in steps] == [(str(laid / "sub/b.jpg"), str(laid / "a.jpg"))]
+    assert [(one.path, "does not hold the same bytes" in one.reason) for one in left] == [(str(laid / "a.jpg"), True)]
+    apply_steps(steps, Action("hardlink"), journal)
+    assert os.path.samefile(laid / "a.jpg", laid / "sub/b.jpg")
+    assert files(laid) == before
+    assert undo(journal).restored == [str(laid / "sub/b.jpg")]
+    assert not os.path.samefile(laid / "a.jpg", laid / "sub/b.jpg")
+    assert files(laid) == before
+
+
+def test_a_link_is_never_what_is_left(laid: Path, action: Action, tmp_path: Path) -> None:
+    """Where a link is kept all the same (it lies in a reference folder), the files stay."""
+    link = laid / "link.jpg"
+    link.symlink_to(tmp_path / "elsewhere.jpg")
+    (tmp_path / "elsewhere.jpg").write_bytes(b"same")
+    before = files(laid)
+    steps, left = plan_steps([group(link, laid / "a.jpg", laid / "keep.jpg")], action)
+    assert steps == []
+    assert {"is the last file: the one to keep" in one.reason for one in left} == {True}
+    assert files(laid) == before
+
+
+def test_what_a_link_leads_to_stays(laid: Path, action: Action, tmp_path: Path) -> None:
+    link, journal = laid / "link.jpg", tmp_path / "j.jsonl"
+    link.symlink_to(laid / "a.jpg")
+    before = files(laid)
+    steps, left = plan_steps([group(laid / "keep.jpg", laid / "a.jpg", laid / "sub/b.jpg", link)], action)
+    applied = apply_steps(steps, action, journal)
+    assert link.read_bytes() == b"same"
+    reasons = {Path(one.path).name: one.reason for one in left}
+    assert "is a link to" in reasons["link.jpg"]
+    assert ("a.jpg" in reasons) == (action.kind != "hardlink")
+    assert (len(applied.done), applied.left) == (2 if action.kind == "hardlink" else 1, [])
+    assert undo(journal).left == []
+    assert files(laid) == before
+
+
 def test_nothing_is_left_behind(laid: Path, action: Action, tmp_path: Path, trash: Path) -> None:
     journal = tmp_path / "j.jsonl"
     run(laid, action, journal)

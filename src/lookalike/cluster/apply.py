@@ -13,7 +13,7 @@ from lookalike.cluster.journal import Journal, Step, new_header
 from lookalike.cluster.moving import is_file, link_over, move_file, same_inode, sha256_of
 from lookalike.errors import BadQuery, nearest
 from lookalike.image import to_path, to_text
-from lookalike.types import DuplicateGroup, Extra
+from lookalike.types import DuplicateGroup, Extra, Hit
 
 ACTIONS = ("trash", "move", "hardlink")
 
@@ -73,12 +73,15 @@ def plan_steps(groups: Iterable[DuplicateGroup], action: Action) -> tuple[list[S
     left: list[Left] = []
     token, taken = secrets.token_hex(4), set[str]()
     for group in groups:
+        twins: dict[str, Hit | Extra] = {}
+        leads = {} if action.kind == "hardlink" else _where_links_lead(group)
         for extra in group.extras:
-            step = _step(len(steps), group, extra, token)
-            reason = extra.left or _unfit(group, extra, action)
+            keep = _keeper(group, extra, action, twins)
+            step = _step(len(steps), keep, extra, token)
+            reason = extra.left or _unfit(keep, extra, action)
             if not reason:
                 step = _with_place(step, action, taken)
-                reason = why_not(step, action, hashes=None)
+                reason = why_not(step, action, hashes=None) or leads.get(step.path, "")
             if reason:
                 left.append(Left(step.path or extra.id, reason))
             else:
@@ -165,6 +168,8 @@ def _keep_is_gone(keep: str, path: str) -> str:
         return f"is the last copy: the one to keep, {to_text(keep)}, is not there"
     if same_inode(keep, path):
         return f"is the same file on disk as {to_text(keep)} (a hard link): taking it away frees nothing"
+    if os.path.islink(keep):
+        return f"is the last file: the one to keep, {to_text(keep)}, is a link to {to_text(os.readlink(keep))}"
     return ""
 
 
@@ -215,8 +220,29 @@ def _where(step: Step, action: Action) -> str:
     return step.target if action.kind == "move" else step.keep
 
 
-def _step(number: int, group: DuplicateGroup, extra: Extra, token: str) -> Step:
-    keep, facts = group.keep.metadata, extra.metadata
+def _keeper(group: DuplicateGroup, extra: Extra, action: Action, twins: dict[str, Hit | Extra]) -> Hit | Extra:
+    """What an extra is taken away for: the kept one, or, for a hard link, the first extra of the same bytes."""
+    digest = str(extra.metadata.get("sha256") or "")
+    if action.kind != "hardlink" or not digest or digest == group.keep.metadata.get("sha256"):
+        return group.keep
+    if digest not in twins and not extra.left and is_file(to_path(str(extra.metadata.get("path") or ""))):
+        twins[digest] = extra
+        return group.keep
+    return twins.get(digest, group.keep)
+
+
+def _where_links_lead(group: DuplicateGroup) -> dict[str, str]:
+    """Paths of extras that a link of the group leads to, each with the reason to leave it: the link would dangle."""
+    members: list[Hit | Extra] = [group.keep, *group.extras]
+    paths = [str(one.metadata.get("path") or "") for one in members]
+    links = [path for path in paths if path and os.path.islink(to_path(path))]
+    leads = {os.path.realpath(to_path(link)): link for link in links}
+    real = {path: os.path.realpath(to_path(path)) for path in paths if leads and path and path not in links}
+    return {path: f"is what {leads[place]}, a link, leads to" for path, place in real.items() if place in leads}
+
+
+def _step(number: int, kept: Hit | Extra, extra: Extra, token: str) -> Step:
+    keep, facts = kept.metadata, extra.metadata
     return Step(
         number=number,
         path=str(facts.get("path") or ""),
@@ -230,12 +256,12 @@ def _step(number: int, group: DuplicateGroup, extra: Extra, token: str) -> Step:
     )
 
 
-def _unfit(group: DuplicateGroup, extra: Extra, action: Action) -> str:
+def _unfit(keep: Hit | Extra, extra: Extra, action: Action) -> str:
     if extra.metadata.get("reference"):
         return "lies in a reference folder"
-    if not group.keep.metadata.get("path") or not is_file(os.path.realpath(to_path(str(group.keep.metadata["path"])))):
-        return f"is the last copy that can be reached: the one to keep is {group.keep.id}"
-    if action.kind == "hardlink" and extra.metadata.get("sha256") != group.keep.metadata.get("sha256"):
+    if not keep.metadata.get("path") or not is_file(os.path.realpath(to_path(str(keep.metadata["path"])))):
+        return f"is the last copy that can be reached: the one to keep is {keep.id}"
+    if action.kind == "hardlink" and extra.metadata.get("sha256") != keep.metadata.get("sha256"):
         return "does not hold the same bytes as the one kept: a hard link would replace its picture"
     return ""
 
