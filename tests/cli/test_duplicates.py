@@ -56,7 +56,7 @@ def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_pa
     ran = cli("duplicates", *SURE, "--json", "--csv", tmp_path / "d.csv", "--page", tmp_path / "d.html")
     assert ran.code == 0, ran.err
     assert names(ran.out) == WANTED
-    assert "nothing was touched" in ran.err
+    assert f"nothing was touched; look at {tmp_path / 'd.html'}" in ran.err
     first = lines(ran.out)[0]
     assert list(first) == ["group", "keep", "extras"]
     assert list(first["keep"]) == [  # type: ignore[call-overload]
@@ -99,6 +99,40 @@ def test_apply_and_undo(cli: Cli, indexed: Path, tmp_path: Path, trash: Path) ->
     assert {p.name: p.read_bytes() for p in indexed.iterdir()} == before
     again = cli("undo", journal, "--json")
     assert (again.code, again.out) == (0, "")
+    assert "j.jsonl was undone already: all it took away (3) was put back then" in again.err
+
+
+@pytest.mark.parametrize("kind", ["trash", "move", "hardlink"])
+def test_the_file_is_kept_and_a_link_to_one_elsewhere_is_left(cli: Cli, tmp_path: Path, trash: Path, kind: str) -> None:
+    folder = tmp_path / "photos"
+    elsewhere = save(scene(1, size=(256, 192)), tmp_path / "real/05.png")
+    folder.mkdir()
+    (folder / "a.png").symlink_to(elsewhere)
+    for name in ("the wall.png", "the wall, once more.png"):
+        shutil.copy2(elsewhere, folder / name)
+    assert cli("index", folder).code == 0
+    action = f"move:{tmp_path / 'away'}" if kind == "move" else kind
+    ran = cli("duplicates", *SURE, "--apply", action, "--journal", tmp_path / "j", "--json")
+    told = lines(ran.out)[0]
+    assert os.path.basename(told["keep"]["path"]) == "the wall.png"  # type: ignore[index]
+    assert {e["reason"] for e in told["extras"]} >= {"is a file, the other a link"}  # type: ignore[index, attr-defined]
+    assert "a.png" in ran.out.split('"done": false')[-2]
+    assert (folder / "a.png").is_symlink()
+    assert (folder / "the wall.png").read_bytes() == elsewhere.read_bytes()
+    assert cli("undo", tmp_path / "j").code == 0
+    assert sorted(p.name for p in folder.iterdir()) == ["a.png", "the wall, once more.png", "the wall.png"]
+
+
+def test_a_wrong_decision_is_told_with_its_file_and_line(cli: Cli, indexed: Path, tmp_path: Path) -> None:
+    file = tmp_path / "d.jsonl"
+    good = json.dumps({"first": "a" * 64, "second": "b" * 64, "verdict": "keep-both"})
+    for wrong in ("{not json", "[1]", '{"first": "a"}', good.replace("keep-both", "keep-bot")):
+        file.write_text(f"{good}\n\n{wrong}\n")
+        ran = cli("duplicates", "--decisions", file)
+        assert (ran.code, f"{file}, line 3" in ran.err) == (1, True), ran.err
+    file.write_text(f"[{good}, {{}}]")
+    assert f"{file}, decision 2" in cli("duplicates", "--decisions", file).err
+    assert cli("duplicates", "--list-decisions").out == ""
 
 
 def test_applying_twice_does_not_go_on_to_the_kept_ones(cli: Cli, indexed: Path, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional
 
 import typer
 
@@ -121,7 +121,7 @@ def duplicates(
             write_csv(found, csv)
             say(f"written: {csv}")
         _print(found, as_json=json)
-        _summary(found, action, photos.uri)
+        _summary(found, action, photos.uri, page)
         if action:
             _apply(found, action, journal or _journal_name(), photos.uri, as_json=json)
 
@@ -186,25 +186,39 @@ def _decide(
     if file:
         from lookalike.cluster import as_decision
 
-        say(f"{kept.add([as_decision(values) for values in _objects(file)]):,} decisions taken over")
+        read = []
+        for place, values in _objects(file):
+            try:
+                read.append(as_decision(values))
+            except BadQuery as error:
+                raise BadQuery(f"{place}: {error}") from error
+        say(f"{kept.add(read):,} decisions taken over")
 
 
-def _objects(file: str) -> "list[dict[str, object]]":
+def _objects(file: str) -> "list[tuple[str, dict[str, object]]]":
+    """Each object with the place that it was read from."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadQuery(f"{file} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})") from error
+    name = "stdin" if file == "-" else file
+    if text.lstrip().startswith("["):
+        values = _parsed(text, name)
+        found = [(f"{name}, decision {number}", value) for number, value in enumerate(values, 1)]
+    else:
+        lines = [(f"{name}, line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+        found = [(place, _parsed(line, place)) for place, line in lines]
+    for place, value in found:
+        if not isinstance(value, dict):
+            raise BadQuery(f"{place} holds something else than a decision; give the file that the page saved")
+    return found
+
+
+def _parsed(text: str, place: str) -> Any:
     try:
-        values = (
-            jsonlib.loads(text)
-            if text.lstrip().startswith("[")
-            else [jsonlib.loads(x) for x in text.split("\n") if x.strip()]
-        )
+        return jsonlib.loads(text)
     except ValueError as error:
-        raise BadQuery(f"{file} is not JSON lines ({error}); give the file that the page saved") from error
-    if not all(isinstance(value, dict) for value in values):
-        raise BadQuery(f"{file} holds something else than decisions; give the file that the page saved")
-    return list(values)
+        raise BadQuery(f"{place} is not JSON ({error}); give the file that the page saved") from error
 
 
 def _list(kept: "Decisions") -> None:
@@ -251,7 +265,7 @@ def _named(group: "DuplicateGroup") -> str:
     return f"{name}{size}"
 
 
-def _summary(found: "Duplicates", action: "Action | None", uri: str) -> None:
+def _summary(found: "Duplicates", action: "Action | None", uri: str, page: Path | None) -> None:
     from lookalike.cluster.page import counted, size
 
     extras = [extra for group in found.groups for extra in group.extras]
@@ -271,7 +285,8 @@ def _summary(found: "Duplicates", action: "Action | None", uri: str) -> None:
             "raise --min-score to narrow them down"
         )
     if extras and action is None:
-        say("nothing was touched; look with --page review.html, then take the extras away with --apply trash")
+        look = f"look at {page}" if page else "look with --page review.html"
+        say(f"nothing was touched; {look}, then take the extras away with --apply trash")
 
 
 def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as_json: bool) -> None:

@@ -27,9 +27,18 @@ def undo(
         emit({"path": left.path, "restored": False, "reason": left.reason}) if json else say(
             f"{left.path} {left.reason}"
         )
+    if not (undone.restored or undone.there or undone.left):
+        say(_nothing(journal, undone.already))
+        return
     say(
         f"{len(undone.restored):,} restored, {len(undone.there):,} were in their places, "
         f"{len(undone.left):,} could not be put back"
     )
     if undone.left:
         raise typer.Exit(1)
+
+
+def _nothing(journal: Path, already: int) -> str:
+    if already:
+        return f"{journal} was undone already: all it took away ({already:,}) was put back then"
+    return f"{journal} tells of no file that was taken away: there is nothing to put back"

@@ -17,11 +17,15 @@ _OPEN = ("begin", "done")
 
 @dataclass(slots=True)
 class Undone:
-    """`restored`: files put back. `there`: files that were in their places already. `left`: what could not be."""
+    """`restored`: files put back. `there`: files that were in their places already. `left`: what could not be.
+
+    `already`: how many files an earlier undo of the same journal had put back.
+    """
 
     restored: list[str] = field(default_factory=list)
     there: list[str] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    already: int = 0
 
 
 def undo(journal: str | Path, *, anyway: bool = False, progress: Callable[[int, int], None] | None = None) -> Undone:
@@ -31,7 +35,7 @@ def undo(journal: str | Path, *, anyway: bool = False, progress: Callable[[int, 
     """
     recorded = read_journal(journal)
     _check_machine(recorded.header, journal, anyway=anyway)
-    undone = Undone()
+    undone = Undone(already=list(recorded.state.values()).count("undone"))
     steps = [step for step in reversed(recorded.steps) if recorded.state[step.number] in _OPEN]
     with Journal.reopen(journal) as notes:
         for done, step in enumerate(steps, 1):
