@@ -1,12 +1,15 @@
 """The hits of a search, judged: relation and probability of each; ranked by proof, without duplicates, spread out."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lookalike.errors import BadQuery, UnknownId
+from lookalike.image import read, to_text
 from lookalike.relate.cache import features_of
 from lookalike.relate.calibration import Calibration
 from lookalike.relate.features import SIDE, find_features
@@ -79,7 +82,17 @@ def query_subject(photos: Collection, image: ImageLike, region: Region | None = 
         source = None if row is None else row.metadata.get("path") or row.metadata.get("thumbnail")
     picture = load_picture(source, side=SIDE, limits=photos.limits, region=region)
     (vector,) = photos.embedder.embed([picture])
-    return Subject(name=name_of(image), vector=vector, features=find_features(picture))
+    sha256 = "" if region else _digest(image, photos)
+    return Subject(name=name_of(image), vector=vector, features=find_features(picture), sha256=sha256)
+
+
+def _digest(image: ImageLike, photos: Collection) -> str:
+    """The SHA-256 of a file's bytes, as the collection keeps it; "" for pixels."""
+    if isinstance(image, bytes):
+        return hashlib.sha256(image).hexdigest()
+    if isinstance(image, str | Path):
+        return hashlib.sha256(read(to_text(Path(image).expanduser()), photos.limits)).hexdigest()
+    return ""
 
 
 def judge_hits(
