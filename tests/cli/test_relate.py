@@ -1,6 +1,7 @@
 """compare, find-in, verify, calibrate, and what search does with relations: on the command line."""
 
 import csv
+import inspect
 import io
 import json
 from pathlib import Path
@@ -180,13 +181,52 @@ def test_verify_thousands_of_pairs(cli: Cli, folder: Path, tmp_path: Path) -> No
 
 @pytest.mark.parametrize(
     ("text", "reason"),
-    [("only-one\n", "two columns"), ("a,b,same\n1.png,2.png,perhaps\n", "neither same nor different"), ("", "two")],
+    [
+        ("picture_a,picture_b\n1.png,2.png\n", "picture_a, picture_b, which does not tell"),
+        ("id,first\n1,1.png\n", "name these columns first and second"),
+        ("x.png,y.png,same\n1.png,2.png,1\n", "name these columns first and second"),
+        ("a;b;same\n1.png;2.png;1\n", "save it with commas"),
+        ("id,a,b\n1,1.png\n", "row 2 has 2 columns"),
+        ("only-one\n", "two columns"),
+        ("a,b,same\n1.png,2.png,perhaps\n", "neither same nor different"),
+        ("", "two"),
+    ],
 )
 def test_a_mistyped_list_is_named(cli: Cli, tmp_path: Path, text: str, reason: str) -> None:
     (tmp_path / "pairs.csv").write_text(text)
     ran = cli("verify", tmp_path / "pairs.csv")
     assert ran.code == 1
     assert reason in ran.err
+
+
+def test_an_id_before_the_two_files_is_no_file(cli: Cli, folder: Path) -> None:
+    (folder / "pairs.csv").write_text("id,left,right,same\n7,1.png,2.png,0\n")
+    ran = cli("verify", folder / "pairs.csv", "--json")
+    assert (ran.code, "100.00 % of 1 right" in ran.err) == (0, True)
+    assert Path(json.loads(ran.out)["first"]).name == "1.png"
+
+
+def test_the_answer_and_the_relation_agree() -> None:
+    """What is claimed to be a copy is the same by default, and nothing else is."""
+    from lookalike.cli.verify import _answer, verify
+    from lookalike.relate.relation import _CLAIM, Evidence, Verdict
+    from lookalike.types import Relation
+
+    least = inspect.signature(verify).parameters["copy"].default
+    assert least == _CLAIM[Relation.COPY]
+    for chance, relation, answer in ((0.74, "same-object", "different"), (0.76, "copy", "same")):
+        verdict = Verdict(
+            relation=Relation.COPY if relation == "copy" else Relation.SAME_OBJECT,
+            probability=0.9, copy=chance, expected_false_matches=None, evidence=Evidence(),
+        )  # fmt: skip
+        told = _answer("a", "b", verdict, least)
+        assert (told["relation"], told["answer"]) == (relation, answer)
+
+
+def test_search_knows_the_same_bytes(cli: Cli, folder: Path) -> None:
+    cli("index", folder)
+    ran = cli("search", folder / "1.png", "--relations", "--json", "-k", 1)
+    assert json.loads(ran.out)["verdict"]["same_bytes"] is True
 
 
 def test_search_tells_relations(cli: Cli, folder: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 512
 _NAMES = ("first", "second", "a", "b", "left", "right", "file1", "file2", "path1", "path2", "image1", "image2")
+_LABELS = ("same", "copy", "label")
 _YES, _NO = ("1", "true", "yes", "same", "copy"), ("0", "false", "no", "different")
 _COLUMNS = ("first", "second", "answer", "relation", "probability", "copy_probability", "score", "inliers", "reason")
 
@@ -27,7 +28,7 @@ def verify(
     pairs: Annotated[
         Path, typer.Argument(metavar="PAIRS.csv", help="Two columns of files; a third named same (1/0) is checked.")
     ],
-    copy: Annotated[float, typer.Option("--min", min=0, max=1, help="Answer same from this P(copy).")] = 0.5,
+    copy: Annotated[float, typer.Option("--min", min=0, max=1, help="Answer same from this P(copy).")] = 0.75,
     plot: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.11
         typer.Option(metavar="FILE.png", help="With a column same: draw stated probability against truth."),
@@ -84,14 +85,39 @@ def _read(file: Path) -> Iterator[tuple[str, str, bool | None]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise LookalikeError(f"{file} cannot be read ({reason}); give a CSV with two columns of files") from None
+    if len(table[:1]) == 1 and len(table[0]) == 1 and (";" in table[0][0] or "\t" in table[0][0]):
+        raise BadQuery(f"{file} separates its columns by semicolons or tabs; save it with commas")
     if not table or min(map(len, table)) < 2:
         raise BadQuery(f"{file} has not two columns in every row; each row names two files")
-    titled = table[0][0].strip().lower() in _NAMES
-    labels = [n for n, title in enumerate(table[0]) if titled and title.strip().lower() in ("same", "copy", "label")]
+    columns, labels, titled = _columns(table[0], file)
     for number, row in enumerate(table[titled:], 1 + titled):
+        if len(row) <= max(columns):
+            raise BadQuery(f"{file}, row {number} has {len(row)} columns and too few for two files; fill it or drop it")
         truth = _truth(row[labels[0]], f"{file}, row {number}") if labels and len(row) > labels[0] else None
-        first, second = (str(file.parent / name) if not os.path.isabs(name) else name for name in row[:2])
+        first, second = (_beside(file, row[column]) for column in columns)
         yield first, second, truth
+
+
+def _columns(top: list[str], file: Path) -> tuple[list[int], list[int], bool]:
+    """The columns of the two files, those of the truth, and whether the first row names them. Raises BadQuery."""
+    titles = [title.strip().lower() for title in top]
+    named = [n for n, title in enumerate(titles) if title in _NAMES]
+    labels = [n for n, title in enumerate(titles) if title in _LABELS]
+    if len(named) >= 2:
+        return named[:2], labels, True
+    # A file has an ending, or is there all the same.
+    names_none = not any(os.path.splitext(name)[1] or os.path.exists(_beside(file, name)) for name in top[:2])
+    if named or labels or names_none:
+        raise BadQuery(
+            f"{file} begins with {', '.join(top)}, which does not tell the two columns of files; "
+            "name these columns first and second"
+        )
+    return [0, 1], [], False
+
+
+def _beside(file: Path, name: str) -> str:
+    """A file of the list, relative to the list's folder."""
+    return name if os.path.isabs(name) else str(file.parent / name)
 
 
 def _truth(text: str, where: str) -> bool | None:
