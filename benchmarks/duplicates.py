@@ -4,10 +4,13 @@
 (benchmarks/store.py: clusters of low intrinsic dimension) of which one in fifty is a noisy copy of another, kept in
 half precision; against the plain product of all with all, and FAISS's range search (`--only bound`: not against them).
 `python -m benchmarks.duplicates pictures SET` indexes a set of real pictures and counts true and false extras.
+`python -m benchmarks.duplicates detail` tells of kodak24, enlarged and reduced, how often the larger one shows more.
 """
 
 import argparse
 import csv
+import io
+import itertools
 import os
 import resource
 import tempfile
@@ -152,9 +155,35 @@ def pictures(name: str, probability: float) -> None:
     print("\n".join(wrong))
 
 
+def detail() -> None:
+    """Enlargements should show nothing more than the photo they were made of, photos more than their reduced copies."""
+    import cv2
+    from PIL import Image, ImageFilter
+
+    from lookalike.cluster.detail import more_detail
+
+    def grey(picture: Image.Image, quality: int = 0, *, sharpen: bool = False) -> NDArray[np.float32]:
+        picture = picture.filter(ImageFilter.UnsharpMask(2, 150, 0)) if sharpen else picture
+        if quality:
+            picture.save(buffer := io.BytesIO(), "JPEG", quality=quality)
+            picture = Image.open(buffer).convert("RGB")
+        return cv2.cvtColor(np.asarray(picture), cv2.COLOR_RGB2GRAY).astype(np.float32)
+
+    folder = Path(os.environ.get("LOOKALIKE_DATA", "shared/data")) / "kodak24"
+    photos = [Image.open(path).convert("RGB") for path in sorted(folder.glob("*.png"))]
+    ways = {"Lanczos": Image.Resampling.LANCZOS, "cubic": Image.Resampling.BICUBIC}
+    for times, (name, way) in itertools.product((0.25, 0.5, 0.75, 1.5, 2, 3), ways.items()):
+        sized = [photo.resize((round(photo.width * times), round(photo.height * times)), way) for photo in photos]
+        for quality, sharpen in itertools.product((0, 95, 80), (False, True)):
+            made = (grey(picture, quality, sharpen=sharpen) for picture in sized)
+            pairs = ((a, grey(b)) if times > 1 else (grey(b), a) for a, b in zip(made, photos, strict=True))
+            told = Counter(more_detail(*pair).name.lower() for pair in pairs)
+            print(f"x{times} {name}, {quality or 'PNG'}{', sharpened' * sharpen}: {dict(told)}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=("scale", "pictures"))
+    parser.add_argument("what", choices=("scale", "pictures", "detail"))
     parser.add_argument("set", nargs="?", default="copydet-kodak")
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--dim", type=int, default=320)
@@ -167,6 +196,8 @@ def main() -> None:
             sampled(given.rows, given.dim, given.sample)
         else:
             scale(given.rows, given.dim, given.only)
+    elif given.what == "detail":
+        detail()
     else:
         pictures(given.set, given.probability)
 
