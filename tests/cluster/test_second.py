@@ -87,6 +87,36 @@ def test_who_asks_for_another_rule_first_gets_it(collection: Collection, tmp_pat
     assert told(find(collection, keep="heaviest,largest")) == {"x2.png": {"a.png": "copy"}}
 
 
+def test_a_noisy_twin_gains_nothing_by_doubts_about_the_original(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A soft original may show no more than its reduced copy; a noisy twin of its size seems to."""
+    original = save(photo(), tmp_path / "photos/original.png")
+    save(resized(photo(), 0.75), tmp_path / "photos/b.png")
+    save(np.clip(photo() + np.random.default_rng(0).normal(0, 9, photo().shape), 0, 255).astype(np.uint8),
+         tmp_path / "photos/c.png")  # fmt: skip
+    os.utime(original, ns=(10**18, 10**18))
+    collection.sync([tmp_path / "photos"])
+    judged = [Detail.DOUBTFUL, Detail.MORE]
+    monkeypatch.setattr("lookalike.cluster.second.more_detail", lambda larger, smaller: judged.pop(0))
+    (group,) = find_duplicates(collection)
+    assert (os.path.basename(group.keep.id), len(group.extras)) == ("original.png", 2)
+
+
+def test_in_doubt_a_reduced_copy_does_not_overtake_the_original(
+    collection: Collection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The enlargement is doubtful against both; the original is held against the reduced copy later."""
+    original = save(photo(), tmp_path / "photos/original.png")
+    save(resized(photo(), 1.5), tmp_path / "photos/enlarged.png")
+    save(resized(photo(), 0.75), tmp_path / "photos/b.png")
+    os.utime(original, ns=(10**18, 10**18))
+    collection.sync([tmp_path / "photos"])
+    monkeypatch.setattr("lookalike.cluster.second.more_detail", lambda larger, smaller: Detail.DOUBTFUL)
+    (group,) = find_duplicates(collection)
+    assert (os.path.basename(group.keep.id), len(group.extras)) == ("original.png", 2)
+
+
 def test_a_mirrored_copy_is_not_kept_for_its_metadata(collection: Collection, tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x010F], exif[0x0132] = "Maker", "2020:01:01 00:00:00"

@@ -53,7 +53,8 @@ class Measures:
 
     def enlarged(self, picture: Picture, smaller: Picture, *, sure: bool) -> None:
         """Note that `picture` shows no more than `smaller`, which has fewer pixels."""
-        self._enlarged[picture.id] = (smaller, sure)
+        if sure or not self.surely_enlarged(picture):
+            self._enlarged[picture.id] = (smaller, sure)
 
     def surely_enlarged(self, picture: Picture) -> bool:
         return picture.id in self._enlarged and self._enlarged[picture.id][1]

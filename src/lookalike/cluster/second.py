@@ -50,7 +50,7 @@ class SecondLook:
         for place, match in zip(extras, self._matches(best, extras), strict=True):
             picture = self._pictures[place]
             if _is_reduced(kept, picture) and _same_frame(match) and self._by_size_alone(kept, picture):
-                smaller.setdefault((picture.width, picture.height), picture)
+                smaller.setdefault(_size(picture), picture)
         found = sorted(smaller.values(), key=lambda picture: -picture.width * picture.height)[:_AGAINST]
         whole = _grey(kept) if found else None
         if whole is None:
@@ -60,8 +60,13 @@ class SecondLook:
             return
         # The surest, and of those the smallest that shows as much.
         detail, one = min(told, key=lambda pair: (pair[0], pair[1].width * pair[1].height))
-        if detail != Detail.MORE:
-            self._keep.measures.enlarged(kept, one, sure=detail == Detail.NONE)
+        if detail == Detail.NONE:
+            self._keep.measures.enlarged(kept, one, sure=True)
+        elif detail == Detail.DOUBTFUL:
+            # With all of its size: a noisy twin would seem to show more, and be kept for that.
+            twins = [p for p in map(self._pictures.__getitem__, extras) if (p.width, p.height) == _size(kept)]
+            for picture in (kept, *twins):
+                self._keep.measures.enlarged(picture, one, sure=False)
 
     def _by_size_alone(self, kept: Picture, other: Picture) -> bool:
         rule = self._keep.deciding(kept, other)
@@ -70,6 +75,10 @@ class SecondLook:
     def _matches(self, best: int, extras: Sequence[int]) -> list[Match | None]:
         proofs = [self._proofs[best, place] for place in extras]
         return [None if proof.verdict is None else proof.verdict.evidence.match for proof in proofs]
+
+
+def _size(picture: Picture) -> tuple[int, int]:
+    return picture.width, picture.height
 
 
 def _position(match: Match) -> tuple[bool, int]:
