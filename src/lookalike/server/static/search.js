@@ -9,23 +9,26 @@ import { isOpen, leave, view } from "./viewer.js";
 const K = 200;
 const MOST = 1000;
 const JUDGED = 24;
+const AT_ONCE = 8; // pictures of one choice, drop or paste
 let page = null; // what is on the screen: {key, grid, hits, ...}
 let scores = null;
 let labels = null;
 
-export async function take(files, { minus = false } = {}) {
-  const pictures = [...files].filter((file) => file.type.startsWith("image/") || /\.\w{3,4}$/.test(file.name || "")).slice(0, 8);
+// `add`: to what is asked already; otherwise the search begins anew with them.
+export async function take(files, { add = false } = {}) {
+  const pictures = [...files].filter((file) => file.type.startsWith("image/") || /\.\w{3,4}$/.test(file.name || ""));
   if (!pictures.length) { say("that is no picture; drop, paste or choose an image file"); return; }
   say("looking at your picture…");
-  const kept = [];
-  for (const file of pictures) {
-    try { kept.push((await upload(file)).query); } catch (error) { say(error.message); }
+  const kept = [], told = [];
+  for (const file of pictures.slice(0, AT_ONCE)) {
+    try { kept.push((await upload(file)).query); } catch (error) { told.push(`${file.name || "the pasted picture"}: ${error.message}`); }
   }
+  if (pictures.length > AT_ONCE) told.push(`${number(pictures.length)} pictures were chosen; the first ${AT_ONCE} are taken, ${AT_ONCE} at a time`);
+  if (told.length) say(told.join("; ")); else document.getElementById("status").replaceChildren();
   if (!kept.length) return;
-  document.getElementById("status").replaceChildren();
   const state = location.pathname === "/" ? read() : { like: [], minus: [], region: [] };
-  const next = minus ? { ...state, minus: [...state.minus, ...kept] } : { ...state, like: kept, minus: [], region: [], name: "" };
-  go(address({ ...next, open: "" }));
+  const next = add ? { like: [...state.like, ...kept] } : { like: kept, minus: [], region: [], name: "" };
+  go(address({ ...state, ...next, open: "" }));
 }
 
 export function leavePage() { page?.grid?.close(); page = null; }
@@ -76,7 +79,7 @@ function results(here, state) {
   const level = h("output", {});
   const slider = h("input", { type: "range", min: "0", max: "1", step: "0.01", value: state.min || "0", "aria-label": "Cut-off: only pictures at least so alike" });
   const cut = h("div", { class: "cut" }, h("span", {}, "At least so alike"), slider, level, says);
-  const chips = h("div", { class: "row" }, ...state.like.map((name, n) => chip(name, n, state, false)), ...state.minus.map((name, n) => chip(name, n, state, true)), chooser("Another picture", "add"));
+  const chips = h("div", { class: "row" }, ...state.like.map((name, n) => chip(name, n, state, false)), ...state.minus.map((name, n) => chip(name, n, state, true)), chooser("Another picture", "add", { add: true }));
   const summary = h("h1", {}, "Looking…");
   here.root.append(h("div", { class: "ask" }, chips, h("div", { class: "controls" }, cut, filters(state))), h("div", { class: "row" }, summary, h("span", { class: "spread" }), h("a", { class: "button", href: "/", "data-link": true }, "Start anew")));
   here.grid = new Grid(here.root, { label: "Hits, most alike first", open: (n) => open(here.hits[n].id), act: (letter, n) => act(letter, here.hits[n].id) });
@@ -121,7 +124,7 @@ async function relate(here, wanted) {
     for (const hit of here.all) hit.relation = told.get(hit.id) || null;
     here.grid.relate(here.hits.map((hit) => hit.relation));
     const copies = here.all.filter((hit) => ["copy", "identical"].includes(hit.relation?.relation)).length;
-    if (copies) say(`${copies} of the best ${found.hits.length} are copies of this picture, edited or not`);
+    if (copies && !document.getElementById("status").textContent) say(`${copies} of the best ${found.hits.length} are copies of this picture, edited or not`);
   } catch { /* the hits stand without it */ }
 }
 

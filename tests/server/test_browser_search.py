@@ -1,0 +1,50 @@
+"""The search page in a real browser: what is asked stays asked, and what the screen says agrees with what it shows."""
+
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+from tests.conftest import COLOURS, encode, picture
+from tests.server.conftest import Served
+from tests.server.test_browser import browser, holds, names, page, pytestmark, red_file, site
+
+__all__ = ["browser", "page", "pytestmark", "site"]
+
+
+def asked(page) -> dict[str, list[str]]:
+    return parse_qs(urlsplit(page.url).query)
+
+
+def go(page, site: Served, address: str) -> None:
+    """Open an address and wait for its hits."""
+    page.goto(site.url + address)
+    names(page)
+
+
+def files(tmp_path: Path, count: int) -> list[Path]:
+    """So many pictures, each its own."""
+    made = [tmp_path / f"many{n}.png" for n in range(count)]
+    for n, path in enumerate(made):
+        path.write_bytes(encode(picture(COLOURS["green"], seed=100 + n, size=(64, 48))))
+    return made
+
+
+def test_another_picture_is_added_and_nothing_is_taken_away(page, site: Served, tmp_path: Path) -> None:
+    go(page, site, "/?like=id:photos/blue0.png&minus=id:photos/green0.png&region=0,0,0.5,0.5")
+    page.set_input_files(".ask input[type=file]", red_file(tmp_path))
+    page.wait_for_url("**like=query**")
+    told = asked(page)
+    assert told["like"][0] == "id:photos/blue0.png"
+    assert told["like"][1].startswith("query:")
+    assert told["minus"] == ["id:photos/green0.png"]
+    assert told["region"] == ["0,0,0.5,0.5"]
+    page.wait_for_selector(".chip.minus")
+    assert page.locator(".chip").count() == 3
+    names(page)
+
+
+def test_more_than_eight_pictures_at_once_are_told(page, tmp_path: Path) -> None:
+    page.set_input_files("input[type=file]", files(tmp_path, 10))
+    page.wait_for_url("**like=query**")
+    assert len(asked(page)["like"]) == 8
+    holds(page, "document.getElementById('status').textContent.includes('10 pictures were chosen')")
+    names(page)
