@@ -48,3 +48,26 @@ def test_more_than_eight_pictures_at_once_are_told(page, tmp_path: Path) -> None
     assert len(asked(page)["like"]) == 8
     holds(page, "document.getElementById('status').textContent.includes('10 pictures were chosen')")
     names(page)
+
+
+def test_a_box_stays_when_a_picture_is_added_or_another_taken_out(page, site: Served) -> None:
+    go(page, site, "/?like=id:photos/busy.png&region=0.1,0.2,0.5,0.5")
+    page.keyboard.press("g")
+    page.keyboard.press("a")
+    page.wait_for_url("**like=id**like=id**")
+    assert asked(page)["region"] == ["0.1,0.2,0.5,0.5"]
+    page.wait_for_selector(".chip .box")
+    names(page)
+    page.locator(".chip .away").last.click()
+    holds(page, "document.querySelectorAll('.chip').length === 1")
+    assert asked(page)["region"] == ["0.1,0.2,0.5,0.5"]
+    names(page)
+
+
+def test_a_box_goes_with_its_own_picture(page, site: Served) -> None:
+    go(page, site, "/?like=id:photos/busy.png&like=id:photos/red0.png&region=0.1,0.2,0.5,0.5&region=0,0,0.4,0.4")
+    page.locator(".chip .away").first.click()
+    holds(page, "document.querySelectorAll('.chip').length === 1")
+    assert asked(page)["like"] == ["id:photos/red0.png"]
+    assert asked(page)["region"] == ["0,0,0.4,0.4"]
+    names(page)

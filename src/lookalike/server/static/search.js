@@ -156,7 +156,8 @@ function chooser(text, kind, options = {}) {
 
 function chip(name, n, state, minus) {
   const without = (list) => list.filter((_, at) => at !== n);
-  const next = minus ? { ...state, minus: without(state.minus) } : { ...state, like: without(state.like), region: [] };
+  // Boxes go with the pictures by place: those of the pictures that stay, stay.
+  const next = minus ? { ...state, minus: without(state.minus) } : { ...state, like: without(state.like), region: without(state.region) };
   const called = name.startsWith("query:") ? "your picture" : fileName(name);
   const region = !minus && state.region[n] ? state.region[n].split(",").map((v) => `${100 * Number(v)}%`) : null;
   const box = region && h("span", { class: "box" });
@@ -221,7 +222,7 @@ function less(id) {
   if (!state.like.length) { say("choose a picture first; then take away what it should be less like"); return; }
   go(address({ ...state, minus: [...state.minus, `id:${id}`], open: "" }));
 }
-function add(id) { const state = read(); go(address({ ...state, like: [...state.like, `id:${id}`], region: [], open: "" })); }
+function add(id) { const state = read(); go(address({ ...state, like: [...state.like, `id:${id}`], open: "" })); }
 function region_(name, part) { go(address({ ...kept(), like: [name], region: [part.join(",")] })); window.scrollTo(0, 0); }
 function kept() { const { where, label, min } = location.pathname === "/" ? read() : {}; return { like: [], minus: [], region: [], where, label, min }; }
 
