@@ -3,6 +3,7 @@
 import { h, say, number, fileName } from "./dom.js";
 import { get, picture, send } from "./api.js";
 import { jobButton } from "./jobs.js";
+import { laid } from "./laying.js";
 import { address } from "./state.js";
 
 const K = 20;
@@ -74,18 +75,3 @@ function facts(metadata) {
   const size = metadata.size ? `, ${(metadata.size / 1e6).toFixed(2)} MB` : "";
   return `${metadata.width} × ${metadata.height}, ${metadata.format}${size}`;
 }
-
-function laid(keep, extra, how) {
-  const top = h("img", { src: picture(extra.id, 640), alt: `The copy: ${fileName(extra.id)}` });
-  const stage = h("div", { class: `laid ${how}` }, h("img", { src: picture(keep.id, 640), alt: `The kept one: ${fileName(keep.id)}` }), top);
-  if (how === "flip") {
-    const told = h("span", { class: "faint" }, "the kept one");
-    return h("div", {}, stage, h("div", { class: "row" }, h("button", { type: "button", onclick: () => { told.textContent = stage.classList.toggle("flipped") ? "the copy" : "the kept one"; } }, "Flip"), told));
-  }
-  if (how === "overlay") {
-    top.style.opacity = "0.5";
-    return h("div", {}, stage, h("label", { class: "row" }, "kept", h("input", { type: "range", min: "0", max: "100", value: "50", "aria-label": "How much of the copy shows", oninput: (event) => { top.style.opacity = String(event.target.value / 100); } }), "copy"));
-  }
-  return h("div", {}, stage, h("p", { class: "faint" }, "Black is the same; what differs is bright."));
-}
-

@@ -1,0 +1,96 @@
+"""Duplicates in a real browser: what is laid over each other lies where it belongs, and claims only what is known."""
+
+import io
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookalike.search import Collection
+from tests.conftest import COLOURS, encode, picture
+from tests.server.conftest import Served, served
+from tests.server.test_browser import browser, holds, page, pytestmark
+
+__all__ = ["browser", "page", "pytestmark"]
+TURNS = {
+    "upright.jpg": lambda image: image,
+    "turned.jpg": lambda image: np.rot90(image, -1),
+    "back.jpg": np.rot90,
+    "over.jpg": lambda image: np.rot90(image, 2),
+    "mirrored.jpg": lambda image: image[:, ::-1],
+    "upside.jpg": lambda image: image[::-1],
+    "both.jpg": lambda image: np.rot90(image[:, ::-1]),
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A picture of many boxes, its copies turned and mirrored in every way, and a crop of it."""
+    place = tmp_path_factory.mktemp("turned")
+    (place / "photos").mkdir()
+    rng = np.random.default_rng(3)
+    busy = picture(COLOURS["violet"], seed=5, size=(480, 360))
+    for _ in range(120):
+        x, y = rng.integers(0, 420), rng.integers(0, 300)
+        busy[y : y + rng.integers(8, 60), x : x + rng.integers(8, 60)] = rng.integers(0, 255, 3)
+    (place / "photos" / "whole.png").write_bytes(encode(busy))
+    (place / "photos" / "part.jpg").write_bytes(encode(busy[36:324, 48:432], "JPEG"))
+    for name, turn in TURNS.items():
+        (place / "photos" / name).write_bytes(encode(np.ascontiguousarray(turn(busy)), "JPEG"))
+    with Collection.open(place / "c", create=True) as photos:
+        photos.sync(place / "photos")
+    with served(None, str(place / "c"), decoders=2) as running:
+        yield running
+
+
+def looked(page) -> None:
+    """The page of duplicates, with what was found."""
+    page.click("nav >> text=Duplicates")
+    if not page.locator(".pair").count():
+        page.click("text=Look for duplicates")
+    page.wait_for_selector(".pair", timeout=60_000)
+
+
+def difference(page, name: str) -> tuple[np.ndarray, str]:
+    """What the difference of the pair shows, and what it says of it."""
+    card = page.locator(f".pair[aria-label='whole.png and {name}']")
+    card.get_by_role("button", name="Difference", exact=True).click()
+    holds(page, "[...document.querySelectorAll('.laid img')].every(image => image.naturalWidth > 0)")
+    card.scroll_into_view_if_needed()
+    shot = Image.open(io.BytesIO(card.locator(".laid > div").screenshot())).convert("RGB")
+    told = card.locator(".laid + p").inner_text()
+    card.get_by_role("button", name="Side by side").click()
+    return np.asarray(shot, np.float32), told
+
+
+def test_turned_and_mirrored_copies_are_laid_as_they_lie(page) -> None:
+    looked(page)
+    for name in TURNS:
+        seen, told = difference(page, name)
+        assert seen.mean() < 12, name
+        assert told.startswith("Black is the same"), name
+
+
+def test_where_a_crop_lies_is_not_told_and_nothing_is_claimed(page) -> None:
+    looked(page)
+    _, told = difference(page, "part.jpg")
+    assert "not told" in told
+    assert "what differs is bright" not in told
+
+
+def test_a_crop_is_laid_by_its_transform(page, site: Served) -> None:
+    looked(page)
+    found = json.loads(site.http.get("/v1/duplicates").text)
+    for extra in found["groups"][0]["extras"]:
+        extra["transform"] = [[480 / 384, 0, -48 / 384], [0, 360 / 288, -36 / 288], [0, 0, 1]]
+    page.route("**/v1/duplicates?*", lambda route: route.fulfill(json=found))
+    page.reload()
+    page.wait_for_selector(".pair")
+    seen, told = difference(page, "part.jpg")
+    height, width = seen.shape[:2]
+    within = seen[height // 10 + 3 : height * 9 // 10 - 3, width // 10 + 3 : width * 9 // 10 - 3]
+    assert within.mean() < 12
+    assert seen[: height // 10 - 3].min() > 100  # what only the kept one shows is not compared
+    assert "Only what both show" in told
