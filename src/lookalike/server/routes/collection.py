@@ -6,9 +6,11 @@ from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Query
+from numpy.typing import NDArray
 from starlette.responses import Response
 
 from lookalike.image import to_path
+from lookalike.relate.tail import Tail
 from lookalike.search import Collection
 from lookalike.server.answers import as_json
 from lookalike.server.models import CollectionOut, Failures, Scores
@@ -19,6 +21,7 @@ from lookalike.server.resident import Resident
 router = APIRouter(tags=["collection"])
 PAIRS = 200_000
 SHARES = (0.5, 0.1, 0.01, 0.001, 0.0001)
+MOST_BEYOND = 0.5  # of the pairs drawn by lot, beyond the start of the tail of unrelated ones
 WORDS = {bool: "bool", int: "int", float: "float", str: "str"}
 
 
@@ -78,42 +81,71 @@ async def failures(
 async def scores(parts: Needs) -> Response:
     """How high pairs drawn by lot score here: of ten thousand, how many exceed a cut-off."""
     photos, copy = parts.desk.at_hand
-    told = await parts.desk.in_thread(lambda: _scores(copy)) if copy is not None and len(copy) > 1 else ([], [], 0)
-    meaning = await parts.desk.in_thread(lambda: _meaning(photos))
-    return as_json({"pairs": told[2], "scores": told[0], "shares": told[1], "meaning": meaning})
+    pairs = await parts.desk.in_thread(lambda: _pairs(copy))
+    meaning = await parts.desk.in_thread(lambda: _meaning(photos, pairs))
+    levels, shares = await parts.desk.in_thread(lambda: _levels(pairs))
+    return as_json({"pairs": len(pairs), "scores": levels, "shares": shares, "meaning": meaning})
 
 
-def _meaning(photos: Collection) -> list[dict[str, float | None]]:
-    """What the calibration says of a ladder of cut-offs."""
+def _levels(pairs: NDArray[np.float32]) -> tuple[list[float], list[float]]:
+    """The scores that such shares of the pairs exceed, and the shares: those that five pairs or more speak for."""
+    shares = [share for share in SHARES if len(pairs) * share >= 5]
+    found = np.quantile(pairs, [1 - share for share in shares]).tolist() if shares else []
+    return [round(value, 4) for value in found], shares
+
+
+def _meaning(photos: Collection, pairs: NDArray[np.float32]) -> list[dict[str, float | None]]:
+    """What the calibration says of a ladder of cut-offs. `pairs`: scores of pairs of the collection drawn by lot."""
     from lookalike.relate import calibration_of
 
     calibration = calibration_of(photos)
     if calibration.by_score is None and calibration.tail is None:
         return []
-    ladder = np.linspace(0, 1, 51)
-    false = calibration.expected_false(ladder, len(photos))
+    ladder = np.linspace(0, 1, 101)
+    chance = None if calibration.tail is None else _chance(calibration.tail, pairs, ladder)
     copy = calibration.copy_by_score(ladder) if calibration.by_score is not None else None
     return [
         {
             "score": round(float(score), 2),
-            "expected_false": None if false is None else float(f"{false[n]:.3g}"),
+            "expected_false": None if chance is None else float(f"{len(photos) * chance[n]:.3g}"),
             "copy_probability": None if copy is None else float(f"{copy[n]:.3g}"),
         }
         for n, score in enumerate(ladder)
     ]
 
 
-def _scores(copy: Resident) -> tuple[list[float], list[float], int]:
+def _chance(tail: Tail, pairs: NDArray[np.float32], ladder: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """The chance that an unrelated picture scores so high; never more than was measured, and never rising.
+
+    Beyond its start it is the tail's. Below, where the tail models nothing, it is the share of pairs measured here, to
+    the power that lets the two meet: some of those pairs have to do with each other, and the tail knows only those that
+    have not. None where most pairs lie beyond the start: the tail was fitted to pictures of other kinds.
+    """
+    measured, at_start = (_share_above(pairs, scores) for scores in (ladder, np.array([tail.start])))
+    if not len(pairs) or at_start[0] > MOST_BEYOND:
+        return None
+    power = np.log(min(tail.share, at_start[0])) / np.log(at_start[0])
+    beyond = np.minimum(tail.chance(ladder), measured)
+    return np.where(ladder < tail.start, measured**power, beyond)
+
+
+def _share_above(pairs: NDArray[np.float32], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The share of pairs that score so high; one pair more than were seen, as what was never seen may yet come."""
+    below = np.searchsorted(np.sort(pairs).astype(np.float64), scores)
+    return np.asarray((len(pairs) - below + 1) / (len(pairs) + 1), np.float64)
+
+
+def _pairs(copy: Resident | None) -> NDArray[np.float32]:
+    """Scores of pairs of the collection drawn by lot."""
     rng = np.random.default_rng(0)
-    rows = np.flatnonzero(~copy.gone)
+    rows = np.flatnonzero(~copy.gone) if copy is not None else np.zeros(0, np.intp)
+    if copy is None or len(rows) < 2:
+        return np.zeros(0, np.float32)
     count = min(PAIRS, len(rows) * (len(rows) - 1) // 2)
     a, b = rng.choice(rows, count), rng.choice(rows, count)
     apart = a != b
     a, b = a[apart], b[apart]
-    found = np.concatenate(
+    return np.concatenate(
         [(copy.vectors[a[s : s + 8192]] * copy.vectors[b[s : s + 8192]]).sum(axis=1) for s in range(0, len(a), 8192)]
         or [np.zeros(0, np.float32)]
     )
-    shares = [share for share in SHARES if len(found) * share >= 5]
-    levels = np.quantile(found, [1 - share for share in shares]) if shares else []
-    return [round(float(v), 4) for v in levels], shares, len(found)

@@ -4,6 +4,7 @@ import { h, say, number, fileName } from "./dom.js";
 import { get, picture, upload } from "./api.js";
 import { address, go, note, read } from "./state.js";
 import { Grid } from "./grid.js";
+import { learn, meaning } from "./meaning.js";
 import { isOpen, leave, view } from "./viewer.js";
 
 const K = 200;
@@ -11,7 +12,6 @@ const MOST = 1000;
 const JUDGED = 24;
 const AT_ONCE = 8; // pictures of one choice, drop or paste
 let page = null; // what is on the screen: {key, grid, hits, ...}
-let scores = null;
 let labels = null;
 
 // `add`: to what is asked already; otherwise the search begins anew with them.
@@ -85,13 +85,14 @@ function results(here, state) {
   here.grid = new Grid(here.root, { label: "Hits, most alike first", open: (n) => open(here.hits[n].id), act: (letter, n) => act(letter, here.hits[n].id) });
   const more = h("div", { class: "more" });
   here.root.append(more);
+  here.say = (min) => { says.textContent = meaning(min, here.hits, here.all.length, { endless: here.hits.length === here.all.length && here.all.length >= Number(state.k || K) }); };
   here.cut = (now) => {
     const min = Number(now.min || 0);
     if (document.activeElement !== slider) slider.value = String(min);
     here.hits = here.all.filter((hit) => hit.score >= min || min === 0);
     here.grid.show(here.hits);
     level.textContent = min ? min.toFixed(2) : "all";
-    says.textContent = meaning(min, here.hits.length, here.all.length);
+    here.say(min);
     summary.textContent = here.all.length ? `${number(here.hits.length)} most alike` : "Nothing found";
     more.replaceChildren(...(here.all.length >= Number(now.k || K) && here.all.length < MOST ? [h("button", { type: "button", onclick: () => go(address({ ...read(), k: String(MOST) })) }, `More, up to ${number(MOST)}`)] : []));
   };
@@ -106,7 +107,7 @@ function results(here, state) {
 async function search(here, state) {
   const wanted = { like: state.like, minus: state.minus, region: state.region, where: condition(state), k: state.k || K };
   try {
-    const [found] = await Promise.all([get("/v1/search", wanted), scores ? null : get("/v1/scores").then((told) => { scores = told; }).catch(() => {})]);
+    const [found] = await Promise.all([get("/v1/search", wanted), learn()]);
     if (page !== here) return;
     here.all = found.hits.map(flat);
     here.cut(read());
@@ -123,23 +124,10 @@ async function relate(here, wanted) {
     const told = new Map(found.hits.map((hit) => [hit.id, hit.relation]));
     for (const hit of here.all) hit.relation = told.get(hit.id) || null;
     here.grid.relate(here.hits.map((hit) => hit.relation));
+    here.say(Number(read().min || 0));
     const copies = here.all.filter((hit) => ["copy", "identical"].includes(hit.relation?.relation)).length;
     if (copies && !document.getElementById("status").textContent) say(`${copies} of the best ${found.hits.length} are copies of this picture, edited or not`);
   } catch { /* the hits stand without it */ }
-}
-
-function meaning(min, shown, all) {
-  const parts = [`${number(shown)} of ${number(all)} shown.`];
-  const step = scores?.meaning?.find((one) => one.score >= min);
-  if (min && step?.expected_false !== null && step?.expected_false !== undefined) {
-    const false_ = step.expected_false;
-    parts.push(false_ >= 0.5 ? `About ${number(Math.round(false_))} pictures that have nothing to do with it would pass.` : `A picture that has nothing to do with it passes in one search of ${number(Math.round(1 / Math.max(false_, 1e-6)))}.`);
-    if (step.copy_probability >= 0.01) parts.push(`At this score, ${Math.round(100 * step.copy_probability)} % are copies.`);
-  } else if (min && scores?.scores?.length) {
-    const at = scores.scores.findLastIndex((score) => score <= min);
-    parts.push(at < 0 ? "More than half of all pairs here are so alike." : `Of two pictures drawn by lot here, fewer than 1 in ${number(Math.round(1 / scores.shares[at]))} are so alike.`);
-  } else parts.push("Move it to the right to keep only the most alike.");
-  return parts.join(" ");
 }
 
 // ---- parts
