@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 from tests.conftest import COLOURS, encode, picture
-from tests.server.conftest import Served
+from tests.server.conftest import Served, wait_for
 from tests.server.test_browser import browser, holds, names, page, pytestmark, red_file, site
 
 __all__ = ["browser", "page", "pytestmark", "site"]
@@ -106,3 +106,30 @@ def test_the_words_of_the_cut_off_agree_with_what_is_shown(page) -> None:
         "none": "0 of 200 shown. Nothing here is so alike.",
         "top": "1 of 200 shown. Only what can hardly be told from it passes.",
     }
+
+
+FOCUSED = "document.activeElement.closest('.tile')?.getAttribute('aria-label') || document.activeElement.id"
+
+
+def test_the_focus_stays_among_the_hits_after_each_letter(page, site: Served) -> None:
+    page.keyboard.press("g")
+    page.keyboard.press("m")
+    page.wait_for_url("**like=id**")
+    first = names(page)[0]
+    wait_for(lambda: page.evaluate(FOCUSED).startswith(first.split(",")[0]))
+    page.keyboard.press("ArrowRight")
+    for letter, part in (("a", "**like=id**like=id**"), ("l", "**minus=**")):
+        page.keyboard.press(letter)
+        page.wait_for_url(part)
+        wait_for(lambda: bool(page.evaluate("document.activeElement.classList.contains('tile')")))
+
+
+def test_a_adds_from_the_large_view_too(page, site: Served) -> None:
+    go(page, site, "/?like=id:photos/blue0.png")
+    page.keyboard.press("g")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open] .frame img")
+    page.keyboard.press("a")
+    page.wait_for_url("**like=id**like=id**")
+    wait_for(lambda: bool(page.evaluate("document.activeElement.classList.contains('tile')")))
+    assert page.locator("dialog[open]").count() == 0

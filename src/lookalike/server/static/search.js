@@ -12,6 +12,7 @@ const MOST = 1000;
 const JUDGED = 24;
 const AT_ONCE = 8; // pictures of one choice, drop or paste
 let page = null; // what is on the screen: {key, grid, hits, ...}
+let follow = null; // a picture that was acted upon: the focus goes to it among the new hits, or to the first
 let labels = null;
 
 // `add`: to what is asked already; otherwise the search begins anew with them.
@@ -42,6 +43,8 @@ export function show(main) {
     main.replaceChildren(page.root);
     document.title = state.like.length ? "Search · Lookalike" : "Lookalike";
     if (state.like.length) results(page, state); else start(page, state);
+    if (follow !== null && document.activeElement === document.body) main.focus({ preventScroll: true });
+    if (!state.like.length) follow = null;
   } else if (page.cut) page.cut(state);
   if (state.open) reveal(state.open); else if (isOpen()) leave();
 }
@@ -111,9 +114,18 @@ async function search(here, state) {
     if (page !== here) return;
     here.all = found.hits.map(flat);
     here.cut(read());
+    settle(here);
     if (read().open) reveal(read().open);
     if (state.like.length === 1 && !state.minus.length) relate(here, wanted);
   } catch (error) { trouble(here, error); }
+}
+
+// Who asked anew with a key goes on with keys among the hits; whoever is elsewhere by now stays there.
+function settle(here) {
+  const at = here.hits.findIndex((hit) => hit.id === follow);
+  const lost = [document.body, document.getElementById("main")].includes(document.activeElement);
+  if (follow !== null && lost && here.hits.length) here.grid.focus(Math.max(at, 0));
+  follow = null;
 }
 
 // What the best hits are to the query: slower, so it comes after them.
@@ -154,7 +166,7 @@ function chip(name, n, state, minus) {
   return h("div", { class: minus ? "chip minus" : "chip" },
     h("button", { class: "show", type: "button", "aria-label": `${minus ? "Less like" : "Like"} ${called}: look at it, or draw a box on it`, onclick: open_ }, h("img", { src: picture(name), alt: "", onerror: (event) => { event.target.alt = "no longer kept"; } })),
     box, h("span", { class: "tag" }, minus ? "less like" : region ? "this part" : "like"),
-    h("button", { class: "away", type: "button", "aria-label": `Take ${called} out`, onclick: () => go(address({ ...next, open: "" })) }, "✕"));
+    h("button", { class: "away", type: "button", "aria-label": `Take ${called} out`, onclick: () => ask(next, "") }, "✕"));
 }
 
 function filters(state) {
@@ -181,6 +193,7 @@ function condition(state) {
 
 function trouble(here, error) {
   if (error.name === "AbortError") return;
+  follow = null;
   here.root.append(h("p", { class: "empty", role: "alert" }, error.message));
   const heading = here.root.querySelector(".ask + .row h1");
   if (heading) heading.textContent = "That did not work";
@@ -204,14 +217,15 @@ function reveal(id) {
   });
 }
 
-export function more(id) { go(address({ ...kept(), like: [`id:${id}`] })); window.scrollTo(0, 0); }
+function ask(state, id) { follow = id; go(address({ ...state, open: "" })); }
+export function more(id) { ask({ ...kept(), like: [`id:${id}`] }, id); window.scrollTo(0, 0); }
 function less(id) {
   const state = read();
   if (!state.like.length) { say("choose a picture first; then take away what it should be less like"); return; }
-  go(address({ ...state, minus: [...state.minus, `id:${id}`], open: "" }));
+  ask({ ...state, minus: [...state.minus, `id:${id}`] }, id);
 }
-function add(id) { const state = read(); go(address({ ...state, like: [...state.like, `id:${id}`], open: "" })); }
-function region_(name, part) { go(address({ ...kept(), like: [name], region: [part.join(",")] })); window.scrollTo(0, 0); }
+function add(id) { const state = read(); ask({ ...state, like: [...state.like, `id:${id}`] }, id); }
+function region_(name, part) { ask({ ...kept(), like: [name], region: [part.join(",")] }, ""); window.scrollTo(0, 0); }
 function kept() { const { where, label, min } = location.pathname === "/" ? read() : {}; return { like: [], minus: [], region: [], where, label, min }; }
 
 function act(letter, id) {

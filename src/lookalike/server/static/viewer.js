@@ -5,6 +5,7 @@ import { call, get, original, picture, send } from "./api.js";
 import { drawOn } from "./region.js";
 
 const dialog = document.getElementById("viewer");
+const LETTERS = { m: "more", l: "less", a: "add" };
 let current = null;
 
 // wanted: {name, score?, relation?, query?, more, less, region, step?, closed}
@@ -88,8 +89,7 @@ dialog.addEventListener("keydown", (event) => {
   const id = current.name.replace(/^id:/, "");
   if (event.key === "ArrowRight") current.step?.(1);
   else if (event.key === "ArrowLeft") current.step?.(-1);
-  else if (event.key === "m" && !id.startsWith("query:")) { const run = current.more; leave(); run(id); }
-  else if (event.key === "l" && !id.startsWith("query:")) { const run = current.less; leave(); run(id); }
+  else if (event.key in LETTERS && !id.startsWith("query:") && current[LETTERS[event.key]]) { const run = current[LETTERS[event.key]]; leave(); run(id); }
   else if (event.key === "b") dialog.querySelector("[data-box]").click();
   else return;
   event.preventDefault();
