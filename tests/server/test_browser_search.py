@@ -133,3 +133,24 @@ def test_a_adds_from_the_large_view_too(page, site: Served) -> None:
     page.wait_for_url("**like=id**like=id**")
     wait_for(lambda: bool(page.evaluate("document.activeElement.classList.contains('tile')")))
     assert page.locator("dialog[open]").count() == 0
+
+
+def test_a_link_to_a_picture_that_is_gone_says_so_once_and_shows_no_empty_view(browser, site: Served) -> None:
+    context = browser.new_context()
+    sheet = context.new_page()
+    sheet.add_init_script(
+        """window.addEventListener('DOMContentLoaded', () => {
+          window.told = [];
+          const status = document.getElementById('status');
+          new MutationObserver(() => { if (status.textContent) window.told.push(status.textContent); })
+            .observe(status, { childList: true });
+        });"""
+    )
+    sheet.goto(site.url + "/?like=id:photos/busy.png&open=photos/gone.png")
+    sheet.wait_for_selector(".badge")  # by now the relations were told as well
+    told = sheet.evaluate("window.told")
+    assert len(told) == 1
+    assert "photos/gone.png" in told[0]
+    assert sheet.locator("dialog[open]").count() == 0
+    assert "open=" not in sheet.url
+    context.close()

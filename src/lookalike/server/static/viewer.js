@@ -43,6 +43,7 @@ export function view(wanted) {
 }
 
 async function fill(id, facts) {
+  const wanted = current;
   try {
     const { metadata } = await get(`/v1/images/${encodeURIComponent(id)}`);
     facts.dispatchEvent(new CustomEvent("filled", { detail: metadata }));
@@ -50,7 +51,11 @@ async function fill(id, facts) {
     const lines = [["id", id], ["size", `${metadata.width} × ${metadata.height} pixels`], metadata.size && ["file", metadata.size < 1e6 ? `${(metadata.size / 1e3).toFixed(1)} kB` : `${(metadata.size / 1e6).toFixed(2)} MB`], metadata.plain && ["note", "too plain to compare"]];
     for (const [name, value] of Object.entries(metadata)) if (value !== null && !hidden.has(name)) lines.push([name, String(value)]);
     facts.replaceChildren(...lines.filter(Boolean).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
-  } catch (error) { say(error.message); }
+  } catch (error) {
+    if (current !== wanted) return; // another picture, or none, is looked at by now
+    if (error.status === 404) leave(); // an old link: there is nothing to look at
+    say(error.message);
+  }
 }
 
 // What it is called, to be read and changed.
