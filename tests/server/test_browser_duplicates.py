@@ -94,3 +94,22 @@ def test_a_crop_is_laid_by_its_transform(page, site: Served) -> None:
     assert within.mean() < 12
     assert seen[: height // 10 - 3].min() > 100  # what only the kept one shows is not compared
     assert "Only what both show" in told
+
+
+@pytest.mark.parametrize("width", [320, 360])
+def test_a_phone_reaches_every_page_and_the_ways_to_look_stay_on_one_line(browser, page, site: Served, width) -> None:
+    looked(page)
+    phone = browser.new_context(viewport={"width": width, "height": 640})
+    sheet = phone.new_page()
+    sheet.goto(site.url + "/duplicates")
+    sheet.wait_for_selector(".pair")
+    for box in (link.bounding_box() for link in sheet.locator("nav a").all()):
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    sheet.click("nav >> text=Collection", timeout=3000)
+    sheet.go_back()
+    sheet.wait_for_selector(".pair")
+    heights = [button.bounding_box()["height"] for button in sheet.locator(".segments button").all()[:4]]
+    assert max(heights) < 44
+    assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    phone.close()
