@@ -11,7 +11,7 @@ export async function show(main) {
     const [told, labels, failures] = await Promise.all([get("/v1/collection"), get("/v1/labels"), get("/v1/failures", { k: 200 })]);
     main.replaceChildren(h("h1", {}, "Collection"),
       h("div", { class: "figures" }, ...figures(told)),
-      told.may_write ? jobButton("index", "Look for new pictures", () => show(main)) : h("p", { class: "faint" }, "This server only reads."),
+      jobButton("index", "Look for new pictures", () => show(main)),
       h("h2", {}, "Folders"), table(["folder", "kind", "there now"], told.roots.map((root) => [root.name, root.kind, root.present ? "yes" : "no: its pictures are kept"]), "No folder is followed; pictures came by upload."),
       h("h2", {}, "Labels"), labelList(labels),
       h("h2", {}, `Files that could not be used: ${number(failures.total)}`), table(["file", "why"], failures.failures.map((one) => [one.file, one.reason]), "None."),

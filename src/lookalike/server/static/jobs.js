@@ -3,10 +3,22 @@
 import { h, say, number } from "./dom.js";
 import { follow, get, send } from "./api.js";
 
+let writes = null; // whether whoever looks may write: asked once, and known for good when a write was refused
+
+function mayWrite() {
+  writes ||= get("/v1/collection").then((told) => told.may_write);
+  return writes.catch(() => { writes = null; return true; });
+}
+
+function onlyRead() { return h("p", { class: "faint" }, "Only to read: the server was started so, or your token is for reading."); }
+
 export function jobButton(kind, text, done, { main = false } = {}) {
   const place = h("div", {});
   const button = h("button", { type: "button", class: main ? "main" : "", onclick: () => begin() }, text);
-  const rest = () => place.replaceChildren(button);
+  const rest = async () => {
+    place.replaceChildren(button);
+    if (!(await mayWrite()) && button.parentNode === place) place.replaceChildren(onlyRead());
+  };
   const watch = async (job) => {
     const bar = h("progress", { "aria-label": text });
     const told = h("p", { class: "faint" }, "beginning…");
@@ -22,7 +34,10 @@ export function jobButton(kind, text, done, { main = false } = {}) {
     } catch (error) { rest(); say(error.message); }
   };
   const begin = async () => {
-    try { watch((await send("/v1/jobs", { kind })).job); } catch (error) { say(error.message); }
+    try { watch((await send("/v1/jobs", { kind })).job); } catch (error) {
+      if (["may_not_write", "read_only"].includes(error.kind)) { writes = Promise.resolve(false); rest(); }
+      say(error.message);
+    }
   };
   rest();
   get("/v1/jobs").then(({ jobs }) => { const mine = jobs.find((job) => job.kind === kind && job.state === "running"); if (mine) watch(mine.job); }).catch(() => {});
