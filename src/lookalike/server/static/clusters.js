@@ -32,14 +32,25 @@ async function all(place, level, main) {
 }
 
 function card(cluster) {
-  const called = cluster.name || `Group ${cluster.key.split("/")[1]}`;
   return h("li", {}, h("a", { class: "card", href: `/clusters?group=${cluster.key}`, "data-link": true },
     h("div", { class: "nine" }, ...cluster.examples.slice(0, 9).map((id) => h("img", { src: picture(id), alt: "", loading: "lazy" }))),
-    h("p", {}, h("b", {}, called), ` ${number(cluster.size)} pictures`)));
+    h("p", {}, h("b", {}, called(cluster)), ` ${number(cluster.size)} pictures`)));
+}
+
+function called({ key, name }) { return name || `Group ${key.split("/")[1]}`; }
+
+// What most of those shown that have a label are labelled; "" where none has one.
+function mostly(images) {
+  const counts = new Map();
+  for (const label of images.map((one) => one.metadata.label).filter(Boolean)) counts.set(label, (counts.get(label) || 0) + 1);
+  const [most] = [...counts].sort((a, b) => b[1] - a[1]);
+  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
+  return most ? `Of ${number(all)} with a label ${number(most[1])} ${most[1] === 1 ? "is" : "are"} ${most[0]}. ` : "";
 }
 
 async function one(place, key) {
-  const told = await get(`/v1/clusters/${key}`, { k: 1000 });
+  const [told, { clusters }] = await Promise.all([get(`/v1/clusters/${key}`, { k: 1000 }), get("/v1/clusters", { level: key.split("/")[0] })]);
+  const group = clusters.find((cluster) => cluster.key === key) || { key };
   const field = h("input", { type: "text", "aria-label": "Name of the group", placeholder: "Name this group", maxlength: "200" });
   const name = async (event) => {
     event.preventDefault();
@@ -49,7 +60,7 @@ async function one(place, key) {
       say(`${number(done.labelled)} typical pictures are labelled ${field.value.trim()}; the page Labels names the rest`);
     } catch (error) { say(error.message); }
   };
-  place.replaceChildren(h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")), h("h1", {}, `Group ${key.split("/")[1]}`), h("p", { class: "faint" }, `${number(told.total)} pictures, the most typical first${told.total > told.images.length ? `; ${number(told.images.length)} shown` : ""}. Choose one to see more like it.`), h("form", { class: "row", onsubmit: name }, field, h("button", {}, "Name it")));
+  place.replaceChildren(h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")), h("h1", {}, called(group)), h("p", { class: "faint" }, `${mostly(told.images)}${number(told.total)} pictures, the most typical first${told.total > told.images.length ? `; ${number(told.images.length)} shown` : ""}. Choose one to see more like it.`), h("form", { class: "row", onsubmit: name }, field, h("button", {}, "Name it")));
   const images = told.images.map(({ id, metadata }) => ({ id, width: metadata.width, height: metadata.height }));
   grid = new Grid(place, { label: "Pictures of the group", open: (n) => more(images[n].id) });
   grid.show(images);
