@@ -57,6 +57,15 @@ def test_json_is_one_object(cli: Cli, truth: Path) -> None:
     assert report["counts"]["queries with a right answer"] == 5
 
 
+def test_figures_that_any_model_gets_come_with_a_warning(cli: Cli, photos: Path) -> None:
+    (photos / "one.csv").write_text("path,label\nred.png,a\nblue.png,a\ngreen.png,a\n")
+    ran = cli("evaluate", MODEL, photos / "one.csv", "--json")
+    assert json.loads(ran.out)["warning"].startswith("every picture has the same label")
+    assert "beware: every picture has the same label" in ran.err
+    (photos / "two.csv").write_text("path,label\nred.png,a\nblue.png,a\ngreen.png,b\n")
+    assert "beware" not in cli("evaluate", MODEL, photos / "two.csv").err
+
+
 @pytest.mark.parametrize(
     ("args", "message"),
     [

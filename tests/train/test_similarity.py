@@ -122,6 +122,17 @@ def test_validation_leaves_a_picture_out_of_its_own_answer():
     assert right["recall@1"] == right["mAP"] == 1
 
 
+def test_validation_of_one_label_is_asked_among_training_pictures_or_refused():
+    """Of one label alone no answer is wrong, and nothing that is learnt could ever be better."""
+    pixels = np.arange(60, dtype=np.uint8)[:, None, None, None] * np.ones((60, 4, 4, 3), np.uint8)
+    labels = ["a" if row < 30 else "b" for row in range(60)]
+    judge = judge_by_labels(pixels, labels, np.arange(30, 60), np.arange(30), 0)
+    assert set(judge.gallery_labels) == {"a", "b"}
+    assert judge.figures(lambda inputs: np.ones((len(inputs), 1), np.float32))["recall@1"] == 0
+    with pytest.raises(SourceError, match=r"all 30 validation pictures have one label, 'a'.*--val 0\.1"):
+        judge_by_labels(pixels, ["a"] * 60, np.arange(30, 60), np.arange(30), 0)
+
+
 weights_needed = pytest.mark.skipif(
     not (model_location(DEFAULT_MODEL) / "model.onnx").exists(), reason="the default model's weights are not here"
 )

@@ -64,6 +64,22 @@ def test_unseen_labels_are_whole():
     assert parts.count("test") == pytest.approx(20, abs=4)
 
 
+def test_unseen_validation_and_test_have_two_labels_where_there_are_enough():
+    for count, wanted in ((10, (2, 2)), (5, (2, 1)), (4, (1, 1))):
+        labels = [f"{row % count}" for row in range(1000)]
+        parts = deal(labels, np.arange(1000), options(unseen=True, val=0.02, test=0.05))
+        found = {part: {name for name, its in zip(labels, parts, strict=True) if its == part} for part in parts}
+        assert (len(found["val"]), len(found["test"])) == wanted
+        assert len(found["train"]) >= 2
+
+
+def test_an_unseen_label_of_one_picture_is_not_what_fills_a_part_up():
+    labels = [*(f"{row % 8}" for row in range(800)), "lone", "alone"]
+    parts = deal(labels, np.arange(802), options(unseen=True, val=0.02, test=0.05))
+    found = {name for name, part in zip(labels, parts, strict=True) if part == "val"} - {"lone", "alone"}
+    assert found
+
+
 def test_ties_hold_across():
     assert joined(6, [(0, 3), (3, 5), (1, 2)]).tolist() == [0, 1, 1, 0, 4, 0]
     assert same(["x", "", "y", "x", ""]) == [(0, 3)]

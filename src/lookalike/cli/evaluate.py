@@ -58,6 +58,8 @@ def evaluate(
         emit(report.to_json())
     else:
         _print(report)
+    if report.warning:
+        say(f"beware: {report.warning}")
     if output:
         _write(report, output)
 

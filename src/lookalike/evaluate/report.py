@@ -60,6 +60,7 @@ class Report:
             "truth": self.truth,
             "kind": self.kind,
             "counts": dict(self.counts),
+            "warning": self.warning,
             "models": [_json(model) for model in models],
             "differences": compared,
             "by": self.column,
@@ -85,6 +86,16 @@ class Report:
             lines.append([value or "(none)", f"{int(figures['count']):,}", *cells])
         return lines
 
+    @property
+    def warning(self) -> str:
+        """One sentence where the figures say nothing about the model, else ""."""
+        if self.one.tally.wrong.any():
+            return ""
+        return (
+            "every picture has the same label, so that no answer can be wrong and any model gets these figures; "
+            "give pictures of two labels or more"
+        )
+
     def basis(self) -> str:
         """One sentence: what the figures rest on."""
         return ", ".join(f"{count:,} {name}" for name, count in self.counts.items() if count)
@@ -94,7 +105,7 @@ class Report:
         against = f" against {_short(self.other.model)}" if self.other else ""
         parts = [
             f"# {_short(self.one.model)}{against} on {self.truth}",
-            f"Rests on {self.basis()}.",
+            f"Rests on {self.basis()}." + (f" Beware: {self.warning}." if self.warning else ""),
             _markdown(self.table()),
         ]
         if self.column:

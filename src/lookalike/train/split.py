@@ -110,16 +110,22 @@ def deal(labels: Sequence[str], ties: Ints, options: SplitOptions) -> list[str]:
         chosen = int(np.argmax(owed)) if fits[int(np.argmax(owed))] else 0
         owed[chosen] -= len(members)
         part[members] = chosen
-    _leave_none_empty(part, ties, shares)
+    for least in (1, 2) if options.unseen else (1,):  # among pictures of one label nothing can be answered wrong
+        _leave_none_short(part, ties, shares, least)
     return [PARTS[p] for p in part]
 
 
-def _leave_none_empty(part: Ints, ties: Ints, shares: NDArray[np.float64]) -> None:
-    """A part that was asked for and got nothing gets the smallest tie of training, where training has others."""
+def _leave_none_short(part: Ints, ties: Ints, shares: NDArray[np.float64], least: int) -> None:
+    """A part that was asked for and got fewer ties gets the smallest of training, where training has others.
+
+    A tie of one picture, which nothing answers, goes only where there is no other.
+    """
     for wanted in (1, 2):
-        left = Counter(ties[part == 0].tolist())
-        if shares[wanted] and not (part == wanted).any() and len(left) > 1:
-            part[ties == min(left, key=lambda tie: (left[tie], tie))] = wanted
+        while shares[wanted] and len(set(ties[part == wanted].tolist())) < least:
+            left = Counter(ties[part == 0].tolist())
+            if len(left) <= least:
+                break
+            part[ties == min(left, key=lambda tie: (least > 1 and left[tie] == 1, left[tie], tie))] = wanted
 
 
 def near_copies(vectors: NDArray[np.float32], min_score: float) -> list[tuple[int, int]]:

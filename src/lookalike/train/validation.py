@@ -80,19 +80,25 @@ def changed(before: Answer, after: Answer, count: int) -> Rows:
 
 
 def judge_by_labels(pixels: Inputs, labels: Sequence[str], train: Rows, val: Rows, seed: int) -> Judge:
-    """Validation pictures among themselves; where too few have an answer there, also among training pictures.
+    """Validation pictures among themselves; where too few have an answer there, or all are of one label and no answer
+    can be wrong, also among training pictures.
 
-    Raises SourceError where next to none has an answer.
+    Raises SourceError where next to none has an answer, or none can be wrong.
     """
     queries = np.array([row for row in val if labels[row]], np.int64)
     gallery = val
-    if _answered(labels, queries, gallery) < ENOUGH:
+    if _answered(labels, queries, gallery) < ENOUGH or _alike(labels, gallery):
         gallery = np.concatenate((val, np.random.default_rng(seed).permutation(train)[:GALLERY]))
     answered = _answered(labels, queries, gallery)
     if answered < 2:
         raise SourceError(
             f"{answered} of {len(val)} validation pictures share a label with another picture, too few to tell better "
             "from worse; make the split with a larger --val, such as --val 0.1"
+        )
+    if _alike(labels, gallery):
+        raise SourceError(
+            f"all {len(val)} validation pictures have one label, {labels[val[0]]!r}, so that no model can be wrong; "
+            "make the split with a larger --val, such as --val 0.1, from pictures of more labels"
         )
     names = [str(row) for row in range(len(labels))]
     return Judge(
@@ -117,6 +123,11 @@ def judge_by_edits(pixels: Inputs, train: Rows, val: Rows, seed: int) -> Judge:
         query_labels=[str(row) for row in val] * COPIES,
         gallery_labels=[str(row) for row in gallery],
     )
+
+
+def _alike(labels: Sequence[str], gallery: Rows) -> bool:
+    """Whether every answer would be right, whatever the model."""
+    return len({labels[row] for row in gallery}) < 2
 
 
 def _answered(labels: Sequence[str], queries: Rows, gallery: Rows) -> int:
