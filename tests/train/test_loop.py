@@ -203,8 +203,9 @@ SPLIT = Split(paths=["a"], labels=[""], parts=["train"])
 
 
 def test_a_folder_goes_on_only_with_the_same_settings_and_split(tmp_path):
-    open_run(tmp_path / "m", config_of(), SPLIT)
-    assert open_run(tmp_path / "m", config_of(), SPLIT)[1] is False
+    run, _ = open_run(tmp_path / "m", config_of(), SPLIT)
+    write_tensors(run.checkpoints / LAST, {"a": torch.ones(3)}, {})
+    assert open_run(tmp_path / "m", config_of(), SPLIT)[1] is True
     with pytest.raises(BadQuery, match=r"other settings \(now: epochs = 9\).*--overwrite"):
         open_run(tmp_path / "m", config_of(epochs=9), SPLIT)
     with pytest.raises(BadQuery, match="another split"):
@@ -215,6 +216,19 @@ def test_a_folder_goes_on_only_with_the_same_settings_and_split(tmp_path):
         open_run(tmp_path / "m", config_of(), SPLIT)
     open_run(tmp_path / "m", config_of(epochs=9), SPLIT, overwrite=True)
     assert (tmp_path / "m" / "mine.txt").exists()
+
+
+def test_a_run_that_ended_before_its_first_checkpoint_blocks_nothing(tmp_path):
+    """Its error said to split again, or to take another rate: neither may be refused as another run's."""
+    run, _ = open_run(tmp_path / "m", config_of(), SPLIT)
+    run.cache.mkdir()
+    (run.cache / "vectors.npy").write_bytes(b"of a picture")
+    assert open_run(tmp_path / "m", config_of(), SPLIT)[1] is False
+    assert (run.cache / "vectors.npy").exists()
+    other = Split(paths=["b"], labels=[""], parts=["train"])
+    assert open_run(tmp_path / "m", config_of(rate=1e-4), other)[1] is False
+    assert not run.cache.exists()
+    assert "rate = 0.0001" in (tmp_path / "m" / "config.toml").read_text()
 
 
 def test_only_the_best_is_a_model_and_no_pickle_is_written(tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE
 from lookalike.errors import BadQuery
+from lookalike.train.checkpoint import LAST
 from lookalike.train.config import Loop, to_toml
 from lookalike.train.data.cache import forget_cache
 from lookalike.train.split import Split
@@ -51,6 +52,7 @@ class RunFolder:
 def open_run(path: Path, config: Loop, split: Split, *, overwrite: bool = False) -> tuple[RunFolder, bool]:
     """Make the folder of a run, or find it to go on. Returns it, and whether a run of before goes on.
 
+    A run that ended before its first checkpoint left nothing to go on with: whatever it was asked, a new one begins.
     Raises BadQuery where it holds a finished model, or a run of other settings or another split.
     """
     run, settings, digest = RunFolder(path), f"# {type(config).__name__}\n{to_toml(config)}", digest_of(split)
@@ -58,9 +60,11 @@ def open_run(path: Path, config: Loop, split: Split, *, overwrite: bool = False)
         _empty(run)
     if (path / CARD_FILE).exists():
         raise BadQuery(f"{path} holds a finished model; choose another place with -o, or say --overwrite")
-    if (path / CONFIG).exists():
+    if (run.checkpoints / LAST).exists():
         _check_same(path, settings, digest)
-        return run, run.checkpoints.exists()
+        return run, True
+    if (path / CONFIG).exists() and _differs(path, settings, digest):
+        _empty(run)  # its cache is of other pictures
     try:
         path.mkdir(parents=True, exist_ok=True)
         (path / CONFIG).write_text(settings, encoding="utf-8")
@@ -77,15 +81,25 @@ def digest_of(split: Split) -> str:
 
 
 def _check_same(path: Path, settings: str, digest: str) -> None:
-    before = (path / CONFIG).read_text(encoding="utf-8")
-    differing = sorted(set(settings.splitlines()) - set(before.splitlines()))
-    way_out = "give the same settings to go on, choose another place with -o, or say --overwrite"
-    if differing:
+    if reason := _differs(path, settings, digest):
         raise BadQuery(
-            f"{path} holds an unfinished run with other settings (now: {', '.join(differing[:3])}); {way_out}"
+            f"{path} holds an unfinished run {reason}; "
+            "give the same settings to go on, choose another place with -o, or say --overwrite"
         )
-    if (path / DATA).read_text() != digest:
-        raise BadQuery(f"{path} holds an unfinished run on another split; {way_out}")
+
+
+def _differs(path: Path, settings: str, digest: str) -> str:
+    """What is other than in the run of before, or ""."""
+    before = _text(path / CONFIG)
+    differing = sorted(set(settings.splitlines()) - set(before.splitlines()))
+    if differing:
+        return f"with other settings (now: {', '.join(differing[:3])})"
+    return "on another split" if _text(path / DATA) != digest else ""
+
+
+def _text(file: Path) -> str:
+    """What a file says; nothing where a run was killed before it wrote it."""
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def _empty(run: RunFolder) -> None:
