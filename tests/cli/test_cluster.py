@@ -130,9 +130,6 @@ def test_map_writes_a_page_and_a_figure(cli: Cli, shop: Callable[..., Path], tmp
     ("typed", "said"),
     [
         (("cluster", "--levels", "99"), "levels 99 of 3 pictures cannot be made"),
-        (("cluster", "--levels", "many"), "give numbers such as 8,64,512, or auto"),
-        (("cluster", "--method", "magic"), "use kmeans or density"),
-        (("cluster", "--tree", "links"), "name one with -o FOLDER"),
         (("cluster", "--status"), "has no clusters yet; make some with: lookalike cluster"),
         (("label", "--spread"), "has no label yet; give some"),
     ],
@@ -143,6 +140,22 @@ def test_one_clear_sentence(cli: Cli, shop: Callable[..., Path], typed: tuple[st
     assert ran.code == 1
     assert said in ran.err
     assert len(ran.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (("cluster", "--levels", "many"), "give numbers such as 8,64,512, or auto"),
+        (("cluster", "--levels", "8,,9"), "--levels: '8,,9' is not understood"),
+        (("cluster", "--method", "densty"), "nearest: density"),
+        (("cluster", "--tree", "links"), "name one with -o FOLDER"),
+        (("cluster", "--table", "xlsx"), "--table: 'xlsx' is not known"),
+    ],
+)
+def test_what_is_mistyped_ends_with_2(cli: Cli, typed: tuple[str, ...], said: str) -> None:
+    ran = cli(*typed)
+    assert ran.code == 2
+    assert said in " ".join(ran.err.split())
 
 
 def test_a_collection_of_one_picture(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from lookalike.cli.mistyped import mistyped
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, emit, put, say
 from lookalike.errors import LookalikeError
@@ -42,9 +43,12 @@ def benchmark(
     from lookalike.embed import DEFAULT_MODEL
     from lookalike.evaluate import Plan
     from lookalike.evaluate import benchmark as run
-    from lookalike.image import EDITS
+    from lookalike.image import EDITS, get_edit
 
     names = tuple(part.strip() for part in edits.split(",") if part.strip()) if edits else tuple(EDITS)
+    with mistyped("--edits"):
+        for name in names:
+            get_edit(name)
     plan = Plan(edits=names, sample=sample, gallery=gallery, seed=seed)
     with ProgressLine("pictures") as progress:
         found = run(photos, model or [DEFAULT_MODEL], plan=plan, progress=progress)

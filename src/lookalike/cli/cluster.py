@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from lookalike.cli.mistyped import one_of
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import emit, put, say
-from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
     from lookalike.cluster import Cluster, Clusters
@@ -37,16 +37,16 @@ def cluster(
     json: JsonOption = False,
 ) -> None:
     """Group pictures without labels, keep the groups in the collection, and print them, the largest first."""
+    from lookalike.cluster import METHODS, keep_clusters, known_labels
     from lookalike.cluster import cluster as group
-    from lookalike.cluster import keep_clusters, known_labels
     from lookalike.search import open_collection
 
     wanted = _levels(levels)
-    for given, known in ((table, ("csv", "parquet")), (tree or "links", ("links", "copies"))):
-        if given not in known:
-            raise BadQuery(f"{given!r} is neither {' nor '.join(known)}")
+    one_of("--method", method, METHODS)
+    one_of("--table", table, ("csv", "parquet"))
+    one_of("--tree", tree or "links", ("links", "copies"))
     if tree and output is None:
-        raise BadQuery("--tree needs a folder to stand in; name one with -o FOLDER")
+        raise typer.BadParameter("it needs a folder to stand in; name one with -o FOLDER", param_hint="--tree")
     if status:
         _status(collection, as_json=json)
         return
@@ -65,7 +65,9 @@ def _levels(text: str) -> "str | tuple[int, ...]":
     try:
         return tuple(int(part) for part in text.split(","))
     except ValueError:
-        raise BadQuery(f"--levels {text!r} is not understood; give numbers such as 8,64,512, or auto") from None
+        raise typer.BadParameter(
+            f"{text!r} is not understood; give numbers such as 8,64,512, or auto", param_hint="--levels"
+        ) from None
 
 
 def _status(collection: str | None, *, as_json: bool) -> None:

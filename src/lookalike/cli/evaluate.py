@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from lookalike.cli.mistyped import one_of
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, emit, put, say
-from lookalike.errors import BadQuery, LookalikeError
+from lookalike.errors import LookalikeError
 
 if TYPE_CHECKING:
     from lookalike.evaluate import Report
@@ -45,9 +46,10 @@ def evaluate(
     json: JsonOption = False,
 ) -> None:
     """Print how well MODEL finds the right answers of TRUTH, each figure with its 95 % interval."""
-    from lookalike.evaluate import Settings, read_truth
+    from lookalike.evaluate import TOGETHER, Settings, read_truth
     from lookalike.evaluate import evaluate as judge
 
+    one_of("--together", together, TOGETHER)
     settings = Settings(
         ks=_parse_ks(k), by=by, keep=output / "vectors" if output else None, seed=seed, together=together
     )
@@ -70,7 +72,9 @@ def _parse_ks(text: str) -> tuple[int, ...]:
     except ValueError:
         ks = ()
     if not ks or min(ks) < 1:
-        raise BadQuery(f"-k is {text!r}; whole numbers from 1 with commas between are wanted, such as 1,5,10")
+        raise typer.BadParameter(
+            f"{text!r}; whole numbers from 1 with commas between are wanted, such as 1,5,10", param_hint="-k"
+        )
     return ks
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from lookalike.cli.mistyped import mistyped, one_of
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, emit, say
 from lookalike.errors import BadQuery
@@ -26,9 +27,9 @@ def split(
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FILE", help="Where it goes: .csv or .parquet.")
     ] = Path("split.csv"),
-    test: Annotated[float, typer.Option(help="The share of pictures to test on.")] = 0.2,
-    val: Annotated[float, typer.Option(help="The share to validate on while training.")] = 0.02,
-    seed: Annotated[int, typer.Option(help="The same pictures and seed give the same split.")] = 0,
+    test: Annotated[float, typer.Option(min=0, max=1, help="The share of pictures to test on.")] = 0.2,
+    val: Annotated[float, typer.Option(min=0, max=1, help="The share to validate on while training.")] = 0.02,
+    seed: Annotated[int, typer.Option(min=0, help="The same pictures and seed give the same split.")] = 0,
     unseen: Annotated[
         bool, typer.Option("--unseen", help="Whole labels apart: test has labels that training never saw.")
     ] = False,
@@ -42,10 +43,13 @@ def split(
     json: JsonOption = False,
 ) -> None:
     """Write a table of path, label and part (train, val, test). Near-copies always lie in one part."""
-    from lookalike.train.split import SplitOptions, make_split
+    from lookalike.train.split import LABELS, SplitOptions, check_options, make_split
     from lookalike.train.split_file import check_writable, write_split
 
     options = SplitOptions(test=test, val=val, seed=seed, unseen=unseen, min_score=min_score, labels=labels)
+    one_of("--labels", labels, LABELS)
+    with mistyped(None):
+        check_options(options)
     check_writable(output, replace=overwrite)
     with _pictures(sources, collection, model) as photos:
         made, report = make_split(photos, options)

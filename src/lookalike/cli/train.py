@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 
 import typer
 
+from lookalike.cli.mistyped import mistyped
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import emit, put, say
 from lookalike.cli.train_progress import TrainingLine
@@ -13,6 +14,8 @@ from lookalike.errors import BadQuery, LookalikeError
 
 if TYPE_CHECKING:
     from lookalike.train.config import Loop
+
+_Config = TypeVar("_Config", bound="Loop")
 
 app = typer.Typer(
     help="Train an embedder of your own: autoencoder, or similarity.",
@@ -74,7 +77,7 @@ def autoencoder(
     from lookalike.train.config import AutoencoderConfig
     from lookalike.train.split_file import read_split
 
-    asked = AutoencoderConfig.of(_settings(config, settings, flags, AutoencoderConfig()), where=_where(config))
+    asked = _asked(AutoencoderConfig, config, settings, flags)
     with TrainingLine() as line:
         trained = train_autoencoder(
             read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=say, progress=line.pictures
@@ -128,7 +131,7 @@ def similarity(
     from lookalike.train.similarity import train_similarity
     from lookalike.train.split_file import read_split
 
-    asked = SimilarityConfig.of(_settings(config, settings, flags, SimilarityConfig()), where=_where(config))
+    asked = _asked(SimilarityConfig, config, settings, flags)
     with TrainingLine() as line:
         taught = train_similarity(
             read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=say, progress=line.pictures
@@ -153,21 +156,26 @@ def _needs_torch() -> None:
         raise LookalikeError(f"training needs {', '.join(missing)}; install them with: pip install 'lookalike[train]'")
 
 
-def _where(config: Path | None) -> str:
-    return f"{config} and the flags" if config else "the flags"
-
-
-def _settings(file: Path | None, pairs: list[str] | None, flags: Mapping[str, Any], usual: "Loop") -> dict[str, Any]:
+def _asked(kind: "type[_Config]", file: Path | None, pairs: list[str] | None, flags: Mapping[str, Any]) -> "_Config":
     """The TOML file's settings, then --set, then flags: the later outranks."""
-    from lookalike.train.config import from_text, read_toml
+    from lookalike.train.config import read_toml
 
     values = read_toml(file) if file else {}
+    with mistyped(None):
+        values |= _pairs(pairs, kind()) | {name: value for name, value in flags.items() if value is not None}
+        return kind.of(values, where=f"{file} and the flags" if file else "the flags")
+
+
+def _pairs(pairs: list[str] | None, usual: "Loop") -> dict[str, Any]:
+    from lookalike.train.config import from_text
+
+    values = {}
     for pair in pairs or []:
         name, sign, text = pair.partition("=")
         if not sign:
             raise BadQuery(f"--set {pair!r} is not NAME=VALUE, such as --set ema=0.999")
         values[name.strip()] = from_text(name.strip(), text.strip(), usual)
-    return values | {name: value for name, value in flags.items() if value is not None}
+    return values
 
 
 def _draw_curves(history: list[dict[str, float]], folder: Path, metric: str, *, before: float | None = None) -> None:

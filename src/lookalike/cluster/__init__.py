@@ -6,7 +6,7 @@ from lookalike.cluster.colourings import PALETTE, colourings
 from lookalike.cluster.cover import Cover, cover
 from lookalike.cluster.decisions import Decision, Decisions, as_decision
 from lookalike.cluster.find import Duplicates, Options, find_duplicates
-from lookalike.cluster.grouping import Cluster, Clusters, cluster
+from lookalike.cluster.grouping import METHODS, Cluster, Clusters, cluster
 from lookalike.cluster.joining import Drift, drift, join_new
 from lookalike.cluster.keep import Keep
 from lookalike.cluster.kept import NoClusters, current, keep_clusters, load_clusters, name_clusters
@@ -30,6 +30,7 @@ from lookalike.cluster.undo import Undone, undo
 from lookalike.cluster.vectors import read_vectors
 
 __all__ = [
+    "METHODS",
     "PALETTE",
     "Action",
     "Applied",

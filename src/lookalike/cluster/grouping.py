@@ -13,7 +13,7 @@ from lookalike.cluster.cover import cover
 from lookalike.cluster.density import dense_groups
 from lookalike.cluster.levels import Level, nested
 from lookalike.cluster.vectors import read_vectors
-from lookalike.errors import BadQuery
+from lookalike.errors import BadQuery, nearest
 from lookalike.search import Collection
 from lookalike.search.sync import now
 from lookalike.types import Vectors
@@ -21,6 +21,7 @@ from lookalike.types import Vectors
 SHOWN = 9  # representatives of a cluster
 _AMONG = 256  # of a cluster's inner half, from which they are chosen
 NOISE = -1
+METHODS = ("kmeans", "density")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +93,7 @@ def cluster(
             choice = choose_levels(vectors, seed=seed)
         found = nested(vectors, choice.levels if choice else levels, seeds=seeds, seed=seed)  # type: ignore[arg-type]
     else:
-        raise BadQuery(f"no method is called {method!r}; use kmeans or density")
+        raise BadQuery(f"no method is called {method!r}; {nearest(method, METHODS)}")
     known = np.array([(labels or {}).get(name, "") for name in ids], object)
     described = [_describe(ids, vectors, found, place, known) for place in range(len(found))]
     none = np.zeros(len(ids), np.bool_)

@@ -8,13 +8,14 @@ found["recall@1"], found["mAP"], found["micro-AP"], found.queries
 
 from lookalike.evaluate.block import PerQuery
 from lookalike.evaluate.copies import Copies, ModelCopies, Plan, benchmark
-from lookalike.evaluate.judge import Settings, evaluate
+from lookalike.evaluate.judge import TOGETHER, Settings, evaluate
 from lookalike.evaluate.metrics import Tally
 from lookalike.evaluate.report import Judged, Mistake, Report
 from lookalike.evaluate.retrieval import Retrieval, retrieval
 from lookalike.evaluate.truth import Truth, read_truth
 
 __all__ = [
+    "TOGETHER",
     "Copies",
     "Judged",
     "Mistake",

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.embed import get_embedder
-from lookalike.errors import BadQuery
+from lookalike.errors import BadQuery, nearest
 from lookalike.evaluate.bootstrap import TIMES, Difference, Drawn, Groups, differences, draw, draw_pairs, intervals
 from lookalike.evaluate.clusters import cluster_figures
 from lookalike.evaluate.metrics import Tally
@@ -18,6 +18,7 @@ from lookalike.evaluate.truth import Rows, Truth
 from lookalike.evaluate.vectors import Progress, embed_pictures
 from lookalike.types import Embedder, Vectors
 
+TOGETHER = ("query", "label")
 _MOST_VALUES = 200
 _MISTAKES = 8
 
@@ -162,7 +163,7 @@ def _groups(truth: Truth, together: str) -> Groups | None:
     if together == "query":
         return None
     if together != "label":
-        raise BadQuery(f"queries drawn together by {together!r}; query or label is wanted")
+        raise BadQuery(f"queries drawn together by {together!r}; {nearest(together, TOGETHER)}")
     labels = np.unique(truth.query_labels, return_inverse=True)[1].astype(np.int64)
     alone = len(labels) + np.arange(len(labels))
     return np.where(truth.query_labels == "", alone, labels)

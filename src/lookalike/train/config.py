@@ -88,6 +88,7 @@ class AutoencoderConfig(Loop):
 AUGMENTATIONS = ("none", "shift", "light", "style", "edits")
 BACKBONES = ("small-cnn",)  # besides every folder or name of an EfficientNet-Lite of ours
 TRAINED = ("head", "last", "all")
+FIGURES = ("recall@1", "mAP", "micro-AP")  # of validation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +96,8 @@ class SimilarityConfig(Loop):
     """`source`: labels, edits, or a pairs file. `train`: the head only, the last stages, or all. `model`: what it
     starts from. `side`: of the input, 0 for the model's own. `views`: edited copies of each picture, embedded once, for
     the head alone (0: four where training is from edits, else none). `backbone_rate`: the backbone's share of `rate`.
-    `per_label`: pictures of one label in a batch. `objective`: "" for the usual one of the source."""
+    `per_label`: pictures of one label in a batch. `objective`: "" for the usual one of the source. `metric`: of
+    FIGURES, decides what is kept, "" for the usual one."""
 
     source: str = "labels"
     train: str = "head"
@@ -118,6 +120,7 @@ class SimilarityConfig(Loop):
         _among(where, "train", self.train, TRAINED)
         _among(where, "objective", self.objective, (*SIMILARITY, ""))
         _among(where, "augment", self.augment, (*AUGMENTATIONS, ""))
+        _among(where, "metric", self.metric, (*FIGURES, ""))
         _within(where, "per_label", self.per_label, 2)
         for name in ("side", "dim", "hidden", "views", "backbone_rate"):
             _within(where, name, getattr(self, name), 0)
@@ -131,7 +134,7 @@ class SimilarityConfig(Loop):
 def read_toml(file: Path) -> dict[str, Any]:
     """The settings of a TOML file. Raises BadQuery."""
     try:
-        return tomllib.loads(file.read_text(encoding="utf-8"))
+        return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise BadQuery(f"{file} cannot be read ({error.strerror}); name a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

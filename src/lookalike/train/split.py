@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.errors import BadQuery, SourceError
+from lookalike.errors import BadQuery, SourceError, nearest
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
 
 PARTS = ("train", "val", "test")
+LABELS = ("auto", "folder", "none")
 MIN_SCORE = 0.95
 _BLOCK = 256
 
@@ -72,7 +73,7 @@ def make_split(photos: "Collection", options: SplitOptions) -> tuple[Split, Spli
     Raises SourceError when there is nothing to split, BadQuery for shares that leave no training part and for
     `unseen` without labels.
     """
-    _check(options)
+    check_options(options)
     paths, labels, hashes, vectors = _pictures(photos, options.labels)
     if len(paths) < 3:
         raise SourceError(f"{len(paths)} pictures cannot be split into three parts; name a folder with more")
@@ -184,13 +185,14 @@ def _leak(parts: Sequence[str], pairs: Sequence[tuple[int, int]]) -> int:
     return len({row for pair in across for row in pair if parts[row] != "train"})
 
 
-def _check(options: SplitOptions) -> None:
+def check_options(options: SplitOptions) -> None:
+    """Raise BadQuery for what `make_split` would refuse whatever the pictures: better said before they are read."""
     if not (0 <= options.test < 1 and 0 <= options.val < 1 and options.test + options.val < 1):
         raise BadQuery(
             f"--test {options.test} and --val {options.val} leave nothing to train on; give shares such as .2"
         )
-    if options.labels not in ("auto", "folder", "none"):
-        raise BadQuery(f"labels {options.labels!r} is not known; one of auto, folder, none")
+    if options.labels not in LABELS:
+        raise BadQuery(f"labels {options.labels!r} is not known; {nearest(options.labels, LABELS)}")
 
 
 def _pictures(photos: "Collection", rule: str) -> tuple[list[str], list[str], list[str], NDArray[np.float32]]:

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from lookalike.errors import SourceError
 from lookalike.evaluate.retrieval import retrieval
+from lookalike.train.config import FIGURES
 from lookalike.train.data.augment import RECIPES, view
 from lookalike.types import Vectors
 
-FIGURES = ("recall@1", "mAP", "micro-AP")
 ENOUGH = 20  # queries with an answer; fewer make a figure that jumps by five points a picture
 GALLERY = 1000  # training pictures that answer, or distract, where validation alone is too small
 COPIES = 2  # edited copies of each validation picture
