@@ -86,12 +86,64 @@ def test_label_spread_suspects_and_naming(cli: Cli, shop: Callable[..., Path], t
     assert len(told) == 36
     assert {told[f"shop/blue/{n:02d}.png"] for n in range(12)} == {None}
     assert sum(told[f"shop/red/{n:02d}.png"] == "red" for n in range(12)) >= 9
-    assert "1 lines name no picture of the collection: nobody" in ran.err
+    assert "1 line names no picture of the collection: nobody" in ran.err
     assert "expected calibration error" in ran.err
     assert (tmp_path / "true.png").stat().st_size > 5000
     file.write_text("id,label\nshop/red/06.png,green\n")
     (suspect,) = lines(cli("label", file, "--suspects", "--json").out)
     assert (suspect["id"], suspect["label"], suspect["instead"]) == ("shop/red/06.png", "green", "red")
+
+
+def test_labels_are_all_taken_or_none(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+    shop(6)
+    assert cli("cluster", "--levels", "3").code == 0
+    file = tmp_path / "labels.csv"
+    file.write_text("cluster,label\n3/0,boots\n3/99,x\n")
+    for more in ((), ("--folders",)):
+        ran = cli("label", file, *more)
+        assert ran.code == 1
+        assert "there is no cluster '3/99'" in ran.err
+        assert "has no label yet" in cli("label").err
+
+
+def test_a_label_given_twice_is_told(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+    shop(2)
+    (tmp_path / "labels.csv").write_text("id,label\nshop/red/00.png,boot\nshop/red/00.png,shoe\n")
+    ran = cli("label", tmp_path / "labels.csv")
+    assert "1 label taken" in ran.err
+    assert "1 label given before by another line, the last is taken: shop/red/00.png" in ran.err
+    assert "1 of 6 pictures are labelled, with 1 label;" in ran.err
+
+
+def test_spread_and_suspects_each_go_where_they_can_be_told_apart(
+    cli: Cli, shop: Callable[..., Path], tmp_path: Path
+) -> None:
+    shop(12)
+    assert cli("label", "--folders").code == 0
+    (tmp_path / "labels.csv").write_text("id,label\nshop/red/06.png,green\n")
+    ran = cli("label", tmp_path / "labels.csv", "--spread", "--suspects", "-o", tmp_path / "names.csv", "--json")
+    assert ran.code == 0, ran.err
+    assert [row["instead"] for row in lines(ran.out)] == ["red"]
+    assert len((tmp_path / "names.csv").read_text().splitlines()) == 37
+    assert cli("label", "--spread", "--suspects").code == 2
+    assert cli("label", "--suspects", "-o", tmp_path / "x.csv").code == 2
+
+
+def test_what_cannot_be_written_is_said_before_anything_is_kept(
+    cli: Cli, shop: Callable[..., Path], tmp_path: Path
+) -> None:
+    shop(6)
+    rows = [f"shop/{colour}/{n:02d}.png,{colour}" for colour in ("red", "green") for n in range(3)]
+    (tmp_path / "labels.csv").write_text("\n".join(["id,label", *rows]))
+    (tmp_path / "file").write_text("")
+    ran = cli("label", tmp_path / "labels.csv", "--spread", "--plot", tmp_path / "file" / "x.png")
+    assert ran.code == 1
+    assert "x.png cannot be written" in ran.err
+    for verb in (("label", tmp_path / "labels.csv", "--spread"), ("outliers",)):
+        ran = cli(*verb, "-o", tmp_path / "x.xlsx")
+        assert ran.code == 2
+        assert "does not end in .csv or .parquet" in " ".join(ran.err.split())
+    assert "has no label yet" in cli("label").err
 
 
 def test_folders_are_labels_and_clusters_take_their_names(cli: Cli, shop: Callable[..., Path]) -> None:
@@ -109,7 +161,10 @@ def test_outliers_and_representatives(cli: Cli, shop: Callable[..., Path], tmp_p
         photos.sync(folder)
     first, *_ = lines(cli("outliers", "-k", 3, "--json", "--plot", tmp_path / "o.png", "-o", tmp_path / "o.csv").out)
     assert (first["rank"], first["id"]) == (1, "shop/odd.png")
-    assert len((tmp_path / "o.csv").read_text().splitlines()) == 26
+    rows = list(csv.DictReader((tmp_path / "o.csv").read_text().splitlines()))
+    assert len(rows) == 25
+    odd = next(row for row in rows if row["id"] == "shop/odd.png")
+    assert (odd["nearest"], float(odd["score"])) == (first["nearest"], first["score"])
     found = lines(cli("representatives", "-k", 4, "--json", "--plot", tmp_path / "r.png").out)
     assert {Path(str(row["id"])).parent.name for row in found} == {"red", "green", "blue", "shop"}
     assert sum(int(str(row["stands_for"])) for row in found) == 25

@@ -242,6 +242,20 @@ def test_labels_by_id_path_and_end_of_path(shop: Collection, tmp_path: Path) -> 
     assert read_labels(shop, labels_file(tmp_path, "path,label\n03.png,x\n/shop/red/03.png,y\n")).unknown == ["03.png"]
 
 
+def test_labels_as_spreadsheets_and_programs_write_them(shop: Collection, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = {"red/00.png": "tomato"}
+    assert read_labels(shop, labels_file(tmp_path, "\ufeffid;label\nred/00.png;tomato\n")).labels == wanted
+    pq.write_table(pa.table({"id": ["red/00.png"], "label": ["tomato"]}), tmp_path / "labels.parquet")
+    assert read_labels(shop, tmp_path / "labels.parquet").labels == wanted
+    assert read_labels(shop, labels_file(tmp_path, "id,path,label\n,red/00.png,tomato\n")).labels == wanted
+    (tmp_path / "latin.csv").write_bytes("id,label\nred/00.png,caf\u00e9\n".encode("latin-1"))
+    with pytest.raises(SourceError, match="not UTF-8"):
+        read_labels(shop, tmp_path / "latin.csv")
+
+
 def test_labels_that_nobody_has_are_one_sentence(shop: Collection, tmp_path: Path) -> None:
     with pytest.raises(BadQuery, match="names no picture"):
         read_labels(shop, labels_file(tmp_path, "id,label\nnobody,x\n"))

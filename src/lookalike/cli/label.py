@@ -5,8 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
+from lookalike.cli.mistyped import mistyped
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import emit, put, say
+from lookalike.cli.targets import check_targets
+from lookalike.cli.words import counted
 from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -46,6 +49,7 @@ def label(
     from lookalike.cluster import known_labels
     from lookalike.search import open_collection
 
+    _check(output, plot, spread=spread, suspects=suspects)
     with open_collection(collection, create=False) as photos:
         _take(photos, file, folders=folders)
         known = known_labels(photos)
@@ -54,30 +58,55 @@ def label(
                 f"{photos.uri} has no label yet; give some: lookalike label labels.csv, or lookalike label --folders"
             )
         if spread or suspects or plot:
-            _spread(photos, known, min_confidence, output if spread else None, plot, suspects=suspects, as_json=json)
+            named = spread or not suspects
+            _spread(photos, known, min_confidence, output, plot, named=named, suspects=suspects, as_json=json)
         else:
             count, names = len(photos), len(set(known.values()))
             say(
-                f"{len(known):,} of {count:,} pictures are labelled, with {names:,} labels; name the rest with --spread"
+                f"{len(known):,} of {counted(count, 'picture')} are labelled, with {counted(names, 'label')}; "
+                "name the rest with --spread"
             )
+
+
+def _check(output: Path | None, plot: Path | None, *, spread: bool, suspects: bool) -> None:
+    """What cannot be done is said before anything is kept."""
+    from lookalike.cluster import check_ending
+
+    if output and not spread:
+        raise typer.BadParameter("it is for the labels that --spread finds; add --spread", param_hint="-o")
+    if spread and suspects and not output:
+        raise typer.BadParameter(
+            "--spread and --suspects both print; give the spread labels a file with -o FILE, or ask for one of the two"
+        )
+    with mistyped("-o"):
+        if output:
+            check_ending(output)
+    check_targets(output, plot)
 
 
 def _take(photos: "Collection", file: Path | None, *, folders: bool) -> None:
     from lookalike.cluster import Given, folder_labels, keep_labels, read_labels
 
+    given = read_labels(photos, file) if file else None
     if folders:
         keep_labels(photos, Given(labels=folder_labels(photos)))
-    if file:
-        given = read_labels(photos, file)
+    if file and given:
         keep_labels(photos, given)
         _tell(given, file)
 
 
 def _tell(given: "Given", file: Path) -> None:
-    say(f"{len(given.labels):,} labels taken from {file}")
+    say(f"{counted(len(given.labels), 'label')} taken from {file}")
     if given.unknown:
-        more = ", ..." if len(given.unknown) > _TOLD else ""
-        say(f"{len(given.unknown):,} lines name no picture of the collection: {', '.join(given.unknown[:_TOLD])}{more}")
+        verb = "names" if len(given.unknown) == 1 else "name"
+        say(f"{counted(len(given.unknown), 'line')} {verb} no picture of the collection: {_some(given.unknown)}")
+    if given.twice:
+        told = f"{counted(len(given.twice), 'label')} given before by another line"
+        say(f"{told}, the last is taken: {_some(given.twice)}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:_TOLD]) + (", ..." if len(names) > _TOLD else "")
 
 
 def _spread(
@@ -87,6 +116,7 @@ def _spread(
     output: Path | None,
     plot: Path | None,
     *,
+    named: bool,
     suspects: bool,
     as_json: bool,
 ) -> None:
@@ -98,23 +128,25 @@ def _spread(
     ids, vectors = read_vectors(photos)
     rows = np.array([row for row, name in enumerate(ids) if name in known], np.int64)
     found = run(vectors, rows, [known[ids[row]] for row in rows], min_confidence=min_confidence)
-    if suspects:
-        _print_suspects(ids, found, as_json=as_json)
-    else:
+    if plot:
+        _draw(found, plot)
+    if named:
+        _print(ids, found, output, as_json=as_json)
         keep_spread(
             photos, {n: (str(c), float(p)) for n, c, p in zip(ids, found.labels, found.confidence, strict=True)}
         )
-        _print(ids, found, output, as_json=as_json)
+    if suspects:
+        _print_suspects(ids, found, as_json=as_json)
     _report(found, len(rows), len(ids), min_confidence)
-    if plot:
-        from lookalike.plot import reliability, save
 
-        c = found.calibration
-        curves = {"labels, each judged without itself": (c.confidence, c.right)}
-        figure = reliability(
-            curves, noun="pictures", truth="share named right", title="What a stated confidence is worth"
-        )
-        say(f"drawn: {save(figure, plot)}")
+
+def _draw(found: "Spread", plot: Path) -> None:
+    from lookalike.plot import reliability, save
+
+    c = found.calibration
+    curves = {"labels, each judged without itself": (c.confidence, c.right)}
+    figure = reliability(curves, noun="pictures", truth="share named right", title="What a stated confidence is worth")
+    say(f"drawn: {save(figure, plot)}")
 
 
 def _print(ids: list[str], found: "Spread", output: Path | None, *, as_json: bool) -> None:
@@ -158,7 +190,7 @@ def _report(found: "Spread", labelled: int, count: int, min_confidence: float) -
     answered = int(found.sure.sum()) - labelled
     c = found.calibration
     say(
-        f"{labelled:,} labels; of the other {count - labelled:,} pictures {answered:,} are named and "
+        f"{counted(labelled, 'label')}; of the other {count - labelled:,} pictures {answered:,} are named and "
         f"{count - labelled - answered:,} unsure (confidence below {min_confidence:g}, or nothing near has a label)"
     )
     say(
@@ -166,4 +198,6 @@ def _report(found: "Spread", labelled: int, count: int, min_confidence: float) -
         f"{c.confidence.mean():.0%}, expected calibration error {c.error:.3f} over {len(c.right):,}"
     )
     if found.suspects:
-        say(f"{len(found.suspects):,} labels look wrong to their neighbours; see: lookalike label --suspects")
+        verb = "looks" if len(found.suspects) == 1 else "look"
+        told = f"{counted(len(found.suspects), 'label')} {verb} wrong to their neighbours"
+        say(f"{told}; see: lookalike label --suspects")

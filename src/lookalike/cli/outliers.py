@@ -5,8 +5,13 @@ from typing import Annotated, Optional
 
 import typer
 
+from lookalike.cli.mistyped import mistyped
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import emit, put, say
+from lookalike.cli.targets import check_targets
+
+_MEANING = "factor 1 is as dense as its neighbours; uniqueness is 1 less the mean score of the 3 nearest"
+_ALONE = "there is one picture, and nothing that it could stand apart from; index more"
 
 
 def outliers(
@@ -23,25 +28,32 @@ def outliers(
     json: JsonOption = False,
 ) -> None:
     """Print the k pictures that stand apart most: local outlier factor, uniqueness, score to the nearest, id."""
+    from lookalike.cluster import check_ending, read_vectors, write_columns
     from lookalike.cluster import outliers as judge
-    from lookalike.cluster import read_vectors, write_columns
 
+    with mistyped("-o"):
+        if output:
+            check_ending(output)
+    check_targets(output, plot)
     with open_to_read(collection) as photos:
         ids, vectors = read_vectors(photos)
         found = judge(vectors)
         worst = found.worst(k)
+        alone = not found.scores.shape[1]
+        nearest = [None] * len(ids) if alone else [ids[row] for row in found.rows[:, 0]]
+        scores = [None] * len(ids) if alone else [round(score, 4) for score in found.scores[:, 0].tolist()]
         for rank, row in enumerate(worst, 1):
-            near = float(found.scores[row, 0]) if found.scores.shape[1] else -1.0
-            nearest = ids[found.rows[row, 0]] if found.scores.shape[1] else None
             factor, unique = float(found.factor[row]), float(found.uniqueness[row])
             if json:
                 emit({"rank": rank, "id": ids[row], "factor": round(factor, 4), "uniqueness": round(unique, 4),
-                      "nearest": nearest, "score": round(near, 4)})  # fmt: skip
+                      "nearest": nearest[row], "score": scores[row]})  # fmt: skip
             else:
-                put(f"{rank:>3}  {factor:6.3f}  {unique:.3f}  {near:.3f}  {ids[row]}")
-        say("factor 1 is as dense as its neighbours; uniqueness is 1 less the mean score of the 3 nearest")
+                shown = "    -" if alone else f"{scores[row]:.3f}"
+                put(f"{rank:>3}  {factor:6.3f}  {unique:.3f}  {shown}  {ids[row]}")
+        say(_ALONE if alone else _MEANING)
         if output:
-            columns = {"id": ids, "factor": found.factor.tolist(), "uniqueness": found.uniqueness.tolist()}
+            columns = {"id": ids, "factor": found.factor.tolist(), "uniqueness": found.uniqueness.tolist(),
+                       "nearest": nearest, "score": scores}  # fmt: skip
             say(f"written: {write_columns(columns, output)}")
         if plot:
             from lookalike.plot import neighbour_rows, save

@@ -24,7 +24,7 @@ from lookalike.cluster.labels import (
 from lookalike.cluster.layout import layout, load_map, make_map
 from lookalike.cluster.outliers import Outliers, outliers
 from lookalike.cluster.spread import Calibration, Spread, Suspect, spread
-from lookalike.cluster.tables import write_clusters, write_columns
+from lookalike.cluster.tables import check_ending, write_clusters, write_columns
 from lookalike.cluster.tree import write_tree
 from lookalike.cluster.undo import Undone, undo
 from lookalike.cluster.vectors import read_vectors
@@ -55,6 +55,7 @@ __all__ = [
     "Undone",
     "apply_steps",
     "as_decision",
+    "check_ending",
     "choose_levels",
     "cluster",
     "colourings",

@@ -6,7 +6,7 @@ also after kill -9. Rows that an earlier clustering left in the slot carry anoth
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -88,17 +88,21 @@ def load_clusters(photos: Collection) -> Clusters:
 def name_clusters(photos: Collection, names: Mapping[str, str]) -> None:
     """Call clusters by names: {"64/12": "shoes"}. Raises NoClusters, BadQuery for a cluster that is not there."""
     told = current(photos)
-    kept = load_clusters(photos)
-    known = {c.key: c for level in kept.clusters for c in level}
+    check_clusters(load_clusters(photos), names)
+    assert told is not None
+    table = cluster_table(photos, told["slot"])
+    table.put([row | {"name": names[str(row["cluster"])]} for row in table.all() if row["cluster"] in names])
+    photos.store.set_settings({NAMED: uuid.uuid4().hex})  # who keeps a copy reads it anew
+
+
+def check_clusters(kept: Clusters, names: Iterable[str]) -> None:
+    """Raise BadQuery for the first name that is no cluster of these."""
+    known = {c.key for level in kept.clusters for c in level}
     if unknown := [key for key in names if key not in known]:
         raise BadQuery(
             f"there is no cluster {unknown[0]!r}; a cluster is LEVEL/NUMBER with a level of "
             f"{', '.join(map(str, kept.counts))}, as the contact sheets show"
         )
-    assert told is not None
-    table = cluster_table(photos, told["slot"])
-    table.put([row | {"name": names[str(row["cluster"])]} for row in table.all() if row["cluster"] in names])
-    photos.store.set_settings({NAMED: uuid.uuid4().hex})  # who keeps a copy reads it anew
 
 
 def assignment_table(photos: Collection, slot: str) -> Table:

@@ -1,18 +1,18 @@
-"""Labels a person gives: from a CSV file (id, path or cluster, label), from folder names, from a manifest's column.
+"""Labels a person gives: from a table (id, path or cluster, label), from folder names, from a manifest's column.
 
 They are kept in the column `label`, which `where` asks and which goes with a file that moves; labels that were spread
 from them lie in a small table beside it.
 """
 
-import csv
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from lookalike.cluster.kept import load_clusters, name_clusters
+from lookalike.cluster.kept import check_clusters, load_clusters, name_clusters
 from lookalike.errors import BadQuery, SourceError
 from lookalike.image import to_text
+from lookalike.image.tables import read_table
 from lookalike.search import Collection
 from lookalike.search.sync import now
 from lookalike.types import Metadata, Table
@@ -24,11 +24,13 @@ _TOLD = 3
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Labels by id; `names` of clusters by LEVEL/NUMBER; `unknown`: what the file names and nobody has."""
+    """Labels by id; `names` of clusters by LEVEL/NUMBER; `unknown`: what the file names and nobody has; `twice`: ids
+    that it gives two labels, of which the last is taken."""
 
     labels: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
+    twice: list[str] = field(default_factory=list)
 
 
 def label_table(photos: Collection) -> Table:
@@ -36,10 +38,11 @@ def label_table(photos: Collection) -> Table:
 
 
 def read_labels(photos: Collection, path: str | Path) -> Given:
-    """A CSV file with the columns `label` and `id`, `path` or `cluster` (`64/12`); a cluster's label names its medoids.
+    """A table with the columns `label` and `id`, `path` or `cluster` (`64/12`); a cluster's label names its medoids.
 
-    A path may be absolute, relative to the file, or the end of a path that only one image has. Raises SourceError for
-    a file that is no such table, BadQuery where nothing in it is known.
+    The first of these that a row fills in counts. A path may be absolute, relative to the file, or the end of a path
+    that only one image has. Raises SourceError for a file that is no such table, BadQuery where nothing in it is known,
+    or a cluster is not.
     """
     rows = _rows(Path(path).expanduser())
     given = Given(names={name: label for key, name, label in rows if key == "cluster"})
@@ -52,6 +55,7 @@ def read_labels(photos: Collection, path: str | Path) -> Given:
         found = places.by_id(name) if key == "id" else places.by_path(name)
         if not found:
             given.unknown.append(name)
+        given.twice.extend(i for i in found if given.labels.get(i, label) != label)
         given.labels.update(dict.fromkeys(found, label))
     if not given.labels:
         told = ", ".join(given.unknown[:_TOLD])
@@ -70,10 +74,13 @@ def folder_labels(photos: Collection) -> dict[str, str]:
 
 
 def keep_labels(photos: Collection, given: Given) -> None:
-    """Keep labels in the collection; those of before stay unless they are given anew."""
-    give_labels(photos, given.labels)
+    """Keep labels in the collection; those of before stay unless they are given anew.
+
+    Raises BadQuery for a cluster that is not there, with nothing kept.
+    """
     if given.names:
         name_clusters(photos, given.names)
+    give_labels(photos, given.labels)
 
 
 def give_labels(photos: Collection, labels: Mapping[str, str | None]) -> None:
@@ -135,23 +142,18 @@ class _Places:
 
 
 def _rows(path: Path) -> list[tuple[str, str, str]]:
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            table = csv.DictReader(file)
-            columns = [key for key in _KEYS if key in (table.fieldnames or ())]
-            if not columns or "label" not in (table.fieldnames or ()):
-                raise SourceError(
-                    f"{path} needs the columns label and one of {', '.join(_KEYS)}; its first line names them"
-                )
-            return [
-                (columns[0], row[columns[0]].strip(), row["label"].strip())
-                for row in table
-                if row[columns[0]] and row["label"] and row["label"].strip()
-            ]
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceError(f"{path} cannot be read ({error}); give a CSV file in UTF-8") from error
+    table = read_table(str(path))
+    columns, label = [key for key in _KEYS if key in table.columns], "label"
+    if not columns or label not in table.columns:
+        raise SourceError(f"{path} needs the columns label and one of {', '.join(_KEYS)}; its first line names them")
+    for row in table.rows:
+        if any("\uef80" <= sign <= "\uefff" for sign in row[label]):  # so to_text spells bytes that are not UTF-8
+            raise SourceError(f"{path} holds a label that is not UTF-8; save it as CSV in UTF-8")
+    filled = ((next((key for key in columns if row[key]), columns[0]), row) for row in table.rows if row[label])
+    return [(key, row[key], row[label]) for key, row in filled if row[key]]
 
 
 def _of_medoids(photos: Collection, names: Mapping[str, str]) -> dict[str, str]:
     kept = load_clusters(photos)
+    check_clusters(kept, names)
     return {i: names[c.key] for level in kept.clusters for c in level if c.key in names for i in c.medoids}

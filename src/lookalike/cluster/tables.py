@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.cluster.grouping import Clusters
-from lookalike.errors import LookalikeError
+from lookalike.errors import BadQuery, LookalikeError
 
 
 def write_clusters(clusters: Clusters, path: str | Path) -> Path:
@@ -29,8 +29,15 @@ def names_of(clusters: Clusters) -> list[str]:
     return names
 
 
+def check_ending(path: str | Path) -> None:
+    """Raise BadQuery where the name says that the table should be something else than CSV or Parquet."""
+    if Path(path).suffix not in (".csv", ".parquet"):
+        raise BadQuery(f"{path} does not end in .csv or .parquet, the two kinds of table there are; name one of them")
+
+
 def write_columns(columns: Mapping[str, Sequence[Any]], path: str | Path) -> Path:
-    """Columns of equal length as CSV, or as Parquet where the name ends in .parquet. Raises LookalikeError."""
+    """Columns of equal length as .csv or .parquet. Raises BadQuery for another ending, LookalikeError."""
+    check_ending(path)
     target = Path(path).expanduser()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

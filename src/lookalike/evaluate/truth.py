@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import SourceError, nearest
-from lookalike.evaluate.tables import Table, read_table
 from lookalike.image import Found, NotListed, find, to_text
 from lookalike.image.find import found_file
 from lookalike.image.manifest import LABEL_COLUMNS, PATH_COLUMNS
+from lookalike.image.tables import Table, read_table
 from lookalike.types import Failure
 
 Rows = NDArray[np.int64]

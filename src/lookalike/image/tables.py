@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from lookalike.errors import SourceError
-from lookalike.image import to_path, to_text
+from lookalike.image.names import to_path, to_text
 
 
 @dataclass(frozen=True, slots=True)
