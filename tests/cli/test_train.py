@@ -142,6 +142,12 @@ def test_the_tutorial_goes_through(cli: Cli, labelled: Path, tmp_path: Path, mon
                 path.name for path in folder.iterdir()
             }
     assert trained >= 2
+    again = shlex.split("train similarity split.csv -o models/again --json") + SMALL["similarity"]
+    (line,) = cli(*again).out.splitlines()
+    assert json.loads(line)["model"] == "models/again"
+    again = shlex.split("train autoencoder split.csv -o models/cae2 --json") + SMALL["autoencoder"]
+    (line,) = cli(*again).out.splitlines()
+    assert set(json.loads(line)) == {"model", "figures"}
     hits = cli("search", labelled / "blue" / "0.png", "-k", 3, "-c", "mine.lookalike", "--json")
     assert hits.code == 0
     assert "photos/blue/0.png" in hits.out

@@ -147,6 +147,24 @@ def test_pairs_tie_and_part(tmp_path):
     assert read.partners == {3: [0], 0: [3]}
 
 
+def test_pairs_as_spreadsheets_and_programs_write_them(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = {"a": ["a.png", "d.png"], "b": ["b.png", "a.png"], "same": [1, 0]}
+    pq.write_table(pa.table(rows), tmp_path / "pairs.parquet")
+    semicolons = pairs(tmp_path, "\ufeffa;b;same\na.png;b.png;1\nd.png;a.png;0\n")
+    for file in (tmp_path / "pairs.parquet", semicolons):
+        read = read_pairs(file, PATHS)
+        assert (read.pairs, read.partners) == (2, {3: [0], 0: [3]})
+        assert read.labels[0] == read.labels[1]
+
+
+def test_settings_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "run.toml").write_text("\ufeffepochs = 3\n", encoding="utf-8")
+    assert read_toml(tmp_path / "run.toml") == {"epochs": 3}
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

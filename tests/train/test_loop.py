@@ -17,7 +17,7 @@ from lookalike.errors import BadQuery, BrokenModel
 torch = pytest.importorskip("torch", reason="needs the extra: pip install 'lookalike[train]'")
 
 from lookalike.train import memory  # noqa: E402
-from lookalike.train.autoencoder import RestorationTask  # noqa: E402
+from lookalike.train.autoencoder import RestorationTask, spread_over  # noqa: E402
 from lookalike.train.checkpoint import BEST, LAST, Place, read_tensors, write_tensors  # noqa: E402
 from lookalike.train.config import AutoencoderConfig  # noqa: E402
 from lookalike.train.data.augment import RECIPES, views_of  # noqa: E402
@@ -177,6 +177,11 @@ def test_a_damaged_or_foreign_checkpoint_is_told(tmp_path):
     (tmp_path / "checkpoints" / LAST).write_bytes(b"rubbish")
     with pytest.raises(BrokenModel, match="--overwrite"):
         run_of(tmp_path)
+
+
+def test_the_pictures_shown_are_of_all_of_the_part():
+    assert spread_over(np.arange(100, 200), 4).tolist() == [100, 133, 166, 199]
+    assert spread_over(np.arange(3), 12).tolist() == [0, 1, 2]
 
 
 def test_the_rate_rises_then_falls():

@@ -81,6 +81,13 @@ def test_labels_teach_it_and_the_folder_is_a_model(split, tmp_path, monkeypatch)
     assert not (tmp_path / "mine" / "cache").exists()
 
 
+def test_pictures_that_are_gone_are_told(split, tmp_path, monkeypatch):
+    said: list[str] = []
+    gone = Split(paths=split.paths, labels=split.labels, parts=split.parts, missing=[("a.png", "val"), ("b", "test")])
+    run(gone, tmp_path / "mine", monkeypatch, said=said, epochs=1)
+    assert "1 picture of the split is not there any more and left out; the first is a.png" in said
+
+
 def test_training_that_makes_it_no_better_keeps_the_model_of_before(split, tmp_path, monkeypatch):
     """The mean colour tells the labels apart without a fault: nothing that is learnt can be better."""
     taught = run(split, tmp_path / "mine", monkeypatch, ColourEmbedder(), epochs=1, rate=1e-6)

@@ -155,6 +155,24 @@ def test_a_split_comes_back_and_can_move_with_its_folder(tmp_path, labelled, nam
     assert len(read_split(moved / name).paths) == len(paths)
 
 
+def test_a_split_that_a_spreadsheet_saved_again(tmp_path, labelled):
+    lines = ["\ufeffpath;label;part", *(f"photos/{c}/{n}.png;{c};train" for c in ("red", "blue") for n in range(2))]
+    (tmp_path / "split.csv").write_text("\n".join(lines), encoding="utf-8")
+    found = read_split(tmp_path / "split.csv")
+    assert [Path(path).name for path in found.paths] == ["0.png", "1.png"] * 2
+    assert found.labels == ["red", "red", "blue", "blue"]
+
+
+def test_what_a_split_names_and_is_gone_is_listed(tmp_path, labelled):
+    paths = sorted(str(p) for p in labelled.rglob("*.png"))
+    write_split(Split(paths=paths, labels=[""] * 45, parts=["train", "val", "test"] * 15), tmp_path / "split.csv")
+    for path in paths[1:3]:
+        Path(path).unlink()
+    found = read_split(tmp_path / "split.csv")
+    assert found.missing == [(paths[1], "val"), (paths[2], "test")]
+    assert found.gone() == [paths[1]]
+
+
 def test_a_moved_folder_is_told_and_found(tmp_path, labelled):
     paths = sorted(str(p) for p in labelled.rglob("*.png"))
     file = tmp_path / "elsewhere" / "split.csv"
@@ -171,7 +189,7 @@ def test_a_moved_folder_is_told_and_found(tmp_path, labelled):
         ("path,label\na.png,x\n", "no column 'part'"),
         ("file,part\na.png,train\n", "no column 'path'"),
         ("path,part\na.png,trian\n", "nearest: train"),
-        ("path,part\n", "names no picture"),
+        ("path,part\n", "holds no rows.*lookalike split"),
     ],
 )
 def test_files_that_are_no_split(tmp_path, text, reason):

@@ -85,10 +85,9 @@ def autoencoder(
     _draw_curves(trained.history, output, "PSNR")
     _draw(lambda plot: plot.restorations(trained.originals, trained.restored), output / "restorations.png")
     _draw(lambda plot: plot.latent_walk(trained.walk), output / "walk.png")
-    put(str(output))
     say(str(trained))
-    if json:
-        emit({"model": str(output), "figures": trained.history[-1]})
+    told = {"model": str(output), "figures": trained.history[trained.best_epoch - 1]}
+    emit(told) if json else put(str(output))
 
 
 @app.command()
@@ -139,11 +138,10 @@ def similarity(
     _draw_curves(taught.history, output, taught.metric, before=taught.before[taught.metric])
     shown = taught.examples
     _draw(lambda plot: plot.before_after(shown.queries, shown.before, shown.after), output / "before-after.png")
-    put(str(output))
     say(str(taught))
     say(f"search with it: lookalike index FOLDER --model {output} -c {output.name}.lookalike")
-    if json:
-        emit({"model": str(output), "kept": taught.kept, "before": taught.before, "after": taught.after})
+    told = {"model": str(output), "kept": taught.kept, "before": taught.before, "after": taught.after}
+    emit(told) if json else put(str(output))
 
 
 def _needs_torch() -> None:

@@ -23,6 +23,7 @@ from lookalike.train.models.autoencoder import Autoencoder, CodeEmbedder, to_pic
 from lookalike.train.models.centre_pooled import whitening
 from lookalike.train.objectives import make_objective
 from lookalike.train.run_folder import RunFolder, open_run
+from lookalike.train.similarity_data import tell_gone
 from lookalike.train.split import Split
 from lookalike.types import Card, Failure, Preprocessing
 
@@ -114,16 +115,17 @@ def train_autoencoder(
     run, resumed = open_run(folder, config, split, overwrite=overwrite)
     if resumed:
         say(f"going on with the run in {folder}")
+    tell_gone(split, say)
     task = restoration_task(split, config, run, progress)
     for failure in task.pictures.failed[:5]:
         say(f"skipped {failure.path}: {failure.reason}")
-    skipped = len(task.pictures.failed)
+    skipped = len(task.pictures.failed) + len(split.gone())
     say(f"{len(task.train):,} pictures to train on, {len(task.val):,} to validate, {skipped:,} skipped")
     loader = Loader(views_of(task.pictures.pixels, RECIPES[config.augment], config.side), config.workers)
     place = Run(task, loader, config, run).train(tell)
     task.network.to("cpu").eval()
     parity = write_embedder(task, config, run)
-    shown = task.pictures.pixels[task.val[:SHOWN]]
+    shown = task.pictures.pixels[spread_over(task.val, SHOWN)]
     restored, walk = look(task.network, shown)
     failed = task.pictures.failed
     run.clean()
@@ -137,6 +139,11 @@ def train_autoencoder(
         failed=failed,
         parity=parity,
     )
+
+
+def spread_over(rows: Rows, count: int) -> Rows:
+    """So many rows, evenly from first to last: pictures come by path, and the first ones are all of one folder."""
+    return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).round().astype(np.int64)]
 
 
 def restoration_task(

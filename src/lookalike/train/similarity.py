@@ -20,6 +20,7 @@ from lookalike.train.similarity_data import (
     judge_of,
     labels_of,
     settled,
+    tell_gone,
     told,
 )
 from lookalike.train.split import Split
@@ -46,6 +47,7 @@ def train_similarity(
     run, resumed = open_run(folder, config, split, overwrite=overwrite)
     if resumed:
         say(f"going on with the run in {folder}")
+    tell_gone(split, say)
     data = gather(split, labels, partners, kind, config, run, progress)
     told(data, say)
     judge = judge_of(data, config)

@@ -127,6 +127,13 @@ def gather(
     )
 
 
+def tell_gone(split: Split, say: Say) -> None:
+    """Pictures of the split that are not there any more, in one line."""
+    if gone := split.gone():
+        told = f"{len(gone):,} pictures of the split are" if len(gone) > 1 else "1 picture of the split is"
+        say(f"{told} not there any more and left out; the first is {gone[0]}")
+
+
 def told(data: Data, say: Say) -> None:
     """What a person should know before a long run."""
     for failure in data.pictures.failed[:5]:

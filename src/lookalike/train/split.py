@@ -30,15 +30,23 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Split:
-    """Which picture belongs to which part. `labels`: "" where there is none; `parts`: of PARTS."""
+    """Which picture belongs to which part. `labels`: "" where there is none; `parts`: of PARTS.
+
+    `missing`: path and part of what a file of a split names and is not there any more.
+    """
 
     paths: Sequence[str]
     labels: Sequence[str]
     parts: Sequence[str]
+    missing: Sequence[tuple[str, str]] = ()
 
     def rows(self, part: str) -> list[int]:
         """The rows of one part."""
         return [row for row, name in enumerate(self.parts) if name == part]
+
+    def gone(self) -> list[str]:
+        """The paths of training and validation that are missing."""
+        return [path for path, part in self.missing if part != "test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

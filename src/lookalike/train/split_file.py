@@ -2,11 +2,12 @@
 
 import csv
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lookalike.errors import SourceError, nearest
 from lookalike.image import to_path
+from lookalike.image.tables import read_table
 from lookalike.train.split import PARTS, Split
 
 _COLUMNS = ("path", "label", "part")
@@ -42,24 +43,24 @@ def check_writable(file: Path, *, replace: bool = False) -> None:
 def read_split(file: Path, *, root: Path | None = None) -> Split:
     """Read a file of `write_split`, or any table with columns path, part and perhaps label. Paths come back absolute.
 
-    `root`: where the pictures are now, if they moved. Pictures that are missing are left out, unless all are.
+    `root`: where the pictures are now, if they moved. Pictures that are missing are left out and listed.
     Raises SourceError: no such file, no column, an unknown part, or a split whose pictures are gone.
     """
     rows = _rows(file)
-    if not rows:
-        raise SourceError(f"{file} names no picture; make it again with: lookalike split FOLDER -o {file}")
     here = os.path.abspath(file.parent)
     paths = [os.path.normpath(os.path.join(here, row["path"])) for row in rows]
     if root:
         paths = moved(paths, os.path.abspath(root))
-    there = [n for n, path in enumerate(paths) if os.path.isfile(to_path(path.split("!/")[0]))]
+    present = [os.path.isfile(to_path(path.split("!/")[0])) for path in paths]
+    there = [n for n, is_there in enumerate(present) if is_there]
     if not there:
         raise SourceError(
             f"{file} names {len(rows):,} pictures and none is there; the first is {paths[0]}. "
             "If the folder moved, say where it is now: --root FOLDER"
         )
     labels, parts = ([(rows[n].get(column) or "") for n in there] for column in ("label", "part"))
-    return Split(paths=[paths[n] for n in there], labels=labels, parts=parts)
+    missing = [(paths[n], rows[n]["part"]) for n, is_there in enumerate(present) if not is_there]
+    return Split(paths=[paths[n] for n in there], labels=labels, parts=parts, missing=missing)
 
 
 def moved(paths: list[str], root: str) -> list[str]:
@@ -68,13 +69,13 @@ def moved(paths: list[str], root: str) -> list[str]:
     return [os.path.join(root, os.path.relpath(path, common)) for path in paths]
 
 
-def _rows(file: Path) -> list[dict[str, str]]:
+def _rows(file: Path) -> list[Mapping[str, str]]:
     again = f"make one with: lookalike split FOLDER -o {file.with_suffix('.csv').name}"
     try:
-        rows, columns = _read_parquet(file) if file.suffix.lower() == ".parquet" else _read_csv(file)
-    except (OSError, ValueError, csv.Error) as error:
-        reason = getattr(error, "strerror", None) or "it is no such table"
-        raise SourceError(f"{file} cannot be read as a split ({reason}); {again}") from None
+        table = read_table(str(file))
+    except SourceError as error:
+        raise SourceError(f"{error}; {again}") from None
+    columns, rows = table.columns, list(table.rows)
     for wanted in ("path", "part"):
         if wanted not in columns:
             raise SourceError(f"{file} has no column {wanted!r} (it has: {', '.join(columns) or 'none'}); {again}")
@@ -84,21 +85,6 @@ def _rows(file: Path) -> list[dict[str, str]]:
                 f"{file}: part {row['part']!r} of {row['path']} is not known; {nearest(row['part'], PARTS)}"
             )
     return rows
-
-
-def _read_csv(file: Path) -> tuple[list[dict[str, str]], list[str]]:
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        reader = csv.DictReader(lines)
-        rows = [{name: value or "" for name, value in row.items() if name} for row in reader]
-        return rows, list(reader.fieldnames or ())
-
-
-def _read_parquet(file: Path) -> tuple[list[dict[str, str]], list[str]]:
-    import pyarrow.parquet
-
-    table = pyarrow.parquet.read_table(file)
-    rows = [{name: "" if value is None else str(value) for name, value in row.items()} for row in table.to_pylist()]
-    return rows, list(table.column_names)
 
 
 def _relative(paths: Iterable[str], file: Path) -> Iterable[str]:

@@ -1,6 +1,5 @@
 """Labels out of a file of pairs: what is the same is tied together, what differs is remembered."""
 
-import csv
 import os
 from collections import Counter
 from collections.abc import Sequence
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookalike.errors import SourceError, nearest
+from lookalike.image.tables import read_table
 from lookalike.train.split import joined
 
 _TRUE, _FALSE = ("1", "true", "yes", "same"), ("0", "false", "no", "different")
@@ -24,7 +24,7 @@ class Pairs:
 
 
 def read_pairs(file: Path, paths: Sequence[str]) -> Pairs:
-    """Read a .csv of two columns of paths and perhaps one `same` (1 or 0; without it all are the same).
+    """Read a .csv, .tsv or .parquet of two columns of paths and perhaps one `same` (1 or 0; else all are the same).
 
     Paths as the split has them: absolute, relative to the file, or a file name that is unique. "Same" is taken to hold
     across: a = b and b = c make a = c. Raises SourceError for files the split does not know, and for contradictions.
@@ -74,25 +74,19 @@ class _Names:
 
 
 def _read(file: Path) -> list[tuple[str, str, bool]]:
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as lines:
-            reader = csv.DictReader(lines)
-            columns = list(reader.fieldnames or ())
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"{file} cannot be read as pairs ({error}); a .csv of two paths a row is wanted") from None
-    same = next((c for c in columns if c.strip().lower() in _SAME), None)
-    sides = [c for c in columns if c != same][:2]
-    if len(sides) < 2 or not rows:
+    table = read_table(str(file))
+    same = table.column(*_SAME)
+    sides = [column for column in table.columns if column != same][:2]
+    if len(sides) < 2:
         raise SourceError(f"{file} holds no pairs; wanted are the columns a, b and perhaps same (1 or 0)")
     return [
-        (row[sides[0]] or "", row[sides[1]] or "", _same(row[same], file, n) if same else True)
-        for n, row in enumerate(rows, 2)
+        (row[sides[0]], row[sides[1]], _same(row[same], file, n) if same else True)
+        for n, row in enumerate(table.rows, 2)
     ]
 
 
-def _same(text: str | None, file: Path, line: int) -> bool:
-    word = (text or "").strip().lower()
+def _same(text: str, file: Path, line: int) -> bool:
+    word = text.lower()
     if word not in _TRUE + _FALSE:
         raise SourceError(f"{file}, line {line}: {text!r} is neither 1 (the same) nor 0 (different)")
     return word in _TRUE
