@@ -14,6 +14,7 @@ from lookalike.errors import BadQuery, LookalikeError
 
 if TYPE_CHECKING:
     from lookalike.train.config import Loop
+    from lookalike.train.teach import Taught
 
 _Config = TypeVar("_Config", bound="Loop")
 
@@ -82,12 +83,13 @@ def autoencoder(
         trained = train_autoencoder(
             read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=say, progress=line.pictures
         )
-    _draw_curves(trained.history, output, "PSNR")
+    best = trained.history[trained.best_epoch - 1]
+    told = f"kept: epoch {trained.best_epoch}, PSNR {best['PSNR']:.1f} dB"
+    _draw(lambda plot: plot.curves(trained.history, "PSNR", epoch=trained.best_epoch, kept=told), output / "curves.png")
     _draw(lambda plot: plot.restorations(trained.originals, trained.restored), output / "restorations.png")
     _draw(lambda plot: plot.latent_walk(trained.walk), output / "walk.png")
     say(str(trained))
-    told = {"model": str(output), "figures": trained.history[trained.best_epoch - 1]}
-    emit(told) if json else put(str(output))
+    emit({"model": str(output), "figures": best}) if json else put(str(output))
 
 
 @app.command()
@@ -135,7 +137,10 @@ def similarity(
         taught = train_similarity(
             read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=say, progress=line.pictures
         )
-    _draw_curves(taught.history, output, taught.metric, before=taught.before[taught.metric])
+    _draw(
+        lambda plot: plot.curves(taught.history, taught.metric, before=taught.before[taught.metric], **_kept(taught)),
+        output / "curves.png",
+    )
     shown = taught.examples
     _draw(lambda plot: plot.before_after(shown.queries, shown.before, shown.after), output / "before-after.png")
     say(str(taught))
@@ -176,8 +181,15 @@ def _pairs(pairs: list[str] | None, usual: "Loop") -> dict[str, Any]:
     return values
 
 
-def _draw_curves(history: list[dict[str, float]], folder: Path, metric: str, *, before: float | None = None) -> None:
-    _draw(lambda plot: plot.curves(history, metric, before=before), folder / "curves.png")
+def _kept(taught: "Taught") -> dict[str, Any]:
+    """What `plot.curves` marks as kept: before, an epoch, or a mixture of the two."""
+    figure = f"{taught.metric} {taught.after[taught.metric]:.3f}"
+    if taught.kept == "before":
+        return {"kept": f"kept: the model of before; best after training: {figure}"}
+    if taught.share == 1:
+        return {"epoch": taught.best_epoch, "kept": f"kept: epoch {taught.best_epoch}, {figure}"}
+    told = f"kept (dotted): {figure}, {taught.share:.0%} of the way from before to epoch {taught.best_epoch}"
+    return {"mixture": taught.after[taught.metric], "kept": told}
 
 
 def _draw(make: Any, target: Path) -> None:

@@ -13,10 +13,19 @@ _INK, _FAINT, _LOSS, _METRIC = "#1c1e21", "#6b7076", "#868e96", "#d9480f"
 _TILE, _GAP = 1.0, 0.08  # inches
 
 
-def curves(history: Sequence[Mapping[str, float]], metric: str, *, before: float | None = None) -> "Figure":
-    """Loss (left) and the validation metric (right) by epoch; `before`: the metric before training, as a line.
+def curves(
+    history: Sequence[Mapping[str, float]],
+    metric: str,
+    *,
+    before: float | None = None,
+    epoch: int = 0,
+    mixture: float | None = None,
+    kept: str = "",
+) -> "Figure":
+    """Loss (left) and the validation metric (right) by epoch; `before`: the metric before training, as a dashed line.
 
-    The epoch that was kept, that of the highest metric, is marked.
+    What was kept: an `epoch`, which is circled, or a `mixture` of before and after, whose metric is a dotted line, or
+    neither; `kept` says it in words.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -32,23 +41,15 @@ def curves(history: Sequence[Mapping[str, float]], metric: str, *, before: float
     values = [row.get(metric, float("nan")) for row in history]
     right.plot(epochs, values, color=_METRIC, linewidth=2, marker="o", markersize=3)
     right.set_ylabel(f"validation {metric}", color=_METRIC)
-    if not np.isnan(values).all():
-        best = int(np.nanargmax(values))
-        right.plot(epochs[best], values[best], "o", color=_METRIC, markersize=8, fillstyle="none")
-        right.annotate(
-            f"kept: {values[best]:.3f}",
-            (epochs[best], values[best]),
-            textcoords="offset points",
-            xytext=(0, -16),
-            ha="right" if best > len(values) / 2 else "left",
-            color=_METRIC,
-            fontsize=9,
-        )
+    if epoch:
+        right.plot(epoch, values[epoch - 1], "o", color=_METRIC, markersize=8, fillstyle="none")
+    if mixture is not None:
+        right.axhline(mixture, color=_METRIC, linewidth=1.2, linestyle=":")
     if before is not None:
         right.axhline(before, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
-        right.annotate(
-            f"before: {before:.3f}", (epochs[0], before), textcoords="offset points", xytext=(0, 4), fontsize=9
-        )
+        left.set_title(f"- - before: {before:.3f}", loc="right", fontsize=9, color=_INK)
+    # Words stand above the axes: within them a curve or a number would lie under some, wherever they stood.
+    left.set_title(kept, loc="left", fontsize=9, color=_METRIC)
     for axes in (left, right):
         axes.spines[["top"]].set_visible(False)
         axes.tick_params(colors=_FAINT)

@@ -1,0 +1,41 @@
+"""Learning curves: what they mark as kept is what was kept, in words that lie over nothing."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from lookalike.cli.train import _kept
+from lookalike.plot import curves
+
+HISTORY = [{"epoch": n + 1, "loss": 1 / (n + 1), "mAP": value} for n, value in enumerate((0.05, 0.064, 0.061))]
+
+
+def circles(figure):
+    return [line.get_xdata()[0] for axes in figure.axes for line in axes.lines if line.get_fillstyle() == "none"]
+
+
+def taught(**values):
+    usual = {"metric": "mAP", "kept": "trained", "share": 1.0, "best_epoch": 2, "after": {"mAP": 0.064}}
+    return SimpleNamespace(**usual | values)
+
+
+@pytest.mark.parametrize(
+    ("ended", "circled", "lines", "said"),
+    [
+        (taught(), [2], [0.066], "kept: epoch 2, mAP 0.064"),
+        (taught(kept="before"), [], [0.066], "kept: the model of before"),
+        (taught(share=0.75, after={"mAP": 0.07}), [], [0.07, 0.066], "mAP 0.070, 75% of the way"),
+    ],
+)
+def test_what_was_kept_is_what_is_marked(ended, circled, lines, said):
+    figure = curves(HISTORY, "mAP", before=0.066, **_kept(ended))
+    assert circles(figure) == circled
+    flat = [line.get_ydata()[0] for line in figure.axes[1].lines if len(set(line.get_ydata())) == 1]
+    assert [value for value in flat if value != 0.064] == lines
+    assert said in figure.axes[0].get_title(loc="left")
+
+
+def test_no_words_lie_within_the_axes():
+    figure = curves(HISTORY, "mAP", before=0.066, epoch=2, kept="kept: epoch 2")
+    assert not any(axes.texts for axes in figure.axes)
+    assert figure.axes[0].get_title(loc="right") == "- - before: 0.066"
