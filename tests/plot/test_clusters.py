@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.cluster import Choice, cluster
+from lookalike.cluster import PALETTE, Choice, Clusters, cluster
 from lookalike.plot import cluster_page, contact_sheet, level_curve, map_figure, map_page, neighbour_rows, save
 from lookalike.plot.map import apart
 from lookalike.plot.tiles import COLUMNS, mosaic, sheets, side_for, tiles
@@ -134,3 +134,17 @@ def test_the_map_figure_and_page(photos: Collection, tmp_path: Path) -> None:
     assert [group["title"] for group in data["groups"]] == ["label", "3 clusters"]  # type: ignore[attr-defined]
     for place, name in enumerate(data["ids"]):  # type: ignore[arg-type]
         assert np.abs(colour_at(jpegs[0], place, 96) - COLOURS[name.split("/")[0]]).max() < 25
+
+
+def test_a_map_without_names_to_explain_has_no_legend(photos: Collection) -> None:
+    found = cluster(photos, (3,))
+    nobody = Clusters(method="density", ids=[], levels=found.levels, clusters=[[]])
+    figure = map_figure(photos, found.ids[:1], np.zeros((1, 2), np.float32), clusters=nobody)
+    assert figure.axes[0].get_legend() is None
+
+
+def test_no_colour_of_a_name_is_a_grey() -> None:
+    """Grey is what has no name; a colour's channels lie well apart."""
+    for colour in PALETTE:
+        red, green, blue = (int(colour[n : n + 2], 16) for n in (1, 3, 5))
+        assert max(red, green, blue) - min(red, green, blue) > 60, colour

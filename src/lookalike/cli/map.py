@@ -7,6 +7,7 @@ import typer
 
 from lookalike.cli.options import CollectionOption
 from lookalike.cli.output import say
+from lookalike.cli.targets import check_targets
 
 
 def map(
@@ -24,6 +25,7 @@ def map(
     from lookalike.plot import map_figure, map_page, save
     from lookalike.search import open_collection
 
+    check_targets(output)
     with open_collection(collection, create=False) as photos:
         ids, positions = make_map(photos, again=again)
         labels = known_labels(photos, spread=True)

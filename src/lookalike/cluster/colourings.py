@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from lookalike.cluster.grouping import Clusters
 
+# No grey: that is the colour of what has no name.
 PALETTE = (
-    "#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#9498a0",
-    "#0b7285", "#e8590c", "#5c940d", "#862e9c", "#c92a2a", "#1864ab", "#2b8a3e", "#d6336c", "#f08c00", "#495057",
+    "#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#b5179e",
+    "#0b7285", "#e8590c", "#5c940d", "#862e9c", "#c92a2a", "#1864ab", "#2b8a3e", "#d6336c", "#f08c00", "#a9b800",
 )  # fmt: skip
 
 Colouring = tuple[str, list[str], NDArray[np.int32]]
@@ -31,5 +32,5 @@ def colourings(ids: Sequence[str], clusters: Clusters | None, labels: Mapping[st
         for count, level, described in zip(clusters.counts, clusters.levels, clusters.clusters, strict=True):
             of = np.where(rows >= 0, level.assignments[rows], -1) if len(level.assignments) else np.full(len(ids), -1)
             titles = [f"{c.number} {c.name}".strip() for c in described]
-            found.append((f"{count} clusters", titles, of.astype(np.int32)))
+            found.append((f"{count} cluster{'s' * (count != 1)}", titles, of.astype(np.int32)))
     return found

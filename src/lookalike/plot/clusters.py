@@ -45,7 +45,8 @@ def contact_sheet(photos: "Collection", clusters: "Clusters", place: int) -> "Fi
         figure.text(box[0], box[1] - 0.02 / height, told, color=_INK, fontweight="bold", **text)
         figure.text(box[0] + box[2], box[1] - 0.02 / height, f"{cluster.size:,}", color=_FAINT, ha="right", **text)
     left_out = f", the {len(shown):,} largest" if total > len(shown) else ""
-    heading = f"{total:,} clusters of {len(clusters.ids):,} pictures{left_out}"
+    many = "s" * (total != 1), "s" * (len(clusters.ids) != 1)
+    heading = f"{total:,} cluster{many[0]} of {len(clusters.ids):,} picture{many[1]}{left_out}"
     figure.text(0.1 / width, 1 - 0.1 / height, heading, va="top", fontsize=10, fontweight="bold", color=_INK)
     return figure
 

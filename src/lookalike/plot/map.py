@@ -104,6 +104,8 @@ def _colours(group: Colouring) -> NDArray[np.object_]:
 
 def _legend(axes: Any, group: Colouring) -> None:
     title, names, _ = group
+    if not names:
+        return
     for n, name in enumerate(names[: len(PALETTE)]):
         axes.scatter([], [], s=120, color=PALETTE[n % len(PALETTE)], label=name)
     more = f" (the first {len(PALETTE)} of {len(names)})" if len(names) > len(PALETTE) else ""

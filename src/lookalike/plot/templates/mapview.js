@@ -87,9 +87,10 @@ globalThis.mapView = ({ canvas, tip, legend, ids, xs, ys, groups, palette, side,
     view.scale = Math.min(400, Math.max(0.7, view.scale * factor));
     view.x += x - fromX(px); view.y += y - fromY(py); again();
   }
-  canvas.onwheel = e => { e.preventDefault(); zoom(e.offsetX, e.offsetY, Math.exp(-e.deltaY * 0.0015)); };
+  // What moves under a pointer that rests is told anew.
+  canvas.onwheel = e => { e.preventDefault(); zoom(e.offsetX, e.offsetY, Math.exp(-e.deltaY * 0.0015)); tell(nearest(e.offsetX, e.offsetY), e.offsetX, e.offsetY); };
   let click = 0; // a second click within a quarter of a second zooms, so that the first does not open yet
-  canvas.ondblclick = e => { clearTimeout(click); zoom(e.offsetX, e.offsetY, 2); };
+  canvas.ondblclick = e => { clearTimeout(click); zoom(e.offsetX, e.offsetY, 2); tell(nearest(e.offsetX, e.offsetY), e.offsetX, e.offsetY); };
   const fingers = new Map();
   let down = null;
   canvas.onpointerdown = e => {
@@ -119,9 +120,9 @@ globalThis.mapView = ({ canvas, tip, legend, ids, xs, ys, groups, palette, side,
   canvas.tabIndex = 0; canvas.setAttribute("aria-label", "Map; arrow keys move, + and - zoom");
   canvas.onkeydown = e => {
     const step = 0.15 / view.scale, moves = { ArrowLeft: [-step, 0], ArrowRight: [step, 0], ArrowUp: [0, -step], ArrowDown: [0, step] };
-    if (moves[e.key]) { view.x += moves[e.key][0]; view.y += moves[e.key][1]; again(); e.preventDefault(); }
-    if (e.key === "+" || e.key === "=") zoom(width / 2, height / 2, 1.4);
-    if (e.key === "-") zoom(width / 2, height / 2, 1 / 1.4);
+    if (moves[e.key]) { view.x += moves[e.key][0]; view.y += moves[e.key][1]; tell(-1); e.preventDefault(); }
+    if (e.key === "+" || e.key === "=") { zoom(width / 2, height / 2, 1.4); tell(-1); }
+    if (e.key === "-") { zoom(width / 2, height / 2, 1 / 1.4); tell(-1); }
     if (e.key === "Enter" && open && asked >= 0) open(asked);
   };
 
@@ -148,12 +149,12 @@ globalThis.mapView = ({ canvas, tip, legend, ids, xs, ys, groups, palette, side,
   return {
     again,
     colour(n) { group = n; chosen = -1; explain(); again(); },
-    whole() { view = { x: 0, y: 0, scale: 1 }; asked = -1; again(); },
+    whole() { view = { x: 0, y: 0, scale: 1 }; asked = -1; tell(-1); },
     // Goes to the picture of this id, or of the first that contains the text; returns its place, -1 for none.
     find(text) {
       let n = text ? ids.indexOf(text) : -1; if (n < 0 && text) n = ids.findIndex(id => id.includes(text));
       asked = n; if (n >= 0) view = { x: xs[n], y: ys[n], scale: Math.max(view.scale, 10) };
-      again();
+      tell(-1); // of the picture that was under the pointer before
       return n;
     },
   };
