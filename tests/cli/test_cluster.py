@@ -63,6 +63,39 @@ def test_cluster_prints_keeps_and_writes(cli: Cli, shop: Callable[..., Path], tm
     assert sum(p.is_symlink() for p in (tmp_path / "out" / "tree").rglob("*")) == 18
 
 
+def test_cluster_into_a_folder_used_before_replaces_what_is_ours(
+    cli: Cli, shop: Callable[..., Path], tmp_path: Path
+) -> None:
+    shop(6)
+    out = tmp_path / "out"
+    assert cli("cluster", "--levels", "2,3", "-o", out, "--tree", "links").code == 0
+    (out / "level-headed.png").write_text("mine")
+    ran = cli("cluster", "--levels", "4", "-o", out, "--tree", "links", "--table", "parquet")
+    assert ran.code == 0, ran.err
+    assert {p.name for p in out.iterdir()} == {
+        *("clusters.parquet", "clusters.html", "level-4.png", "level-headed.png", "tree")
+    }
+    assert len(list((out / "tree").iterdir())) == 4
+    (out / "tree" / "000" / "mine.txt").write_text("mine")
+    ran = cli("cluster", "--levels", "2", "-o", out, "--tree", "links")
+    assert ran.code == 1
+    assert "tree is not empty" in ran.err
+    assert (out / "level-4.png").exists()
+    (told,) = lines(cli("cluster", "--status", "--json").out)
+    assert told["levels"] == [4]
+
+
+def test_pictures_all_the_same_get_a_reason(cli: Cli, tmp_path: Path) -> None:
+    with open_collection(tmp_path / "same", model=ColourEmbedder()) as photos:
+        photos.add([picture((200, 30, 30))] * 40, [str(n) for n in range(40)])
+    ran = cli("cluster", "-c", tmp_path / "same")
+    assert "all 40 pictures look the same to the model" in ran.err
+    pytest.importorskip("sklearn")
+    ran = cli("cluster", "-c", tmp_path / "same", "--method", "density")
+    assert ran.out.split()[:2] == ["1/0", "40"]
+    assert "in none" not in ran.err
+
+
 def test_index_lets_new_pictures_join_and_status_tells(cli: Cli, shop: Callable[..., Path]) -> None:
     folder = shop(6)
     assert cli("cluster", "--levels", "3").code == 0
@@ -222,7 +255,10 @@ def test_a_collection_of_one_picture(cli: Cli, shop: Callable[..., Path], tmp_pa
         photos.remove(["shop/red/00.png", "shop/green/00.png"])
         assert len(photos) == 1
     assert cli("cluster", "-o", tmp_path / "out").code == 0
-    assert cli("outliers", "--plot", tmp_path / "o.png").code == 0
+    ran = cli("outliers", "--plot", tmp_path / "o.png")
+    assert ran.code == 0
+    assert "-1.000" not in ran.out
+    assert "there is one picture" in ran.err
     assert cli("representatives").code == 0
     assert cli("map", "-o", tmp_path / "m.html").code == 0
 

@@ -222,6 +222,8 @@ def test_the_tree_has_a_folder_a_cluster(collection: Collection, tmp_path: Path)
         links = list(folder.iterdir())
         assert len({link.resolve().parent.name for link in links}) == 1
         assert all(link.is_symlink() for link in links)
+    assert write_tree(collection, found, tmp_path / "tree") == (8, 1)  # links alone are ours to replace
+    (folders[0] / "mine.txt").write_text("mine")
     with pytest.raises(LookalikeError, match="not empty"):
         write_tree(collection, found, tmp_path / "tree")
     write_tree(collection, found, tmp_path / "copies", copies=True)

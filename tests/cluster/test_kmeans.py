@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from lookalike.cluster.auto import agreement, choose_levels
+from lookalike.cluster.density import dense_groups
 from lookalike.cluster.kmeans import kmeans, plus_plus
 from lookalike.cluster.levels import nested, sums
 from lookalike.errors import BadQuery
@@ -146,3 +147,13 @@ def test_agreement_is_the_adjusted_rand_index() -> None:
     a, b = random.integers(0, 4, 200).astype(np.int32), random.integers(0, 6, 200).astype(np.int32)
     assert agreement(a, b) == pytest.approx(adjusted_rand(a, b))
     assert agreement(a, a) == 1.0
+
+
+def test_copies_are_a_cluster_by_density_whatever_else_is_noise() -> None:
+    pytest.importorskip("sklearn")
+    random = np.random.default_rng(0)
+    one = normalise(random.normal(size=(1, 32)).astype(np.float32))
+    strangers = normalise(random.normal(size=(5, 32)).astype(np.float32))
+    assert dense_groups(np.repeat(one, 40, axis=0)).assignments.tolist() == [0] * 40
+    level = dense_groups(np.concatenate((np.repeat(one, 40, axis=0), strangers)))
+    assert level.assignments.tolist() == [0] * 40 + [-1] * 5

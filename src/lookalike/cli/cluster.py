@@ -8,10 +8,15 @@ import typer
 from lookalike.cli.mistyped import one_of
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import emit, put, say
+from lookalike.cli.targets import check_targets
+from lookalike.cli.words import counted
 
 if TYPE_CHECKING:
     from lookalike.cluster import Cluster, Clusters
     from lookalike.search import Collection
+
+_SAME = 1 - 1e-5  # a score so near to 1 is of the same vector, rounded
+_OURS = ("clusters.csv", "clusters.parquet", "levels.png")
 
 
 def cluster(
@@ -50,10 +55,13 @@ def cluster(
     if status:
         _status(collection, as_json=json)
         return
+    if output:
+        _check(output, tree)
     with open_collection(collection, create=False) as photos:
         labels = known_labels(photos)
         found = group(photos, wanted, method=method, labels=labels, seeds=seeds, seed=seed)  # type: ignore[arg-type]
         keep_clusters(photos, found)
+        _tell_fewer(wanted, found)
         if output:
             _write(photos, found, output, table, tree)
         _print(found, labels, as_json=json)
@@ -89,13 +97,23 @@ def _print(found: "Clusters", labels: dict[str, str], *, as_json: bool) -> None:
         for c in sorted(described, key=lambda c: -c.size):
             emit(_facts(c)) if as_json else put(f"{c.key:>9}  {c.size:>8,}  {c.tightness:.3f}  {c.name}".rstrip())
     noise = int((found.levels[-1].assignments < 0).sum())
-    say(
-        f"{len(found.ids):,} pictures at levels {', '.join(map(str, found.counts))}"
-        + (f", {noise:,} in none" * bool(noise))
-    )
+    levels = f"level{'s' * (len(found.counts) > 1)} {', '.join(map(str, found.counts))}"
+    say(f"{counted(len(found.ids), 'picture')} at {levels}" + (f", {noise:,} in none" * bool(noise)))
+    if noise == len(found.ids):
+        say("no part of the pictures is denser than the rest, or all are too few; try --method kmeans")
     if found.choice:
         say("levels were chosen by how well two halves of the pictures agree; with -o their curve is drawn")
     _judge(found, labels)
+
+
+def _tell_fewer(wanted: "str | tuple[int, ...]", found: "Clusters") -> None:
+    """Why there are not as many clusters as a person would expect."""
+    count = found.counts[-1]
+    same = count == 1 and len(found.ids) > 1 and float(found.scores.min()) > _SAME
+    if found.method == "kmeans" and same:
+        say(f"all {len(found.ids):,} pictures look the same to the model, so that there is one cluster")
+    elif found.method == "kmeans" and wanted != "auto" and count < max(map(int, wanted)):
+        say(f"there are only {count:,} different pictures, fewer than clusters were asked for")
 
 
 def _facts(c: "Cluster") -> dict[str, object]:
@@ -125,10 +143,27 @@ def _judge(found: "Clusters", labels: dict[str, str]) -> None:
         )
 
 
+def _check(folder: Path, tree: str | None) -> None:
+    """What cannot be written is said before minutes of grouping."""
+    from lookalike.cluster import check_tree
+
+    check_targets(folder / "clusters.html")
+    if tree:
+        check_tree(folder / "tree")
+
+
+def _clear(folder: Path) -> None:
+    """What an earlier run drew would pass for this one's."""
+    for file in (*folder.glob("level-*.png"), *(folder / name for name in _OURS)):
+        if file.name in _OURS or file.stem.removeprefix("level-").isdigit():
+            file.unlink(missing_ok=True)
+
+
 def _write(photos: "Collection", found: "Clusters", folder: Path, table: str, tree: str | None) -> None:
     from lookalike.cluster import write_clusters, write_tree
     from lookalike.plot import cluster_page, contact_sheet, level_curve, save
 
+    _clear(folder)
     say(f"written: {write_clusters(found, folder / f'clusters.{table}')}")
     say(f"written: {cluster_page(photos, found, folder / 'clusters.html')}")
     for place, count in enumerate(found.counts):

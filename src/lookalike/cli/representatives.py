@@ -7,6 +7,8 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import emit, put, say
+from lookalike.cli.targets import check_targets
+from lookalike.cli.words import counted
 
 
 def representatives(
@@ -23,6 +25,7 @@ def representatives(
 
     from lookalike.cluster import cover, read_vectors
 
+    check_targets(plot)
     with open_to_read(collection) as photos:
         ids, vectors = read_vectors(photos)
         found = cover(vectors, k)
@@ -36,7 +39,7 @@ def representatives(
             else:
                 put(f"{rank:>3}  {sizes[place]:>7,}  {lowest:.3f}  {name}")
         told = f"every score to the nearest of them is at least {found.lowest:.3f}"
-        say(f"{len(order):,} pictures cover {len(ids):,}: {told}")
+        say(f"{counted(len(order), 'picture')} cover{'s' * (len(order) == 1)} {len(ids):,}: {told}")
         if plot:
             from lookalike.plot import neighbour_rows, save
 

@@ -25,7 +25,7 @@ from lookalike.cluster.layout import layout, load_map, make_map
 from lookalike.cluster.outliers import Outliers, outliers
 from lookalike.cluster.spread import Calibration, Spread, Suspect, spread
 from lookalike.cluster.tables import check_ending, write_clusters, write_columns
-from lookalike.cluster.tree import write_tree
+from lookalike.cluster.tree import check_tree, write_tree
 from lookalike.cluster.undo import Undone, undo
 from lookalike.cluster.vectors import read_vectors
 
@@ -56,6 +56,7 @@ __all__ = [
     "apply_steps",
     "as_decision",
     "check_ending",
+    "check_tree",
     "choose_levels",
     "cluster",
     "colourings",

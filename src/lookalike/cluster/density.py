@@ -15,6 +15,7 @@ from lookalike.similarity import normalise
 from lookalike.types import Vectors
 
 _NEIGHBOURS = 16
+_SAME = 2e-3  # a distance that rounding alone leaves between equal pictures
 SMALLEST = 10  # pictures that make a cluster
 _ENDS = 256  # of a part's pictures, among which a bridge to another begins
 
@@ -48,7 +49,26 @@ def _hdbscan(vectors: Vectors, smallest: int) -> NDArray[np.int32]:
         raise LookalikeError("density clustering needs scikit-learn; pip install 'lookalike[map]'") from error
     few = min(_NEIGHBOURS, len(vectors) - 1)
     engine = HDBSCAN(min_cluster_size=smallest, min_samples=min(5, few), metric="precomputed", copy=False)
-    return np.asarray(engine.fit(_graph(vectors, few)).labels_, np.int32)
+    graph = _graph(vectors, few)
+    return _with_copies(np.asarray(engine.fit(graph.copy()).labels_, np.int32), graph, smallest)
+
+
+def _with_copies(found: NDArray[np.int32], graph: Any, smallest: int) -> NDArray[np.int32]:
+    """Pictures that are one and the same are a cluster, also where all there is else is noise.
+
+    HDBSCAN looks for parts of the whole and never calls the whole a cluster (`allow_single_cluster` would call noise
+    one as well).
+    """
+    from scipy.sparse.csgraph import connected_components
+
+    close = graph.copy()
+    close.data = (close.data <= _SAME).astype(np.float64)
+    close.eliminate_zeros()
+    part = connected_components(close, directed=False)[1]
+    noise = found < 0
+    for number in np.flatnonzero(np.bincount(part[noise]) >= smallest):
+        found[noise & (part == number)] = found.max() + 1
+    return found
 
 
 def _graph(vectors: Vectors, k: int) -> Any:

@@ -12,16 +12,19 @@ from lookalike.image import to_path
 from lookalike.search import Collection
 
 _AT_ONCE = 2000
+_FOLDER = re.compile(r"\d{3,}( .*)?|noise")  # as _folders names them
 
 
 def write_tree(photos: Collection, clusters: Clusters, folder: str | Path, *, copies: bool = False) -> tuple[int, int]:
     """Make `folder` with a folder a cluster. Returns how many pictures are in it, and how many have no file at hand.
 
-    `copies`: copy the files; otherwise symbolic links. Raises LookalikeError where the folder is not empty.
+    `copies`: copy the files; otherwise symbolic links. A tree of links made before is replaced, since it holds nothing
+    of its own. Raises LookalikeError where the folder holds anything else.
     """
     target = Path(folder).expanduser()
-    if target.exists() and any(target.iterdir()):
-        raise LookalikeError(f"{target} is not empty; remove it, or name another folder with -o")
+    check_tree(target)
+    if target.exists():
+        shutil.rmtree(target)
     done = missing = 0
     for row, path in enumerate(_paths(photos, clusters.ids)):
         source = to_path(path) if path else ""
@@ -36,6 +39,15 @@ def write_tree(photos: Collection, clusters: Clusters, folder: str | Path, *, co
             ) from error
         done += 1
     return done, missing
+
+
+def check_tree(folder: str | Path) -> None:
+    """Raise LookalikeError where `write_tree` would refuse: better said before the pictures are grouped."""
+    target = Path(folder).expanduser()
+    for path in target.rglob("*") if target.exists() else ():
+        ours = _FOLDER.fullmatch(path.relative_to(target).parts[0])
+        if not ours or not (path.is_symlink() or path.is_dir()):
+            raise LookalikeError(f"{target} is not empty; remove it, or name another folder with -o")
 
 
 def _paths(photos: Collection, ids: list[str]) -> Iterator[str]:
