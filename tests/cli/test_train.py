@@ -49,7 +49,7 @@ def test_split_writes_once_and_tells_what_it_kept_together(cli: Cli, labelled: P
     assert report["counts"] == {"train": 43, "val": 6, "test": 12} or sum(report["counts"].values()) == 61
     assert (report["labels"], report["grouped"], report["groups"]) == (5, 2, 1)
     assert "bad.png" in ran.err
-    assert "2 pictures in 1 groups of near-copies" in ran.err
+    assert "2 pictures in 1 group of near-copies" in ran.err
     with (tmp_path / "split.csv").open() as lines:
         parts = {row["path"]: row["part"] for row in csv.DictReader(lines)}
     assert parts["photos/red/0.png"] == parts["photos/red/again.png"]
@@ -63,8 +63,20 @@ def test_split_of_a_collection_and_of_nothing(cli: Cli, labelled: Path, tmp_path
     assert cli("index", labelled, "-c", tmp_path / "c").code == 0
     assert cli("split", "-c", tmp_path / "c", "-o", tmp_path / "split.parquet").code == 0
     assert "name a folder" in cli("split", "-o", tmp_path / "x.csv").err
+    assert cli("index", labelled).code == 0  # into the one that $LOOKALIKE_COLLECTION names
+    assert cli("split", "-o", tmp_path / "default.csv").code == 0
     assert cli("split", labelled, "-c", tmp_path / "c", "-o", tmp_path / "x.csv").code == 1
     assert "does not end in" in cli("split", labelled, "-o", tmp_path / "x.txt").err
+
+
+def test_split_of_several_folders_takes_their_names(cli: Cli, labelled: Path, tmp_path: Path) -> None:
+    ran = cli("split", labelled / "red", labelled / "blue", "-o", tmp_path / "two.csv", "--json")
+    assert json.loads(ran.out)["labels"] == 2
+    with (tmp_path / "two.csv").open() as lines:
+        assert all(row["path"].split("/")[1] == row["label"] for row in csv.DictReader(lines))
+    ran = cli("split", labelled / "red", "-o", tmp_path / "one.csv")
+    assert "; 0 labels" in ran.err
+    assert "no picture has a label: put the pictures of each into a folder" in ran.err
 
 
 @pytest.mark.parametrize("option", [("--seed", "-1"), ("--test", "1.2"), ("--val", "-.1"), ("--labels", "foldr")])
@@ -94,7 +106,7 @@ def split(tmp_path: Path) -> Path:
         (["autoencoder", "SPLIT", "--set", "epcohs=2"], "nearest: epochs"),
         (["autoencoder", "SPLIT", "--set", "epochs"], "NAME=VALUE"),
         (["similarity", "SPLIT", "--from", "lables"], "nearest: labels"),
-        (["similarity", "SPLIT", "--from", "none.csv"], "none.csv cannot be read"),
+        (["similarity", "SPLIT", "--from", "none.csv"], "none.csv: cannot be read"),
         (["similarity", "SPLIT", "--objective", "arkface"], "nearest: arcface"),
         (["similarity", "SPLIT", "--train", "hed"], "train 'hed' is not known; nearest: head"),
         (["similarity", "SPLIT", "--set", "metric=mAQ"], "metric 'mAQ' is not known; nearest: mAP"),

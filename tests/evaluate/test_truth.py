@@ -43,6 +43,20 @@ def test_our_table(photos: Path, table: Table, write: Callable[..., Path]) -> No
         assert [Path(failure.path).name for failure in truth.skipped] == ["gone.png"]
 
 
+def test_pictures_that_moved_are_found_below_the_root(photos: Path, table: Table) -> None:
+    path = table("t.csv", "path,label,part", "red.png,a,test", "blue.png,b,test", "green.png,b,train")
+    new = photos.parent / "new place"
+    new.mkdir()
+    for name in ("red", "blue"):
+        (photos / f"{name}.png").rename(new / f"{name}.png")
+    with pytest.raises(SourceError, match=r"not one of its pictures is there.*--root FOLDER"):
+        read_truth(path)
+    truth = read_truth(path, root=new)
+    assert names(truth, truth.queries) == ["red.png", "blue.png"]
+    with pytest.raises(SourceError, match="a root is for the paths of a table"):
+        read_truth(new, root=new)
+
+
 def test_a_picture_may_be_query_and_gallery(photos: Path, table: Table) -> None:
     truth = read_truth(table("t.csv", "path,label,role", "red.png,a,query", "red.png,a,gallery", "blue.png,a,gallery"))
     assert truth.queries.tolist() == [0]

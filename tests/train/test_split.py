@@ -169,7 +169,7 @@ def test_what_a_split_names_and_is_gone_is_listed(tmp_path, labelled):
     for path in paths[1:3]:
         Path(path).unlink()
     found = read_split(tmp_path / "split.csv")
-    assert found.missing == [(paths[1], "val"), (paths[2], "test")]
+    assert found.missing == ((paths[1], "val"), (paths[2], "test"))
     assert found.gone() == [paths[1]]
 
 

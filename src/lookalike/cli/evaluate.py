@@ -43,6 +43,10 @@ def evaluate(
     together: Annotated[
         str, typer.Option(metavar="query|label", help="What the bootstrap draws: queries, or all of a label at once.")
     ] = "query",
+    root: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--root", metavar="FOLDER", help="Where the pictures of a table are now, if they moved."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Print how well MODEL finds the right answers of TRUTH, each figure with its 95 % interval."""
@@ -54,7 +58,7 @@ def evaluate(
         ks=_parse_ks(k), by=by, keep=output / "vectors" if output else None, seed=seed, together=together
     )
     with ProgressLine("pictures") as progress:
-        report = judge(model, read_truth(truth), against=against, settings=settings, progress=progress)
+        report = judge(model, read_truth(truth, root=root), against=against, settings=settings, progress=progress)
     _tell_skipped(report)
     if json:
         emit(report.to_json())

@@ -9,7 +9,8 @@ import typer
 from lookalike.cli.mistyped import mistyped, one_of
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, emit, say
-from lookalike.errors import BadQuery
+from lookalike.cli.words import counted
+from lookalike.errors import BadQuery, NoCollection
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
@@ -21,7 +22,8 @@ def split(
         Optional[list[str]],  # noqa: UP045
         typer.Argument(
             metavar="[SOURCE]...",
-            help="Folders (one folder a label), or .csv and .parquet manifests. None: the pictures of -c.",
+            help="A folder (one folder a label), folders (each a label), or .csv and .parquet manifests. "
+            "None: the pictures of -c.",
         ),
     ] = None,
     output: Annotated[
@@ -56,7 +58,7 @@ def split(
     write_split(made, output, replace=overwrite)
     if json:
         emit(asdict(report) | {"file": str(output)})
-    _tell(report, output)
+    _tell(report, output, labels)
 
 
 def _pictures(sources: list[str] | None, collection: str | None, model: str | None) -> "Collection":
@@ -66,9 +68,12 @@ def _pictures(sources: list[str] | None, collection: str | None, model: str | No
     from lookalike.search.sync import SyncOptions
 
     if not sources:
-        if collection is None:
-            raise BadQuery("nothing to split: name a folder, or a collection with -c")
-        return open_to_read(collection)
+        try:
+            return open_to_read(collection)
+        except NoCollection as error:
+            if collection is not None:
+                raise
+            raise BadQuery(f"nothing to split: name a folder, or a collection with -c ({error})") from None
     if collection is not None:
         raise BadQuery("both a folder and a collection were named; a split is made of one of them")
     photos = Collection.open("memory:", model=model)
@@ -81,13 +86,19 @@ def _pictures(sources: list[str] | None, collection: str | None, model: str | No
     return photos
 
 
-def _tell(report: "SplitReport", output: Path) -> None:
+def _tell(report: "SplitReport", output: Path, labels: str) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
-    say(f"{counts}; {report.labels:,} labels" + (f", {report.single:,} of one picture" if report.single else ""))
+    say(f"{counts}; {counted(report.labels, 'label')}" + (f", {report.single:,} of one picture" * bool(report.single)))
+    if not report.labels and labels != "none":
+        say(
+            "no picture has a label: put the pictures of each into a folder of its name and split the folder above, or "
+            "give a manifest with a column label; train similarity --from edits needs none"
+        )
     if report.groups:
         say(
-            f"{report.grouped:,} pictures in {report.groups:,} groups of near-copies were kept together; without that, "
-            f"{report.leak:,} pictures of validation and test would have had a near-copy in another part"
+            f"{report.grouped:,} pictures in {counted(report.groups, 'group')} of near-copies were kept together; "
+            f"without that, {counted(report.leak, 'picture')} of validation and test would have had a near-copy in "
+            "another part"
         )
     if not report.counts["val"]:
         say("no picture to validate on: training needs some, so use a larger --val")

@@ -12,7 +12,7 @@ from lookalike.errors import SourceError, nearest
 from lookalike.image import Found, NotListed, find, to_text
 from lookalike.image.find import found_file
 from lookalike.image.manifest import LABEL_COLUMNS, PATH_COLUMNS
-from lookalike.image.tables import Table, read_table
+from lookalike.image.tables import Table, moved, read_table
 from lookalike.types import Failure
 
 Rows = NDArray[np.int64]
@@ -87,23 +87,27 @@ class Truth:
         )
 
 
-def read_truth(source: str | Path) -> Truth:
+def read_truth(source: str | Path, *, root: str | Path | None = None) -> Truth:
     """Ground truth from a folder or a .csv, .tsv or .parquet table. Paths in a table start from its own folder.
 
     Columns path, label, role (query or gallery): our format; path, label, part (train, val, test): a split, whose test
     part is used, each picture against the rest; path, label: each against the rest; a, b, same: pairs. A folder is
-    read by its ground_truth.csv where it has one; else the folders in it are the labels. Raises SourceError.
+    read by its ground_truth.csv where it has one; else the folders in it are the labels. `root`: where the pictures of
+    a table are now, if they moved. Raises SourceError.
     """
     path = os.path.abspath(os.path.expanduser(os.fspath(source)))
     if os.path.isdir(path):
         table = next(
             (os.path.join(path, name) for name in TRUTH_FILES if os.path.exists(os.path.join(path, name))), None
         )
-        return _folders(path) if table is None else read_truth(table)
+        if table is None and root is not None:
+            raise SourceError(f"{to_text(path)}: a folder is where it is; a root is for the paths of a table")
+        return _folders(path) if table is None else read_truth(table, root=root)
     if not os.path.exists(path):
         raise SourceError(f"{to_text(path)}: no such file or folder; check the spelling and that the drive is there")
     table_read = read_table(path)
-    return _pairs(table_read) if table_read.column("same") else _table(table_read)
+    place = None if root is None else os.path.abspath(os.path.expanduser(os.fspath(root)))
+    return _pairs(table_read, place) if table_read.column("same") else _table(table_read, place)
 
 
 def _name(path: str) -> str:
@@ -158,8 +162,11 @@ def _each_against_the_rest(
 class _Pictures:
     """The pictures that a table names, each once, and what could not be found."""
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, columns: Sequence[str], root: str | None) -> None:
+        cells = list(dict.fromkeys(row[column] for row in table.rows for column in columns if row[column]))
+        paths = [table.file(cell) for cell in cells]
         self._table = table
+        self._paths = dict(zip(cells, moved(paths, root) if root and paths else paths, strict=True))
         self._rows: dict[str, int | None] = {}
         self.found: list[Found] = []
         self.skipped: list[Failure] = []
@@ -171,7 +178,7 @@ class _Pictures:
         return self._rows[cell]
 
     def _look(self, cell: str) -> int | None:
-        found = _file(self._table.file(cell)) if cell else NotListed("", "a row names no file")
+        found = _file(self._paths[cell]) if cell else NotListed("", "a row names no file")
         if isinstance(found, NotListed):
             self.skipped.append(Failure(found.path, found.reason))
             return None
@@ -183,7 +190,7 @@ class _Pictures:
             first = f" ({self.skipped[0].path}: {self.skipped[0].reason})" if self.skipped else ""
             raise SourceError(
                 f"{to_text(self._table.path)}: not one of its pictures is there{first}; paths are relative to the "
-                "table's own folder: was it moved?"
+                "table's own folder: was it moved? Then say where the pictures are now: --root FOLDER"
             )
 
 
@@ -194,7 +201,7 @@ def _file(path: str) -> Found | NotListed:
     return replace(found, path=to_text(path)) if mark and isinstance(found, Found) else found
 
 
-def _table(table: Table) -> Truth:
+def _table(table: Table, root: str | None) -> Truth:
     path, label = table.column(*PATH_COLUMNS), table.column(*LABEL_COLUMNS)
     role, part = table.column("role"), table.column("part")
     if path is None or label is None:
@@ -205,7 +212,7 @@ def _table(table: Table) -> Truth:
     rows = [row for row in table.rows if part is None or row[part].lower() == "test"]
     if part is not None and not rows:
         raise SourceError(f"{to_text(table.path)}: no row's part is 'test'; give some pictures to that part")
-    pictures = _Pictures(table)
+    pictures = _Pictures(table, (path,), root)
     placed = [(place, row) for row in rows if (place := pictures.row(row[path])) is not None]
     pictures.check()
     others = [column for column in table.columns if column not in (path, label, role, part)]
@@ -261,13 +268,13 @@ def _role(table: Table, cell: str) -> str:
 # --- pairs
 
 
-def _pairs(table: Table) -> Truth:
+def _pairs(table: Table, root: str | None) -> Truth:
     same, a, b = table.column("same"), table.column("a"), table.column("b")
     if same is None or a is None or b is None:
         raise SourceError(
             f"{to_text(table.path)}: pairs need the columns a, b and same (its: {', '.join(table.columns)})"
         )
-    pictures = _Pictures(table)
+    pictures = _Pictures(table, (a, b), root)
     placed = [(pictures.row(row[a]), pictures.row(row[b]), row) for row in table.rows]
     kept = [(one, other, row) for one, other, row in placed if one is not None and other is not None]
     pictures.check()

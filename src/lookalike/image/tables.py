@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from lookalike.errors import SourceError
@@ -25,6 +25,12 @@ class Table:
     def file(self, cell: str) -> str:
         """The path that a cell names, relative ones from the table's own folder."""
         return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(self.path)), to_path(cell)))
+
+
+def moved(paths: Sequence[str], root: str) -> list[str]:
+    """The paths as they are below `root`, if they lay in the same way below the folder common to them all."""
+    common = os.path.commonpath([os.path.dirname(path) for path in paths])
+    return [os.path.join(root, os.path.relpath(path, common)) for path in paths]
 
 
 def read_table(path: str) -> Table:

@@ -206,6 +206,7 @@ def check_options(options: SplitOptions) -> None:
 def _pictures(photos: "Collection", rule: str) -> tuple[list[str], list[str], list[str], NDArray[np.float32]]:
     """Paths, labels, hashes and (n, dim) vectors of a collection's pictures, first frames only, by path."""
     rows: dict[str, tuple[str, str, NDArray[np.float32]]] = {}
+    roots: dict[str, str] = {}
     names = [name for name in ("path", "label", "sha256", "root", "frame") if name in photos.store.columns()]
     for batch in photos.store.scan(["vector", *names]):
         for n, path in enumerate(batch["path"]):
@@ -213,10 +214,22 @@ def _pictures(photos: "Collection", rule: str) -> tuple[list[str], list[str], li
                 continue
             given = batch["label"][n] if "label" in batch else None
             label = label_of(str(path), str(batch["root"][n]), given, rule)
+            roots[str(path)] = str(batch["root"][n])
             rows[str(path)] = (label, str(batch["sha256"][n]), batch["vector"][n])
     paths = sorted(rows)
     vectors = np.stack([rows[p][2] for p in paths]) if paths else np.zeros((0, photos.card.dim), np.float32)
-    return paths, [rows[p][0] for p in paths], [rows[p][1] for p in paths], vectors
+    labels = [rows[p][0] for p in paths]
+    if rule != "none" and not any(labels):
+        labels = names_of_folders([roots[p] for p in paths], paths)
+    return paths, labels, [rows[p][1] for p in paths], vectors
+
+
+def names_of_folders(roots: Sequence[str], paths: Sequence[str]) -> list[str]:
+    """Where several folders were named and none has folders of its own, each is a label: `split red green blue`."""
+    inside = all(root and path.startswith(f"{root}/") for root, path in zip(roots, paths, strict=True))
+    if not inside or len(set(roots)) < 2:
+        return [""] * len(paths)
+    return [PurePosixPath(root).name for root in roots]
 
 
 def label_of(path: str, root: str, given: object, rule: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lookalike.errors import SourceError, nearest
 from lookalike.image import to_path
-from lookalike.image.tables import read_table
+from lookalike.image.tables import moved, read_table
 from lookalike.train.split import PARTS, Split
 
 _COLUMNS = ("path", "label", "part")
@@ -59,14 +59,8 @@ def read_split(file: Path, *, root: Path | None = None) -> Split:
             "If the folder moved, say where it is now: --root FOLDER"
         )
     labels, parts = ([(rows[n].get(column) or "") for n in there] for column in ("label", "part"))
-    missing = [(paths[n], rows[n]["part"]) for n, is_there in enumerate(present) if not is_there]
+    missing = tuple((paths[n], rows[n]["part"]) for n, is_there in enumerate(present) if not is_there)
     return Split(paths=[paths[n] for n in there], labels=labels, parts=parts, missing=missing)
-
-
-def moved(paths: list[str], root: str) -> list[str]:
-    """The paths as they are below `root`, if they lay in the same way below the folder common to them all."""
-    common = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return [os.path.join(root, os.path.relpath(path, common)) for path in paths]
 
 
 def _rows(file: Path) -> list[Mapping[str, str]]:
