@@ -122,6 +122,21 @@ def test_what_is_mistyped_is_answered(cli: Cli, split: Path, tmp_path: Path, arg
     assert not (tmp_path / "model" / "model.onnx").exists()
 
 
+def test_an_interrupted_run_tells_how_to_go_on(
+    cli: Cli, split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    for verb in ("similarity", "autoencoder"):
+        monkeypatch.setattr(f"lookalike.train.{verb}.train_{verb}", interrupted)
+        ran = cli("train", verb, split, "-o", tmp_path / "m")
+        assert ran.code == 130
+        assert "the same command goes on from the last checkpoint" in ran.err
+
+
 def commands(text: str) -> list[list[str]]:
     """The commands of the tutorial's blocks, in order."""
     blocks = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)

@@ -11,7 +11,7 @@ from lookalike.evaluate import Plan, benchmark
 from lookalike.evaluate.copies import STRENGTHS
 from lookalike.image import EDITS
 from lookalike.types import RGB
-from tests.conftest import ColourEmbedder, encode
+from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.evaluate.test_judge import Grey
 
 
@@ -88,7 +88,7 @@ def test_the_seed_decides_and_an_edit_without_strength_is_embedded_once(many: Pa
     plan = Plan(edits=("flip", "noise"))
     embedder = ColourEmbedder()
     one = benchmark([many], [embedder], plan=plan).to_json()
-    assert embedder.seen == 13 * (1 + 1 + len(STRENGTHS))
+    assert embedder.seen == 12 * (1 + 1 + len(STRENGTHS))  # the twin is left out before it is edited
     assert benchmark([many], [ColourEmbedder()], plan=plan).to_json() == one
 
 
@@ -102,5 +102,17 @@ def test_what_cannot_be_done_is_said(many: Path, embedder: ColourEmbedder) -> No
         benchmark([many], [embedder], plan=Plan(edits=("rotat",)))
     with pytest.raises(BadQuery, match="needs an edit"):
         benchmark([many], [embedder], plan=Plan(edits=()))
-    with pytest.raises(SourceError, match="1 different pictures could be read"):
+    with pytest.raises(SourceError, match="1 different picture could be read"):
         benchmark([many / "00.png"], [embedder], plan=Plan(edits=("flip",)))
+
+
+def test_pictures_all_the_same_are_told_before_any_is_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for n in range(5):
+        (tmp_path / f"{n}.png").write_bytes(encode(picture(COLOURS["red"], seed=1)))
+
+    def edited(*_: object) -> None:
+        raise AssertionError("edited in vain")
+
+    monkeypatch.setattr("lookalike.evaluate.copies._Work.__call__", edited)
+    with pytest.raises(SourceError, match="1 different picture could be read"):
+        benchmark([tmp_path], [ColourEmbedder()])

@@ -1,6 +1,7 @@
 """lookalike train: an embedder of your own, from a split."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 
@@ -79,7 +80,7 @@ def autoencoder(
     from lookalike.train.split_file import read_split
 
     asked = _asked(AutoencoderConfig, config, settings, flags)
-    with TrainingLine() as line:
+    with _told_to_go_on(), TrainingLine() as line:
         trained = train_autoencoder(
             read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=say, progress=line.pictures
         )
@@ -133,7 +134,7 @@ def similarity(
     from lookalike.train.split_file import read_split
 
     asked = _asked(SimilarityConfig, config, settings, flags)
-    with TrainingLine() as line:
+    with _told_to_go_on(), TrainingLine() as line:
         taught = train_similarity(
             read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=say, progress=line.pictures
         )
@@ -147,6 +148,16 @@ def similarity(
     say(f"search with it: lookalike index FOLDER --model {output} -c {output.name}.lookalike")
     told = {"model": str(output), "kept": taught.kept, "before": taught.before, "after": taught.after}
     emit(told) if json else put(str(output))
+
+
+@contextmanager
+def _told_to_go_on() -> Iterator[None]:
+    """A person who interrupts a run wants to know whether it was in vain."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("broken off; the same command goes on from the last checkpoint, or begins anew where there is none yet")
+        raise
 
 
 def _needs_torch() -> None:

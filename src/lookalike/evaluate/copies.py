@@ -17,7 +17,7 @@ from lookalike.evaluate.retrieval import Retrieval, retrieval
 from lookalike.evaluate.vectors import Progress
 from lookalike.image import EDITS, Edit, Found, NotListed, decode, find, fit, get_edit, read
 from lookalike.search.pipeline import default_workers, parallel
-from lookalike.types import RGB, Embedder, Failure, Vectors
+from lookalike.types import RGB, Embedder, Failure, Preprocessing, Vectors
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
 SAMPLE = 200
@@ -135,12 +135,18 @@ def benchmark(
     plan = plan or Plan()
     edits = [get_edit(name) for name in plan.edits]
     embedders = [get_embedder(m) if isinstance(m, str | Path) else m for m in models]
-    found, skipped = _listed(photos, plan)
-    done = _embed(found, _Work(embedders, edits, plan.strengths, plan.seed), plan, progress)
-    skipped += [one.failure for one in done if one.failure]
-    shots, twins = _without_twins([one for one in done if one.failure is None])
-    if sum(bool(len(shot.edited)) for shot in shots) < 2 or len(shots) < 3:
-        raise SourceError(f"{len(shots)} different pictures could be read; the benchmark needs three or more")
+    listed, skipped = _listed(photos, plan)
+    # Looking is a hundredth of editing: what cannot be judged is told before, and no twin is edited in vain.
+    looked = _looked(listed)
+    skipped += [one.failure for one in looked if one.failure]
+    different = _without_twins([one for one in looked if one.failure is None])
+    twins = sum(one.failure is None for one in looked) - len(different)
+    if sum(job.source for job in different) < 2 or len(different) < 3:
+        count = f"{len(different)} different picture{'s' * (len(different) != 1)}"
+        raise SourceError(f"{count} could be read; the benchmark needs three or more")
+    shots = _embed(different, _Work(embedders, edits, plan.strengths, plan.seed), plan, progress)
+    skipped += [one.failure for one in shots if one.failure]
+    shots = [one for one in shots if one.failure is None]
     names = [str(m) if isinstance(m, str | Path) else m.card.name for m in models]
     judged = [_judge(name, n, shots, plan) for n, name in enumerate(names)]
     order = sorted(judged, key=lambda model: -model.overall["micro-AP"])
@@ -174,9 +180,17 @@ class _Shot:
     place: int
     path: str
     held_out: bool
-    tiny: NDArray[np.int16]
     plain: Sequence[Vectors]
     edited: Sequence[Vectors]
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One picture at 16 pixels, or why there is none."""
+
+    job: _Job
+    tiny: NDArray[np.int16]
     failure: Failure | None = None
 
 
@@ -228,10 +242,10 @@ class _Work:
         try:
             image = decode(read(path), side=_SIDE).image
         except ImageError as error:
-            return _Shot(job.place, path, job.held_out, np.zeros(0, np.int16), (), (), Failure(path, str(error)))
+            return _Shot(job.place, path, job.held_out, (), (), Failure(path, str(error)))
         plain = [embedder.embed([image]) for embedder in self.embedders]
         edited = self._edited(image, job) if job.source else ()
-        return _Shot(job.place, path, job.held_out, _tiny(image), plain, edited)
+        return _Shot(job.place, path, job.held_out, plain, edited)
 
     def _edited(self, image: RGB, job: _Job) -> list[Vectors]:
         parts: list[list[Vectors]] = [[] for _ in self.embedders]
@@ -247,22 +261,32 @@ class _Work:
         return [np.concatenate(part) for part in parts]
 
 
-def _tiny(image: RGB) -> NDArray[np.int16]:
-    from lookalike.types import Preprocessing
+def _looked(jobs: Sequence[_Job]) -> list[_Look]:
+    looks: list[_Look] = []
+    for part in parallel(jobs, lambda some: [_look(job) for job in some], workers=default_workers(), batch=16):
+        looks += part
+    return sorted(looks, key=lambda look: look.job.place)
 
-    return fit(image, Preprocessing(size=(_TINY, _TINY))).astype(np.int16).ravel()
+
+def _look(job: _Job) -> _Look:
+    path = job.found.path
+    try:
+        image = decode(read(path), side=_SIDE).image
+    except ImageError as error:
+        return _Look(job, np.zeros(0, np.int16), Failure(path, str(error)))
+    return _Look(job, fit(image, Preprocessing(size=(_TINY, _TINY))).astype(np.int16).ravel())
 
 
-def _without_twins(shots: Sequence[_Shot]) -> tuple[list[_Shot], int]:
+def _without_twins(looks: Sequence[_Look]) -> list[_Job]:
     """Pictures no two of which look the same at 16 pixels: finding the other one would be counted as a mistake."""
-    kept: list[_Shot] = []
-    seen = np.zeros((len(shots), 3 * _TINY * _TINY), np.int16)
-    for shot in shots:
-        if kept and np.abs(seen[: len(kept)] - shot.tiny).mean(axis=1).min() < 6:
+    kept: list[_Job] = []
+    seen = np.zeros((len(looks), 3 * _TINY * _TINY), np.int16)
+    for look in looks:
+        if kept and np.abs(seen[: len(kept)] - look.tiny).mean(axis=1).min() < 6:
             continue
-        seen[len(kept)] = shot.tiny
-        kept.append(shot)
-    return kept, len(shots) - len(kept)
+        seen[len(kept)] = look.tiny
+        kept.append(look.job)
+    return kept
 
 
 # --- from vectors to figures

@@ -145,8 +145,10 @@ def told(data: Data, say: Say) -> None:
         say(f"{len(data.train):,} pictures to train on, {len(data.val):,} to validate")
         return
     single = sum(count == 1 for count in counts.values())
-    alone = f"; {single:,} labels have one picture, which is only paired with its own views" if single else ""
-    say(f"{len(data.train):,} pictures of {len(counts):,} labels to train on, {len(data.val):,} to validate{alone}")
+    have = "label has" if single == 1 else "labels have"
+    alone = f"; {single:,} {have} one picture, which is only paired with its own views" if single else ""
+    labels = f"{len(counts):,} label{'s' * (len(counts) != 1)}"
+    say(f"{len(data.train):,} pictures of {labels} to train on, {len(data.val):,} to validate{alone}")
 
 
 def judge_of(data: Data, config: SimilarityConfig) -> Judge:
