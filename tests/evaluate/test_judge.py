@@ -157,5 +157,5 @@ def test_columns_line_up() -> None:
 
 def test_labels_drawn_together(colours: Path, embedder: ColourEmbedder) -> None:
     evaluate(embedder, read_truth(colours), settings=Settings(times=10, together="label"))
-    with pytest.raises(BadQuery, match="query or label is wanted"):
+    with pytest.raises(BadQuery, match="nearest: label"):
         evaluate(embedder, read_truth(colours), settings=Settings(together="labels"))

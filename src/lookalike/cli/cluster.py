@@ -173,4 +173,5 @@ def _write(photos: "Collection", found: "Clusters", folder: Path, table: str, tr
         say(f"drawn: {save(level_curve(found.choice), folder / 'levels.png')}")
     if tree:
         done, missing = write_tree(photos, found, folder / "tree", copies=tree == "copies")
-        say(f"written: {folder / 'tree'}, {done:,} pictures" + (f"; {missing:,} have no file at hand" * bool(missing)))
+        left_out = f"; {missing:,} without a file at hand" * bool(missing)
+        say(f"written: {folder / 'tree'}, {counted(done, 'picture')}{left_out}")

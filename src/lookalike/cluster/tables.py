@@ -31,7 +31,7 @@ def names_of(clusters: Clusters) -> list[str]:
 
 def check_ending(path: str | Path) -> None:
     """Raise BadQuery where the name says that the table should be something else than CSV or Parquet."""
-    if Path(path).suffix not in (".csv", ".parquet"):
+    if Path(path).suffix.lower() not in (".csv", ".parquet"):
         raise BadQuery(f"{path} does not end in .csv or .parquet, the two kinds of table there are; name one of them")
 
 
@@ -41,7 +41,7 @@ def write_columns(columns: Mapping[str, Sequence[Any]], path: str | Path) -> Pat
     target = Path(path).expanduser()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        if target.suffix == ".parquet":
+        if target.suffix.lower() == ".parquet":
             import pyarrow as pa
             import pyarrow.parquet as pq
 

@@ -80,7 +80,8 @@ def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(file, "pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
     except (OSError, SafetensorError) as error:
-        raise BrokenModel(f"{file} cannot be read ({error}); begin anew with --overwrite") from None
+        reason = getattr(error, "strerror", None) or error
+        raise BrokenModel(f"{file} cannot be read ({reason}); begin anew with --overwrite") from None
 
 
 def _below(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
