@@ -14,6 +14,9 @@ RGB: TypeAlias = NDArray[np.uint8]
 Vectors: TypeAlias = NDArray[np.float32]
 """(n, dim), C-contiguous, rows L2-normalised; one image is n == 1."""
 
+Shares: TypeAlias = tuple[tuple[float, ...], ...]
+"""3 x 3, from shares (0 to 1) of one picture's frame to shares of another's."""
+
 Scalar: TypeAlias = bool | int | float | str | bytes | None
 """What a metadata column may hold. bytes columns (thumbnails) are returned only when asked for by name."""
 
@@ -81,7 +84,8 @@ class Extra:
     """An altered copy of the image that its group keeps, with the evidence.
 
     `relation`: "identical" or "copy". `probability`: that it is a copy of the kept one. `words`: what was done to it.
-    `reason`: why the other is kept. `left`: why its file may not be touched, "" when it may.
+    `reason`: why the other is kept. `left`: why its file may not be touched, "" when it may. `transform`: from the kept
+    picture to this one, mirror and turn included; None where it is not known.
     """
 
     id: str
@@ -91,6 +95,7 @@ class Extra:
     words: str
     reason: str
     left: str = ""
+    transform: Shares | None = None
     metadata: Metadata = field(default_factory=dict)
 
 

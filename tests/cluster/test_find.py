@@ -16,6 +16,8 @@ from lookalike.search import Collection
 from tests.cluster.pictures import save, scene
 from tests.conftest import ColourEmbedder, encode, picture
 
+IDENTITY = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+
 
 def told(found: Duplicates) -> dict[str, dict[str, str]]:
     """{name of the kept: {name of an extra: relation}}."""
@@ -94,6 +96,27 @@ def test_mirrored_and_turned_copies_are_found(tmp_path: Path, name: str, change:
         found = find(photos, min_score=0.999)
         assert told(found) == {"scene3.png": {"turned.jpg": "copy"}}, name
         assert told(find(photos, min_score=0.999, turned=False)) == {}
+
+
+def test_where_the_kept_picture_lies_in_each_copy_is_told(collection: Collection, tmp_path: Path) -> None:
+    whole = scene(7, size=(400, 300))
+    save(whole, tmp_path / "photos/whole.png")
+    shutil.copy2(tmp_path / "photos/whole.png", tmp_path / "photos/whole (1).png")
+    save(whole[30:270, 40:360], tmp_path / "photos/part.png")
+    save(np.ascontiguousarray(np.rot90(whole, -1)), tmp_path / "photos/turned.png")
+    save(np.ascontiguousarray(whole[:, ::-1]), tmp_path / "photos/mirrored.png")
+    collection.sync([tmp_path / "photos"])
+    (group,) = find(collection)
+    wanted = {
+        "whole (1).png": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        "part.png": [[1.25, 0, -0.125], [0, 1.25, -0.125], [0, 0, 1]],
+        "turned.png": [[0, -1, 1], [1, 0, 0], [0, 0, 1]],
+        "mirrored.png": [[-1, 0, 1], [0, 1, 0], [0, 0, 1]],
+    }
+    for extra in group.extras:
+        assert extra.transform == pytest.approx(np.array(wanted.pop(os.path.basename(extra.id))), abs=0.005)
+    assert not wanted
+    assert {extra.transform for extra in find(collection, verify=False).groups[0].extras} <= {None, IDENTITY}
 
 
 def test_plain_pictures_are_copies_by_their_bytes_only(collection: Collection, tmp_path: Path) -> None:

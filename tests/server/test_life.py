@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from lookalike.search import Collection
+from lookalike.server.findings import DUPLICATES, keep_finding
 from lookalike.server.metrics import Metrics
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.server.conftest import Served, fill, served, wait_for
@@ -81,6 +82,15 @@ def test_duplicates_are_found_decided_and_taken_back(real: Path, tmp_path: Path)
     with served(None, str(real), read_only=True) as again:  # another process, another day
         assert again.http.get("/v1/duplicates").json() == found
         assert found["when"]
+
+
+def test_duplicates_that_an_older_version_kept_are_told(own: Served) -> None:
+    keep, extra = ({"id": f"photos/{name}0.png", "metadata": {}} for name in ("red", "green"))
+    why = {"score": 0.9, "relation": "copy", "probability": 1.0, "words": "smaller", "reason": "larger", "left": ""}
+    told = {"when": "2026-01-31T12:00:00+00:00", "pictures": 2, "groups": [{"keep": keep, "extras": [extra | why]}]}
+    keep_finding(own.photos, DUPLICATES, told)
+    (group,) = own.http.get("/v1/duplicates").json()["groups"]
+    assert group["extras"][0]["transform"] is None
 
 
 def test_clusters_are_made_and_looked_into(tmp_path: Path) -> None:

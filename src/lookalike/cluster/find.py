@@ -12,7 +12,7 @@ from lookalike.cluster.contents import Contents
 from lookalike.cluster.decisions import Decisions, pair_key
 from lookalike.cluster.groups import Group, make_groups
 from lookalike.cluster.keep import DEFAULT, Keep
-from lookalike.cluster.proof import Judge, Proof, describe
+from lookalike.cluster.proof import Judge, Proof, describe, lies
 from lookalike.cluster.rows import Picture, read_rows
 from lookalike.cluster.second import SecondLook
 from lookalike.errors import BadQuery, ModelMismatch
@@ -235,6 +235,7 @@ class _Search:
             words=describe(kept, extra, proof, pictures),
             reason=self._keep.reason(kept, extra),
             left=why_left(extra, proof),
+            transform=lies(proof),
             metadata=facts(extra),
         )
 

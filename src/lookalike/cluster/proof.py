@@ -9,10 +9,12 @@ from lookalike.cluster.contents import Contents
 from lookalike.cluster.rows import Picture
 from lookalike.relate import Calibration, Features, Subject, Verdict, features_of, judge
 from lookalike.relate.explain import explain
-from lookalike.types import RGB, Relation
+from lookalike.types import RGB, Relation, Shares
 
 _KEPT = 1024  # features in memory: 90 MB
 _FRAMES_AGREE = 0.95
+_AS_IT_IS: Shares = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+_DIGITS = 6  # of a share: a thousandth of a pixel, and a third of the length in what is kept of groups
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,16 @@ def describe(kept: Picture, other: Picture, proof: Proof, pictures: tuple[RGB, R
         return proof.words
     told = explain(*pictures, proof.verdict).words.partition(": ")[2] if pictures else ""
     return "; ".join([told, *_facts(kept, other, sizes=not told)]).strip("; ") or f"score {proof.score:.3f}"
+
+
+def lies(proof: Proof) -> Shares | None:
+    """Where the kept picture lies in the other; None where no geometry tells."""
+    if proof.relation == str(Relation.IDENTICAL):
+        return _AS_IT_IS
+    match = None if proof.verdict is None else proof.verdict.evidence.match
+    if match is None or match.model == "none":
+        return None
+    return tuple(tuple(round(float(value), _DIGITS) for value in row) for row in match.transform)
 
 
 def _facts(kept: Picture, other: Picture, *, sizes: bool) -> list[str]:

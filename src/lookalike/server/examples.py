@@ -33,6 +33,7 @@ DUPLICATE: dict[str, Any] = {
     "probability": 0.998,
     "words": "scaled to 25 %",
     "reason": "larger: 4000 × 3000 against 1000 × 750 pixels",
+    "transform": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
     "verdict": None,
     "metadata": {"width": 1000, "height": 750},
 }

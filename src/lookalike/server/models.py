@@ -265,7 +265,9 @@ class Comparison(Shape):
 
 
 class DuplicateOut(Shape):
-    """An altered copy of the group's kept image. `verdict`: what a person decided, or null."""
+    """An altered copy of the group's kept image. `transform`: 3 x 3, row by row, from shares (0 to 1) of the kept
+    image's width and height to shares of this one's; null where it is not known. `verdict`: what a person decided, or
+    null."""
 
     id: str
     score: float
@@ -273,6 +275,7 @@ class DuplicateOut(Shape):
     probability: float
     words: str
     reason: str
+    transform: list[list[float]] | None
     verdict: str | None
     metadata: dict[str, Scalar]
 

@@ -55,7 +55,8 @@ def _group(group: dict[str, Any], verdicts: dict[str, str], *, show_paths: bool)
         verdict = verdicts.get(pair_key(kept, one["metadata"].get("sha256") or ""))
         names = ("id", "score", "relation", "probability", "words", "reason")
         facts = {"verdict": verdict, "metadata": public(one["metadata"], show_paths=show_paths)}
-        return {name: one[name] for name in names} | facts
+        # What older versions kept has none.
+        return {name: one[name] for name in names} | {"transform": one.get("transform")} | facts
 
     return {
         "keep": {"id": keep["id"], "metadata": public(keep["metadata"], show_paths=show_paths)},
