@@ -48,6 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def looked(page) -> None:
     """The page of duplicates, with what was found."""
     page.click("nav >> text=Duplicates")
+    holds(page, "document.querySelector('.pair') || /Nobody has looked/.test(document.querySelector('main').innerText)")
     if not page.locator(".pair").count():
         page.click("text=Look for duplicates")
     page.wait_for_selector(".pair", timeout=60_000)

@@ -48,6 +48,8 @@ def test_reading_and_writing_are_two_things(tmp_path: Path, tokens: str) -> None
         assert http.get("/v1/images", headers={"authorization": f"Bearer {READ}x"}).status_code == 401
         read, write = ({"authorization": f"Bearer {token}"} for token in (READ, WRITE))
         assert http.get("/v1/images", headers=read).status_code == 200
+        rights = [http.get("/v1/collection", headers=headers).json()["may_write"] for headers in (read, write)]
+        assert rights == [False, True]
         assert http.delete("/v1/images/x", headers=read).json()["error"] == "may_not_write"
         assert http.delete("/v1/images/x", headers=write).status_code == 404
         assert http.get("/").status_code == 200  # the page itself, which asks for the token

@@ -55,6 +55,10 @@ class Gate:
         role = self._role_of(token)
         return f"{role}.{_session(self._secret(role), role)}" if role else None
 
+    def may_write(self, headers: Mapping[str, str]) -> bool:
+        """Whether who sends these may change the collection."""
+        return not self._settings.read_only and (not self._tokens.needed or self._role(headers) == "write")
+
     def _rated(self, client: str, path: str) -> Refusal | None:
         if path in PAGES or path.startswith(FREE):
             return None

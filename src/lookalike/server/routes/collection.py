@@ -5,7 +5,7 @@ from pathlib import PurePath
 from typing import Annotated, Any
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from numpy.typing import NDArray
 from starlette.responses import Response
 
@@ -13,6 +13,7 @@ from lookalike.image import to_path
 from lookalike.relate.tail import Tail
 from lookalike.search import Collection
 from lookalike.server.answers import as_json
+from lookalike.server.gate import lowered
 from lookalike.server.models import CollectionOut, Failures, Scores
 from lookalike.server.parts import Needs, Offset, fails
 from lookalike.server.places import PLACES
@@ -26,13 +27,13 @@ WORDS = {bool: "bool", int: "int", float: "float", str: "str"}
 
 
 @router.get("/v1/collection", response_model=CollectionOut, responses=fails())
-async def collection(parts: Needs) -> Response:
+async def collection(request: Request, parts: Needs) -> Response:
     """Counts, the model, the folders that are followed, the columns that `where` may use."""
     photos, copy = parts.desk.at_hand
     told = await parts.desk.in_thread(lambda: _told(photos, copy))
     hidden = () if parts.settings.show_paths else PLACES
     told["columns"] = {name: word for name, word in told["columns"].items() if name not in hidden}
-    return as_json(told | {"may_write": not parts.settings.read_only})
+    return as_json(told | {"may_write": parts.gate.may_write(lowered(request.scope["headers"]))})
 
 
 def _told(photos: Collection, copy: Resident | None) -> dict[str, Any]:

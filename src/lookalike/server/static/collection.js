@@ -7,9 +7,11 @@ import { address } from "./state.js";
 
 export async function show(main) {
   document.title = "Collection · Lookalike";
+  const place = h("div", {}); // answers that come when another page is shown go nowhere
+  main.replaceChildren(place);
   try {
     const [told, labels, failures] = await Promise.all([get("/v1/collection"), get("/v1/labels"), get("/v1/failures", { k: 200 })]);
-    main.replaceChildren(h("h1", {}, "Collection"),
+    place.replaceChildren(h("h1", {}, "Collection"),
       h("div", { class: "figures" }, ...figures(told)),
       jobButton("index", "Look for new pictures", () => show(main)),
       h("h2", {}, "Folders"), table(["folder", "kind", "there now"], told.roots.map((root) => [root.name, root.kind, root.present ? "yes" : "no: its pictures are kept"]), "No folder is followed; pictures came by upload."),
@@ -18,7 +20,7 @@ export async function show(main) {
       failures.total > failures.failures.length ? h("p", { class: "faint" }, `the first ${failures.failures.length} are shown`) : "",
       h("h2", {}, "Model"), h("p", {}, `${told.model}: ${told.dim} numbers for each picture; ${told.licence}.`),
       h("h2", {}, "Columns for conditions"), table(["column", "holds"], Object.entries(told.columns), ""));
-  } catch (error) { main.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
+  } catch (error) { place.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
 }
 
 function figures(told) {

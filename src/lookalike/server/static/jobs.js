@@ -5,7 +5,7 @@ import { follow, get, send } from "./api.js";
 
 let writes = null; // whether whoever looks may write: asked once, and known for good when a write was refused
 
-function mayWrite() {
+export function mayWrite() {
   writes ||= get("/v1/collection").then((told) => told.may_write);
   return writes.catch(() => { writes = null; return true; });
 }
