@@ -84,10 +84,12 @@ async function explain(query, id, proof) {
   } catch { proof.textContent = ""; }
 }
 
-export function leave() { if (dialog.open) dialog.close(); }
+// The event comes late, when the view may be open again for another picture: what follows a closing follows at once.
+export function leave() { if (dialog.open) { dialog.close(); over(); } }
 export const isOpen = () => dialog.open;
 
-dialog.addEventListener("close", () => { const last = current; current = null; dialog.replaceChildren(); last?.closed?.(); });
+function over() { const last = current; current = null; dialog.replaceChildren(); last?.closed?.(); }
+dialog.addEventListener("close", () => { if (!dialog.open && current) over(); });
 dialog.addEventListener("click", (event) => { if (event.target === dialog) leave(); });
 dialog.addEventListener("keydown", (event) => {
   if (!current || event.target.closest(".region, input") || event.ctrlKey || event.metaKey) return;
