@@ -139,3 +139,18 @@ def test_a_file_that_went_away_meanwhile_is_not_looked_at(
     collection.sync([tmp_path / "photos"])
     monkeypatch.setattr("lookalike.cluster.second._grey", lambda picture: None)
     assert told(find(collection)) == {"x2.png": {"a.png": "copy"}}
+
+
+def test_a_plain_border_is_not_kept_for_its_pixels_and_what_a_crop_lacks_is(
+    collection: Collection, tmp_path: Path
+) -> None:
+    save(photo(), tmp_path / "photos/original.png")
+    bordered = cv2.copyMakeBorder(photo(), 60, 60, 20, 90, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+    save(bordered, tmp_path / "photos/bordered.png")
+    save(photo(2), tmp_path / "photos/whole.png")
+    save(photo(2)[40:-40, 50:-50], tmp_path / "photos/part.png")
+    collection.sync([tmp_path / "photos"])
+    kept = {os.path.basename(group.keep.id): group.extras for group in find_duplicates(collection)}
+    assert set(kept) == {"original.png", "whole.png"}
+    (extra,) = kept["original.png"]
+    assert extra.reason == "as large as the other's 590 × 480 pixels without their plain border"

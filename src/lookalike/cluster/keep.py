@@ -43,11 +43,14 @@ class Measures:
     _kept: dict[tuple[str, str], Any] = field(default_factory=dict)
     _enlarged: dict[str, tuple[Picture, bool]] = field(default_factory=dict)
     _turned: set[str] = field(default_factory=set)
+    _inside: dict[str, float] = field(default_factory=dict)
 
     def pixels(self, picture: Picture) -> int:
-        """Width by height; of an enlarged picture fewer than those of what it shows no more than, in doubt as many."""
+        """Width by height within a plain border; of an enlarged picture fewer than those of what it shows no more than,
+        in doubt as many.
+        """
         if picture.id not in self._enlarged:
-            return picture.width * picture.height
+            return round(picture.width * picture.height * self._inside.get(picture.id, 1.0))
         smaller, sure = self._enlarged[picture.id]
         return self.pixels(smaller) - sure
 
@@ -58,6 +61,13 @@ class Measures:
 
     def surely_enlarged(self, picture: Picture) -> bool:
         return picture.id in self._enlarged and self._enlarged[picture.id][1]
+
+    def bordered(self, picture: Picture, inside: float) -> None:
+        """Note that all but a share of `picture` is a plain border."""
+        self._inside[picture.id] = inside
+
+    def has_border(self, picture: Picture) -> bool:
+        return picture.id in self._inside
 
     def turned(self, picture: Picture) -> bool:
         """Whether it was noted that most of its copies are in another position."""
@@ -173,6 +183,8 @@ _WITH_VALUE: dict[str, Callable[[str], Rule]] = {
 def _largest(measures: Measures, a: Picture, b: Picture) -> str:
     if measures.surely_enlarged(b) and b.width * b.height > a.width * a.height:
         return f"as much detail in {a.width} × {a.height} pixels as in {b.width} × {b.height}, which are enlarged"
+    if measures.has_border(b) and b.width * b.height > a.width * a.height:
+        return f"as large as the other's {b.width} × {b.height} pixels without their plain border"
     return _sized(a, b, "largest")
 
 

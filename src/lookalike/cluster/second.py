@@ -14,11 +14,15 @@ from lookalike.cluster.proof import Proof
 from lookalike.cluster.rows import Picture
 from lookalike.errors import ImageError
 from lookalike.image import decode, read
+from lookalike.relate.framing import EXACT, plain_share
 from lookalike.relate.geometry import Match
+from lookalike.relate.transform import UNIT, project
 
 _AGAINST = 3  # smaller copies that an enlargement is sought among
 _ASPECT = 0.02
 _WHOLE = 0.95  # of either's area is seen in the other: neither is a crop
+_BORDER_SIDE, _LEAST_AROUND, _PLAIN = 320, 0.02, 0.97  # pixels; of all of them lie around; of those of one colour
+_RIM = 0.02  # the outline is known that well: of two that show as much the one without a border counts as larger
 
 
 class SecondLook:
@@ -33,6 +37,7 @@ class SecondLook:
             return
         self._seen.add(best)
         self._look_at_position(best, extras)
+        self._look_at_border(best, extras)
         self._look_at_detail(best, extras)
 
     def _look_at_position(self, best: int, extras: Sequence[int]) -> None:
@@ -42,6 +47,16 @@ class SecondLook:
         positions[upright] += 1
         if max(positions.values()) > positions[upright]:
             self._keep.measures.turn(self._pictures[best])
+
+    def _look_at_border(self, best: int, extras: Sequence[int]) -> None:
+        """Whether it shows one of the others whole, and around it nothing."""
+        kept = self._pictures[best]
+        for match in self._matches(best, extras):
+            if match is None or match.kept_first > _WHOLE or match.kept_second < _WHOLE or match.inliers < EXACT:
+                continue
+            if (inside := _without_border(kept, match)) is not None:
+                self._keep.measures.bordered(kept, inside)
+                return
 
     def _look_at_detail(self, best: int, extras: Sequence[int]) -> None:
         """Against the largest few of the smaller ones that it would be kept over for its size alone."""
@@ -75,6 +90,23 @@ class SecondLook:
     def _matches(self, best: int, extras: Sequence[int]) -> list[Match | None]:
         proofs = [self._proofs[best, place] for place in extras]
         return [None if proof.verdict is None else proof.verdict.evidence.match for proof in proofs]
+
+
+def _without_border(kept: Picture, match: Match) -> float | None:
+    """The share of a picture that lies within its plain border; None where there is something to see around."""
+    import cv2
+
+    try:
+        image = decode(read(kept.path), side=_BORDER_SIDE).image
+    except ImageError:
+        return None
+    corners = project(np.linalg.inv(match.transform), UNIT) * (image.shape[1], image.shape[0])
+    inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), np.rint(corners).astype(np.int32), 1)
+    rim = cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0  # edges are mixed there, and JPEG rings
+    around = image[~rim]
+    if len(around) < _LEAST_AROUND * rim.size or plain_share(around) < _PLAIN:
+        return None
+    return float(inside.mean()) * (1 - _RIM)
 
 
 def _size(picture: Picture) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from lookalike.relate.cache import features_of
 from lookalike.relate.calibration import Calibration
 from lookalike.relate.features import SIDE, Features, find_features
 from lookalike.relate.geometry import Match, verify
-from lookalike.relate.transform import Matrix, project, shared_area
+from lookalike.relate.transform import UNIT, Matrix, project, shared_area
 from lookalike.search import Collection
 from lookalike.types import RGB, Vectors
 
@@ -21,7 +21,6 @@ PAGE_FEATURES = 3000
 _TILE = 0.5  # of either side, overlapping by half
 _MARGIN = 0.2
 _HINT = 4  # inliers that are worth a closer look
-_UNIT = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +187,7 @@ def how(match: Match) -> str:
 
 def part_shown(match: Match) -> NDArray[np.float64]:
     """(4, 2): the second's corners in shares of the first, so the part of the first that the second shows."""
-    return project(np.linalg.inv(match.transform), _UNIT)
+    return project(np.linalg.inv(match.transform), UNIT)
 
 
 def _moved(match: Match, box: Box) -> Match:
@@ -203,7 +202,7 @@ def _moved(match: Match, box: Box) -> Match:
     return replace(
         match,
         transform=transform,
-        outline=project(transform, _UNIT) if match.model != "none" else match.outline,
+        outline=project(transform, UNIT) if match.model != "none" else match.outline,
         points=points,
         kept_second=match.kept_second * width * height,
     )

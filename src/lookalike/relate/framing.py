@@ -84,8 +84,13 @@ def _bars(inside: NDArray[np.bool_]) -> dict[str, tuple[slice, slice]]:
 
 def _mostly_plain(outside: NDArray[np.uint8]) -> bool:
     """Whether most of what lies around is of one colour: a border, perhaps with words in it."""
-    off = np.abs(outside.astype(np.int16) - np.median(outside, axis=0)).max(axis=1)
-    return bool(len(off)) and float((off < _PLAIN_BORDER).mean()) > 0.7
+    return plain_share(outside) > 0.7
+
+
+def plain_share(pixels: NDArray[np.uint8]) -> float:
+    """How many of (n, 3) pixels are of the colour that most of them have."""
+    off = np.abs(pixels.astype(np.int16) - np.median(pixels, axis=0)).max(axis=1)
+    return float((off < _PLAIN_BORDER).mean()) if len(off) else 0.0
 
 
 def _slant(match: Match, second: RGB) -> float:

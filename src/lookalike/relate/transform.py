@@ -15,7 +15,7 @@ _ROUGH = 0.05  # of the work picture's long side: how far a similarity from one 
 _FINE = 5.0  # work pixels
 _MOST = 300  # matches that vote
 _LARGEST_SCALE = 16.0
-_UNIT = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
+UNIT = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], np.float64)
 _CELL = 6.0  # work pixels: points nearer than this are one
 
 
@@ -94,7 +94,7 @@ def plausible(shape: Shape) -> bool:
 
 def shape_of(matrix: Matrix, first: tuple[int, int], second: tuple[int, int], *, mirrored: bool) -> Shape:
     """Describe a transform of shares. `first`, `second`: (width, height) in pixels of the pictures as they are."""
-    outline = project(matrix, _UNIT)
+    outline = project(matrix, UNIT)
     pixels = outline * second
     middle = _jacobian(matrix, first, second)
     if mirrored:
@@ -225,10 +225,10 @@ def _convex(corners: NDArray[np.float64]) -> bool:
 
 def _visible(matrix: NDArray[np.floating[Any]]) -> float:
     """The share of the unit square that the moved unit square covers."""
-    moved = project(matrix, _UNIT)
+    moved = project(matrix, UNIT)
     if not np.isfinite(moved).all() or np.abs(moved).max() > 1e4:
         return 0.0
-    return min(shared_area(moved, _UNIT), 1.0)
+    return min(shared_area(moved, UNIT), 1.0)
 
 
 def shared_area(first: NDArray[np.float64], second: NDArray[np.float64]) -> float:
