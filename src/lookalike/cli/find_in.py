@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lookalike.relate.find import Found, Place
+    from lookalike.relate.find import Found
     from lookalike.types import RGB
 
 
@@ -108,8 +108,10 @@ def _print(found: "Found", *, more: dict[str, Any], as_json: bool) -> None:
 
 def _told(found: "Found") -> str:
     """Where, how large, which turn, how sure, for a person."""
+    from lookalike.relate.framing import position_words
+
     place = found.place
-    changes = [_where(found), f"scaled to {100 * place.scale:.0f} %", *_turn_words(place)]
+    changes = [_where(found), f"scaled to {100 * place.scale:.0f} %", *position_words(place.match)]
     return f"{', '.join(changes)}  probability {100 * place.probability:.1f} %, {place.inliers} points"
 
 
@@ -135,18 +137,6 @@ def _box(outline: "NDArray[np.float64]") -> str:
 
 def _rounded(values: Any) -> list[float]:
     return [round(float(v), 4) + 0.0 for v in values]  # + 0.0: no "-0"
-
-
-def _turn_words(place: "Place") -> list[str]:
-    """In the words of `compare`."""
-    turn = round(place.turn)
-    if place.mirrored and abs(abs(turn) - 180) <= 1:
-        return ["flipped upside down"]
-    words = ["mirrored"] if place.mirrored else []
-    if abs(turn) >= 2:
-        direction = "" if abs(turn) == 180 else " clockwise" if turn > 0 else " anticlockwise"
-        words.append(f"turned by {abs(turn)}°{direction}")
-    return words
 
 
 def _plot(wanted: "RGB", name: str, found: "list[Found]", target: Path) -> None:

@@ -14,9 +14,9 @@ from lookalike.cluster.proof import Proof
 from lookalike.cluster.rows import Picture
 from lookalike.errors import ImageError
 from lookalike.image import decode, read
+from lookalike.relate.find import part_shown
 from lookalike.relate.framing import EXACT, plain_share
 from lookalike.relate.geometry import Match
-from lookalike.relate.transform import UNIT, project
 
 _AGAINST = 3  # smaller copies that an enlargement is sought among
 _ASPECT = 0.02
@@ -100,7 +100,7 @@ def _without_border(kept: Picture, match: Match) -> float | None:
         image = decode(read(kept.path), side=_BORDER_SIDE).image
     except ImageError:
         return None
-    corners = project(np.linalg.inv(match.transform), UNIT) * (image.shape[1], image.shape[0])
+    corners = part_shown(match) * (image.shape[1], image.shape[0])
     inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), np.rint(corners).astype(np.int32), 1)
     rim = cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0  # edges are mixed there, and JPEG rings
     around = image[~rim]

@@ -52,14 +52,14 @@ def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
         return Explanation(_plainly(verdict, match), (), (), None)
     moved, shown, inside = laid
     colours = recolouring(moved, shown, inside)
-    agreeing, added = _differences(moved, shown, inside, colours)
+    recoloured = colours.apply(moved)
+    agreeing, added = _differences(recoloured, shown, inside, colours.sharpness)
     changes = [*frame_words(match, shown, inside), *turn_words(match)]
     if verdict.relation >= Relation.COPY:
         whole = match.kept_first > 0.8 and match.scale < 1.25
         changes += _colour_words(colours, whole=whole)
         changes += [f"{a.kind} {a.where}" for a in added]
-        off = np.abs(colours.apply(moved).astype(np.int16) - shown)[inside]
-        if not changes and float(off.mean()) > _ROUGH:
+        if not changes and float(np.abs(recoloured.astype(np.int16) - shown)[inside].mean()) > _ROUGH:
             changes = ["fine detail differs all over"]
     else:
         added = ()
@@ -127,16 +127,15 @@ def _colour_words(changed: Recolouring, *, whole: bool) -> list[str]:
 
 
 def _differences(
-    moved: RGB, second: RGB, inside: NDArray[np.bool_], change: Recolouring
+    recoloured: RGB, second: RGB, inside: NDArray[np.bool_], sharpness: float
 ) -> tuple[NDArray[np.float32], tuple[Added, ...]]:
-    """Where the two agree, and the places where something was laid on."""
+    """Where the second agrees with the first in its place and colours, and the places where something was laid on."""
     import cv2
 
-    recoloured = change.apply(moved)
     local, _, _ = correlation(recoloured, second, inside)
     fitted = recoloured.astype(np.float32)
     # Signed: what is merely sharper, blurred or grainy is as often lighter as darker, and averages out.
-    reach = 2.0 if 0.6 < change.sharpness < 1.8 else 4.0
+    reach = 2.0 if 0.6 < sharpness < 1.8 else 4.0
     off = np.abs(cv2.GaussianBlur(fitted - second, (0, 0), reach)).mean(axis=2)
     # At the rim of the overlap half of the window is missing.
     core = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8), borderType=cv2.BORDER_REPLICATE) > 0
@@ -163,11 +162,12 @@ def _patches(strange: NDArray[np.bool_], second: RGB) -> tuple[Added, ...]:
             continue
         kind = "text added" if is_text(second[y : y + h, x : x + w]) else "something added"
         box = (x / width, y / height, w / width, h / height)
-        found.append(Added(kind, _place(box), box))
+        found.append(Added(kind, place_of(box), box))
     return tuple(found)
 
 
-def _place(box: tuple[float, float, float, float]) -> str:
+def place_of(box: tuple[float, float, float, float]) -> str:
+    """Where in a picture the middle of a box in shares lies."""
     x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
     down = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
     across = "left" if x < 1 / 3 else "right" if x > 2 / 3 else ""

@@ -190,15 +190,20 @@ def part_shown(match: Match) -> NDArray[np.float64]:
     return project(np.linalg.inv(match.transform), UNIT)
 
 
+def onto(box: Box) -> Matrix:
+    """From shares of a part to shares of the whole."""
+    x, y, width, height = box
+    return np.array([[width, 0, x], [0, height, y], [0, 0, 1]])
+
+
 def _moved(match: Match, box: Box) -> Match:
     """A match with a part of the page as one with the page. `box`: x, y, width, height of the part in shares."""
     from dataclasses import replace
 
     x, y, width, height = box
-    onto: Matrix = np.array([[width, 0, x], [0, height, y], [0, 0, 1]])
     points = match.points.copy()
     points[:, 2:] = points[:, 2:] * (width, height) + (x, y)
-    transform = onto @ match.transform
+    transform = onto(box) @ match.transform
     return replace(
         match,
         transform=transform,

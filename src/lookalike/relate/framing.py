@@ -31,6 +31,11 @@ def frame_words(match: Match, second: RGB, inside: NDArray[np.bool_]) -> list[st
 
 def turn_words(match: Match) -> list[str]:
     """Mirrored, turned, scaled, stretched."""
+    return position_words(match) + _size_words(match.scale, match.aspect)
+
+
+def position_words(match: Match) -> list[str]:
+    """Mirrored, turned."""
     words, turn = [], match.turn
     if match.mirrored and abs(abs(turn) - 180) <= 1:
         words, turn = ["flipped upside down"], 0.0
@@ -40,7 +45,7 @@ def turn_words(match: Match) -> list[str]:
         whole = round(abs(turn))
         direction = "" if whole == 180 else " clockwise" if turn > 0 else " anticlockwise"
         words.append(f"turned by {max(whole, 1)}°{direction}")
-    return words + _size_words(match.scale, match.aspect)
+    return words
 
 
 def _size_words(scale: float, aspect: float) -> list[str]:

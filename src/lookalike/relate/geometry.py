@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lookalike.relate.aligned import NOTHING, Agreement, agreement
 from lookalike.relate.features import Features, mirrored, negative
 from lookalike.relate.matching import Pairs, match
-from lookalike.relate.transform import Fit, Matrix, fit_transform, plausible, shape_of
+from lookalike.relate.transform import Fit, Matrix, Shape, fit_transform, plausible, shape_of
 
 Model = Literal["none", "frame", "similarity", "homography"]
 
@@ -149,13 +149,19 @@ def _described(whole: Match, first: Features, second: Features, matrix: Matrix) 
     shape = shape_of(matrix, (first.width, first.height), (second.width, second.height), mirrored=whole.mirrored)
     if not plausible(shape):
         return Match(matches=whole.matches)
-    seen = _seen(first, second, matrix)
     return replace(
-        whole,
+        with_shape(whole, matrix, shape),
         richness=min(len(first), len(second)),
         richest=round(max(_richness(first), _richness(second))),
+        agreement=_seen(first, second, matrix),
+    )
+
+
+def with_shape(match: Match, matrix: Matrix, shape: Shape) -> Match:
+    """The match with a transform of shares and what it does, by `shape_of`."""
+    return replace(
+        match,
         transform=matrix,
-        agreement=seen,
         turn=shape.turn,
         scale=shape.scale,
         aspect=shape.aspect,

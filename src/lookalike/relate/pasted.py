@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.relate.calibration import Calibration
-from lookalike.relate.explain import Added, Explanation, _place, explain
-from lookalike.relate.find import Box, cut, edges, find_in, how, on_pixels, part_shown
-from lookalike.relate.geometry import Match
+from lookalike.relate.explain import Added, Explanation, explain, place_of
+from lookalike.relate.find import Box, cut, edges, find_in, how, on_pixels, onto, part_shown
+from lookalike.relate.geometry import Match, with_shape
 from lookalike.relate.relation import Evidence, Verdict, weigh
 from lookalike.relate.transform import Matrix, shape_of
 from lookalike.types import RGB, Relation
@@ -41,16 +41,9 @@ def turned_round(verdict: Verdict, first: RGB, second: RGB) -> Verdict:
     shape = shape_of(matrix, sizes[0], sizes[1], mirrored=match.mirrored)
     seen = match.agreement
     back = replace(
-        match,
-        transform=matrix,
+        with_shape(match, matrix, shape),
         points=match.points[:, [2, 3, 0, 1]],
         agreement=replace(seen, first_inside=seen.second_inside, second_inside=seen.first_inside),
-        turn=shape.turn,
-        scale=shape.scale,
-        aspect=shape.aspect,
-        outline=shape.outline,
-        kept_first=shape.kept_first,
-        kept_second=shape.kept_second,
     )
     return replace(verdict, evidence=replace(verdict.evidence, match=back))
 
@@ -62,12 +55,12 @@ def explain_pasted(first: RGB, second: RGB, verdict: Verdict, shape: tuple[int, 
     """
     match = _match(verdict)
     box = on_pixels(second, _box(match.outline))
-    inward = np.linalg.inv(_onto(box))
+    inward = np.linalg.inv(onto(box))
     near = replace(match, transform=inward @ match.transform, kept_second=1.0)
     told = explain(first, cut(second, box), _with(verdict, near))
     added = tuple(Added(a.kind, a.where, _within(a.box, box)) for a in told.added)
     agreeing = None if told.agreeing is None else _framed(told.agreeing, box, shape)
-    where = f"pasted into the second picture ({100 * match.kept_second:.1f} % of it, {_place(box)})"
+    where = f"pasted into the second picture ({100 * match.kept_second:.1f} % of it, {place_of(box)})"
     return _told(verdict, where, replace(told, added=added, agreeing=agreeing))
 
 
@@ -75,9 +68,9 @@ def explain_cut_out(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
     """The words for the second picture as a small part of the first."""
     match = _match(verdict)
     box = on_pixels(first, _box(part_shown(match)))
-    near = replace(match, transform=match.transform @ _onto(box), kept_first=1.0)
+    near = replace(match, transform=match.transform @ onto(box), kept_first=1.0)
     told = explain(cut(first, box), second, _with(verdict, near))
-    return _told(verdict, f"a part of the first picture ({100 * match.kept_first:.1f} % of it, {_place(box)})", told)
+    return _told(verdict, f"a part of the first picture ({100 * match.kept_first:.1f} % of it, {place_of(box)})", told)
 
 
 def _told(verdict: Verdict, where: str, told: Explanation) -> Explanation:
@@ -101,11 +94,6 @@ def _box(outline: NDArray[np.float64]) -> Box:
     kept = outline.clip(0, 1)
     (x, y), (right, bottom) = kept.min(axis=0), kept.max(axis=0)
     return float(x), float(y), float(right - x), float(bottom - y)
-
-
-def _onto(box: Box) -> Matrix:
-    x, y, width, height = box
-    return np.array([[width, 0, x], [0, height, y], [0, 0, 1]])
 
 
 def _within(inner: Box, box: Box) -> Box:
