@@ -156,10 +156,7 @@ class Resident:
         rows = np.flatnonzero(mask)
         few = len(rows) < len(mask) // 4
         near = (self.vectors[rows] @ ask.vector) if few else (self.vectors @ ask.vector)[rows]
-        needed = ask.k + len(ask.without)
-        if len(rows) > needed:
-            kth = np.partition(near, len(rows) - needed)[len(rows) - needed]
-            rows = rows[near >= kth - TIE]
+        rows = rows[near >= self._least(ask, near) - TIE]
         return self._hits(ask, exact_scores(ask.vector, self.vectors[rows]), rows)
 
     def _hits(self, ask: Ask, exact: NDArray[np.float64], rows: NDArray[Any]) -> list[Hit]:
