@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -23,7 +24,14 @@ from lookalike.types import RGB, Hit
 router = APIRouter(tags=["relations"])
 MOST_JUDGED = 60
 AT_ONCE = 2  # judging takes 5 ms a hit and 40 more where its features are not known yet: searches go before
-_turns = asyncio.Semaphore(AT_ONCE)
+_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+
+
+def _turn() -> asyncio.Semaphore:
+    """Of this server: a semaphore belongs to one event loop, and a process may hold several servers."""
+    return _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
+
+
 FILE = {"type": "string", "format": "binary"}
 TWO: dict[str, Any] = {
     "requestBody": {
@@ -52,7 +60,7 @@ async def compare(request: Request, parts: Needs) -> Response:
     if len(pictures) + len(names) != 2:
         raise BadQuery("send two pictures: uploads in the field `image`, ids of the collection in the field `like`")
     data = [*pictures, *[await parts.asking.data(name) for name in names]]
-    async with _turns:
+    async with _turn():
         seen = [await _subject(parts, each, f"picture {n}") for n, each in enumerate(data, 1)]
         photos, _ = parts.desk.at_hand
         return as_json(await parts.desk.in_thread(lambda: _compared(photos, *seen)))
@@ -87,7 +95,7 @@ async def with_relations(
     if len(names) != 1:
         raise BadQuery("relations are told for one picture at a time; search with one, or leave `relations` out")
     photos, _ = parts.desk.at_hand
-    async with _turns:
+    async with _turn():
         if region or names[0].startswith(PREFIX):
             query = (await _subject(parts, await parts.asking.data(names[0]), "the query", region))[1]
         else:
