@@ -50,7 +50,7 @@ def served(collection: Collection | None, uri: str = "given", **options: Any) ->
         http="lookalike.server.patience:Patient",
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
+    thread = threading.Thread(target=server.run, daemon=True)  # one that does not end must not hold the tests up
     thread.start()
     url = f"http://127.0.0.1:{port}"
     with httpx.Client(base_url=url, timeout=30) as client:
@@ -59,7 +59,8 @@ def served(collection: Collection | None, uri: str = "given", **options: Any) ->
             yield Served(url, client, app, collection, port)  # type: ignore[arg-type]
         finally:
             server.should_exit = True
-            thread.join(timeout=30)
+            thread.join(timeout=60)
+            assert not thread.is_alive(), "the server did not stop"
 
 
 def _ready(client: httpx.Client) -> bool:

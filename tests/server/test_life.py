@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
-import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -162,51 +164,77 @@ def test_metrics_count_and_workers_are_summed(server: Served, tmp_path: Path) ->
     assert 'lookalike_requests_total{route="a"} 3' in two.text()
 
 
+class Process:
+    """`lookalike serve` with its workers, in a session of its own; what it says goes to a file."""
+
+    def __init__(self, collection: Path, place: Path, workers: int) -> None:
+        self.temporary, self._log = place / "tmp", place / "log"
+        self.temporary.mkdir()
+        with socket.socket() as sock:
+            sock.bind(("127.0.0.1", 0))
+            port = sock.getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}"
+        command = [sys.executable, "-m", "lookalike", "serve", "-c", str(collection), "--port", str(port)]
+        with self._log.open("wb") as log:
+            self.main = subprocess.Popen(
+                [*command, "--workers", str(workers)],
+                stderr=log,
+                start_new_session=True,
+                env=os.environ | {"TMPDIR": str(self.temporary)},
+            )
+
+    @property
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", timeout=30).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    @property
+    def lines(self) -> list[str]:
+        return self._log.read_text().splitlines()
+
+    def end(self) -> None:
+        with suppress(ProcessLookupError):
+            os.killpg(self.main.pid, signal.SIGKILL)
+        self.main.wait()
+
+
+@contextmanager
+def process_of(collection: Path, place: Path, workers: int) -> Iterator[Process]:
+    running = Process(collection, place, workers)
+    try:
+        wait_for(lambda: running.ready, 120)
+        yield running
+    finally:
+        running.end()
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("ending", [signal.SIGTERM, signal.SIGINT])
 def test_a_process_serves_and_stops_in_order(real: Path, tmp_path: Path, workers: int, ending: signal.Signals) -> None:
-    import socket
-
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
-    command = [sys.executable, "-m", "lookalike", "serve", "-c", str(real), "--port", str(port)]
-    (tmp_path / "tmp").mkdir()
-    process = subprocess.Popen(
-        [*command, "--workers", str(workers)],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TMPDIR": str(tmp_path / "tmp")},
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-
-        def ready() -> bool:
-            try:
-                return bool(urllib.request.urlopen(f"{url}/readyz").status == 200)
-            except OSError:
-                return False
-
-        wait_for(ready, 60)
-        with httpx.Client(base_url=url) as http:
+    with process_of(real, tmp_path, workers) as running:
+        url, folder = running.url, running.temporary
+        with httpx.Client(base_url=url, timeout=60) as http:
             kept = http.post("/v1/queries", files={"image": ("x.png", encode(picture(COLOURS["red"])))}).json()["query"]
         answers = set()
         for _ in range(8):  # a new connection each time: either worker knows the kept query
             time.sleep(0.05)
-            answer = httpx.get(f"{url}/v1/search", params={"like": kept, "k": 1}, timeout=30)
+            answer = httpx.get(f"{url}/v1/search", params={"like": kept, "k": 1}, timeout=60)
             answers.add(answer.json()["hits"][0]["id"])
         assert answers == {"photos/red0.png"}
-        assert list((tmp_path / "tmp").glob("lookalike-*/queries/*.bin"))
-        process.send_signal(ending)
-        assert process.wait(timeout=30) == 0
-    finally:
-        process.kill()
-        assert process.stderr is not None
-        lines = process.stderr.read().splitlines()
-        process.stderr.close()
-        process.wait()
-    assert list((tmp_path / "tmp").glob("lookalike-*")) == []  # nor what strangers sent
-    logged = [json.loads(line) for line in lines if line.startswith("{")]
+        assert list(folder.glob("lookalike-*/queries/*.bin"))
+        running.main.send_signal(ending)
+        assert running.main.wait(timeout=60) == 0, running.lines
+    assert list(folder.glob("lookalike-*")) == []  # nor what strangers sent
+    logged = [json.loads(line) for line in running.lines if line.startswith("{")]
     assert any(line.get("route") == "/v1/search" and line["status"] == 200 for line in logged)
-    assert sum(line.startswith(f"open {url} ") for line in lines) == 1
-    assert not [line for line in lines if "Traceback" in line or "never retrieved" in line]
+    assert sum(line.startswith(f"open {url} ") for line in running.lines) == 1
+    assert not [line for line in running.lines if "Traceback" in line or "never retrieved" in line]
+
+
+def test_workers_do_not_outlive_who_watches_them(real: Path, tmp_path: Path) -> None:
+    with process_of(real, tmp_path, 2) as running:
+        running.main.kill()
+        running.main.wait()
+        wait_for(lambda: not running.ready, 60)

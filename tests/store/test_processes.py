@@ -112,7 +112,7 @@ def test_writers_at_once_leave_one_row_an_id(place: Path) -> None:
     for writer in writers:
         go(writer)
     for writer in writers:
-        assert writer.wait(timeout=60) == 0, writer.communicate()[1][-2000:]
+        assert writer.wait(timeout=180) == 0, writer.communicate()[1][-2000:]
         writer.communicate()
     store = LanceStore(str(place))
     ids = [id for rows in store.scan(["id"]) for id in rows["id"]]
@@ -131,7 +131,7 @@ def test_readers_see_whole_batches_while_others_write_and_clean_up(place: Path) 
         go(process)
     try:
         for reader in readers:
-            out, err = reader.communicate(timeout=30)
+            out, err = reader.communicate(timeout=120)
             assert reader.returncode == 0, err[-2000:]
             seen, rows = map(int, out.split())
             assert seen > 5

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import signal
 import sys
@@ -88,8 +89,23 @@ def app_of_environment() -> Any:
     from lookalike.server.app import make_app
 
     _one_thread_each()
+    _end_with_the_supervisor()
     log_as_json()
     return make_app(Settings.from_environment())
+
+
+def _end_with_the_supervisor() -> None:
+    """Stop in order when the process that began this worker is gone, however it went: a worker that nobody watches
+    would hold the port for ever."""
+    supervisor = multiprocessing.parent_process()
+    if supervisor is None:
+        return  # the only process
+
+    def end() -> None:
+        supervisor.join()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=end, name="supervisor", daemon=True).start()
 
 
 def _one_thread_each() -> None:
