@@ -31,7 +31,7 @@ from lookalike.server.queries import Queries
 from lookalike.server.routes import clusters, duplicates, health, images, jobs, labels, relations, search
 from lookalike.server.routes import collection as collection_routes
 from lookalike.server.routes import map as map_routes
-from lookalike.server.settings import Settings, load_tokens
+from lookalike.server.settings import KEY, Settings, load_tokens
 
 LEAVE_SECONDS = 2.0
 CLOSED_BY_CLIENT = 499
@@ -94,11 +94,10 @@ def _parts(settings: Settings, collection: Collection | None, folder: str) -> Pa
 
 
 def _key(folder: str) -> bytes:
-    """The secret behind the tokens of kept queries, the same for all workers: the first to come makes it."""
-    place = Path(folder) / "key"
-    with suppress(FileExistsError), place.open("xb") as file:
-        file.write(secrets.token_bytes(32))
-    return place.read_bytes() or secrets.token_bytes(32)
+    """The secret behind the tokens of kept queries: that which `run` left for all workers, or one of our own."""
+    with suppress(FileNotFoundError):
+        return (Path(folder) / KEY).read_bytes()
+    return secrets.token_bytes(32)
 
 
 def _behind_door(app: FastAPI, settings: Settings, parts: Parts):  # type: ignore[no-untyped-def]

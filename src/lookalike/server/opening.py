@@ -66,6 +66,8 @@ def told_when_open(settings: Settings, opened: Callable[[], None] | None) -> Ite
 
 
 def _listens(settings: Settings) -> bool:
-    with suppress(OSError), socket.create_connection((ANY.get(settings.host, settings.host), settings.port), timeout=1):
-        return True
+    address = (ANY.get(settings.host, settings.host), settings.port)
+    with suppress(OSError), socket.create_connection(address, timeout=1) as sock:
+        # Where nobody listens the system may give this end the very port that it asks for, and join it to itself.
+        return bool(sock.getsockname() != sock.getpeername())
     return False

@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,12 +81,17 @@ class Queries:
         if now - self._swept < SWEEP_SECONDS:
             return
         self._swept = now
-        files = sorted(((p.stat().st_mtime, p.stat().st_size, p) for p in self._folder.iterdir()), reverse=True)
         total = 0
-        for when, size, place in files:
+        for when, size, place in sorted(self._files(), reverse=True):
             total += size
             if now - when > self._seconds or total > MOST_BYTES:
                 place.unlink(missing_ok=True)
+
+    def _files(self) -> Iterator[tuple[float, int, Path]]:
+        for place in self._folder.iterdir():
+            with suppress(FileNotFoundError):  # another worker took it away, or gave it its name
+                told = place.stat()
+                yield told.st_mtime, told.st_size, place
 
 
 def _gone() -> UnknownId:

@@ -4,6 +4,7 @@ import json
 import logging
 import multiprocessing
 import os
+import secrets
 import signal
 import sys
 import tempfile
@@ -11,12 +12,14 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from lookalike.server.opening import check_address, told_when_open
-from lookalike.server.settings import VARIABLE, ServerError, Settings, check
+from lookalike.server.settings import KEY, VARIABLE, ServerError, Settings, check
 
 GRACE_SECONDS = 20
+HEALTH_SECONDS = 60  # uvicorn's own 5 end a worker of a busy machine while it still loads, again and again
 CONNECTIONS = 1000
 
 
@@ -28,6 +31,7 @@ def run(settings: Settings, opened: Callable[[], None] | None = None) -> None:
         from dataclasses import replace
 
         told = replace(settings, folder=folder)
+        (Path(folder) / KEY).write_bytes(secrets.token_bytes(32))  # before the workers, who would each make their own
         os.environ[VARIABLE] = told.to_json()
         try:
             with told_when_open(settings, opened):
@@ -73,6 +77,7 @@ def _serve(settings: Settings) -> None:
         "backlog": 512,
         "timeout_keep_alive": 15,
         "timeout_graceful_shutdown": GRACE_SECONDS,
+        "timeout_worker_healthcheck": HEALTH_SECONDS,
     }
     try:
         uvicorn.run("lookalike.server.run:app_of_environment", workers=settings.workers, **options)

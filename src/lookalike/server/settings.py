@@ -10,6 +10,7 @@ from typing import Any, Self
 from lookalike.errors import LookalikeError
 
 VARIABLE = "LOOKALIKE_SERVER"
+KEY = "key"  # a file in `folder`
 
 
 class ServerError(LookalikeError):
