@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.store import BATCH, Made
-from lookalike.cluster.pairs import cross_pairs, near_pairs
+from lookalike.cluster.duplicates.pairs import cross_pairs, near_pairs
 from lookalike.similarity import normalise
 
 MIN_SCORE = 0.9
@@ -160,7 +160,7 @@ def detail() -> None:
     import cv2
     from PIL import Image, ImageFilter
 
-    from lookalike.cluster.detail import more_detail
+    from lookalike.cluster.duplicates.detail import more_detail
 
     def grey(picture: Image.Image, quality: int = 0, *, sharpen: bool = False) -> NDArray[np.float32]:
         picture = picture.filter(ImageFilter.UnsharpMask(2, 150, 0)) if sharpen else picture

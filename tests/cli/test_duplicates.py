@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 
 from tests.cli.conftest import Cli
-from tests.cluster.conftest import trash
-from tests.cluster.pictures import save, scene
+from tests.cluster.duplicates.conftest import trash
+from tests.cluster.duplicates.pictures import save, scene
 
 __all__ = ["trash"]
 SURE = ("--probability", "0.5")  # how sure one may be of a small made picture is not the question here

@@ -116,7 +116,7 @@ def duplicates(
             if page:
                 _page(found, page, photos, masters)
         if csv:
-            from lookalike.cluster.told import write_csv
+            from lookalike.cluster.duplicates.told import write_csv
 
             write_csv(found, csv)
             say(f"written: {csv}")
@@ -229,7 +229,7 @@ def _list(kept: "Decisions") -> None:
 
 
 def _page(found: "Duplicates", path: Path, photos: "Collection", masters: "Collection | None") -> None:
-    from lookalike.cluster.page import counted, write_page
+    from lookalike.cluster.duplicates.page import counted, write_page
 
     command = f"lookalike duplicates -c {shlex.quote(photos.uri)} --decisions decisions.jsonl"
     of_masters = masters.thumbnails if masters is not None else None
@@ -238,7 +238,7 @@ def _page(found: "Duplicates", path: Path, photos: "Collection", masters: "Colle
 
 
 def _print(found: "Duplicates", *, as_json: bool) -> None:
-    from lookalike.cluster.told import as_object
+    from lookalike.cluster.duplicates.told import as_object
 
     for number, group in enumerate(found.groups, 1):
         if as_json:
@@ -250,7 +250,7 @@ def _print(found: "Duplicates", *, as_json: bool) -> None:
 
 
 def _line(extra: "Extra") -> str:
-    from lookalike.cluster.page import percent
+    from lookalike.cluster.duplicates.page import percent
 
     left = f"; {extra.left}" if extra.left else ""
     name = str(extra.metadata.get("path") or extra.id)
@@ -266,7 +266,7 @@ def _named(group: "DuplicateGroup") -> str:
 
 
 def _summary(found: "Duplicates", action: "Action | None", uri: str, page: Path | None) -> None:
-    from lookalike.cluster.page import counted, size
+    from lookalike.cluster.duplicates.page import counted, size
 
     extras = [extra for group in found.groups for extra in group.extras]
     total = size(sum(int(extra.metadata.get("size") or 0) for extra in extras))
@@ -291,7 +291,7 @@ def _summary(found: "Duplicates", action: "Action | None", uri: str, page: Path 
 
 def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as_json: bool) -> None:
     from lookalike.cluster import apply_steps, plan_steps
-    from lookalike.cluster.page import counted, size
+    from lookalike.cluster.duplicates.page import counted, size
 
     steps, left = plan_steps(found.groups, action)
     if not steps:

@@ -1,14 +1,27 @@
 """Groups of pictures: duplicates and what to do with them; clusters, labels that spread, outliers, a map."""
 
-from lookalike.cluster.apply import Action, Applied, Left, apply_steps, parse_action, plan_steps
 from lookalike.cluster.auto import Choice, choose_levels
 from lookalike.cluster.colourings import PALETTE, colourings
 from lookalike.cluster.cover import Cover, cover
-from lookalike.cluster.decisions import Decision, Decisions, as_decision
-from lookalike.cluster.find import Duplicates, Options, find_duplicates
+from lookalike.cluster.duplicates import (
+    Action,
+    Applied,
+    Decision,
+    Decisions,
+    Duplicates,
+    Keep,
+    Left,
+    Options,
+    Undone,
+    apply_steps,
+    as_decision,
+    find_duplicates,
+    parse_action,
+    plan_steps,
+    undo,
+)
 from lookalike.cluster.grouping import METHODS, Cluster, Clusters, cluster
 from lookalike.cluster.joining import Drift, drift, join_new
-from lookalike.cluster.keep import Keep
 from lookalike.cluster.kept import NoClusters, current, keep_clusters, load_clusters, name_clusters
 from lookalike.cluster.kmeans import KMeans, kmeans
 from lookalike.cluster.labels import (
@@ -26,7 +39,6 @@ from lookalike.cluster.outliers import Outliers, outliers
 from lookalike.cluster.spread import Calibration, Spread, Suspect, spread
 from lookalike.cluster.tables import check_ending, write_clusters, write_columns
 from lookalike.cluster.tree import check_tree, write_tree
-from lookalike.cluster.undo import Undone, undo
 from lookalike.cluster.vectors import read_vectors
 
 __all__ = [

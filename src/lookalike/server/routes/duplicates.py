@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from lookalike.cluster import Decisions
-from lookalike.cluster.decisions import pair_key
+from lookalike.cluster.duplicates.decisions import pair_key
 from lookalike.server.answers import as_json, public
 from lookalike.server.findings import DUPLICATES, finding
 from lookalike.server.models import DecisionIn, DecisionOut, DuplicatesOut

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.rows import Picture, Rows
+from lookalike.cluster.duplicates.rows import Picture, Rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from lookalike.cluster import Action, Applied, apply_steps, parse_action, plan_steps, undo
-from lookalike.cluster import trash as trash_room
+from lookalike.cluster.duplicates import trash as trash_room
 from lookalike.errors import BadQuery, JournalError
-from tests.cluster.pictures import group
+from tests.cluster.duplicates.pictures import group
 
 Names = Callable[[], dict[str, bytes]]
 
@@ -140,7 +140,7 @@ def test_the_journal_is_whole_before_the_first_touch(
         seen.append(journal.read_text().splitlines())
         return "stopped by the test"
 
-    monkeypatch.setattr("lookalike.cluster.apply._touch", look)
+    monkeypatch.setattr("lookalike.cluster.duplicates.apply._touch", look)
     run(laid, action, journal, "a.jpg", "sub/b.jpg")
     header, *lines = map(json.loads, seen[0])
     assert (header["journal"], header["steps"]) == ("lookalike", 2)
@@ -174,7 +174,7 @@ def test_a_full_disk_under_the_journal_stops_before_the_next_file(
             raise OSError(errno.ENOSPC, "No space left on device")
         return real(descriptor, data)
 
-    monkeypatch.setattr("lookalike.cluster.journal.os.write", full)
+    monkeypatch.setattr("lookalike.cluster.duplicates.journal.os.write", full)
     with pytest.raises(JournalError, match="No space left"):
         run(laid, action, tmp_path / "j.jsonl", "a.jpg", "sub/b.jpg")
     monkeypatch.undo()
@@ -357,7 +357,7 @@ def test_a_failing_other_disk_keeps_the_original(laid: Path, tmp_path: Path, mon
 
 def test_a_hard_link_to_another_disk_is_refused(laid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     across(monkeypatch)
-    monkeypatch.setattr("lookalike.cluster.apply._apart", lambda *_: True)
+    monkeypatch.setattr("lookalike.cluster.duplicates.apply._apart", lambda *_: True)
     assert "another disk" in run(laid, Action("hardlink"), tmp_path / "j.jsonl", "a.jpg").left[0].reason
 
 

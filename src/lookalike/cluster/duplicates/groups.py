@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from lookalike.cluster.keep import Keep
-from lookalike.cluster.rows import Picture
+from lookalike.cluster.duplicates.keep import Keep
+from lookalike.cluster.duplicates.rows import Picture
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.pairs import Pairs, cross_pairs, near_pairs
+from lookalike.cluster.duplicates.pairs import Pairs, cross_pairs, near_pairs
 from lookalike.search import Collection
 
 SIDE = 16

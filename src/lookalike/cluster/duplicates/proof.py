@@ -5,8 +5,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lookalike.cluster.contents import Contents
-from lookalike.cluster.rows import Picture
+from lookalike.cluster.duplicates.contents import Contents
+from lookalike.cluster.duplicates.rows import Picture
 from lookalike.relate import Calibration, Features, Subject, Verdict, features_of, judge
 from lookalike.relate.explain import explain
 from lookalike.types import RGB, Relation, Shares

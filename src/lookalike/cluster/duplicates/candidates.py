@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.contents import Contents
-from lookalike.cluster.pairs import Pairs, cross_pairs, near_pairs
-from lookalike.cluster.turned import read_greys, turned_pairs
+from lookalike.cluster.duplicates.contents import Contents
+from lookalike.cluster.duplicates.pairs import Pairs, cross_pairs, near_pairs
+from lookalike.cluster.duplicates.turned import read_greys, turned_pairs
 
 HALF = 0.001  # half precision moves a score by less
 GREY = 0.9  # tiny pictures of exactly turned or recompressed copies agree at .96 and more, of different photos at .75

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.cluster import Action, apply_steps, parse_action, plan_steps, undo
-from tests.cluster.pictures import group
+from tests.cluster.duplicates.pictures import group
 
 CHANGES = ("link", "unlink", "rename", "replace", "write", "fsync", "utime", "chmod", "makedirs")
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -105,7 +105,7 @@ def undo_killed_anywhere(journal: Path, number: int, photos: Path, wanted: set[s
 APPLY = """
 import json, sys
 from lookalike.cluster import Action, apply_steps, parse_action
-from lookalike.cluster.journal import Step
+from lookalike.cluster.duplicates.journal import Step
 steps = [Step(**step) for step in json.load(open(sys.argv[1]))]
 print("begun", flush=True)
 apply_steps(steps, parse_action(sys.argv[2]), sys.argv[3])

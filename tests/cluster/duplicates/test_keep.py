@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.cluster.keep import DEFAULT, RULES, Keep, parse_rule
-from lookalike.cluster.rows import Picture
+from lookalike.cluster.duplicates.keep import DEFAULT, RULES, Keep, parse_rule
+from lookalike.cluster.duplicates.rows import Picture
 from lookalike.errors import BadQuery
-from tests.cluster.pictures import save, scene
+from tests.cluster.duplicates.pictures import save, scene
 
 
 def photo(path: str, **facts: object) -> Picture:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lookalike.cluster import candidates
-from lookalike.cluster.candidates import _best, _thinned
-from lookalike.cluster.pairs import Pairs
+from lookalike.cluster.duplicates import candidates
+from lookalike.cluster.duplicates.candidates import _best, _thinned
+from lookalike.cluster.duplicates.pairs import Pairs
 
 
 def crowd(count: int) -> Pairs:

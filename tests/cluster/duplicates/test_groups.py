@@ -1,8 +1,8 @@
 """Groups, over pictures that are letters and a relation that is a set of pairs."""
 
-from lookalike.cluster.groups import Group, make_groups
-from lookalike.cluster.keep import Keep
-from lookalike.cluster.rows import Picture
+from lookalike.cluster.duplicates.groups import Group, make_groups
+from lookalike.cluster.duplicates.keep import Keep
+from lookalike.cluster.duplicates.rows import Picture
 
 
 def groups_of(sizes: dict[str, int], near: set[str], copies: set[str], reference: str = "") -> list[str]:

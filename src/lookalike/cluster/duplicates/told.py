@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lookalike.cluster.find import Duplicates
+from lookalike.cluster.duplicates.find import Duplicates
 from lookalike.errors import LookalikeError
 from lookalike.types import DuplicateGroup, Metadata
 

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from lookalike.cluster.detail import LEAST, Detail, Grey, more_detail
-from lookalike.cluster.keep import Keep
-from lookalike.cluster.proof import Proof
-from lookalike.cluster.rows import Picture
+from lookalike.cluster.duplicates.detail import LEAST, Detail, Grey, more_detail
+from lookalike.cluster.duplicates.keep import Keep
+from lookalike.cluster.duplicates.proof import Proof
+from lookalike.cluster.duplicates.rows import Picture
 from lookalike.errors import ImageError
 from lookalike.image import decode, read
 from lookalike.relate.find import part_shown

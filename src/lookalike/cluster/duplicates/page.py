@@ -10,8 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from lookalike.cluster.decisions import pair_key
-from lookalike.cluster.find import Duplicates
+from lookalike.cluster.duplicates.decisions import pair_key
+from lookalike.cluster.duplicates.find import Duplicates
 from lookalike.errors import LookalikeError
 from lookalike.image import to_path
 from lookalike.types import DuplicateGroup, Extra, Metadata
@@ -37,7 +37,8 @@ def write_page(
     groups = list(found.groups)
     if len(groups) > MOST_GROUPS:
         groups = sorted(groups, key=_sureness)[:MOST_GROUPS]
-    parts = files("lookalike.cluster").joinpath("review.html").read_text(encoding="utf-8").split("__GROUPS__")
+    review = files("lookalike.cluster.duplicates").joinpath("review.html").read_text(encoding="utf-8")
+    parts = review.split("__GROUPS__")
     words = {
         "__TITLE__": "Duplicates to review",
         "__SUMMARY__": html.escape(_summary(found, len(groups))),

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lookalike.cluster import trash
-from lookalike.cluster.apply import Left
-from lookalike.cluster.journal import Header, Journal, Recorded, Step, machine, read_journal
-from lookalike.cluster.moving import is_file, move_file, same_inode, sha256_of, unlink_over
+from lookalike.cluster.duplicates import trash
+from lookalike.cluster.duplicates.apply import Left
+from lookalike.cluster.duplicates.journal import Header, Journal, Recorded, Step, machine, read_journal
+from lookalike.cluster.duplicates.moving import is_file, move_file, same_inode, sha256_of, unlink_over
 from lookalike.errors import JournalError
 from lookalike.image import to_path, to_text
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote_to_bytes
 
-from lookalike.cluster.moving import is_file, sha256_of
+from lookalike.cluster.duplicates.moving import is_file, sha256_of
 
 
 def put(path: str) -> None:

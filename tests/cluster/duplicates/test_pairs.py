@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from lookalike.cluster.pairs import COLUMNS, ROWS, choose_bound, cross_pairs, near_pairs
+from lookalike.cluster.duplicates.pairs import COLUMNS, ROWS, choose_bound, cross_pairs, near_pairs
 from lookalike.errors import BadQuery
 from lookalike.similarity import normalise
 

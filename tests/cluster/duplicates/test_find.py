@@ -13,7 +13,7 @@ from PIL import Image
 from lookalike.cluster import Decisions, Duplicates, Options, find_duplicates
 from lookalike.errors import BadQuery, ModelMismatch
 from lookalike.search import Collection
-from tests.cluster.pictures import save, scene
+from tests.cluster.duplicates.pictures import save, scene
 from tests.conftest import ColourEmbedder, encode, picture
 
 IDENTITY = ((1, 0, 0), (0, 1, 0), (0, 0, 1))

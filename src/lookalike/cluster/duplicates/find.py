@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lookalike.cluster.candidates import Candidates, find_candidates
-from lookalike.cluster.contents import Contents
-from lookalike.cluster.decisions import Decisions, pair_key
-from lookalike.cluster.groups import Group, make_groups
-from lookalike.cluster.keep import DEFAULT, Keep
-from lookalike.cluster.proof import Judge, Proof, describe, lies
-from lookalike.cluster.rows import Picture, read_rows
-from lookalike.cluster.second import SecondLook
+from lookalike.cluster.duplicates.candidates import Candidates, find_candidates
+from lookalike.cluster.duplicates.contents import Contents
+from lookalike.cluster.duplicates.decisions import Decisions, pair_key
+from lookalike.cluster.duplicates.groups import Group, make_groups
+from lookalike.cluster.duplicates.keep import DEFAULT, Keep
+from lookalike.cluster.duplicates.proof import Judge, Proof, describe, lies
+from lookalike.cluster.duplicates.rows import Picture, read_rows
+from lookalike.cluster.duplicates.second import SecondLook
 from lookalike.errors import BadQuery, ModelMismatch
 from lookalike.image import decode, to_path
 from lookalike.relate import Calibration, calibration_of

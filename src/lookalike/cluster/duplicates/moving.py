@@ -6,7 +6,7 @@ import os
 import shutil
 import stat
 
-from lookalike.cluster.journal import sync_folder_of
+from lookalike.cluster.duplicates.journal import sync_folder_of
 
 _NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EACCES}
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from lookalike.cluster.rows import Picture
+from lookalike.cluster.duplicates.rows import Picture
 from lookalike.errors import BadQuery, ImageError, nearest
 from lookalike.image import decode, read, to_path
 

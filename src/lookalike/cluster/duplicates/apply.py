@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
-from lookalike.cluster import trash
-from lookalike.cluster.journal import Journal, Step, new_header
-from lookalike.cluster.moving import is_file, link_over, move_file, same_inode, sha256_of
+from lookalike.cluster.duplicates import trash
+from lookalike.cluster.duplicates.journal import Journal, Step, new_header
+from lookalike.cluster.duplicates.moving import is_file, link_over, move_file, same_inode, sha256_of
 from lookalike.errors import BadQuery, nearest
 from lookalike.image import to_path, to_text
 from lookalike.types import DuplicateGroup, Extra, Hit
