@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.cluster.findings import SUSPECTS, finding
 from lookalike.search import Collection, open_collection
 from tests.cli.conftest import Cli
 from tests.conftest import ColourEmbedder, encode, picture
@@ -125,6 +126,11 @@ def test_label_spread_suspects_and_naming(cli: Cli, shop: Callable[..., Path], t
     file.write_text("id,label\nshop/red/06.png,green\n")
     (suspect,) = lines(cli("label", file, "--suspects", "--json").out)
     assert (suspect["id"], suspect["label"], suspect["instead"]) == ("shop/red/06.png", "green", "red")
+    assert cli("label", "--spread", "--json").code == 0
+    with open_collection(None, create=False, read_only=True) as photos:  # for the page of the server
+        told = finding(photos, SUSPECTS)
+    assert told is not None
+    assert [one["id"] for one in told["suspects"]] == ["shop/red/06.png"]
 
 
 def test_labels_are_all_taken_or_none(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:

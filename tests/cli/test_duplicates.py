@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.cluster.findings import DUPLICATES, finding
+from lookalike.errors import StoreFailed
+from lookalike.search import open_collection
 from tests.cli.conftest import Cli
 from tests.cluster.duplicates.conftest import trash
 from tests.cluster.duplicates.pictures import save, scene
@@ -73,6 +76,29 @@ def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_pa
     human = cli("duplicates", *SURE)
     assert re.search(r"mirror\.jpg  \(\d\d\.\d %: .*mirrored.*; other kept: ", human.out), human.out
     assert len(human.out.splitlines()) == 6
+
+
+def test_what_was_found_is_there_for_the_page_of_the_server(cli: Cli, indexed: Path) -> None:
+    def kept() -> dict[str, object] | None:
+        with open_collection(None, create=False, read_only=True) as photos:
+            return finding(photos, DUPLICATES)
+
+    assert cli("duplicates", *SURE, "--where", "width > 10").code == 0
+    assert kept() is None  # of a part, not of the whole
+    assert cli("duplicates", *SURE).code == 0
+    told = kept()
+    assert told is not None
+    assert len(told["groups"]) == 3  # type: ignore[arg-type]
+
+
+def test_who_may_only_read_looks_all_the_same(cli: Cli, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise StoreFailed("the collection cannot be written to (read-only file system)")
+
+    monkeypatch.setattr("lookalike.cluster.findings.keep_duplicates", refused)
+    ran = cli("duplicates", *SURE, "--json")
+    assert (ran.code, names(ran.out)) == (0, WANTED)
+    assert "not kept for the page of lookalike serve: the collection cannot be written to" in ran.err
 
 
 def test_the_page_needs_nothing_else_and_survives_ugly_names(cli: Cli, indexed: Path, tmp_path: Path) -> None:

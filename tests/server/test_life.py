@@ -15,8 +15,8 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lookalike.cluster.findings import DUPLICATES, keep_finding
 from lookalike.search import Collection
-from lookalike.server.findings import DUPLICATES, keep_finding
 from lookalike.server.metrics import Metrics
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.server.conftest import Served, fill, served, wait_for

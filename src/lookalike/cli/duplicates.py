@@ -14,7 +14,7 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import ProgressLine, emit, put, say
-from lookalike.errors import BadQuery, SourceError
+from lookalike.errors import BadQuery, ReadOnly, SourceError, StoreFailed
 
 if TYPE_CHECKING:
     from lookalike.cluster import Action, Decisions, Duplicates
@@ -115,6 +115,8 @@ def duplicates(
             found = find_duplicates(photos, keep=keep, against=masters, options=replace(options, progress=progress))
             if page:
                 _page(found, page, photos, masters)
+            if masters is None and where is None:
+                _keep_for_page(found, photos)
         if csv:
             from lookalike.cluster.duplicates.told import write_csv
 
@@ -235,6 +237,16 @@ def _page(found: "Duplicates", path: Path, photos: "Collection", masters: "Colle
     of_masters = masters.thumbnails if masters is not None else None
     shown = write_page(found, path, photos.thumbnails, command=command, masters=of_masters)
     say(f"written: {path}, {counted(shown, 'group')} to review")
+
+
+def _keep_for_page(found: "Duplicates", photos: "Collection") -> None:
+    """So that `lookalike serve` shows them; whoever may not write to the collection has looked all the same."""
+    from lookalike.cluster.findings import keep_duplicates
+
+    try:
+        keep_duplicates(photos, found)
+    except (ReadOnly, StoreFailed) as error:
+        say(f"not kept for the page of lookalike serve: {error}")
 
 
 def _print(found: "Duplicates", *, as_json: bool) -> None:

@@ -124,6 +124,7 @@ def _spread(
 
     from lookalike.cluster import keep_spread, read_vectors
     from lookalike.cluster import spread as run
+    from lookalike.cluster.findings import keep_suspects
 
     ids, vectors = read_vectors(photos)
     rows = np.array([row for row, name in enumerate(ids) if name in known], np.int64)
@@ -135,6 +136,7 @@ def _spread(
         keep_spread(
             photos, {n: (str(c), float(p)) for n, c, p in zip(ids, found.labels, found.confidence, strict=True)}
         )
+        keep_suspects(photos, ids, found.suspects)
     if suspects:
         _print_suspects(ids, found, as_json=as_json)
     _report(found, len(rows), len(ids), min_confidence)

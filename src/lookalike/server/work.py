@@ -10,16 +10,11 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lookalike.errors import LookalikeError
-from lookalike.server.findings import DUPLICATES, MOST_GROUPS, SUSPECTS, keep_finding
 from lookalike.server.places import masked
-
-if TYPE_CHECKING:
-    from lookalike.cluster import Suspect
 
 TELL_SECONDS = 0.2
 NICE = 10
@@ -64,14 +59,12 @@ def _index(uri: str, stop: threading.Event) -> dict[str, Any]:
 
 def _duplicates(uri: str, stop: threading.Event) -> dict[str, Any]:
     from lookalike.cluster import Options, find_duplicates
+    from lookalike.cluster.findings import keep_duplicates
     from lookalike.search import Collection
-    from lookalike.search.sync import now
 
     with Collection.open(uri) as photos:
         found = find_duplicates(photos, options=Options(progress=_Progress(stop)))
-        largest = sorted(found, key=lambda group: -len(group.extras))[:MOST_GROUPS]
-        told = {"when": now(), "pictures": found.pictures, "groups": [asdict(group) for group in largest]}
-        keep_finding(photos, DUPLICATES, told)
+        keep_duplicates(photos, found)
     extras = sum(len(group.extras) for group in found)
     return {"state": "done", "report": {"groups": len(found), "extras": extras, "seconds": round(found.seconds, 1)}}
 
@@ -93,8 +86,8 @@ def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
     import numpy as np
 
     from lookalike.cluster import keep_spread, known_labels, read_vectors, spread
+    from lookalike.cluster.findings import keep_suspects
     from lookalike.search import Collection
-    from lookalike.search.sync import now
 
     with Collection.open(uri) as photos:
         known = known_labels(photos)
@@ -107,20 +100,10 @@ def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
             raise Stopped("stopped before it was kept")
         named = zip(ids, found.labels.tolist(), found.confidence.tolist(), strict=True)
         keep_spread(photos, {name: (str(label), float(sure)) for name, label, sure in named})
-        keep_finding(photos, SUSPECTS, {"when": now(), "suspects": [_suspect(one, ids) for one in found.suspects]})
+        keep_suspects(photos, ids, found.suspects)
     answered = int(found.sure.sum()) - len(rows)
     report = {"labelled": len(rows), "named": answered, "unsure": len(ids) - len(rows) - answered}
     return {"state": "done", "report": report | {"error": round(found.calibration.error, 4)}}
-
-
-def _suspect(found: "Suspect", ids: Sequence[str]) -> dict[str, Any]:
-    return {
-        "id": ids[found.row],
-        "label": str(found.given),
-        "instead": str(found.instead),
-        "confidence": round(found.confidence, 4),
-        "neighbours": [ids[row] for row in found.neighbours],
-    }
 
 
 def _map(uri: str, stop: threading.Event) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from lookalike.cluster import Decisions
 from lookalike.cluster.duplicates.decisions import pair_key
+from lookalike.cluster.findings import DUPLICATES, finding
 from lookalike.server.answers import as_json, public
-from lookalike.server.findings import DUPLICATES, finding
 from lookalike.server.models import DecisionIn, DecisionOut, DuplicatesOut
 from lookalike.server.parts import Needs, Offset, Parts, fails
 from lookalike.server.resident import Resident

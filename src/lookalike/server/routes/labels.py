@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from lookalike.cluster import Given, give_labels, keep_labels, known_labels, label_table, load_clusters
+from lookalike.cluster.findings import SUSPECTS, finding, keep_finding
 from lookalike.cluster.kept import NoClusters
 from lookalike.errors import BadQuery, UnknownId
 from lookalike.search import Collection
 from lookalike.server.answers import as_json, public
 from lookalike.server.desk import unknown
-from lookalike.server.findings import SUSPECTS, finding, keep_finding
 from lookalike.server.models import LabelIn, Labelled, Labels, SpreadList, Suspects
 from lookalike.server.parts import K, Needs, Offset, fails
 from lookalike.server.resident import Resident

@@ -1,0 +1,59 @@
+"""What the last look at a whole collection found, kept in it: a row for each kind, so that a reader sees the old one or
+the new one. It goes with the collection, and is the same whoever looked, on the command line or from a page.
+"""
+
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from lookalike.cluster.duplicates import Duplicates
+from lookalike.cluster.spread import Suspect
+from lookalike.search import Collection
+from lookalike.search.sync import now
+from lookalike.types import Table
+
+DUPLICATES, SUSPECTS = "duplicates", "suspects"
+MOST_GROUPS = 20_000  # of duplicates, the largest: 20 MB of JSON, which an answer reads whole; 2 MB as they are kept
+
+
+def keep_finding(photos: Collection, kind: str, told: dict[str, Any]) -> None:
+    """Keep it, in one commit, in place of the last of its kind."""
+    packed = zlib.compress(json.dumps(told, default=str).encode())
+    _table(photos).put([{"kind": kind, "told": packed}])
+
+
+def finding(photos: Collection, kind: str) -> dict[str, Any] | None:
+    """What was found last of that kind, whoever looked; None before the first."""
+    for row in _table(photos).all():
+        if row["kind"] == kind and isinstance(row["told"], bytes):
+            told: dict[str, Any] = json.loads(zlib.decompress(row["told"]))
+            return told
+    return None
+
+
+def keep_duplicates(photos: Collection, found: Duplicates) -> None:
+    """Keep the groups, the largest if there are too many."""
+    largest = sorted(found, key=lambda group: -len(group.extras))[:MOST_GROUPS]
+    told = {"when": now(), "pictures": found.pictures, "groups": [asdict(group) for group in largest]}
+    keep_finding(photos, DUPLICATES, told)
+
+
+def keep_suspects(photos: Collection, ids: Sequence[str], suspects: Sequence[Suspect]) -> None:
+    """Keep the labels that their neighbours contradict. `ids`: of the rows that were looked at."""
+    keep_finding(photos, SUSPECTS, {"when": now(), "suspects": [_suspect(one, ids) for one in suspects]})
+
+
+def _suspect(found: Suspect, ids: Sequence[str]) -> dict[str, Any]:
+    return {
+        "id": ids[found.row],
+        "label": str(found.given),
+        "instead": str(found.instead),
+        "confidence": round(found.confidence, 4),
+        "neighbours": [ids[row] for row in found.neighbours],
+    }
+
+
+def _table(photos: Collection) -> Table:
+    return photos.store.table("findings", "kind")
