@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -14,9 +15,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import uvicorn
 
 from lookalike.cluster.findings import DUPLICATES, keep_finding
 from lookalike.search import Collection
+from lookalike.server import Settings, create_app
+from lookalike.server.desk import Desk
 from lookalike.server.metrics import Metrics
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.server.conftest import Served, fill, served, wait_for
@@ -238,3 +242,34 @@ def test_workers_do_not_outlive_who_watches_them(real: Path, tmp_path: Path) -> 
         running.main.kill()
         running.main.wait()
         wait_for(lambda: not running.ready, 60)
+
+
+def test_a_worker_listens_only_when_it_can_answer(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Desk.refresh
+
+    def refresh(self: Desk) -> None:
+        time.sleep(1)
+        slow(self)
+
+    monkeypatch.setattr(Desk, "refresh", refresh)
+    seen: list[int] = []
+
+    def first() -> bool:
+        with suppress(httpx.TransportError):
+            seen.append(httpx.get(f"http://127.0.0.1:{port}/readyz").status_code)
+        return bool(seen)
+
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(Settings(uri=str(real), port=port, decoders=1)), port=port, log_config=None)
+    )
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        wait_for(first)
+    finally:
+        server.should_exit = True
+        thread.join(timeout=60)
+    assert seen == [200]

@@ -34,6 +34,7 @@ from lookalike.server.routes import map as map_routes
 from lookalike.server.settings import KEY, Settings, load_tokens
 
 LEAVE_SECONDS = 2.0
+LOOK_SECONDS = 30.0
 CLOSED_BY_CLIENT = 499
 
 
@@ -46,6 +47,8 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
     async def life(_: FastAPI) -> AsyncIterator[None]:
         parts.desk.start()
         await parts.decoders.start()
+        # Before it listens: else a worker that is behind the others answers 503 to requests that they would have met.
+        await parts.desk.looked(LOOK_SECONDS)
         leaving = asyncio.create_task(_leave(parts.metrics))
         try:
             yield

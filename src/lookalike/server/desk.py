@@ -44,6 +44,7 @@ class Desk:
         self.resident: Resident | None = None
         self.trouble = "the collection is being read"
         self._loading, self._closing = threading.Lock(), threading.Event()
+        self._looked = threading.Event()
         cores = os.cpu_count() or 1
         self.embedding: Batcher[RGB, NDArray[np.float32]] = Batcher(
             self._embed, most=EMBED_BATCH, threads=cores, name="embed"
@@ -60,8 +61,13 @@ class Desk:
     def start(self) -> None:
         self._keeper.start()
 
+    async def looked(self, seconds: float) -> None:
+        """Wait until the collection was read or found wanting, but not for ever: a huge one is read while it serves."""
+        await asyncio.to_thread(self._looked.wait, seconds)
+
     def close(self) -> None:
         self._closing.set()
+        self._looked.set()
         for batcher in (self.searching, self.embedding, self.adding):
             batcher.close()
         self._keeper.join(timeout=10)
@@ -88,6 +94,7 @@ class Desk:
                 self.refresh()
             except Exception as error:  # whatever happens to the collection, the server lives on
                 self._lost(error)
+            self._looked.set()
             pause = max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
             if self.trouble:
                 pause = LOOK_SECONDS
