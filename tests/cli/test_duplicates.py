@@ -108,8 +108,26 @@ def test_the_page_needs_nothing_else_and_survives_ugly_names(cli: Cli, indexed: 
     assert page.count("data:image/jpeg;base64,") == 6
     assert not re.search(r'(src|href)="(?!data:|file://)', page)
     assert "<b>" not in page.split("<main>")[1].split("</main>")[0]
-    assert "\u202e" not in re.sub(r'data-(first|second)="[^"]*"', "", page), "a name turns the text around"
+    assert "\u202e" not in re.sub(r'data-(first|second|name)="[^"]*"', "", page), "a name turns the text around"
     assert "__" not in page.split("<main>")[0]
+
+
+def test_a_person_chooses_what_is_kept(cli: Cli, indexed: Path, tmp_path: Path) -> None:
+    smaller = indexed / UGLY
+    chosen = cli("duplicates", "--keep-this", smaller)
+    assert (chosen.code, chosen.out) == (0, "")
+    assert "is kept, whatever the rules" in chosen.err
+    ran = cli("duplicates", *SURE, "--json")
+    assert names(ran.out)[UGLY] == ["scene1.png"]
+    assert "you chose to keep it" in ran.out
+    (line,) = lines(cli("duplicates", "--list-decisions").out)
+    assert set(line) == {"keep", "name", "when"}
+    assert "forgotten" in cli("duplicates", "--forget-this", smaller).err
+    assert names(cli("duplicates", *SURE, "--json").out) == WANTED
+    (tmp_path / "saved.jsonl").write_text(json.dumps(line) + "\n")
+    assert "1 decisions taken over" in cli("duplicates", "--decisions", tmp_path / "saved.jsonl").err
+    assert names(cli("duplicates", *SURE, "--json").out)[UGLY] == ["scene1.png"]
+    assert cli("duplicates", "--keep-this", tmp_path / "nobody.jpg").code == 1
 
 
 def test_apply_and_undo(cli: Cli, indexed: Path, tmp_path: Path, trash: Path) -> None:

@@ -204,6 +204,12 @@ def test_duplicates_are_looked_for_reviewed_and_undone(page, site: Served) -> No
     one.get_by_role("button", name="Undo").click()
     one.get_by_role("button", name="Keep both").wait_for()
     wait_for(lambda: "not-a-copy" not in site.http.get("/v1/duplicates").text)
+    one.get_by_role("button", name="Keep the second instead").click()
+    one.get_by_text("The second is kept from the next search on.").wait_for()
+    assert '"chosen":true' in site.http.get("/v1/duplicates").text
+    one.get_by_role("button", name="Undo").click()
+    one.get_by_role("button", name="Keep the second instead").wait_for()
+    assert '"chosen":true' not in site.http.get("/v1/duplicates").text
 
 
 def test_groups_and_the_collection_s_state(page) -> None:

@@ -84,6 +84,18 @@ def test_duplicates_are_found_decided_and_taken_back(real: Path, tmp_path: Path)
         assert verdicts() == {None}
         assert http.post("/v1/decisions", json=asked | {"verdict": "maybe"}).status_code == 422
         assert http.post("/v1/decisions", json=asked | {"first": "nobody", "verdict": "copy"}).status_code == 404
+        chosen = {"id": "photos/two.jpg", "keep": True}
+        assert http.post("/v1/choices", json=chosen).json() == chosen
+
+        def instead() -> list[bool]:
+            told = http.get("/v1/duplicates").json()["groups"]
+            return [e["chosen"] for g in told for e in g["extras"] if e["id"] == "photos/two.jpg"]
+
+        assert instead() == [True]
+        assert http.post("/v1/choices", json=chosen | {"keep": False}).status_code == 200
+        assert instead() == [False]
+        assert http.post("/v1/choices", json=chosen | {"id": "nobody"}).status_code == 404
+        assert http.post("/v1/choices", json=chosen | {"keep": "x"}).status_code == 422
         found = http.get("/v1/duplicates").json()
     with served(None, str(real), read_only=True) as again:  # another process, another day
         assert again.http.get("/v1/duplicates").json() == found

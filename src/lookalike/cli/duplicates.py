@@ -17,7 +17,7 @@ from lookalike.cli.output import ProgressLine, emit, put, say
 from lookalike.errors import BadQuery, ReadOnly, SourceError, StoreFailed
 
 if TYPE_CHECKING:
-    from lookalike.cluster import Action, Decisions, Duplicates
+    from lookalike.cluster import Action, Chosen, Decisions, Duplicates
     from lookalike.search import Collection
     from lookalike.types import DuplicateGroup, Extra
 
@@ -75,6 +75,14 @@ def duplicates(
         Optional[tuple[str, str]],  # noqa: UP045
         typer.Option(metavar="A B", help="Decide to keep two copies; remembered for ever."),
     ] = None,
+    keep_this: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="A", help="Choose a picture to be kept, whatever the rules; remembered for ever."),
+    ] = None,
+    forget_this: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="A", help="Leave it to the rules again whether a picture is kept."),
+    ] = None,
     forget: Annotated[
         Optional[tuple[str, str]],  # noqa: UP045
         typer.Option(metavar="A B", help="Take a decision about two pictures back."),
@@ -89,16 +97,19 @@ def duplicates(
     json: JsonOption = False,
 ) -> None:
     """Find altered copies and say which to keep, and why. A dry run unless --apply is given."""
-    from lookalike.cluster import Decisions, Options, find_duplicates
+    from lookalike.cluster import Chosen, Decisions, Options, find_duplicates
     from lookalike.search import open_collection
 
-    deciding = bool(not_a_copy or keep_both or forget or decisions)
+    deciding = bool(not_a_copy or keep_both or forget or keep_this or forget_this or decisions)
     with open_collection(collection, create=False) as photos:
         if deciding or list_decisions:
-            kept = Decisions(photos)
-            _decide(kept, not_a_copy, keep_both, forget, decisions)
+            kept, chosen = Decisions(photos), Chosen(photos)
+            _decide(kept, not_a_copy, keep_both, forget)
+            _choose(chosen, keep_this or [], forget_this or [])
+            if decisions:
+                _take_over(kept, chosen, decisions)
             if list_decisions:
-                _list(kept)
+                _list(kept, chosen)
             return
         action = _action(apply, journal, photos)
         options = Options(
@@ -177,7 +188,6 @@ def _decide(
     not_a_copy: tuple[str, str] | None,
     keep_both: tuple[str, str] | None,
     forget: tuple[str, str] | None,
-    file: str | None,
 ) -> None:
     for pair, verdict in ((not_a_copy, "not-a-copy"), (keep_both, "keep-both")):
         if pair:
@@ -185,16 +195,29 @@ def _decide(
             say(f"decided: {made.first_name} and {made.second_name}: {verdict}")
     if forget:
         say("forgotten" if kept.forget(*forget) else "there was no decision about these two")
-    if file:
-        from lookalike.cluster import as_decision
 
-        read = []
-        for place, values in _objects(file):
-            try:
-                read.append(as_decision(values))
-            except BadQuery as error:
-                raise BadQuery(f"{place}: {error}") from error
-        say(f"{kept.add(read):,} decisions taken over")
+
+def _choose(chosen: "Chosen", keep: list[str], forget: list[str]) -> None:
+    for name in keep:
+        say(f"chosen: {chosen.choose(name).name} is kept, whatever the rules")
+    for name in forget:
+        say("forgotten" if chosen.forget(name) else f"{name} was not chosen")
+
+
+def _take_over(kept: "Decisions", chosen: "Chosen", file: str) -> None:
+    """What the page saved: verdicts about two pictures, and pictures to keep."""
+    from lookalike.cluster import as_choice, as_decision
+
+    verdicts, choices = [], []
+    for place, values in _objects(file):
+        try:
+            if "keep" in values:
+                choices.append(as_choice(values))
+            else:
+                verdicts.append(as_decision(values))
+        except BadQuery as error:
+            raise BadQuery(f"{place}: {error}") from error
+    say(f"{kept.add(verdicts) + chosen.add(choices):,} decisions taken over")
 
 
 def _objects(file: str) -> "list[tuple[str, dict[str, object]]]":
@@ -223,11 +246,13 @@ def _parsed(text: str, place: str) -> Any:
         raise BadQuery(f"{place} is not JSON ({error}); give the file that the page saved") from error
 
 
-def _list(kept: "Decisions") -> None:
+def _list(kept: "Decisions", chosen: "Chosen") -> None:
     from dataclasses import asdict
 
     for decision in kept.all():
         emit(asdict(decision))
+    for choice in chosen.all():
+        emit(asdict(choice))
 
 
 def _page(found: "Duplicates", path: Path, photos: "Collection", masters: "Collection | None") -> None:

@@ -35,6 +35,7 @@ DUPLICATE: dict[str, Any] = {
     "reason": "larger: 4000 × 3000 against 1000 × 750 pixels",
     "transform": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
     "verdict": None,
+    "chosen": False,
     "metadata": {"width": 1000, "height": 750},
 }
 GROUP: dict[str, Any] = {"keep": IMAGE, "extras": [DUPLICATE]}
@@ -100,6 +101,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "GroupOut": GROUP,
     "DuplicatesOut": {"when": "2026-01-31T12:00:00+00:00", "pictures": 1000, "total": 1, "groups": [GROUP]},
     "DecisionIn": {"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "not-a-copy"},
+    "ChoiceIn": {"id": ID, "keep": True},
+    "ChoiceOut": {"id": ID, "keep": True},
     "DecisionOut": {"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "not-a-copy"},
     "ClusterOut": CLUSTER,
     "ClustersOut": {"levels": [8, 64], "level": 64, "clusters": [CLUSTER]},

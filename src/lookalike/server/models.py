@@ -267,7 +267,7 @@ class Comparison(Shape):
 class DuplicateOut(Shape):
     """An altered copy of the group's kept image. `transform`: 3 x 3, row by row, from shares (0 to 1) of the kept
     image's width and height to shares of this one's; null where it is not known. `verdict`: what a person decided, or
-    null."""
+    null. `chosen`: a person chose to keep this one instead; the next search for duplicates will."""
 
     id: str
     score: float
@@ -277,6 +277,7 @@ class DuplicateOut(Shape):
     reason: str
     transform: list[list[float]] | None
     verdict: str | None
+    chosen: bool
     metadata: dict[str, Scalar]
 
 
@@ -307,6 +308,19 @@ class DecisionOut(Shape):
     first: str
     second: str
     verdict: str | None
+
+
+class ChoiceIn(Shape):
+    """Whether a person wants an image to be kept, whatever the rules; false leaves it to them again."""
+
+    model_config = ConfigDict(extra="forbid")
+    id: str = Field(max_length=2000)
+    keep: bool
+
+
+class ChoiceOut(Shape):
+    id: str
+    keep: bool
 
 
 class ClusterOut(Shape):

@@ -1,6 +1,7 @@
 """Altered copies of a collection: found, grouped around the one to keep, decided upon, taken away and taken back."""
 
 from lookalike.cluster.duplicates.apply import Action, Applied, Left, apply_steps, parse_action, plan_steps
+from lookalike.cluster.duplicates.chosen import Choice, Chosen, as_choice
 from lookalike.cluster.duplicates.decisions import Decision, Decisions, as_decision
 from lookalike.cluster.duplicates.find import Duplicates, Options, find_duplicates
 from lookalike.cluster.duplicates.keep import Keep
@@ -9,6 +10,8 @@ from lookalike.cluster.duplicates.undo import Undone, undo
 __all__ = [
     "Action",
     "Applied",
+    "Choice",
+    "Chosen",
     "Decision",
     "Decisions",
     "Duplicates",
@@ -17,6 +20,7 @@ __all__ = [
     "Options",
     "Undone",
     "apply_steps",
+    "as_choice",
     "as_decision",
     "find_duplicates",
     "parse_action",

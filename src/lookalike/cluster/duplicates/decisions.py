@@ -58,7 +58,7 @@ class Decisions:
 
     def decide(self, first: str, second: str, verdict: str) -> Decision:
         """Decide about two pictures, named by path, id or SHA-256. Raises UnknownId, BadQuery."""
-        (a, a_name), (b, b_name) = self._named(first), self._named(second)
+        (a, a_name), (b, b_name) = (content_of(self._photos, name) for name in (first, second))
         if a > b:
             a, b, a_name, b_name = b, a, b_name, a_name
         decision = _checked(Decision(a, b, verdict, a_name, b_name))
@@ -67,26 +67,28 @@ class Decisions:
 
     def forget(self, first: str, second: str) -> int:
         """Take a decision back. Returns how many went: 1 or 0."""
-        return self._table.remove([pair_key(self._named(first)[0], self._named(second)[0])])
+        return self._table.remove([pair_key(*(content_of(self._photos, name)[0] for name in (first, second)))])
 
-    def _named(self, name: str) -> tuple[str, str]:
-        """The SHA-256 and the path of a picture of the collection."""
-        if _is_hash(name):
-            return name, name
-        for image_id in self._ids(name):
-            (row,) = self._photos.get([image_id], ["sha256", "path"])
-            if row is not None and row.metadata.get("sha256"):
-                return str(row.metadata["sha256"]), str(row.metadata.get("path") or image_id)
-        raise UnknownId(
-            f"{name} is not in {self._photos.uri}; name a picture of it by its path or its id, "
-            "or take it in with: lookalike index"
-        )
 
-    def _ids(self, name: str) -> Sequence[str]:
-        from lookalike.search.plan import absolute_text
+def content_of(photos: Collection, name: str) -> tuple[str, str]:
+    """The SHA-256 and the path of a picture, named by path, id or SHA-256. Raises UnknownId."""
+    if is_hash(name):
+        return name, name
+    for image_id in _ids(photos, name):
+        (row,) = photos.get([image_id], ["sha256", "path"])
+        if row is not None and row.metadata.get("sha256"):
+            return str(row.metadata["sha256"]), str(row.metadata.get("path") or image_id)
+    raise UnknownId(
+        f"{name} is not in {photos.uri}; name a picture of it by its path or its id, "
+        "or take it in with: lookalike index"
+    )
 
-        wanted = name.removeprefix("id:")
-        return [wanted] if wanted in self._photos else self._photos.ids_beneath(absolute_text(name))[:1]
+
+def _ids(photos: Collection, name: str) -> Sequence[str]:
+    from lookalike.search.plan import absolute_text
+
+    wanted = name.removeprefix("id:")
+    return [wanted] if wanted in photos else photos.ids_beneath(absolute_text(name))[:1]
 
 
 def pair_key(first: str, second: str) -> str:
@@ -97,7 +99,7 @@ def pair_key(first: str, second: str) -> str:
 def as_decision(values: Mapping[str, Any]) -> Decision:
     """A decision of one JSON object: first, second (SHA-256) and verdict; names are welcome. Raises BadQuery."""
     first, second = (values.get(side) for side in ("first", "second"))
-    if not (isinstance(first, str) and isinstance(second, str) and _is_hash(first) and _is_hash(second)):
+    if not (isinstance(first, str) and isinstance(second, str) and is_hash(first) and is_hash(second)):
         raise BadQuery(
             f"a decision needs first and second, the SHA-256 of two files, but has {first!r} and {second!r}; "
             'write {"first": "…", "second": "…", "verdict": "not-a-copy"}'
@@ -132,5 +134,6 @@ def _row(decision: Decision) -> dict[str, str]:
     }
 
 
-def _is_hash(text: str) -> bool:
+def is_hash(text: str) -> bool:
+    """Whether a text is a SHA-256 as we write it."""
     return len(text) == 64 and all(c in "0123456789abcdef" for c in text)

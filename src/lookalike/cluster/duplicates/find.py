@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lookalike.cluster.duplicates.candidates import Candidates, find_candidates
+from lookalike.cluster.duplicates.chosen import Chosen
 from lookalike.cluster.duplicates.contents import Contents
 from lookalike.cluster.duplicates.decisions import Decisions, pair_key
 from lookalike.cluster.duplicates.groups import Group, make_groups
@@ -127,6 +128,7 @@ class _Search:
         look = options.verify
         self._judge = Judge(self._contents, calibration, probability=options.probability, look=look)
         self._decided = Decisions(photos).by_pair()
+        self._keep.measures.chosen.update(Chosen(photos).ranks())
         self._left_alone: set[str] = set()
         self._candidates = Candidates({})
         self._files = _Files()

@@ -44,6 +44,7 @@ class Measures:
     _enlarged: dict[str, tuple[Picture, bool]] = field(default_factory=dict)
     _turned: set[str] = field(default_factory=set)
     _inside: dict[str, float] = field(default_factory=dict)
+    chosen: dict[str, int] = field(default_factory=dict)  # from SHA-256 to a rank: what was chosen later has the larger
 
     def pixels(self, picture: Picture) -> int:
         """Width by height within a plain border; of an enlarged picture fewer than those of what it shows no more than,
@@ -118,8 +119,10 @@ class Keep:
         return "comes first by name" if rule is None else rule.say(self.measures, kept, extra)
 
     def deciding(self, a: Picture, b: Picture) -> Rule | None:
-        """The first rule that tells two pictures apart; a file comes before a link, whatever the user's rules."""
-        for rule in (_FILE, *self.rules):
+        """The first rule that tells two pictures apart; a file comes before a link, and what a person chose before the
+        rest, whatever the rules.
+        """
+        for rule in (_FILE, _CHOSEN, *self.rules):
             if rule.measure(self.measures, a) != rule.measure(self.measures, b):
                 return rule
         return None
@@ -214,6 +217,7 @@ def _plain_name(picture: Picture) -> tuple[bool, int]:
 
 # Whoever keeps a link and takes the files away is left with a name of nothing.
 _FILE = Rule("file", lambda m, p: m.link(p), lambda *_: "is a file, the other a link")
+_CHOSEN = Rule("chosen", lambda m, p: -m.chosen.get(p.sha256, 0), lambda *_: "you chose to keep it")
 
 RULES: dict[str, Rule] = {
     rule.name: rule

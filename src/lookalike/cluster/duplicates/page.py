@@ -101,24 +101,28 @@ def _extra(group: DuplicateGroup, extra: Extra, jpeg: bytes | None) -> str:
     names = {keep_hash: _name(group.keep.id, group.keep.metadata), hash_: _name(extra.id, extra.metadata)}
     first, second = (names[part] for part in pair.split("|")) if pair else ("", "")
     left = f'<p class="left">{html.escape(extra.left)}: it is left alone</p>' if extra.left else ""
+    buttons = _buttons(pair, same=keep_hash == hash_, fixed=bool(group.keep.metadata.get("reference")))
     return (
         f'<article class="extra {extra.relation}" tabindex="0" data-pair="{pair}" data-first="{html.escape(first)}" '
-        f'data-second="{html.escape(second)}">{_picture(jpeg, extra.metadata)}<div>'
+        f'data-second="{html.escape(second)}" data-keep="{hash_}" data-name="{html.escape(names[hash_])}">'
+        f"{_picture(jpeg, extra.metadata)}<div>"
         f'<span class="badge">{extra.relation} · {percent(extra.probability)}</span> '
         f'<span class="facts">score {extra.score:.3f}</span>'
         f'<p class="words">{html.escape(extra.words)}</p>{_about(extra.id, extra.metadata)}'
         f'<p class="why">The other is kept: {html.escape(extra.reason)}</p>{left}'
-        f"{_buttons(pair, same=keep_hash == hash_)}</div></article>\n"
+        f"{buttons}</div></article>\n"
     )
 
 
-def _buttons(pair: str, *, same: bool) -> str:
+def _buttons(pair: str, *, same: bool, fixed: bool) -> str:
+    """`same`: the two hold the same bytes. `fixed`: nothing else can be kept instead."""
     if not pair:
         return ""
     wrong = "" if same else '<button data-verdict="not-a-copy">Not a copy</button>'
+    instead = "" if same or fixed else "<button data-instead>Keep this one instead</button>"
     return (
         f'<div class="buttons">{wrong}<button data-verdict="keep-both">Keep both</button>'
-        '<button data-verdict="copy">A copy, yes</button><button data-look>Look closely</button></div>'
+        f'<button data-verdict="copy">A copy, yes</button>{instead}<button data-look>Look closely</button></div>'
     )
 
 

@@ -1,15 +1,15 @@
-"""/v1/duplicates and /v1/decisions: what the last search for duplicates found, and what a person says of it."""
+"""/v1/duplicates, /v1/decisions, /v1/choices: what the last search found, and what a person says of it."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from lookalike.cluster import Decisions
+from lookalike.cluster import Chosen, Decisions
 from lookalike.cluster.duplicates.decisions import pair_key
 from lookalike.cluster.findings import DUPLICATES, finding
 from lookalike.server.answers import as_json, public
-from lookalike.server.models import DecisionIn, DecisionOut, DuplicatesOut
+from lookalike.server.models import ChoiceIn, ChoiceOut, DecisionIn, DecisionOut, DuplicatesOut
 from lookalike.server.parts import Needs, Offset, Parts, fails
 from lookalike.server.resident import Resident
 
@@ -33,8 +33,8 @@ def _found(parts: Parts, k: int, offset: int) -> dict[str, Any]:
     told = finding(photos, DUPLICATES)
     if told is None:
         return {"when": None, "pictures": 0, "total": 0, "groups": []}
-    verdicts = Decisions(photos).by_pair()
-    groups = [_group(g, verdicts, show_paths=parts.settings.show_paths) for g in told["groups"] if _there(g, copy)]
+    said = Decisions(photos).by_pair(), Chosen(photos).ranks()
+    groups = [_group(g, *said, show_paths=parts.settings.show_paths) for g in told["groups"] if _there(g, copy)]
     groups.sort(key=lambda group: (-len(group["extras"]), group["keep"]["id"]))
     told |= {"total": len(groups), "groups": groups[offset : offset + k]}
     return {name: told[name] for name in ("when", "pictures", "total", "groups")}
@@ -48,13 +48,19 @@ def _there(group: dict[str, Any], copy: Resident | None) -> bool:
     return bool(group["extras"]) and copy.vector(group["keep"]["id"]) is not None
 
 
-def _group(group: dict[str, Any], verdicts: dict[str, str], *, show_paths: bool) -> dict[str, Any]:
+def _group(
+    group: dict[str, Any], verdicts: dict[str, str], ranks: dict[str, int], *, show_paths: bool
+) -> dict[str, Any]:
     keep, kept = group["keep"], group["keep"]["metadata"].get("sha256") or ""
 
     def extra(one: dict[str, Any]) -> dict[str, Any]:
-        verdict = verdicts.get(pair_key(kept, one["metadata"].get("sha256") or ""))
+        content = one["metadata"].get("sha256") or ""
         names = ("id", "score", "relation", "probability", "words", "reason")
-        facts = {"verdict": verdict, "metadata": public(one["metadata"], show_paths=show_paths)}
+        facts = {
+            "verdict": verdicts.get(pair_key(kept, content)),
+            "chosen": ranks.get(content, 0) > ranks.get(kept, 0),
+            "metadata": public(one["metadata"], show_paths=show_paths),
+        }
         # What older versions kept has none.
         return {name: one[name] for name in names} | {"transform": one.get("transform")} | facts
 
@@ -81,3 +87,18 @@ async def decide(wanted: DecisionIn, parts: Needs) -> Response:
 
     await parts.desk.in_thread(work)
     return as_json({"first": wanted.first, "second": wanted.second, "verdict": wanted.verdict})
+
+
+@router.post("/v1/choices", response_model=ChoiceOut, responses=fails(404, 507))
+async def choose(wanted: ChoiceIn, parts: Needs) -> Response:
+    """Say which image is to be kept among its copies, or leave it to the rules again. It is remembered by what the file
+    holds; of two that are chosen, the one chosen last is kept."""
+    photos = parts.desk.writable()
+    await parts.desk.row(wanted.id, [])
+
+    def work() -> None:
+        chosen = Chosen(photos)
+        (chosen.choose if wanted.keep else chosen.forget)(f"id:{wanted.id}")
+
+    await parts.desk.in_thread(work)
+    return as_json({"id": wanted.id, "keep": wanted.keep})

@@ -9,6 +9,7 @@ import { address } from "./state.js";
 const K = 20;
 const VIEWS = [["side", "Side by side"], ["flip", "Flip"], ["overlay", "Overlay"], ["difference", "Difference"]];
 const WORDS = { "not-a-copy": "Not a copy", "keep-both": "Keep both", copy: "A copy" };
+const CHOSEN = "The second is kept from the next search on.";
 
 export async function show(main) {
   document.title = "Duplicates · Lookalike";
@@ -35,8 +36,8 @@ export async function show(main) {
 
 function pair(keep, extra) {
   const stage = h("div", {});
-  const buttons = VIEWS.map(([name, text]) => h("button", { type: "button", "aria-pressed": "false", onclick: () => choose(name) }, text));
-  const choose = (name) => {
+  const buttons = VIEWS.map(([name, text]) => h("button", { type: "button", "aria-pressed": "false", onclick: () => view(name) }, text));
+  const view = (name) => {
     VIEWS.forEach(([each], n) => buttons[n].setAttribute("aria-pressed", String(each === name)));
     stage.replaceChildren(name === "side" ? sides(keep, extra) : laid(keep, extra, name));
   };
@@ -44,12 +45,27 @@ function pair(keep, extra) {
   const card = h("section", { class: "pair", "aria-label": `${fileName(keep.id)} and ${fileName(extra.id)}`, tabindex: "-1" },
     h("div", { class: "row" }, h("span", { class: `badge ${extra.relation}` }, `${extra.relation}, ${Math.round(100 * extra.probability)} %`), h("span", {}, extra.words), h("span", { class: "spread" }), h("div", { class: "segments", role: "group", "aria-label": "How to look at them" }, ...buttons)),
     stage, verdicts);
+  const button = (text, onclick, kind = "") => h("button", { type: "button", class: kind, onclick }, text);
+  const told = () => {
+    if (extra.chosen) return [h("b", {}, CHOSEN), button("Undo", () => choose(false))];
+    if (extra.verdict) return [h("b", {}, `${WORDS[extra.verdict]}.`), button("Undo", () => decide(null))];
+    return [button("A copy: keep the first", () => decide("copy"), "main"),
+      ...(keep.metadata.reference || !extra.metadata.sha256 || extra.metadata.sha256 === keep.metadata.sha256 ? [] : [button("Keep the second instead", () => choose(true))]),
+      button("Keep both", () => decide("keep-both")), button("Not a copy", () => decide("not-a-copy")),
+      h("span", { class: "faint" }, extra.reason ? `the first is kept: ${extra.reason}` : "")];
+  };
   const draw = () => {
-    card.classList.toggle("decided", Boolean(extra.verdict));
-    verdicts.replaceChildren(...(extra.verdict
-      ? [h("b", {}, `${WORDS[extra.verdict]}.`), h("button", { type: "button", onclick: () => decide(null) }, "Undo")]
-      : [...Object.entries({ copy: "A copy: keep the first", "keep-both": "Keep both", "not-a-copy": "Not a copy" }).map(([verdict, text]) => h("button", { type: "button", class: verdict === "copy" ? "main" : "", onclick: () => decide(verdict) }, text)),
-        h("span", { class: "faint" }, extra.reason ? `the first is kept: ${extra.reason}` : "")]));
+    card.classList.toggle("decided", Boolean(extra.verdict || extra.chosen));
+    verdicts.replaceChildren(...told());
+  };
+  const choose = async (wanted) => {
+    try {
+      await send("/v1/choices", { id: extra.id, keep: wanted });
+      extra.chosen = wanted;
+      draw();
+      if (wanted) say(`${CHOSEN} ${fileName(extra.id)}`, { name: "Undo", run: () => choose(false) });
+      verdicts.querySelector("button").focus();
+    } catch (error) { say(error.message); }
   };
   const decide = async (verdict) => {
     try {
@@ -60,7 +76,7 @@ function pair(keep, extra) {
       verdicts.querySelector("button").focus();
     } catch (error) { say(error.message); }
   };
-  choose("side");
+  view("side");
   draw();
   return card;
 }
