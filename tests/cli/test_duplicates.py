@@ -119,7 +119,7 @@ def test_a_person_chooses_what_is_kept(cli: Cli, indexed: Path, tmp_path: Path) 
     assert "is kept, whatever the rules" in chosen.err
     ran = cli("duplicates", *SURE, "--json")
     assert names(ran.out)[UGLY] == ["scene1.png"]
-    assert "you chose to keep it" in ran.out
+    assert "chosen by you" in ran.out
     (line,) = lines(cli("duplicates", "--list-decisions").out)
     assert set(line) == {"keep", "name", "when"}
     assert "forgotten" in cli("duplicates", "--forget-this", smaller).err

@@ -217,7 +217,7 @@ def _plain_name(picture: Picture) -> tuple[bool, int]:
 
 # Whoever keeps a link and takes the files away is left with a name of nothing.
 _FILE = Rule("file", lambda m, p: m.link(p), lambda *_: "is a file, the other a link")
-_CHOSEN = Rule("chosen", lambda m, p: -m.chosen.get(p.sha256, 0), lambda *_: "you chose to keep it")
+_CHOSEN = Rule("chosen", lambda m, p: -m.chosen.get(p.sha256, 0), lambda *_: "chosen by you")
 
 RULES: dict[str, Rule] = {
     rule.name: rule

@@ -63,7 +63,7 @@ function pair(keep, extra) {
       await send("/v1/choices", { id: extra.id, keep: wanted });
       extra.chosen = wanted;
       draw();
-      if (wanted) say(`${CHOSEN} ${fileName(extra.id)}`, { name: "Undo", run: () => choose(false) });
+      if (wanted) say(`${fileName(extra.id)} is kept from the next search on.`, { name: "Undo", run: () => choose(false) });
       verdicts.querySelector("button").focus();
     } catch (error) { say(error.message); }
   };
