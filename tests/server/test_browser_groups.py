@@ -20,7 +20,12 @@ def test_a_group_tells_the_labels_of_its_pictures_and_the_name_it_was_given(brow
         ids = [one["id"] for one in running.http.get(f"/v1/clusters/{key}?k=4").json()["images"]]
         for label, some in (("sea", ids[:3]), ("sky", ids[3:])):
             assert running.http.post("/v1/labels", json={"label": label, "ids": some}).status_code == 200
+        told = running.http.get("/v1/clusters").json()["clusters"][0]
+        assert told["labels"] == [{"label": "sea", "images": 3}, {"label": "sky", "images": 1}]
+        assert told["labelled"] == 4
         sheet = browser.new_context().new_page()
+        sheet.goto(f"{running.url}/clusters")
+        sheet.wait_for_selector(".card >> text=sea 3, sky 1", timeout=15_000)
         sheet.goto(f"{running.url}/clusters?group={key}")
         sheet.wait_for_selector("main >> text=Of 4 with a label 3 are sea.", timeout=15_000)
         sheet.fill("main input[type=text]", "the coast")

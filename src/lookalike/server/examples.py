@@ -45,6 +45,8 @@ CLUSTER: dict[str, Any] = {
     "size": 180,
     "tightness": 0.81,
     "name": "sea",
+    "labels": [{"label": "sea", "images": 12}],
+    "labelled": 14,
     "examples": [ID],
 }
 
@@ -104,6 +106,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ChoiceIn": {"id": ID, "keep": True},
     "ChoiceOut": {"id": ID, "keep": True},
     "DecisionOut": {"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "not-a-copy"},
+    "ClusterLabel": {"label": "sea", "images": 12},
     "ClusterOut": CLUSTER,
     "ClustersOut": {"levels": [8, 64], "level": 64, "clusters": [CLUSTER]},
 }

@@ -323,14 +323,22 @@ class ChoiceOut(Shape):
     keep: bool
 
 
+class ClusterLabel(Shape):
+    label: str
+    images: int
+
+
 class ClusterOut(Shape):
-    """One cluster: `key` is LEVEL/NUMBER, `examples` stand for it."""
+    """One cluster: `key` is LEVEL/NUMBER, `examples` stand for it; `labelled` of its images were given a label, these
+    three the most often."""
 
     key: str
     parent: str | None
     size: int
     tightness: float
     name: str
+    labels: list[ClusterLabel]
+    labelled: int
     examples: list[str]
 
 

@@ -1,11 +1,13 @@
 """/v1/clusters: the groups that the collection was put in, level by level, and who is in each."""
 
+from collections import Counter
 from typing import Annotated, Any
 
 import numpy as np
 from fastapi import APIRouter, Path, Query
 from starlette.responses import Response
 
+from lookalike.cluster import known_labels
 from lookalike.cluster.grouping import Cluster, Clusters
 from lookalike.cluster.kept import NoClusters, current, load_clusters, version
 from lookalike.errors import UnknownId
@@ -16,6 +18,7 @@ from lookalike.server.parts import K, Needs, Offset, Parts, fails
 router = APIRouter(tags=["clusters"])
 Level = Annotated[int, Path(description="How many groups the level has.", examples=[64])]
 Number = Annotated[int, Path(description="Which of them.", examples=[12])]
+MOST_LABELS = 3  # of a cluster that are told
 _kept: dict[str, tuple[Any, Clusters]] = {}
 
 
@@ -45,7 +48,9 @@ async def clusters(
         return as_json({"levels": [], "level": None, "clusters": []})
     counts = list(made.counts)
     at = _place(counts, level if level is not None else counts[0])
-    told = [_told(c, counts[at - 1] if at else None) for c in sorted(made.clusters[at], key=lambda c: -c.size)]
+    labels = await parts.desk.in_thread(lambda: _labels(parts, made, at))
+    above = counts[at - 1] if at else None
+    told = [_told(c, above, labels.get(c.number, Counter())) for c in sorted(made.clusters[at], key=lambda c: -c.size)]
     return as_json({"levels": counts, "level": counts[at], "clusters": told})
 
 
@@ -55,13 +60,30 @@ def _place(counts: list[int], level: int) -> int:
     return counts.index(level)
 
 
-def _told(cluster: Cluster, above: int | None) -> dict[str, Any]:
+def _labels(parts: Parts, made: Clusters, at: int) -> dict[int, Counter[str]]:
+    """How often each label was given to the images of each cluster."""
+    photos, copy = parts.desk.at_hand
+    if copy is None:
+        known = known_labels(photos)
+    else:
+        given = copy.columns.get("label", [])
+        known = {copy.ids[row]: str(label) for row, label in enumerate(given) if label and not copy.gone[row]}
+    counts: dict[int, Counter[str]] = {}
+    for image_id, number in zip(made.ids, made.levels[at].assignments.tolist(), strict=True) if known else ():
+        if image_id in known:
+            counts.setdefault(number, Counter())[known[image_id]] += 1
+    return counts
+
+
+def _told(cluster: Cluster, above: int | None, labels: Counter[str]) -> dict[str, Any]:
     return {
         "key": cluster.key,
         "parent": f"{above}/{cluster.parent}" if above is not None and cluster.parent >= 0 else None,
         "size": cluster.size,
         "tightness": round(cluster.tightness, 4),
         "name": cluster.name,
+        "labels": [{"label": label, "images": count} for label, count in labels.most_common(MOST_LABELS)],
+        "labelled": labels.total(),
         "examples": list(cluster.medoids),
     }
 

@@ -24,7 +24,7 @@ export async function show(main) {
 async function all(place, level, main) {
   const told = await get("/v1/clusters", { level });
   const make = jobButton("clusters", told.levels.length ? "Group anew" : "Group the pictures", () => show(main), { main: !told.levels.length });
-  const steps = told.levels.map((count) => h("button", { type: "button", "aria-pressed": String(count === told.level), onclick: () => go(`/clusters?level=${count}`) }, `${number(count)} groups`));
+  const steps = told.levels.map((count) => h("button", { type: "button", "aria-pressed": String(count === told.level), onclick: () => go(`/clusters?level=${count}`) }, `${number(count)} group${count === 1 ? "" : "s"}`));
   place.replaceChildren(h("h1", {}, "Groups"), h("p", {}, told.levels.length ? "Pictures of a kind, found without being told what to look for." : "The pictures have not been grouped yet. It takes a minute for 100,000."),
     h("div", { class: "row" }, told.levels.length ? h("div", { class: "segments", role: "group", "aria-label": "How fine" }, ...steps) : null, h("span", { class: "spread" }), make),
     h("ul", { class: "cards" }, ...told.clusters.slice(0, 300).map(card)),
@@ -34,18 +34,22 @@ async function all(place, level, main) {
 function card(cluster) {
   return h("li", {}, h("a", { class: "card", href: `/clusters?group=${cluster.key}`, "data-link": true },
     h("div", { class: "nine" }, ...cluster.examples.slice(0, 9).map((id) => h("img", { src: picture(id), alt: "", loading: "lazy" }))),
-    h("p", {}, h("b", {}, called(cluster)), ` ${number(cluster.size)} pictures`)));
+    h("p", {}, h("b", {}, called(cluster)), ` ${number(cluster.size)} pictures`),
+    cluster.labelled ? h("p", { class: "faint" }, given(cluster)) : ""));
+}
+
+// "sea 12, sky 2 of 20 with a label"
+function given({ labels, labelled }) {
+  const shown = labels.reduce((sum, one) => sum + one.images, 0);
+  return labels.map((one) => `${one.label} ${number(one.images)}`).join(", ") + (shown < labelled ? ` of ${number(labelled)} with a label` : "");
 }
 
 function called({ key, name }) { return name || `Group ${key.split("/")[1]}`; }
 
-// What most of those shown that have a label are labelled; "" where none has one.
-function mostly(images) {
-  const counts = new Map();
-  for (const label of images.map((one) => one.metadata.label).filter(Boolean)) counts.set(label, (counts.get(label) || 0) + 1);
-  const [most] = [...counts].sort((a, b) => b[1] - a[1]);
-  const all = [...counts.values()].reduce((sum, count) => sum + count, 0);
-  return most ? `Of ${number(all)} with a label ${number(most[1])} ${most[1] === 1 ? "is" : "are"} ${most[0]}. ` : "";
+// What most of its pictures that have a label are labelled; "" where none has one.
+function mostly({ labels = [], labelled }) {
+  const [most] = labels;
+  return most ? `Of ${number(labelled)} with a label ${number(most.images)} ${most.images === 1 ? "is" : "are"} ${most.label}. ` : "";
 }
 
 async function one(place, key) {
@@ -60,7 +64,7 @@ async function one(place, key) {
       say(`${number(done.labelled)} typical pictures are labelled ${field.value.trim()}; the page Labels names the rest`);
     } catch (error) { say(error.message); }
   };
-  place.replaceChildren(h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")), h("h1", {}, called(group)), h("p", { class: "faint" }, `${mostly(told.images)}${number(told.total)} pictures, the most typical first${told.total > told.images.length ? `; ${number(told.images.length)} shown` : ""}. Choose one to see more like it.`), h("form", { class: "row", onsubmit: name }, field, h("button", {}, "Name it")));
+  place.replaceChildren(h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")), h("h1", {}, called(group)), h("p", { class: "faint" }, `${mostly(group)}${number(told.total)} pictures, the most typical first${told.total > told.images.length ? `; ${number(told.images.length)} shown` : ""}. Choose one to see more like it.`), h("form", { class: "row", onsubmit: name }, field, h("button", {}, "Name it")));
   const images = told.images.map(({ id, metadata }) => ({ id, width: metadata.width, height: metadata.height }));
   grid = new Grid(place, { label: "Pictures of the group", open: (n) => more(images[n].id) });
   grid.show(images);
