@@ -54,7 +54,7 @@ def _outside(photos: "Collection", path: str) -> dict[str, str]:
     """Why a file that the collection never saw is not in it."""
     from lookalike.errors import ImageError
     from lookalike.image import decode, read, to_path
-    from lookalike.image.find import is_candidate
+    from lookalike.image.found import is_candidate
 
     if "!/" not in path and not os.path.lexists(to_path(path)):
         return {"state": "absent", "answer": "there is no such file, and the collection knows none of that name"}

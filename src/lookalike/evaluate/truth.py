@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import SourceError, nearest
 from lookalike.image import Found, NotListed, find, to_text
-from lookalike.image.find import found_file
+from lookalike.image.found import found_file
 from lookalike.image.manifest import LABEL_COLUMNS, PATH_COLUMNS
 from lookalike.image.tables import Table, moved, read_table
 from lookalike.types import Failure

@@ -7,9 +7,11 @@ from lookalike.image.archive import close_archives
 from lookalike.image.convert import to_rgb
 from lookalike.image.decode import Picture, decode, decode_frames
 from lookalike.image.edits import EDITS, Edit, get_edit
-from lookalike.image.find import Found, NotListed, find, read_list
+from lookalike.image.facts import Header
+from lookalike.image.find import find, read_list
 from lookalike.image.formats import EXTENSIONS
-from lookalike.image.header import Header, read_header
+from lookalike.image.found import Found, NotListed
+from lookalike.image.header import read_header
 from lookalike.image.limits import Limits
 from lookalike.image.names import to_path, to_text
 from lookalike.image.read import read

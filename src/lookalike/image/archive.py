@@ -19,7 +19,7 @@ from lzma import LZMAError
 from typing import IO, Protocol
 
 from lookalike.errors import ImageTooLarge, SourceError, UnreadableImage
-from lookalike.image.find import Found, NotListed, is_candidate, is_hidden
+from lookalike.image.found import Found, NotListed, is_candidate, is_hidden
 from lookalike.image.limits import Limits, too_many_bytes
 from lookalike.image.names import to_text
 from lookalike.image.reasons import os_reason

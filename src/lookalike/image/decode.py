@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from lookalike.errors import ImageError, ImageTooLarge, UnreadableImage
 from lookalike.image.colour import to_srgb
 from lookalike.image.exif import upright
-from lookalike.image.header import Facts, read_facts
+from lookalike.image.facts import Facts
+from lookalike.image.header import read_facts
 from lookalike.image.limits import Limits, check_pixels, too_many_bytes
 from lookalike.image.pixels import to_rgb_on_ground, to_uint8
 from lookalike.image.readers import read_frames

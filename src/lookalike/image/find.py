@@ -3,47 +3,20 @@
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from lookalike.errors import SourceError
-from lookalike.image.formats import EXTENSIONS
+from lookalike.image.archive import find_members
+from lookalike.image.found import Found, NotListed, found_file, is_candidate, is_hidden
+from lookalike.image.manifest import find_rows
 from lookalike.image.names import to_path, to_text
 from lookalike.image.reasons import os_reason
-from lookalike.types import Scalar
 
-SKIPPED = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
 MANIFESTS = (".csv", ".tsv", ".parquet")
 ARCHIVES = (".zip", ".cbz", ".tar", ".tgz", ".tbz2", ".txz", ".cbt", ".tar.gz", ".tar.bz2", ".tar.xz")
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A picture file found, not opened yet.
-
-    `path`: text form, absolute; an archive's member is "/abs/a.zip!/inner/x.jpg". `root`: the folder, manifest or
-    archive it was found under. `name`: the path relative to root, with slashes. `size` in bytes. `mtime_ns` since 1970.
-    Only manifests give `id`, `label` and `metadata`.
-    """
-
-    path: str
-    root: str
-    name: str
-    size: int
-    mtime_ns: int
-    id: str | None = None
-    label: str | None = None
-    metadata: Mapping[str, Scalar] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class NotListed:
-    """What could not be listed, and why: a folder that may not be read, a manifest's row that names no file."""
-
-    path: str
-    reason: str
 
 
 def find(
@@ -126,10 +99,6 @@ def _kind(path: str, status: os.stat_result) -> str:
 
 
 def _listed(places: Iterable[_Place], *, follow_links: bool) -> Iterator[Found | NotListed]:
-    # Siblings that need Found are imported here: they build on this file.
-    from lookalike.image.archive import find_members
-    from lookalike.image.manifest import find_rows
-
     for place in places:
         match place.kind:
             case "folder":
@@ -148,19 +117,6 @@ def _listed(places: Iterable[_Place], *, follow_links: bool) -> Iterator[Found |
                 yield NotListed(place.text, "no such file or folder")
 
 
-def found_file(path: str, root: str) -> Found | NotListed:
-    """One file named by the user, whatever its extension. `path` and `root` as the operating system takes them."""
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError) as error:
-        return NotListed(to_text(path), os_reason(error))
-    if not stat.S_ISREG(status.st_mode):
-        return NotListed(to_text(path), "is a folder, a pipe or a device, not a file")
-    text, under = to_text(path), to_text(root)
-    name = text[len(under) :].lstrip(os.sep) if text.startswith(os.path.join(under, "")) else text
-    return Found(text, under, name.replace(os.sep, "/"), status.st_size, status.st_mtime_ns)
-
-
 def _globbed(pattern: str, *, follow_links: bool) -> Iterator[Found | NotListed]:
     """Matched files (of a known extension, unless the pattern spells one out) and, without "**", matched folders."""
     absolute = os.path.abspath(pattern)
@@ -174,16 +130,6 @@ def _globbed(pattern: str, *, follow_links: bool) -> Iterator[Found | NotListed]
                 yield from _Walk(path, follow_links=follow_links).run()
         elif spelled_out or is_candidate(os.path.basename(path)):
             yield found_file(path, root)
-
-
-def is_candidate(name: str) -> bool:
-    """Whether a file of this name, met in a folder or an archive, is a picture by its extension and not hidden."""
-    return not is_hidden(name) and name.rpartition(".")[2].lower() in EXTENSIONS and "." in name
-
-
-def is_hidden(name: str) -> bool:
-    """Whether a file or folder is one that people do not put their pictures in (.git, ._x.jpg, @eaDir, __MACOSX)."""
-    return name.startswith(".") or name.lower() in SKIPPED
 
 
 class _Walk:

@@ -3,57 +3,16 @@
 import struct
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
-
-from numpy.typing import NDArray
 
 from lookalike.errors import ImageError, UnreadableImage
 from lookalike.image import exif
 from lookalike.image.boxes import jxl_facts
+from lookalike.image.facts import Facts, Header
 from lookalike.image.formats import Format, refusal, sniff
+from lookalike.image.pillow_reader import pillow_facts
 
 _MOST_CHUNKS = 100_000  # a file of empty chunks must not keep us busy
 _LARGEST_PROFILE = 8 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """A picture file's header. `width` and `height` are of the upright picture, in pixels; `orientation` is EXIF's."""
-
-    format: str
-    width: int
-    height: int
-    frames: int
-    orientation: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What the readers need to know. `width` and `height` as stored; `orientation` still to be applied."""
-
-    format: str
-    width: int
-    height: int
-    frames: int = 1
-    orientation: int = 1
-    icc: bytes | None = None
-    cmyk: bool = False
-    alpha: bool = False
-
-    @property
-    def header(self) -> Header:
-        width, height = exif.upright_size(self.width, self.height, self.orientation)
-        return Header(self.format, width, height, self.frames, self.orientation)
-
-
-@dataclass(frozen=True, slots=True)
-class Raster:
-    """What a reader gives: samples (H, W[, channels]) of any depth; profile and orientation are still to be applied."""
-
-    samples: NDArray[Any]
-    icc: bytes | None
-    orientation: int
 
 
 def read_header(data: bytes) -> Header:
@@ -82,8 +41,6 @@ def _brief(error: Exception) -> str:
 
 
 def _by_pillow(data: bytes, known: Format) -> Facts:
-    from lookalike.image.pillow_reader import pillow_facts
-
     try:
         return pillow_facts(data, known)
     except Exception:

@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from lookalike.errors import SourceError
-from lookalike.image.find import Found, NotListed, found_file
+from lookalike.image.found import Found, NotListed, found_file
 from lookalike.image.names import to_path, to_text
 from lookalike.image.reasons import os_reason
 from lookalike.types import Scalar

@@ -16,8 +16,8 @@ from lookalike.errors import UnreadableImage
 from lookalike.image.boxes import exif_orientation, has_turn
 from lookalike.image.colour import cmyk_to_rgb, lab_to_rgb
 from lookalike.image.exif import ORIENTATION
+from lookalike.image.facts import Facts, Raster
 from lookalike.image.formats import BY_NAME, Format
-from lookalike.image.header import Facts, Raster
 from lookalike.image.limits import Limits, check_pixels
 from lookalike.image.quiet import quiet_pillow
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import ImageError, UnreadableImage
-from lookalike.image.header import Facts, Raster
+from lookalike.image.facts import Facts, Raster
 from lookalike.image.limits import Limits
 from lookalike.image.pam import read_pam
 from lookalike.image.pillow_reader import pillow_frames
