@@ -153,6 +153,11 @@ class Store(Protocol):
         """The collection's manifest, as last committed by anyone."""
         ...
 
+    @property
+    def version(self) -> int:
+        """A number that grows with every commit to rows or settings, whoever makes it."""
+        ...
+
     def set_settings(self, changes: Mapping[str, str]) -> None: ...
 
     def add(self, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]) -> None:

@@ -69,6 +69,24 @@ def ids(found: list[list]) -> list[list[str]]:
     return [[hit.id for hit in hits] for hits in found]
 
 
+def test_the_version_grows_with_every_commit_and_with_nothing_else(store: Store) -> None:
+    changes: list[Callable[[], object]] = [
+        lambda: filled(store),
+        lambda: store.update(["a"], [{"label": "boot"}]),
+        lambda: store.delete(["b"]),
+        lambda: store.set_settings({"x": "1"}),
+    ]
+    for change in changes:
+        before = store.version
+        change()
+        assert store.version > before
+        now = store.version
+        store.search(axis(0), 2)
+        store.get(["a"])
+        list(store.scan(["id"]))
+        assert store.version == now
+
+
 def test_both_are_stores(store: Store) -> None:
     assert isinstance(store, Store)
     assert isinstance(store.failures, Table)

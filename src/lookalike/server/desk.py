@@ -115,7 +115,7 @@ class Desk:
                 self.photos.embedder  # noqa: B018 - loaded now, not in the first request
                 self.resident = None
             store = self.photos.store
-            now = resident.version_of(store)
+            now = store.version
             known = self.resident
             if known is not None and known.version > now and not self.given:  # another collection lies where ours was
                 raise NoCollection("it was replaced; it is being read anew")
@@ -239,7 +239,7 @@ class Desk:
         last = {image_id: (vector, facts) for image_id, vector, facts in batch}
         vectors = normalise(np.stack([vector for vector, _ in last.values()]))
         with self._loading:
-            before = resident.version_of(photos.store)
+            before = photos.store.version
             known = [row is not None for row in photos.store.get(list(last), [])]
             photos.store.add(list(last), vectors, [facts for _, facts in last.values()])
             self._noted(
@@ -250,7 +250,7 @@ class Desk:
 
     def _remove(self, photos: Collection, ids: Sequence[str]) -> int:
         with self._loading:
-            before = resident.version_of(photos.store)
+            before = photos.store.version
             gone = photos.remove(ids)
             self._noted(before, lambda copy, v: copy.without_rows(ids, v))
         return gone
@@ -261,7 +261,7 @@ class Desk:
         if copy is None or photos is None:
             return
         with suppress(LookalikeError):
-            after = resident.version_of(photos.store) if copy.version == before else copy.version
+            after = photos.store.version if copy.version == before else copy.version
             self.resident = change(copy, after)
 
 

@@ -223,15 +223,9 @@ def nearest_by_product(
     return [(reached[at], rows[at]) for at in best_first]
 
 
-def version_of(store: Store) -> int:
-    """A number that differs after any commit; Lance's own where there is one."""
-    rows = getattr(store, "_rows", None)
-    return int(rows.latest().version) if rows is not None and hasattr(rows, "latest") else len(store)
-
-
 def load(store: Store) -> Resident:
     """Read everything that searches need; a second or two for 100,000 rows."""
-    version = version_of(store)
+    version = store.version
     names = [name for name, kind in store.columns().items() if kind is not bytes and name not in LEFT_OUT]
     ids: list[str] = []
     parts: list[Vectors] = []

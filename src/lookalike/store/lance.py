@@ -112,6 +112,12 @@ class LanceStore:
             return {name: value for name, value in dataset.metadata.items() if name != INDEXED}
 
     @property
+    def version(self) -> int:
+        dataset = self._rows.latest()
+        with engine(self.uri):
+            return int(dataset.version)
+
+    @property
     def failures(self) -> LanceTable:
         return self.table("failures")
 

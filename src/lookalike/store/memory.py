@@ -48,7 +48,7 @@ class MemoryStore:
         self._settings: dict[str, str] = {}
         self._rows: dict[str, tuple[NDArray[np.float32], dict[str, Scalar]]] = {}
         self._tables: dict[str, MemoryTable] = {}
-        self._read_only = read_only
+        self._read_only, self._version = read_only, 0
 
     @property
     def dim(self) -> int:
@@ -57,6 +57,10 @@ class MemoryStore:
     @property
     def settings(self) -> Mapping[str, str]:
         return dict(self._settings)
+
+    @property
+    def version(self) -> int:
+        return self._version
 
     @property
     def failures(self) -> MemoryTable:
@@ -69,25 +73,25 @@ class MemoryStore:
         return dict(self._types)
 
     def set_settings(self, changes: Mapping[str, str]) -> None:
-        _check_writable(self._read_only)
+        self._commit()
         self._settings.update(changes)
 
     def add(self, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]) -> None:
-        _check_writable(self._read_only)
         cols.check_batch(self._dim, ids, vectors, metadata)
+        self._commit()
         self._widen(metadata)
         for id, vector, row in zip(ids, np.array(vectors, dtype=np.float32), metadata, strict=True):
             self._rows[id] = (vector, self._fitted(row))
 
     def update(self, ids: Sequence[str], metadata: Sequence[Metadata]) -> None:
-        _check_writable(self._read_only)
+        self._commit()
         self._widen(metadata)
         for id, row in zip(ids, metadata, strict=True):
             if id in self._rows:
                 self._rows[id][1].update(self._fitted(row))
 
     def delete(self, ids: Sequence[str]) -> int:
-        _check_writable(self._read_only)
+        self._commit()
         return sum(self._rows.pop(id, None) is not None for id in ids)
 
     def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> list[Row | None]:
@@ -122,6 +126,11 @@ class MemoryStore:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def _commit(self) -> None:
+        """What every change begins with."""
+        _check_writable(self._read_only)
+        self._version += 1
 
     def _widen(self, metadata: Sequence[Metadata]) -> None:
         types = cols.widened(self._types, metadata)

@@ -14,7 +14,7 @@ from lookalike.search import Collection
 from lookalike.server.answers import json_of, with_tag
 from lookalike.server.models import MapOut
 from lookalike.server.parts import Needs, fails
-from lookalike.server.resident import Resident, version_of
+from lookalike.server.resident import Resident
 
 router = APIRouter(tags=["map"])
 _kept: dict[str, tuple[str, str, bytes]] = {}  # of a collection: its state, the tag and the body that go out
@@ -30,7 +30,7 @@ async def whole_map(request: Request, parts: Needs) -> Response:
 
 def _told(photos: Collection, copy: Resident | None) -> tuple[str, bytes]:
     """The answer as it goes out, made once for each state of the collection."""
-    state = f"{copy.version if copy else version_of(photos.store)} {map_version(photos)} {version(photos)}"
+    state = f"{copy.version if copy else photos.store.version} {map_version(photos)} {version(photos)}"
     known = _kept.get(photos.uri)
     if known is None or known[0] != state:
         body = json_of(_map(photos, copy))
