@@ -116,7 +116,7 @@ def test_a_person_chooses_what_is_kept(cli: Cli, indexed: Path, tmp_path: Path) 
     smaller = indexed / UGLY
     chosen = cli("duplicates", "--keep-this", smaller)
     assert (chosen.code, chosen.out) == (0, "")
-    assert "is kept, whatever the rules" in chosen.err
+    assert "is kept before its copies, whatever the rules" in chosen.err
     ran = cli("duplicates", *SURE, "--json")
     assert names(ran.out)[UGLY] == ["scene1.png"]
     assert "chosen by you" in ran.out
@@ -125,9 +125,13 @@ def test_a_person_chooses_what_is_kept(cli: Cli, indexed: Path, tmp_path: Path) 
     assert "forgotten" in cli("duplicates", "--forget-this", smaller).err
     assert names(cli("duplicates", *SURE, "--json").out) == WANTED
     (tmp_path / "saved.jsonl").write_text(json.dumps(line) + "\n")
-    assert "1 decisions taken over" in cli("duplicates", "--decisions", tmp_path / "saved.jsonl").err
+    assert "1 decision taken over" in cli("duplicates", "--decisions", tmp_path / "saved.jsonl").err
     assert names(cli("duplicates", *SURE, "--json").out)[UGLY] == ["scene1.png"]
-    assert cli("duplicates", "--keep-this", tmp_path / "nobody.jpg").code == 1
+    for nothing in (tmp_path / "nobody.jpg", indexed, ""):
+        assert cli("duplicates", "--keep-this", nothing).code == 1
+    both = cli("duplicates", "--keep-this", smaller, "--apply", "trash")
+    assert (both.code, both.out) == (1, "")
+    assert "in a second call" in both.err
 
 
 def test_apply_and_undo(cli: Cli, indexed: Path, tmp_path: Path, trash: Path) -> None:
@@ -228,7 +232,7 @@ def test_against_a_folder_or_a_collection(cli: Cli, indexed: Path, tmp_path: Pat
         (["--apply", "shred"], "nearest: "),
         (["--journal", "j"], "--journal goes with --apply"),
         (["--decisions", "/nowhere"], "cannot be read"),
-        (["--not-a-copy", "/x", "/y"], "is not in"),
+        (["--not-a-copy", "/x", "/y"], "is no picture in"),
     ],
 )
 def test_mistakes_end_with_a_sentence(cli: Cli, indexed: Path, options: list[str], message: str) -> None:

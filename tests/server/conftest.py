@@ -33,9 +33,7 @@ def served(collection: Collection | None, uri: str = "given", **options: Any) ->
     """Serve until the block ends; `options` are of Settings."""
     import uvicorn
 
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = int(sock.getsockname()[1])
+    port = free_port()
     settings = Settings(uri=uri, port=port, **{"decoders": 1, "body_seconds": 3.0, **options})
     app = create_app(settings, collection)
     config = uvicorn.Config(
@@ -61,6 +59,12 @@ def served(collection: Collection | None, uri: str = "given", **options: Any) ->
             server.should_exit = True
             thread.join(timeout=60)
             assert not thread.is_alive(), "the server did not stop"
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
 
 
 def _ready(client: httpx.Client) -> bool:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -21,9 +20,10 @@ from lookalike.cluster.findings import DUPLICATES, keep_finding
 from lookalike.search import Collection
 from lookalike.server import Settings, create_app
 from lookalike.server.desk import Desk
+from lookalike.server.folder import sweep
 from lookalike.server.metrics import Metrics
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
-from tests.server.conftest import Served, fill, served, wait_for
+from tests.server.conftest import Served, fill, free_port, served, wait_for
 
 
 @pytest.fixture
@@ -94,11 +94,19 @@ def test_duplicates_are_found_decided_and_taken_back(real: Path, tmp_path: Path)
         assert instead() == [True]
         assert http.post("/v1/choices", json=chosen | {"keep": False}).status_code == 200
         assert instead() == [False]
+        first = {"id": "photos/one.png", "keep": True}
+        for choice in (chosen, first):  # of two of one group the one chosen last is kept
+            assert http.post("/v1/choices", json=choice).status_code == 200
+        (group,) = [g for g in http.get("/v1/duplicates").json()["groups"] if g["keep"]["id"] == "photos/one.png"]
+        assert (group["chosen"], instead()) == (True, [False])
+        for choice in (chosen, first):
+            http.post("/v1/choices", json=choice | {"keep": False})
         assert http.post("/v1/choices", json=chosen | {"id": "nobody"}).status_code == 404
         assert http.post("/v1/choices", json=chosen | {"keep": "x"}).status_code == 422
         found = http.get("/v1/duplicates").json()
     with served(None, str(real), read_only=True) as again:  # another process, another day
         assert again.http.get("/v1/duplicates").json() == found
+        assert again.http.post("/v1/choices", json=chosen).status_code == 403
         assert found["when"]
 
 
@@ -186,9 +194,7 @@ class Process:
     def __init__(self, collection: Path, place: Path, workers: int) -> None:
         self.temporary, self._log = place / "tmp", place / "log"
         self.temporary.mkdir()
-        with socket.socket() as sock:
-            sock.bind(("127.0.0.1", 0))
-            port = sock.getsockname()[1]
+        port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         command = [sys.executable, "-m", "lookalike", "serve", "-c", str(collection), "--port", str(port)]
         with self._log.open("wb") as log:
@@ -251,9 +257,58 @@ def test_a_process_serves_and_stops_in_order(real: Path, tmp_path: Path, workers
 
 def test_workers_do_not_outlive_who_watches_them(real: Path, tmp_path: Path) -> None:
     with process_of(real, tmp_path, 2) as running:
+        assert list(running.temporary.glob("lookalike-*/key"))
         running.main.kill()
         running.main.wait()
         wait_for(lambda: not running.ready, 60)
+        wait_for(lambda: not list(running.temporary.glob("lookalike-*")), 60)  # nor what strangers sent
+
+
+def test_what_a_killed_server_left_goes_with_the_next(real: Path, tmp_path: Path) -> None:
+    with process_of(real, tmp_path, 1) as running:
+        (left,) = running.temporary.glob("lookalike-*")
+        sweep(running.temporary)
+        assert left.exists(), "it is in use"
+    assert left.exists(), "killed"
+    (running.temporary / "lookalike-other").mkdir()
+    sweep(running.temporary)
+    assert [place.name for place in running.temporary.iterdir()] == ["lookalike-other"]
+
+
+FOR_EVER = """
+import os, sys, time
+from pathlib import Path
+from lookalike.cli.main import run
+from lookalike.server import app
+from lookalike.server.desk import Desk
+from lookalike.server.folder import sweep
+
+def refresh(desk):
+    Path(os.environ["BEGUN"]).touch()
+    time.sleep(1000)
+
+app.LOOK_SECONDS, Desk.refresh = 1000, refresh
+run()
+"""
+
+
+def test_who_still_reads_the_collection_stops_when_told(real: Path, tmp_path: Path) -> None:
+    begun, log = tmp_path / "begun", tmp_path / "log"
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", FOR_EVER, "serve", "-c", str(real), "--port", str(free_port())],
+            stderr=file,
+            start_new_session=True,
+            env=os.environ | {"BEGUN": str(begun)},
+        )
+    try:
+        wait_for(begun.exists, 120)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=200) == 0, log.read_text()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def test_a_worker_listens_only_when_it_can_answer(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -271,9 +326,7 @@ def test_a_worker_listens_only_when_it_can_answer(real: Path, monkeypatch: pytes
             seen.append(httpx.get(f"http://127.0.0.1:{port}/readyz").status_code)
         return bool(seen)
 
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
+    port = free_port()
     server = uvicorn.Server(
         uvicorn.Config(create_app(Settings(uri=str(real), port=port, decoders=1)), port=port, log_config=None)
     )

@@ -100,13 +100,15 @@ def duplicates(
     from lookalike.cluster import Chosen, Decisions, Options, find_duplicates
     from lookalike.search import open_collection
 
-    deciding = bool(not_a_copy or keep_both or forget or keep_this or forget_this or decisions)
+    deciding = any((not_a_copy, keep_both, forget, keep_this, forget_this)) or decisions is not None
+    if deciding and (apply or journal or page or csv or against):
+        raise BadQuery("decide first, and look for duplicates in a second call: what is decided counts there")
     with open_collection(collection, create=False) as photos:
         if deciding or list_decisions:
             kept, chosen = Decisions(photos), Chosen(photos)
             _decide(kept, not_a_copy, keep_both, forget)
             _choose(chosen, keep_this or [], forget_this or [])
-            if decisions:
+            if decisions is not None:
                 _take_over(kept, chosen, decisions)
             if list_decisions:
                 _list(kept, chosen)
@@ -199,25 +201,27 @@ def _decide(
 
 def _choose(chosen: "Chosen", keep: list[str], forget: list[str]) -> None:
     for name in keep:
-        say(f"chosen: {chosen.choose(name).name} is kept, whatever the rules")
+        say(f"chosen: {chosen.choose(name).name} is kept before its copies, whatever the rules")
     for name in forget:
         say("forgotten" if chosen.forget(name) else f"{name} was not chosen")
 
 
 def _take_over(kept: "Decisions", chosen: "Chosen", file: str) -> None:
     """What the page saved: verdicts about two pictures, and pictures to keep."""
-    from lookalike.cluster import as_choice, as_decision
+    from lookalike.cluster import as_decision, as_keep_choice
 
     verdicts, choices = [], []
     for place, values in _objects(file):
         try:
             if "keep" in values:
-                choices.append(as_choice(values))
+                choices.append(as_keep_choice(values))
             else:
                 verdicts.append(as_decision(values))
         except BadQuery as error:
             raise BadQuery(f"{place}: {error}") from error
-    say(f"{kept.add(verdicts) + chosen.add(choices):,} decisions taken over")
+    from lookalike.cluster.duplicates.page import counted
+
+    say(f"{counted(kept.add(verdicts) + chosen.add(choices), 'decision')} taken over")
 
 
 def _objects(file: str) -> "list[tuple[str, dict[str, object]]]":

@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import multiprocessing
 import secrets
 import tempfile
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ from lookalike.server.door import App, Door, TooMuch
 from lookalike.server.gate import Gate
 from lookalike.server.jobs import JobRunning, Jobs
 from lookalike.server.metrics import Metrics
+from lookalike.server.opening import on_signal
 from lookalike.server.pages import pages
 from lookalike.server.parts import Parts
 from lookalike.server.queries import Queries
@@ -45,10 +47,11 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
 
     @asynccontextmanager
     async def life(_: FastAPI) -> AsyncIterator[None]:
-        parts.desk.start()
-        await parts.decoders.start()
-        # Before it listens: else a worker that is behind the others answers 503 to requests that they would have met.
-        await parts.desk.looked(LOOK_SECONDS)
+        with on_signal(parts.desk.look_no_longer):
+            parts.desk.start()
+            await parts.decoders.start()
+            # Before it listens: else a worker that is behind the others answers 503 to what they would have met.
+            await parts.desk.looked(LOOK_SECONDS)
         leaving = asyncio.create_task(_leave(parts.metrics))
         try:
             yield
@@ -57,7 +60,7 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
             await parts.jobs.close()
             await parts.decoders.stop()
             await asyncio.to_thread(parts.desk.close)
-            if not settings.folder:
+            if not settings.folder or _orphaned():
                 await asyncio.to_thread(_remove, folder)
 
     app = FastAPI(
@@ -189,6 +192,12 @@ async def _leave(metrics: Metrics) -> None:
     while True:
         await asyncio.to_thread(metrics.leave)
         await asyncio.sleep(LEAVE_SECONDS)
+
+
+def _orphaned() -> bool:
+    """Whether whoever began this worker, and would remove what is left, is gone."""
+    supervisor = multiprocessing.parent_process()
+    return supervisor is not None and not supervisor.is_alive()
 
 
 def _remove(folder: str) -> None:

@@ -65,6 +65,10 @@ class Desk:
         """Wait until the collection was read or found wanting, but not for ever: a huge one is read while it serves."""
         await asyncio.to_thread(self._looked.wait, seconds)
 
+    def look_no_longer(self) -> None:
+        """Let who waits for the first look go on."""
+        self._looked.set()
+
     def close(self) -> None:
         self._closing.set()
         self._looked.set()

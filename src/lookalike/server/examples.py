@@ -38,7 +38,7 @@ DUPLICATE: dict[str, Any] = {
     "chosen": False,
     "metadata": {"width": 1000, "height": 750},
 }
-GROUP: dict[str, Any] = {"keep": IMAGE, "extras": [DUPLICATE]}
+GROUP: dict[str, Any] = {"keep": IMAGE, "chosen": False, "extras": [DUPLICATE]}
 CLUSTER: dict[str, Any] = {
     "key": "64/12",
     "parent": "8/1",

@@ -282,7 +282,10 @@ class DuplicateOut(Shape):
 
 
 class GroupOut(Shape):
+    """The image to keep, and its altered copies. `chosen`: because a person chose it."""
+
     keep: ImageOut
+    chosen: bool
     extras: list[DuplicateOut]
 
 

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from types import FrameType
 
 from lookalike.server.settings import ServerError, Settings
 
@@ -63,6 +65,29 @@ def told_when_open(settings: Settings, opened: Callable[[], None] | None) -> Ite
         yield
     finally:
         over.set()
+
+
+@contextmanager
+def on_signal(call: Callable[[], None]) -> Iterator[None]:
+    """While this lasts, SIGTERM and SIGINT also make the call, before what they do anyway."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread is told of signals
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+
+    def both(number: int, frame: FrameType | None) -> None:
+        call()
+        usual = before[signal.Signals(number)]
+        if callable(usual):
+            usual(number, frame)
+
+    for number in before:
+        signal.signal(number, both)
+    try:
+        yield
+    finally:
+        for number, usual in before.items():
+            signal.signal(number, usual)
 
 
 def _listens(settings: Settings) -> bool:

@@ -7,7 +7,6 @@ import os
 import secrets
 import signal
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,11 +14,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from lookalike.server.folder import private_folder
 from lookalike.server.opening import check_address, told_when_open
 from lookalike.server.settings import KEY, VARIABLE, ServerError, Settings, check
 
 GRACE_SECONDS = 20
-HEALTH_SECONDS = 60  # uvicorn's own 5 end a worker of a busy machine while it still loads, again and again
+HEALTH_SECONDS = 30  # uvicorn's own 5 end a worker of a busy machine while it still loads, again and again
 CONNECTIONS = 1000
 
 
@@ -27,7 +27,7 @@ def run(settings: Settings, opened: Callable[[], None] | None = None) -> None:
     """Serve until told to stop; `opened` is called once it answers. Raises ServerError."""
     check(settings)
     check_address(settings)
-    with _stopped_in_order(), tempfile.TemporaryDirectory(prefix="lookalike-") as folder:
+    with _stopped_in_order(), private_folder() as folder:
         from dataclasses import replace
 
         told = replace(settings, folder=folder)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.cluster import as_choice, as_decision
+from lookalike.cluster import as_decision, as_keep_choice
 from lookalike.cluster.duplicates.page import write_page
 from lookalike.search import Collection
 from tests.cluster.duplicates.pictures import save, scene
@@ -43,7 +43,7 @@ def test_one_of_a_group_is_kept_instead_and_verdicts_stand_beside_it(tmp_path: P
             page.click("#save")
         lines = [json.loads(line) for line in Path(saved.value.path()).read_text().splitlines()]
         browser.close()
-    (choice,) = [as_choice(line) for line in lines if "keep" in line]
+    (choice,) = [as_keep_choice(line) for line in lines if "keep" in line]
     (decision,) = [as_decision(line) for line in lines if "keep" not in line]
     assert choice.keep == hashes["photos/least.png"]
     assert choice.name == str(tmp_path / "photos/least.png")

@@ -1,7 +1,7 @@
 """Altered copies of a collection: found, grouped around the one to keep, decided upon, taken away and taken back."""
 
 from lookalike.cluster.duplicates.apply import Action, Applied, Left, apply_steps, parse_action, plan_steps
-from lookalike.cluster.duplicates.chosen import Choice, Chosen, as_choice
+from lookalike.cluster.duplicates.chosen import Chosen, KeepChoice, as_keep_choice
 from lookalike.cluster.duplicates.decisions import Decision, Decisions, as_decision
 from lookalike.cluster.duplicates.find import Duplicates, Options, find_duplicates
 from lookalike.cluster.duplicates.keep import Keep
@@ -10,18 +10,18 @@ from lookalike.cluster.duplicates.undo import Undone, undo
 __all__ = [
     "Action",
     "Applied",
-    "Choice",
     "Chosen",
     "Decision",
     "Decisions",
     "Duplicates",
     "Keep",
+    "KeepChoice",
     "Left",
     "Options",
     "Undone",
     "apply_steps",
-    "as_choice",
     "as_decision",
+    "as_keep_choice",
     "find_duplicates",
     "parse_action",
     "plan_steps",

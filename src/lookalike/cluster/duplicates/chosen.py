@@ -4,20 +4,22 @@ A choice is about one picture, not about a pair, so choices cannot contradict ea
 group the one chosen last is kept.
 """
 
+import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lookalike.cluster.duplicates.decisions import content_of, is_hash
-from lookalike.errors import BadQuery
+from lookalike.errors import BadQuery, UnknownId
+from lookalike.image import to_path
 from lookalike.search import Collection
 
 TABLE = "chosen"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class KeepChoice:
     """`keep`: the SHA-256 of the file. `name`: what it was called. `when`: UTC, to a millionth of a second."""
 
     keep: str
@@ -32,40 +34,73 @@ class Chosen:
         self._photos = photos
         self._table = photos.store.table(TABLE, key="keep")
 
-    def all(self) -> list[Choice]:
+    def all(self) -> list[KeepChoice]:
         """Every choice, in the order in which they were made."""
-        rows = [Choice(*(str(row.get(name) or "") for name in ("keep", "name", "when"))) for row in self._table.all()]
+        rows = [
+            KeepChoice(*(str(row.get(name) or "") for name in ("keep", "name", "when"))) for row in self._table.all()
+        ]
         return sorted(rows, key=lambda choice: (choice.when, choice.keep))
 
-    def ranks(self) -> dict[str, int]:
-        """From SHA-256 to 1, 2, 3 ...: what was chosen later has the larger number."""
-        return {choice.keep: n for n, choice in enumerate(self.all(), 1)}
+    def by_content(self) -> dict[str, tuple[int, str]]:
+        """From SHA-256 to 1, 2, 3 ... (what was chosen later has the larger number) and the file that was named."""
+        return {choice.keep: (n, choice.name) for n, choice in enumerate(self.all(), 1)}
 
-    def add(self, choices: Iterable[Choice]) -> int:
-        """Keep them; choosing again makes a choice the latest. Returns how many."""
-        rows = [asdict(choice) | {"when": choice.when or _now()} for choice in choices]
-        if rows:
-            self._table.put(rows)
-        return len(rows)
+    def add(self, choices: Iterable[KeepChoice]) -> int:
+        """Keep them; of two about one picture the later stays. Returns how many pictures they are about."""
+        known = {choice.keep: choice for choice in self.all()}
+        latest: dict[str, KeepChoice] = {}
+        for choice in choices:
+            dated = replace(choice, when=choice.when or self._now())
+            latest[choice.keep] = max(dated, latest.get(choice.keep, dated), key=lambda one: one.when)
+        newer = [one for keep, one in latest.items() if keep not in known or one.when > known[keep].when]
+        if newer:
+            self._table.put([asdict(choice) for choice in newer])
+        return len(latest)
 
-    def choose(self, name: str) -> Choice:
-        """Keep a picture, named by path, id or SHA-256. Raises UnknownId."""
-        choice = Choice(*content_of(self._photos, name), _now())
+    def choose(self, name: str) -> KeepChoice:
+        """Keep a picture, named by path, id or SHA-256. Raises UnknownId, BadQuery."""
+        keep, path = content_of(self._photos, name)
+        if path != keep and os.path.islink(to_path(path)):
+            raise BadQuery(f"{path} is a link, and a file is kept before a link to it; choose the file")
+        choice = KeepChoice(keep, path, self._now())
         self.add([choice])
         return choice
 
     def forget(self, name: str) -> int:
         """Leave it to the rules again. Returns how many choices went: 1 or 0. Raises UnknownId."""
-        return self._table.remove([content_of(self._photos, name)[0]])
+        try:
+            return self._table.remove([content_of(self._photos, name)[0]])
+        except UnknownId:
+            from lookalike.search.plan import absolute_text
+
+            # The file may be gone, and the choice with its name still here.
+            gone = [choice.keep for choice in self.all() if name and choice.name in (name, absolute_text(name))]
+            if not gone:
+                raise
+            return self._table.remove(gone)
+
+    def _now(self) -> str:
+        """Now, or right after the last choice where a clock was wrong: what is chosen now is chosen last."""
+        last = max((choice.when for choice in self.all()), default="")
+        after = datetime.fromisoformat(last) + timedelta(microseconds=1) if last else datetime.min.replace(tzinfo=UTC)
+        return _text(max(datetime.now(UTC), after))
 
 
-def as_choice(values: Mapping[str, Any]) -> Choice:
-    """A choice of one JSON object: keep (SHA-256); a name is welcome. Raises BadQuery."""
-    keep = values.get("keep")
+def as_keep_choice(values: Mapping[str, Any]) -> KeepChoice:
+    """A choice of one JSON object: keep (SHA-256); a name, and when it was made, are welcome. Raises BadQuery."""
+    keep, name, when = values.get("keep"), values.get("name") or "", values.get("when") or ""
     if not (isinstance(keep, str) and is_hash(keep)):
         raise BadQuery(f'a choice needs keep, the SHA-256 of a file, but has {keep!r}; write {{"keep": "…"}}')
-    return Choice(keep, str(values.get("name") or ""), str(values.get("when") or ""))
+    if not isinstance(name, str):
+        raise BadQuery(f"the name of a choice is {name!r}; give a text, or leave it out")
+    if more := {"first", "second", "verdict"} & set(values):
+        raise BadQuery(f"a choice is about one picture, but this has {min(more)} too; write two lines")
+    try:
+        moment = datetime.fromisoformat(when) if when else None
+    except (TypeError, ValueError):
+        raise BadQuery(f"when is {when!r}; give a moment such as 2026-01-31T12:00:00+00:00, or leave it out") from None
+    return KeepChoice(keep, name, _text(moment if moment.tzinfo else moment.replace(tzinfo=UTC)) if moment else "")
 
 
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="microseconds")
+def _text(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")

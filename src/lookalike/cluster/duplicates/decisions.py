@@ -4,7 +4,7 @@ A decision outlives re-indexing, renaming and moving, is never asked for again, 
 is: "not-a-copy" is a wrong pair, "copy" and "keep-both" are right ones.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias, get_args
@@ -15,6 +15,7 @@ from lookalike.types import Metadata
 
 TABLE = "decisions"
 Verdict: TypeAlias = Literal["not-a-copy", "keep-both", "copy"]
+_FACTS = ("sha256", "path")
 VERDICTS: tuple[str, ...] = get_args(Verdict)
 
 
@@ -72,23 +73,23 @@ class Decisions:
 
 def content_of(photos: Collection, name: str) -> tuple[str, str]:
     """The SHA-256 and the path of a picture, named by path, id or SHA-256. Raises UnknownId."""
-    if is_hash(name):
-        return name, name
-    for image_id in _ids(photos, name):
-        (row,) = photos.get([image_id], ["sha256", "path"])
-        if row is not None and row.metadata.get("sha256"):
-            return str(row.metadata["sha256"]), str(row.metadata.get("path") or image_id)
-    raise UnknownId(
-        f"{name} is not in {photos.uri}; name a picture of it by its path or its id, "
-        "or take it in with: lookalike index"
-    )
-
-
-def _ids(photos: Collection, name: str) -> Sequence[str]:
     from lookalike.search.plan import absolute_text
 
-    wanted = name.removeprefix("id:")
-    return [wanted] if wanted in photos else photos.ids_beneath(absolute_text(name))[:1]
+    if is_hash(name):
+        return name, name
+    known = [name, name.removeprefix("id:")] if name else []
+    for row in photos.get(known, _FACTS):
+        if row is not None and row.metadata.get("sha256"):
+            return str(row.metadata["sha256"]), str(row.metadata.get("path") or row.id)
+    path = absolute_text(name) if name else ""
+    quoted = path.replace("'", "''")
+    for part in photos.store.scan(_FACTS, where=f"path = '{quoted}' and sha256 <> ''"):
+        if len(part["sha256"]):
+            return str(part["sha256"][0]), path
+    raise UnknownId(
+        f"{name or 'nothing'} is no picture in {photos.uri}; name one of it by its path or its id, "
+        "or take it in with: lookalike index"
+    )
 
 
 def pair_key(first: str, second: str) -> str:

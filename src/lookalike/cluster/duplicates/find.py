@@ -128,7 +128,7 @@ class _Search:
         look = options.verify
         self._judge = Judge(self._contents, calibration, probability=options.probability, look=look)
         self._decided = Decisions(photos).by_pair()
-        self._keep.measures.chosen.update(Chosen(photos).ranks())
+        self._keep.measures.chosen.update(Chosen(photos).by_content())
         self._left_alone: set[str] = set()
         self._candidates = Candidates({})
         self._files = _Files()

@@ -44,7 +44,7 @@ class Measures:
     _enlarged: dict[str, tuple[Picture, bool]] = field(default_factory=dict)
     _turned: set[str] = field(default_factory=set)
     _inside: dict[str, float] = field(default_factory=dict)
-    chosen: dict[str, int] = field(default_factory=dict)  # from SHA-256 to a rank: what was chosen later has the larger
+    chosen: dict[str, tuple[int, str]] = field(default_factory=dict)  # Chosen.by_content
 
     def pixels(self, picture: Picture) -> int:
         """Width by height within a plain border; of an enlarged picture fewer than those of what it shows no more than,
@@ -77,6 +77,11 @@ class Measures:
     def turn(self, picture: Picture) -> None:
         """Note that most of its copies are in another position."""
         self._turned.add(picture.id)
+
+    def choice(self, picture: Picture) -> tuple[int, bool]:
+        """Smaller the later it was chosen; of files that hold the same bytes the one that was named comes first."""
+        rank, name = self.chosen.get(picture.sha256, (0, picture.path))
+        return -rank, picture.path != name
 
     def link(self, picture: Picture) -> bool:
         """Whether the file is a symbolic link."""
@@ -217,7 +222,7 @@ def _plain_name(picture: Picture) -> tuple[bool, int]:
 
 # Whoever keeps a link and takes the files away is left with a name of nothing.
 _FILE = Rule("file", lambda m, p: m.link(p), lambda *_: "is a file, the other a link")
-_CHOSEN = Rule("chosen", lambda m, p: -m.chosen.get(p.sha256, 0), lambda *_: "chosen by you")
+_CHOSEN = Rule("chosen", lambda m, p: m.choice(p), lambda *_: "chosen by you")
 
 RULES: dict[str, Rule] = {
     rule.name: rule

@@ -101,7 +101,8 @@ def _extra(group: DuplicateGroup, extra: Extra, jpeg: bytes | None) -> str:
     names = {keep_hash: _name(group.keep.id, group.keep.metadata), hash_: _name(extra.id, extra.metadata)}
     first, second = (names[part] for part in pair.split("|")) if pair else ("", "")
     left = f'<p class="left">{html.escape(extra.left)}: it is left alone</p>' if extra.left else ""
-    buttons = _buttons(pair, same=keep_hash == hash_, fixed=bool(group.keep.metadata.get("reference")))
+    fixed = bool(group.keep.metadata.get("reference")) or os.path.islink(to_path(str(extra.metadata.get("path") or "")))
+    buttons = _buttons(pair, same=keep_hash == hash_, fixed=fixed)
     return (
         f'<article class="extra {extra.relation}" tabindex="0" data-pair="{pair}" data-first="{html.escape(first)}" '
         f'data-second="{html.escape(second)}" data-keep="{hash_}" data-name="{html.escape(names[hash_])}">'
@@ -115,7 +116,7 @@ def _extra(group: DuplicateGroup, extra: Extra, jpeg: bytes | None) -> str:
 
 
 def _buttons(pair: str, *, same: bool, fixed: bool) -> str:
-    """`same`: the two hold the same bytes. `fixed`: nothing else can be kept instead."""
+    """`same`: the two hold the same bytes. `fixed`: it cannot be kept instead."""
     if not pair:
         return ""
     wrong = "" if same else '<button data-verdict="not-a-copy">Not a copy</button>'

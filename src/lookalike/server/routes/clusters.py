@@ -1,6 +1,7 @@
 """/v1/clusters: the groups that the collection was put in, level by level, and who is in each."""
 
 from collections import Counter
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ Level = Annotated[int, Path(description="How many groups the level has.", exampl
 Number = Annotated[int, Path(description="Which of them.", examples=[12])]
 MOST_LABELS = 3  # of a cluster that are told
 _kept: dict[str, tuple[Any, Clusters]] = {}
+_counted: dict[str, tuple[Any, dict[int, Counter[str]]]] = {}
 
 
 def _clusters(parts: Parts) -> Clusters | None:
@@ -61,17 +63,20 @@ def _place(counts: list[int], level: int) -> int:
 
 
 def _labels(parts: Parts, made: Clusters, at: int) -> dict[int, Counter[str]]:
-    """How often each label was given to the images of each cluster."""
-    photos, copy = parts.desk.at_hand
-    if copy is None:
-        known = known_labels(photos)
-    else:
-        given = copy.columns.get("label", [])
-        known = {copy.ids[row]: str(label) for row, label in enumerate(given) if label and not copy.gone[row]}
+    """How often each label was given to the images of each cluster; counted once for each state of the collection."""
+    photos, _ = parts.desk.at_hand
+    state = (photos.store.version, version(photos), at)
+    known = _counted.get(photos.uri)
+    if known is None or known[0] != state:
+        known = _counted[photos.uri] = (state, _count(known_labels(photos), made, at))
+    return known[1]
+
+
+def _count(labels: Mapping[str, str], made: Clusters, at: int) -> dict[int, Counter[str]]:
     counts: dict[int, Counter[str]] = {}
-    for image_id, number in zip(made.ids, made.levels[at].assignments.tolist(), strict=True) if known else ():
-        if image_id in known:
-            counts.setdefault(number, Counter())[known[image_id]] += 1
+    for image_id, number in zip(made.ids, made.levels[at].assignments.tolist(), strict=True) if labels else ():
+        if image_id in labels:
+            counts.setdefault(number, Counter())[labels[image_id]] += 1
     return counts
 
 

@@ -1,5 +1,6 @@
 """/v1/duplicates, /v1/decisions, /v1/choices: what the last search found, and what a person says of it."""
 
+import os
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -8,6 +9,7 @@ from starlette.responses import Response
 from lookalike.cluster import Chosen, Decisions
 from lookalike.cluster.duplicates.decisions import pair_key
 from lookalike.cluster.findings import DUPLICATES, finding
+from lookalike.image import to_path
 from lookalike.server.answers import as_json, public
 from lookalike.server.models import ChoiceIn, ChoiceOut, DecisionIn, DecisionOut, DuplicatesOut
 from lookalike.server.parts import Needs, Offset, Parts, fails
@@ -33,7 +35,7 @@ def _found(parts: Parts, k: int, offset: int) -> dict[str, Any]:
     told = finding(photos, DUPLICATES)
     if told is None:
         return {"when": None, "pictures": 0, "total": 0, "groups": []}
-    said = Decisions(photos).by_pair(), Chosen(photos).ranks()
+    said = Decisions(photos).by_pair(), Chosen(photos).by_content()
     groups = [_group(g, *said, show_paths=parts.settings.show_paths) for g in told["groups"] if _there(g, copy)]
     groups.sort(key=lambda group: (-len(group["extras"]), group["keep"]["id"]))
     told |= {"total": len(groups), "groups": groups[offset : offset + k]}
@@ -49,16 +51,16 @@ def _there(group: dict[str, Any], copy: Resident | None) -> bool:
 
 
 def _group(
-    group: dict[str, Any], verdicts: dict[str, str], ranks: dict[str, int], *, show_paths: bool
+    group: dict[str, Any], verdicts: dict[str, str], chosen: dict[str, tuple[int, str]], *, show_paths: bool
 ) -> dict[str, Any]:
-    keep, kept = group["keep"], group["keep"]["metadata"].get("sha256") or ""
+    keep, kept = group["keep"], _content(group["keep"])
+    instead = _instead(group, chosen)
 
     def extra(one: dict[str, Any]) -> dict[str, Any]:
-        content = one["metadata"].get("sha256") or ""
         names = ("id", "score", "relation", "probability", "words", "reason")
         facts = {
-            "verdict": verdicts.get(pair_key(kept, content)),
-            "chosen": ranks.get(content, 0) > ranks.get(kept, 0),
+            "verdict": verdicts.get(pair_key(kept, _content(one))),
+            "chosen": one["id"] == instead,
             "metadata": public(one["metadata"], show_paths=show_paths),
         }
         # What older versions kept has none.
@@ -66,8 +68,28 @@ def _group(
 
     return {
         "keep": {"id": keep["id"], "metadata": public(keep["metadata"], show_paths=show_paths)},
+        "chosen": kept in chosen and instead is None,
         "extras": [extra(one) for one in group["extras"]],
     }
+
+
+def _content(image: dict[str, Any]) -> str:
+    return str(image["metadata"].get("sha256") or "")
+
+
+def _instead(group: dict[str, Any], chosen: dict[str, tuple[int, str]]) -> str | None:
+    """The id of the extra that was chosen last, and will be kept; None where it will be the one that is."""
+    kept = _content(group["keep"])
+    later = [one for one in group["extras"] if chosen.get(_content(one), (0, ""))[0] > chosen.get(kept, (0, ""))[0]]
+    later = [one for one in later if not os.path.islink(to_path(str(one["metadata"].get("path") or "")))]
+    if group["keep"]["metadata"].get("reference") or not later:
+        return None
+
+    def order(one: dict[str, Any]) -> tuple[int, bool]:
+        rank, name = chosen[_content(one)]
+        return rank, one["metadata"].get("path") == name
+
+    return str(max(later, key=order)["id"])
 
 
 @router.post("/v1/decisions", response_model=DecisionOut, responses=fails(404, 507))

@@ -26,7 +26,7 @@ export async function show(main) {
       summary.textContent = found.when === null ? "Nobody has looked yet." : `${number(found.total)} groups among ${number(found.pictures)} pictures, found ${new Date(found.when).toLocaleString()}`;
       if (found.when !== null && !found.total) list.replaceChildren(h("p", { class: "empty" }, "No duplicates. Every picture is the only one of its kind."));
       const first = list.children.length;
-      list.append(...found.groups.flatMap((group) => group.extras.map((extra) => pair(group.keep, extra))));
+      list.append(...found.groups.flatMap((group) => group.extras.map((extra) => pair(group, extra))));
       if (first) list.children[first]?.querySelector("button")?.focus();
       more.replaceChildren(...(offset < found.total ? [h("button", { type: "button", onclick: next }, `More (${number(found.total - offset)} groups)`)] : []));
     } catch (error) { summary.textContent = error.message; }
@@ -34,7 +34,8 @@ export async function show(main) {
   await next();
 }
 
-function pair(keep, extra) {
+function pair(group, extra) {
+  const { keep } = group;
   const stage = h("div", {});
   const buttons = VIEWS.map(([name, text]) => h("button", { type: "button", "aria-pressed": "false", onclick: () => view(name) }, text));
   const view = (name) => {
@@ -46,24 +47,30 @@ function pair(keep, extra) {
     h("div", { class: "row" }, h("span", { class: `badge ${extra.relation}` }, `${extra.relation}, ${Math.round(100 * extra.probability)} %`), h("span", {}, extra.words), h("span", { class: "spread" }), h("div", { class: "segments", role: "group", "aria-label": "How to look at them" }, ...buttons)),
     stage, verdicts);
   const button = (text, onclick, kind = "") => h("button", { type: "button", class: kind, onclick }, text);
+  const why = () => {
+    if (group.chosen) return [h("span", { class: "faint" }, "the first is kept: chosen by you"), button("Leave it to the rules", () => choose(keep, false))];
+    return [h("span", { class: "faint" }, extra.reason ? `the first is kept: ${extra.reason}` : "")];
+  };
   const told = () => {
-    if (extra.chosen) return [h("b", {}, CHOSEN), button("Undo", () => choose(false))];
+    if (extra.chosen) return [h("b", {}, CHOSEN), button("Undo", () => choose(extra, false))];
     if (extra.verdict) return [h("b", {}, `${WORDS[extra.verdict]}.`), button("Undo", () => decide(null))];
     return [button("A copy: keep the first", () => decide("copy"), "main"),
-      ...(keep.metadata.reference || !extra.metadata.sha256 || extra.metadata.sha256 === keep.metadata.sha256 ? [] : [button("Keep the second instead", () => choose(true))]),
-      button("Keep both", () => decide("keep-both")), button("Not a copy", () => decide("not-a-copy")),
-      h("span", { class: "faint" }, extra.reason ? `the first is kept: ${extra.reason}` : "")];
+      ...(mayBeKept(keep.metadata, extra.metadata) ? [button("Keep the second instead", () => choose(extra, true))] : []),
+      button("Keep both", () => decide("keep-both")), button("Not a copy", () => decide("not-a-copy")), ...why()];
   };
   const draw = () => {
     card.classList.toggle("decided", Boolean(extra.verdict || extra.chosen));
     verdicts.replaceChildren(...told());
   };
-  const choose = async (wanted) => {
+  (group.draw ||= []).push(draw);
+  const choose = async (image, wanted) => {
     try {
-      await send("/v1/choices", { id: extra.id, keep: wanted });
-      extra.chosen = wanted;
-      draw();
-      if (wanted) say(`${fileName(extra.id)} is kept from the next search on.`, { name: "Undo", run: () => choose(false) });
+      await send("/v1/choices", { id: image.id, keep: wanted });
+      // Of a group the one chosen last is kept.
+      for (const one of group.extras) one.chosen = wanted && one === image;
+      if (image === keep) group.chosen = wanted;
+      group.draw.forEach((each) => each());
+      if (wanted) say(`${fileName(image.id)} is kept from the next search on.`, { name: "Undo", run: () => choose(image, false) });
       verdicts.querySelector("button").focus();
     } catch (error) { say(error.message); }
   };
@@ -79,6 +86,11 @@ function pair(keep, extra) {
   view("side");
   draw();
   return card;
+}
+
+// A reference is kept whatever one chooses, and so is the same content under another name.
+function mayBeKept(first, second) {
+  return !first.reference && Boolean(second.sha256) && second.sha256 !== first.sha256;
 }
 
 function sides(keep, extra) {

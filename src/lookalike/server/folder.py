@@ -1,0 +1,53 @@
+"""The folder where the workers of one server meet: what strangers sent, jobs, metrics. Private, gone with the server.
+
+Who is killed cannot clean up, so the next server does: a folder is in use as long as its lock is held.
+"""
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+PREFIX = "lookalike-"
+LOCK = "lock"
+
+
+@contextlib.contextmanager
+def private_folder() -> Iterator[str]:
+    """A new folder that only this user may look into, until the block ends; those of killed servers go."""
+    sweep(Path(tempfile.gettempdir()))
+    with (
+        tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
+        (Path(folder) / f"{LOCK}.new").open("wb") as held,
+    ):
+        _lock(held)
+        (Path(folder) / f"{LOCK}.new").rename(Path(folder) / LOCK)  # never seen without being held
+        yield folder
+
+
+def sweep(place: Path) -> None:
+    """Remove this user's folders in `place` whose server is gone."""
+    for lock in place.glob(f"{PREFIX}*/{LOCK}"):
+        with contextlib.suppress(OSError):  # another's, or gone by now
+            if hasattr(os, "getuid") and lock.stat().st_uid != os.getuid():
+                continue
+            with lock.open("rb+") as file:
+                if not _lock(file):
+                    continue
+            shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Whether this process holds the lock now; where the system has none of this kind nothing is ever swept."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
