@@ -1,6 +1,7 @@
 """/v1/duplicates, /v1/decisions, /v1/choices: what the last search found, and what a person says of it."""
 
 import os
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -35,23 +36,23 @@ def _found(parts: Parts, k: int, offset: int) -> dict[str, Any]:
     told = finding(photos, DUPLICATES)
     if told is None:
         return {"when": None, "pictures": 0, "total": 0, "groups": []}
+    there = [group for one in told["groups"] if (group := _there(one, copy))]
+    there.sort(key=lambda group: (-len(group["extras"]), group["keep"]["id"]))
     said = Decisions(photos).by_pair(), Chosen(photos).by_content()
-    groups = [_group(g, *said, show_paths=parts.settings.show_paths) for g in told["groups"] if _there(g, copy)]
-    groups.sort(key=lambda group: (-len(group["extras"]), group["keep"]["id"]))
-    told |= {"total": len(groups), "groups": groups[offset : offset + k]}
-    return {name: told[name] for name in ("when", "pictures", "total", "groups")}
+    shown = [_group(group, *said, show_paths=parts.settings.show_paths) for group in there[offset : offset + k]]
+    return {"when": told["when"], "pictures": told["pictures"], "total": len(there), "groups": shown}
 
 
-def _there(group: dict[str, Any], copy: Resident | None) -> bool:
-    """Whether its pictures are still in the collection."""
+def _there(group: Mapping[str, Any], copy: Resident | None) -> Mapping[str, Any] | None:
+    """The group, as far as its pictures are still in the collection."""
     if copy is None:
-        return True
-    group["extras"] = [extra for extra in group["extras"] if copy.vector(extra["id"]) is not None]
-    return bool(group["extras"]) and copy.vector(group["keep"]["id"]) is not None
+        return group
+    extras = [extra for extra in group["extras"] if copy.vector(extra["id"]) is not None]
+    return {**group, "extras": extras} if extras and copy.vector(group["keep"]["id"]) is not None else None
 
 
 def _group(
-    group: dict[str, Any], verdicts: dict[str, str], chosen: dict[str, tuple[int, str]], *, show_paths: bool
+    group: Mapping[str, Any], verdicts: dict[str, str], chosen: dict[str, tuple[int, str]], *, show_paths: bool
 ) -> dict[str, Any]:
     keep, kept = group["keep"], _content(group["keep"])
     instead = _instead(group, chosen)
@@ -77,7 +78,7 @@ def _content(image: dict[str, Any]) -> str:
     return str(image["metadata"].get("sha256") or "")
 
 
-def _instead(group: dict[str, Any], chosen: dict[str, tuple[int, str]]) -> str | None:
+def _instead(group: Mapping[str, Any], chosen: dict[str, tuple[int, str]]) -> str | None:
     """The id of the extra that was chosen last, and will be kept; None where it will be the one that is."""
     kept = _content(group["keep"])
     later = [one for one in group["extras"] if chosen.get(_content(one), (0, ""))[0] > chosen.get(kept, (0, ""))[0]]

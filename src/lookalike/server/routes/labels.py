@@ -1,7 +1,7 @@
 """/v1/labels: what images are called, by whom, and whose label looks wrong."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -104,11 +104,11 @@ async def suspects(parts: Needs) -> Response:
     told = await parts.desk.in_thread(lambda: _doubts(photos))
     given = await parts.desk.in_thread(lambda: _given(photos, copy)) if told["suspects"] else {}
     now = {name: label for label, ids in given.items() for name in ids}
-    told["suspects"] = [one for one in told["suspects"] if now.get(one["id"]) == one["label"]]
-    return as_json(told)
+    left = [one for one in told["suspects"] if now.get(one["id"]) == one["label"]]
+    return as_json({**told, "suspects": left})
 
 
-def _doubts(photos: Collection) -> dict[str, Any]:
+def _doubts(photos: Collection) -> Mapping[str, Any]:
     return finding(photos, SUSPECTS) or {"when": None, "suspects": []}
 
 
@@ -117,7 +117,7 @@ def _answered(photos: Collection, ids: Sequence[str]) -> None:
     told, said = _doubts(photos), set(ids)
     left = [one for one in told["suspects"] if one["id"] not in said]
     if len(left) < len(told["suspects"]):
-        keep_finding(photos, SUSPECTS, told | {"suspects": left})
+        keep_finding(photos, SUSPECTS, {**told, "suspects": left})
 
 
 @router.post("/v1/labels", response_model=Labelled, responses=fails(404, 507))
