@@ -35,7 +35,7 @@ def test_the_card_of_a_picture_goes_when_the_picture_leaves_the_pointer(collecti
             page.mouse.move(x + 10, y)
             tip.wait_for(state="visible")
             leave()
-            tip.wait_for(state="hidden", timeout=3000)
+            tip.wait_for(state="hidden", timeout=20_000)
             page.locator("#whole").evaluate("button => button.click()")
             page.locator("#find").fill("blue")
         browser.close()

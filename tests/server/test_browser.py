@@ -61,7 +61,7 @@ def browser():  # type: ignore[no-untyped-def]
 def page(browser, site: Served):  # type: ignore[no-untyped-def]
     context = browser.new_context(viewport={"width": 1200, "height": 800})
     sheet = context.new_page()
-    sheet.set_default_timeout(15_000)
+    sheet.set_default_timeout(30_000)
     wrong: list[str] = []
     sheet.on("pageerror", lambda error: wrong.append(str(error)))
     sheet.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)

@@ -107,7 +107,7 @@ def test_a_phone_reaches_every_page_and_the_ways_to_look_stay_on_one_line(browse
     for box in (link.bounding_box() for link in sheet.locator("nav a").all()):
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
-    sheet.click("nav >> text=Collection", timeout=3000)
+    sheet.click("nav >> text=Collection", timeout=20_000)
     sheet.go_back()
     sheet.wait_for_selector(".pair")
     heights = [button.bounding_box()["height"] for button in sheet.locator(".segments button").all()[:4]]

@@ -14,7 +14,7 @@ REASON = "Only to read"
 
 def sheet_of(browser, url: str):  # type: ignore[no-untyped-def]
     sheet = browser.new_context().new_page()
-    sheet.set_default_timeout(15_000)
+    sheet.set_default_timeout(30_000)
     sheet.goto(url)
     return sheet
 
