@@ -271,8 +271,12 @@ def test_what_a_killed_server_left_goes_with_the_next(real: Path, tmp_path: Path
         assert left.exists(), "it is in use"
     assert left.exists(), "killed"
     (running.temporary / "lookalike-other").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "lock").touch()
+    (running.temporary / "lookalike-trap").symlink_to(tmp_path / "mine")
     sweep(running.temporary)
-    assert [place.name for place in running.temporary.iterdir()] == ["lookalike-other"]
+    assert sorted(place.name for place in running.temporary.iterdir()) == ["lookalike-other", "lookalike-trap"]
+    assert (tmp_path / "mine" / "lock").exists()
 
 
 FOR_EVER = """

@@ -32,12 +32,17 @@ def sweep(place: Path) -> None:
     """Remove this user's folders in `place` whose server is gone."""
     for lock in place.glob(f"{PREFIX}*/{LOCK}"):
         with contextlib.suppress(OSError):  # another's, or gone by now
-            if hasattr(os, "getuid") and lock.stat().st_uid != os.getuid():
+            if not _ours(lock.parent) or not _ours(lock):
                 continue
             with lock.open("rb+") as file:
                 if not _lock(file):
                     continue
             shutil.rmtree(lock.parent, ignore_errors=True)
+
+
+def _ours(place: Path) -> bool:
+    """Whether this user made it, and it is no link that somebody laid there."""
+    return not place.is_symlink() and (not hasattr(os, "getuid") or place.stat().st_uid == os.getuid())
 
 
 def _lock(file: BinaryIO) -> bool:
