@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.errors import CollectionError
+from lookalike.search import open_collection
 from tests.cli.conftest import Cli
 from tests.conftest import COLOURS, encode, picture
 
@@ -232,16 +233,25 @@ def test_a_cold_search_loads_no_torch_no_matplotlib_no_pandas(cli: Cli, indexed:
 
 @pytest.mark.skipif(os.name == "nt", reason="SIGINT cannot be sent to one process on Windows")
 def test_ctrl_c_stops_after_the_batch_and_says_how_to_go_on(tmp_path: Path, write: Callable[..., Path]) -> None:
-    for n in range(400):
+    for n in range(1200):
         folder = write(f"{n}.png", "red", seed=n).parent
     command = [sys.executable, "-m", "lookalike", "index", str(folder), "-c", str(tmp_path / "c"), "--workers", "1"]
     child = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
-    while not (tmp_path / "c").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    threading.Event().wait(0.5)
+    while not _rows(tmp_path / "c") and time.monotonic() < deadline:
+        time.sleep(0.05)
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130, err
     assert "Go on with the same command" in err
     assert "Traceback" not in err
+    assert 0 < _rows(tmp_path / "c") < 1200
+
+
+def _rows(place: Path) -> int:
+    """How many rows were committed so far."""
+    try:
+        with open_collection(str(place), create=False, read_only=True) as photos:
+            return len(photos)
+    except CollectionError:
+        return 0
