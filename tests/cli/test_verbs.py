@@ -241,7 +241,7 @@ def test_ctrl_c_stops_after_the_batch_and_says_how_to_go_on(tmp_path: Path, writ
     while not _rows(tmp_path / "c") and time.monotonic() < deadline:
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
-    _, err = child.communicate(timeout=60)
+    _, err = child.communicate(timeout=180)
     assert child.returncode == 130, err
     assert "Go on with the same command" in err
     assert "Traceback" not in err

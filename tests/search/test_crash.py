@@ -65,7 +65,7 @@ def _run_and_kill(code: str, delay: float) -> tuple[list[str], bool]:
     assert child.stdout.readline() == "ready\n"
     time.sleep(delay)
     child.send_signal(signal.SIGKILL)
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=180)
     assert child.returncode in (-signal.SIGKILL, 0), err
     return out.split(), child.returncode != 0
 
