@@ -212,6 +212,24 @@ def test_duplicates_are_looked_for_reviewed_and_undone(page, site: Served) -> No
     assert '"chosen":true' not in site.http.get("/v1/duplicates").text
 
 
+def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served) -> None:
+    page.click("nav >> text=Duplicates")
+    for first, second in (("busy.png", "copy.jpg"), ("copy.jpg", "busy.png"), ("busy.png", "copy.jpg")):
+        page.click("text=Look for duplicates")
+        one = page.locator(f".pair[aria-label='{first} and {second}']")
+        one.wait_for(timeout=60_000)
+        if second == "copy.jpg":
+            one.get_by_role("button", name="Keep the second instead").click()
+        else:
+            one.get_by_text("the first is kept: chosen by you").wait_for()
+            one.get_by_role("button", name="Leave it to the rules").click()
+        wait_for(
+            lambda chosen=second == "copy.jpg": ('"chosen":true' in site.http.get("/v1/duplicates").text) is chosen
+        )  # type: ignore[misc]
+    one.get_by_role("button", name="Undo").click()
+    wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)
+
+
 def test_groups_and_the_collection_s_state(page) -> None:
     page.click("nav >> text=Groups")
     page.click("text=Group the pictures")
