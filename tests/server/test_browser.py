@@ -214,18 +214,20 @@ def test_duplicates_are_looked_for_reviewed_and_undone(page, site: Served) -> No
 
 def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served) -> None:
     page.click("nav >> text=Duplicates")
+    holds(page, "document.querySelector('.pair') || /Nobody has looked/.test(document.querySelector('main').innerText)")
     for first, second in (("busy.png", "copy.jpg"), ("copy.jpg", "busy.png"), ("busy.png", "copy.jpg")):
-        page.click("text=Look for duplicates")
+        # The page asks anew once the job is over: what it showed before must not be taken for what was found.
+        with page.expect_response("**/v1/duplicates?**", timeout=60_000):
+            page.click("text=Look for duplicates")
         one = page.locator(f".pair[aria-label='{first} and {second}']")
-        one.wait_for(timeout=60_000)
+        one.wait_for()
         if second == "copy.jpg":
             one.get_by_role("button", name="Keep the second instead").click()
+            one.get_by_text("The second is kept from the next search on.").wait_for()
         else:
             one.get_by_text("the first is kept: chosen by you").wait_for()
             one.get_by_role("button", name="Leave it to the rules").click()
-        wait_for(
-            lambda chosen=second == "copy.jpg": ('"chosen":true' in site.http.get("/v1/duplicates").text) is chosen
-        )  # type: ignore[misc]
+            one.get_by_text("from the next search on the rules decide").wait_for()
     one.get_by_role("button", name="Undo").click()
     wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)
 

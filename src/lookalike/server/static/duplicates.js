@@ -49,6 +49,7 @@ function pair(group, extra) {
   const button = (text, onclick, kind = "") => h("button", { type: "button", class: kind, onclick }, text);
   const why = () => {
     if (group.chosen) return [h("span", { class: "faint" }, "the first is kept: chosen by you"), button("Leave it to the rules", () => choose(keep, false))];
+    if (group.left) return [h("span", { class: "faint" }, "from the next search on the rules decide"), button("Undo", () => choose(keep, true))];
     return [h("span", { class: "faint" }, extra.reason ? `the first is kept: ${extra.reason}` : "")];
   };
   const told = () => {
@@ -68,7 +69,7 @@ function pair(group, extra) {
       await send("/v1/choices", { id: image.id, keep: wanted });
       // Of a group the one chosen last is kept.
       for (const one of group.extras) one.chosen = wanted && one === image;
-      if (image === keep) group.chosen = wanted;
+      if (image === keep) [group.chosen, group.left] = [wanted, !wanted];
       group.draw.forEach((each) => each());
       if (wanted) say(`${fileName(image.id)} is kept from the next search on.`, { name: "Undo", run: () => choose(image, false) });
       verdicts.querySelector("button").focus();
