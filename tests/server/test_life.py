@@ -280,12 +280,11 @@ def test_what_a_killed_server_left_goes_with_the_next(real: Path, tmp_path: Path
 
 
 FOR_EVER = """
-import os, sys, time
+import os, time
 from pathlib import Path
 from lookalike.cli.main import run
 from lookalike.server import app
 from lookalike.server.desk import Desk
-from lookalike.server.folder import sweep
 
 def refresh(desk):
     Path(os.environ["BEGUN"]).touch()

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from lookalike.cluster.duplicates import trash
 from lookalike.cluster.duplicates.journal import Journal, Step, new_header
 from lookalike.cluster.duplicates.moving import is_file, link_over, move_file, same_inode, sha256_of
+from lookalike.cluster.duplicates.rows import is_link
 from lookalike.errors import BadQuery, nearest
 from lookalike.image import to_path, to_text
 from lookalike.types import DuplicateGroup, Extra, Hit
@@ -235,7 +236,7 @@ def _where_links_lead(group: DuplicateGroup) -> dict[str, str]:
     """Paths of extras that a link of the group leads to, each with the reason to leave it: the link would dangle."""
     members: list[Hit | Extra] = [group.keep, *group.extras]
     paths = [str(one.metadata.get("path") or "") for one in members]
-    links = [path for path in paths if path and os.path.islink(to_path(path))]
+    links = [path for path in paths if is_link(path)]
     leads = {os.path.realpath(to_path(link)): link for link in links}
     real = {path: os.path.realpath(to_path(path)) for path in paths if leads and path and path not in links}
     return {path: f"is what {leads[place]}, a link, leads to" for path, place in real.items() if place in leads}

@@ -4,15 +4,14 @@ A choice is about one picture, not about a pair, so choices cannot contradict ea
 group the one chosen last is kept.
 """
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lookalike.cluster.duplicates.decisions import content_of, is_hash
+from lookalike.cluster.duplicates.rows import is_link
 from lookalike.errors import BadQuery, UnknownId
-from lookalike.image import to_path
 from lookalike.search import Collection
 
 TABLE = "chosen"
@@ -60,7 +59,7 @@ class Chosen:
     def choose(self, name: str) -> KeepChoice:
         """Keep a picture, named by path, id or SHA-256. Raises UnknownId, BadQuery."""
         keep, path = content_of(self._photos, name)
-        if path != keep and os.path.islink(to_path(path)):
+        if path != keep and is_link(path):
             raise BadQuery(f"{path} is a link, and a file is kept before a link to it; choose the file")
         choice = KeepChoice(keep, path, self._now())
         self.add([choice])
@@ -84,6 +83,15 @@ class Chosen:
         last = max((choice.when for choice in self.all()), default="")
         after = datetime.fromisoformat(last) + timedelta(microseconds=1) if last else datetime.min.replace(tzinfo=UTC)
         return _text(max(datetime.now(UTC), after))
+
+
+def precedence(chosen: Mapping[str, tuple[int, str]], content: str, path: str) -> tuple[int, bool]:
+    """Larger for what is kept first: what was chosen later, and of files with the same bytes the one that was named.
+
+    `chosen`: `Chosen.by_content`. `content`: a SHA-256. (0, False) where it was not chosen.
+    """
+    rank, name = chosen.get(content, (0, None))
+    return rank, path == name
 
 
 def as_keep_choice(values: Mapping[str, Any]) -> KeepChoice:

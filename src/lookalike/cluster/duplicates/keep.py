@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from pathlib import PurePosixPath
 from typing import Any
 
-from lookalike.cluster.duplicates.rows import Picture
+from lookalike.cluster.duplicates.chosen import precedence
+from lookalike.cluster.duplicates.rows import Picture, is_link
 from lookalike.errors import BadQuery, ImageError, nearest
 from lookalike.image import decode, read, to_path
 
@@ -79,13 +80,13 @@ class Measures:
         self._turned.add(picture.id)
 
     def choice(self, picture: Picture) -> tuple[int, bool]:
-        """Smaller the later it was chosen; of files that hold the same bytes the one that was named comes first."""
-        rank, name = self.chosen.get(picture.sha256, (0, picture.path))
-        return -rank, picture.path != name
+        """What a person chose, as a measure: smaller comes first."""
+        rank, named = precedence(self.chosen, picture.sha256, picture.path)
+        return -rank, not named
 
     def link(self, picture: Picture) -> bool:
         """Whether the file is a symbolic link."""
-        return bool(self._once("link", picture, lambda p: os.path.islink(to_path(p.path))))
+        return bool(self._once("link", picture, lambda p: is_link(p.path)))
 
     def sharpness(self, picture: Picture) -> float:
         """The variance of the Laplacian of the grey picture, fitted to 512 pixels; 0 when it cannot be read."""

@@ -109,6 +109,11 @@ def read_rows(photos: Collection, *, where: str | None = None, master: bool = Fa
     )  # fmt: skip
 
 
+def is_link(path: str) -> bool:
+    """Whether the file at a path, in its text form, is a symbolic link; a picture without a path is none."""
+    return bool(path) and os.path.islink(to_path(path))
+
+
 class _Folder:
     """A folder nobody may touch, by the name the user gave and by where it really is."""
 

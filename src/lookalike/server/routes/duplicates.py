@@ -1,6 +1,5 @@
 """/v1/duplicates, /v1/decisions, /v1/choices: what the last search found, and what a person says of it."""
 
-import os
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -8,9 +7,10 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from lookalike.cluster import Chosen, Decisions
+from lookalike.cluster.duplicates.chosen import precedence
 from lookalike.cluster.duplicates.decisions import pair_key
+from lookalike.cluster.duplicates.rows import is_link
 from lookalike.cluster.findings import DUPLICATES, finding
-from lookalike.image import to_path
 from lookalike.server.answers import as_json, public
 from lookalike.server.models import ChoiceIn, ChoiceOut, DecisionIn, DecisionOut, DuplicatesOut
 from lookalike.server.parts import Needs, Offset, Parts, fails
@@ -74,23 +74,25 @@ def _group(
     }
 
 
-def _content(image: dict[str, Any]) -> str:
+def _content(image: Mapping[str, Any]) -> str:
     return str(image["metadata"].get("sha256") or "")
 
 
 def _instead(group: Mapping[str, Any], chosen: dict[str, tuple[int, str]]) -> str | None:
     """The id of the extra that was chosen last, and will be kept; None where it will be the one that is."""
-    kept = _content(group["keep"])
-    later = [one for one in group["extras"] if chosen.get(_content(one), (0, ""))[0] > chosen.get(kept, (0, ""))[0]]
-    later = [one for one in later if not os.path.islink(to_path(str(one["metadata"].get("path") or "")))]
-    if group["keep"]["metadata"].get("reference") or not later:
+    if group["keep"]["metadata"].get("reference"):
         return None
+    kept, _ = precedence(chosen, _content(group["keep"]), _path(group["keep"]))
+    later = [
+        (order, one) for one in group["extras"] if (order := precedence(chosen, _content(one), _path(one)))[0] > kept
+    ]
+    ranked = [(precedence(chosen, _content(one), _path(one)), one) for one in group["extras"]]
+    later = [(order, str(one["id"])) for order, one in ranked if order[0] > kept and not is_link(_path(one))]
+    return max(later)[1] if later else None
 
-    def order(one: dict[str, Any]) -> tuple[int, bool]:
-        rank, name = chosen[_content(one)]
-        return rank, one["metadata"].get("path") == name
 
-    return str(max(later, key=order)["id"])
+def _path(image: Mapping[str, Any]) -> str:
+    return str(image["metadata"].get("path") or "")
 
 
 @router.post("/v1/decisions", response_model=DecisionOut, responses=fails(404, 507))
