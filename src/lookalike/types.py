@@ -108,14 +108,19 @@ class DuplicateGroup:
 
 
 class Relation(IntEnum):
-    """What two pictures are to each other, weakest first; `str` gives the word: "same-object"."""
+    """What two pictures are to each other, weakest first; `str` gives the word: "same-object".
+
+    VARIANT: the same template, layout or source with other content (two receipts of one shop, two memes of one photo,
+    a product in another colour, another moment of one scene). Never a copy.
+    """
 
     CANNOT_TELL = -1
     UNRELATED = 0
     RELATED = 1
     SAME_OBJECT = 2
-    COPY = 3
-    IDENTICAL = 4
+    VARIANT = 3
+    COPY = 4
+    IDENTICAL = 5
 
     def __str__(self) -> str:
         return self.name.lower().replace("_", " " if self is Relation.CANNOT_TELL else "-")

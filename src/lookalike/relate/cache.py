@@ -1,29 +1,62 @@
-"""Local features of a collection's images, found once and kept in the collection beside the vectors."""
+"""Local features of a collection's images, from the thumbnails that it keeps; of files, from the files."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-from lookalike.errors import ImageError, ReadOnly
+from lookalike.errors import ImageError
 from lookalike.image import Limits, decode, read
-from lookalike.relate.features import SIDE, Features, find_features, readable
+from lookalike.relate.features import SIDE, Features, find_features, preview_features
 from lookalike.search import Collection
-from lookalike.types import Row
+from lookalike.types import RGB, Row
 
-COLUMN = "features"  # bytes, about 85 kB an image; a changed file is a new row, so that they go with the old pixels
-_COMMIT = 256
+Loader = Callable[[int], RGB | None]
+_COLUMNS = ("thumbnail", "width", "height", "path", "frame")
 
 
-def features_of(photos: Collection, ids: Sequence[str], *, keep: bool = True) -> list[Features | None]:
-    """Features of images, read from the collection or found in their files; None for an unknown id or a lost picture.
+def features_of(photos: Collection, ids: Sequence[str]) -> list[Features | None]:
+    """Features of images by their thumbnails; None for an unknown id or a lost picture.
 
-    New ones are kept in the collection, unless `keep` is false or it is open for reading only. Where the file is out
-    of reach, the thumbnail serves.
+    Where there is no thumbnail the file is read. Nothing is kept in the collection.
     """
     wanted = list(dict.fromkeys(ids))
-    rows: dict[str, Features | None] = {}
-    for start in range(0, len(wanted), _COMMIT):
-        part = wanted[start : start + _COMMIT]
-        rows.update(zip(part, _of_rows(photos, part, keep=keep), strict=True))
-    return [rows[i] for i in ids]
+    columns = [name for name in _COLUMNS if name in photos.store.columns()]
+    rows = photos.get(wanted, columns)
+    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        found = dict(zip(wanted, pool.map(partial(_of_row, photos), rows), strict=True))
+    return [found[i] for i in ids]
+
+
+def loader_of(photos: Collection, row: Row | None) -> Loader | None:
+    """What reads an image's picture at about a side, from its file: None where the file is out of reach.
+
+    `row` has the columns "path" and "frame".
+    """
+    path = None if row is None else row.metadata.get("path")
+    if row is None or not isinstance(path, str):
+        return None
+    frame = row.metadata.get("frame")
+    return file_loader(path, frame if isinstance(frame, int) else 0, photos.limits)
+
+
+def file_loader(path: str, frame: int = 0, limits: Limits | None = None) -> Loader:
+    """What reads a file's picture at about a side; None where it cannot be read now."""
+    used = limits or Limits()
+
+    def load(side: int) -> RGB | None:
+        try:
+            return decode(read(path, used), side=side, frame=frame, limits=used).image
+        except ImageError:
+            return None
+
+    return load
+
+
+def bytes_loader(data: bytes, limits: Limits | None = None) -> Loader:
+    """The same for a file's bytes."""
+    used = limits or Limits()
+    return lambda side: decode(data, side=side, limits=used).image
 
 
 def features_of_file(path: str, limits: Limits | None = None) -> Features:
@@ -38,41 +71,15 @@ def features_of_bytes(data: bytes, limits: Limits | None = None, *, frame: int =
     return find_features(picture.image, size=(picture.width, picture.height))
 
 
-def _of_rows(photos: Collection, ids: Sequence[str], *, keep: bool) -> list[Features | None]:
-    columns = [name for name in (COLUMN, "path", "frame", "thumbnail") if name in photos.store.columns()]
-    found: list[Features | None] = []
-    fresh: dict[str, bytes] = {}
-    for row in photos.get(ids, columns):
-        kept = row.metadata.get(COLUMN) if row else None
-        if isinstance(kept, bytes) and readable(kept):
-            found.append(Features.from_bytes(kept))
-            continue
-        features, whole = _fresh(photos, row) if row else (None, False)
-        if row and features and whole:
-            fresh[row.id] = features.to_bytes()
-        found.append(features)
-    if fresh and keep:
-        _store(photos, fresh)
-    return found
-
-
-def _fresh(photos: Collection, row: Row) -> tuple[Features | None, bool]:
-    """Features of the file, or else of the thumbnail; and whether it was the file."""
-    path, frame = row.metadata.get("path"), row.metadata.get("frame")
-    if isinstance(path, str):
-        try:
-            number = int(frame) if isinstance(frame, int) else 0
-            return features_of_bytes(read(path, photos.limits), photos.limits, frame=number), True
-        except ImageError:
-            pass  # an unplugged drive: the thumbnail is better than nothing
+def _of_row(photos: Collection, row: Row | None) -> Features | None:
+    if row is None:
+        return None
     jpeg = row.metadata.get("thumbnail")
     if isinstance(jpeg, bytes):
-        return features_of_bytes(jpeg, photos.limits), not isinstance(path, str)
-    return None, False
-
-
-def _store(photos: Collection, fresh: dict[str, bytes]) -> None:
-    try:
-        photos.store.update(list(fresh), [{COLUMN: data} for data in fresh.values()])
-    except ReadOnly:
-        return  # they are found again next time
+        image = decode(jpeg, limits=photos.limits).image
+        width, height = (row.metadata.get(name) for name in ("width", "height"))
+        known = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
+        return preview_features(image, (width, height) if known else (image.shape[1], image.shape[0]))  # type: ignore[arg-type]
+    load = loader_of(photos, row)
+    picture = None if load is None else load(SIDE)
+    return None if picture is None else find_features(picture)

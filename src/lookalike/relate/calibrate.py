@@ -19,13 +19,13 @@ from lookalike.relate.fit import (
     Sample,
     calibration_error,
     chances,
+    example_of,
     fit_scores,
     fit_tails,
     make_examples,
     queries_of,
     work_picture,
 )
-from lookalike.relate.geometry import verify
 from lookalike.relate.kept import keep_calibration
 from lookalike.search import Collection
 from lookalike.similarity import cosine, normalise
@@ -159,7 +159,8 @@ def _labelled(photos: Collection, pairs: Sequence[tuple[str, str, bool]]) -> lis
         if rows[0] is None or rows[1] is None or features[0] is None or features[1] is None:
             raise BadQuery(f"the pair {a}, {b} is not in {photos.uri}; take both in with: lookalike index")
         score = float(cosine(rows[0].vector[None], rows[1].vector[None])[0, 0])
-        made.append(Example(verify(features[0], features[1]), score, copy=copy, group=-1 - n))
+        seen = example_of(features[0], features[1], score, of_card(photos.card))
+        made.append(replace(seen, copy=copy, group=-1 - n))
     return made
 
 

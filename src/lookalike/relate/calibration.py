@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BrokenModel
+from lookalike.relate.content import Content
 from lookalike.relate.geometry import Match
 from lookalike.relate.logistic import Logistic, sigmoid
 from lookalike.relate.tail import Background, Tail
@@ -27,8 +28,11 @@ _GEOMETRY_FILE = Path(__file__).with_name("geometry.json")
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """`copy`: P(one picture is a copy of the other | match); `same`: P(they show the same thing | match)."""
+    """`layout`: P(both are laid out alike | match), as copies and other fillings of one template are; `copy`: P(one is a
+    copy of the other | layout, contents); `same`: P(they show the same thing | match).
+    """
 
+    layout: Logistic
     copy: Logistic
     same: Logistic
 
@@ -56,14 +60,22 @@ class Calibration:
         given = np.asarray(scores, np.float64).ravel()
         return np.zeros(len(given)) if self.by_score is None else self.by_score(given[:, None])
 
-    def copy_by_match(self, score: float | None, match: Match) -> float:
-        """P(copy | score, match); evens at most where a drawing of a few shapes may be another one."""
-        geometry = self.geometry.copy.logit(copy_evidence(match))
+    def copy_by_match(self, score: float | None, match: Match, content: Content | None = None) -> float:
+        """P(copy | score, match, content); evens at most where a drawing of a few shapes may be another one.
+
+        Without `content` the layout decides: of parts of a page, whose contents are not compared.
+        """
+        layout = float(self.geometry.layout.logit(layout_evidence(match))[0])
+        logit = layout if content is None else float(self.geometry.copy.logit(copy_evidence(layout, content))[0])
         if score is None or self.by_both is None:
-            chance = float(sigmoid(geometry)[0])
+            chance = float(sigmoid(np.array([logit]))[0])
         else:
-            chance = float(self.by_both(np.array([[geometry[0], score]]))[0])
-        return min(chance, EVENS) if undecided(match) else chance
+            chance = float(self.by_both(np.array([[logit, score]]))[0])
+        return min(chance, EVENS) if undecided(match, content) else chance
+
+    def layout_by_match(self, match: Match) -> float:
+        """P(both are laid out alike | match): copies are, and so are two receipts of one shop."""
+        return float(self.geometry.layout(layout_evidence(match))[0])
 
     def same_by_match(self, match: Match) -> float:
         """P(the same object or picture | match)."""
@@ -132,16 +144,16 @@ def with_background(calibration: Calibration, background: Background) -> Calibra
 def default_geometry() -> Geometry:
     """The model-free part, as fitted by scripts/calibrate_default_model.py."""
     raw = json.loads(_GEOMETRY_FILE.read_text(encoding="utf-8"))
-    return Geometry(Logistic.from_json(raw["copy"]), Logistic.from_json(raw["same"]))
+    return Geometry(*(Logistic.from_json(raw[name]) for name in ("layout", "copy", "same")))
 
 
 _RICH = 200  # features from which a picture is no mere drawing of a few shapes
-_DIFFERS = 0.35  # `worst` of edited drawings is below it in seven of ten, of different ones in one of a hundred
 _UPRIGHT = 20.0  # degrees
+_PLACE_DIFFERS = 0.25  # `Content.strongest` from which a drawing of a few shapes may be another one
 EVENS = 0.5
 
 
-def undecided(match: Match) -> str:
+def undecided(match: Match, content: Content | None = None) -> str:
     """Why two drawings of a few shapes may be one edited or two different ones; empty where that can be told.
 
     An arrow to the left is an arrow to the right in a mirror, and a face that cries is a face with something laid on
@@ -151,11 +163,15 @@ def undecided(match: Match) -> str:
         return ""
     if match.mirrored or abs((match.turn + 180) % 360 - 180) > _UPRIGHT:
         return "drawings of a few shapes, and one is the other only when mirrored or turned"
-    return "drawings of a few shapes, and one place differs" if match.agreement.worst > _DIFFERS else ""
+    differs = match.agreement.worst > _DIFFERS if content is None else content.strongest > _PLACE_DIFFERS
+    return "drawings of a few shapes, and one place differs" if differs else ""
 
 
-def copy_evidence(match: Match) -> NDArray[np.float64]:
-    """The numbers of a match that speak for a copy, (1, 9): a larger one never speaks against it.
+_DIFFERS = 0.35  # `worst` of edited drawings is below it in seven of ten, of different ones in one of a hundred
+
+
+def layout_evidence(match: Match) -> NDArray[np.float64]:
+    """The numbers of a match that speak for one layout, (1, 9): a larger one never speaks against it.
 
     Inliers; structure, and how near it is to perfect, by features or by frames; how exactly inliers fit, which tells an
     edit from a scene photographed again; whether one picture holds the other; colour; for pictures of a few shapes,
@@ -185,6 +201,39 @@ def copy_evidence(match: Match) -> NDArray[np.float64]:
                 colour,
                 -seen.worst * flat,
                 (colour - 0.8) * flat,
+            ]
+        ]
+    )
+
+
+_MARKED = 0.02  # of the overlap: a difference of that area is as good as any larger one
+_FEW_COLOURS = 8.0  # levels of chroma: a picture that varies by less shows one object in one colour
+
+
+def copy_evidence(layout: float, content: Content) -> NDArray[np.float64]:
+    """The numbers that speak for a copy, (1, 9), given the logit of the layout: a larger one never speaks against it.
+
+    What was laid over a photograph is no argument against a copy; on a page each added or missing word is one. Two
+    pictures that each carry something else are variants of each other, also where they are photographs.
+    """
+    drawn = float(np.clip((content.drawn - 0.25) / 0.35, 0, 1))
+    differs, added, removed = content.areas
+    unexplained = min((differs + min(added, removed)) / _MARKED, 1.0)
+    one_sided = min(max(added, removed) / _MARKED, 1.0)
+    strongest = min(content.strongest, 0.8)
+    recoloured = float(np.clip((content.recoloured - 10) / 40, 0, 1)) * float(np.exp(-content.colours / _FEW_COLOURS))
+    return np.array(
+        [
+            [
+                float(np.clip(layout, -6, 8)) / 4,
+                float(np.clip(content.typical, 0, 1)),
+                float(np.clip(content.low, 0, 1)),
+                min(4 * content.busy, 1.0),
+                -unexplained,
+                -strongest * (1 - drawn),
+                -strongest * drawn,
+                -one_sided * drawn,
+                -recoloured,
             ]
         ]
     )

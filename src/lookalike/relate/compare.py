@@ -11,9 +11,10 @@ from typing import Any
 
 from lookalike.errors import ImageError
 from lookalike.image import Limits, decode, fit, read, to_text
+from lookalike.relate.cache import bytes_loader, file_loader
 from lookalike.relate.calibration import Calibration
 from lookalike.relate.explain import Explanation, explain
-from lookalike.relate.features import SIDE, find_features
+from lookalike.relate.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, find_features
 from lookalike.relate.pasted import explain_cut_out, explain_pasted, look_inside, turned_round
 from lookalike.relate.quality import too_poor
 from lookalike.relate.relation import Subject, Verdict, judge
@@ -88,7 +89,7 @@ def look_at(source: str | Path | bytes, embedder: Embedder, *, limits: Limits | 
     sha256 = hashlib.sha256(data).hexdigest()
     size = (picture.width, picture.height)
     (vector,) = embedder.embed([fit(picture.image, embedder.card.preprocessing)])
-    features = find_features(picture.image, size=size)
+    features = find_features(picture.image, size=size, side=PREVIEW_SIDE, count=PREVIEW_COUNT)
     facts: dict[str, Any] = {
         "file": name,
         "sha256": sha256,
@@ -100,7 +101,10 @@ def look_at(source: str | Path | bytes, embedder: Embedder, *, limits: Limits | 
     }
     if not isinstance(source, bytes):
         facts["modified"] = _modified(Path(source).expanduser())
-    return Sighted(picture.image, Subject(name=name, vector=vector, features=features, sha256=sha256), facts)
+    load = bytes_loader(data, used) if isinstance(source, bytes) else file_loader(to_text(Path(name)), limits=used)
+    return Sighted(
+        picture.image, Subject(name=name, vector=vector, features=features, sha256=sha256, load=load), facts
+    )
 
 
 def picture_of(name: str, *, side: int | None = None, limits: Limits | None = None) -> RGB:

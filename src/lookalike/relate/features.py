@@ -1,11 +1,11 @@
-"""Local features of a picture: where its corners and blobs are, what each looks like, and the picture itself in small.
+"""Local features of a picture: where its corners and blobs are and what each looks like, beside the picture in small.
 
-They are compact (about 85 kB a picture), survive as bytes in a collection, and suffice to verify a pair: no file is
-opened.
+They are found when they are first asked for: a pair whose whole frames agree needs none. From the thumbnail of 256
+pixels that a collection keeps it takes 9 ms, a fifth of what 512 pixels take, and verifies copies as well
+(docs/benchmarks-relations.md): so nothing of it is kept on disk.
 """
 
 import hashlib
-import struct
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -13,88 +13,70 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.errors import StoreFailed
 from lookalike.image.resize import scaled
 from lookalike.types import RGB
 
-SIDE = 512  # the long side at which features are found
+SIDE = 512  # the long side at which features of a file are found
 COUNT = 600  # the strongest so many; more find little and cost time (docs/benchmarks-relations.md)
+PREVIEW_SIDE, PREVIEW_COUNT = 256, 300  # the same for thumbnails
 SMALL = 128  # the long side of the small picture
 LARGEST_ZOOM = 4.0  # a 64 px icon has almost no features before it is enlarged
 _CONTRAST = 0.02  # half of SIFT's usual, so that blurred and dark copies keep some
 _UNIT = 512.0  # RootSIFT numbers are at most 1 and mostly below .3: 512 levels a unit fit a byte
-_VERSION = 1
-_HEAD = struct.Struct("<4sBIIHHHI8s")
-_MAGIC = b"LAfe"
+
+Found = tuple[NDArray[np.float32], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
 class Features:
     """Local features of one picture.
 
-    `width`, `height`: of the picture as given, in pixels; `work`: (width, height) of the reduced picture that features
-    lie in. `points`: (n, 4) float32 of x, y, size (work pixels) and angle (degrees). `descriptors`: (n, 128) uint8,
-    RootSIFT times 512. `jpeg`: the small picture, long side 128.
-    `digest`: 8 bytes of the hash of the pixels that features were found in.
+    `width`, `height`: of the picture as given, in pixels; `picture`: the reduced picture that features lie in, upright
+    RGB. `points`: (n, 4) float32 of x, y, size (pixels of `picture`) and angle (degrees). `descriptors`: (n, 128)
+    uint8, RootSIFT times 512. `digest`: 8 bytes of the hash of all pixels, zeros where it is not known.
     """
 
     width: int
     height: int
-    work: tuple[int, int]
-    points: NDArray[np.float32]
-    descriptors: NDArray[np.uint8]
-    jpeg: bytes
+    picture: RGB
+    count: int = COUNT
     digest: bytes = bytes(8)
     flipped: bool = False
     inverted: bool = False
+    known: Found | None = None
 
     def __len__(self) -> int:
         return len(self.points)
 
+    @property
+    def work(self) -> tuple[int, int]:
+        """(width, height) of `picture`."""
+        return self.picture.shape[1], self.picture.shape[0]
+
+    @property
+    def points(self) -> NDArray[np.float32]:
+        return self._found[0]
+
+    @property
+    def descriptors(self) -> NDArray[np.uint8]:
+        return self._found[1]
+
+    @cached_property
+    def _found(self) -> Found:
+        return self.known or _sift(self.picture, self.count)
+
     @cached_property
     def small(self) -> RGB:
-        """The small picture, upright RGB."""
-        import cv2
+        """The picture with a long side of 128 pixels at most."""
+        share = min(1.0, SMALL / max(self.work))
+        return scaled(self.picture, max(1, round(self.work[1] * share)), max(1, round(self.work[0] * share)))
 
-        image: Any = cv2.imdecode(np.frombuffer(self.jpeg, np.uint8), cv2.IMREAD_COLOR_RGB)
-        image = image[:, ::-1] if self.flipped else image
-        return np.ascontiguousarray(255 - image if self.inverted else image)
-
-    @cached_property
+    @property
     def unit(self) -> NDArray[np.float32]:
         """Descriptors as rows of length 1, (n, 128)."""
         rows = self.descriptors.astype(np.float32)
         rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
         return rows
-
-    def to_bytes(self) -> bytes:
-        """For a column of the collection; `from_bytes` reads it."""
-        head = _HEAD.pack(_MAGIC, _VERSION, self.width, self.height, *self.work, len(self), len(self.jpeg), self.digest)
-        points = np.empty((len(self), 4), np.uint16)
-        points[:, :2] = np.rint(np.clip(self.points[:, :2], 0, 4095) * 16)
-        points[:, 2] = np.rint(np.clip(self.points[:, 2], 0, 1023) * 64)
-        points[:, 3] = np.rint((self.points[:, 3] % 360) * 182)
-        return head + points.tobytes() + self.descriptors.tobytes() + self.jpeg
-
-    @classmethod
-    def from_bytes(cls, data: bytes) -> "Features":
-        """Read what `to_bytes` wrote. Raises StoreFailed where it is something else (`readable` asks beforehand)."""
-        if not readable(data):
-            raise StoreFailed("the features kept in the collection are damaged or of another version; find them again")
-        _, _, width, height, wide, tall, count, jpeg, digest = _HEAD.unpack_from(data)
-        at, of_points, of_descriptors = _HEAD.size, count * 8, count * 128
-        raw = np.frombuffer(data, np.uint16, count * 4, at).reshape(count, 4)
-        points = (raw / np.array((16, 16, 64, 182))).astype(np.float32)
-        descriptors = np.frombuffer(data, np.uint8, of_descriptors, at + of_points).reshape(count, 128)
-        return cls(width, height, (wide, tall), points, descriptors, bytes(data[-jpeg:]), digest)
-
-
-def readable(data: object) -> bool:
-    """Whether these are bytes that `Features.to_bytes` of this version wrote."""
-    if not isinstance(data, bytes) or len(data) < _HEAD.size:
-        return False
-    magic, version, *_, count, jpeg, _digest = _HEAD.unpack_from(data)
-    return bool(magic == _MAGIC and version == _VERSION and len(data) == _HEAD.size + count * 136 + jpeg)
 
 
 def find_features(image: RGB, *, size: tuple[int, int] | None = None, side: int = SIDE, count: int = COUNT) -> Features:
@@ -105,27 +87,32 @@ def find_features(image: RGB, *, size: tuple[int, int] | None = None, side: int 
     Lowe: Distinctive image features from scale-invariant keypoints, IJCV 2004; RootSIFT: Arandjelovic, Zisserman,
     CVPR 2012.
     """
-    import cv2
+    work = _fitted(image, side)
+    width, height = size or (image.shape[1], image.shape[0])
+    return Features(width, height, work, count, hashlib.sha256(image.tobytes()).digest()[:8])
 
+
+def preview_features(thumbnail: RGB, size: tuple[int, int]) -> Features:
+    """Features of a picture of (width, height) by its thumbnail: its pixels are not known, so there is no digest."""
+    return Features(*size, _fitted(thumbnail, PREVIEW_SIDE), PREVIEW_COUNT)
+
+
+def _fitted(image: RGB, side: int) -> RGB:
     height, width = image.shape[:2]
     share = min(side / max(height, width), LARGEST_ZOOM)
-    width_given, height_given = size or (width, height)
-    work = scaled(image, max(1, round(height * share)), max(1, round(width * share)))
-    grey = cv2.cvtColor(work, cv2.COLOR_RGB2GRAY)
+    return scaled(image, max(1, round(height * share)), max(1, round(width * share)))
+
+
+def _sift(picture: RGB, count: int) -> Found:
+    import cv2
+
+    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     found = cv2.SIFT.create(nfeatures=count, contrastThreshold=_CONTRAST)
     keypoints, raw = found.detectAndCompute(grey, None)
     points = np.array([(*k.pt, k.size, k.angle) for k in keypoints], np.float32).reshape(-1, 4)
     descriptors = np.zeros((0, 128), np.uint8) if raw is None else _root(raw)
     # cv2 may return a few more than asked where responses tie.
-    return Features(
-        width_given,
-        height_given,
-        (grey.shape[1], grey.shape[0]),
-        points[:count],
-        descriptors[:count],
-        _small_jpeg(work),
-        hashlib.sha256(image.tobytes()).digest()[:8],
-    )
+    return points[:count], descriptors[:count]
 
 
 def mirrored(features: Features) -> Features:
@@ -139,7 +126,8 @@ def mirrored(features: Features) -> Features:
     points[:, 3] = (180 - points[:, 3]) % 360
     cells = features.descriptors.reshape(-1, 4, 4, 8)[:, ::-1][..., [0, 7, 6, 5, 4, 3, 2, 1]]
     turned = np.ascontiguousarray(cells).reshape(-1, 128)
-    return replace(features, points=points, descriptors=turned, flipped=not features.flipped)
+    picture = np.ascontiguousarray(features.picture[:, ::-1])
+    return replace(features, picture=picture, known=(points, turned), flipped=not features.flipped)
 
 
 def negative(features: Features) -> Features:
@@ -150,19 +138,13 @@ def negative(features: Features) -> Features:
     points = features.points.copy()
     points[:, 3] = (points[:, 3] + 180) % 360
     cells = np.ascontiguousarray(features.descriptors.reshape(-1, 4, 4, 8)[:, ::-1, ::-1])
-    return replace(features, points=points, descriptors=cells.reshape(-1, 128), inverted=not features.inverted)
+    picture = np.asarray(255 - features.picture, np.uint8)
+    return replace(
+        features, picture=picture, known=(points, cells.reshape(-1, 128)), inverted=not features.inverted
+    )
 
 
 def _root(raw: NDArray[Any]) -> NDArray[np.uint8]:
     """RootSIFT as bytes: L1-normalised, square root."""
     rows = raw / np.maximum(raw.sum(axis=1, keepdims=True), 1e-6)
     return np.asarray(np.minimum(np.rint(np.sqrt(rows) * _UNIT), 255), np.uint8)
-
-
-def _small_jpeg(work: RGB) -> bytes:
-    import cv2
-
-    share = min(1.0, SMALL / max(work.shape[:2]))
-    small = scaled(work, max(1, round(work.shape[0] * share)), max(1, round(work.shape[1] * share)))
-    _, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, 92))
-    return bytes(data)

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.image import EDITS
-from lookalike.relate.calibration import Calibration, copy_evidence
-from lookalike.relate.features import SIDE, Features, find_features
-from lookalike.relate.geometry import Match, verify
+from lookalike.relate.calibration import Calibration, copy_evidence, layout_evidence
+from lookalike.relate.content import Content
+from lookalike.relate.examine import examine
+from lookalike.relate.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, Features, find_features
+from lookalike.relate.geometry import Match
 from lookalike.relate.logistic import fit_logistic
 from lookalike.relate.tail import LEAST, Background, fit_tail
 from lookalike.similarity import cosine
@@ -28,6 +30,7 @@ class Example:
     """One pair whose truth is known. `group`: the picture it was made from; a fit and its test share none."""
 
     match: Match
+    content: Content | None
     score: float
     copy: bool
     group: int
@@ -63,7 +66,12 @@ class Sample:
 
 def sample_of(pictures: Sequence[RGB], embedder: Embedder) -> Sample:
     """Embed the pictures and find their features."""
-    return Sample(pictures, embedder.embed(pictures), [find_features(p) for p in pictures], embedder)
+    return Sample(pictures, embedder.embed(pictures), [preview_of(p) for p in pictures], embedder)
+
+
+def preview_of(picture: RGB) -> Features:
+    """Features as a collection's thumbnails give them."""
+    return find_features(picture, side=PREVIEW_SIDE, count=PREVIEW_COUNT)
 
 
 def make_examples(sample: Sample, calibration: Calibration, *, each: int = EDITS_EACH, seed: int = 0) -> Examples:
@@ -77,17 +85,30 @@ def make_examples(sample: Sample, calibration: Calibration, *, each: int = EDITS
         if not copies:
             continue
         for copy, vector in zip(copies, sample.embedder.embed(copies), strict=True):
-            features = find_features(copy)
+            features = preview_of(copy)
             scores = cosine(vector[None], sample.vectors)[0]
-            original = verify(features, sample.features[group])
-            made.pairs.append(Example(original, float(scores[group]), copy=True, group=group))
+            example = example_of(features, sample.features[group], float(scores[group]), calibration)
+            made.pairs.append(replace(example, copy=True, group=group))
             for other in _others(scores, group, random):
                 if _already_alike(sample, (group, other), calibration, alike):
                     made.left_out += 1
                     continue
-                match = verify(features, sample.features[other])
-                made.pairs.append(Example(match, float(scores[other]), copy=False, group=group))
+                example = example_of(features, sample.features[other], float(scores[other]), calibration)
+                made.pairs.append(replace(example, copy=False, group=group))
     return made
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """A picture of which only its features are looked at."""
+
+    features: Features | None
+    load: None = None
+
+
+def example_of(first: Features, second: Features, score: float, calibration: Calibration) -> Example:
+    match, content = examine(_Seen(first), _Seen(second), score, calibration, thorough=False)
+    return Example(match, content, score, copy=False, group=0)
 
 
 def _others(scores: NDArray[np.float32], group: int, random: np.random.Generator) -> list[int]:
@@ -103,8 +124,9 @@ def _already_alike(
     """Whether two pictures of the sample look like copies of each other, which nobody has told."""
     key = (min(pair), max(pair))
     if key not in known:
-        match = verify(sample.features[key[0]], sample.features[key[1]])
-        known[key] = calibration.copy_by_match(None, match) > _ALREADY
+        example = example_of(sample.features[key[0]], sample.features[key[1]], 0.0, calibration)
+        # Two pages of one form are no copies, and teach what is none.
+        known[key] = calibration.copy_by_match(None, example.match, example.content) > _ALREADY
     return known[key]
 
 
@@ -112,9 +134,16 @@ def fit_scores(examples: Sequence[Example], calibration: Calibration) -> Calibra
     """`by_score` and `by_both` from pairs of known truth."""
     truth = np.array([e.copy for e in examples])
     scores = np.array([[e.score] for e in examples])
-    logits = calibration.geometry.copy.logit(np.concatenate([copy_evidence(e.match) for e in examples]))
-    both = np.concatenate((logits[:, None], scores), axis=1)
+    both = np.array([[copy_logit(e, calibration), e.score] for e in examples])
     return replace(calibration, by_score=fit_logistic(scores, truth), by_both=fit_logistic(both, truth))
+
+
+def copy_logit(example: Example, calibration: Calibration) -> float:
+    """What geometry and contents say of a pair, before the score is heard."""
+    layout = float(calibration.geometry.layout.logit(layout_evidence(example.match))[0])
+    if example.content is None:
+        return layout
+    return float(calibration.geometry.copy.logit(copy_evidence(layout, example.content))[0])
 
 
 def fit_tails(vectors: Vectors, calibration: Calibration) -> Calibration:
@@ -141,7 +170,7 @@ def queries_of(count: int) -> int:
 
 def chances(examples: Sequence[Example], calibration: Calibration) -> NDArray[np.float64]:
     """The stated P(copy) of each pair."""
-    return np.array([calibration.copy_by_match(e.score, e.match) for e in examples])
+    return np.array([calibration.copy_by_match(e.score, e.match, e.content) for e in examples])
 
 
 def calibration_error(stated: NDArray[Any], truth: NDArray[Any], *, bins: int = 10) -> float:

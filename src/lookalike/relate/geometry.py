@@ -15,6 +15,9 @@ Model = Literal["none", "frame", "similarity", "homography"]
 
 ENOUGH = 8  # inliers below which features alone say little
 _SURE = 0.75  # structure above which no other explanation is looked for
+UNCOUNTED = 10_000  # `richest` where features were not looked for, because the frames agree
+_RESIDUAL_SIDE = 512  # the long side whose pixels residuals are told in, whatever features were found at
+_FRAMES_AGREE = 0.9  # correlation of the whole pictures from which they are laid over each other as they are
 _OPPOSITE = -0.5  # correlation of the whole pictures below which one may be the other's negative
 
 
@@ -67,6 +70,17 @@ def verify(first: Features, second: Features, *, frames: bool = True) -> Match:
     return best
 
 
+def frame_match(first: Features, second: Features) -> Match | None:
+    """How the whole pictures lie over each other, mirrored and turned by quarters, if one way clearly agrees.
+
+    Costs a fifth of a millisecond and needs no features.
+    """
+    likeness = _likeness(first, second)
+    if max(likeness) < _FRAMES_AGREE:
+        return None
+    return _by_frames(first, second, Match(), likeness, count_features=False)
+
+
 def _rank(match: Match) -> float:
     """The better of two explanations: more inliers, where they explain what is seen."""
     seen = match.agreement.structure
@@ -95,20 +109,27 @@ def _match_of(first: Features, second: Features, found: Fit, pairs: Pairs, *, fl
         model=model,
         mirrored=flip,
         points=points,
-        residual=found.residual,
+        residual=found.residual * _RESIDUAL_SIDE / max(*second.work, 1),
     )
     return _described(whole, first, second, matrix)
 
 
-def _by_frames(first: Features, second: Features, best: Match) -> Match:
+def _by_frames(
+    first: Features,
+    second: Features,
+    best: Match,
+    likeness: list[float] | None = None,
+    *,
+    count_features: bool = True,
+) -> Match:
     """The best of the eight ways to lay one whole picture on the other."""
-    likeness = _likeness(first, second)
+    likeness = likeness or _likeness(first, second)
     turn, flip = _WAYS[int(np.argmax(likeness))]
     if max(likeness) < 0.5:
         return best
     matrix = _quarter(turn) @ (_MIRROR if flip else np.eye(3))
     whole = Match(matches=best.matches, model="frame", mirrored=flip)
-    return _described(whole, first, second, matrix)
+    return _described(whole, first, second, matrix, count_features=count_features)
 
 
 _WAYS = [(turn, flip) for flip in (False, True) for turn in range(4)]
@@ -144,15 +165,17 @@ def _in_shares(matrix: Matrix, first: Features, second: Features, *, flip: bool)
     return np.asarray(shares / shares[2, 2], np.float64)
 
 
-def _described(whole: Match, first: Features, second: Features, matrix: Matrix) -> Match:
+def _described(
+    whole: Match, first: Features, second: Features, matrix: Matrix, *, count_features: bool = True
+) -> Match:
     """The match with all that follows from its transform."""
     shape = shape_of(matrix, (first.width, first.height), (second.width, second.height), mirrored=whole.mirrored)
     if not plausible(shape):
         return Match(matches=whole.matches)
     return replace(
         with_shape(whole, matrix, shape),
-        richness=min(len(first), len(second)),
-        richest=round(max(_richness(first), _richness(second))),
+        richness=min(len(first), len(second)) if count_features else 0,
+        richest=round(max(_richness(first), _richness(second))) if count_features else UNCOUNTED,
         agreement=_seen(first, second, matrix),
     )
 

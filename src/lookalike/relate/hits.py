@@ -10,14 +10,14 @@ import numpy as np
 
 from lookalike.errors import BadQuery, UnknownId
 from lookalike.image import read, to_text
-from lookalike.relate.cache import features_of
+from lookalike.relate.cache import features_of, loader_of
 from lookalike.relate.calibration import Calibration
-from lookalike.relate.features import SIDE, find_features
+from lookalike.relate.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, Features, find_features
 from lookalike.relate.relation import Subject, Verdict, judge
 from lookalike.search import Collection, ImageLike
 from lookalike.search.query import Region, asked_id, load_picture, name_of
 from lookalike.similarity import cosine
-from lookalike.types import Hit, Relation, Vectors
+from lookalike.types import Hit, Relation, Row, Vectors
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +71,11 @@ def query_subject(photos: Collection, image: ImageLike, region: Region | None = 
     """What is known of the picture that is asked: a file, bytes, an array, or "id:ID"."""
     wanted = asked_id(image)
     if wanted is not None and region is None:
-        (row,) = photos.get([wanted], ["sha256"])
+        (row,) = photos.get([wanted], _FACTS)
         if row is None:
             raise UnknownId(f"no image has the id {wanted!r} in {photos.uri}; ids are what a search prints")
         (features,) = features_of(photos, [wanted])
-        return Subject(name=wanted, vector=row.vector, features=features, sha256=str(row.metadata.get("sha256") or ""))
+        return _subject(photos, row, features)
     source: Any = image
     if wanted is not None:
         (row,) = photos.get([wanted], ["path", "thumbnail"])
@@ -83,7 +83,23 @@ def query_subject(photos: Collection, image: ImageLike, region: Region | None = 
     picture = load_picture(source, side=SIDE, limits=photos.limits, region=region)
     (vector,) = photos.embedder.embed([picture])
     sha256 = "" if region else _digest(image, photos)
-    return Subject(name=name_of(image), vector=vector, features=find_features(picture), sha256=sha256)
+    return Subject(
+        name=name_of(image),
+        vector=vector,
+        features=find_features(picture, side=PREVIEW_SIDE, count=PREVIEW_COUNT),
+        sha256=sha256,
+        load=lambda side: load_picture(source, side=side, limits=photos.limits, region=region),
+    )
+
+
+_FACTS = ["sha256", "path", "frame"]
+
+
+def _subject(photos: Collection, row: Row, features: Features | None) -> Subject:
+    sha256 = str(row.metadata.get("sha256") or "")
+    return Subject(
+        name=row.id, vector=row.vector, features=features, sha256=sha256, load=loader_of(photos, row)
+    )
 
 
 def _digest(image: ImageLike, photos: Collection) -> str:
@@ -101,12 +117,11 @@ def judge_hits(
     """The verdict of each hit, in the order given. `look`: verify each by geometry."""
     ids = [hit.id for hit in hits]
     features = features_of(photos, ids) if look else [None] * len(ids)
-    rows = photos.get(ids, ["sha256"])
+    rows = photos.get(ids, _FACTS)
     level = 0.0 if query.vector is None else float(calibration.level_of(query.vector[None])[0])
     judged = []
     for hit, row, seen in zip(hits, rows, features, strict=True):
-        sha256 = str(row.metadata.get("sha256") or "") if row else ""
-        other = Subject(name=hit.id, vector=row.vector if row else None, features=seen, sha256=sha256)
+        other = Subject(name=hit.id) if row is None else _subject(photos, row, seen)
         verdict = judge(query, other, calibration, size=len(photos), level=level, look=look)
         judged.append(Judged(hit, verdict))
     return judged
@@ -128,12 +143,12 @@ def without_duplicates(photos: Collection, hits: Sequence[Hit], calibration: Cal
 
     The score decides where it is certain, geometry where it is not.
     """
-    rows = photos.get([hit.id for hit in hits], ["sha256"])
+    rows = photos.get([hit.id for hit in hits], _FACTS)
     kept: list[tuple[Hit, Subject]] = []
     for hit, row in zip(hits, rows, strict=True):
         if row is None:
             continue
-        subject = Subject(name=hit.id, vector=row.vector, sha256=str(row.metadata.get("sha256") or ""))
+        subject = _subject(photos, row, None)
         if not any(_copies(photos, subject, other, calibration) for _, other in kept):
             kept.append((hit, subject))
         if len(kept) == k:
@@ -154,7 +169,7 @@ def _copies(photos: Collection, a: Subject, b: Subject, calibration: Calibration
         return False
     first, second = features_of(photos, [a.name, b.name])
     seen = replace(a, features=first), replace(b, features=second)
-    return judge(seen[0], seen[1], calibration).relation >= Relation.COPY
+    return judge(seen[0], seen[1], calibration, thorough=False).relation >= Relation.COPY
 
 
 def diverse(vectors: Vectors, scores: Sequence[float], k: int, diversity: float) -> list[int]:

@@ -1,37 +1,45 @@
 """The relation of two pictures, with its probability and the evidence for it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.relate.calibration import EVENS, Calibration, undecided
+from lookalike.relate.content import Content
+from lookalike.relate.examine import examine, same_pixels
 from lookalike.relate.features import Features
-from lookalike.relate.geometry import Match, verify
+from lookalike.relate.geometry import Match
 from lookalike.relate.quality import too_poor
 from lookalike.similarity import cosine
-from lookalike.types import Relation
+from lookalike.types import RGB, Relation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
     """What is known of one picture. Each part may be missing; more of them make the verdict surer.
 
-    `vector`: (dim,) of length 1. `features`: by `find_features` or `features_of`. `sha256`: of the file.
+    `vector`: (dim,) of length 1. `features`: by `find_features` or `features_of`. `sha256`: of the file. `load`: reads
+    the picture at about a side in pixels, None where it is out of reach; it is asked only where more detail decides.
     """
 
     name: str = ""
     vector: NDArray[np.float32] | None = None
     features: Features | None = None
     sha256: str = ""
+    load: Callable[[int], RGB | None] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What a verdict rests on. `match` is None where the geometry was not looked at."""
+    """What a verdict rests on. `match` is None where the geometry was not looked at, `content` where contents were not
+    compared: the pictures do not lie over each other, or only the score is known.
+    """
 
     score: float | None = None
     match: Match | None = None
+    content: Content | None = None
     same_bytes: bool = False
     same_pixels: bool = False
     reason: str = ""
@@ -60,21 +68,27 @@ def judge(
     size: int = 1,
     level: float = 0.0,
     look: bool = True,
+    thorough: bool = True,
 ) -> Verdict:
     """The relation of two pictures.
 
     `size`: pictures in the collection that the second came from; `level`: the query's, by `Calibration.level_of`.
-    `look`: verify by geometry (about 5 ms); without it, or without features, the score speaks alone.
+    `look`: verify by geometry (about 5 ms); without it, or without features, the score speaks alone. `thorough`: where
+    thumbnails prove nothing, look again at more detail (a tenth of a second).
     """
     if first.sha256 and first.sha256 == second.sha256:
         return _same(first, second, bytes_too=True)
-    match = None
-    if look and first.features is not None and second.features is not None:
-        if _same_pixels(first.features, second.features):
-            return _same(first, second, bytes_too=False)
-        match = verify(first.features, second.features)
-    evidence = Evidence(score=_score(first, second), match=match, reason=_too_poor(first, second))
-    return weigh(evidence, calibration, size=size, level=level)
+    score = _score(first, second)
+    if not look or first.features is None or second.features is None:
+        return weigh(Evidence(score=score), calibration, size=size, level=level)
+    if same_pixels(first, second):
+        return _same(first, second, bytes_too=False)
+    match, content = examine(first, second, score, calibration, thorough=thorough)
+    evidence = Evidence(score=score, match=match, content=content)
+    verdict = weigh(evidence, calibration, size=size, level=level)
+    if verdict.copy < _SURE and (reason := _too_poor(first, second)):
+        return weigh(replace(evidence, reason=reason), calibration, size=size, level=level)
+    return verdict
 
 
 def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level: float = 0.0) -> Verdict:
@@ -85,17 +99,20 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
         expected = calibration.expected_false(np.array([score]), size, level=level)
         false = None if expected is None else float(expected[0])
     if match is not None:
-        copy = calibration.copy_by_match(score, match)
-        same = max(copy, calibration.same_by_match(match))
+        copy = calibration.copy_by_match(score, match, evidence.content)
+        variant = max(copy, calibration.layout_by_match(match))
+        same = max(variant, calibration.same_by_match(match))
     else:
         copy = 0.0 if score is None else float(calibration.copy_by_score(np.array([score]))[0])
-        same = copy
+        variant = same = copy
     # One true match is expected against the false ones: a prior of evens for the best hit of a search. Two pictures
     # that nobody searched for are taken for the best hit among as many as a small collection has.
     rarity = None if false is None else false * (_AMONG if size <= 1 else 1)
     related = max(same, 0.0 if rarity is None else 1 / (1 + rarity))
-    relation, probability = _strongest({Relation.COPY: copy, Relation.SAME_OBJECT: same, Relation.RELATED: related})
-    doubt = undecided(match) if match is not None and same >= EVENS else ""
+    relation, probability = _strongest(
+        {Relation.COPY: copy, Relation.VARIANT: variant, Relation.SAME_OBJECT: same, Relation.RELATED: related}
+    )
+    doubt = undecided(match, evidence.content) if match is not None and same >= EVENS else ""
     if doubt or (evidence.reason and copy < _SURE):
         even = EVENS if doubt else copy
         relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * even - 1)
@@ -109,7 +126,7 @@ _AMONG = 1000
 _SURE = 0.98  # a plain picture may still be a copy beyond doubt
 
 
-_CLAIM = {Relation.COPY: 0.75, Relation.SAME_OBJECT: 0.5, Relation.RELATED: 0.5}
+_CLAIM = {Relation.COPY: 0.75, Relation.VARIANT: 0.75, Relation.SAME_OBJECT: 0.5, Relation.RELATED: 0.5}
 """From which probability a relation is claimed. A false copy does more harm than one that is called the same object."""
 
 
@@ -131,10 +148,6 @@ def _score(first: Subject, second: Subject) -> float | None:
     if first.vector is None or second.vector is None:
         return None
     return float(cosine(np.atleast_2d(first.vector), np.atleast_2d(second.vector))[0, 0])
-
-
-def _same_pixels(a: Features, b: Features) -> bool:
-    return (a.width, a.height, a.digest) == (b.width, b.height, b.digest) and any(a.digest)
 
 
 def _too_poor(first: Subject, second: Subject) -> str:

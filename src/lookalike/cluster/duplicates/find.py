@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +17,7 @@ from lookalike.cluster.duplicates.keep import DEFAULT, Keep
 from lookalike.cluster.duplicates.proof import Judge, Proof, describe, lies
 from lookalike.cluster.duplicates.rows import Picture, read_rows
 from lookalike.cluster.duplicates.second import SecondLook
+from lookalike.cluster.duplicates.threads import one_thread_each
 from lookalike.errors import BadQuery, ModelMismatch
 from lookalike.image import decode, to_path
 from lookalike.relate import Calibration, calibration_of
@@ -24,7 +26,7 @@ from lookalike.types import RGB, DuplicateGroup, Extra, Hit
 
 PROBABILITY = 0.9
 _UNCALIBRATED = 0.85  # min_score where nothing is known of the model's scores; geometry decides anyway
-_LOOKED_UP = 128  # kept pictures whose candidates are fetched together
+_LEFT_ALONE = ("not-a-copy", "keep-both")
 _FALSE = 20.0  # unrelated pictures a picture may be held against: 5 ms each
 _REACH = 0.05  # P(copy | score) from which a pair is worth a look
 
@@ -133,6 +135,7 @@ class _Search:
         self._candidates = Candidates({})
         self._files = _Files()
         self._proofs: dict[tuple[int, int], Proof] = {}
+        self._pool: Executor = ThreadPoolExecutor(1)
 
     def run(self) -> Duplicates:
         begun = time.monotonic()
@@ -141,14 +144,15 @@ class _Search:
         )
         self._add_decided()
         self._gather()
-        groups = make_groups(
-            self._files.pictures,
-            self._partners,
-            self._copies,
-            self._keep,
-            look=SecondLook(self._keep, self._files.pictures, self._proofs),
-            progress=self._options.progress,
-        )
+        with one_thread_each() as self._pool:
+            groups = make_groups(
+                self._files.pictures,
+                self._partners,
+                self._copies,
+                self._keep,
+                look=SecondLook(self._keep, self._files.pictures, self._proofs),
+                progress=self._options.progress,
+            )
         return Duplicates(
             groups=tuple(sorted(map(self._group, groups), key=lambda group: group.keep.id)),
             pictures=len(self._contents.rows),
@@ -192,23 +196,28 @@ class _Search:
     def _copies(self, place: int, others: Sequence[int]) -> list[int]:
         files, found = self._files, []
         kept = files.pictures[place]
-        self._judge.look_up(
-            files.rows[at] for at in (place, *others) if files.contents[at] != files.contents[place] or at == place
-        )
-        for other in others:
-            picture = files.pictures[other]
-            key = pair_key(kept.sha256, picture.sha256)
-            verdict = self._decided.get(key) if kept.sha256 and picture.sha256 else None
-            if verdict in ("not-a-copy", "keep-both"):
-                self._left_alone.add(key)
-                continue
-            proof = self._judge.prove(kept, files.rows[place], picture, files.rows[other])
+        verdicts = [self._decision(kept, files.pictures[other]) for other in others]
+        asked = [at for at, verdict in zip(others, verdicts, strict=True) if verdict not in _LEFT_ALONE]
+        rows = [(files.pictures[at], files.rows[at]) for at in asked]
+        proofs = dict(zip(asked, self._judge.prove_all(kept, files.rows[place], rows, self._pool), strict=True))
+        for other, verdict in zip(others, verdicts, strict=True):
+            proof = proofs.get(other)
             if proof is None and verdict == "copy":
                 proof = Proof(0.0, "copy", 1.0, "as you decided")
             if proof is not None:
                 self._proofs[place, other] = proof
                 found.append(other)
         return found
+
+    def _decision(self, kept: Picture, other: Picture) -> str | None:
+        """What a person said of two pictures; notes which pairs are left alone for it."""
+        if not (kept.sha256 and other.sha256):
+            return None
+        key = pair_key(kept.sha256, other.sha256)
+        verdict = self._decided.get(key)
+        if verdict in _LEFT_ALONE:
+            self._left_alone.add(key)
+        return verdict
 
     def _group(self, group: Group) -> DuplicateGroup:
         kept = self._files.pictures[group.keep]

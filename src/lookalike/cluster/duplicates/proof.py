@@ -1,17 +1,18 @@
 """Is one picture a copy of the other? The room `relate` judges; here it is asked, in bulk and with memory."""
 
-import os
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 
 from lookalike.cluster.duplicates.contents import Contents
-from lookalike.cluster.duplicates.rows import Picture
-from lookalike.relate import Calibration, Features, Subject, Verdict, features_of, judge
+from lookalike.cluster.duplicates.rows import Picture, Rows
+from lookalike.relate import Calibration, Subject, Verdict, features_of, judge
+from lookalike.relate.cache import loader_of
 from lookalike.relate.explain import explain
 from lookalike.types import RGB, Relation, Shares
 
-_KEPT = 1024  # features in memory: 90 MB
+_KEPT = 1024  # pictures in memory: 250 kB each once their features were looked for
 _FRAMES_AGREE = 0.95
 _AS_IT_IS: Shares = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _DIGITS = 6  # of a share: a thousandth of a pixel, and a third of the length in what is kept of groups
@@ -34,7 +35,14 @@ class Judge:
     def __init__(self, contents: Contents, calibration: Calibration, *, probability: float, look: bool = True) -> None:
         self._contents, self._calibration = contents, calibration
         self._probability, self._look = probability, look
-        self._features: OrderedDict[int, Features | None] = OrderedDict()
+        self._subjects: OrderedDict[int, Subject] = OrderedDict()
+
+    def prove_all(
+        self, kept: Picture, row: int, others: Sequence[tuple[Picture, int]], pool: Executor
+    ) -> list[Proof | None]:
+        """The proof that each of the others is a copy of `kept`, or None. With each its row among the contents."""
+        self.look_up((row, *(other_row for _, other_row in others)))
+        return list(pool.map(lambda other: self.prove(kept, row, *other), others))
 
     def prove(self, kept: Picture, row: int, other: Picture, other_row: int) -> Proof | None:
         """The proof that `other` is a copy of `kept`, or None. `row`, `other_row`: their places among the contents."""
@@ -42,38 +50,37 @@ class Judge:
             return Proof(1.0, str(Relation.IDENTICAL), 1.0, "the same bytes")
         if not self._frames_agree(kept, row, other, other_row):
             return None
-        verdict = self._verdict(kept, row, other, other_row)
+        first, second = self._subjects[row], self._subjects[other_row]
+        verdict = judge(first, second, self._calibration, look=self._look, thorough=False)
         if verdict.relation < Relation.COPY or verdict.copy < self._probability:
             return None
         score = verdict.evidence.score if verdict.evidence.score is not None else 0.0
         return Proof(score, str(verdict.relation), verdict.copy, verdict=verdict)
 
     def look_up(self, rows: Iterable[int]) -> None:
-        """Fetch the features of these rows together: one read of the collection instead of one a picture."""
-        wanted = [row for row in dict.fromkeys(rows) if row not in self._features]
-        if not self._look or not wanted:
-            return
-        for n, side in enumerate(self._contents.sides):
-            mine = [row for row in wanted if self._contents.side(row)[0] is side]
-            ids = [side.ids[self._contents.side(row)[1]] for row in mine]
-            self._features.update(
-                zip(mine, features_of(side.photos, ids, keep=_writable(side.photos.uri, n)), strict=True)
-            )
-        while len(self._features) > max(_KEPT, len(wanted)):
-            self._features.popitem(last=False)
+        """Fetch what is known of these rows together: one read of the collection instead of one a picture."""
+        wanted = list(dict.fromkeys(rows))
+        absent = [row for row in wanted if row not in self._subjects]
+        for side in self._contents.sides:
+            mine = [row for row in absent if self._contents.side(row)[0] is side]
+            self._subjects.update(zip(mine, self._read(side, mine), strict=True))
+        for row in wanted:
+            self._subjects.move_to_end(row)
+        while len(self._subjects) > max(_KEPT, len(wanted)):
+            self._subjects.popitem(last=False)
 
-    def _verdict(self, kept: Picture, row: int, other: Picture, other_row: int) -> Verdict:
-        self.look_up((row, other_row))
-        subjects = [
-            Subject(
-                name=picture.name,
-                vector=self._contents.vector(at),
-                features=self._features.get(at),
-                sha256=picture.sha256,
+    def _read(self, side: Rows, rows: Sequence[int]) -> Iterator[Subject]:
+        ids = [side.ids[self._contents.side(row)[1]] for row in rows]
+        stored = side.photos.get(ids, ["path", "frame", "sha256"]) if ids else []
+        features = features_of(side.photos, ids) if ids and self._look else [None] * len(ids)
+        for row, image_id, known, seen in zip(rows, ids, stored, features, strict=True):
+            yield Subject(
+                name=image_id,
+                vector=self._contents.vector(row),
+                features=seen,
+                sha256=str(known.metadata.get("sha256") or "") if known else "",
+                load=loader_of(side.photos, known),
             )
-            for picture, at in ((kept, row), (other, other_row))
-        ]
-        return judge(subjects[0], subjects[1], self._calibration, look=self._look)
 
     def _frames_agree(self, kept: Picture, row: int, other: Picture, other_row: int) -> bool:
         """An animation is a copy of another only frame by frame, and never of a single picture."""
@@ -108,8 +115,3 @@ def _facts(kept: Picture, other: Picture, *, sizes: bool) -> list[str]:
     if kept.format != other.format and other.format and kept.format:
         facts.append(f"{other.format} instead of {kept.format}")
     return facts
-
-
-def _writable(uri: str, side: int) -> bool:
-    """The masters are not ours to write to."""
-    return side == 0 and (uri == "memory:" or "://" in uri or os.access(uri, os.W_OK))

@@ -12,7 +12,8 @@ from starlette.responses import Response
 from lookalike.errors import BadQuery
 from lookalike.relate import Subject, Verdict, calibration_of, find_features, judge
 from lookalike.relate.explain import explain
-from lookalike.relate.features import SIDE
+from lookalike.relate.examine import FINE_SIDE
+from lookalike.relate.features import PREVIEW_COUNT, PREVIEW_SIDE
 from lookalike.server.answers import as_json
 from lookalike.server.asking import Region, pictures_of, texts
 from lookalike.server.examples import FORMS
@@ -74,14 +75,14 @@ def _compared(photos: Any, first: tuple[RGB, Subject], second: tuple[RGB, Subjec
 async def _subject(parts: Parts, data: bytes, name: str, region: Region | None = None) -> tuple[RGB, Subject]:
     """What is known of a stranger's picture, or of a part of it, decoded where it can do no harm."""
     photos, _ = parts.desk.at_hand
-    picture, facts = await parts.decoders.pixels(data, SIDE, region)
+    picture, facts = await parts.decoders.pixels(data, FINE_SIDE, region)
     upload = await parts.decoders.upload(data, photos.card.preprocessing, region)
     vector = await parts.desk.embed(upload.fitted)
     _, _, wide, tall = region or (0.0, 0.0, 1.0, 1.0)
     size = (max(1, round(facts["width"] * wide)), max(1, round(facts["height"] * tall)))
-    features = await parts.desk.in_thread(lambda: find_features(picture, size=size))
+    features = find_features(picture, size=size, side=PREVIEW_SIDE, count=PREVIEW_COUNT)
     sha256 = "" if region else hashlib.sha256(data).hexdigest()
-    return picture, Subject(name=name, vector=vector, features=features, sha256=sha256)
+    return picture, Subject(name=name, vector=vector, features=features, sha256=sha256, load=lambda _: picture)
 
 
 async def with_relations(

@@ -1,0 +1,354 @@
+"""Do two aligned pictures show the same content, or the same template with something else filled in?
+
+Points and frames prove that two pictures are laid out alike. Receipts of one shop, screens of one app and memes of one
+photo are laid out alike too. Here one picture is laid over the other at a size at which details are legible, and each
+small window of it is compared: a copy loses detail everywhere in the same way, other content differs in some places and
+agrees perfectly in the rest.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.image.resize import scaled
+from lookalike.types import RGB
+
+Matrix = NDArray[np.float64]
+Grey = NDArray[np.float32]
+Mask = NDArray[np.bool_]
+
+_AREA = 0.87  # of a square: a picture of 4 : 3 then has the long side it was asked for
+COARSE = 256  # pixels of the long side of 4 : 3: thumbnails have it, and photographs are judged at it
+FINE = 1024  # text of a page is legible
+_WINDOWS = 60  # windows along the long side
+_MIN_WINDOW = 9
+_NOISE = 4.0  # grey levels: a deviation that agrees with any other
+_BUSY = 12.0  # grey levels of deviation from which a window has something to compare
+_DIFFERENT = 0.55  # correlation below which a window shows something else
+_AGREEING = 0.8  # correlation from which a window counts as agreeing
+_FLAT_RATIO = 0.3  # of the contrast: the other side's window is as good as empty
+_MIN_BUSY = 60  # pixels that must have something to compare
+_BLURS = (0.5, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0, 4.0, 5.5)
+_MAX_REGIONS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A place that differs. `box`: x, y, width, height in shares of the second picture. `area`: share of the overlap.
+
+    `kind`: "differs" (both show something there, and not the same), "added" (only the second does), "removed" (only
+    the first), "overlay" (the second shows flat, graphic colours over what the first shows), "uncovered" (the reverse).
+    """
+
+    kind: str
+    box: tuple[float, float, float, float]
+    area: float
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """How the contents of two aligned pictures compare.
+
+    `typical`, `low`: median and tenth percentile of the windows' correlation. `different`: share of windows with
+    something to see that show something else. `strongest`: the deepest disagreement of any place about two windows
+    wide, 0 to .8. `both`: of the differing windows, how far both pictures show something there (0 to 1). `busy`: share
+    of the overlap with something to compare. `drawn`: 0 to 1, how far the pictures consist of flat colours and strokes
+    (text, charts, screens) rather than of photographed textures. `recoloured`: grey levels by which colours differ
+    after exposure, contrast and tint are fitted, in the place where they differ most; `colours`: levels by which the
+    chroma varies across its main direction: with few colours a recoloured object is another object. `side`: pixels of
+    the long side at which it was compared. `blur`: Gaussian sigma by which one had to be blurred to match the other.
+    """
+
+    typical: float
+    low: float
+    different: float
+    strongest: float
+    both: float
+    busy: float
+    drawn: float
+    recoloured: float
+    colours: float
+    side: int
+    blur: float
+    regions: tuple[Region, ...] = ()
+
+    @property
+    def areas(self) -> tuple[float, float, float]:
+        """Share of the overlap in which both show something else, only the second, only the first shows something."""
+        kinds = ({"differs"}, {"added", "overlay"}, {"removed", "uncovered"})
+        differs, added, removed = (sum(r.area for r in self.regions if r.kind in names) for names in kinds)
+        return differs, added, removed
+
+
+def compare_content(first: RGB, second: RGB, transform: Matrix, *, negative: bool = False, side: int) -> Content | None:
+    """Compare two pictures of any size under a 3 x 3 transform of shares (first to second), at most at `side` pixels.
+
+    None where they hardly overlap or there is too little to compare.
+    """
+    laid = _laid_over(_reduced(first, side), _reduced(second, side), transform)
+    if laid is None:
+        return None
+    a, b, inside, swapped = laid
+    if negative:
+        a = np.asarray(255 - a, np.uint8)
+    core = _core(inside)
+    if int(core.sum()) < _MIN_BUSY:
+        return None
+    grey_a, grey_b, blur = _equally_sharp(_exposed(_grey(a), _grey(b), core), _grey(b), core)
+    window = max(_MIN_WINDOW, round(max(core.shape) / _WINDOWS)) | 1
+    agreement, deviation_a, deviation_b = _windows(grey_a, grey_b, core, window)
+    busy = (np.maximum(deviation_a, deviation_b) > _BUSY) & core
+    if int(busy.sum()) < _MIN_BUSY:
+        return None
+    bad = (agreement < _DIFFERENT) & busy
+    least = np.minimum(deviation_a, deviation_b) / np.maximum(np.maximum(deviation_a, deviation_b), 1)
+    recoloured, colours = _recoloured(a, b, core & ~bad)
+    values = agreement[busy]
+    return Content(
+        typical=float(np.median(values)),
+        low=float(np.quantile(values, 0.1)),
+        different=float(bad.sum()) / float(busy.sum()),
+        strongest=_strongest(agreement, busy, window),
+        both=float(least[bad].mean()) if bad.any() else 0.0,
+        busy=float(busy.sum()) / float(core.sum()),
+        drawn=max(drawn_share(first), drawn_share(second)),
+        recoloured=recoloured,
+        colours=colours,
+        side=max(core.shape),
+        blur=blur,
+        regions=_regions(bad, (a, b), (deviation_a, deviation_b), swapped=swapped, back=transform),
+    )
+
+
+def drawn_share(image: RGB) -> float:
+    """How far a picture consists of flat colours and strokes: 0 for photographs, towards 1 for pages and screens.
+
+    Where a small window has contrast, a page's pixels lie at either end of it, a photograph's in between; and a page
+    has few levels of grey.
+    """
+    import cv2
+
+    grey = cv2.cvtColor(_reduced(image, COARSE), cv2.COLOR_RGB2GRAY)
+    kernel = np.ones((9, 9), np.uint8)
+    high, low = cv2.dilate(grey, kernel), cv2.erode(grey, kernel)
+    spread = cv2.subtract(high, low)
+    busy = spread > 40
+    if float(busy.mean()) < 0.01:
+        return 0.0
+    margin = spread[busy] * 0.15
+    near = (high[busy].astype(np.float32) - grey[busy] < margin) | (grey[busy].astype(np.float32) - low[busy] < margin)
+    levels = np.bincount(grey.ravel() >> 2, minlength=64) / grey.size
+    logit = 9.0 * (float(near.mean()) - 0.47) + 5.0 * (float(np.sort(levels)[-4:].sum()) - 0.5)
+    return float(1 / (1 + np.exp(-logit)))
+
+
+def _reduced(image: RGB, side: int) -> RGB:
+    """By area rather than by the long side: a long receipt stays legible."""
+    share = _AREA * side / float(image.shape[0] * image.shape[1]) ** 0.5
+    if share >= 1:
+        return image
+    return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
+
+
+def _to_shares(image: RGB) -> Matrix:
+    height, width = image.shape[:2]
+    return np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
+
+
+def _laid_over(first: RGB, second: RGB, transform: Matrix) -> tuple[RGB, RGB, Mask, bool] | None:
+    """Both in the frame of the coarser one, where they overlap, and whether that frame is the first's."""
+    import cv2
+
+    onto = np.linalg.inv(_to_shares(second)) @ transform @ _to_shares(first)
+    height, width = first.shape[:2]
+    corners = np.array([[(0, 0), (width, 0), (width, height), (0, height)]], np.float32)
+    area = float(cv2.contourArea(cv2.perspectiveTransform(corners, onto)[0]))
+    scale = float(np.sqrt(max(area, 1e-6) / (width * height)))
+    swapped = scale > 1
+    finer, coarser, matrix = (second, first, np.linalg.inv(onto)) if swapped else (first, second, onto)
+    shrink = 1 / scale if swapped else scale
+    if shrink < 0.8:  # warping picks single pixels: what shrinks is blurred first
+        finer = cv2.GaussianBlur(finer, (0, 0), min(0.45 / shrink, 8.0))
+    size = coarser.shape[1], coarser.shape[0]
+    moved = cv2.warpPerspective(finer, matrix, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    inside = cv2.warpPerspective(np.full(finer.shape[:2], 255, np.uint8), matrix, size) > 250
+    return (coarser, moved, inside, True) if swapped else (moved, coarser, inside, False)
+
+
+def _core(inside: Mask) -> Mask:
+    """Without the rim, which is mixed with what lies beside it."""
+    import cv2
+
+    return cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=1) > 0
+
+
+def _grey(image: RGB) -> Grey:
+    import cv2
+
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
+
+
+def _exposed(a: Grey, b: Grey, core: Mask) -> Grey:
+    """`a` with the mean and contrast of `b`."""
+    inside_a, inside_b = a[core], b[core]
+    if float(inside_a.std()) < 1 or float(inside_b.std()) < 1:
+        return a
+    gain = float(np.clip(inside_b.std() / inside_a.std(), 0.25, 4.0))
+    return np.asarray((a - inside_a.mean()) * gain + inside_b.mean(), np.float32)
+
+
+def _equally_sharp(a: Grey, b: Grey, core: Mask) -> tuple[Grey, Grey, float]:
+    """Blur the sharper of the two until both hold as much fine detail."""
+    import cv2
+
+    fine = [_fineness(image, core) for image in (a, b)]
+    sharper = int(fine[1] > fine[0])
+    wanted = min(fine)
+    pair, used = [a, b], 0.0
+    if fine[sharper] <= 1.15 * wanted:
+        return a, b, 0.0
+    for sigma in _BLURS:
+        pair[sharper], used = cv2.GaussianBlur((a, b)[sharper], (0, 0), sigma), sigma
+        if _fineness(pair[sharper], core) <= wanted:
+            break
+    return pair[0], pair[1], used
+
+
+def _fineness(image: Grey, core: Mask) -> float:
+    import cv2
+
+    smooth = cv2.GaussianBlur(image, (3, 3), 0.7)
+    fine = np.abs(cv2.Laplacian(smooth, cv2.CV_32F))
+    return float(fine[core].mean()) / max(float(image[core].std()), 1e-3)
+
+
+def _windows(a: Grey, b: Grey, core: Mask, window: int) -> tuple[Grey, Grey, Grey]:
+    """The best local correlation over shifts of a pixel, and the local deviation of either picture."""
+    import cv2
+
+    mask = core.astype(np.float32)
+
+    def mean(values: Grey) -> Grey:
+        return np.asarray(cv2.boxFilter(values, -1, (window, window), borderType=cv2.BORDER_REFLECT), np.float32)
+
+    share = np.maximum(mean(mask), 1e-3)
+    b_masked = b * mask
+    mean_a, mean_b = mean(a * mask) / share, mean(b_masked) / share
+    var_a = np.maximum(mean(a * a * mask) / share - mean_a**2, 0)
+    var_b = np.maximum(mean(b * b_masked) / share - mean_b**2, 0)
+    floor = np.float32(_NOISE**2)
+
+    def correlation(dx: int, dy: int) -> Grey:
+        moved, at, spread = (_shifted(values, dx, dy) for values in (a, mean_a, var_a))
+        both = mean(moved * b_masked) / share - at * mean_b
+        return np.asarray((both + floor) / np.sqrt((spread + floor) * (var_b + floor)), np.float32)
+
+    best = correlation(0, 0)
+    busy = (np.sqrt(np.maximum(var_a, var_b)) > _BUSY) & core
+    if float(best[busy].min(initial=1.0)) < _AGREEING:
+        for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1)):
+            best = np.maximum(best, correlation(dx, dy))
+    return best, np.sqrt(var_a), np.sqrt(var_b)
+
+
+def _shifted(values: Grey, dx: int, dy: int) -> Grey:
+    return values if not (dx or dy) else np.roll(values, (dy, dx), (0, 1))
+
+
+def _strongest(agreement: Grey, busy: Mask, window: int) -> float:
+    import cv2
+
+    missing = np.where(busy, np.clip(_AGREEING - agreement, 0, 1), 0).astype(np.float32)
+    return float(cv2.boxFilter(missing, -1, (2 * window, window)).max())
+
+
+def _recoloured(a: RGB, b: RGB, core: Mask) -> tuple[float, float]:
+    """The largest local difference of colour after a fit that the majority of pixels agree on; the chroma's spread."""
+    import cv2
+
+    small = tuple(cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA).astype(np.float32) for image in (a, b))
+    seen = cv2.resize(core.astype(np.float32), (48, 48), interpolation=cv2.INTER_AREA) > 0.9
+    if int(seen.sum()) < 16:
+        return 0.0, 0.0
+    x, y = (image[seen] for image in small)
+    off = np.max([_off(x[:, channel], y[:, channel]) for channel in range(3)], axis=0)
+    field = np.zeros((48, 48), np.float32)
+    field[seen] = off
+    return float(cv2.boxFilter(field, -1, (5, 5)).max()), max(_chroma_spread(x), _chroma_spread(y))
+
+
+def _off(x: Grey, y: Grey) -> Grey:
+    """|y - fit of x| where the line is what most pixels agree on (iteratively reweighted, Huber-like)."""
+    weight = np.ones(len(x), np.float32)
+    gain, offset = 1.0, 0.0
+    for _ in range(4):
+        total = float(weight.sum())
+        mx, my = float((weight * x).sum()) / total, float((weight * y).sum()) / total
+        var = float((weight * (x - mx) ** 2).sum()) / total
+        cov = float((weight * (x - mx) * (y - my)).sum()) / total
+        gain = float(np.clip(cov / var, 0.4, 2.5)) if var > 9 else 1.0
+        offset = my - gain * mx
+        weight = 1 / (1 + (np.abs(y - gain * x - offset) / 8) ** 2)
+    return np.asarray(np.abs(y - gain * x - offset), np.float32)
+
+
+def _chroma_spread(pixels: NDArray[Any]) -> float:
+    """Levels by which the chroma deviates across its main direction through grey."""
+    red, green, blue = pixels.T
+    chroma = np.stack((red - green, blue - green), axis=1)
+    _, deviations, _ = np.linalg.svd(chroma, full_matrices=False)
+    return float(deviations[1]) / len(pixels) ** 0.5
+
+
+def _regions(
+    bad: Mask, images: tuple[RGB, RGB], deviations: tuple[Grey, Grey], *, swapped: bool, back: Matrix
+) -> tuple[Region, ...]:
+    """The largest places that differ, in shares of the second picture."""
+    import cv2
+
+    height, width = bad.shape
+    reach = max(3, round(0.03 * width))
+    joined = cv2.morphologyEx(bad.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((max(3, reach // 2), reach), np.uint8))
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(joined)
+    found = []
+    for n in sorted(range(1, count), key=lambda n: -int(boxes[n][4]))[:_MAX_REGIONS]:
+        x, y, w, h, area = (int(v) for v in boxes[n])
+        here = (labels[y : y + h, x : x + w] == n) & bad[y : y + h, x : x + w]
+        part = slice(y, y + h), slice(x, x + w)
+        kind = _kind(*(image[part] for image in images), *(float(d[part][here].mean()) for d in deviations))
+        box = (x / width, y / height, w / width, h / height)
+        found.append(Region(kind, _moved_box(box, back) if swapped else box, area / (height * width)))
+    return tuple(found)
+
+
+def _kind(first: RGB, second: RGB, contrast_first: float, contrast_second: float) -> str:
+    if contrast_first < _FLAT_RATIO * contrast_second:
+        return "added"
+    if contrast_second < _FLAT_RATIO * contrast_first:
+        return "removed"
+    graphic = [_is_graphic(one, other) for one, other in ((first, second), (second, first))]
+    if graphic == [False, True]:
+        return "overlay"
+    return "uncovered" if graphic == [True, False] else "differs"
+
+
+def _is_graphic(part: RGB, other: RGB) -> bool:
+    """Whether what `part` shows and `other` does not is made of few flat colours, as letters and logos are."""
+    apart = np.abs(part.astype(np.int16) - other).max(axis=2)
+    pixels = part[apart > max(30, int(np.quantile(apart, 0.6)))]
+    if len(pixels) < 8:
+        return False
+    coarse = (pixels >> 5).astype(np.int32)
+    counts = np.bincount(coarse[:, 0] * 64 + coarse[:, 1] * 8 + coarse[:, 2], minlength=512)
+    return bool(np.sort(counts)[-3:].sum() > 0.6 * len(pixels))
+
+
+def _moved_box(box: tuple[float, float, float, float], matrix: Matrix) -> tuple[float, float, float, float]:
+    from lookalike.relate.transform import project
+
+    x, y, w, h = box
+    corners = project(matrix, np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)]))
+    low, high = np.clip(corners.min(axis=0), 0, 1), np.clip(corners.max(axis=0), 0, 1)
+    return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])

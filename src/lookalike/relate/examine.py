@@ -1,0 +1,119 @@
+"""Look at two pictures in the order of what it costs, and stop where it is proven: frames, points, content, detail."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+
+from lookalike.relate.calibration import Calibration
+from lookalike.relate.content import COARSE, FINE, Content, compare_content
+from lookalike.relate.features import SIDE, Features, find_features
+from lookalike.relate.geometry import ENOUGH, Match, frame_match, verify
+from lookalike.types import RGB
+
+FINE_SIDE = 768  # the short side that `load` is asked for: the long side of a page is then about 1,000
+_PROVEN_TYPICAL, _PROVEN_STRONGEST = 0.93, 0.08  # frames that agree so well need no points
+_DRAWN = 0.25  # from which small text may decide, and details are looked at
+_WORTH = 0.05  # P(copy) from which the contents are compared
+_UNDECIDED = 0.75  # P(copy) below which more detail may find more
+_LIKELY = 0.5  # P(copy) from which fine print is read
+
+
+class Viewed(Protocol):
+    """What is looked at: see `relation.Subject`."""
+
+    @property
+    def features(self) -> Features | None: ...
+    @property
+    def load(self) -> Callable[[int], RGB | None] | None: ...
+
+
+Finding = tuple[Match, Content | None]
+
+
+def examine(
+    first: Viewed, second: Viewed, score: float | None, calibration: Calibration, *, thorough: bool
+) -> Finding:
+    """How the first picture lies in the second, and how their contents compare there. Both have features.
+
+    `thorough`: where thumbnails prove nothing, points are looked for in more detail.
+    """
+    a, b = first.features, second.features
+    assert a is not None
+    assert b is not None
+    if (found := _by_frames(a, b)) is not None:
+        return found
+
+    def chance(finding: Finding) -> float:
+        return calibration.copy_by_match(score, *finding)
+
+    found = _by_points(a, b, chance)
+    if thorough and chance(found) < _UNDECIDED and _promising(found, score, calibration):
+        finer = [_finer(one) for one in (first, second)]
+        if finer[0] is not None and finer[1] is not None and (finer[0] is not a or finer[1] is not b):
+            found = max(found, _by_points(finer[0], finer[1], chance), key=chance)
+    content = found[1]
+    if content is not None and content.drawn > _DRAWN and chance(found) >= _LIKELY:
+        return found[0], _read_closely(first, second, found[0], content)
+    return found
+
+
+def same_pixels(first: Viewed, second: Viewed) -> bool:
+    """Whether both have the same pixels in different files; thumbnails only hint at it, then the files are asked."""
+    a, b = first.features, second.features
+    if a is None or b is None or (a.width, a.height) != (b.width, b.height):
+        return False
+    if any(a.digest) and any(b.digest):
+        return a.digest == b.digest
+    if a.work != b.work or not np.array_equal(a.picture, b.picture):
+        return False
+    wholes = [None if one.load is None else one.load(max(a.width, a.height)) for one in (first, second)]
+    return wholes[0] is not None and wholes[1] is not None and np.array_equal(wholes[0], wholes[1])
+
+
+def _by_frames(a: Features, b: Features) -> Finding | None:
+    """Photographs whose whole frames agree everywhere; anything else is looked at properly."""
+    match = frame_match(a, b)
+    if match is None or match.model == "none":
+        return None
+    content = _content(a, b, match)
+    if content is None or content.drawn > _DRAWN:
+        return None
+    proven = content.typical >= _PROVEN_TYPICAL and content.strongest <= _PROVEN_STRONGEST
+    return (match, content) if proven else None
+
+
+def _by_points(a: Features, b: Features, chance: Callable[[Finding], float]) -> Finding:
+    match = verify(a, b)
+    if match.model == "none" or (match.inliers < ENOUGH and chance((match, None)) < _WORTH):
+        return match, None
+    return match, _content(a, b, match)
+
+
+def _content(a: Features, b: Features, match: Match) -> Content | None:
+    return compare_content(a.picture, b.picture, match.transform, negative=match.negative, side=COARSE)
+
+
+def _promising(found: Finding, score: float | None, calibration: Calibration) -> bool:
+    """Whether a second look costs less than what it may find."""
+    if found[0].inliers:
+        return True
+    return score is not None and float(calibration.copy_by_score(np.array([score]))[0]) >= _WORTH
+
+
+def _finer(one: Viewed) -> Features | None:
+    """Features at 512 pixels, those at hand where they are as fine or the file is out of reach."""
+    features = one.features
+    if features is None or max(features.work) >= SIDE or max(features.width, features.height) <= max(features.work):
+        return features
+    picture = None if one.load is None else one.load(SIDE)
+    return features if picture is None else find_features(picture, size=(features.width, features.height))
+
+
+def _read_closely(first: Viewed, second: Viewed, match: Match, coarse: Content) -> Content:
+    """The contents compared at a size at which text is legible; as they were where the files are out of reach."""
+    wholes = [None if one.load is None else one.load(FINE_SIDE) for one in (first, second)]
+    if wholes[0] is None or wholes[1] is None:
+        return coarse
+    fine = compare_content(wholes[0], wholes[1], match.transform, negative=match.negative, side=FINE)
+    return coarse if fine is None else fine
