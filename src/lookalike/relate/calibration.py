@@ -149,6 +149,7 @@ def default_geometry() -> Geometry:
 
 _RICH = 200  # features from which a picture is no mere drawing of a few shapes
 _UPRIGHT = 20.0  # degrees
+_PHOTOGRAPHED = 0.35  # `Content.drawn` below which a picture is no drawing, however few its features
 _PLACE_DIFFERS = 0.25  # `Content.strongest` from which a drawing of a few shapes may be another one
 EVENS = 0.5
 
@@ -159,7 +160,8 @@ def undecided(match: Match, content: Content | None = None) -> str:
     An arrow to the left is an arrow to the right in a mirror, and a face that cries is a face with something laid on
     it: such a picture is another symbol as often as it is a copy, and the two alone do not say which.
     """
-    if match.richest >= _RICH or match.model == "none":
+    photographed = content is not None and content.drawn < _PHOTOGRAPHED
+    if match.richest >= _RICH or match.model == "none" or photographed:
         return ""
     if match.mirrored or abs((match.turn + 180) % 360 - 180) > _UPRIGHT:
         return "drawings of a few shapes, and one is the other only when mirrored or turned"
@@ -218,7 +220,7 @@ def copy_evidence(layout: float, content: Content) -> NDArray[np.float64]:
     """
     drawn = float(np.clip((content.drawn - 0.25) / 0.35, 0, 1))
     differs, added, removed = content.areas
-    unexplained = min((differs + min(added, removed)) / _MARKED, 1.0)
+    unexplained = 1.0 if content.strange else min((differs + min(added, removed)) / _MARKED, 1.0)
     one_sided = min(max(added, removed) / _MARKED, 1.0)
     strongest = min(content.strongest, 0.8)
     recoloured = float(np.clip((content.recoloured - 10) / 40, 0, 1)) * float(np.exp(-content.colours / _FEW_COLOURS))

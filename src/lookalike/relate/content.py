@@ -32,6 +32,8 @@ _FLAT_RATIO = 0.3  # of the contrast: the other side's window is as good as empt
 _MIN_BUSY = 60  # pixels that must have something to compare
 _BLURS = (0.5, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0, 4.0, 5.5)
 _MAX_REGIONS = 6
+_RELATED = 0.3  # median correlation below which two pictures are strangers, whatever a shift would say
+_STRANGERS = 0.6  # of windows differ: there is nothing left that is the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,11 @@ class Content:
     regions: tuple[Region, ...] = ()
 
     @property
+    def strange(self) -> bool:
+        """Whether next to nothing agrees: these are not laid out alike after all."""
+        return self.different > _STRANGERS
+
+    @property
     def areas(self) -> tuple[float, float, float]:
         """Share of the overlap in which both show something else, only the second, only the first shows something."""
         kinds = ({"differs"}, {"added", "overlay"}, {"removed", "uncovered"})
@@ -82,8 +89,12 @@ class Content:
         return differs, added, removed
 
 
-def compare_content(first: RGB, second: RGB, transform: Matrix, *, negative: bool = False, side: int) -> Content | None:
+def compare_content(
+    first: RGB, second: RGB, transform: Matrix, *, negative: bool = False, side: int, drawn: float | None = None
+) -> Content | None:
     """Compare two pictures of any size under a 3 x 3 transform of shares (first to second), at most at `side` pixels.
+
+    `drawn`: the larger `drawn_share` of the two where it is known.
 
     None where they hardly overlap or there is too little to compare.
     """
@@ -105,20 +116,24 @@ def compare_content(first: RGB, second: RGB, transform: Matrix, *, negative: boo
     bad = (agreement < _DIFFERENT) & busy
     least = np.minimum(deviation_a, deviation_b) / np.maximum(np.maximum(deviation_a, deviation_b), 1)
     recoloured, colours = _recoloured(a, b, core & ~bad)
+    different = float(bad.sum()) / float(busy.sum())
     values = agreement[busy]
     return Content(
         typical=float(np.median(values)),
         low=float(np.quantile(values, 0.1)),
-        different=float(bad.sum()) / float(busy.sum()),
+        different=different,
         strongest=_strongest(agreement, busy, window),
         both=float(least[bad].mean()) if bad.any() else 0.0,
         busy=float(busy.sum()) / float(core.sum()),
-        drawn=max(drawn_share(first), drawn_share(second)),
+        drawn=max(drawn_share(first), drawn_share(second)) if drawn is None else drawn,
         recoloured=recoloured,
         colours=colours,
         side=max(core.shape),
         blur=blur,
-        regions=_regions(bad, (a, b), (deviation_a, deviation_b), swapped=swapped, back=transform),
+        # Strangers differ everywhere: to say where would cost more than all the rest.
+        regions=()
+        if different > _STRANGERS
+        else _regions(bad, (a, b), (deviation_a, deviation_b), swapped=swapped, back=transform),
     )
 
 
@@ -240,21 +255,43 @@ def _windows(a: Grey, b: Grey, core: Mask, window: int) -> tuple[Grey, Grey, Gre
     var_b = np.maximum(mean(b * b_masked) / share - mean_b**2, 0)
     floor = np.float32(_NOISE**2)
 
-    def correlation(dx: int, dy: int) -> Grey:
-        moved, at, spread = (_shifted(values, dx, dy) for values in (a, mean_a, var_a))
-        both = mean(moved * b_masked) / share - at * mean_b
-        return np.asarray((both + floor) / np.sqrt((spread + floor) * (var_b + floor)), np.float32)
-
-    best = correlation(0, 0)
-    busy = (np.sqrt(np.maximum(var_a, var_b)) > _BUSY) & core
-    if float(best[busy].min(initial=1.0)) < _AGREEING:
-        for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1)):
-            best = np.maximum(best, correlation(dx, dy))
-    return best, np.sqrt(var_a), np.sqrt(var_b)
+    deviation_a, deviation_b = np.sqrt(var_a), np.sqrt(var_b)
+    busy = (np.maximum(deviation_a, deviation_b) > _BUSY) & core
+    best = (mean(a * b_masked) / share - mean_a * mean_b + floor) / np.sqrt((var_a + floor) * (var_b + floor))
+    doubtful = busy & (best < _AGREEING)
+    if doubtful.any() and float(np.median(best[busy])) > _RELATED:
+        part = _around(doubtful, window)
+        best[part] = _best_of_shifts(a, mean_a, var_a, b_masked, mean_b, var_b, share, best, part, window)
+    return best, deviation_a, deviation_b
 
 
-def _shifted(values: Grey, dx: int, dy: int) -> Grey:
-    return values if not (dx or dy) else np.roll(values, (dy, dx), (0, 1))
+def _around(places: Mask, margin: int) -> tuple[slice, slice]:
+    """The rows and columns of all places, with a margin."""
+    rows, columns = (np.flatnonzero(places.any(axis=axis)) for axis in (1, 0))
+    return tuple(slice(max(0, int(at[0]) - margin), int(at[-1]) + margin + 1) for at in (rows, columns))  # type: ignore[return-value]
+
+
+def _best_of_shifts(
+    a: Grey, mean_a: Grey, var_a: Grey, b: Grey, mean_b: Grey, var_b: Grey, share: Grey,
+    best: Grey, part: tuple[slice, slice], window: int,
+) -> Grey:  # fmt: skip
+    """The best correlation in a part of the picture when `a` is shifted by a pixel in any direction."""
+    import cv2
+
+    floor = np.float32(_NOISE**2)
+    seen, at_b, spread_b, weight = b[part], mean_b[part], var_b[part] + floor, 1 / share[part]
+    found = best[part]
+    padded = [np.pad(values, 1, mode="edge") for values in (a, mean_a, var_a)]
+    rows, columns = part
+    tall, wide = found.shape
+    for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1)):
+        shifted = slice(rows.start + 1 - dy, rows.start + 1 - dy + tall), slice(
+            columns.start + 1 - dx, columns.start + 1 - dx + wide
+        )
+        moved, at_a, spread_a = (values[shifted] for values in padded)
+        both = cv2.boxFilter(moved * seen, -1, (window, window), borderType=cv2.BORDER_REFLECT) * weight
+        found = np.maximum(found, (both - at_a * at_b + floor) / np.sqrt((spread_a + floor) * spread_b))
+    return np.asarray(found, np.float32)
 
 
 def _strongest(agreement: Grey, busy: Mask, window: int) -> float:
@@ -316,6 +353,8 @@ def _regions(
     for n in sorted(range(1, count), key=lambda n: -int(boxes[n][4]))[:_MAX_REGIONS]:
         x, y, w, h, area = (int(v) for v in boxes[n])
         here = (labels[y : y + h, x : x + w] == n) & bad[y : y + h, x : x + w]
+        if not here.any():
+            continue
         part = slice(y, y + h), slice(x, x + w)
         kind = _kind(*(image[part] for image in images), *(float(d[part][here].mean()) for d in deviations))
         box = (x / width, y / height, w / width, h / height)

@@ -16,6 +16,7 @@ _PROVEN_TYPICAL, _PROVEN_STRONGEST = 0.93, 0.08  # frames that agree so well nee
 _DRAWN = 0.25  # from which small text may decide, and details are looked at
 _WORTH = 0.05  # P(copy) from which the contents are compared
 _UNDECIDED = 0.75  # P(copy) below which more detail may find more
+_HINT = 5  # inliers that are worth a second look
 _LIKELY = 0.5  # P(copy) from which fine print is read
 
 
@@ -47,7 +48,9 @@ def examine(
     def chance(finding: Finding) -> float:
         return calibration.copy_by_match(score, *finding)
 
-    found = _by_points(a, b, chance)
+    found = _by_points(a.coarser, b.coarser, chance, pictures=(a, b))
+    if not _proven(found) and (thorough or _promising(found, score, calibration)):
+        found = max(found, _by_points(a, b, chance), key=chance)
     if thorough and chance(found) < _UNDECIDED and _promising(found, score, calibration):
         finer = [_finer(one) for one in (first, second)]
         if finer[0] is not None and finer[1] is not None and (finer[0] is not a or finer[1] is not b):
@@ -73,30 +76,47 @@ def same_pixels(first: Viewed, second: Viewed) -> bool:
 
 def _by_frames(a: Features, b: Features) -> Finding | None:
     """Photographs whose whole frames agree everywhere; anything else is looked at properly."""
+    if max(a.drawn, b.drawn) > _DRAWN:
+        return None
     match = frame_match(a, b)
     if match is None or match.model == "none":
         return None
     content = _content(a, b, match)
-    if content is None or content.drawn > _DRAWN:
-        return None
-    proven = content.typical >= _PROVEN_TYPICAL and content.strongest <= _PROVEN_STRONGEST
-    return (match, content) if proven else None
+    return (match, content) if content is not None and _agrees(content) else None
 
 
-def _by_points(a: Features, b: Features, chance: Callable[[Finding], float]) -> Finding:
+def _by_points(
+    a: Features, b: Features, chance: Callable[[Finding], float], *, pictures: tuple[Features, Features] | None = None
+) -> Finding:
+    """`pictures`: what the contents are compared in, where points were found in something smaller."""
     match = verify(a, b)
     if match.model == "none" or (match.inliers < ENOUGH and chance((match, None)) < _WORTH):
         return match, None
-    return match, _content(a, b, match)
+    return match, _content(*(pictures or (a, b)), match)
+
+
+def _proven(found: Finding) -> bool:
+    """Whether more detail would change nothing: enough points, and the contents agree wherever they can be compared."""
+    match, content = found
+    if content is None or match.inliers < 2 * ENOUGH:
+        return False
+    return _agrees(content)
+
+
+def _agrees(content: Content) -> bool:
+    return content.typical >= _PROVEN_TYPICAL and content.strongest <= _PROVEN_STRONGEST
 
 
 def _content(a: Features, b: Features, match: Match) -> Content | None:
-    return compare_content(a.picture, b.picture, match.transform, negative=match.negative, side=COARSE)
+    drawn = max(a.drawn, b.drawn)
+    return compare_content(
+        a.picture, b.picture, match.transform, negative=match.negative, side=COARSE, drawn=drawn
+    )
 
 
 def _promising(found: Finding, score: float | None, calibration: Calibration) -> bool:
     """Whether a second look costs less than what it may find."""
-    if found[0].inliers:
+    if found[0].inliers >= _HINT:
         return True
     return score is not None and float(calibration.copy_by_score(np.array([score]))[0]) >= _WORTH
 
@@ -115,5 +135,7 @@ def _read_closely(first: Viewed, second: Viewed, match: Match, coarse: Content) 
     wholes = [None if one.load is None else one.load(FINE_SIDE) for one in (first, second)]
     if wholes[0] is None or wholes[1] is None:
         return coarse
-    fine = compare_content(wholes[0], wholes[1], match.transform, negative=match.negative, side=FINE)
+    fine = compare_content(
+        wholes[0], wholes[1], match.transform, negative=match.negative, side=FINE, drawn=coarse.drawn
+    )
     return coarse if fine is None else fine

@@ -14,12 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.image.resize import scaled
+from lookalike.relate.content import drawn_share
 from lookalike.types import RGB
 
 SIDE = 512  # the long side at which features of a file are found
 COUNT = 600  # the strongest so many; more find little and cost time (docs/benchmarks-relations.md)
 PREVIEW_SIDE, PREVIEW_COUNT = 256, 300  # the same for thumbnails
-SMALL = 128  # the long side of the small picture
+SMALL, COARSE_COUNT = 128, 120  # of the small picture
 LARGEST_ZOOM = 4.0  # a 64 px icon has almost no features before it is enlarged
 _CONTRAST = 0.02  # half of SIFT's usual, so that blurred and dark copies keep some
 _UNIT = 512.0  # RootSIFT numbers are at most 1 and mostly below .3: 512 levels a unit fit a byte
@@ -63,13 +64,27 @@ class Features:
 
     @cached_property
     def _found(self) -> Found:
-        return self.known or _sift(self.picture, self.count)
+        if self.known is not None:
+            return self.known
+        import cv2
+
+        return sift(cv2.cvtColor(self.picture, cv2.COLOR_RGB2GRAY), self.count)
 
     @cached_property
     def small(self) -> RGB:
         """The picture with a long side of 128 pixels at most."""
         share = min(1.0, SMALL / max(self.work))
         return scaled(self.picture, max(1, round(self.work[1] * share)), max(1, round(self.work[0] * share)))
+
+    @cached_property
+    def drawn(self) -> float:
+        """How far the picture is drawn rather than photographed: see `content.drawn_share`."""
+        return drawn_share(self.picture)
+
+    @cached_property
+    def coarser(self) -> "Features":
+        """The same picture at 128 pixels, with fewer features: enough for most copies, at a third of the cost."""
+        return Features(self.width, self.height, self.small, COARSE_COUNT, flipped=self.flipped, inverted=self.inverted)
 
     @property
     def unit(self) -> NDArray[np.float32]:
@@ -103,10 +118,10 @@ def _fitted(image: RGB, side: int) -> RGB:
     return scaled(image, max(1, round(height * share)), max(1, round(width * share)))
 
 
-def _sift(picture: RGB, count: int) -> Found:
+def sift(grey: NDArray[np.uint8], count: int) -> Found:
+    """The strongest features of a grey picture (H, W): points (n, 4) of x, y, size, angle; descriptors (n, 128)."""
     import cv2
 
-    grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     found = cv2.SIFT.create(nfeatures=count, contrastThreshold=_CONTRAST)
     keypoints, raw = found.detectAndCompute(grey, None)
     points = np.array([(*k.pt, k.size, k.angle) for k in keypoints], np.float32).reshape(-1, 4)

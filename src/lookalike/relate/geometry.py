@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.relate.aligned import NOTHING, Agreement, agreement
-from lookalike.relate.features import Features, mirrored, negative
+from lookalike.relate.features import COUNT, Features, mirrored, negative
 from lookalike.relate.matching import Pairs, match
 from lookalike.relate.transform import Fit, Matrix, Shape, fit_transform, plausible, shape_of
 
@@ -195,8 +195,8 @@ def with_shape(match: Match, matrix: Matrix, shape: Shape) -> Match:
 
 
 def _richness(features: Features) -> float:
-    """How many features; those of an icon that was enlarged to find any count for less, down to a half."""
-    return len(features) * min(1.0, max(0.5, max(features.width, features.height) / max(features.work)))
+    """How many features, as of 600 that may be found; those of an icon that was enlarged count for less."""
+    return len(features) * COUNT / features.count * min(1.0, max(0.5, max(features.width, features.height) / max(features.work)))
 
 
 def _seen(first: Features, second: Features, matrix: Matrix) -> Agreement:

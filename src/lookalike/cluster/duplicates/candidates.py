@@ -1,19 +1,30 @@
 """Which contents may be copies of each other: by score, and by the tiny picture in all positions."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.cluster.duplicates.contents import Contents
+from lookalike.cluster.duplicates.local import COUNT, MAX_FEATURES, shared_features
 from lookalike.cluster.duplicates.pairs import Pairs, cross_pairs, near_pairs
-from lookalike.cluster.duplicates.turned import read_greys, turned_pairs
+from lookalike.cluster.duplicates.rows import Rows
+from lookalike.cluster.duplicates.signatures import SignatureReader, Signatures
+from lookalike.cluster.duplicates.turned import turned_pairs
+
+Level: TypeAlias = Callable[[NDArray[np.float32]], NDArray[Any]]
 
 HALF = 0.001  # half precision moves a score by less
-GREY = 0.9  # tiny pictures of exactly turned or recompressed copies agree at .96 and more, of different photos at .75
+GREY = 0.94  # tiny pictures of exactly turned or recompressed copies agree at .96 and more
 _MOST = 1 << 24  # pairs held at a time: 320 MB
+BY_SCORE, BY_GREY, BY_FEATURES = 5, 8, 12  # partners by each of these
+_ABOVE = 0.1  # of a score above the level of both pictures; unrelated ones reach it once in a thousand
+_SURE = 0.93  # a score that needs no comparison with others
+_LEVELLED = 4096
 PARTNERS = 100  # of one content, the best so many: a folder of blank forms must not be compared million by million
 
 
@@ -26,18 +37,67 @@ class Candidates:
 
 
 def find_candidates(
-    contents: Contents, min_score: float, *, turned: bool = True, progress: Callable[[int, int], None] | None = None
+    contents: Contents,
+    min_score: float,
+    pool: Executor,
+    *,
+    turned: bool = True,
+    local: bool = True,
+    level: Level | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Candidates:
-    """Contents with a score of at least `min_score`, or whose tiny pictures agree in one of eight positions."""
+    """Contents that may be copies of each other, from three sources of which each knows what the others miss.
+
+    A score of at least `min_score` that is high for both pictures (`level`: the ordinary scores of (n, dim) vectors);
+    tiny pictures that agree in one of eight positions (`turned`); local features in common (`local`: crops, rotations).
+    """
+    by_vector = _leading(_above_level(_gathered(_by_vector(contents, min_score, progress)), contents, level), BY_SCORE)
+    found = [by_vector]
+    if turned or local:
+        reader = SignatureReader(pool, _features_each(len(contents.own)) if local else 0)
+        sides = [reader.read(side.photos, ids) for side, ids in _judged_ids(contents)]
+        if turned:
+            found.append(_leading(_gathered(_by_grey(sides)), BY_GREY))
+        if local:
+            found.append(_leading(_by_local(sides, contents), BY_FEATURES))
+    return _best([pairs for pairs in found if len(pairs)])
+
+
+def _gathered(found: Iterator[Pairs]) -> Pairs:
     gathered: list[Pairs] = []
     count = 0
-    for pairs in itertools.chain(_by_vector(contents, min_score, progress), _by_grey(contents) if turned else ()):
+    for pairs in found:
         gathered.append(pairs)
         count += len(pairs)
         if count > _MOST:
-            gathered = [_thinned(_joined(gathered))]
+            gathered = [_leading(_joined(gathered), PARTNERS)]
             count = len(gathered[0])
-    return _best(_joined(gathered))
+    return _joined(gathered)
+
+
+def _above_level(pairs: Pairs, contents: Contents, level: Level | None) -> Pairs:
+    """Scores less what is ordinary for both pictures, and only those that are clearly above it."""
+    if level is None or not len(pairs):
+        return pairs
+    involved, at = np.unique(np.concatenate([pairs.first, pairs.second]), return_inverse=True)
+    levels = np.empty(len(involved))
+    for start in range(0, len(involved), _LEVELLED):
+        some = involved[start : start + _LEVELLED]
+        levels[start : start + len(some)] = level(np.stack([contents.vector_of(int(c)) for c in some]))
+    above = pairs.score - (levels[at[: len(pairs)]] + levels[at[len(pairs) :]]) / 2
+    # Two that are alike beyond doubt stay candidates, however crowded the neighbourhood.
+    clear = (above >= _ABOVE) | (pairs.score >= _SURE)
+    return Pairs(pairs.first[clear], pairs.second[clear], above[clear].astype(np.float32))
+
+
+def _features_each(pictures: int) -> int:
+    return int(np.clip(MAX_FEATURES // max(pictures, 1), 10, COUNT))
+
+
+def _judged_ids(contents: Contents) -> Iterator[tuple[Rows, dict[str, int]]]:
+    for n, stands in enumerate((contents.own, contents.masters)[: len(contents.sides)]):
+        side = contents.sides[n]
+        yield side, {side.ids[int(stands[c]) - contents.offset * n]: int(c) for c in _judged(contents, stands)}
 
 
 def _joined(found: list[Pairs]) -> Pairs:
@@ -48,15 +108,15 @@ def _joined(found: list[Pairs]) -> Pairs:
     return Pairs(first, second, score)
 
 
-def _thinned(pairs: Pairs) -> Pairs:
-    """Without the pairs that are among the best of neither side: memory stays flat on crowded collections."""
+def _leading(pairs: Pairs, count: int) -> Pairs:
+    """The pairs that are among the best `count` of either side: memory stays flat on crowded collections."""
     kept = np.zeros(len(pairs), np.bool_)
     for side in (pairs.first, pairs.second):
         order = np.lexsort((-pairs.score, side))
         ordered = side[order]
         starts = np.r_[0, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1]
         rank = np.arange(len(ordered)) - np.repeat(starts, np.diff(np.r_[starts, len(ordered)]))
-        kept[order[rank <= PARTNERS]] = True
+        kept[order[rank < count]] = True
     return Pairs(pairs.first[kept], pairs.second[kept], pairs.score[kept])
 
 
@@ -76,16 +136,22 @@ def _by_vector(contents: Contents, min_score: float, progress: Callable[[int, in
         yield Pairs(first[different], second[different], pairs.score[different])
 
 
-def _by_grey(contents: Contents) -> Iterator[Pairs]:
-    greys = []
-    for n, stands in enumerate((contents.own, contents.masters)[: len(contents.sides)]):
-        judged = _judged(contents, stands)
-        side = contents.sides[n]
-        ids = {side.ids[int(stands[c]) - contents.offset * n]: int(c) for c in judged}
-        greys.append(read_greys(side.photos, ids))
-    for pairs in turned_pairs(greys[0], greys[1] if len(greys) > 1 else None, GREY):
+def _by_grey(sides: Sequence[Signatures]) -> Iterator[Pairs]:
+    for pairs in turned_pairs(sides[0].greys, sides[1].greys if len(sides) > 1 else None, GREY):
         different = pairs.first != pairs.second
         yield Pairs(pairs.first[different], pairs.second[different], pairs.score[different])
+
+
+def _by_local(sides: Sequence[Signatures], contents: Contents) -> Pairs:
+    codes, angles, rows = (
+        np.concatenate([getattr(side, name) for side in sides]) for name in ("codes", "angles", "rows")
+    )
+    pairs = shared_features(codes, angles, rows)
+    if len(sides) > 1:
+        own, theirs = contents.own >= 0, contents.masters >= 0
+        across = (own[pairs.first] & theirs[pairs.second]) | (theirs[pairs.first] & own[pairs.second])
+        pairs = Pairs(pairs.first[across], pairs.second[across], pairs.score[across])
+    return pairs
 
 
 def _judged(contents: Contents, stands: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -102,12 +168,15 @@ def _rows_of(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[n
     return vectors if whole else vectors[rows]
 
 
-def _best(pairs: Pairs) -> Candidates:
-    first, second, score = pairs.first, pairs.second, pairs.score
-    one, other = np.concatenate([first, second]), np.concatenate([second, first])
-    order = np.lexsort((other, -np.concatenate([score, score]), one))
+def _best(found: Sequence[Pairs]) -> Candidates:
+    """Partners of each content: each source's best first in turn, so that none crowds out the others."""
+    if not found:
+        return Candidates({})
+    ranks = [_both_ways(pairs) for pairs in found]
+    one, other, rank = (np.concatenate(columns) for columns in zip(*ranks, strict=True))
+    order = np.lexsort((other, rank, one))
     one, other = one[order], other[order]
-    edges = np.r_[0, np.flatnonzero(one[1:] != one[:-1]) + 1, len(one)] if len(one) else np.zeros(1, np.int64)
+    edges = np.r_[0, np.flatnonzero(one[1:] != one[:-1]) + 1, len(one)]
     partners: dict[int, list[int]] = {}
     cut = 0
     for start, end in itertools.pairwise(edges):
@@ -115,3 +184,13 @@ def _best(pairs: Pairs) -> Candidates:
         cut += len(unique) > PARTNERS
         partners[int(one[start])] = unique[:PARTNERS]
     return Candidates(partners, cut)
+
+
+def _both_ways(pairs: Pairs) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Each pair from either side, with its rank among those of its first."""
+    one, other = np.concatenate([pairs.first, pairs.second]), np.concatenate([pairs.second, pairs.first])
+    order = np.lexsort((other, -np.concatenate([pairs.score, pairs.score]), one))
+    one, other = one[order], other[order]
+    starts = np.r_[0, np.flatnonzero(one[1:] != one[:-1]) + 1]
+    rank = np.arange(len(one)) - np.repeat(starts, np.diff(np.r_[starts, len(one)]))
+    return one, other, rank

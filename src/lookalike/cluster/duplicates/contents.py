@@ -69,6 +69,11 @@ class Contents:
         # NumPy drops the zero bytes at the end.
         return {bytes(known[at]).ljust(32, b"\0").hex(): int(self.content[at]) for at in found}
 
+    def vector_of(self, content: int) -> NDArray[np.float32]:
+        """(dim,) of a row that stands for the content."""
+        own = int(self.own[content])
+        return self.vector(own if own >= 0 else int(self.masters[content]))
+
     def vector(self, row: int) -> NDArray[np.float32]:
         """(dim,) of length 1 but for rounding."""
         side, at = self.side(row)

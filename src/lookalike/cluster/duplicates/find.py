@@ -7,8 +7,9 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lookalike.cluster.duplicates.candidates import Candidates, find_candidates
+from lookalike.cluster.duplicates.candidates import Candidates, Level, find_candidates
 from lookalike.cluster.duplicates.chosen import Chosen
 from lookalike.cluster.duplicates.contents import Contents
 from lookalike.cluster.duplicates.decisions import Decisions, pair_key
@@ -27,6 +28,8 @@ from lookalike.types import RGB, DuplicateGroup, Extra, Hit
 PROBABILITY = 0.9
 _UNCALIBRATED = 0.85  # min_score where nothing is known of the model's scores; geometry decides anyway
 _LEFT_ALONE = ("not-a-copy", "keep-both")
+_LEAST_SAMPLE, _SAMPLE = 100, 2000  # pictures
+_LEVEL_FROM, _LEVEL_TO = 5, 20  # the best few of a picture may be its copies
 _FALSE = 20.0  # unrelated pictures a picture may be held against: 5 ms each
 _REACH = 0.05  # P(copy | score) from which a pair is worth a look
 
@@ -139,12 +142,18 @@ class _Search:
 
     def run(self) -> Duplicates:
         begun = time.monotonic()
-        self._candidates = find_candidates(
-            self._contents, self.min_score, turned=self._options.turned, progress=self._options.progress
-        )
-        self._add_decided()
-        self._gather()
         with one_thread_each() as self._pool:
+            self._candidates = find_candidates(
+                self._contents,
+                self.min_score,
+                self._pool,
+                turned=self._options.turned,
+                local=self._options.turned and self._options.verify,
+                level=None if self._options.min_score is not None else ordinary_level(self._contents),
+                progress=self._options.progress,
+            )
+            self._add_decided()
+            self._gather()
             groups = make_groups(
                 self._files.pictures,
                 self._partners,
@@ -257,6 +266,21 @@ def default_min_score(calibration: Calibration, size: int) -> float:
         return _UNCALIBRATED
     crowded = -1.0 if calibration.tail is None else calibration.tail.score_at(min(_FALSE / max(size, 1), 1.0))
     return min(max(calibration.min_score(_REACH), crowded, 0.6), 0.95)
+
+
+def ordinary_level(contents: Contents) -> Level | None:
+    """What an ordinary high score is for a vector: the mean of its 6th to 20th best among a sample; None for a few."""
+    rows = contents.own[contents.own >= 0]
+    if len(rows) < _LEAST_SAMPLE:
+        return None
+    chosen = np.random.default_rng(0).permutation(rows)[:_SAMPLE]
+    sample = np.stack([contents.vector(int(row)) for row in chosen])
+
+    def level(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        scores = np.partition(vectors @ sample.T, -_LEVEL_TO, axis=1)[:, -_LEVEL_TO:]
+        return np.asarray(np.sort(scores, axis=1)[:, : _LEVEL_TO - _LEVEL_FROM].mean(axis=1), np.float32)
+
+    return level
 
 
 def facts(picture: Picture) -> dict[str, str | int | bool]:

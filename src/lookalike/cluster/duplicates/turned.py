@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.cluster.duplicates.pairs import Pairs, cross_pairs, near_pairs
-from lookalike.search import Collection
 
 SIDE = 16
 UNSURE = 0.06  # of a unit vector's moment, which lies between -1 and 1: jpeg, resizing and light crops move it by less
@@ -44,22 +43,6 @@ class Greys:
     rows: NDArray[np.int64]
 
 
-def read_greys(photos: Collection, rows: dict[str, int], *, where: str | None = None) -> Greys:
-    """The normal positions of the images named in `rows` (id to row); those without a thumbnail are left out."""
-    vectors, owners = [np.zeros((0, SIDE * SIDE), np.float32)], [np.zeros(0, np.int64)]
-    for part in photos.store.scan(["id", "thumbnail"], where=where, batch=1024):
-        found = [
-            (rows[image_id], grey)
-            for image_id, jpeg in zip(map(str, part["id"].tolist()), part["thumbnail"].tolist(), strict=True)
-            if image_id in rows and (grey := tiny(jpeg)) is not None
-        ]
-        if found:
-            greys = normal_positions(np.stack([grey for _, grey in found]))
-            vectors.append(greys.vectors)
-            owners.append(np.array([row for row, _ in found], np.int64)[greys.rows])
-    return Greys(np.concatenate(vectors), np.concatenate(owners))
-
-
 def turned_pairs(greys: Greys, others: Greys | None, min_score: float) -> Iterator[Pairs]:
     """Pairs of different rows whose tiny pictures agree in some position: within `greys`, or across to `others`."""
     right = greys if others is None else others
@@ -74,16 +57,10 @@ def turned_pairs(greys: Greys, others: Greys | None, min_score: float) -> Iterat
         yield Pairs(first[different], second[different], pairs.score[different])
 
 
-def tiny(jpeg: bytes | None) -> Grey | None:
-    """A thumbnail as (256,) grey levels, mean 0, length 1; None when there is none or it is one colour."""
+def tiny(image: NDArray[np.uint8] | None) -> Grey | None:
+    """A grey picture (H, W) as (256,) levels of mean 0 and length 1; None when there is none or it is one colour."""
     import cv2
 
-    if not jpeg:
-        return None
-    data = np.frombuffer(jpeg, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_4)  # the DCT shrinks it for nothing
-    if image is not None and min(image.shape) < SIDE:
-        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
     return None if image is None else _unit(cv2.resize(image, (SIDE, SIDE), interpolation=cv2.INTER_AREA))
 
 
