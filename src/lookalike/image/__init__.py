@@ -14,6 +14,7 @@ from lookalike.image.found import Found, NotListed
 from lookalike.image.header import read_header
 from lookalike.image.limits import Limits
 from lookalike.image.names import to_path, to_text
+from lookalike.image.raw import is_raw_file
 from lookalike.image.read import read
 from lookalike.image.resize import crop, fit, is_plain, thumbnail
 from lookalike.image.threads import single_threaded_opencv
@@ -35,6 +36,7 @@ __all__ = [
     "fit",
     "get_edit",
     "is_plain",
+    "is_raw_file",
     "read",
     "read_header",
     "read_list",
