@@ -235,7 +235,10 @@ class Failure:
 
 @dataclass(slots=True, kw_only=True)
 class AddReport:
-    """What a sync or an add did. Counts are of images, but `failed` lists files."""
+    """What a sync or an add did. Counts are of images, but `failed` lists files.
+
+    `passed_raw`: how many camera raw files the folders held. `passed_libraries`: photo libraries in them, left alone.
+    """
 
     added: int = 0
     changed: int = 0
@@ -245,5 +248,7 @@ class AddReport:
     plain: int = 0
     failed: list[Failure] = field(default_factory=list)
     missing_roots: list[str] = field(default_factory=list)
+    passed_raw: int = 0
+    passed_libraries: list[str] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0

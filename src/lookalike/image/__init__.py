@@ -10,13 +10,14 @@ from lookalike.image.edits import EDITS, Edit, get_edit
 from lookalike.image.facts import Header
 from lookalike.image.find import find, read_list
 from lookalike.image.formats import EXTENSIONS
-from lookalike.image.found import Found, NotListed
+from lookalike.image.found import Found, NotListed, PassedBy, is_hidden
 from lookalike.image.header import read_header
 from lookalike.image.limits import Limits
 from lookalike.image.names import to_path, to_text
 from lookalike.image.raw import is_raw_file
 from lookalike.image.read import read
 from lookalike.image.resize import crop, fit, is_plain, thumbnail
+from lookalike.image.system_folders import SystemFolder, is_system_folder, system_folder_of
 from lookalike.image.threads import single_threaded_opencv
 
 __all__ = [
@@ -27,7 +28,9 @@ __all__ = [
     "Header",
     "Limits",
     "NotListed",
+    "PassedBy",
     "Picture",
+    "SystemFolder",
     "close_archives",
     "crop",
     "decode",
@@ -35,12 +38,15 @@ __all__ = [
     "find",
     "fit",
     "get_edit",
+    "is_hidden",
     "is_plain",
     "is_raw_file",
+    "is_system_folder",
     "read",
     "read_header",
     "read_list",
     "single_threaded_opencv",
+    "system_folder_of",
     "thumbnail",
     "to_path",
     "to_rgb",

@@ -85,7 +85,11 @@ class _Writer:
         self._healed: list[str] = []
         self._last = time.monotonic()
         self.report = AddReport(
-            unchanged=plan.unchanged, failed=list(plan.failed), missing_roots=list(plan.missing_roots)
+            unchanged=plan.unchanged,
+            failed=list(plan.failed),
+            missing_roots=list(plan.missing_roots),
+            passed_raw=plan.passed_raw,
+            passed_libraries=list(plan.passed_libraries),
         )
 
     def take(self, outcome: Outcome) -> None:

@@ -17,7 +17,7 @@ from lookalike.cluster.duplicates.proof import Judge, Proof, describe, lies
 from lookalike.cluster.duplicates.rows import Picture, read_rows
 from lookalike.cluster.duplicates.second import SecondLook
 from lookalike.errors import BadQuery, ModelMismatch
-from lookalike.image import decode, to_path
+from lookalike.image import decode, is_raw_file, system_folder_of, to_path
 from lookalike.relate import Calibration, calibration_of
 from lookalike.search import Collection
 from lookalike.types import RGB, DuplicateGroup, Extra, Hit
@@ -130,6 +130,7 @@ class _Search:
         self._decided = Decisions(photos).by_pair()
         self._keep.measures.chosen.update(Chosen(photos).by_content())
         self._left_alone: set[str] = set()
+        self._raw: dict[str, bool] = {}
         self._candidates = Candidates({})
         self._files = _Files()
         self._proofs: dict[tuple[int, int], Proof] = {}
@@ -197,6 +198,8 @@ class _Search:
         )
         for other in others:
             picture = files.pictures[other]
+            if self._raw_against_other(kept, picture):
+                continue
             key = pair_key(kept.sha256, picture.sha256)
             verdict = self._decided.get(key) if kept.sha256 and picture.sha256 else None
             if verdict in ("not-a-copy", "keep-both"):
@@ -209,6 +212,17 @@ class _Search:
                 self._proofs[place, other] = proof
                 found.append(other)
         return found
+
+    def _raw_against_other(self, a: Picture, b: Picture) -> bool:
+        """Whether one is a raw file, whose preview older versions took for it, and the other has other bytes."""
+        if a.sha256 and a.sha256 == b.sha256:
+            return False
+        return self._is_raw(a.path) or self._is_raw(b.path)
+
+    def _is_raw(self, path: str) -> bool:
+        if path not in self._raw:
+            self._raw[path] = is_raw_file(path)
+        return self._raw[path]
 
     def _group(self, group: Group) -> DuplicateGroup:
         kept = self._files.pictures[group.keep]
@@ -262,6 +276,8 @@ def why_left(extra: Picture, proof: Proof) -> str:
         return "was added from memory: there is no file"
     if not os.path.lexists(to_path(extra.path)):
         return "is inside an archive"
+    if (folder := system_folder_of(extra.path)) is not None and folder.kind == "library":
+        return f"lies in {folder.path}, a photo library: remove it with the program that keeps the library"
     if extra.frames > 1 and proof.relation != "identical":
         return "is an animation, of which not every frame was compared"
     return ""
