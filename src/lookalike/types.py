@@ -85,7 +85,8 @@ class Extra:
 
     `relation`: "identical" or "copy". `probability`: that it is a copy of the kept one. `words`: what was done to it.
     `reason`: why the other is kept. `left`: why its file may not be touched, "" when it may. `transform`: from the kept
-    picture to this one, mirror and turn included; None where it is not known.
+    picture to this one, mirror and turn included; None where it is not known. `companions`: paths of the files that go
+    where this one goes (the video of a live photo, sidecars).
     """
 
     id: str
@@ -96,6 +97,7 @@ class Extra:
     reason: str
     left: str = ""
     transform: Shares | None = None
+    companions: tuple[str, ...] = ()
     metadata: Metadata = field(default_factory=dict)
 
 

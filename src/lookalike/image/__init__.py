@@ -9,7 +9,7 @@ from lookalike.image.decode import Picture, decode, decode_frames
 from lookalike.image.edits import EDITS, Edit, get_edit
 from lookalike.image.facts import Header
 from lookalike.image.find import find, read_list
-from lookalike.image.formats import EXTENSIONS
+from lookalike.image.formats import EXTENSIONS, RAW_EXTENSIONS
 from lookalike.image.found import Found, NotListed, PassedBy, is_hidden
 from lookalike.image.header import read_header
 from lookalike.image.limits import Limits
@@ -23,6 +23,7 @@ from lookalike.image.threads import single_threaded_opencv
 __all__ = [
     "EDITS",
     "EXTENSIONS",
+    "RAW_EXTENSIONS",
     "Edit",
     "Found",
     "Header",

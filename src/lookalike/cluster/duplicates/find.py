@@ -3,21 +3,22 @@
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from lookalike.cluster.duplicates.candidates import Candidates, find_candidates
 from lookalike.cluster.duplicates.chosen import Chosen
+from lookalike.cluster.duplicates.companions import Companions
 from lookalike.cluster.duplicates.contents import Contents
 from lookalike.cluster.duplicates.decisions import Decisions, pair_key
 from lookalike.cluster.duplicates.groups import Group, make_groups
 from lookalike.cluster.duplicates.keep import DEFAULT, Keep
 from lookalike.cluster.duplicates.proof import Judge, Proof, describe, lies
-from lookalike.cluster.duplicates.rows import Picture, read_rows
+from lookalike.cluster.duplicates.rows import Picture, is_link, read_rows
 from lookalike.cluster.duplicates.second import SecondLook
 from lookalike.errors import BadQuery, ModelMismatch
-from lookalike.image import decode, is_raw_file, system_folder_of, to_path
+from lookalike.image import decode, is_raw_file, system_folder_of, to_path, to_text
 from lookalike.relate import Calibration, calibration_of
 from lookalike.search import Collection
 from lookalike.types import RGB, DuplicateGroup, Extra, Hit
@@ -150,8 +151,9 @@ class _Search:
             look=SecondLook(self._keep, self._files.pictures, self._proofs),
             progress=self._options.progress,
         )
+        found = sorted(map(self._group, groups), key=lambda group: group.keep.id)
         return Duplicates(
-            groups=tuple(sorted(map(self._group, groups), key=lambda group: group.keep.id)),
+            groups=tuple(with_companions(found)),
             pictures=len(self._contents.rows),
             min_score=self.min_score,
             absent=tuple(sorted(self._files.absent)),
@@ -281,6 +283,27 @@ def why_left(extra: Picture, proof: Proof) -> str:
     if extra.frames > 1 and proof.relation != "identical":
         return "is an animation, of which not every frame was compared"
     return ""
+
+
+def with_companions(groups: Sequence[DuplicateGroup]) -> Iterator[DuplicateGroup]:
+    """The groups, each extra with the companions it takes along if all extras go that may."""
+    paths = [_path(extra) for group in groups for extra in group.extras if not extra.left]
+    going = {to_path(path): turn for turn, path in enumerate(paths) if path and not is_link(path)}
+    companions = Companions()
+
+    def along(extra: Extra) -> tuple[str, ...]:
+        path = to_path(_path(extra))
+        try:
+            return tuple(to_text(one.path) for one in companions.of(path, going)) if path in going else ()
+        except OSError:  # told when it is to be taken away: then it stays
+            return ()
+
+    for group in groups:
+        yield replace(group, extras=tuple(replace(extra, companions=along(extra)) for extra in group.extras))
+
+
+def _path(extra: Extra) -> str:
+    return str(extra.metadata.get("path") or "")
 
 
 def _there(picture: Picture) -> bool:

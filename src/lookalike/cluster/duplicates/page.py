@@ -102,6 +102,9 @@ def _extra(group: DuplicateGroup, extra: Extra, jpeg: bytes | None) -> str:
     names = {keep_hash: _name(group.keep.id, group.keep.metadata), hash_: _name(extra.id, extra.metadata)}
     first, second = (names[part] for part in pair.split("|")) if pair else ("", "")
     left = f'<p class="left">{html.escape(extra.left)}: it is left alone</p>' if extra.left else ""
+    if extra.companions:
+        names_along = ", ".join(shown(os.path.basename(path)) for path in extra.companions)
+        left = f'<p class="facts">goes with {html.escape(names_along)}</p>'
     paths = (str(facts.get("path") or "") for facts in (extra.metadata, group.keep.metadata))
     fixed = bool(group.keep.metadata.get("reference")) or not may_be_chosen(*paths)
     buttons = _buttons(pair, same=keep_hash == hash_, fixed=fixed)
