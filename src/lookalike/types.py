@@ -239,7 +239,7 @@ class Failure:
 class AddReport:
     """What a sync or an add did. Counts are of images, but `failed` lists files.
 
-    `passed_raw`: how many camera raw files the folders held. `passed_libraries`: photo libraries in them, left alone.
+    `skipped_raw`: how many camera raw files the folders held. `skipped_libraries`: photo libraries in them, left alone.
     """
 
     added: int = 0
@@ -250,7 +250,7 @@ class AddReport:
     plain: int = 0
     failed: list[Failure] = field(default_factory=list)
     missing_roots: list[str] = field(default_factory=list)
-    passed_raw: int = 0
-    passed_libraries: list[str] = field(default_factory=list)
+    skipped_raw: int = 0
+    skipped_libraries: list[str] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0

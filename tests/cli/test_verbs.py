@@ -173,7 +173,7 @@ def test_why_tells_of_a_recycle_bin_or_snapshot_and_how_to_index_it(cli: Cli, ph
     indexed = cli("index", photos, "--json")
     assert lines(indexed.out)[0]["added"] == 5
     library = [str(photos / name)] if name.endswith("library") else []
-    assert lines(indexed.out)[0]["passed_libraries"] == library
+    assert lines(indexed.out)[0]["skipped_libraries"] == library
     assert ("a photo library, was passed by" in indexed.err) == bool(library)
     (answer,) = lines(cli("why", inside, "--json").out)
     assert answer["state"] == "passed over"
@@ -184,7 +184,7 @@ def test_why_tells_of_a_recycle_bin_or_snapshot_and_how_to_index_it(cli: Cli, ph
     assert (answer["state"], str(photos / name) in answer["answer"]) == ("indexed", True)
     for source in ([photos], []):
         (report,) = lines(cli("index", *source, "--json").out)
-        assert (report["removed"], report["passed_libraries"]) == (0, []), "what was named stays"
+        assert (report["removed"], report["skipped_libraries"]) == (0, []), "what was named stays"
 
 
 def test_index_counts_the_camera_raw_files_it_passes_by(cli: Cli, photos: Path) -> None:
@@ -194,7 +194,7 @@ def test_index_counts_the_camera_raw_files_it_passes_by(cli: Cli, photos: Path) 
         (photos / name).write_bytes(b"raw")
     ran = cli("index", photos, photos / "sub", "--json")
     assert "3 camera raw files were passed by" in ran.err
-    assert lines(ran.out)[0]["passed_raw"] == 3
+    assert lines(ran.out)[0]["skipped_raw"] == 3
 
 
 def test_remove_forgets_files_and_whole_folders(cli: Cli, indexed: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.image import Found, PassedBy, find, is_hidden, is_system_folder, system_folder_of
+from lookalike.image import Found, SkippedFiles, find, is_hidden, is_system_folder, system_folder_of
 from lookalike.image.system_folders import SYSTEM_FOLDERS, system_folder_kind
 
 NAMES = [
@@ -32,8 +32,8 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(name.encode())
 
 
-def names(*sources: str | Path, passed_by: PassedBy | None = None) -> list[str]:
-    return [one.name for one in find(sources, passed_by=passed_by) if isinstance(one, Found)]
+def names(*sources: str | Path, skipped: SkippedFiles | None = None) -> list[str]:
+    return [one.name for one in find(sources, skipped=skipped) if isinstance(one, Found)]
 
 
 @pytest.mark.parametrize(("name", "kind"), NAMES)
@@ -66,8 +66,8 @@ def test_the_trash_of_a_desktop_is_known_by_where_it_lies() -> None:
 def test_a_walk_passes_it_by_and_naming_it_or_a_file_inside_does_not(tmp_path: Path, name: str, kind: str) -> None:
     inside = "originals/a/x.jpg" if kind == "library" else "sub/x.jpg"
     touch(tmp_path, "2019/a.jpg", f"{name}/{inside}", f"2019/{name.upper()}/{inside}")
-    passed = PassedBy()
-    assert names(tmp_path, passed_by=passed) == ["2019/a.jpg"]
+    passed = SkippedFiles()
+    assert names(tmp_path, skipped=passed) == ["2019/a.jpg"]
     libraries = {str(tmp_path / name), str(tmp_path / "2019" / name.upper())} if kind == "library" else set()
     assert set(passed.libraries) == libraries
     assert names(tmp_path / name) == [inside]
@@ -104,6 +104,6 @@ def test_a_link_of_such_a_name_is_not_followed(tmp_path: Path) -> None:
 
 def test_raw_files_are_counted_once_whatever_sources_overlap(tmp_path: Path) -> None:
     touch(tmp_path, "a.NEF", "a.jpg", "b.dng", "sub/c.CR3", "sub/._c.cr3", "sub/nef", "@Recycle/d.nef", "e.raw")
-    passed = PassedBy()
-    assert names(tmp_path, tmp_path / "sub", tmp_path, passed_by=passed) == ["a.jpg", "a.jpg"]
+    passed = SkippedFiles()
+    assert names(tmp_path, tmp_path / "sub", tmp_path, skipped=passed) == ["a.jpg", "a.jpg"]
     assert sum(passed.raw_files.values()) == 3

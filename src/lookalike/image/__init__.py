@@ -10,7 +10,7 @@ from lookalike.image.edits import EDITS, Edit, get_edit
 from lookalike.image.facts import Header
 from lookalike.image.find import find, read_list
 from lookalike.image.formats import EXTENSIONS, RAW_EXTENSIONS
-from lookalike.image.found import Found, NotListed, PassedBy, is_hidden
+from lookalike.image.found import Found, NotListed, SkippedFiles, is_hidden
 from lookalike.image.header import read_header
 from lookalike.image.limits import Limits
 from lookalike.image.names import to_path, to_text
@@ -29,8 +29,8 @@ __all__ = [
     "Header",
     "Limits",
     "NotListed",
-    "PassedBy",
     "Picture",
+    "SkippedFiles",
     "SystemFolder",
     "close_archives",
     "crop",

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 from lookalike.errors import SourceError
 from lookalike.image.archive import find_members
-from lookalike.image.found import Found, NotListed, PassedBy, found_file, is_candidate, is_hidden, is_raw_name
+from lookalike.image.found import Found, NotListed, SkippedFiles, found_file, is_candidate, is_hidden, is_raw_name
 from lookalike.image.manifest import find_rows
 from lookalike.image.names import to_path, to_text
 from lookalike.image.reasons import os_reason
@@ -25,13 +25,13 @@ def find(
     *,
     follow_links: bool = True,
     report_missing: bool = False,
-    passed_by: PassedBy | None = None,
+    skipped: SkippedFiles | None = None,
 ) -> Iterator[Found | NotListed]:
     """List the picture files of folders, files, globs, manifests and archives, in a repeatable order.
 
     Every source is checked before the first file is listed. A source that does not exist raises SourceError, or is
     listed as NotListed with `report_missing`. What goes wrong below a source is a NotListed among the files.
-    `passed_by` is told what folders hold that is left out on purpose.
+    `skipped` is told what folders hold that is left out on purpose.
     """
     places = [_Place.of(source) for source in sources]
     if not report_missing:
@@ -40,7 +40,7 @@ def find(
                 raise SourceError(
                     f"{place.text}: no such file or folder; check the spelling and that the drive is there"
                 )
-    return _listed(places, PassedBy() if passed_by is None else passed_by, follow_links=follow_links)
+    return _listed(places, SkippedFiles() if skipped is None else skipped, follow_links=follow_links)
 
 
 def read_list(stream: BinaryIO) -> Iterator[str]:
@@ -104,17 +104,17 @@ def _kind(path: str, status: os.stat_result) -> str:
     return "manifest" if lower.endswith(MANIFESTS) else "archive" if lower.endswith(ARCHIVES) else "file"
 
 
-def _listed(places: Iterable[_Place], passed_by: PassedBy, *, follow_links: bool) -> Iterator[Found | NotListed]:
+def _listed(places: Iterable[_Place], skipped: SkippedFiles, *, follow_links: bool) -> Iterator[Found | NotListed]:
     for place in places:
         match place.kind:
             case "folder":
-                yield from _Walk(place.path, passed_by, follow_links=follow_links).run()
+                yield from _Walk(place.path, skipped, follow_links=follow_links).run()
             case "manifest":
                 yield from find_rows(place.path)
             case "archive":
                 yield from find_members(place.path)
             case "glob":
-                yield from _globbed(place.path, passed_by, follow_links=follow_links)
+                yield from _globbed(place.path, skipped, follow_links=follow_links)
             case "file":
                 yield found_file(place.path, os.path.dirname(place.path))
             case "special":
@@ -123,7 +123,7 @@ def _listed(places: Iterable[_Place], passed_by: PassedBy, *, follow_links: bool
                 yield NotListed(place.text, "no such file or folder")
 
 
-def _globbed(pattern: str, passed_by: PassedBy, *, follow_links: bool) -> Iterator[Found | NotListed]:
+def _globbed(pattern: str, skipped: SkippedFiles, *, follow_links: bool) -> Iterator[Found | NotListed]:
     """Matched files (of a known extension, unless the pattern spells one out) and, without "**", matched folders.
 
     A system folder is matched only by its own name, not by a wildcard.
@@ -141,7 +141,7 @@ def _globbed(pattern: str, passed_by: PassedBy, *, follow_links: bool) -> Iterat
             continue
         if folder:
             if "**" not in pattern:
-                yield from _Walk(path, passed_by, follow_links=follow_links).run()
+                yield from _Walk(path, skipped, follow_links=follow_links).run()
         elif spelled_out or is_candidate(os.path.basename(path)):
             yield found_file(path, root)
 
@@ -149,11 +149,11 @@ def _globbed(pattern: str, passed_by: PassedBy, *, follow_links: bool) -> Iterat
 class _Walk:
     """One folder and all below it. Real files first, in order; links last, if they lead to anything new."""
 
-    def __init__(self, root: str, passed_by: PassedBy, *, follow_links: bool) -> None:
+    def __init__(self, root: str, skipped: SkippedFiles, *, follow_links: bool) -> None:
         self.root = root
         self.text = to_text(root)
         self.follow_links = follow_links
-        self.passed_by = passed_by
+        self.skipped = skipped
         self.folders: set[tuple[int, int]] = set()  # (device, inode): a loop of links ends here
         self.files: set[tuple[int, int]] = set()  # of linked files only, so that memory stays flat
         self.linked_folders: list[str] = []
@@ -189,7 +189,7 @@ class _Walk:
             yield from self._entries(entries, below)
             pending.extend(reversed(below))
             if raw := sum(is_raw_name(entry.name) for entry in entries):
-                self.passed_by.raw_files[identity] = raw
+                self.skipped.raw_files[identity] = raw
 
     def _refused(self, folder: str, error: OSError) -> NotListed:
         if folder == self.root:
@@ -218,10 +218,9 @@ class _Walk:
         if not is_hidden(entry.name):
             below.append(entry.path)
         elif (
-            system_folder_kind(entry.name) == "library"
-            and (text := to_text(entry.path)) not in self.passed_by.libraries
+            system_folder_kind(entry.name) == "library" and (text := to_text(entry.path)) not in self.skipped.libraries
         ):
-            self.passed_by.libraries.append(text)
+            self.skipped.libraries.append(text)
 
     def _link(self, entry: "os.DirEntry[str]") -> Iterator[NotListed]:
         if not self.follow_links:

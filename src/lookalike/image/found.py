@@ -40,7 +40,7 @@ class NotListed:
 
 
 @dataclass(slots=True)
-class PassedBy:
+class SkippedFiles:
     """What a walk over folders leaves out on purpose, for whoever wants to tell it.
 
     `raw_files`: camera raw files by folder (device, inode), so that sources that overlap count each once. `libraries`:

@@ -128,20 +128,20 @@ def _directory(data: Buffer, order: str, start: int, *, big: bool) -> _Directory
             continue
         letter, size = ("s", 1) if kind == 2 else _SIZES.get(kind, ("", 0))
         length = min(length, 64)
-        place = at + entry - inline
+        position = at + entry - inline
         if size and size * length > inline:
-            pointed = _unpacked(data, order + ("Q" if big else "I"), place, inline)
-            place = pointed[0] if pointed else -1
-        if not size or place < 0:
+            pointed = _unpacked(data, order + ("Q" if big else "I"), position, inline)
+            position = pointed[0] if pointed else -1
+        if not size or position < 0:
             continue
         if kind == 2:
-            make = bytes(data[place : place + length]).split(b"\0")[0].decode("ascii", "replace").strip().upper()
-        elif found := _unpacked(data, f"{order}{length}{letter}", place, size * length):
-            values.setdefault(tag, list(found))
+            make = bytes(data[position : position + length]).split(b"\0")[0].decode("ascii", "replace").strip().upper()
+        elif numbers := _unpacked(data, f"{order}{length}{letter}", position, size * length):
+            values.setdefault(tag, list(numbers))
     return _Directory(values, make)
 
 
 def _unpacked(data: Buffer, layout: str, at: int, size: int) -> tuple[int, ...]:
-    """Numbers at a place; none where the file does not reach so far."""
+    """Numbers at a position; none where the file does not reach so far."""
     part = bytes(data[at : at + size])
     return struct.unpack(layout, part) if len(part) == size else ()

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from lookalike import __version__
-from lookalike.image import Found, NotListed, PassedBy, find, is_hidden, to_path, to_text
+from lookalike.image import Found, NotListed, SkippedFiles, find, is_hidden, to_path, to_text
 from lookalike.search.manifest import Kind, Root, ensure_root, load_roots
 from lookalike.types import Failure, Metadata, Scalar, Store
 
@@ -53,8 +53,8 @@ class Plan:
     forgotten_failures: list[str] = field(default_factory=list)
     missing_roots: list[str] = field(default_factory=list)
     stamps: dict[str, str] = field(default_factory=dict)
-    passed_raw: int = 0
-    passed_libraries: list[str] = field(default_factory=list)
+    skipped_raw: int = 0
+    skipped_libraries: list[str] = field(default_factory=list)
 
 
 def make_plan(store: Store, sources: Iterable[str | Path] | None, *, frames: int, prune: bool) -> Plan:
@@ -76,7 +76,7 @@ class _Planner:
         self._listed: set[str] = set()
         self._jobs: dict[str, Job] = {}
         self._given_ids: dict[str, str] = {}
-        self._passed_by = PassedBy()
+        self._skipped = SkippedFiles()
         self._plan = Plan(known=self._known, failures=set(self._failures))
 
     def run(self, sources: Iterable[str | Path] | None) -> Plan:
@@ -93,8 +93,8 @@ class _Planner:
             if p not in self._seen and self._covered(p, str(row.get("root") or ""))
         ]
         self._plan.twins = self._twins({job.found.size for job in self._plan.jobs})
-        self._plan.passed_raw = sum(self._passed_by.raw_files.values())
-        self._plan.passed_libraries = [p for p in self._passed_by.libraries if not self._followed(p)]
+        self._plan.skipped_raw = sum(self._skipped.raw_files.values())
+        self._plan.skipped_libraries = [p for p in self._skipped.libraries if not self._followed(p)]
         return self._plan
 
     def _followed(self, library: str) -> bool:
@@ -107,7 +107,7 @@ class _Planner:
             self._plan.missing_roots.append(path)
             return
         # One name that does not exist is a mistyped command; one of many is a file that has gone since it was listed.
-        listing = find([source], report_missing=not alone or path in self._known, passed_by=self._passed_by)
+        listing = find([source], report_missing=not alone or path in self._known, skipped=self._skipped)
         first = next(listing, None)
         if first is None and not os.path.isdir(to_path(path)):
             return

@@ -88,8 +88,8 @@ class _Writer:
             unchanged=plan.unchanged,
             failed=list(plan.failed),
             missing_roots=list(plan.missing_roots),
-            passed_raw=plan.passed_raw,
-            passed_libraries=list(plan.passed_libraries),
+            skipped_raw=plan.skipped_raw,
+            skipped_libraries=list(plan.skipped_libraries),
         )
 
     def take(self, outcome: Outcome) -> None:

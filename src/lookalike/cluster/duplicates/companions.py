@@ -62,12 +62,12 @@ class Companions:
         if where not in self._folders:
             self._folders[where] = _Folder.listed(where)
         folder = self._folders[where]
-        found = []
+        companions = []
         for one, tail in sorted(dict(_candidates(folder, name, going)).items()):
             others = tuple(owner for owner in folder.paths(folder.owners(one)) if owner != path)
             if all(owner in going and going[owner] < going[path] for owner in others):
-                found.append(Companion(os.path.join(where, one), tail, others))
-        return found
+                companions.append(Companion(os.path.join(where, one), tail, others))
+        return companions
 
 
 @dataclass(slots=True)

@@ -37,8 +37,8 @@ def plan_steps(groups: Iterable[DuplicateGroup], action: Action) -> tuple[list[S
                 left.append(Left(step.path or extra.id, reason))
             else:
                 steps.append(step)
-    sets = [_Set(step) for step in steps] if action.kind == "hardlink" else _with_companions(steps, left)
-    return _placed(sets, action), left
+    bundles = [_Bundle(step) for step in steps] if action.kind == "hardlink" else _with_companions(steps, left)
+    return _placed(bundles, action), left
 
 
 def _keeper(group: DuplicateGroup, extra: Extra, action: Action, twins: dict[str, Hit | Extra]) -> Hit | Extra:
@@ -96,14 +96,14 @@ def _with_state(step: Step) -> Step:
 
 
 @dataclass(frozen=True, slots=True)
-class _Set:
+class _Bundle:
     """A picture's step, and its companions', each with what its name has behind the stem of the picture's."""
 
     picture: Step
     along: Sequence[tuple[Step, str]] = ()
 
 
-def _with_companions(steps: Sequence[Step], left: list[Left]) -> list[_Set]:
+def _with_companions(steps: Sequence[Step], left: list[Left]) -> list[_Bundle]:
     """Each step with those of its companions. What cannot go without one of them is left.
 
     A picture that is left keeps what it shares with others, so these are asked again.
@@ -111,25 +111,25 @@ def _with_companions(steps: Sequence[Step], left: list[Left]) -> list[_Set]:
     companions, known = Companions(), dict[str, Step]()
     while True:
         going = {to_path(step.path): turn for turn, step in enumerate(steps)}
-        sets = []
+        bundles = []
         for step in steps:
             try:
-                found = companions.of(to_path(step.path), going)
-                sets.append(_Set(step, [(_along(step, one, known), one.tail) for one in found]))
+                along = companions.of(to_path(step.path), going)
+                bundles.append(_Bundle(step, [(_companion_step(step, one, known), one.tail) for one in along]))
             except OSError as error:
                 left.append(Left(step.path, f"stays, since what belongs to it cannot be told ({reason_of(error)})"))
             except _CompanionStays as stays:
                 left.append(Left(step.path, str(stays)))
-        if len(sets) == len(steps):
-            return sets
-        steps = [one.picture for one in sets]
+        if len(bundles) == len(steps):
+            return bundles
+        steps = [one.picture for one in bundles]
 
 
 class _CompanionStays(Exception):
     """With the reason for its picture to be left."""
 
 
-def _along(picture: Step, companion: Companion, known: dict[str, Step]) -> Step:
+def _companion_step(picture: Step, companion: Companion, known: dict[str, Step]) -> Step:
     path, text = companion.path, to_text(companion.path)
     if path not in known:
         step = Step(
@@ -154,10 +154,10 @@ def _along(picture: Step, companion: Companion, known: dict[str, Step]) -> Step:
     return replace(known[path], owners=tuple(map(to_text, companion.owners)))
 
 
-def _placed(sets: Iterable[_Set], action: Action) -> list[Step]:
+def _placed(bundles: Iterable[_Bundle], action: Action) -> list[Step]:
     """All steps, numbered, with the names that they will need."""
     token, taken, steps = secrets.token_hex(4), set[str](), list[Step]()
-    for one in sets:
+    for one in bundles:
         picture = len(steps) + len(one.along)
         members = [replace(step, companion_of=picture) for step, _ in one.along] + [one.picture]
         targets = _targets(one, action, taken) if action.kind == "move" else [""] * len(members)
@@ -167,11 +167,11 @@ def _placed(sets: Iterable[_Set], action: Action) -> list[Step]:
     return steps
 
 
-def _targets(one: _Set, action: Action, taken: set[str]) -> list[str]:
+def _targets(one: _Bundle, action: Action, taken: set[str]) -> list[str]:
     """Free names for companions and, last, their picture: they have one stem there too, whatever number it needs."""
-    wanted = _moved_name(one.picture, action)
-    folder, (stem, ending) = os.path.dirname(wanted), os.path.splitext(wanted)
-    targets = [os.path.join(folder, os.path.basename(to_path(step.path))) for step, _ in one.along] + [wanted]
+    target_name = _moved_name(one.picture, action)
+    folder, (stem, ending) = os.path.dirname(target_name), os.path.splitext(target_name)
+    targets = [os.path.join(folder, os.path.basename(to_path(step.path))) for step, _ in one.along] + [target_name]
     number = 1
     while any(target in taken or os.path.lexists(target) for target in targets):
         number += 1
