@@ -85,7 +85,8 @@ class Extra:
 
     `relation`: "identical" or "copy". `probability`: that it is a copy of the kept one. `words`: what was done to it.
     `reason`: why the other is kept. `left`: why its file may not be touched, "" when it may. `transform`: from the kept
-    picture to this one, mirror and turn included; None where it is not known.
+    picture to this one, mirror and turn included; None where it is not known. `companions`: paths of the files that go
+    where this one goes (the video of a live photo, sidecars).
     """
 
     id: str
@@ -96,6 +97,7 @@ class Extra:
     reason: str
     left: str = ""
     transform: Shares | None = None
+    companions: tuple[str, ...] = ()
     metadata: Metadata = field(default_factory=dict)
 
 
@@ -240,7 +242,10 @@ class Failure:
 
 @dataclass(slots=True, kw_only=True)
 class AddReport:
-    """What a sync or an add did. Counts are of images, but `failed` lists files."""
+    """What a sync or an add did. Counts are of images, but `failed` lists files.
+
+    `skipped_raw`: how many camera raw files the folders held. `skipped_libraries`: photo libraries in them, left alone.
+    """
 
     added: int = 0
     changed: int = 0
@@ -250,5 +255,7 @@ class AddReport:
     plain: int = 0
     failed: list[Failure] = field(default_factory=list)
     missing_roots: list[str] = field(default_factory=list)
+    skipped_raw: int = 0
+    skipped_libraries: list[str] = field(default_factory=list)
     interrupted: bool = False
     seconds: float = 0.0

@@ -66,7 +66,7 @@ def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_pa
         "id", "reference", "path", "width", "height", "size", "format", "mtime_ns", "sha256"
     ]  # fmt: skip
     assert list(first["extras"][0]) == [  # type: ignore[index]
-        "id", "relation", "probability", "score", "words", "reason", "left",
+        "id", "relation", "probability", "score", "words", "reason", "left", "companions",
         "path", "width", "height", "size", "format", "mtime_ns", "sha256",
     ]  # fmt: skip
     with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as file:
@@ -148,6 +148,29 @@ def test_apply_and_undo(cli: Cli, indexed: Path, tmp_path: Path, trash: Path) ->
     again = cli("undo", journal, "--json")
     assert (again.code, again.out) == (0, "")
     assert "j.jsonl was undone already: all it took away (3) was put back then" in again.err
+
+
+def test_companions_are_told_before_and_go_along(cli: Cli, indexed: Path, tmp_path: Path, trash: Path) -> None:
+    beside = ("mirror.MOV", "mirror.jpg.xmp", "mirror.xmp")
+    for name in (*beside, "scene2.xmp", "mirror.txt"):
+        (indexed / name).write_bytes(name.encode())
+    before = sorted(p.name for p in indexed.iterdir())
+    paths = [str(indexed / name) for name in beside]
+    ran = cli("duplicates", *SURE, "--csv", tmp_path / "d.csv", "--page", tmp_path / "d.html")
+    assert "; with mirror.MOV, mirror.jpg.xmp, mirror.xmp)" in ran.out
+    assert "3 companions (live photos' videos, sidecars) beside them" in ran.err
+    assert "goes with mirror.MOV, mirror.jpg.xmp, mirror.xmp" in (tmp_path / "d.html").read_text()
+    with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as file:
+        assert [row["companions"].split("\n") for row in csv.DictReader(file) if row["companions"]] == [paths]
+    ran = cli("duplicates", *SURE, "--json", "--apply", "trash", "--journal", tmp_path / "j.jsonl")
+    told = [extra["companions"] for group in lines(ran.out) for extra in group.get("extras", ())]  # type: ignore[attr-defined]
+    done = {os.path.basename(str(one["path"])): one["companions"] for one in lines(ran.out) if "done" in one}
+    assert sorted(told) == sorted(done.values()) == [[], [], paths]  # type: ignore[type-var]
+    assert done["mirror.jpg"] == paths
+    assert "3 files and 3 companions" in ran.err
+    assert not any((indexed / name).exists() for name in beside)
+    assert cli("undo", tmp_path / "j.jsonl").code == 0
+    assert sorted(p.name for p in indexed.iterdir()) == before
 
 
 @pytest.mark.parametrize("kind", ["trash", "move", "hardlink"])

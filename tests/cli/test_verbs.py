@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -162,6 +163,38 @@ def test_why_knows_every_case(cli: Cli, photos: Path, write: Callable[..., Path]
     assert state(photos / "late.png") == "new"
     assert state(outside) == "outside"
     assert state(tmp_path / "nowhere.png") == "absent"
+
+
+@pytest.mark.parametrize("name", ["@Recycle", "#snapshot", "@eaDir", "$RECYCLE.BIN", ".Trash-1000", "L.photoslibrary"])
+def test_why_tells_of_a_recycle_bin_or_snapshot_and_how_to_index_it(cli: Cli, photos: Path, name: str) -> None:
+    inside = photos / name / "originals" / "red.png"
+    inside.parent.mkdir(parents=True)
+    inside.write_bytes((photos / "red.png").read_bytes())
+    indexed = cli("index", photos, "--json")
+    assert lines(indexed.out)[0]["added"] == 5
+    library = [str(photos / name)] if name.endswith("library") else []
+    assert lines(indexed.out)[0]["skipped_libraries"] == library
+    assert ("a photo library, was passed by" in indexed.err) == bool(library)
+    (answer,) = lines(cli("why", inside, "--json").out)
+    assert answer["state"] == "passed over"
+    assert f"lies in {photos / name}, a" in answer["answer"]
+    assert f"lookalike index {shlex.quote(str(inside))}" in answer["answer"]
+    assert lines(cli("index", photos / name, "--json").out)[0]["added"] == 1
+    (answer,) = lines(cli("why", inside, "--json").out)
+    assert (answer["state"], str(photos / name) in answer["answer"]) == ("indexed", True)
+    for source in ([photos], []):
+        (report,) = lines(cli("index", *source, "--json").out)
+        assert (report["removed"], report["skipped_libraries"]) == (0, []), "what was named stays"
+
+
+def test_index_counts_the_camera_raw_files_it_passes_by(cli: Cli, photos: Path) -> None:
+    assert "raw" not in cli("index", photos).err
+    (photos / "sub").mkdir()
+    for name in ("a.NEF", "sub/b.dng", "sub/c.CR3"):
+        (photos / name).write_bytes(b"raw")
+    ran = cli("index", photos, photos / "sub", "--json")
+    assert "3 camera raw files were passed by" in ran.err
+    assert lines(ran.out)[0]["skipped_raw"] == 3
 
 
 def test_remove_forgets_files_and_whole_folders(cli: Cli, indexed: Path) -> None:

@@ -294,6 +294,8 @@ def _line(extra: "Extra") -> str:
     from lookalike.cluster.duplicates.page import percent
 
     left = f"; {extra.left}" if extra.left else ""
+    if extra.companions:
+        left = f"; with {', '.join(map(os.path.basename, extra.companions))}"
     name = str(extra.metadata.get("path") or extra.id)
     why = f"{percent(extra.probability)}: {extra.words}; other kept: {extra.reason}{left}"
     return f"      {extra.relation:<9}  {name}  ({why})"
@@ -310,12 +312,16 @@ def _summary(found: "Duplicates", action: "Action | None", uri: str, page: Path 
     from lookalike.cluster.duplicates.page import counted, size
 
     extras = [extra for group in found.groups for extra in group.extras]
+    companions = sum(len(extra.companions) for extra in extras)
     total = size(sum(int(extra.metadata.get("size") or 0) for extra in extras))
     say(
         f"{counted(len(found), 'group')} with {counted(len(extras), 'extra')} ({total}) "
         f"among {counted(found.pictures, 'picture')} "
         f"in {found.seconds:.1f} s"
     )
+    if companions:
+        beside = f"{counted(companions, 'companion')} (live photos' videos, sidecars) beside them"
+        say(f"{beside}: trash and move take them along")
     if found.decided:
         say(f"{counted(found.decided, 'pair')} left alone, as you decided")
     if found.absent:
@@ -341,15 +347,18 @@ def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as
         with ProgressLine("files") as progress:
             applied = apply_steps(steps, action, journal, collection=uri, progress=progress)
         left += applied.left
-        gone = f"{counted(len(applied.done), 'file')} ({size(applied.moved_bytes)})"
+        along = f" and {counted(len(applied.companions), 'companion')}" if applied.companions else ""
+        gone = f"{counted(len(applied.done), 'file')}{along} ({size(applied.moved_bytes)})"
         say(f"{gone} taken away: {action.text}; journal: {journal}")
         say(f"take it back with: lookalike undo {journal}; tell the collection with: lookalike index -c {uri}")
         if as_json:
             for step in applied.done:
-                emit({"path": step.path, "done": True, "reason": ""})
+                along_with = [one.path for one in applied.companions if one.companion_of == step.number]
+                emit({"path": step.path, "done": True, "reason": "", "companions": along_with})
     for one in left:
-        emit({"path": one.path, "done": False, "reason": one.reason}) if as_json else say(
-            f"left: {one.path} {one.reason}"
-        )
+        if as_json:
+            emit({"path": one.path, "done": False, "reason": one.reason, "companions": []})
+        else:
+            say(f"left: {one.path} {one.reason}")
     if steps and not applied.done:
         raise typer.Exit(1)

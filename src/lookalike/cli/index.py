@@ -1,5 +1,6 @@
 """lookalike index: bring a collection up to date with folders, files, manifests and archives."""
 
+import shlex
 import signal
 import sys
 import threading
@@ -121,6 +122,7 @@ def _tell(photos: "Collection", report: "AddReport", *, as_json: bool) -> None:
             f"{root} is missing or empty: its pictures are kept; plug the drive in, "
             "or drop them with: lookalike index --prune"
         )
+    _report_skipped(report)
     counts = ("added", "changed", "moved", "removed", "unchanged")
     told = ", ".join(f"{getattr(report, name):,} {name}" for name in counts if getattr(report, name))
     failed = f", {len(report.failed):,} skipped" if report.failed else ""
@@ -129,3 +131,17 @@ def _tell(photos: "Collection", report: "AddReport", *, as_json: bool) -> None:
         say(f"{report.plain:,} too plain to compare (one colour): kept, and flagged as plain")
     if report.interrupted:
         say(f"interrupted; all that was done is kept. Go on with the same command, or: lookalike index -c {photos.uri}")
+
+
+def _report_skipped(report: "AddReport") -> None:
+    """What the folders hold that is not read: in one line each, and how to read it."""
+    if report.skipped_raw:
+        words = "file was passed by: export it" if report.skipped_raw == 1 else "files were passed by: export them"
+        say(f"{report.skipped_raw:,} camera raw {words} as JPEG first")
+    for library in report.skipped_libraries[:_TOLD]:
+        say(
+            f"{library}, a photo library, was passed by; index the originals in it with: "
+            f"lookalike index {shlex.quote(library)}"
+        )
+    if len(report.skipped_libraries) > _TOLD:
+        say(f"… and {len(report.skipped_libraries) - _TOLD:,} more photo libraries")

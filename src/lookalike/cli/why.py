@@ -1,6 +1,7 @@
 """lookalike why: what became of a file, and the reason."""
 
 import os
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,6 +10,7 @@ from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import emit, put
 
 if TYPE_CHECKING:
+    from lookalike.image import SystemFolder
     from lookalike.search import Collection
 
 
@@ -27,6 +29,7 @@ def why(
 
 
 def _explain(photos: "Collection", file: str) -> dict[str, Any]:
+    from lookalike.image import system_folder_of
     from lookalike.search.plan import absolute_text
 
     path = absolute_text(file)
@@ -36,7 +39,8 @@ def _explain(photos: "Collection", file: str) -> dict[str, Any]:
         seen = facts.metadata if facts else {}
         plain = ", too plain to compare" if seen.get("plain") else ""
         size = f"{seen.get('width')!s} x {seen.get('height')!s} {seen.get('format')!s}"
-        told = f"in the collection as {', '.join(rows)}: {size}, since {seen.get('indexed')!s}{plain}"
+        inside = f"; it lies in {folder.path}, {folder.words}" if (folder := system_folder_of(path)) else ""
+        told = f"in the collection as {', '.join(rows)}: {size}, since {seen.get('indexed')!s}{plain}{inside}"
         return {"path": path, "state": "indexed", "answer": told, "ids": rows}
     reason = next((f.reason for f in photos.failures() if f.path == path), None)
     if reason:
@@ -62,6 +66,13 @@ def _outside(photos: "Collection", path: str) -> dict[str, str]:
         decode(read(path, photos.limits), side=64, limits=photos.limits)
     except ImageError as error:
         return {"state": "unreadable", "answer": f"not in the collection: {error}"}
+    if (folder := _passed_folder(photos, path)) is not None:
+        return {
+            "state": "passed over",
+            "answer": f"a good picture, but it lies in {folder.path}, {folder.words}, which is passed by unless named; "
+            f"add it with: lookalike index {shlex.quote(path)} (or name the folder, for all "
+            f"{'originals ' if folder.kind == 'library' else ''}inside)",
+        }
     if not any(path.startswith(root.path) for root in photos.roots()):
         return {
             "state": "outside",
@@ -73,3 +84,12 @@ def _outside(photos: "Collection", path: str) -> dict[str, str]:
             "answer": f"a good picture, but hidden or not named like one; add it with: lookalike index '{path}'",
         }
     return {"state": "new", "answer": "a good picture that came after the last run; take it in with: lookalike index"}
+
+
+def _passed_folder(photos: "Collection", path: str) -> "SystemFolder | None":
+    """The system folder for which the collection's sources pass a file by, None where one of them lists it."""
+    from lookalike.image import system_folder_of
+
+    roots = [root.path for root in photos.roots() if path.startswith((f"{root.path}/", f"{root.path}\\"))]
+    folders = [system_folder_of(path, root) for root in roots or [""]]
+    return None if None in folders else folders[-1]

@@ -9,24 +9,29 @@ from lookalike.image.decode import Picture, decode, decode_frames
 from lookalike.image.edits import EDITS, Edit, get_edit
 from lookalike.image.facts import Header
 from lookalike.image.find import find, read_list
-from lookalike.image.formats import EXTENSIONS
-from lookalike.image.found import Found, NotListed
+from lookalike.image.formats import EXTENSIONS, RAW_EXTENSIONS
+from lookalike.image.found import Found, NotListed, SkippedFiles, is_hidden
 from lookalike.image.header import read_header
 from lookalike.image.limits import Limits
 from lookalike.image.names import to_path, to_text
+from lookalike.image.raw import is_raw_file
 from lookalike.image.read import read
 from lookalike.image.resize import crop, fit, is_plain, thumbnail
+from lookalike.image.system_folders import SystemFolder, is_system_folder, system_folder_of
 from lookalike.image.threads import single_threaded_opencv
 
 __all__ = [
     "EDITS",
     "EXTENSIONS",
+    "RAW_EXTENSIONS",
     "Edit",
     "Found",
     "Header",
     "Limits",
     "NotListed",
     "Picture",
+    "SkippedFiles",
+    "SystemFolder",
     "close_archives",
     "crop",
     "decode",
@@ -34,11 +39,15 @@ __all__ = [
     "find",
     "fit",
     "get_edit",
+    "is_hidden",
     "is_plain",
+    "is_raw_file",
+    "is_system_folder",
     "read",
     "read_header",
     "read_list",
     "single_threaded_opencv",
+    "system_folder_of",
     "thumbnail",
     "to_path",
     "to_rgb",

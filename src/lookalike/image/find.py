@@ -10,22 +10,28 @@ from typing import BinaryIO
 
 from lookalike.errors import SourceError
 from lookalike.image.archive import find_members
-from lookalike.image.found import Found, NotListed, found_file, is_candidate, is_hidden
+from lookalike.image.found import Found, NotListed, SkippedFiles, found_file, is_candidate, is_hidden, is_raw_name
 from lookalike.image.manifest import find_rows
 from lookalike.image.names import to_path, to_text
 from lookalike.image.reasons import os_reason
+from lookalike.image.system_folders import LIBRARY_ORIGINALS, is_system_folder, system_folder_kind
 
 MANIFESTS = (".csv", ".tsv", ".parquet")
 ARCHIVES = (".zip", ".cbz", ".tar", ".tgz", ".tbz2", ".txz", ".cbt", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 def find(
-    sources: Iterable[str | Path], *, follow_links: bool = True, report_missing: bool = False
+    sources: Iterable[str | Path],
+    *,
+    follow_links: bool = True,
+    report_missing: bool = False,
+    skipped: SkippedFiles | None = None,
 ) -> Iterator[Found | NotListed]:
     """List the picture files of folders, files, globs, manifests and archives, in a repeatable order.
 
     Every source is checked before the first file is listed. A source that does not exist raises SourceError, or is
     listed as NotListed with `report_missing`. What goes wrong below a source is a NotListed among the files.
+    `skipped` is told what folders hold that is left out on purpose.
     """
     places = [_Place.of(source) for source in sources]
     if not report_missing:
@@ -34,7 +40,7 @@ def find(
                 raise SourceError(
                     f"{place.text}: no such file or folder; check the spelling and that the drive is there"
                 )
-    return _listed(places, follow_links=follow_links)
+    return _listed(places, SkippedFiles() if skipped is None else skipped, follow_links=follow_links)
 
 
 def read_list(stream: BinaryIO) -> Iterator[str]:
@@ -98,17 +104,17 @@ def _kind(path: str, status: os.stat_result) -> str:
     return "manifest" if lower.endswith(MANIFESTS) else "archive" if lower.endswith(ARCHIVES) else "file"
 
 
-def _listed(places: Iterable[_Place], *, follow_links: bool) -> Iterator[Found | NotListed]:
+def _listed(places: Iterable[_Place], skipped: SkippedFiles, *, follow_links: bool) -> Iterator[Found | NotListed]:
     for place in places:
         match place.kind:
             case "folder":
-                yield from _Walk(place.path, follow_links=follow_links).run()
+                yield from _Walk(place.path, skipped, follow_links=follow_links).run()
             case "manifest":
                 yield from find_rows(place.path)
             case "archive":
                 yield from find_members(place.path)
             case "glob":
-                yield from _globbed(place.path, follow_links=follow_links)
+                yield from _globbed(place.path, skipped, follow_links=follow_links)
             case "file":
                 yield found_file(place.path, os.path.dirname(place.path))
             case "special":
@@ -117,17 +123,25 @@ def _listed(places: Iterable[_Place], *, follow_links: bool) -> Iterator[Found |
                 yield NotListed(place.text, "no such file or folder")
 
 
-def _globbed(pattern: str, *, follow_links: bool) -> Iterator[Found | NotListed]:
-    """Matched files (of a known extension, unless the pattern spells one out) and, without "**", matched folders."""
+def _globbed(pattern: str, skipped: SkippedFiles, *, follow_links: bool) -> Iterator[Found | NotListed]:
+    """Matched files (of a known extension, unless the pattern spells one out) and, without "**", matched folders.
+
+    A system folder is matched only by its own name, not by a wildcard.
+    """
     absolute = os.path.abspath(pattern)
     fixed = absolute[: min(absolute.find(sign) for sign in "*?[" if sign in absolute)]
     root = fixed if os.path.isdir(fixed) and fixed.endswith(os.sep) else os.path.dirname(fixed)
     root = root.rstrip(os.sep) or root
     spelled_out = glob.has_magic(absolute) and not glob.has_magic(os.path.splitext(absolute)[1] or "*")
+    named = set(absolute.split(os.sep))
     for path in sorted(glob.iglob(absolute, recursive=True)):
-        if os.path.isdir(path):
+        folder = os.path.isdir(path)
+        names = path[len(root) :].split(os.sep)[: None if folder else -1]
+        if any(is_system_folder(name) and name not in named for name in names):
+            continue
+        if folder:
             if "**" not in pattern:
-                yield from _Walk(path, follow_links=follow_links).run()
+                yield from _Walk(path, skipped, follow_links=follow_links).run()
         elif spelled_out or is_candidate(os.path.basename(path)):
             yield found_file(path, root)
 
@@ -135,10 +149,11 @@ def _globbed(pattern: str, *, follow_links: bool) -> Iterator[Found | NotListed]
 class _Walk:
     """One folder and all below it. Real files first, in order; links last, if they lead to anything new."""
 
-    def __init__(self, root: str, *, follow_links: bool) -> None:
+    def __init__(self, root: str, skipped: SkippedFiles, *, follow_links: bool) -> None:
         self.root = root
         self.text = to_text(root)
         self.follow_links = follow_links
+        self.skipped = skipped
         self.folders: set[tuple[int, int]] = set()  # (device, inode): a loop of links ends here
         self.files: set[tuple[int, int]] = set()  # of linked files only, so that memory stays flat
         self.linked_folders: list[str] = []
@@ -166,10 +181,15 @@ class _Walk:
             except OSError as error:
                 yield self._refused(folder, error)
                 continue
-            self.folders.add((status.st_dev, status.st_ino))
+            identity = (status.st_dev, status.st_ino)
+            self.folders.add(identity)
+            if system_folder_kind(os.path.basename(folder)) == "library":  # named as a source
+                entries = [entry for entry in entries if entry.name.lower() in LIBRARY_ORIGINALS]
             below: list[str] = []
             yield from self._entries(entries, below)
             pending.extend(reversed(below))
+            if raw := sum(is_raw_name(entry.name) for entry in entries):
+                self.skipped.raw_files[identity] = raw
 
     def _refused(self, folder: str, error: OSError) -> NotListed:
         if folder == self.root:
@@ -178,13 +198,13 @@ class _Walk:
 
     def _entries(self, entries: "list[os.DirEntry[str]]", below: list[str]) -> Iterator[Found | NotListed]:
         for entry in entries:
-            if is_hidden(entry.name):
+            if entry.name.startswith("."):
                 continue
             try:
                 if entry.is_symlink():
                     yield from self._link(entry)
                 elif entry.is_dir():
-                    below.append(entry.path)
+                    self._below(entry, below)
                 elif is_candidate(entry.name) and entry.is_file():
                     status = entry.stat()
                     yield self._found(entry.path, status.st_size, status.st_mtime_ns)
@@ -193,11 +213,20 @@ class _Walk:
             except OSError as error:
                 yield NotListed(to_text(entry.path), os_reason(error))
 
+    def _below(self, entry: "os.DirEntry[str]", below: list[str]) -> None:
+        """A folder to be walked; one of a system's or a program's own files is passed by."""
+        if not is_hidden(entry.name):
+            below.append(entry.path)
+        elif (
+            system_folder_kind(entry.name) == "library" and (text := to_text(entry.path)) not in self.skipped.libraries
+        ):
+            self.skipped.libraries.append(text)
+
     def _link(self, entry: "os.DirEntry[str]") -> Iterator[NotListed]:
         if not self.follow_links:
             return
         if entry.is_dir():
-            self.linked_folders.append(entry.path)
+            self._below(entry, self.linked_folders)
         elif entry.is_file() and is_candidate(entry.name):
             self.linked_files.append(entry.path)
         elif is_candidate(entry.name) and not os.path.exists(entry.path):

@@ -113,6 +113,13 @@ FORMATS: tuple[Format, ...] = (
 EXTENSIONS: frozenset[str] = frozenset(extension for known in FORMATS for extension in known.extensions)
 """Lower case, without the dot: what makes a file in a folder a candidate."""
 
+RAW_EXTENSIONS = frozenset({
+    "3fr", "ari", "arw", "bay", "cap", "cr2", "cr3", "crw", "dcr", "dcs", "dng", "drf", "eip", "erf",
+    "fff", "gpr", "iiq", "k25", "kdc", "mdc", "mef", "mos", "mrw", "nef", "nrw", "orf", "pef", "ptx",
+    "pxn", "raf", "rw2", "rwl", "rwz", "sr2", "srf", "srw", "x3f",
+})  # fmt: skip
+"""What cameras call their raw files, lower case, without the dot. None of them is read: folders pass them by."""
+
 BY_NAME: dict[str, Format] = {known.name: known for known in FORMATS}
 
 # What people name by mistake, each with the sentence that helps.
@@ -127,10 +134,6 @@ _REFUSED: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     ),
     (_starts(b"Rar!", b"7z\xbc\xaf"), "is an archive of a kind we do not open: unpack it, or make it a zip"),
     (_starts(b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"OggS"), "is a video: save a frame as JPEG first"),
-    (
-        lambda head: head[4:8] == b"ftyp" and head[8:11] == b"crx",
-        "is a camera's raw file (CR3): export it as JPEG first",
-    ),
     (lambda head: head[4:8] in (b"ftyp", b"moov"), "is a video: save a frame as JPEG first"),
     (lambda head: head[:4] == b"RIFF", "is a sound or a video: save a frame as JPEG first"),
     (_starts(b"version https://git-lfs"), "is a Git LFS pointer, not the picture: run git lfs pull"),

@@ -5,12 +5,11 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lookalike.image.formats import EXTENSIONS
+from lookalike.image.formats import EXTENSIONS, RAW_EXTENSIONS
 from lookalike.image.names import to_text
 from lookalike.image.reasons import os_reason
+from lookalike.image.system_folders import is_system_folder
 from lookalike.types import Scalar
-
-SKIPPED = frozenset({"__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,18 @@ class NotListed:
     reason: str
 
 
+@dataclass(slots=True)
+class SkippedFiles:
+    """What a walk over folders leaves out on purpose, for whoever wants to tell it.
+
+    `raw_files`: camera raw files by folder (device, inode), so that sources that overlap count each once. `libraries`:
+    paths of photo libraries, in text form.
+    """
+
+    raw_files: dict[tuple[int, int], int] = field(default_factory=dict)
+    libraries: list[str] = field(default_factory=list)
+
+
 def found_file(path: str, root: str) -> Found | NotListed:
     """One file named by the user, whatever its extension. `path` and `root` as the operating system takes them."""
     try:
@@ -55,9 +66,14 @@ def found_file(path: str, root: str) -> Found | NotListed:
 
 def is_candidate(name: str) -> bool:
     """Whether a file of this name, met in a folder or an archive, is a picture by its extension and not hidden."""
-    return not is_hidden(name) and name.rpartition(".")[2].lower() in EXTENSIONS and "." in name
+    return not name.startswith(".") and name.rpartition(".")[2].lower() in EXTENSIONS and "." in name
+
+
+def is_raw_name(name: str) -> bool:
+    """Whether a file of this name is a camera's raw file by its extension, and not hidden."""
+    return not name.startswith(".") and name.rpartition(".")[2].lower() in RAW_EXTENSIONS and "." in name
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is one that people do not put their pictures in (.git, ._x.jpg, @eaDir, __MACOSX)."""
-    return name.startswith(".") or name.lower() in SKIPPED
+    """Whether a folder is one that people do not put their pictures in (.git, @eaDir, $RECYCLE.BIN, __MACOSX)."""
+    return name.startswith(".") or is_system_folder(name)

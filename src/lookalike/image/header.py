@@ -10,6 +10,7 @@ from lookalike.image.boxes import jxl_facts
 from lookalike.image.facts import Facts, Header
 from lookalike.image.formats import Format, refusal, sniff
 from lookalike.image.pillow_reader import pillow_facts
+from lookalike.image.raw import raw_format
 
 _MOST_CHUNKS = 100_000  # a file of empty chunks must not keep us busy
 _LARGEST_PROFILE = 8 * 2**20
@@ -23,6 +24,8 @@ def read_header(data: bytes) -> Header:
 def read_facts(data: bytes) -> Facts:
     """What the header tells. Raises UnreadableImage for anything but a picture with a sound header."""
     known = sniff(data)
+    if (known is None or known.name == "TIFF") and (raw := raw_format(data)) is not None:
+        raise UnreadableImage(f"is a camera's raw file ({raw}): export it as JPEG first")
     if known is None:
         raise UnreadableImage(refusal(data))
     try:

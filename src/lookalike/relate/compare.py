@@ -102,9 +102,7 @@ def look_at(source: str | Path | bytes, embedder: Embedder, *, limits: Limits | 
     if not isinstance(source, bytes):
         facts["modified"] = _modified(Path(source).expanduser())
     load = bytes_loader(data, used) if isinstance(source, bytes) else file_loader(to_text(Path(name)), limits=used)
-    return Sighted(
-        picture.image, Subject(name=name, vector=vector, features=features, sha256=sha256, load=load), facts
-    )
+    return Sighted(picture.image, Subject(name=name, vector=vector, features=features, sha256=sha256, load=load), facts)
 
 
 def picture_of(name: str, *, side: int | None = None, limits: Limits | None = None) -> RGB:

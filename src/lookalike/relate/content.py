@@ -285,8 +285,9 @@ def _best_of_shifts(
     rows, columns = part
     tall, wide = found.shape
     for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1)):
-        shifted = slice(rows.start + 1 - dy, rows.start + 1 - dy + tall), slice(
-            columns.start + 1 - dx, columns.start + 1 - dx + wide
+        shifted = (
+            slice(rows.start + 1 - dy, rows.start + 1 - dy + tall),
+            slice(columns.start + 1 - dx, columns.start + 1 - dx + wide),
         )
         moved, at_a, spread_a = (values[shifted] for values in padded)
         both = cv2.boxFilter(moved * seen, -1, (window, window), borderType=cv2.BORDER_REFLECT) * weight

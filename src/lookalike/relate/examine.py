@@ -32,9 +32,7 @@ class Viewed(Protocol):
 Finding = tuple[Match, Content | None]
 
 
-def examine(
-    first: Viewed, second: Viewed, score: float | None, calibration: Calibration, *, thorough: bool
-) -> Finding:
+def examine(first: Viewed, second: Viewed, score: float | None, calibration: Calibration, *, thorough: bool) -> Finding:
     """How the first picture lies in the second, and how their contents compare there. Both have features.
 
     `thorough`: where thumbnails prove nothing, points are looked for in more detail.
@@ -109,9 +107,7 @@ def _agrees(content: Content) -> bool:
 
 def _content(a: Features, b: Features, match: Match) -> Content | None:
     drawn = max(a.drawn, b.drawn)
-    return compare_content(
-        a.picture, b.picture, match.transform, negative=match.negative, side=COARSE, drawn=drawn
-    )
+    return compare_content(a.picture, b.picture, match.transform, negative=match.negative, side=COARSE, drawn=drawn)
 
 
 def _promising(found: Finding, score: float | None, calibration: Calibration) -> bool:

@@ -154,9 +154,7 @@ def negative(features: Features) -> Features:
     points[:, 3] = (points[:, 3] + 180) % 360
     cells = np.ascontiguousarray(features.descriptors.reshape(-1, 4, 4, 8)[:, ::-1, ::-1])
     picture = np.asarray(255 - features.picture, np.uint8)
-    return replace(
-        features, picture=picture, known=(points, cells.reshape(-1, 128)), inverted=not features.inverted
-    )
+    return replace(features, picture=picture, known=(points, cells.reshape(-1, 128)), inverted=not features.inverted)
 
 
 def _root(raw: NDArray[Any]) -> NDArray[np.uint8]:

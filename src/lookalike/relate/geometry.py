@@ -196,7 +196,12 @@ def with_shape(match: Match, matrix: Matrix, shape: Shape) -> Match:
 
 def _richness(features: Features) -> float:
     """How many features, as of 600 that may be found; those of an icon that was enlarged count for less."""
-    return len(features) * COUNT / features.count * min(1.0, max(0.5, max(features.width, features.height) / max(features.work)))
+    return (
+        len(features)
+        * COUNT
+        / features.count
+        * min(1.0, max(0.5, max(features.width, features.height) / max(features.work)))
+    )
 
 
 def _seen(first: Features, second: Features, matrix: Matrix) -> Agreement:

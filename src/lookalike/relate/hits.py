@@ -97,9 +97,7 @@ _FACTS = ["sha256", "path", "frame"]
 
 def _subject(photos: Collection, row: Row, features: Features | None) -> Subject:
     sha256 = str(row.metadata.get("sha256") or "")
-    return Subject(
-        name=row.id, vector=row.vector, features=features, sha256=sha256, load=loader_of(photos, row)
-    )
+    return Subject(name=row.id, vector=row.vector, features=features, sha256=sha256, load=loader_of(photos, row))
 
 
 def _digest(image: ImageLike, photos: Collection) -> str:

@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from lookalike import __version__
-from lookalike.image import Found, NotListed, find, to_path, to_text
+from lookalike.image import Found, NotListed, SkippedFiles, find, is_hidden, to_path, to_text
 from lookalike.search.manifest import Kind, Root, ensure_root, load_roots
 from lookalike.types import Failure, Metadata, Scalar, Store
 
@@ -53,6 +53,8 @@ class Plan:
     forgotten_failures: list[str] = field(default_factory=list)
     missing_roots: list[str] = field(default_factory=list)
     stamps: dict[str, str] = field(default_factory=dict)
+    skipped_raw: int = 0
+    skipped_libraries: list[str] = field(default_factory=list)
 
 
 def make_plan(store: Store, sources: Iterable[str | Path] | None, *, frames: int, prune: bool) -> Plan:
@@ -74,6 +76,7 @@ class _Planner:
         self._listed: set[str] = set()
         self._jobs: dict[str, Job] = {}
         self._given_ids: dict[str, str] = {}
+        self._skipped = SkippedFiles()
         self._plan = Plan(known=self._known, failures=set(self._failures))
 
     def run(self, sources: Iterable[str | Path] | None) -> Plan:
@@ -90,7 +93,13 @@ class _Planner:
             if p not in self._seen and self._covered(p, str(row.get("root") or ""))
         ]
         self._plan.twins = self._twins({job.found.size for job in self._plan.jobs})
+        self._plan.skipped_raw = sum(self._skipped.raw_files.values())
+        self._plan.skipped_libraries = [p for p in self._skipped.libraries if not self._followed(p)]
         return self._plan
+
+    def _followed(self, library: str) -> bool:
+        """Whether a folder that other folders pass by, or one inside, is itself a source."""
+        return any(root == library or _beneath(root, library) for root in self._roots)
 
     def _source(self, source: str | Path, *, alone: bool) -> None:
         path = absolute_text(source)
@@ -98,7 +107,7 @@ class _Planner:
             self._plan.missing_roots.append(path)
             return
         # One name that does not exist is a mistyped command; one of many is a file that has gone since it was listed.
-        listing = find([source], report_missing=not alone or path in self._known)
+        listing = find([source], report_missing=not alone or path in self._known, skipped=self._skipped)
         first = next(listing, None)
         if first is None and not os.path.isdir(to_path(path)):
             return
@@ -200,7 +209,7 @@ class _Planner:
         kind = self._roots[root].kind if root in self._roots else "file"
         if kind == "file":
             return False
-        return kind == "folder" and any(self._roots[r].kind == "folder" and _beneath(path, r) for r in self._listed)
+        return kind == "folder" and any(self._roots[r].kind == "folder" and _reached(path, r) for r in self._listed)
 
     def _twins(self, sizes: set[int]) -> dict[str, list[str]]:
         """Paths by content hash of the known files that have one of these sizes: the only ones that can be the same."""
@@ -278,6 +287,14 @@ def _deleted(path: str) -> bool:
     """Whether a file is gone from a folder that is there: not so when its drive is missing."""
     file = to_path(path.split("!/", maxsplit=1)[0])
     return not os.path.lexists(file) and os.path.isdir(os.path.dirname(file))
+
+
+def _reached(path: str, folder: str) -> bool:
+    """Whether a walk over `folder` comes to a file: not where a hidden or a system folder lies between."""
+    if not _beneath(path, folder):
+        return False
+    between = os.path.dirname(to_path(path))[len(to_path(folder)) :]
+    return not any(is_hidden(name) for name in between.replace("\\", "/").split("/") if name)
 
 
 def _beneath(path: str, folder: str) -> bool:

@@ -85,7 +85,11 @@ class _Writer:
         self._healed: list[str] = []
         self._last = time.monotonic()
         self.report = AddReport(
-            unchanged=plan.unchanged, failed=list(plan.failed), missing_roots=list(plan.missing_roots)
+            unchanged=plan.unchanged,
+            failed=list(plan.failed),
+            missing_roots=list(plan.missing_roots),
+            skipped_raw=plan.skipped_raw,
+            skipped_libraries=list(plan.skipped_libraries),
         )
 
     def take(self, outcome: Outcome) -> None:

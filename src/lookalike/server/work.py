@@ -52,7 +52,7 @@ def _index(uri: str, stop: threading.Event) -> dict[str, Any]:
         workers = max(1, (os.cpu_count() or 2) - 1)
         report = asdict(photos.sync(options=SyncOptions(workers=workers, progress=_Progress(), stop=stop)))
         names = {root.path: root.prefix for root in photos.roots()}
-    report["failed"] = len(report["failed"])
+    report |= {name: len(report[name]) for name in ("failed", "skipped_libraries")}
     report["missing_roots"] = [names.get(path, "a folder") for path in report["missing_roots"]]
     return {"state": "stopped" if report["interrupted"] else "done", "report": report}
 

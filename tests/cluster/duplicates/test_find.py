@@ -49,6 +49,42 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("name", ["IMG_1.dng", "IMG_1.NEF", "IMG_1.tif"])
+def test_a_raw_file_of_an_older_collection_is_no_extra_of_its_jpeg(
+    collection: Collection, tmp_path: Path, name: str
+) -> None:
+    """Older versions took the preview inside for the picture. The same raw file twice is twice the same."""
+    from lookalike.image.raw import raw_format
+
+    folder = tmp_path / "photos"
+    jpeg = save(scene(1), folder / "IMG_1.jpg")
+    preview = Image.fromarray(scene(1)).resize((120, 90))
+    preview.save(folder / "preview.tif")
+    collection.sync([folder])
+    raw = folder / name
+    preview.save(raw, "TIFF", tiffinfo={50706: b"\1\4\0\0"})
+    assert raw_format(raw.read_bytes()) == "DNG"
+    shutil.copy(raw, folder / f"again {name}")
+    row = collection.get(["photos/preview.tif"])[0]
+    assert row is not None
+    for path in (raw, folder / f"again {name}"):
+        facts = {**row.metadata, "path": str(path), "sha256": "ab" * 32, "size": raw.stat().st_size}
+        collection.store.add([path.name], row.vector[None], [facts])
+    collection.store.delete(["photos/preview.tif"])
+    groups = told(find(collection))
+    assert groups in ({name: {f"again {name}": "identical"}}, {f"again {name}": {name: "identical"}})
+    assert jpeg.exists()
+
+
+def test_the_original_of_a_photo_library_is_left_to_its_program(collection: Collection, tmp_path: Path) -> None:
+    library = tmp_path / "L.photoslibrary"
+    inside, outside = save(scene(1), library / "originals/a b c.png"), save(scene(1), tmp_path / "photos/a.png")
+    collection.sync([library, tmp_path / "photos"])
+    ((extra,),) = (group.extras for group in find(collection, keep="path"))
+    assert (extra.metadata["path"], outside.exists()) == (str(inside), True)
+    assert extra.left == f"lies in {library}, a photo library: remove it with the program that keeps the library"
+
+
 def test_copies_are_grouped_and_merely_similar_pictures_are_not(collection: Collection, folder: Path) -> None:
     collection.sync([folder])
     found = find(collection)

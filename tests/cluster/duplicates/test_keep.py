@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from lookalike.cluster.duplicates.keep import DEFAULT, RULES, Keep, parse_rule
-from lookalike.cluster.duplicates.rows import Picture
+from lookalike.cluster.duplicates.rows import Picture, may_be_chosen
 from lookalike.errors import BadQuery
 from tests.cluster.duplicates.pictures import save, scene
 
@@ -48,6 +48,59 @@ def test_each_rule_has_its_choice_and_its_words(rules: str, kept: str, reason: s
 def test_the_first_rule_that_tells_them_apart_decides() -> None:
     twin = photo("/p/twin.png", width=4000, height=3000, format="PNG")
     assert best("largest,format", LARGE, twin) == ("/p/twin.png", "PNG before JPEG")
+
+
+@pytest.mark.parametrize(
+    ("folder", "reason"),
+    [
+        *(
+            (folder, "the other lies in a recycle bin or snapshot")
+            for folder in (
+                "@Recycle",
+                "#recycle",
+                "$RECYCLE.BIN",
+                ".Trash-1000",
+                "#snapshot",
+                "~snapshot",
+                ".snapshots",
+            )
+        ),
+        ("@eaDir", "the other lies among a program's own files"),
+        ("a.lrdata", "the other lies among a program's own files"),
+        ("L.photoslibrary/resources/derivatives", "the other lies among a program's own files"),
+    ],
+)
+@pytest.mark.parametrize("rules", [",".join(DEFAULT), *RULES, "in:@Recycle"])
+def test_what_is_set_aside_is_never_kept_over_a_picture_outside(folder: str, reason: str, rules: str) -> None:
+    better = {"width": 4000, "height": 3000, "size": 10**6, "mtime_ns": 1, "format": "PNG"}
+    outside = photo(
+        "/nas/photos/2019/a long name - Copy.jpg", width=40, height=30, size=10**3, mtime_ns=2, format="GIF"
+    )
+    for inside in (
+        photo(f"/nas/{folder}/b.png", **better),
+        photo(f"D:\\nas\\{folder}\\b.png".replace("/", "\\"), **better),
+    ):
+        assert best(rules, inside, outside) == best(rules, outside, inside) == (outside.path, reason)
+
+
+def test_of_two_that_are_set_aside_the_rules_decide_and_originals_of_a_library_are_not_set_aside() -> None:
+    aside = (
+        photo("/nas/@Recycle/large.jpg", width=400, height=300),
+        photo("/nas/#snapshot/small.jpg", width=4, height=3),
+    )
+    assert best("largest", *aside)[0] == aside[0].path
+    original, copy = photo("/L.photoslibrary/originals/a.jpg", width=40, height=30), photo("/a.jpg", width=4, height=3)
+    assert best("largest", original, copy)[0] == original.path
+
+
+def test_a_choice_does_not_lift_a_picture_out_of_the_recycle_bin() -> None:
+    binned, outside = photo("/nas/@Recycle/a.jpg", sha256="aa"), photo("/nas/a.jpg", sha256="bb")
+    keep = Keep()
+    keep.measures.chosen["aa"] = (1, binned.path)
+    assert keep.order([0, 1], [binned, outside]) == [1, 0]
+    assert not may_be_chosen(binned.path, outside.path)
+    assert may_be_chosen(binned.path, "/nas/@Recycle/b.jpg")
+    assert may_be_chosen(outside.path, binned.path)
 
 
 def test_in_takes_a_folder_name_some_folders_or_a_beginning() -> None:

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 
 from lookalike.cluster import Action, apply_steps, parse_action, plan_steps, undo
+from lookalike.cluster.duplicates import apply as apply_room
+from lookalike.cluster.duplicates.journal import Step
 from tests.cluster.duplicates.pictures import group
 
 CHANGES = ("link", "unlink", "rename", "replace", "write", "fsync", "utime", "chmod", "makedirs")
@@ -65,7 +67,13 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-@pytest.mark.parametrize("kind", ["trash", "move", "move across disks", "hardlink"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "trash", "move", "move across disks", "hardlink", "trash with companions", "move with companions",
+        "move across disks with companions",
+    ],
+)  # fmt: skip
 def test_killed_anywhere_nothing_is_lost_and_undo_works(tmp_path: Path, trash: Path, kind: str) -> None:
     across, number, killed = "across" in kind, 0, True
     while killed:
@@ -75,21 +83,52 @@ def test_killed_anywhere_nothing_is_lost_and_undo_works(tmp_path: Path, trash: P
         same = kind == "hardlink"
         for name in ("keep", "a", "b"):
             (photos / f"{name}.jpg").write_bytes(b"same" if same else name.encode())
+        for name in ("keep.xmp", "a.MOV", "a.jpg.xmp", "b.AAE") if "companions" in kind else ():
+            (photos / name).write_bytes(name.encode())
         action = (
             Action("hardlink")
             if same
             else Action("trash")
-            if kind == "trash"
+            if kind.startswith("trash")
             else parse_action(f"move:{place / 'away'}")
         )
         before, all_of_it = files(photos), contents(photos)
         steps, left = plan_steps([group(photos / "keep.jpg", photos / "a.jpg", photos / "b.jpg")], action)
-        assert (len(steps), left) == (2, [])
+        assert (len(steps), left) == (5 if "companions" in kind else 2, [])
         journal = place / "j.jsonl"
         killed = killed_at(number, lambda a=action, s=steps, j=journal: apply_steps(s, a, j), across=across)
         assert all_of_it <= contents(place) | contents(trash.parent), f"lost at {number}"
         if journal.exists() and journal.stat().st_size:
             undo_killed_anywhere(journal, number, photos, all_of_it | contents(trash.parent), across=across)
+        assert files(photos) == before, f"not undone after {number}"
+        number += 1
+    assert number > 10, "the child was hardly killed at all"
+
+
+@pytest.mark.parametrize("kind", ["trash", "move", "move across disks"])
+def test_killed_while_companions_are_put_back(tmp_path: Path, trash: Path, kind: str) -> None:
+    """The picture is refused once its companions are away."""
+    number, killed = 0, True
+    while killed:
+        place = tmp_path / f"{number}"
+        photos = place / "photos"
+        photos.mkdir(parents=True)
+        for name in ("keep.jpg", "a.jpg", "a.MOV", "a.xmp"):
+            (photos / name).write_bytes(name.encode())
+        before, all_of_it = files(photos), contents(photos)
+        action = Action("trash") if kind == "trash" else parse_action(f"move:{place / 'away'}")
+        steps, _ = plan_steps([group(photos / "keep.jpg", photos / "a.jpg")], action)
+        journal = place / "j.jsonl"
+
+        def work(a: Action = action, s: list[Step] = steps, j: Path = journal) -> None:
+            real = apply_room._touch
+            apply_room._touch = lambda one, what: "is locked" if one.path.endswith("a.jpg") else real(one, what)
+            assert len(apply_steps(s, a, j).left) == 1
+
+        killed = killed_at(number, work, across="across" in kind)
+        assert all_of_it <= contents(place) | contents(trash.parent), f"lost at {number}"
+        if journal.exists() and journal.stat().st_size:
+            undo_killed_anywhere(journal, number, photos, all_of_it | contents(trash.parent), across="across" in kind)
         assert files(photos) == before, f"not undone after {number}"
         number += 1
     assert number > 10, "the child was hardly killed at all"

@@ -1,8 +1,10 @@
-"""Take extras away: to the trash, to a folder, or as hard links; each file is checked right before it is touched."""
+"""Take extras away: to the trash, to a folder, or as hard links; each file is checked right before it is touched.
+
+What belongs to a picture (companions.py) goes to the trash or the folder before it does: all of them go, or none.
+"""
 
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,11 +12,10 @@ from pathlib import Path, PurePath
 
 from lookalike.cluster.duplicates import trash
 from lookalike.cluster.duplicates.journal import Journal, Step, new_header
-from lookalike.cluster.duplicates.moving import is_file, link_over, move_file, same_inode, sha256_of
-from lookalike.cluster.duplicates.rows import is_link
+from lookalike.cluster.duplicates.moving import link_over, move_file, same_inode, sha256_of
+from lookalike.cluster.duplicates.restoring import put_back
 from lookalike.errors import BadQuery, nearest
 from lookalike.image import to_path, to_text
-from lookalike.types import DuplicateGroup, Extra, Hit
 
 ACTIONS = ("trash", "move", "hardlink")
 
@@ -41,9 +42,10 @@ class Left:
 
 @dataclass(slots=True)
 class Applied:
-    """What was done. `moved_bytes`: of the files taken away."""
+    """What was done. `companions`: the files that went along with those of `done`. `moved_bytes`: of all of them."""
 
     done: list[Step] = field(default_factory=list)
+    companions: list[Step] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
     moved_bytes: int = 0
 
@@ -68,28 +70,6 @@ def parse_action(text: str, roots: Iterable[str] = ()) -> Action:
     return Action(kind, place)
 
 
-def plan_steps(groups: Iterable[DuplicateGroup], action: Action) -> tuple[list[Step], list[Left]]:
-    """What would be done, and what would be left with its reason; nothing is touched."""
-    steps: list[Step] = []
-    left: list[Left] = []
-    token, taken = secrets.token_hex(4), set[str]()
-    for group in groups:
-        twins: dict[str, Hit | Extra] = {}
-        leads = {} if action.kind == "hardlink" else _where_links_lead(group)
-        for extra in group.extras:
-            keep = _keeper(group, extra, action, twins)
-            step = _step(len(steps), keep, extra, token)
-            reason = extra.left or _unfit(keep, extra, action)
-            if not reason:
-                step = _with_place(step, action, taken)
-                reason = why_not(step, action, hashes=None) or leads.get(step.path, "")
-            if reason:
-                left.append(Left(step.path or extra.id, reason))
-            else:
-                steps.append(step)
-    return steps, left
-
-
 def apply_steps(
     steps: Sequence[Step],
     action: Action,
@@ -104,22 +84,65 @@ def apply_steps(
     is touched, when the journal cannot be written.
     """
     applied, hashes = Applied(), dict[tuple[str, int, int], str]()
+    companions: dict[int, list[Step]] = {}
+    for step in steps:
+        if step.companion_of >= 0:
+            companions.setdefault(step.companion_of, []).append(step)
+    pictures = [step for step in steps if step.companion_of < 0]
     with Journal.create(journal, new_header(action.text, collection), steps) as notes:
-        for done, step in enumerate(steps, 1):
-            reason = why_not(step, action, hashes=hashes)
-            if not reason:
-                notes.note(step.number, "begin")
-                reason = _touch(step, action)
+        for done, step in enumerate(pictures, 1):
+            along = _without_shared(companions.get(step.number, []), applied, notes)
+            reason = why_not(step, action, hashes=hashes) or _why_not_along(along, action)
+            if reason:
+                for one in (*along, step):
+                    notes.note(one.number, "left", reason)
+            else:
+                reason = _take([*along, step], action, applied, notes)
             if reason:
                 applied.left.append(Left(step.path, reason))
-                notes.note(step.number, "left", reason)
             else:
                 applied.done.append(step)
-                applied.moved_bytes += step.size
-                notes.note(step.number, "done", _where(step, action))
+                applied.companions += along
+                applied.moved_bytes += sum(one.size for one in (*along, step))
             if progress:
-                progress(done, len(steps))
+                progress(done, len(pictures))
     return applied
+
+
+def _without_shared(along: Sequence[Step], applied: Applied, notes: Journal) -> list[Step]:
+    """The companions without those that belong to a picture that was to go before, and is there still."""
+    free = []
+    for step in along:
+        owner = next((path for path in step.owners if os.path.lexists(to_path(path))), None)
+        if owner is None:
+            free.append(step)
+        else:
+            applied.left.append(Left(step.path, f"belongs to {owner} too, which stays"))
+            notes.note(step.number, "left", applied.left[-1].reason)
+    return free
+
+
+def _take(steps: Sequence[Step], action: Action, applied: Applied, notes: Journal) -> str:
+    """Take companions and then their picture away. Why it failed, "" when it is done; then all are back."""
+    done: list[tuple[Step, str]] = []
+    for step in steps:
+        notes.note(step.number, "begin")
+        reason = _touch(step, action)
+        if not reason:
+            done.append((step, _where(step, action)))
+            notes.note(step.number, "done", done[-1][1])
+            continue
+        reason = of_companion(step, reason) if step.companion_of >= 0 else reason
+        for one in steps[len(done) :]:
+            notes.note(one.number, "left", reason)
+        for one, where in reversed(done):
+            _, problem = put_back(one, action.text, where)
+            if problem:  # noted as done, so that undo tries again
+                applied.left.append(Left(one.path, f"was taken away, and {problem}; its picture stays"))
+            else:
+                notes.note(one.number, "left", reason)
+        return reason
+    return ""
 
 
 def why_not(step: Step, action: Action, *, hashes: dict[tuple[str, int, int], str] | None) -> str:
@@ -127,7 +150,7 @@ def why_not(step: Step, action: Action, *, hashes: dict[tuple[str, int, int], st
     path, keep = to_path(step.path), to_path(step.keep)
     try:
         return (
-            _unlike_plan(path, step)
+            unlike_plan(path, step)
             or _linked_folder(path, step)
             or _keep_is_gone(keep, path)
             or ("" if hashes is None else _unlike_hash(path, step, keep, hashes))
@@ -136,10 +159,31 @@ def why_not(step: Step, action: Action, *, hashes: dict[tuple[str, int, int], st
             )
         )
     except (OSError, ValueError) as error:
-        return f"cannot be looked at ({_reason(error)})"
+        return f"cannot be looked at ({reason_of(error)})"
 
 
-def _unlike_plan(path: str, step: Step) -> str:
+def _why_not_along(along: Iterable[Step], action: Action) -> str:
+    """Why one of a picture's companions must stay, and so the picture too."""
+    for step in along:
+        path = to_path(step.path)
+        try:
+            reason = unlike_plan(path, step) or _linked_folder(path, step) or _unlike_bytes(path, step)
+            if not reason and action.kind == "move" and os.path.lexists(to_path(step.target)):
+                reason = f"cannot be taken away (there is a file {step.target} already)"
+        except (OSError, ValueError) as error:
+            reason = f"cannot be looked at ({reason_of(error)})"
+        if reason:
+            return of_companion(step, reason)
+    return ""
+
+
+def of_companion(step: Step, reason: str) -> str:
+    """The reason for a picture to stay, from that of its companion."""
+    return f"stays, since {step.path}, which belongs to it, {reason}"
+
+
+def unlike_plan(path: str, step: Step) -> str:
+    """Why the file is not what the step says, as far as its state tells; "" when it is."""
     try:
         status = os.lstat(path)
     except FileNotFoundError:
@@ -149,8 +193,14 @@ def _unlike_plan(path: str, step: Step) -> str:
     if not stat.S_ISREG(status.st_mode):
         return "is not a file any more"
     if (status.st_size, status.st_mtime_ns) != (step.size, step.mtime_ns):
-        return "has changed since it was indexed; run lookalike index and look again"
+        return _changed(step)
     return ""
+
+
+def _changed(step: Step) -> str:
+    if step.companion_of >= 0:
+        return "has changed since the plan was made; look again"
+    return "has changed since it was indexed; run lookalike index and look again"
 
 
 def _linked_folder(path: str, step: Step) -> str:
@@ -181,10 +231,12 @@ def _unlike_hash(path: str, step: Step, keep: str, hashes: dict[tuple[str, int, 
         hashes[key] = sha256_of(os.path.realpath(keep))
     if step.keep_sha256 and hashes[key] != step.keep_sha256:
         return f"stays, since the one to keep, {to_text(keep)}, has changed; run lookalike index and look again"
+    return _unlike_bytes(path, step)
+
+
+def _unlike_bytes(path: str, step: Step) -> str:
     before = os.lstat(path)
-    if sha256_of(path) != step.sha256 or _moment(os.lstat(path)) != _moment(before):
-        return "has changed since it was indexed; run lookalike index and look again"
-    return ""
+    return _changed(step) if sha256_of(path) != step.sha256 or _moment(os.lstat(path)) != _moment(before) else ""
 
 
 def _apart(keep: str, path: str, action: Action) -> bool:
@@ -207,8 +259,8 @@ def _touch(step: Step, action: Action) -> str:
             link_over(to_path(step.keep), path, to_path(step.aside))
     except Exception as error:  # send2trash raises what its platform raises
         if action.kind == "trash":
-            return f"cannot be put into the trash ({_reason(error)}); use --apply move:FOLDER instead"
-        return f"cannot be taken away ({_reason(error)})"
+            return f"cannot be put into the trash ({reason_of(error)}); use --apply move:FOLDER instead"
+        return f"cannot be taken away ({reason_of(error)})"
     if action.kind == "trash" and os.path.lexists(path):
         return "is still there: the trash did not take it; use --apply move:FOLDER instead"
     return ""
@@ -221,95 +273,8 @@ def _where(step: Step, action: Action) -> str:
     return step.target if action.kind == "move" else step.keep
 
 
-def _keeper(group: DuplicateGroup, extra: Extra, action: Action, twins: dict[str, Hit | Extra]) -> Hit | Extra:
-    """What an extra is taken away for: the kept one, or, for a hard link, the first extra of the same bytes."""
-    digest = str(extra.metadata.get("sha256") or "")
-    if action.kind != "hardlink" or not digest or digest == group.keep.metadata.get("sha256"):
-        return group.keep
-    if digest not in twins and not extra.left and is_file(to_path(str(extra.metadata.get("path") or ""))):
-        twins[digest] = extra
-        return group.keep
-    return twins.get(digest, group.keep)
-
-
-def _where_links_lead(group: DuplicateGroup) -> dict[str, str]:
-    """Paths of extras that a link of the group leads to, each with the reason to leave it: the link would dangle."""
-    members: list[Hit | Extra] = [group.keep, *group.extras]
-    paths = [str(one.metadata.get("path") or "") for one in members]
-    links = [path for path in paths if is_link(path)]
-    leads = {os.path.realpath(to_path(link)): link for link in links}
-    real = {path: os.path.realpath(to_path(path)) for path in paths if leads and path and path not in links}
-    return {path: f"is what {leads[place]}, a link, leads to" for path, place in real.items() if place in leads}
-
-
-def _step(number: int, kept: Hit | Extra, extra: Extra, token: str) -> Step:
-    keep, facts = kept.metadata, extra.metadata
-    return Step(
-        number=number,
-        path=str(facts.get("path") or ""),
-        keep=str(keep.get("path") or ""),
-        sha256=str(facts.get("sha256") or ""),
-        keep_sha256=str(keep.get("sha256") or ""),
-        size=int(facts.get("size") or 0),
-        mtime_ns=int(facts.get("mtime_ns") or 0),
-        root=str(facts.get("root") or ""),
-        aside=f".lookalike-{token}-{number}",
-    )
-
-
-def _unfit(keep: Hit | Extra, extra: Extra, action: Action) -> str:
-    if extra.metadata.get("reference"):
-        return "lies in a reference folder"
-    if not keep.metadata.get("path") or not is_file(os.path.realpath(to_path(str(keep.metadata["path"])))):
-        return f"is the last copy that can be reached: the one to keep is {keep.id}"
-    if action.kind == "hardlink" and extra.metadata.get("sha256") != keep.metadata.get("sha256"):
-        return "does not hold the same bytes as the one kept: a hard link would replace its picture"
-    return ""
-
-
-def _with_place(step: Step, action: Action, taken: set[str]) -> Step:
-    """The step with the file's state, and with the names that it will need."""
-    from dataclasses import replace
-
-    path = to_path(step.path)
-    try:
-        status = os.lstat(path)
-    except OSError:
-        return step
-    target = _free(_moved_name(step, action), taken) if action.kind == "move" else ""
-    beside = os.path.dirname(target or path)
-    return replace(
-        step,
-        target=to_text(target),
-        aside=to_text(os.path.join(beside, step.aside)),
-        device=status.st_dev,
-        inode=status.st_ino,
-        mode=stat.S_IMODE(status.st_mode),
-    )
-
-
-def _moved_name(step: Step, action: Action) -> str:
-    """FOLDER/name of the indexed folder/path below it, or FOLDER/name for a file that was indexed by itself."""
-    path, root = to_path(step.path), to_path(step.root)
-    below = os.path.relpath(path, root) if root and PurePath(path).is_relative_to(root) else os.path.basename(path)
-    return (
-        os.path.join(action.folder, os.path.basename(root.rstrip("/\\")), below)
-        if root
-        else os.path.join(action.folder, below)
-    )
-
-
-def _free(wanted: str, taken: set[str]) -> str:
-    stem, ending = os.path.splitext(wanted)
-    number, target = 1, wanted
-    while target in taken or os.path.lexists(target):
-        number += 1
-        target = f"{stem} ({number}){ending}"
-    taken.add(target)
-    return target
-
-
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
+    """Why the system refused, in a few words."""
     if isinstance(error, PermissionError) or getattr(error, "errno", None) in (errno.EACCES, errno.EPERM):
         return "permission denied"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__

@@ -4,23 +4,24 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.cluster.duplicates.candidates import Candidates, Level, find_candidates
 from lookalike.cluster.duplicates.chosen import Chosen
+from lookalike.cluster.duplicates.companions import Companions
 from lookalike.cluster.duplicates.contents import Contents
 from lookalike.cluster.duplicates.decisions import Decisions, pair_key
 from lookalike.cluster.duplicates.groups import Group, make_groups
 from lookalike.cluster.duplicates.keep import DEFAULT, Keep
 from lookalike.cluster.duplicates.proof import Judge, Proof, describe, lies
-from lookalike.cluster.duplicates.rows import Picture, read_rows
+from lookalike.cluster.duplicates.rows import Picture, is_link, read_rows
 from lookalike.cluster.duplicates.second import SecondLook
 from lookalike.cluster.duplicates.threads import one_thread_each
 from lookalike.errors import BadQuery, ModelMismatch
-from lookalike.image import decode, to_path
+from lookalike.image import decode, is_raw_file, system_folder_of, to_path, to_text
 from lookalike.relate import Calibration, calibration_of
 from lookalike.search import Collection
 from lookalike.types import RGB, DuplicateGroup, Extra, Hit
@@ -135,6 +136,7 @@ class _Search:
         self._decided = Decisions(photos).by_pair()
         self._keep.measures.chosen.update(Chosen(photos).by_content())
         self._left_alone: set[str] = set()
+        self._raw: dict[str, bool] = {}
         self._candidates = Candidates({})
         self._files = _Files()
         self._proofs: dict[tuple[int, int], Proof] = {}
@@ -162,8 +164,9 @@ class _Search:
                 look=SecondLook(self._keep, self._files.pictures, self._proofs),
                 progress=self._options.progress,
             )
+        found = sorted(map(self._group, groups), key=lambda group: group.keep.id)
         return Duplicates(
-            groups=tuple(sorted(map(self._group, groups), key=lambda group: group.keep.id)),
+            groups=tuple(with_companions(found)),
             pictures=len(self._contents.rows),
             min_score=self.min_score,
             absent=tuple(sorted(self._files.absent)),
@@ -206,7 +209,11 @@ class _Search:
         files, found = self._files, []
         kept = files.pictures[place]
         verdicts = [self._decision(kept, files.pictures[other]) for other in others]
-        asked = [at for at, verdict in zip(others, verdicts, strict=True) if verdict not in _LEFT_ALONE]
+        asked = [
+            at
+            for at, verdict in zip(others, verdicts, strict=True)
+            if verdict not in _LEFT_ALONE and not self._raw_against_other(kept, files.pictures[at])
+        ]
         rows = [(files.pictures[at], files.rows[at]) for at in asked]
         proofs = dict(zip(asked, self._judge.prove_all(kept, files.rows[place], rows, self._pool), strict=True))
         for other, verdict in zip(others, verdicts, strict=True):
@@ -227,6 +234,17 @@ class _Search:
         if verdict in _LEFT_ALONE:
             self._left_alone.add(key)
         return verdict
+
+    def _raw_against_other(self, a: Picture, b: Picture) -> bool:
+        """Whether one is a raw file, whose preview older versions took for it, and the other has other bytes."""
+        if a.sha256 and a.sha256 == b.sha256:
+            return False
+        return self._is_raw(a.path) or self._is_raw(b.path)
+
+    def _is_raw(self, path: str) -> bool:
+        if path not in self._raw:
+            self._raw[path] = is_raw_file(path)
+        return self._raw[path]
 
     def _group(self, group: Group) -> DuplicateGroup:
         kept = self._files.pictures[group.keep]
@@ -295,9 +313,32 @@ def why_left(extra: Picture, proof: Proof) -> str:
         return "was added from memory: there is no file"
     if not os.path.lexists(to_path(extra.path)):
         return "is inside an archive"
+    if (folder := system_folder_of(extra.path)) is not None and folder.kind == "library":
+        return f"lies in {folder.path}, a photo library: remove it with the program that keeps the library"
     if extra.frames > 1 and proof.relation != "identical":
         return "is an animation, of which not every frame was compared"
     return ""
+
+
+def with_companions(groups: Sequence[DuplicateGroup]) -> Iterator[DuplicateGroup]:
+    """The groups, each extra with the companions it takes along if all extras go that may."""
+    paths = [_path(extra) for group in groups for extra in group.extras if not extra.left]
+    going = {to_path(path): turn for turn, path in enumerate(paths) if path and not is_link(path)}
+    companions = Companions()
+
+    def along(extra: Extra) -> tuple[str, ...]:
+        path = to_path(_path(extra))
+        try:
+            return tuple(to_text(one.path) for one in companions.of(path, going)) if path in going else ()
+        except OSError:  # told when it is to be taken away: then it stays
+            return ()
+
+    for group in groups:
+        yield replace(group, extras=tuple(replace(extra, companions=along(extra)) for extra in group.extras))
+
+
+def _path(extra: Extra) -> str:
+    return str(extra.metadata.get("path") or "")
 
 
 def _there(picture: Picture) -> bool:

@@ -19,7 +19,8 @@ from typing import Any, Self
 
 from lookalike.errors import JournalError
 
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)  # 1 knows no companions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,8 @@ class Step:
     """One file to be taken away. Paths are in text form (`to_path` gives the file).
 
     `target`: where a moved file goes. `aside`: the temporary name beside `path` or `target` while it happens. `device`
-    and `inode`: of the file at the time of the plan; `mode`: its permissions.
+    and `inode`: of the file at the time of the plan; `mode`: its permissions. `companion_of`: the number of the step of
+    the picture that the file goes along with, -1 for a picture; `owners`: other pictures that it belongs to.
     """
 
     number: int
@@ -43,6 +45,8 @@ class Step:
     device: int = 0
     inode: int = 0
     mode: int = 0
+    companion_of: int = -1
+    owners: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +147,7 @@ def read_journal(path: str | Path) -> Recorded:
         raise JournalError(f"{place} ends before its plan: it was stopped before any file was touched; delete it")
     if first is None or first.get("journal") != "lookalike":
         raise JournalError(f"{place} is not a journal of lookalike duplicates; name the file that --journal gave")
-    if first.get("format") != FORMAT:
+    if first.get("format") not in READABLE:
         raise JournalError(f"{place} was written by another version (format {first.get('format')}); update Lookalike")
     try:
         header = Header(**{field.name: first[field.name] for field in fields(Header)})

@@ -10,9 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from lookalike.cluster.duplicates.chosen import precedence
-from lookalike.cluster.duplicates.rows import Picture, is_link
+from lookalike.cluster.duplicates.rows import Picture, is_link, is_set_aside
 from lookalike.errors import BadQuery, ImageError, nearest
-from lookalike.image import decode, read, to_path
+from lookalike.image import decode, read, system_folder_of, to_path
 
 DEFAULT = ("largest", "upright", "metadata", "format", "quality", "oldest", "name", "path")
 # From what loses nothing to what loses most; a format that is not here ranks between JPEG and GIF.
@@ -88,6 +88,10 @@ class Measures:
         """Whether the file is a symbolic link."""
         return bool(self._once("link", picture, lambda p: is_link(p.path)))
 
+    def set_aside(self, picture: Picture) -> bool:
+        """Whether the file lies in a recycle bin, a snapshot, or among a program's own files."""
+        return bool(self._once("set aside", picture, lambda p: is_set_aside(p.path)))
+
     def sharpness(self, picture: Picture) -> float:
         """The variance of the Laplacian of the grey picture, fitted to 512 pixels; 0 when it cannot be read."""
         return float(self._once("sharpness", picture, _sharpness))
@@ -125,10 +129,10 @@ class Keep:
         return "comes first by name" if rule is None else rule.say(self.measures, kept, extra)
 
     def deciding(self, a: Picture, b: Picture) -> Rule | None:
-        """The first rule that tells two pictures apart; a file comes before a link, and what a person chose before the
-        rest, whatever the rules.
+        """The first rule that tells two pictures apart; whatever the rules, a file comes before a link, what lies
+        outside before what lies in a recycle bin or snapshot, and what a person chose before the rest.
         """
-        for rule in (_FILE, _CHOSEN, *self.rules):
+        for rule in (_FILE, _OUTSIDE, _CHOSEN, *self.rules):
             if rule.measure(self.measures, a) != rule.measure(self.measures, b):
                 return rule
         return None
@@ -216,6 +220,13 @@ def _moment(mtime_ns: int, precision: str) -> str:
         return "no sensible date"
 
 
+def _set_aside(picture: Picture) -> str:
+    folder = system_folder_of(picture.path)
+    if folder is not None and folder.kind in ("internal", "library"):
+        return "the other lies among a program's own files"
+    return "the other lies in a recycle bin or snapshot"
+
+
 def _plain_name(picture: Picture) -> tuple[bool, int]:
     stem = PurePosixPath(picture.path or picture.id).stem
     return bool(_COPY_NAME.search(stem)), 0
@@ -223,6 +234,7 @@ def _plain_name(picture: Picture) -> tuple[bool, int]:
 
 # Whoever keeps a link and takes the files away is left with a name of nothing.
 _FILE = Rule("file", lambda m, p: m.link(p), lambda *_: "is a file, the other a link")
+_OUTSIDE = Rule("outside", lambda m, p: m.set_aside(p), lambda _m, _a, b: _set_aside(b))
 _CHOSEN = Rule("chosen", lambda m, p: m.choice(p), lambda *_: "chosen by you")
 
 RULES: dict[str, Rule] = {

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from lookalike.cluster.duplicates.decisions import pair_key
 from lookalike.cluster.duplicates.find import Duplicates
-from lookalike.cluster.duplicates.rows import is_link
+from lookalike.cluster.duplicates.rows import may_be_chosen
 from lookalike.errors import LookalikeError
 from lookalike.image import to_path
 from lookalike.types import DuplicateGroup, Extra, Metadata
@@ -102,7 +102,11 @@ def _extra(group: DuplicateGroup, extra: Extra, jpeg: bytes | None) -> str:
     names = {keep_hash: _name(group.keep.id, group.keep.metadata), hash_: _name(extra.id, extra.metadata)}
     first, second = (names[part] for part in pair.split("|")) if pair else ("", "")
     left = f'<p class="left">{html.escape(extra.left)}: it is left alone</p>' if extra.left else ""
-    fixed = bool(group.keep.metadata.get("reference")) or is_link(str(extra.metadata.get("path") or ""))
+    if extra.companions:
+        names_along = ", ".join(shown(os.path.basename(path)) for path in extra.companions)
+        left = f'<p class="facts">goes with {html.escape(names_along)}</p>'
+    paths = (str(facts.get("path") or "") for facts in (extra.metadata, group.keep.metadata))
+    fixed = bool(group.keep.metadata.get("reference")) or not may_be_chosen(*paths)
     buttons = _buttons(pair, same=keep_hash == hash_, fixed=fixed)
     return (
         f'<article class="extra {extra.relation}" tabindex="0" data-pair="{pair}" data-first="{html.escape(first)}" '

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.image import to_path
+from lookalike.image import system_folder_of, to_path
 from lookalike.search import Collection
 
 _FACTS = ["path", "root", "size", "mtime_ns", "sha256", "width", "height", "format", "frames", "plain"]
@@ -112,6 +112,17 @@ def read_rows(photos: Collection, *, where: str | None = None, master: bool = Fa
 def is_link(path: str) -> bool:
     """Whether the file at a path, in its text form, is a symbolic link; a picture without a path is none."""
     return bool(path) and os.path.islink(to_path(path))
+
+
+def is_set_aside(path: str) -> bool:
+    """Whether a file lies in a recycle bin, a snapshot, or among a program's own files (previews, thumbnails)."""
+    folder = system_folder_of(path)
+    return folder is not None and not folder.original
+
+
+def may_be_chosen(path: str, kept: str) -> bool:
+    """Whether a person's choice can put a file before the one that is kept: never a link, never what is set aside."""
+    return not is_link(path) and (is_set_aside(kept) or not is_set_aside(path))
 
 
 class _Folder:

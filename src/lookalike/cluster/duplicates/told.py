@@ -11,7 +11,8 @@ from lookalike.types import DuplicateGroup, Metadata
 
 _FACTS = ("path", "width", "height", "size", "format", "mtime_ns", "sha256")
 COLUMNS = (
-    "group", "role", "id", "relation", "probability", "score", "words", "reason", "left", *_FACTS, "reference"
+    "group", "role", "id", "relation", "probability", "score", "words", "reason", "left", *_FACTS, "reference",
+    "companions",
 )  # fmt: skip
 
 
@@ -26,6 +27,7 @@ def as_object(number: int, group: DuplicateGroup) -> dict[str, Any]:
             "words": extra.words,
             "reason": extra.reason,
             "left": extra.left,
+            "companions": list(extra.companions),
             **_facts(extra.metadata),
         }
         for extra in group.extras
@@ -50,7 +52,8 @@ def write_csv(found: Duplicates, path: str | Path) -> None:
 def _rows(number: int, group: DuplicateGroup) -> Iterator[dict[str, Any]]:
     told = as_object(number, group)
     yield {"group": number, "role": "keep", **told["keep"]}
-    yield from ({"group": number, "role": "extra", **extra} for extra in told["extras"])
+    for extra in told["extras"]:  # of several companions, each on a line of its own in the cell
+        yield {"group": number, "role": "extra", **extra, "companions": "\n".join(extra["companions"])}
 
 
 def _facts(metadata: Metadata) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from lookalike.cluster import Chosen, Decisions
 from lookalike.cluster.duplicates.chosen import precedence
 from lookalike.cluster.duplicates.decisions import pair_key
-from lookalike.cluster.duplicates.rows import is_link
+from lookalike.cluster.duplicates.rows import may_be_chosen
 from lookalike.cluster.findings import DUPLICATES, finding
 from lookalike.server.answers import as_json, public
 from lookalike.server.models import ChoiceIn, ChoiceOut, DecisionIn, DecisionOut, DuplicatesOut
@@ -83,11 +83,12 @@ def _instead(group: Mapping[str, Any], chosen: dict[str, tuple[int, str]]) -> st
     if group["keep"]["metadata"].get("reference"):
         return None
     kept, _ = precedence(chosen, _content(group["keep"]), _path(group["keep"]))
-    later = [
-        (order, one) for one in group["extras"] if (order := precedence(chosen, _content(one), _path(one)))[0] > kept
-    ]
     ranked = [(precedence(chosen, _content(one), _path(one)), one) for one in group["extras"]]
-    later = [(order, str(one["id"])) for order, one in ranked if order[0] > kept and not is_link(_path(one))]
+    later = [
+        (order, str(one["id"]))
+        for order, one in ranked
+        if order[0] > kept and may_be_chosen(_path(one), _path(group["keep"]))
+    ]
     return max(later)[1] if later else None
 
 
