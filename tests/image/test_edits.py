@@ -8,8 +8,9 @@ from lookalike.image import EDITS, get_edit
 from lookalike.types import RGB
 
 EXPECTED = [
-    *("blur", "border", "brightness", "caption", "contrast", "crop", "flip", "grey", "jpeg", "letterbox", "logo"),
-    *("noise", "paste", "perspective", "resize", "rotate", "saturation", "screenshot", "turn"),
+    *("blur", "border", "brightness", "caption", "contrast", "crop", "flip", "grey", "halftone"),
+    *("hue", "jpeg", "letterbox", "logo", "meme", "noise", "paste", "perspective", "resize", "rotate", "saturation"),
+    *("screenshot", "sharpen", "stickers", "turn", "watermark"),
 ]
 
 

@@ -186,7 +186,88 @@ def _noise(image: RGB, strength: float, random: np.random.Generator) -> Any:
     return _clipped(image + random.normal(0, _between(3, 50, strength), image.shape))
 
 
+@_edit
+def _hue(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    """All hues turned by up to a quarter of the circle."""
+    import cv2
+
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    turn = random.choice((-1, 1)) * _between(6, 45, strength)  # of 180
+    hsv[..., 0] = (hsv[..., 0].astype(np.int16) + round(turn)) % 180
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+
+
+@_edit
+def _sharpen(image: RGB, strength: float, _random: np.random.Generator) -> Any:
+    import cv2
+
+    soft = cv2.GaussianBlur(image, (0, 0), 0.004 * max(image.shape[:2]) + 0.8).astype(np.float32)
+    return _clipped(image + (image - soft) * _between(0.5, 4, strength))
+
+
+@_edit
+def _halftone(image: RGB, strength: float, _random: np.random.Generator) -> Any:
+    """Printed in dots of one size whose screen is at 45 degrees: black on white, or each colour by itself."""
+    height, width = image.shape[:2]
+    pitch = _between(2.0, 4.5, strength)
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    turned = (x + y) / 2**0.5, (x - y) / 2**0.5
+    screen = 127.5 + 63.75 * (np.cos(2 * np.pi * turned[0] / pitch) + np.cos(2 * np.pi * turned[1] / pitch))
+    levels = image.mean(axis=2, keepdims=True).repeat(3, 2) if strength > 0.5 else image
+    return np.where(levels > screen[..., None], 255, 0)
+
+
 # --- things laid on, and being laid on things
+
+
+@_edit
+def _watermark(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    """Words, half transparent, again and again over the whole picture."""
+    import cv2
+
+    height, width = image.shape[:2]
+    words, size = str(random.choice(_WORDS)), max(0.2, width / 640)
+    (wide, tall), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, size, 2)
+    layer = np.zeros((height, width), np.uint8)
+    for n, y in enumerate(range(tall, height + 3 * tall, 3 * tall + 1)):
+        for x in range(-wide + (n % 2) * wide // 2, width, wide + 2 * tall + 1):
+            cv2.putText(layer, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, 255, max(1, round(2 * size)), cv2.LINE_AA)
+    share = layer[..., None] / 255 * _between(0.2, 0.7, strength)
+    return _clipped(image * (1 - share) + random.choice((0, 255)) * share)
+
+
+@_edit
+def _meme(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    """White words with a dark rim at the top and at the bottom."""
+    import cv2
+
+    height, width = image.shape[:2]
+    for at_top in (True, False):
+        words = str(random.choice(_WORDS)).upper()
+        (wide, tall), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 1, 3)
+        size = _between(0.5, 0.95, strength) * width / wide
+        foot = min(height - 1, round(tall * size * 1.4)) if at_top else max(1, height - round(tall * size * 0.5))
+        thick, place = max(1, round(3 * size)), (round((width - wide * size) / 2), foot)
+        cv2.putText(image, words, place, cv2.FONT_HERSHEY_DUPLEX, size, (0, 0, 0), 3 * thick, cv2.LINE_AA)
+        cv2.putText(image, words, place, cv2.FONT_HERSHEY_DUPLEX, size, (255, 255, 255), thick, cv2.LINE_AA)
+    return image
+
+
+@_edit
+def _stickers(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    """Round faces, one to four."""
+    import cv2
+
+    height, width = image.shape[:2]
+    for _ in range(1 + round(3 * strength)):
+        radius = max(2, round(random.uniform(0.06, 0.14) * min(height, width)))
+        x, y = int(random.integers(width)), int(random.integers(height))
+        colour = [int(part) for part in random.integers(120, 256, 3)]
+        cv2.circle(image, (x, y), radius, colour, -1, cv2.LINE_AA)
+        for side in (-1, 1):
+            cv2.circle(image, (x + side * radius // 3, y - radius // 4), max(1, radius // 8), (20, 20, 20), -1)
+        cv2.ellipse(image, (x, y), (radius // 2, radius // 2), 0, 20, 160, (20, 20, 20), max(1, radius // 10))
+    return image
 
 
 @_edit

@@ -209,7 +209,6 @@ def layout_evidence(match: Match) -> NDArray[np.float64]:
 
 
 _MARKED = 0.02  # of the overlap: a difference of that area is as good as any larger one
-_FEW_COLOURS = 8.0  # levels of chroma: a picture that varies by less shows one object in one colour
 
 
 def copy_evidence(layout: float, content: Content) -> NDArray[np.float64]:
@@ -223,7 +222,7 @@ def copy_evidence(layout: float, content: Content) -> NDArray[np.float64]:
     unexplained = 1.0 if content.strange else min((differs + min(added, removed)) / _MARKED, 1.0)
     one_sided = min(max(added, removed) / _MARKED, 1.0)
     strongest = min(content.strongest, 0.8)
-    recoloured = float(np.clip((content.recoloured - 10) / 40, 0, 1)) * float(np.exp(-content.colours / _FEW_COLOURS))
+    recoloured = float(np.clip((content.recoloured - 10) / 40, 0, 1))
     return np.array(
         [
             [

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.image.resize import scaled
+from lookalike.relate.drawn import drawn_share
+from lookalike.relate.transform import UNIT, project
 from lookalike.types import RGB
 
 Matrix = NDArray[np.float64]
@@ -28,10 +30,16 @@ _NOISE = 4.0  # grey levels: a deviation that agrees with any other
 _BUSY = 12.0  # grey levels of deviation from which a window has something to compare
 _DIFFERENT = 0.55  # correlation below which a window shows something else
 _AGREEING = 0.8  # correlation from which a window counts as agreeing
+_STANDS_OUT = 1.6  # times the contrast of what is covered
 _FLAT_RATIO = 0.3  # of the contrast: the other side's window is as good as empty
+_RIM = 0.012  # of the side: borders, shadows of pages and rounded corners end within it
 _MIN_BUSY = 60  # pixels that must have something to compare
 _BLURS = (0.5, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0, 4.0, 5.5)
 _MAX_REGIONS = 6
+_FEW_COLOURS = 8.0  # levels of chroma: a picture that varies by less shows one object in one colour
+_RIDGE = 1e-3
+_ECC_STEPS = 30
+_ECC_REACH = 0.08  # of the side, that a corner may move by
 _RELATED = 0.3  # median correlation below which two pictures are strangers, whatever a shift would say
 _STRANGERS = 0.6  # of windows differ: there is nothing left that is the same
 
@@ -137,26 +145,31 @@ def compare_content(
     )
 
 
-def drawn_share(image: RGB) -> float:
-    """How far a picture consists of flat colours and strokes: 0 for photographs, towards 1 for pages and screens.
+def refined(first: RGB, second: RGB, transform: Matrix, *, side: int) -> Matrix:
+    """The transform brought nearer by the pictures themselves, at `side` pixels; as it was where that does not converge.
 
-    Where a small window has contrast, a page's pixels lie at either end of it, a photograph's in between; and a page
-    has few levels of grey.
+    Points of a thumbnail fix it to a pixel or two of a page. Evangelidis, Psarakis: Parametric image alignment using
+    enhanced correlation coefficient maximization, PAMI 2008.
     """
     import cv2
 
-    grey = cv2.cvtColor(_reduced(image, COARSE), cv2.COLOR_RGB2GRAY)
-    kernel = np.ones((9, 9), np.uint8)
-    high, low = cv2.dilate(grey, kernel), cv2.erode(grey, kernel)
-    spread = cv2.subtract(high, low)
-    busy = spread > 40
-    if float(busy.mean()) < 0.01:
-        return 0.0
-    margin = spread[busy] * 0.15
-    near = (high[busy].astype(np.float32) - grey[busy] < margin) | (grey[busy].astype(np.float32) - low[busy] < margin)
-    levels = np.bincount(grey.ravel() >> 2, minlength=64) / grey.size
-    logit = 9.0 * (float(near.mean()) - 0.47) + 5.0 * (float(np.sort(levels)[-4:].sum()) - 0.5)
-    return float(1 / (1 + np.exp(-logit)))
+    a, b = _reduced(first, side), _reduced(second, side)
+    onto = np.linalg.inv(_to_shares(b)) @ transform @ _to_shares(a)
+    start = np.linalg.inv(onto)
+    start = np.asarray(start / start[2, 2], np.float32)
+    inside = cv2.warpPerspective(np.full(a.shape[:2], 255, np.uint8), onto, (b.shape[1], b.shape[0]))
+    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ECC_STEPS, 1e-4)
+    grey_a, grey_b = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (a, b))
+    try:
+        _, found = cv2.findTransformECC(grey_b, grey_a, start, cv2.MOTION_HOMOGRAPHY, stop, inside, 5)
+    except cv2.error:  # "the algorithm stopped before its convergence": little to see, or no overlap
+        return transform
+    matrix = _to_shares(b) @ np.linalg.inv(np.asarray(found, np.float64)) @ np.linalg.inv(_to_shares(a))
+    if not np.isfinite(matrix).all() or abs(matrix[2, 2]) < 1e-9:
+        return transform
+    matrix = matrix / matrix[2, 2]
+    moved = np.abs(project(matrix, UNIT) - project(transform, UNIT)).max()
+    return matrix if moved < _ECC_REACH else transform
 
 
 def _reduced(image: RGB, side: int) -> RGB:
@@ -196,7 +209,9 @@ def _core(inside: Mask) -> Mask:
     """Without the rim, which is mixed with what lies beside it."""
     import cv2
 
-    return cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8), borderValue=1) > 0
+    reach = 2 * max(3, round(_RIM * max(inside.shape))) + 1
+    whole = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    return cv2.erode(whole, np.ones((reach, reach), np.uint8), borderValue=1)[1:-1, 1:-1] > 0
 
 
 def _grey(image: RGB) -> Grey:
@@ -303,33 +318,40 @@ def _strongest(agreement: Grey, busy: Mask, window: int) -> float:
 
 
 def _recoloured(a: RGB, b: RGB, core: Mask) -> tuple[float, float]:
-    """The largest local difference of colour after a fit that the majority of pixels agree on; the chroma's spread."""
+    """The largest local difference of colour after a fit that the majority of pixels agree on; the chroma's spread.
+
+    Exposure, contrast and tint, also where they change across the picture, are fitted channel by channel. A picture of
+    many colours may have all its hues turned: there any linear map of colours is allowed, which for a red shirt on
+    white would be any other shirt.
+    """
     import cv2
 
-    small = tuple(cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA).astype(np.float32) for image in (a, b))
+    small = tuple(cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA).astype(np.float64) for image in (a, b))
     seen = cv2.resize(core.astype(np.float32), (48, 48), interpolation=cv2.INTER_AREA) > 0.9
     if int(seen.sum()) < 16:
         return 0.0, 0.0
-    x, y = (image[seen] for image in small)
-    off = np.max([_off(x[:, channel], y[:, channel]) for channel in range(3)], axis=0)
+    x, y = (image[seen] / 255 for image in small)
+    at = np.argwhere(seen) / 48 - 0.5
+    spread = max(_chroma_spread(small[0][seen]), _chroma_spread(small[1][seen]))
+    single = np.max([_off(np.column_stack((x[:, n], at)), y[:, n : n + 1]) for n in range(3)], axis=0)
+    few = float(np.exp(-spread / _FEW_COLOURS))
+    off = few * single + (1 - few) * _off(np.column_stack((x, at)), y)
     field = np.zeros((48, 48), np.float32)
     field[seen] = off
-    return float(cv2.boxFilter(field, -1, (5, 5)).max()), max(_chroma_spread(x), _chroma_spread(y))
+    return float(cv2.boxFilter(field, -1, (5, 5)).max()), spread
 
 
-def _off(x: Grey, y: Grey) -> Grey:
-    """|y - fit of x| where the line is what most pixels agree on (iteratively reweighted, Huber-like)."""
-    weight = np.ones(len(x), np.float32)
-    gain, offset = 1.0, 0.0
-    for _ in range(4):
-        total = float(weight.sum())
-        mx, my = float((weight * x).sum()) / total, float((weight * y).sum()) / total
-        var = float((weight * (x - mx) ** 2).sum()) / total
-        cov = float((weight * (x - mx) * (y - my)).sum()) / total
-        gain = float(np.clip(cov / var, 0.4, 2.5)) if var > 9 else 1.0
-        offset = my - gain * mx
-        weight = 1 / (1 + (np.abs(y - gain * x - offset) / 8) ** 2)
-    return np.asarray(np.abs(y - gain * x - offset), np.float32)
+def _off(x: Matrix, y: Matrix) -> Matrix:
+    """The largest of |y - fit of x| over columns, in levels: a linear fit that most rows agree on (reweighted)."""
+    rows = np.column_stack((x, np.ones(len(x))))
+    weight = np.ones(len(x))
+    off = np.zeros(len(x))
+    for _ in range(5):
+        weighted = rows * weight[:, None]
+        fit = np.linalg.solve(weighted.T @ rows + _RIDGE * np.eye(rows.shape[1]), weighted.T @ y)
+        off = 255 * np.abs(y - rows @ fit).max(axis=1)
+        weight = 1 / (1 + (off / 8) ** 2)
+    return off
 
 
 def _chroma_spread(pixels: NDArray[Any]) -> float:
@@ -368,10 +390,12 @@ def _kind(first: RGB, second: RGB, contrast_first: float, contrast_second: float
         return "added"
     if contrast_second < _FLAT_RATIO * contrast_first:
         return "removed"
-    graphic = [_is_graphic(one, other) for one, other in ((first, second), (second, first))]
-    if graphic == [False, True]:
+    # Letters and logos stand out from what they cover; two pictures that both carry some differ as much either way.
+    if contrast_second > _STANDS_OUT * contrast_first and _is_graphic(second, first):
         return "overlay"
-    return "uncovered" if graphic == [True, False] else "differs"
+    if contrast_first > _STANDS_OUT * contrast_second and _is_graphic(first, second):
+        return "uncovered"
+    return "differs"
 
 
 def _is_graphic(part: RGB, other: RGB) -> bool:
@@ -382,12 +406,10 @@ def _is_graphic(part: RGB, other: RGB) -> bool:
         return False
     coarse = (pixels >> 5).astype(np.int32)
     counts = np.bincount(coarse[:, 0] * 64 + coarse[:, 1] * 8 + coarse[:, 2], minlength=512)
-    return bool(np.sort(counts)[-3:].sum() > 0.6 * len(pixels))
+    return bool(np.sort(counts)[-3:].sum() > 0.4 * len(pixels))
 
 
 def _moved_box(box: tuple[float, float, float, float], matrix: Matrix) -> tuple[float, float, float, float]:
-    from lookalike.relate.transform import project
-
     x, y, w, h = box
     corners = project(matrix, np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)]))
     low, high = np.clip(corners.min(axis=0), 0, 1), np.clip(corners.max(axis=0), 0, 1)

@@ -6,13 +6,14 @@ from typing import Protocol
 import numpy as np
 
 from lookalike.relate.calibration import Calibration
-from lookalike.relate.content import COARSE, FINE, Content, compare_content
+from lookalike.relate.content import COARSE, FINE, Content, compare_content, refined
 from lookalike.relate.features import SIDE, Features, find_features
 from lookalike.relate.geometry import ENOUGH, Match, frame_match, verify
 from lookalike.types import RGB
 
 FINE_SIDE = 768  # the short side that `load` is asked for: the long side of a page is then about 1,000
 _PROVEN_TYPICAL, _PROVEN_STRONGEST = 0.93, 0.08  # frames that agree so well need no points
+_REFINED_SIDE = 512  # pixels at which a transform is brought nearer
 _DRAWN = 0.25  # from which small text may decide, and details are looked at
 _WORTH = 0.05  # P(copy) from which the contents are compared
 _UNDECIDED = 0.75  # P(copy) below which more detail may find more
@@ -55,7 +56,7 @@ def examine(first: Viewed, second: Viewed, score: float | None, calibration: Cal
             found = max(found, _by_points(finer[0], finer[1], chance), key=chance)
     content = found[1]
     if content is not None and content.drawn > _DRAWN and chance(found) >= _LIKELY:
-        return found[0], _read_closely(first, second, found[0], content)
+        return _read_closely(first, second, found[0], content)
     return found
 
 
@@ -106,8 +107,23 @@ def _agrees(content: Content) -> bool:
 
 
 def _content(a: Features, b: Features, match: Match) -> Content | None:
-    drawn = max(a.drawn, b.drawn)
-    return compare_content(a.picture, b.picture, match.transform, negative=match.negative, side=COARSE, drawn=drawn)
+    return _best_content(a.picture, b.picture, match, side=COARSE, drawn=max(a.drawn, b.drawn))
+
+
+def _best_content(first: RGB, second: RGB, match: Match, *, side: int, drawn: float) -> Content | None:
+    """The contents compared as the points say, and as the pictures themselves say where that is not convincing."""
+    found = compare_content(first, second, match.transform, negative=match.negative, side=side, drawn=drawn)
+    if found is None or found.strange or _agrees(found) or match.negative:
+        return found
+    nearer = refined(first, second, match.transform, side=min(side, _REFINED_SIDE))
+    if nearer is match.transform:
+        return found
+    again = compare_content(first, second, nearer, negative=match.negative, side=side, drawn=drawn)
+    return found if again is None or _disagreement(again) >= _disagreement(found) else again
+
+
+def _disagreement(content: Content) -> float:
+    return content.strongest + 2 * content.different - content.low
 
 
 def _promising(found: Finding, score: float | None, calibration: Calibration) -> bool:
@@ -126,12 +142,22 @@ def _finer(one: Viewed) -> Features | None:
     return features if picture is None else find_features(picture, size=(features.width, features.height))
 
 
-def _read_closely(first: Viewed, second: Viewed, match: Match, coarse: Content) -> Content:
-    """The contents compared at a size at which text is legible; as they were where the files are out of reach."""
+def _read_closely(first: Viewed, second: Viewed, match: Match, coarse: Content) -> Finding:
+    """The contents compared at a size at which text is legible; as they were where the files are out of reach.
+
+    Where they do not agree the fault may lie in the transform: it is found again from points of the larger pictures.
+    """
     wholes = [None if one.load is None else one.load(FINE_SIDE) for one in (first, second)]
     if wholes[0] is None or wholes[1] is None:
-        return coarse
-    fine = compare_content(
-        wholes[0], wholes[1], match.transform, negative=match.negative, side=FINE, drawn=coarse.drawn
-    )
-    return coarse if fine is None else fine
+        return match, coarse
+    fine = _best_content(wholes[0], wholes[1], match, side=FINE, drawn=coarse.drawn)
+    if fine is None:
+        return match, coarse
+    if fine.strongest > _PROVEN_STRONGEST:
+        finer = [find_features(whole) for whole in wholes if whole is not None]
+        nearer = verify(finer[0], finer[1])
+        if nearer.inliers >= ENOUGH:
+            again = _best_content(wholes[0], wholes[1], nearer, side=FINE, drawn=coarse.drawn)
+            if again is not None and _disagreement(again) < _disagreement(fine):
+                return nearer, again
+    return match, fine

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.image.resize import scaled
-from lookalike.relate.content import drawn_share
+from lookalike.relate.drawn import drawn_share
 from lookalike.types import RGB
 
 SIDE = 512  # the long side at which features of a file are found
@@ -78,7 +78,7 @@ class Features:
 
     @cached_property
     def drawn(self) -> float:
-        """How far the picture is drawn rather than photographed: see `content.drawn_share`."""
+        """How far the picture is drawn rather than photographed: see `drawn.drawn_share`."""
         return drawn_share(self.picture)
 
     @cached_property
