@@ -28,8 +28,9 @@ _GEOMETRY_FILE = Path(__file__).with_name("geometry.json")
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """`layout`: P(both are laid out alike | match), as copies and other fillings of one template are; `copy`: P(one is a
-    copy of the other | layout, contents); `same`: P(they show the same thing | match).
+    """`layout`: P(both are laid out alike | match), as copies and other fillings of one template are.
+
+    `copy`: P(one is a copy of the other | layout, contents). `same`: P(they show the same thing | match).
     """
 
     layout: Logistic

@@ -146,7 +146,7 @@ def compare_content(
 
 
 def refined(first: RGB, second: RGB, transform: Matrix, *, side: int) -> Matrix:
-    """The transform brought nearer by the pictures themselves, at `side` pixels; as it was where that does not converge.
+    """The transform brought nearer by the pictures themselves at `side` pixels, or as it was if that does not converge.
 
     Points of a thumbnail fix it to a pixel or two of a page. Evangelidis, Psarakis: Parametric image alignment using
     enhanced correlation coefficient maximization, PAMI 2008.
@@ -211,7 +211,7 @@ def _core(inside: Mask) -> Mask:
 
     reach = 2 * max(3, round(_RIM * max(inside.shape))) + 1
     whole = cv2.copyMakeBorder(inside.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    return cv2.erode(whole, np.ones((reach, reach), np.uint8), borderValue=1)[1:-1, 1:-1] > 0
+    return np.asarray(cv2.erode(whole, np.ones((reach, reach), np.uint8), borderValue=1)[1:-1, 1:-1] > 0)
 
 
 def _grey(image: RGB) -> Grey:
@@ -254,60 +254,71 @@ def _fineness(image: Grey, core: Mask) -> float:
     return float(fine[core].mean()) / max(float(image[core].std()), 1e-3)
 
 
+@dataclass(frozen=True, slots=True)
+class _Local:
+    """A grey picture with its local mean and variance."""
+
+    values: Grey
+    mean: Grey
+    variance: Grey
+
+
 def _windows(a: Grey, b: Grey, core: Mask, window: int) -> tuple[Grey, Grey, Grey]:
     """The best local correlation over shifts of a pixel, and the local deviation of either picture."""
-    import cv2
-
     mask = core.astype(np.float32)
-
-    def mean(values: Grey) -> Grey:
-        return np.asarray(cv2.boxFilter(values, -1, (window, window), borderType=cv2.BORDER_REFLECT), np.float32)
-
-    share = np.maximum(mean(mask), 1e-3)
-    b_masked = b * mask
-    mean_a, mean_b = mean(a * mask) / share, mean(b_masked) / share
-    var_a = np.maximum(mean(a * a * mask) / share - mean_a**2, 0)
-    var_b = np.maximum(mean(b * b_masked) / share - mean_b**2, 0)
-    floor = np.float32(_NOISE**2)
-
-    deviation_a, deviation_b = np.sqrt(var_a), np.sqrt(var_b)
-    busy = (np.maximum(deviation_a, deviation_b) > _BUSY) & core
-    best = (mean(a * b_masked) / share - mean_a * mean_b + floor) / np.sqrt((var_a + floor) * (var_b + floor))
+    share = np.maximum(_mean(mask, window), 1e-3)
+    first, second = (_local(image, mask, share, window) for image in (a, b))
+    deviations = [np.asarray(np.sqrt(side.variance), np.float32) for side in (first, second)]
+    busy = (np.maximum(*deviations) > _BUSY) & core
+    both = np.asarray(_mean(first.values * second.values * mask, window) / share, np.float32)
+    best = _correlation(both, first.mean, first.variance, second.mean, second.variance)
     doubtful = busy & (best < _AGREEING)
     if doubtful.any() and float(np.median(best[busy])) > _RELATED:
         part = _around(doubtful, window)
-        best[part] = _best_of_shifts(a, mean_a, var_a, b_masked, mean_b, var_b, share, best, part, window)
-    return best, deviation_a, deviation_b
+        best[part] = _best_of_shifts(first, second, mask, share, best[part], part, window)
+    return best, deviations[0], deviations[1]
+
+
+def _mean(values: Grey, window: int) -> Grey:
+    import cv2
+
+    return np.asarray(cv2.boxFilter(values, -1, (window, window), borderType=cv2.BORDER_REFLECT), np.float32)
+
+
+def _local(image: Grey, mask: Grey, share: Grey, window: int) -> _Local:
+    mean = np.asarray(_mean(image * mask, window) / share, np.float32)
+    variance = np.maximum(_mean(image * image * mask, window) / share - mean**2, 0)
+    return _Local(image, mean, np.asarray(variance, np.float32))
+
+
+def _correlation(both: Grey, mean_a: Grey, var_a: Grey, mean_b: Grey, var_b: Grey) -> Grey:
+    floor = np.float32(_NOISE**2)
+    return np.asarray((both - mean_a * mean_b + floor) / np.sqrt((var_a + floor) * (var_b + floor)), np.float32)
 
 
 def _around(places: Mask, margin: int) -> tuple[slice, slice]:
     """The rows and columns of all places, with a margin."""
     rows, columns = (np.flatnonzero(places.any(axis=axis)) for axis in (1, 0))
-    return tuple(slice(max(0, int(at[0]) - margin), int(at[-1]) + margin + 1) for at in (rows, columns))  # type: ignore[return-value]
+    return (
+        slice(max(0, int(rows[0]) - margin), int(rows[-1]) + margin + 1),
+        slice(max(0, int(columns[0]) - margin), int(columns[-1]) + margin + 1),
+    )
 
 
 def _best_of_shifts(
-    a: Grey, mean_a: Grey, var_a: Grey, b: Grey, mean_b: Grey, var_b: Grey, share: Grey,
-    best: Grey, part: tuple[slice, slice], window: int,
-) -> Grey:  # fmt: skip
+    a: _Local, b: _Local, mask: Grey, share: Grey, found: Grey, part: tuple[slice, slice], window: int
+) -> Grey:
     """The best correlation in a part of the picture when `a` is shifted by a pixel in any direction."""
-    import cv2
-
-    floor = np.float32(_NOISE**2)
-    seen, at_b, spread_b, weight = b[part], mean_b[part], var_b[part] + floor, 1 / share[part]
-    found = best[part]
-    padded = [np.pad(values, 1, mode="edge") for values in (a, mean_a, var_a)]
+    seen, weight = (b.values * mask)[part], 1 / share[part]
+    padded = [np.pad(values, 1, mode="edge") for values in (a.values, a.mean, a.variance)]
     rows, columns = part
     tall, wide = found.shape
     for dx, dy in ((-1, 0), (1, 0), (0, -1), (0, 1), (-1, -1), (1, 1), (-1, 1), (1, -1)):
-        shifted = (
-            slice(rows.start + 1 - dy, rows.start + 1 - dy + tall),
-            slice(columns.start + 1 - dx, columns.start + 1 - dx + wide),
-        )
-        moved, at_a, spread_a = (values[shifted] for values in padded)
-        both = cv2.boxFilter(moved * seen, -1, (window, window), borderType=cv2.BORDER_REFLECT) * weight
-        found = np.maximum(found, (both - at_a * at_b + floor) / np.sqrt((spread_a + floor) * spread_b))
-    return np.asarray(found, np.float32)
+        top, left = rows.start + 1 - dy, columns.start + 1 - dx
+        values, mean, variance = (each[top : top + tall, left : left + wide] for each in padded)
+        both = np.asarray(_mean(values * seen, window) * weight, np.float32)
+        found = np.maximum(found, _correlation(both, mean, variance, b.mean[part], b.variance[part]))
+    return found
 
 
 def _strongest(agreement: Grey, busy: Mask, window: int) -> float:
@@ -359,7 +370,7 @@ def _chroma_spread(pixels: NDArray[Any]) -> float:
     red, green, blue = pixels.T
     chroma = np.stack((red - green, blue - green), axis=1)
     _, deviations, _ = np.linalg.svd(chroma, full_matrices=False)
-    return float(deviations[1]) / len(pixels) ** 0.5
+    return float(deviations[1] / len(pixels) ** 0.5)
 
 
 def _regions(
@@ -379,7 +390,8 @@ def _regions(
         if not here.any():
             continue
         part = slice(y, y + h), slice(x, x + w)
-        kind = _kind(*(image[part] for image in images), *(float(d[part][here].mean()) for d in deviations))
+        contrasts = [float(deviation[part][here].mean()) for deviation in deviations]
+        kind = _kind(images[0][part], images[1][part], contrasts[0], contrasts[1])
         box = (x / width, y / height, w / width, h / height)
         found.append(Region(kind, _moved_box(box, back) if swapped else box, area / (height * width)))
     return tuple(found)
@@ -387,9 +399,9 @@ def _regions(
 
 def _kind(first: RGB, second: RGB, contrast_first: float, contrast_second: float) -> str:
     if contrast_first < _FLAT_RATIO * contrast_second:
-        return "added"
+        return "overlay" if _is_graphic(second, first) else "added"
     if contrast_second < _FLAT_RATIO * contrast_first:
-        return "removed"
+        return "uncovered" if _is_graphic(first, second) else "removed"
     # Letters and logos stand out from what they cover; two pictures that both carry some differ as much either way.
     if contrast_second > _STANDS_OUT * contrast_first and _is_graphic(second, first):
         return "overlay"

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from lookalike.image.resize import scaled
 from lookalike.relate.aligned import correlation, overlay
 from lookalike.relate.colour import Recolouring, recolouring
+from lookalike.relate.content_words import place_of, slight_words, variant_words
 from lookalike.relate.framing import frame_words, turn_words
 from lookalike.relate.geometry import Match, to_shares
 from lookalike.relate.lettering import is_text
@@ -54,13 +55,19 @@ def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
     colours = recolouring(moved, shown, inside)
     recoloured = colours.apply(moved)
     agreeing, added = _differences(recoloured, shown, inside, colours.sharpness)
+    content = evidence.content
     changes = [*frame_words(match, shown, inside), *turn_words(match)]
-    if verdict.relation >= Relation.COPY:
+    if verdict.relation is Relation.VARIANT:
+        changes += variant_words(content) if content else []
+        added = ()
+    elif verdict.relation >= Relation.COPY:
         whole = match.kept_first > 0.8 and match.scale < 1.25
         changes += _colour_words(colours, whole=whole)
         changes += [f"{a.kind} {a.where}" for a in added]
         if not changes and float(np.abs(recoloured.astype(np.int16) - shown)[inside].mean()) > _ROUGH:
             changes = ["fine detail differs all over"]
+        if not changes and content is not None:
+            changes = slight_words(content)
     else:
         added = ()
     return Explanation(_sentence(verdict, match, changes), tuple(changes), tuple(added), agreeing)
@@ -74,8 +81,10 @@ def _plainly(verdict: Verdict, match: Match | None) -> str:
 
 
 def _sentence(verdict: Verdict, match: Match, changes: list[str]) -> str:
-    nothing = "nothing visible was changed" if verdict.relation >= Relation.COPY else "laid out alike"
-    told = ", ".join(changes) or nothing
+    if verdict.relation >= Relation.COPY:
+        told = ", ".join(changes) or "nothing visible was changed"
+    else:
+        told = ", ".join(["laid out alike", *changes])
     proof = _points(match) if match.inliers else "the pictures agree as a whole"
     return f"{verdict.relation}: {told}; {proof}"
 
@@ -164,15 +173,3 @@ def _patches(strange: NDArray[np.bool_], second: RGB) -> tuple[Added, ...]:
         box = (x / width, y / height, w / width, h / height)
         found.append(Added(kind, place_of(box), box))
     return tuple(found)
-
-
-def place_of(box: tuple[float, float, float, float]) -> str:
-    """Where in a picture the middle of a box in shares lies."""
-    x, y = box[0] + box[2] / 2, box[1] + box[3] / 2
-    down = "top" if y < 1 / 3 else "bottom" if y > 2 / 3 else ""
-    across = "left" if x < 1 / 3 else "right" if x > 2 / 3 else ""
-    if box[2] > 0.6:
-        across = ""
-    if not (down or across):
-        return "in the middle"
-    return "at the " + " ".join(part for part in (down, across) if part)

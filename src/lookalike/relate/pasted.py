@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.relate.calibration import Calibration
-from lookalike.relate.explain import Added, Explanation, explain, place_of
+from lookalike.relate.content_words import place_of
+from lookalike.relate.explain import Added, Explanation, explain
 from lookalike.relate.find import Box, cut, edges, find_in, how, on_pixels, onto, part_shown
 from lookalike.relate.geometry import Match, with_shape
 from lookalike.relate.relation import Evidence, Verdict, weigh

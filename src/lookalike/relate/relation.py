@@ -112,7 +112,7 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
     relation, probability = _strongest(
         {Relation.COPY: copy, Relation.VARIANT: variant, Relation.SAME_OBJECT: same, Relation.RELATED: related}
     )
-    doubt = undecided(match, evidence.content) if match is not None and same >= EVENS else ""
+    doubt = undecided(match, evidence.content) if match is not None and same >= EVENS and copy >= _OPEN else ""
     if doubt or (evidence.reason and copy < _SURE):
         even = EVENS if doubt else copy
         relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * even - 1)
@@ -123,6 +123,7 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
 
 
 _AMONG = 1000
+_OPEN = 0.3  # P(copy) below which there is no doubt that the contents differ
 _SURE = 0.98  # a plain picture may still be a copy beyond doubt
 
 

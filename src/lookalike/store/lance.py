@@ -34,6 +34,8 @@ INDEXED = "_indexed_rows"
 CONDITIONS_KEPT = 16
 KEEP = timedelta(minutes=10)
 
+_OBSOLETE = {"features": bytes}  # columns that older versions filled, at 85 kB an image, and nothing reads any more
+
 
 class LanceStore:
     """One collection. Searches see the version last committed by anyone.
@@ -200,6 +202,7 @@ class LanceStore:
                     yield {name: column_out(found[name], name, types[name], self._dim) for name in names}
 
     def optimise(self) -> None:
+        self._rows.drop(_OBSOLETE)
         self._rows.tidy(self._keep)
         for table in self._tables.values():
             table.tidy(self._keep)

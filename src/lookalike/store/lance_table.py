@@ -152,6 +152,13 @@ class LanceTable:
         self._writable()
         self._commit(lambda dataset: dataset.update_metadata(dict(changes)))
 
+    def drop(self, columns: Mapping[str, type]) -> None:
+        """Forget the columns of these names and types, in one commit; `tidy` frees their space."""
+        self._writable()
+        types = self.types()
+        if present := [name for name, kind in columns.items() if types.get(name) is kind]:
+            self._commit(lambda dataset: dataset.drop_columns(present))
+
     def tidy(self, keep: timedelta) -> None:
         """Merge small files, and drop versions older than `keep`."""
         self._writable()

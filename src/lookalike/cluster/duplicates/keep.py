@@ -14,7 +14,7 @@ from lookalike.cluster.duplicates.rows import Picture, is_link, is_set_aside
 from lookalike.errors import BadQuery, ImageError, nearest
 from lookalike.image import decode, read, system_folder_of, to_path
 
-DEFAULT = ("largest", "upright", "metadata", "format", "quality", "oldest", "name", "path")
+DEFAULT = ("bare", "largest", "upright", "metadata", "format", "quality", "oldest", "name", "path")
 # From what loses nothing to what loses most; a format that is not here ranks between JPEG and GIF.
 _FORMATS = ("PSD", "TIFF", "PNG", "JXL", "PNM", "PAM", "BMP", "JPEG2000", "HEIC", "AVIF", "JPEG", "WEBP", "GIF", "ICO")
 _LOSSY = ("HEIC", "AVIF", "JPEG", "WEBP", "JXL", "JPEG2000")
@@ -45,6 +45,7 @@ class Measures:
     _enlarged: dict[str, tuple[Picture, bool]] = field(default_factory=dict)
     _turned: set[str] = field(default_factory=set)
     _inside: dict[str, float] = field(default_factory=dict)
+    _overlaid: set[str] = field(default_factory=set)
     chosen: dict[str, tuple[int, str]] = field(default_factory=dict)  # Chosen.by_content
 
     def pixels(self, picture: Picture) -> int:
@@ -78,6 +79,14 @@ class Measures:
     def turn(self, picture: Picture) -> None:
         """Note that most of its copies are in another position."""
         self._turned.add(picture.id)
+
+    def overlaid(self, picture: Picture) -> bool:
+        """Whether it was noted that something lies on it that a copy of it is without."""
+        return picture.id in self._overlaid
+
+    def mark_overlaid(self, picture: Picture) -> None:
+        """Note that something lies on it that a copy of it is without."""
+        self._overlaid.add(picture.id)
 
     def choice(self, picture: Picture) -> tuple[int, bool]:
         """What a person chose, as a measure: smaller comes first."""
@@ -197,8 +206,14 @@ def _largest(measures: Measures, a: Picture, b: Picture) -> str:
     if measures.surely_enlarged(b) and b.width * b.height > a.width * a.height:
         return f"as much detail in {a.width} × {a.height} pixels as in {b.width} × {b.height}, which are enlarged"
     if measures.has_border(b) and b.width * b.height > a.width * a.height:
-        return f"as large as the other's {b.width} × {b.height} pixels without their plain border"
+        return f"as large as the other's {b.width} × {b.height} pixels without what was put around them"
+    if measures.has_border(a) or a.width * a.height <= b.width * b.height:
+        return f"shows more: {_megapixels(measures.pixels(a))} against {_megapixels(measures.pixels(b))} million pixels"
     return _sized(a, b, "largest")
+
+
+def _megapixels(pixels: int) -> str:
+    return f"{pixels / 1e6:.2f}"
 
 
 def _sized(a: Picture, b: Picture, word: str) -> str:
@@ -240,6 +255,7 @@ _CHOSEN = Rule("chosen", lambda m, p: m.choice(p), lambda *_: "chosen by you")
 RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
+        Rule("bare", lambda m, p: m.overlaid(p), lambda *_: "something was laid over the other"),
         Rule("largest", lambda m, p: -m.pixels(p), _largest),
         Rule("smallest", lambda _, p: p.width * p.height, lambda _, a, b: _sized(a, b, "smallest")),
         Rule("heaviest", lambda _, p: -p.size, lambda _, a, b: f"heaviest file: {a.size:,} against {b.size:,} bytes"),

@@ -94,7 +94,7 @@ def _votes(
 def _index(codes: NDArray[np.int8]) -> "faiss.IndexIVF":  # type: ignore[name-defined]  # noqa: F821
     import faiss
 
-    lists = int(np.clip(2 ** round(np.log2(len(codes) ** 0.5)), 16, 8192))
+    lists = int(np.clip(len(codes) // _TRAINED_LISTS, 1, 2 ** round(np.log2(max(len(codes), 2) ** 0.5))))
     index = faiss.IndexIVFScalarQuantizer(
         faiss.IndexFlatL2(_DIM), _DIM, lists, faiss.ScalarQuantizer.QT_8bit_direct_signed, faiss.METRIC_L2
     )

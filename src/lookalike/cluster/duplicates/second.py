@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.cluster.duplicates.detail import LEAST, Detail, Grey, more_detail
 from lookalike.cluster.duplicates.keep import Keep
@@ -17,7 +18,9 @@ from lookalike.image import decode, read
 from lookalike.relate.find import part_shown
 from lookalike.relate.framing import EXACT, plain_share
 from lookalike.relate.geometry import Match
+from lookalike.types import RGB
 
+_CARRIED = 0.002  # of the picture
 _AGAINST = 3  # smaller copies that an enlargement is sought among
 _ASPECT = 0.02
 _WHOLE = 0.95  # of either's area is seen in the other: neither is a crop
@@ -37,6 +40,7 @@ class SecondLook:
             return
         self._seen.add(best)
         self._look_at_position(best, extras)
+        self._look_at_what_it_carries(best, extras)
         self._look_at_border(best, extras)
         self._look_at_detail(best, extras)
 
@@ -47,6 +51,15 @@ class SecondLook:
         positions[upright] += 1
         if max(positions.values()) > positions[upright]:
             self._keep.measures.turn(self._pictures[best])
+
+    def _look_at_what_it_carries(self, best: int, extras: Sequence[int]) -> None:
+        """Whether letters, a logo or a sticker lie on it where one of the others shows what is beneath."""
+        for place in extras:
+            verdict = self._proofs[best, place].verdict
+            content = None if verdict is None else verdict.evidence.content
+            if content is not None and any(r.kind == "uncovered" and r.area > _CARRIED for r in content.regions):
+                self._keep.measures.mark_overlaid(self._pictures[best])
+                return
 
     def _look_at_border(self, best: int, extras: Sequence[int]) -> None:
         """Whether it shows one of the others whole, and around it nothing."""
@@ -93,7 +106,11 @@ class SecondLook:
 
 
 def _without_border(kept: Picture, match: Match) -> float | None:
-    """The share of a picture that lies within its plain border; None where there is something to see around."""
+    """The share of a picture that lies within what was put around it; None where the other may be a crop of it.
+
+    What is plain was put around, and so was what ends along a seam: a bar with words, a page, an app's frame. A crop
+    leaves no trace in the picture that it was cut from.
+    """
     import cv2
 
     try:
@@ -104,9 +121,52 @@ def _without_border(kept: Picture, match: Match) -> float | None:
     inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), np.rint(corners).astype(np.int32), 1)
     rim = cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0  # edges are mixed there, and JPEG rings
     around = image[~rim]
-    if len(around) < _LEAST_AROUND * rim.size or plain_share(around) < _PLAIN:
+    if len(around) < _LEAST_AROUND * rim.size:
+        return None
+    if plain_share(around) < _PLAIN and not has_seam(image, corners):
         return None
     return float(inside.mean()) * (1 - _RIM)
+
+
+def has_seam(image: RGB, corners: NDArray[np.float64]) -> bool:
+    """Whether colours change along every side of an outline (4, 2) within the picture, and not beside it."""
+    height, width = image.shape[:2]
+    soft = _softened(image)
+    middle = corners.mean(axis=0)
+    sides = 0
+    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
+        along = end - start
+        outward = np.array([along[1], -along[0]]) / max(float(np.hypot(*along)), 1e-6)
+        outward *= np.sign(outward @ ((start + end) / 2 - middle)) or 1.0
+        points = start + np.linspace(0.1, 0.9, 64)[:, None] * along
+        beyond = points + _SEAM_FAR * outward
+        if not ((beyond >= 0) & (beyond < (width, height))).all():
+            continue  # this side is the picture's own
+        steps = {at: _step(soft, points + at * outward, outward) for at in (0, *_BESIDE)}
+        if steps[0] < _SEAM_TIMES * float(np.median([steps[at] for at in _BESIDE])) + _SEAM_LEVELS:
+            return False
+        sides += 1
+    return sides > 0
+
+
+_SEAM_FAR, _BESIDE = 6.0, (-16, -12, -8, 8, 12, 16)  # pixels across an outline
+_SEAM_TIMES, _SEAM_LEVELS = 1.8, 6.0
+
+
+def _softened(image: RGB) -> NDArray[np.float32]:
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.float32)
+
+
+def _step(image: NDArray[np.float32], points: NDArray[np.float64], outward: NDArray[np.float64]) -> float:
+    """The mean change of colour from one side of a line to the other, in levels."""
+    sides = []
+    for reach in (-3.0, 3.0):
+        at = np.rint(points + reach * outward).astype(int)
+        x, y = at[:, 0].clip(0, image.shape[1] - 1), at[:, 1].clip(0, image.shape[0] - 1)
+        sides.append(image[y, x])
+    return float(np.abs(sides[0] - sides[1]).max(axis=1).mean())
 
 
 def _size(picture: Picture) -> tuple[int, int]:

@@ -95,10 +95,12 @@ def _grey(jpeg: bytes) -> NDArray[np.uint8] | None:
     import cv2
 
     data = np.frombuffer(jpeg, np.uint8)
-    image = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_2)
-    if image is not None and max(image.shape) < 0.75 * SIDE:
-        image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+    image: NDArray[np.uint8] | None = cv2.imdecode(data, cv2.IMREAD_REDUCED_GRAYSCALE_2)
+    if image is None:
+        return None
+    if max(image.shape) < 0.75 * SIDE:
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_GRAYSCALE), np.uint8)
         share = SIDE / max(image.shape)
         if share < 1:
             image = cv2.resize(image, None, fx=share, fy=share, interpolation=cv2.INTER_AREA)
-    return None if image is None else np.asarray(image, np.uint8)
+    return image

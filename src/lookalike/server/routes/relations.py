@@ -11,8 +11,8 @@ from starlette.responses import Response
 
 from lookalike.errors import BadQuery
 from lookalike.relate import Subject, Verdict, calibration_of, find_features, judge
-from lookalike.relate.explain import explain
 from lookalike.relate.examine import FINE_SIDE
+from lookalike.relate.explain import explain
 from lookalike.relate.features import PREVIEW_COUNT, PREVIEW_SIDE
 from lookalike.server.answers import as_json
 from lookalike.server.asking import Region, pictures_of, texts
