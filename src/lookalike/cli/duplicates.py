@@ -59,6 +59,12 @@ def duplicates(
         typer.Option(metavar="FILE.html", help="Write a page to review the groups."),
     ] = None,
     csv: Annotated[Optional[Path], typer.Option(metavar="FILE.csv", help="Write a row for each picture.")] = None,  # noqa: UP045
+    last: Annotated[
+        bool, typer.Option("--last", help="Take the groups that were found last, as lookalike serve shows them.")
+    ] = False,
+    accepted_only: Annotated[
+        bool, typer.Option("--accepted-only", help='Only extras whose pair was accepted (decided "copy").')
+    ] = False,
     apply: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="trash|move:DIR|hardlink", help="Take the extras away. Without it nothing is touched."),
@@ -97,7 +103,7 @@ def duplicates(
     json: JsonOption = False,
 ) -> None:
     """Find altered copies and say which to keep, and why. A dry run unless --apply is given."""
-    from lookalike.cluster import Chosen, Decisions, Options, find_duplicates
+    from lookalike.cluster import Chosen, Decisions, Options, accepted_groups, find_duplicates
     from lookalike.search import open_collection
 
     deciding = any((not_a_copy, keep_both, forget, keep_this, forget_this)) or decisions is not None
@@ -114,6 +120,13 @@ def duplicates(
                 _list(kept, chosen)
             return
         action = _action(apply, journal, photos)
+        again = _search_options(
+            against, keep, reference, min_score, probability, where, quick=quick, turned=not no_turned
+        )
+        if last and again:
+            raise BadQuery(
+                f"--last takes the groups as they were found last, so {again[0]} changes nothing; leave it out"
+            )
         options = Options(
             min_score=min_score,
             probability=probability,
@@ -125,11 +138,17 @@ def duplicates(
         with _masters(against, photos) as masters, ProgressLine("pictures") as progress:
             from dataclasses import replace
 
-            found = find_duplicates(photos, keep=keep, against=masters, options=replace(options, progress=progress))
+            if last:
+                found = _last(photos)
+            else:
+                found = find_duplicates(photos, keep=keep, against=masters, options=replace(options, progress=progress))
+                if masters is None and where is None:
+                    _keep_for_page(found, photos)
+            if accepted_only:
+                groups = accepted_groups(found, Decisions(photos).by_pair(), Chosen(photos).by_content())
+                found = replace(found, groups=groups)
             if page:
-                _page(found, page, photos, masters)
-            if masters is None and where is None:
-                _keep_for_page(found, photos)
+                _page(found, page, photos, masters, again if against or where else ["--last"])
         if csv:
             from lookalike.cluster.duplicates.told import write_csv
 
@@ -149,6 +168,40 @@ def _action(apply: str | None, journal: Path | None, photos: "Collection") -> "A
             raise BadQuery("--journal goes with --apply; without it nothing is touched, and there is nothing to note")
         return None
     return parse_action(apply, [root.path for root in photos.roots() if root.kind == "folder"])
+
+
+def _search_options(
+    against: str | None,
+    keep: str,
+    reference: list[str] | None,
+    min_score: float | None,
+    probability: float,
+    where: str | None,
+    *,
+    quick: bool,
+    turned: bool,
+) -> list[str]:
+    """What was typed about how to look, for a command that finds the same groups again."""
+    from lookalike.cluster.duplicates.find import PROBABILITY
+    from lookalike.cluster.duplicates.keep import DEFAULT
+
+    words = ["--against", against] if against is not None else []
+    words += ["--keep", keep] if keep != ",".join(DEFAULT) else []
+    words += [word for folder in reference or () for word in ("--reference", folder)]
+    words += ["--min-score", f"{min_score:g}"] if min_score is not None else []
+    words += ["--probability", f"{probability:g}"] if probability != PROBABILITY else []
+    words += ["--where", where] if where is not None else []
+    return words + ["--quick"] * quick + ["--no-turned"] * (not turned)
+
+
+def _last(photos: "Collection") -> "Duplicates":
+    from lookalike.cluster.findings import stored_duplicates
+
+    stored = stored_duplicates(photos)
+    if stored is None:
+        raise BadQuery("nobody has looked for duplicates in this collection yet; leave --last out")
+    say(f"as found {stored[0]}")
+    return stored[1]
 
 
 def _journal_name() -> Path:
@@ -259,12 +312,17 @@ def _list(kept: "Decisions", chosen: "Chosen") -> None:
         emit(asdict(choice))
 
 
-def _page(found: "Duplicates", path: Path, photos: "Collection", masters: "Collection | None") -> None:
+def _page(
+    found: "Duplicates", path: Path, photos: "Collection", masters: "Collection | None", again: list[str]
+) -> None:
+    """`again`: the options that find the same groups again."""
+    from lookalike.cluster.duplicates.accepted import apply_command
     from lookalike.cluster.duplicates.page import counted, write_page
 
     command = f"lookalike duplicates -c {shlex.quote(photos.uri)} --decisions decisions.jsonl"
     of_masters = masters.thumbnails if masters is not None else None
-    shown = write_page(found, path, photos.thumbnails, command=command, masters=of_masters)
+    apply = apply_command(photos.uri, again, journal=str(_journal_name()))
+    shown = write_page(found, path, photos.thumbnails, command=command, apply_command=apply, masters=of_masters)
     say(f"written: {path}, {counted(shown, 'group')} to review")
 
 

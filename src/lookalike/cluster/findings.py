@@ -13,7 +13,7 @@ from lookalike.cluster.duplicates import Duplicates
 from lookalike.cluster.spread import Suspect
 from lookalike.search import Collection
 from lookalike.search.sync import now
-from lookalike.types import Table
+from lookalike.types import DuplicateGroup, Extra, Hit, Table
 
 DUPLICATES, SUSPECTS = "duplicates", "suspects"
 MOST_GROUPS = 20_000  # of duplicates, the largest: 20 MB of JSON, which an answer reads whole; 2 MB as they are kept
@@ -45,6 +45,29 @@ def keep_duplicates(photos: Collection, found: Duplicates) -> None:
     largest = sorted(found, key=lambda group: -len(group.extras))[:MOST_GROUPS]
     told = {"when": now(), "pictures": found.pictures, "groups": [asdict(group) for group in largest]}
     keep_finding(photos, DUPLICATES, told)
+
+
+def stored_duplicates(photos: Collection) -> tuple[str, Duplicates] | None:
+    """When duplicates were looked for last, and what was found; None before the first search. It is shared."""
+    for row in _table(photos).all():
+        if row["kind"] == DUPLICATES and isinstance(row["told"], bytes):
+            return _groups_of(row["told"])
+    return None
+
+
+@lru_cache(maxsize=2)
+def _groups_of(packed: bytes) -> tuple[str, Duplicates]:
+    told = json.loads(zlib.decompress(packed))
+    groups = tuple(
+        DuplicateGroup(Hit(**{"score": 1.0} | one["keep"]), tuple(_extra(extra) for extra in one["extras"]))
+        for one in told["groups"]
+    )
+    return str(told["when"]), Duplicates(groups=groups, pictures=int(told["pictures"]))
+
+
+def _extra(values: dict[str, Any]) -> Extra:
+    transform = values.get("transform")  # older versions kept none
+    return Extra(**values | {"transform": tuple(map(tuple, transform)) if transform else None})
 
 
 def keep_suspects(photos: Collection, ids: Sequence[str], suspects: Sequence[Suspect]) -> None:
