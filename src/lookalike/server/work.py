@@ -1,4 +1,4 @@
-"""`python -m lookalike.server.work KIND URI`: a job in a process of its own, telling how far it is.
+"""`python -m lookalike.server.work KIND URI [ARGUMENT...]`: a job in a process of its own, telling how far it is.
 
 Lines of JSON on stdout. Its priority is low, so that searches stay quick; SIGINT ends it in order. What it finds is
 kept in the collection.
@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
@@ -29,9 +30,9 @@ def main() -> None:
     os.nice(NICE)
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    kind, uri = sys.argv[1:3]
+    kind, uri, *arguments = sys.argv[1:]
     try:
-        _tell(KINDS[kind](uri, stop))
+        _tell(KINDS[kind](uri, stop, *arguments))
     except Stopped:
         _tell({"state": "stopped"})
     except LookalikeError as error:
@@ -115,7 +116,65 @@ def _map(uri: str, stop: threading.Event) -> dict[str, Any]:
     return {"state": "done", "report": {"images": len(ids)}}
 
 
-KINDS = {"index": _index, "duplicates": _duplicates, "clusters": _clusters, "labels": _labels, "map": _map}
+def _apply(uri: str, stop: threading.Event, journal: str, when: str, show_paths: str) -> dict[str, Any]:
+    """Move the accepted extras to the trash. `when`: of the search whose groups a person looked at."""
+    from lookalike.cluster import Action, Chosen, Decisions, accepted_groups, apply_steps, plan_steps
+    from lookalike.cluster.findings import stored_duplicates
+    from lookalike.search import Collection
+    from lookalike.server.journals import journal_path, present_groups, without_paths
+
+    action = Action("trash")
+    with Collection.open(uri, read_only=True) as photos:
+        stored = stored_duplicates(photos)
+        if stored is None or stored[0] != when:
+            raise LookalikeError("somebody looked for duplicates again meanwhile; look at the groups and apply again")
+        present = present_groups(stored[1], uri)
+        groups = accepted_groups(present, Decisions(photos).by_pair(), Chosen(photos).by_content())
+    steps, left = plan_steps(groups, action)
+    report: dict[str, Any] = {"journal": journal, "moved": 0, "bytes": 0, "left": []}
+    if steps:
+        progress = _Progress(stop)
+        applied = apply_steps(steps, action, journal_path(journal), collection=uri, progress=progress)
+        left += applied.left
+        report |= {"moved": len(applied.done), "bytes": applied.moved_bytes}
+    ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
+    report["left"] = [
+        {
+            "id": ids.get(one.path, one.path),
+            "reason": one.reason if show_paths else without_paths(one.reason, groups, one.path),
+        }
+        for one in left
+    ]
+    return {"state": "done", "report": report}
+
+
+def _undo(uri: str, stop: threading.Event, journal: str, show_paths: str) -> dict[str, Any]:
+    """Put back what one journal took away."""
+    from lookalike.cluster import undo
+    from lookalike.cluster.findings import stored_duplicates
+    from lookalike.search import Collection
+    from lookalike.server.journals import journal_path, without_paths
+
+    undone = undo(journal_path(journal), progress=_Progress(stop))
+    with Collection.open(uri, read_only=True) as photos:
+        stored = stored_duplicates(photos)
+    groups = stored[1].groups if stored else ()
+    ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
+    left = [
+        {
+            "id": ids.get(one.path, os.path.basename(one.path)),
+            "reason": one.reason if show_paths else without_paths(one.reason, groups, one.path),
+        }
+        for one in undone.left
+    ]
+    restored = len(undone.restored) + len(undone.there)
+    return {"state": "done", "report": {"journal": journal, "restored": restored, "left": left}}
+
+
+KINDS: dict[str, Callable[..., dict[str, Any]]] = {
+    "index": _index, "duplicates": _duplicates, "clusters": _clusters, "labels": _labels, "map": _map,
+    "apply": _apply, "undo": _undo,
+}  # fmt: skip
 
 
 class _Progress:
