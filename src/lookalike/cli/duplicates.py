@@ -195,13 +195,15 @@ def _search_options(
 
 
 def _last(photos: "Collection") -> "Duplicates":
-    from lookalike.cluster.findings import stored_duplicates
+    from dataclasses import replace
+
+    from lookalike.cluster.findings import still_present, stored_duplicates
 
     stored = stored_duplicates(photos)
     if stored is None:
         raise BadQuery("nobody has looked for duplicates in this collection yet; leave --last out")
     say(f"as found {stored[0]}")
-    return stored[1]
+    return replace(stored[1], groups=still_present(photos, stored[1]))
 
 
 def _journal_name() -> Path:

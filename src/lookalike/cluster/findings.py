@@ -4,8 +4,8 @@ the new one. It goes with the collection, and is the same whoever looked, on the
 
 import json
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
@@ -16,6 +16,7 @@ from lookalike.search.sync import now
 from lookalike.types import DuplicateGroup, Extra, Hit, Table
 
 DUPLICATES, SUSPECTS = "duplicates", "suspects"
+_AT_ONCE = 2000  # rows asked for together
 MOST_GROUPS = 20_000  # of duplicates, the largest: 20 MB of JSON, which an answer reads whole; 2 MB as they are kept
 
 
@@ -53,6 +54,19 @@ def stored_duplicates(photos: Collection) -> tuple[str, Duplicates] | None:
         if row["kind"] == DUPLICATES and isinstance(row["told"], bytes):
             return _groups_of(row["told"])
     return None
+
+
+def still_present(photos: Collection, groups: Iterable[DuplicateGroup]) -> tuple[DuplicateGroup, ...]:
+    """The groups without images that left the collection since; those that lost their kept image are left out."""
+    groups = tuple(groups)
+    ids = list(dict.fromkeys(name for group in groups for name in (group.keep.id, *(e.id for e in group.extras))))
+    known = {row.id for at in range(0, len(ids), _AT_ONCE) for row in photos.get(ids[at : at + _AT_ONCE], []) if row}
+    kept = []
+    for group in groups:
+        extras = tuple(extra for extra in group.extras if extra.id in known)
+        if extras and group.keep.id in known:
+            kept.append(replace(group, extras=extras))
+    return tuple(kept)
 
 
 @lru_cache(maxsize=2)

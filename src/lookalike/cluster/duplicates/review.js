@@ -392,7 +392,7 @@ class Card {
     this.why = h("div", { class: "why" });
     const hidden = group.extras.length - extras.length;
     this.tiles = extras.map((extra) => tile(review, item, extra));
-    this.node = h("article", { class: "group", "data-n": String(n), "aria-posinset": String(n + 1), "aria-setsize": String(review.shown.length), "aria-label": `${shortName(group.keep)} is kept, ${counted(extras.length, "extra")}` },
+    this.node = h("article", { class: "group", "data-n": String(n), "aria-posinset": String(n + 1), "aria-label": `${shortName(group.keep)} is kept, ${counted(extras.length, "extra")}` },
       h("header", { class: "row" }, h("h2", {}, `Group ${group.number}: ${counted(extras.length, "extra")}, ${megabytes(bytes)}`), this.state, h("span", { class: "spread" }), this.accept),
       h("figure", { class: "keep" }, framed(source, group.keep, 640, "Kept"), h("figcaption", {}, h("span", { class: "badge kept" }, "keep"), named(source, group.keep), h("p", { class: "faint" }, factsOf(group.keep)), this.why)),
       h("div", { class: "extras" }, this.tiles.map(({ node }) => node), hidden ? h("p", { class: "faint hidden-extras" }, `${counted(hidden, "more extra")} of this group ${hidden === 1 ? "does" : "do"} not pass the filters.`) : null));
@@ -403,6 +403,7 @@ class Card {
     const { review, item: { group, extras } } = this;
     const open = extras.filter((extra) => mayAccept(group, extra)).length;
     const accepted = extras.filter((extra) => isAccepted(group, extra)).length;
+    this.node.setAttribute("aria-setsize", String(review.shown.length));
     this.accept.textContent = open ? (extras.length > 1 ? `Accept group (${open})` : "Accept") : accepted ? "Take back" : "Accept";
     this.accept.classList.toggle("main", Boolean(open));
     this.accept.disabled = !(open || accepted) || !review.source.mayWrite;
@@ -482,8 +483,6 @@ class Closer {
     this.view = "side";
     this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
     this.dialog.addEventListener("close", () => { const { item, extra } = this; this.dialog.replaceChildren(); this.update = () => {}; this.back(item, extra); });
-    // Firefox presses the focused button when Space is let go.
-    this.dialog.addEventListener("keyup", (event) => { if (event.key === " ") event.preventDefault(); });
     document.body.append(this.dialog);
   }
 
@@ -532,6 +531,7 @@ class Closer {
   key(event) {
     const { review, item: { group }, extra } = this;
     const { key } = event;
+    if (event.target.closest("input") || (key === " " && event.target.closest("button, a"))) return; // theirs by right
     if (key === "ArrowRight" || key === "j") this.step(1);
     else if (key === "ArrowLeft" || key === "k") this.step(-1);
     else if (key === "a") review.say(group, extra, "copy");
