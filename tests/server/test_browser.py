@@ -228,7 +228,7 @@ def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served)
             card.get_by_text("This one is kept from the next search on.").wait_for()
             wait_for(lambda: '"chosen":true' in site.http.get("/v1/duplicates").text)
         else:
-            card.get_by_text("kept: chosen by you").wait_for()
+            card.get_by_text("kept: chosen by you", exact=True).wait_for()
             card.get_by_role("button", name="Leave it to the rules").click()
             card.get_by_text("from the next search on the rules decide").wait_for()
             wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)

@@ -116,12 +116,12 @@ def _map(uri: str, stop: threading.Event) -> dict[str, Any]:
     return {"state": "done", "report": {"images": len(ids)}}
 
 
-def _apply(uri: str, stop: threading.Event, journal: str, when: str, show_paths: str) -> dict[str, Any]:
-    """Move the accepted extras to the trash. `when`: of the search whose groups a person looked at."""
+def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str, show_paths: str) -> dict[str, Any]:
+    """Move the accepted extras to the trash. `when`, `files`: the search and the number that a person looked at."""
     from lookalike.cluster import Action, Chosen, Decisions, accepted_groups, apply_steps, plan_steps
-    from lookalike.cluster.findings import stored_duplicates
+    from lookalike.cluster.findings import still_present, stored_duplicates
     from lookalike.search import Collection
-    from lookalike.server.journals import journal_path, present_groups, without_paths
+    from lookalike.server.journals import count_movable, journal_path, present_groups, without_paths
 
     action = Action("trash")
     with Collection.open(uri, read_only=True) as photos:
@@ -129,7 +129,10 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, show_paths:
         if stored is None or stored[0] != when:
             raise LookalikeError("somebody looked for duplicates again meanwhile; look at the groups and apply again")
         present = present_groups(stored[1], uri)
-        groups = accepted_groups(present, Decisions(photos).by_pair(), Chosen(photos).by_content())
+        accepted = accepted_groups(present, Decisions(photos).by_pair(), Chosen(photos).by_content())
+        groups = still_present(photos, accepted)
+    if (now := count_movable(groups)[0]) != int(files):
+        raise LookalikeError(f"{now:,} extras are accepted by now, not {int(files):,}; look at them and apply again")
     steps, left = plan_steps(groups, action)
     report: dict[str, Any] = {"journal": journal, "moved": 0, "bytes": 0, "left": []}
     if steps:

@@ -173,7 +173,9 @@ async def apply(wanted: ApplyIn, parts: Needs) -> Response:
 
     await parts.desk.in_thread(check)
     shows = "yes" if parts.settings.show_paths else ""
-    return as_json(await parts.jobs.start("apply", new_journal_name(), wanted.when, shows), status=202)
+    return as_json(
+        await parts.jobs.start("apply", new_journal_name(), wanted.when, str(wanted.files), shows), status=202
+    )
 
 
 @router.post("/v1/duplicates/undo", response_model=JobOut, status_code=202, responses=fails(404, 409))

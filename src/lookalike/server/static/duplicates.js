@@ -1,6 +1,6 @@
 // Altered copies as cards: a person says what they are, can take it back, and moves what was accepted to the trash.
 
-import { h, say, number, fileName } from "./dom.js";
+import { h, say, fileName } from "./dom.js";
 import { follow, get, picture, original, send } from "./api.js";
 import { jobButton, mayWrite } from "./jobs.js";
 import { laid } from "./laying.js";
@@ -51,7 +51,7 @@ export async function show(main) {
       if (offset && found.when !== mine.when) { show(main); return; } // somebody looked again meanwhile
       mine.when = found.when;
       offset += found.groups.length;
-      summary.textContent = found.when === null ? "Nobody has looked yet." : `${number(found.total)} groups among ${number(found.pictures)} pictures, found ${new Date(found.when).toLocaleString()}`;
+      summary.textContent = found.when === null ? "Nobody has looked yet." : `${counted(found.total, "group")} among ${counted(found.pictures, "picture")}, found ${new Date(found.when).toLocaleString()}`;
       mine.review.add(found.groups);
       if (found.when !== null && !found.total) place.prepend(h("p", { class: "empty" }, "No duplicates. Every picture is the only one of its kind."));
       place.hidden = found.when === null;
@@ -82,6 +82,7 @@ function panel(mine) {
       const away = one.moved - one.restored;
       if (away > 0) parts.push(h("div", { class: "row" }, h("span", {}, `${counted(away, "file")} (${megabytes(one.bytes)}) moved to the trash ${new Date(one.created).toLocaleString()}.`), h("button", { type: "button", onclick: () => work(mine, "/v1/duplicates/undo", { journal: one.journal }, "Putting back…") }, "Undo: put them back")));
     }
+    if (parts.length) parts.push(h("p", { class: "faint" }, "The collection lists what was moved until it looks at its folders again: ", h("a", { href: "/collection", "data-link": true }, "Look for new pictures"), "."));
   } else if (files) {
     parts.push(h("p", {}, `${counted(files, "file")} accepted (${megabytes(bytes)}). Nothing is moved from here: ${apply.reason.split(",")[0]}. To move exactly these to the trash, type on the server's machine:`), commandBox(apply.command, say), h("p", { class: "faint" }, "lookalike undo, with the name behind --journal, brings all of them back; lookalike index tells the collection."));
   }
