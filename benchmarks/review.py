@@ -69,7 +69,7 @@ def make(place: Path, groups: int) -> Path:
             found.append(DuplicateGroup(Hit(members[0].id, 1.0, dict(members[0].metadata)), extras))
         duplicates = Duplicates(groups=tuple(found), pictures=len(names))
         keep_duplicates(photos, duplicates)
-        command = apply_command(str(photos.uri), journal="journal.jsonl")
+        command = apply_command(str(photos.uri), ["--last"], journal="journal.jsonl")
         write_page(duplicates, place / "review.html", photos.thumbnails, command="…", apply_command=command)
     return place / "c"
 

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lookalike.cluster import Decisions
-from lookalike.cluster.findings import DUPLICATES, finding
+from lookalike.cluster.findings import DUPLICATES, finding, keep_finding
 from lookalike.errors import StoreFailed
 from lookalike.search import open_collection
 from tests.cli.conftest import Cli
@@ -150,6 +150,14 @@ def test_only_what_was_accepted_goes_and_the_page_tells_the_command(
     assert len(list((trash / "files").iterdir())) == 1
     assert cli("undo", journal).code == 0
     assert (indexed / "mirror.jpg").exists()
+    assert cli("duplicates", *SURE, "--keep", "smallest").code == 0  # it keeps another one of each
+    with open_collection(None, create=False) as photos:  # in the same second, perhaps
+        keep_finding(photos, DUPLICATES, {**(finding(photos, DUPLICATES) or {}), "when": "2026-02-01T12:00:00+00:00"})
+    later = cli(*apply[1:-1], tmp_path / "second.jsonl")
+    assert (later.code, later.out) == (1, "")
+    assert "somebody looked for duplicates again since" in later.err
+    assert (indexed / "mirror.jpg").exists()
+    assert cli("duplicates", "--found-at", "x").code == 1
     odd = cli("duplicates", "--last", "--where", "width > 1")
     assert odd.code == 1
     assert "--last takes the groups as they were found last, so --where changes nothing" in odd.err

@@ -215,7 +215,8 @@ def test_without_the_flag_the_page_tells_what_to_type(browser, tmp_path: Path) -
         sheet.get_by_role("button", name="Copy", exact=True).click()
         command = sheet.evaluate("navigator.clipboard.readText()")
         assert command == sheet.inner_text(".command code")
-        assert f"-c {tmp_path / 'c'} --last --accepted-only --apply trash" in command
+        assert f"-c {tmp_path / 'c'} --last --found-at" in command
+        assert "--accepted-only --apply trash" in command
         assert sheet.get_by_role("button", name="to the trash").count() == 0
         assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
         context.close()

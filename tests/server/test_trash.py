@@ -114,7 +114,8 @@ def test_without_the_flag_nothing_is_moved_and_the_command_is_told(tmp_path: Pat
         assert (told["allowed"], told["files"]) == (False, 1)
         words = shlex.split(told["command"])
         assert words[:4] == ["lookalike", "duplicates", "-c", str(collection)]
-        assert words[4:8] == ["--last", "--accepted-only", "--apply", "trash"]
+        when = running.http.get("/v1/duplicates").json()["when"]
+        assert words[4:10] == ["--last", "--found-at", when, "--accepted-only", "--apply", "trash"]
     assert (tmp_path / "photos/copy10.jpg").exists()
 
 
@@ -178,6 +179,17 @@ def test_other_sites_and_readers_move_nothing(tmp_path: Path, trash: Path) -> No
     with serving(tmp_path / "c", read_only=True) as running:
         refused = running.http.post("/v1/duplicates/apply", json=body)
         assert (refused.status_code, refused.json()["error"]) == (403, "read_only")
+
+
+def test_without_a_place_for_the_journal_nothing_is_moved(tmp_path: Path, trash: Path) -> None:
+    (trash.parent / "lookalike").write_text("in the way")
+    with serving(lay(tmp_path)) as running:
+        accept(running, (1, 0))
+        job = ended(running, apply(running, 1))
+        assert job["state"] == "failed"
+        assert "without one nothing is moved" in job["message"]
+        assert str(tmp_path) not in job["message"]
+    assert (tmp_path / "photos/copy10.jpg").exists()
 
 
 def test_many_decisions_are_all_made_or_none(tmp_path: Path) -> None:

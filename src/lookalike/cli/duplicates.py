@@ -62,6 +62,10 @@ def duplicates(
     last: Annotated[
         bool, typer.Option("--last", help="Take the groups that were found last, as lookalike serve shows them.")
     ] = False,
+    found_at: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="MOMENT", help="With --last: only if they were found then, as the page tells."),
+    ] = None,
     accepted_only: Annotated[
         bool, typer.Option("--accepted-only", help='Only extras whose pair was accepted (decided "copy").')
     ] = False,
@@ -104,6 +108,7 @@ def duplicates(
 ) -> None:
     """Find altered copies and say which to keep, and why. A dry run unless --apply is given."""
     from lookalike.cluster import Chosen, Decisions, Options, accepted_groups, find_duplicates
+    from lookalike.cluster.duplicates.accepted import last_options
     from lookalike.search import open_collection
 
     deciding = any((not_a_copy, keep_both, forget, keep_this, forget_this)) or decisions is not None
@@ -135,20 +140,22 @@ def duplicates(
             verify=not quick,
             turned=not no_turned,
         )
+        if found_at is not None and not last:
+            raise BadQuery("--found-at goes with --last: it says which search was looked at")
         with _masters(against, photos) as masters, ProgressLine("pictures") as progress:
             from dataclasses import replace
 
+            when: str | None
             if last:
-                found = _last(photos)
+                when, found = _last(photos, found_at)
             else:
                 found = find_duplicates(photos, keep=keep, against=masters, options=replace(options, progress=progress))
-                if masters is None and where is None:
-                    _keep_for_page(found, photos)
+                when = _keep_for_page(found, photos) if masters is None and where is None else None
             if accepted_only:
                 groups = accepted_groups(found, Decisions(photos).by_pair(), Chosen(photos).by_content())
                 found = replace(found, groups=groups)
             if page:
-                _page(found, page, photos, masters, again if against or where else ["--last"])
+                _page(found, page, photos, masters, again if when is None else last_options(when))
         if csv:
             from lookalike.cluster.duplicates.told import write_csv
 
@@ -194,7 +201,8 @@ def _search_options(
     return words + ["--quick"] * quick + ["--no-turned"] * (not turned)
 
 
-def _last(photos: "Collection") -> "Duplicates":
+def _last(photos: "Collection", found_at: str | None) -> "tuple[str, Duplicates]":
+    """When duplicates were looked for last, and what was found."""
     from dataclasses import replace
 
     from lookalike.cluster.findings import still_present, stored_duplicates
@@ -202,8 +210,10 @@ def _last(photos: "Collection") -> "Duplicates":
     stored = stored_duplicates(photos)
     if stored is None:
         raise BadQuery("nobody has looked for duplicates in this collection yet; leave --last out")
-    say(f"as found {stored[0]}")
-    return replace(stored[1], groups=still_present(photos, stored[1]))
+    when, found = stored
+    if found_at is not None and found_at != when:
+        raise BadQuery(f"somebody looked for duplicates again since {found_at}: at {when}; look at the groups again")
+    return when, replace(found, groups=still_present(photos, found))
 
 
 def _journal_name() -> Path:
@@ -328,14 +338,18 @@ def _page(
     say(f"written: {path}, {counted(shown, 'group')} to review")
 
 
-def _keep_for_page(found: "Duplicates", photos: "Collection") -> None:
-    """So that `lookalike serve` shows them; whoever may not write to the collection has looked all the same."""
+def _keep_for_page(found: "Duplicates", photos: "Collection") -> str | None:
+    """So that `lookalike serve` shows them; whoever may not write to the collection has looked all the same.
+
+    Returns the moment by which they are known, None where they could not be kept.
+    """
     from lookalike.cluster.findings import keep_duplicates
 
     try:
-        keep_duplicates(photos, found)
+        return keep_duplicates(photos, found)
     except (ReadOnly, StoreFailed) as error:
         say(f"not kept for the page of lookalike serve: {error}")
+        return None
 
 
 def _print(found: "Duplicates", *, as_json: bool) -> None:

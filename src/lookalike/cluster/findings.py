@@ -41,11 +41,12 @@ def _unpacked(packed: bytes) -> Mapping[str, Any]:
     return told
 
 
-def keep_duplicates(photos: Collection, found: Duplicates) -> None:
-    """Keep the groups, the largest if there are too many."""
+def keep_duplicates(photos: Collection, found: Duplicates) -> str:
+    """Keep the groups, the largest if there are too many. Returns the moment, by which they are known."""
     largest = sorted(found, key=lambda group: -len(group.extras))[:MOST_GROUPS]
     told = {"when": now(), "pictures": found.pictures, "groups": [asdict(group) for group in largest]}
     keep_finding(photos, DUPLICATES, told)
+    return str(told["when"])
 
 
 def stored_duplicates(photos: Collection) -> tuple[str, Duplicates] | None:

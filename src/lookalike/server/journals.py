@@ -40,12 +40,21 @@ class JournalSummary:
 
 
 def journal_folder() -> Path:
-    """Where the journals of all collections are; it is made."""
+    """Where the journals of all collections are, once there is one."""
     from platformdirs import user_data_dir
 
-    folder = Path(user_data_dir("lookalike", appauthor=False)) / "journals"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return folder
+    return Path(user_data_dir("lookalike", appauthor=False)) / "journals"
+
+
+def make_journal_folder() -> None:
+    """Raises JournalError."""
+    try:
+        journal_folder().mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise JournalError(
+            f"the journal cannot be written into the user's data folder ({error.strerror}), and without one nothing is "
+            "moved; make the folder writable for the server"
+        ) from error
 
 
 def new_journal_name() -> str:
@@ -62,15 +71,26 @@ def journal_path(name: str) -> Path:
 def journals_of(uri: str) -> list[JournalSummary]:
     """The journals of a collection, the latest first; what is damaged is left out."""
     found = []
-    for path in sorted(journal_folder().glob("*.jsonl"), reverse=True):
+    try:
+        paths = sorted(journal_folder().glob("*.jsonl"), reverse=True)
+    except OSError:  # a folder that nobody may read holds no journal of ours
+        return []
+    for path in paths:
         try:
             status = path.stat()
             collection, summary = _summary(path, status.st_mtime_ns, status.st_size)
         except (OSError, JournalError):
             continue
-        if collection == uri and summary.moved:
+        if is_same_place(collection, uri) and summary.moved:
             found.append(summary)
     return found
+
+
+def is_same_place(first: str, second: str) -> bool:
+    """Whether two names of collections lead to one."""
+    if first == second or "://" in first + second:
+        return first == second
+    return os.path.realpath(first) == os.path.realpath(second)
 
 
 def paths_away(uri: str) -> frozenset[str]:
@@ -124,5 +144,10 @@ def without_paths(reason: str, groups: Iterable[DuplicateGroup], path: str) -> s
             for member in members:
                 if place := str(member.metadata.get("path") or ""):
                     reason = reason.replace(place, member.id)
-    place_told = _PLACE.search(reason)
-    return reason[: place_told.start()].rstrip() + " …" if place_told else reason
+    return cut_at_path(reason)
+
+
+def cut_at_path(text: str) -> str:
+    """A text up to the first place on the disk that it tells."""
+    place = _PLACE.search(text)
+    return text[: place.start()].rstrip() + " …" if place else text

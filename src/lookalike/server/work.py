@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from lookalike.errors import LookalikeError
+from lookalike.errors import JournalError, LookalikeError
+from lookalike.server.journals import cut_at_path
 from lookalike.server.places import masked
 
 TELL_SECONDS = 0.2
@@ -35,6 +36,8 @@ def main() -> None:
         _tell(KINDS[kind](uri, stop, *arguments))
     except Stopped:
         _tell({"state": "stopped"})
+    except JournalError as error:
+        _tell({"state": "failed", "message": cut_at_path(str(error))})
     except LookalikeError as error:
         _tell({"state": "failed", "message": masked(str(error), uri)})
     except Exception as error:
@@ -121,7 +124,13 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str,
     from lookalike.cluster import Action, Chosen, Decisions, accepted_groups, apply_steps, plan_steps
     from lookalike.cluster.findings import still_present, stored_duplicates
     from lookalike.search import Collection
-    from lookalike.server.journals import count_movable, journal_path, present_groups, without_paths
+    from lookalike.server.journals import (
+        count_movable,
+        journal_path,
+        make_journal_folder,
+        present_groups,
+        without_paths,
+    )
 
     action = Action("trash")
     with Collection.open(uri, read_only=True) as photos:
@@ -136,6 +145,7 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str,
     steps, left = plan_steps(groups, action)
     report: dict[str, Any] = {"journal": journal, "moved": 0, "bytes": 0, "left": []}
     if steps:
+        make_journal_folder()
         progress = _Progress(stop)
         applied = apply_steps(steps, action, journal_path(journal), collection=uri, progress=progress)
         left += applied.left

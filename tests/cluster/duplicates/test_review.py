@@ -55,7 +55,7 @@ def test_one_of_a_group_is_kept_instead_and_verdicts_stand_beside_it(tmp_path: P
 def test_a_page_of_many_groups_draws_few_remembers_and_saves_what_was_accepted(tmp_path: Path) -> None:
     sync_api = pytest.importorskip("playwright.sync_api")
     groups = [made(n) for n in range(300)]
-    command = apply_command("/home/me/My Photos", journal="j.jsonl")
+    command = apply_command("/home/me/My Photos", ["--last"], journal="j.jsonl")
     found = Duplicates(groups=tuple(groups), pictures=600)
     target = tmp_path / "review.html"
     assert write_page(found, target, lambda ids: [None] * len(ids), command="x", apply_command=command) == 300

@@ -25,7 +25,12 @@ def accepted_groups(
     return tuple(accepted)
 
 
-def apply_command(uri: str, options: Sequence[str] = ("--last",), *, journal: str) -> str:
+def last_options(when: str) -> list[str]:
+    """The options that take the groups of one search, and no later one's."""
+    return ["--last", "--found-at", when]
+
+
+def apply_command(uri: str, options: Sequence[str], *, journal: str) -> str:
     """What to type so that exactly the accepted extras go to the trash. `options`: how the groups are found again."""
     words = [
         "lookalike",

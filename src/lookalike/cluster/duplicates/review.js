@@ -275,7 +275,8 @@ export class Review {
     const changes = this.shown.flatMap(({ group, extras }) => extras.filter((extra) => mayAccept(group, extra)).map((extra) => ({ group, extra, verdict: "copy" })));
     if (!changes.length) return;
     this.decide(changes);
-    this.source.say(`${counted(changes.length, "extra")} accepted; no file is touched yet.`, { name: "Undo", run: () => this.undo() });
+    const step = this.past.at(-1);
+    this.source.say(`${counted(changes.length, "extra")} accepted; no file is touched yet.`, { name: "Undo", run: () => this.undo(step) });
   }
 
   // changes: [{group, extra, verdict}]; every card that shows one of the pairs agrees at once.
@@ -295,6 +296,7 @@ export class Review {
     const places = this.members.get(image.metadata.sha256) || [];
     const touched = [...new Set([group, ...places.map((place) => place.group)])];
     const before = touched.map((one) => [one, one.chosen, one.ruled, one.extras.map((extra) => extra.chosen)]);
+    const restore = () => { for (const [one, chosen, ruled, extras] of before) { Object.assign(one, { chosen, ruled }); one.extras.forEach((extra, n) => { extra.chosen = extras[n]; }); } };
     for (const one of touched) {
       // Of a group the one chosen last is kept; of files with the same bytes the one that was named.
       const here = places.filter((place) => place.group === one);
@@ -302,9 +304,13 @@ export class Review {
       for (const extra of one.extras) extra.chosen = keep && extra === named.extra;
       if (!named.extra) { one.ruled = Boolean(one.chosen) && !keep; one.chosen = keep; } else if (keep) one.chosen = false;
     }
-    if (remembered) this.past.push(() => this.choose(group, image, !keep, { remembered: false }));
+    if (remembered) {
+      const step = () => { this.choose(group, image, !keep, { remembered: false }); restore(); this.refresh(); };
+      this.past.push(step);
+      if (keep) this.source.say(`${shortName(image)} is kept from the next search on.`, { name: "Undo", run: () => this.undo(step) });
+    }
     this.refresh();
-    this.send(() => this.source.choose(image, keep, group), () => { for (const [one, chosen, ruled, extras] of before) { Object.assign(one, { chosen, ruled }); one.extras.forEach((extra, n) => { extra.chosen = extras[n]; }); } });
+    this.send(() => this.source.choose(image, keep, group), restore);
   }
 
   // One after the other, so that what was said last is what is kept; what cannot be kept is taken back and told.
@@ -312,9 +318,12 @@ export class Review {
     this.sending = this.sending.then(run).catch((error) => { back(); this.refresh(); this.source.say(error.message); });
   }
 
-  undo() {
-    const step = this.past.pop();
-    if (step) step();
+  // The last step, or one that a message offered to undo.
+  undo(step = this.past.at(-1)) {
+    const at = this.past.indexOf(step);
+    if (at < 0) return;
+    this.past.splice(at, 1);
+    step();
     this.tell();
   }
 

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from lookalike.cluster import Chosen, Decisions, Duplicates, accepted_groups
-from lookalike.cluster.duplicates.accepted import apply_command
+from lookalike.cluster.duplicates.accepted import apply_command, last_options
 from lookalike.cluster.duplicates.chosen import chosen_instead
 from lookalike.cluster.duplicates.decisions import pair_key
 from lookalike.cluster.duplicates.kinds import kinds_of
@@ -128,12 +128,14 @@ def _apply_state(parts: Parts, *, may_write: bool) -> dict[str, Any]:
     reason = _NOT_ALLOWED if not settings.allow_apply else "" if may_write else _MAY_NOT_WRITE
     # Where the collection lies is told to who may change it and sits at this machine.
     shows_place = settings.show_paths or (may_write and is_loopback(settings.host))
+    stored = stored_duplicates(parts.desk.at_hand[0])
+    last = last_options(stored[0]) if stored else ["--last"]
+    uri, journal = settings.uri if shows_place else "COLLECTION", f"{new_journal_name()}.jsonl"
     files, size = count_movable(_accepted(parts))
-    journals = journals_of(settings.uri) if allowed else []
     return {
         "allowed": allowed,
         "reason": reason,
-        "command": apply_command(settings.uri if shows_place else "COLLECTION", journal=f"{new_journal_name()}.jsonl"),
+        "command": apply_command(uri, last, journal=journal),
         "files": files,
         "bytes": size,
         "journals": [
@@ -144,7 +146,7 @@ def _apply_state(parts: Parts, *, may_write: bool) -> dict[str, Any]:
                 "restored": one.restored,
                 "bytes": one.size,
             }
-            for one in journals
+            for one in (journals_of(settings.uri) if allowed else ())
         ],
     }
 

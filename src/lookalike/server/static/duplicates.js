@@ -39,7 +39,7 @@ export async function show(main) {
     views: VIEWS,
     stage: laid,
     decide,
-    choose: (image, keep) => send("/v1/choices", { id: image.id, keep }).then(() => { if (keep) say(`${fileName(image.id)} is kept from the next search on.`, { name: "Undo", run: () => mine.review.undo() }); }),
+    choose: (image, keep) => send("/v1/choices", { id: image.id, keep }),
     changed: () => panel(mine),
   });
   page = mine;
