@@ -125,6 +125,7 @@ def test_a_phone_reaches_every_page_and_the_ways_to_look_stay_on_one_line(browse
     assert max(heights) < 44
     assert len(heights) == 4
     assert sheet.evaluate("document.querySelector('dialog.closer').scrollWidth <= innerWidth")
+    assert sheet.evaluate("[...document.querySelectorAll('.segments')].every(e => e.scrollWidth <= e.clientWidth)")
     sheet.keyboard.press("Escape")
     assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
     phone.close()

@@ -183,6 +183,23 @@ def test_keys_are_shown_and_a_pair_is_looked_at_closely(many) -> None:
     assert "same-template · 50.0 %" in many.locator(".group[data-n='3'] .badge").last.inner_text()
 
 
+def test_a_group_of_hundreds_is_drawn_in_parts_and_accepted_whole(page, site: Served) -> None:
+    group = made(3)[0]
+    (one,) = group["extras"]
+    group["extras"] = [one | {"metadata": one["metadata"] | {"sha256": f"{n:064x}"}} for n in range(9, 309)]
+    told = {"when": WHEN, "pictures": 301, "total": 1, "groups": [group]}
+    page.route("**/v1/duplicates?*", lambda route: route.fulfill(json=told))
+    page.route("**/v1/decisions/batch", lambda route: route.fulfill(json={}))
+    page.goto(site.url + "/duplicates")
+    page.wait_for_selector(".extra")
+    assert page.locator(".extra").count() == 60
+    page.get_by_role("button", name="Show 60 more of 240 extras").click()
+    assert page.locator(".extra").count() == 120
+    assert focused(page) == "0 extra"
+    page.get_by_role("button", name="Accept group (300)").click()
+    holds(page, "/300 files/.test(document.querySelector('.totals').textContent)")
+
+
 def test_accepted_extras_are_moved_and_put_back_from_the_page(browser, tmp_path: Path, trash: Path) -> None:
     photos = tmp_path / "photos"
     with served(None, str(lay(tmp_path)), decoders=2, allow_apply=True) as running:

@@ -9,6 +9,7 @@ const ORDERS = [["listed", "as listed"], ["unsure", "least sure first"], ["bytes
 const VERDICTS = { copy: "Accepted", "not-a-copy": "Not a copy", "keep-both": "Keep both" };
 const LETTERS = { y: "copy", n: "not-a-copy", b: "keep-both", u: null };
 const SLAB = 8; // cards that are drawn and dropped together
+const TILES = 60; // extras of one group that are drawn at once
 const NEAR = 1500; // pixels above and below the window within which cards are drawn
 
 // ---- words
@@ -225,7 +226,8 @@ export class Review {
     }
   }
 
-  guess(extras) {
+  guess(count) {
+    const extras = Math.min(count, TILES);
     const width = this.list.clientWidth || 1000;
     if (width < 700) return 420 + extras * 520;
     return 90 + Math.max(430, 430 * Math.ceil(extras / Math.max(1, Math.floor((width - 360) / 260))));
@@ -400,12 +402,26 @@ class Card {
     const bytes = extras.reduce((sum, extra) => sum + (extra.left ? 0 : sizeOf(extra)), 0);
     this.why = h("div", { class: "why" });
     const hidden = group.extras.length - extras.length;
-    this.tiles = extras.map((extra) => tile(review, item, extra));
+    this.tiles = [];
+    this.more = h("button", { type: "button", class: "more-extras", onclick: () => { const first = this.tiles.length; this.grow(); this.tiles[first].node.focus(); } });
+    this.place = h("div", { class: "extras" }, this.more, hidden ? h("p", { class: "faint hidden-extras" }, `${counted(hidden, "more extra")} of this group ${hidden === 1 ? "does" : "do"} not pass the filters.`) : null);
     this.node = h("article", { class: "group", "data-n": String(n), "aria-posinset": String(n + 1), "aria-label": `${shortName(group.keep)} is kept, ${counted(extras.length, "extra")}` },
       h("header", { class: "row" }, h("h2", {}, `Group ${group.number}: ${counted(extras.length, "extra")}, ${megabytes(bytes)}`), this.state, h("span", { class: "spread" }), this.accept),
       h("figure", { class: "keep" }, framed(source, group.keep, 640, "Kept"), h("figcaption", {}, h("span", { class: "badge kept" }, "keep"), named(source, group.keep), h("p", { class: "faint" }, factsOf(group.keep)), this.why)),
-      h("div", { class: "extras" }, this.tiles.map(({ node }) => node), hidden ? h("p", { class: "faint hidden-extras" }, `${counted(hidden, "more extra")} of this group ${hidden === 1 ? "does" : "do"} not pass the filters.`) : null));
+      this.place);
+    this.grow();
     this.update();
+  }
+
+  // A group may hold thousands of the same file.
+  grow() {
+    const { review, item, tiles } = this;
+    const added = item.extras.slice(tiles.length, tiles.length + TILES).map((extra) => tile(review, item, extra));
+    tiles.push(...added);
+    this.more.before(...added.map(({ node }) => node));
+    const left = item.extras.length - tiles.length;
+    this.more.hidden = !left;
+    this.more.textContent = `Show ${Math.min(left, TILES)} more of ${counted(left, "extra")}`;
   }
 
   update() {
