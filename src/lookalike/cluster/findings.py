@@ -62,12 +62,12 @@ def still_present(photos: Collection, groups: Iterable[DuplicateGroup]) -> tuple
     groups = tuple(groups)
     ids = list(dict.fromkeys(name for group in groups for name in (group.keep.id, *(e.id for e in group.extras))))
     known = {row.id for at in range(0, len(ids), _AT_ONCE) for row in photos.get(ids[at : at + _AT_ONCE], []) if row}
-    kept = []
+    present = []
     for group in groups:
         extras = tuple(extra for extra in group.extras if extra.id in known)
         if extras and group.keep.id in known:
-            kept.append(replace(group, extras=extras))
-    return tuple(kept)
+            present.append(replace(group, extras=extras))
+    return tuple(present)
 
 
 @lru_cache(maxsize=2)

@@ -16,7 +16,7 @@ from lookalike.types import DuplicateGroup, Extra, Hit
 
 _NAME = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{8}")
 # A place on the disk, but not the slash within an id.
-_PLACE = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:\\|\\\\)\S")
+_PATH = re.compile(r"(?<![\w.])(?:/|[A-Za-z]:\\|\\\\)\S")
 
 
 class ApplyNotAllowed(LookalikeError):
@@ -70,7 +70,7 @@ def journal_path(name: str) -> Path:
 
 def journals_of(uri: str) -> list[JournalSummary]:
     """The journals of a collection, the latest first; what is damaged is left out."""
-    found = []
+    summaries = []
     try:
         paths = sorted(journal_folder().glob("*.jsonl"), reverse=True)
     except OSError:  # a folder that nobody may read holds no journal of ours
@@ -82,8 +82,8 @@ def journals_of(uri: str) -> list[JournalSummary]:
         except (OSError, JournalError):
             continue
         if is_same_place(collection, uri) and summary.moved:
-            found.append(summary)
-    return found
+            summaries.append(summary)
+    return summaries
 
 
 def is_same_place(first: str, second: str) -> bool:
@@ -122,12 +122,12 @@ def present_groups(groups: Iterable[DuplicateGroup], uri: str) -> list[Duplicate
     away = paths_away(uri)
     if not away:
         return list(groups)
-    kept = []
+    remaining = []
     for group in groups:
         extras = tuple(extra for extra in group.extras if extra.metadata.get("path") not in away)
         if extras:
-            kept.append(group if len(extras) == len(group.extras) else replace(group, extras=extras))
-    return kept
+            remaining.append(group if len(extras) == len(group.extras) else replace(group, extras=extras))
+    return remaining
 
 
 def count_movable(groups: Iterable[DuplicateGroup]) -> tuple[int, int]:
@@ -142,12 +142,12 @@ def without_paths(reason: str, groups: Iterable[DuplicateGroup], path: str) -> s
         members: list[Hit | Extra] = [group.keep, *group.extras]
         if any(member.metadata.get("path") == path for member in members):
             for member in members:
-                if place := str(member.metadata.get("path") or ""):
-                    reason = reason.replace(place, member.id)
+                if member_path := str(member.metadata.get("path") or ""):
+                    reason = reason.replace(member_path, member.id)
     return cut_at_path(reason)
 
 
 def cut_at_path(text: str) -> str:
     """A text up to the first place on the disk that it tells."""
-    place = _PLACE.search(text)
-    return text[: place.start()].rstrip() + " …" if place else text
+    match = _PATH.search(text)
+    return text[: match.start()].rstrip() + " …" if match else text

@@ -77,16 +77,16 @@ class Decisions:
         """
         ids = list(dict.fromkeys(name for first, second, _ in pairs for name in (first, second)))
         rows = dict(zip(ids, self._photos.get(ids, _FACTS), strict=True))
-        made, forgotten = [], []
+        decisions, forgotten = [], []
         for first, second, verdict in pairs:
             (a, a_name), (b, b_name) = sorted(_content_of_row(rows[name], name) for name in (first, second))
             if verdict is None:
                 forgotten.append(pair_key(a, b))
             else:
-                made.append(_checked(Decision(a, b, verdict, a_name, b_name)))
+                decisions.append(_checked(Decision(a, b, verdict, a_name, b_name)))
         if forgotten:
             self._table.remove(forgotten)
-        self.add(made)
+        self.add(decisions)
         return len(pairs)
 
 

@@ -128,8 +128,8 @@ def _pictures(groups: Sequence[DuplicateGroup], thumbnails: Thumbnails, masters:
     for number, group in enumerate(groups):
         kept = (masters if group.keep.metadata.get("master") else thumbnails)([group.keep.id])
         jpegs = [*kept, *thumbnails([extra.id for extra in group.extras])]
-        told = " ".join(base64.b64encode(jpeg).decode() if jpeg else "-" for jpeg in jpegs)
-        yield f'<script type="text/plain" id="pictures-{number}">{told}</script>\n'
+        encoded = " ".join(base64.b64encode(jpeg).decode() if jpeg else "-" for jpeg in jpegs)
+        yield f'<script type="text/plain" id="pictures-{number}">{encoded}</script>\n'
 
 
 def _is_file(path: object) -> bool:

@@ -109,7 +109,7 @@ export class Review {
     });
     this.groups.push(...groups);
     if (this.filters.order !== "listed") this.refilter();
-    else { this.extend(this.passing(groups)); this.tell(); }
+    else { this.extend(this.passing(groups)); this.updateTotals(); }
   }
 
   // ---- filters
@@ -155,7 +155,7 @@ export class Review {
     [this.shown, this.slabs, this.current] = [[], [], 0];
     this.cards.clear();
     this.extend(shown);
-    this.tell();
+    this.updateTotals();
   }
 
   toolbar() {
@@ -179,7 +179,7 @@ export class Review {
   }
 
   // Counts and sums, after every step.
-  tell() {
+  updateTotals() {
     const { kind, certainty, path, state } = this.tests();
     const counts = new Map([...this.counts.keys()].map((key) => [key, 0]));
     const more = (key) => counts.set(key, counts.get(key) + 1);
@@ -261,7 +261,7 @@ export class Review {
   refresh() {
     for (const card of this.cards.values()) card.update();
     this.closer.update();
-    this.tell();
+    this.updateTotals();
   }
 
   // ---- what a person says
@@ -269,8 +269,8 @@ export class Review {
   accept(item) {
     const open = item.extras.filter((extra) => mayAccept(item.group, extra));
     if (open.length) return this.decide(open.map((extra) => ({ group: item.group, extra, verdict: "copy" })));
-    const said = item.extras.filter((extra) => extra.verdict === "copy");
-    return said.length ? this.decide(said.map((extra) => ({ group: item.group, extra, verdict: null }))) : null;
+    const accepted = item.extras.filter((extra) => extra.verdict === "copy");
+    return accepted.length ? this.decide(accepted.map((extra) => ({ group: item.group, extra, verdict: null }))) : null;
   }
 
   acceptShown() {
@@ -326,7 +326,7 @@ export class Review {
     if (at < 0) return;
     this.past.splice(at, 1);
     step();
-    this.tell();
+    this.updateTotals();
   }
 
   // ---- keys
@@ -346,7 +346,7 @@ export class Review {
     else if (key === "z") this.undo();
     else if (!card) return;
     else if (key === "a") this.accept(card.item);
-    else if (key in LETTERS) this.say(card.item.group, extra, LETTERS[key]);
+    else if (key in LETTERS) this.toggleVerdict(card.item.group, extra, LETTERS[key]);
     else if (key === "t") { if (mayBeKept(card.item.group, extra)) this.choose(card.item.group, extra, !extra.chosen); }
     else if (key === "o" || (key === "Enter" && !pressable && tile)) this.closer.open(card.item, extra);
     else return;
@@ -354,7 +354,7 @@ export class Review {
   }
 
   // The same verdict again takes it back.
-  say(group, extra, verdict) {
+  toggleVerdict(group, extra, verdict) {
     if (verdict === null && extra.chosen) this.choose(group, extra, false);
     if (verdict === "not-a-copy" && group.keep.metadata.sha256 === extra.metadata.sha256) return;
     this.decide([{ group, extra, verdict: extra.verdict === verdict ? null : verdict }]);
@@ -487,12 +487,12 @@ function tile(review, item, extra) {
 // Buttons that stay pressed; pressed again they take it back.
 function verdictButtons(review, group, extra) {
   const same = group.keep.metadata.sha256 === extra.metadata.sha256;
-  const made = [["copy", "Accept"], ["not-a-copy", "Not a copy"], ["keep-both", "Keep both"]].filter(([verdict]) => !(same && verdict === "not-a-copy") && !(extra.left && verdict === "copy"))
-    .map(([verdict, text]) => [verdict, h("button", { type: "button", "data-verdict": verdict, onclick: () => review.say(group, extra, verdict) }, text)]);
+  const verdicts = [["copy", "Accept"], ["not-a-copy", "Not a copy"], ["keep-both", "Keep both"]].filter(([verdict]) => !(same && verdict === "not-a-copy") && !(extra.left && verdict === "copy"))
+    .map(([verdict, text]) => [verdict, h("button", { type: "button", "data-verdict": verdict, onclick: () => review.toggleVerdict(group, extra, verdict) }, text)]);
   const instead = mayBeKept(group, extra) ? h("button", { type: "button", "data-instead": true, onclick: () => review.choose(group, extra, !extra.chosen) }, "Keep this one instead") : null;
-  const buttons = [...made.map(([, button]) => button), ...(instead ? [instead] : [])];
+  const buttons = [...verdicts.map(([, button]) => button), ...(instead ? [instead] : [])];
   const update = () => {
-    for (const [verdict, button] of made) button.setAttribute("aria-pressed", String(extra.verdict === verdict));
+    for (const [verdict, button] of verdicts) button.setAttribute("aria-pressed", String(extra.verdict === verdict));
     instead?.setAttribute("aria-pressed", String(Boolean(extra.chosen)));
     for (const button of buttons) button.disabled = !review.source.mayWrite;
   };
@@ -559,8 +559,8 @@ class Closer {
     if (event.target.closest("input") || (key === " " && event.target.closest("button, a"))) return; // theirs by right
     if (key === "ArrowRight" || key === "j") this.step(1);
     else if (key === "ArrowLeft" || key === "k") this.step(-1);
-    else if (key === "a") review.say(group, extra, "copy");
-    else if (key in LETTERS) review.say(group, extra, LETTERS[key]);
+    else if (key === "a") review.toggleVerdict(group, extra, "copy");
+    else if (key in LETTERS) review.toggleVerdict(group, extra, LETTERS[key]);
     else if (key === "t") { if (mayBeKept(group, extra)) review.choose(group, extra, !extra.chosen); }
     else if (key === " ") this.flip();
     else return;

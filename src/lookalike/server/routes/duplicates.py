@@ -80,12 +80,12 @@ def _present(parts: Parts, found: Duplicates) -> list[DuplicateGroup]:
     groups = present_groups(found, parts.settings.uri)
     if copy is None:
         return groups
-    there = []
+    present = []
     for group in groups:
         extras = tuple(extra for extra in group.extras if copy.vector(extra.id) is not None)
         if extras and copy.vector(group.keep.id) is not None:
-            there.append(replace(group, extras=extras))
-    return there
+            present.append(replace(group, extras=extras))
+    return present
 
 
 def _group(
@@ -94,7 +94,7 @@ def _group(
     keep, kept = group.keep, _content(group.keep)
     instead = chosen_instead(group, chosen)
 
-    def told(extra: Extra) -> dict[str, Any]:
+    def extra_out(extra: Extra) -> dict[str, Any]:
         names = ("id", "score", "relation", "probability", "words", "reason", "transform")
         return {name: getattr(extra, name) for name in names} | {
             "verdict": verdicts.get(pair_key(kept, _content(extra))),
@@ -107,7 +107,7 @@ def _group(
     return {
         "keep": {"id": keep.id, "metadata": public(keep.metadata, show_paths=show_paths)},
         "chosen": kept in chosen and instead is None,
-        "extras": [told(extra) for extra in group.extras],
+        "extras": [extra_out(extra) for extra in group.extras],
     }
 
 
