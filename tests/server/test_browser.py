@@ -193,42 +193,46 @@ def test_with_keys_alone(page) -> None:
 def test_duplicates_are_looked_for_reviewed_and_undone(page, site: Served) -> None:
     page.click("nav >> text=Duplicates")
     page.click("text=Look for duplicates")
-    page.wait_for_selector(".pair", timeout=60_000)
-    one = page.locator(".pair[aria-label*='copy.jpg']").first
+    page.wait_for_selector(".extra", timeout=60_000)
+    one = page.locator(".extra[data-name*='copy.jpg']").first
+    one.get_by_role("button", name="Look closely").click()
     for how in ("Flip", "Overlay", "Difference", "Side by side"):
-        one.get_by_role("button", name=how, exact=True).first.click()
+        page.locator("dialog.closer").get_by_role("button", name=how, exact=True).first.click()
+    page.keyboard.press("Escape")
     one.get_by_role("button", name="Not a copy").click()
-    one.get_by_role("button", name="Undo").wait_for()
+    wait_for(lambda: "not-a-copy" in site.http.get("/v1/duplicates").text)
     groups = json.loads(site.http.get("/v1/duplicates").text)["groups"]
     assert "not-a-copy" in [e["verdict"] for g in groups for e in g["extras"]]
-    one.get_by_role("button", name="Undo").click()
-    one.get_by_role("button", name="Keep both").wait_for()
+    one.get_by_role("button", name="Not a copy").click()
     wait_for(lambda: "not-a-copy" not in site.http.get("/v1/duplicates").text)
-    one.get_by_role("button", name="Keep the second instead").click()
-    one.get_by_text("The second is kept from the next search on.").wait_for()
-    assert '"chosen":true' in site.http.get("/v1/duplicates").text
-    one.get_by_role("button", name="Undo").click()
-    one.get_by_role("button", name="Keep the second instead").wait_for()
-    assert '"chosen":true' not in site.http.get("/v1/duplicates").text
+    one.get_by_role("button", name="Keep this one instead").click()
+    one.get_by_text("This one is kept from the next search on.").wait_for()
+    wait_for(lambda: '"chosen":true' in site.http.get("/v1/duplicates").text)
+    page.get_by_role("button", name="Undo", exact=True).first.click()
+    wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)
 
 
 def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served) -> None:
     page.click("nav >> text=Duplicates")
-    holds(page, "document.querySelector('.pair') || /Nobody has looked/.test(document.querySelector('main').innerText)")
+    holds(
+        page, "document.querySelector('.extra') || /Nobody has looked/.test(document.querySelector('main').innerText)"
+    )
     for first, second in (("busy.png", "copy.jpg"), ("copy.jpg", "busy.png"), ("busy.png", "copy.jpg")):
         # The page asks anew once the job is over: what it showed before must not be taken for what was found.
         with page.expect_response("**/v1/duplicates?**", timeout=60_000):
             page.click("text=Look for duplicates")
-        one = page.locator(f".pair[aria-label='{first} and {second}']")
-        one.wait_for()
+        card = page.locator(f".group[aria-label^='{first} is kept']")
+        card.wait_for()
         if second == "copy.jpg":
-            one.get_by_role("button", name="Keep the second instead").click()
-            one.get_by_text("The second is kept from the next search on.").wait_for()
+            card.get_by_role("button", name="Keep this one instead").click()
+            card.get_by_text("This one is kept from the next search on.").wait_for()
+            wait_for(lambda: '"chosen":true' in site.http.get("/v1/duplicates").text)
         else:
-            one.get_by_text("the first is kept: chosen by you").wait_for()
-            one.get_by_role("button", name="Leave it to the rules").click()
-            one.get_by_text("from the next search on the rules decide").wait_for()
-    one.get_by_role("button", name="Undo").click()
+            card.get_by_text("kept: chosen by you", exact=True).wait_for()
+            card.get_by_role("button", name="Leave it to the rules").click()
+            card.get_by_text("from the next search on the rules decide").wait_for()
+            wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)
+    card.get_by_role("button", name="Keep this one instead").click()
     wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)
 
 

@@ -48,21 +48,30 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def looked(page) -> None:
     """The page of duplicates, with what was found."""
     page.click("nav >> text=Duplicates")
-    holds(page, "document.querySelector('.pair') || /Nobody has looked/.test(document.querySelector('main').innerText)")
-    if not page.locator(".pair").count():
+    holds(
+        page, "document.querySelector('.extra') || /Nobody has looked/.test(document.querySelector('main').innerText)"
+    )
+    if not page.locator(".extra").count():
         page.click("text=Look for duplicates")
-    page.wait_for_selector(".pair", timeout=60_000)
+    page.wait_for_selector(".extra", timeout=60_000)
+
+
+def tile(page, name: str):  # type: ignore[no-untyped-def]
+    return page.locator(f".extra[data-name='photos/{name}']")
 
 
 def difference(page, name: str) -> tuple[np.ndarray, str]:
     """What the difference of the pair shows, and what it says of it."""
-    card = page.locator(f".pair[aria-label='whole.png and {name}']")
-    card.get_by_role("button", name="Difference", exact=True).click()
+    tile(page, name).focus()
+    page.keyboard.press("Enter")
+    dialog = page.locator("dialog.closer[open]")
+    dialog.get_by_role("button", name="Difference", exact=True).click()
     holds(page, "[...document.querySelectorAll('.laid img')].every(image => image.naturalWidth > 0)")
-    card.scroll_into_view_if_needed()
-    shot = Image.open(io.BytesIO(card.locator(".laid > div").screenshot())).convert("RGB")
-    told = card.locator(".laid + p").inner_text()
-    card.get_by_role("button", name="Side by side").click()
+    shot = Image.open(io.BytesIO(dialog.locator(".laid > div").screenshot())).convert("RGB")
+    told = dialog.locator(".laid + p").inner_text()
+    dialog.get_by_role("button", name="Side by side").click()
+    page.keyboard.press("Escape")
+    dialog.wait_for(state="detached")
     return np.asarray(shot, np.float32), told
 
 
@@ -81,7 +90,7 @@ def test_where_a_crop_lies_that_an_older_version_found_is_not_told_and_nothing_i
         extra["transform"] = None
     page.route("**/v1/duplicates?*", lambda route: route.fulfill(json=found))
     page.reload()
-    page.wait_for_selector(".pair")
+    page.wait_for_selector(".extra")
     _, told = difference(page, "part.jpg")
     assert "not told" in told
     assert "what differs is bright" not in told
@@ -103,14 +112,20 @@ def test_a_phone_reaches_every_page_and_the_ways_to_look_stay_on_one_line(browse
     phone = browser.new_context(viewport={"width": width, "height": 640})
     sheet = phone.new_page()
     sheet.goto(site.url + "/duplicates")
-    sheet.wait_for_selector(".pair")
+    sheet.wait_for_selector(".extra")
     for box in (link.bounding_box() for link in sheet.locator("nav a").all()):
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
     sheet.click("nav >> text=Collection", timeout=20_000)
     sheet.go_back()
-    sheet.wait_for_selector(".pair")
-    heights = [button.bounding_box()["height"] for button in sheet.locator(".segments button").all()[:4]]
+    sheet.wait_for_selector(".extra")
+    sheet.locator(".extra").first.focus()
+    sheet.keyboard.press("Enter")
+    heights = [button.bounding_box()["height"] for button in sheet.locator("dialog.closer .segments button").all()]
     assert max(heights) < 44
+    assert len(heights) == 4
+    assert sheet.evaluate("document.querySelector('dialog.closer').scrollWidth <= innerWidth")
+    assert sheet.evaluate("[...document.querySelectorAll('.segments')].every(e => e.scrollWidth <= e.clientWidth)")
+    sheet.keyboard.press("Escape")
     assert sheet.evaluate("document.documentElement.scrollWidth <= innerWidth")
     phone.close()

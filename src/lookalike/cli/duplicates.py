@@ -59,6 +59,16 @@ def duplicates(
         typer.Option(metavar="FILE.html", help="Write a page to review the groups."),
     ] = None,
     csv: Annotated[Optional[Path], typer.Option(metavar="FILE.csv", help="Write a row for each picture.")] = None,  # noqa: UP045
+    last: Annotated[
+        bool, typer.Option("--last", help="Take the groups that were found last, as lookalike serve shows them.")
+    ] = False,
+    found_at: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option(metavar="MOMENT", help="With --last: only if they were found then, as the page tells."),
+    ] = None,
+    accepted_only: Annotated[
+        bool, typer.Option("--accepted-only", help='Only extras whose pair was accepted (decided "copy").')
+    ] = False,
     apply: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(metavar="trash|move:DIR|hardlink", help="Take the extras away. Without it nothing is touched."),
@@ -97,7 +107,8 @@ def duplicates(
     json: JsonOption = False,
 ) -> None:
     """Find altered copies and say which to keep, and why. A dry run unless --apply is given."""
-    from lookalike.cluster import Chosen, Decisions, Options, find_duplicates
+    from lookalike.cluster import Chosen, Decisions, Options, accepted_groups, find_duplicates
+    from lookalike.cluster.duplicates.accepted import last_options
     from lookalike.search import open_collection
 
     deciding = any((not_a_copy, keep_both, forget, keep_this, forget_this)) or decisions is not None
@@ -114,6 +125,13 @@ def duplicates(
                 _list(kept, chosen)
             return
         action = _action(apply, journal, photos)
+        again = _search_options(
+            against, keep, reference, min_score, probability, where, quick=quick, turned=not no_turned
+        )
+        if last and again:
+            raise BadQuery(
+                f"--last takes the groups as they were found last, so {again[0]} changes nothing; leave it out"
+            )
         options = Options(
             min_score=min_score,
             probability=probability,
@@ -122,14 +140,22 @@ def duplicates(
             verify=not quick,
             turned=not no_turned,
         )
+        if found_at is not None and not last:
+            raise BadQuery("--found-at goes with --last: it says which search was looked at")
         with _masters(against, photos) as masters, ProgressLine("pictures") as progress:
             from dataclasses import replace
 
-            found = find_duplicates(photos, keep=keep, against=masters, options=replace(options, progress=progress))
+            when: str | None
+            if last:
+                when, found = _last(photos, found_at)
+            else:
+                found = find_duplicates(photos, keep=keep, against=masters, options=replace(options, progress=progress))
+                when = _keep_for_page(found, photos) if masters is None and where is None else None
+            if accepted_only:
+                groups = accepted_groups(found, Decisions(photos).by_pair(), Chosen(photos).by_content())
+                found = replace(found, groups=groups)
             if page:
-                _page(found, page, photos, masters)
-            if masters is None and where is None:
-                _keep_for_page(found, photos)
+                _page(found, page, photos, masters, again if when is None else last_options(when))
         if csv:
             from lookalike.cluster.duplicates.told import write_csv
 
@@ -149,6 +175,45 @@ def _action(apply: str | None, journal: Path | None, photos: "Collection") -> "A
             raise BadQuery("--journal goes with --apply; without it nothing is touched, and there is nothing to note")
         return None
     return parse_action(apply, [root.path for root in photos.roots() if root.kind == "folder"])
+
+
+def _search_options(
+    against: str | None,
+    keep: str,
+    reference: list[str] | None,
+    min_score: float | None,
+    probability: float,
+    where: str | None,
+    *,
+    quick: bool,
+    turned: bool,
+) -> list[str]:
+    """What was typed about how to look, for a command that finds the same groups again."""
+    from lookalike.cluster.duplicates.find import PROBABILITY
+    from lookalike.cluster.duplicates.keep import DEFAULT
+
+    words = ["--against", against] if against is not None else []
+    words += ["--keep", keep] if keep != ",".join(DEFAULT) else []
+    words += [word for folder in reference or () for word in ("--reference", folder)]
+    words += ["--min-score", f"{min_score:g}"] if min_score is not None else []
+    words += ["--probability", f"{probability:g}"] if probability != PROBABILITY else []
+    words += ["--where", where] if where is not None else []
+    return words + ["--quick"] * quick + ["--no-turned"] * (not turned)
+
+
+def _last(photos: "Collection", found_at: str | None) -> "tuple[str, Duplicates]":
+    """When duplicates were looked for last, and what was found."""
+    from dataclasses import replace
+
+    from lookalike.cluster.findings import still_present, stored_duplicates
+
+    stored = stored_duplicates(photos)
+    if stored is None:
+        raise BadQuery("nobody has looked for duplicates in this collection yet; leave --last out")
+    when, found = stored
+    if found_at is not None and found_at != when:
+        raise BadQuery(f"somebody looked for duplicates again since {found_at}: at {when}; look at the groups again")
+    return when, replace(found, groups=still_present(photos, found))
 
 
 def _journal_name() -> Path:
@@ -259,23 +324,32 @@ def _list(kept: "Decisions", chosen: "Chosen") -> None:
         emit(asdict(choice))
 
 
-def _page(found: "Duplicates", path: Path, photos: "Collection", masters: "Collection | None") -> None:
+def _page(
+    found: "Duplicates", path: Path, photos: "Collection", masters: "Collection | None", again: list[str]
+) -> None:
+    """`again`: the options that find the same groups again."""
+    from lookalike.cluster.duplicates.accepted import apply_command
     from lookalike.cluster.duplicates.page import counted, write_page
 
     command = f"lookalike duplicates -c {shlex.quote(photos.uri)} --decisions decisions.jsonl"
     of_masters = masters.thumbnails if masters is not None else None
-    shown = write_page(found, path, photos.thumbnails, command=command, masters=of_masters)
+    apply = apply_command(photos.uri, again, journal=str(_journal_name()))
+    shown = write_page(found, path, photos.thumbnails, command=command, apply_command=apply, masters=of_masters)
     say(f"written: {path}, {counted(shown, 'group')} to review")
 
 
-def _keep_for_page(found: "Duplicates", photos: "Collection") -> None:
-    """So that `lookalike serve` shows them; whoever may not write to the collection has looked all the same."""
+def _keep_for_page(found: "Duplicates", photos: "Collection") -> str | None:
+    """So that `lookalike serve` shows them; whoever may not write to the collection has looked all the same.
+
+    Returns the moment by which they are known, None where they could not be kept.
+    """
     from lookalike.cluster.findings import keep_duplicates
 
     try:
-        keep_duplicates(photos, found)
+        return keep_duplicates(photos, found)
     except (ReadOnly, StoreFailed) as error:
         say(f"not kept for the page of lookalike serve: {error}")
+        return None
 
 
 def _print(found: "Duplicates", *, as_json: bool) -> None:

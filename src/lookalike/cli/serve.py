@@ -29,6 +29,9 @@ def serve(
     read_only: Annotated[bool, typer.Option("--read-only", help="Nobody may add, remove, label or index.")] = False,
     show_paths: Annotated[bool, typer.Option("--show-paths", help="Tell where files lie on this machine.")] = False,
     fetch_urls: Annotated[bool, typer.Option("--fetch-urls", help="Search by URL: public addresses only.")] = False,
+    allow_apply: Annotated[
+        bool, typer.Option("--allow-apply", help="The page may move accepted duplicates to the trash, and back.")
+    ] = False,
     rate: Annotated[float, typer.Option(min=0, help="Requests a second from one address; 0: no limit.")] = 0,
     max_megabytes: Annotated[int, typer.Option(min=1, help="Of one upload.")] = 32,
     max_megapixels: Annotated[int, typer.Option(min=1, help="Of one upload; told by its header.")] = 60,
@@ -38,6 +41,8 @@ def serve(
         import fastapi  # noqa: F401
     except ImportError:
         raise BadQuery("serving needs two more packages; get them with: pip install 'lookalike[serve]'") from None
+    if allow_apply and read_only:
+        raise BadQuery("--allow-apply moves files, and --read-only allows no change; leave one of them out")
     from lookalike.search import default_uri, open_collection
     from lookalike.server import Settings, serve
 
@@ -54,6 +59,7 @@ def serve(
         read_only=read_only,
         show_paths=show_paths,
         fetch_urls=fetch_urls,
+        allow_apply=allow_apply,
         rate=rate,
         max_bytes=max_megabytes * MEGABYTE,
         max_pixels=max_megapixels * 1_000_000,

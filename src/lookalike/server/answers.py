@@ -10,6 +10,7 @@ from starlette.responses import Response
 from lookalike import errors
 from lookalike.server.batching import Busy
 from lookalike.server.fetch import Forbidden
+from lookalike.server.journals import ApplyNotAllowed, GroupsChanged
 from lookalike.server.places import PLACES
 from lookalike.types import Hit, Metadata
 
@@ -27,6 +28,8 @@ STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.CollectionError, 503, "collection_error"),
     (errors.ModelError, 503, "model_error"),
     (Busy, 503, "busy"),
+    (ApplyNotAllowed, 403, "apply_not_allowed"),
+    (GroupsChanged, 409, "groups_changed"),
     (errors.LookalikeError, 400, "failed"),
 )
 RETRY = {"no_collection", "busy"}

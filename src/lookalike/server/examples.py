@@ -36,9 +36,18 @@ DUPLICATE: dict[str, Any] = {
     "transform": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
     "verdict": None,
     "chosen": False,
+    "kinds": ["resized"],
+    "left": "",
     "metadata": {"width": 1000, "height": 750},
 }
 GROUP: dict[str, Any] = {"keep": IMAGE, "chosen": False, "extras": [DUPLICATE]}
+JOURNAL: dict[str, Any] = {
+    "journal": "20260131-120000-0123abcd",
+    "created": "2026-01-31T12:00:00+00:00",
+    "moved": 12,
+    "restored": 0,
+    "bytes": 34_000_000,
+}
 CLUSTER: dict[str, Any] = {
     "key": "64/12",
     "parent": "8/1",
@@ -103,6 +112,19 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "GroupOut": GROUP,
     "DuplicatesOut": {"when": "2026-01-31T12:00:00+00:00", "pictures": 1000, "total": 1, "groups": [GROUP]},
     "DecisionIn": {"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "not-a-copy"},
+    "DecisionsIn": {"decisions": [{"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "copy"}]},
+    "DecisionsOut": {"decided": 1},
+    "JournalOut": JOURNAL,
+    "ApplyOut": {
+        "allowed": True,
+        "reason": "",
+        "command": "lookalike duplicates -c photos.lookalike --last --accepted-only --apply trash --journal j.jsonl",
+        "files": 12,
+        "bytes": 34_000_000,
+        "journals": [JOURNAL],
+    },
+    "ApplyIn": {"when": "2026-01-31T12:00:00+00:00", "files": 12},
+    "UndoIn": {"journal": "20260131-120000-0123abcd"},
     "ChoiceIn": {"id": ID, "keep": True},
     "ChoiceOut": {"id": ID, "keep": True},
     "DecisionOut": {"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "not-a-copy"},

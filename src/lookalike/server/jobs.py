@@ -35,8 +35,8 @@ class Jobs:
         self._tasks: set[asyncio.Task[None]] = set()
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
-    async def start(self, kind: str) -> dict[str, Any]:
-        """Begin one. Raises JobRunning."""
+    async def start(self, kind: str, *arguments: str) -> dict[str, Any]:
+        """Begin one. `arguments`: what its function in work.py takes beyond the collection. Raises JobRunning."""
         if running := [job for job in self.all() if job["state"] == "running"]:
             raise JobRunning(f"the job {running[0]['job']} is under way; wait for it, or stop it with DELETE")
         job = {"job": uuid.uuid4().hex[:8], "kind": kind, "state": "running", "done": 0, "total": 0, "message": ""}
@@ -47,6 +47,7 @@ class Jobs:
             "lookalike.server.work",
             kind,
             self._settings.uri,
+            *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,

@@ -267,7 +267,9 @@ class Comparison(Shape):
 class DuplicateOut(Shape):
     """An altered copy of the group's kept image. `transform`: 3 x 3, row by row, from shares (0 to 1) of the kept
     image's width and height to shares of this one's; null where it is not known. `verdict`: what a person decided, or
-    null. `chosen`: a person chose to keep this one instead; the next search for duplicates will."""
+    null. `chosen`: a person chose to keep this one instead; the next search for duplicates will. `kinds`: identical,
+    resized, cropped, turned, added or other. `left`: why its file may not be touched, empty when it may.
+    `companions`: names of the files beside it that go with it."""
 
     id: str
     score: float
@@ -278,6 +280,9 @@ class DuplicateOut(Shape):
     transform: list[list[float]] | None
     verdict: str | None
     chosen: bool
+    kinds: list[str]
+    left: str
+    companions: list[str]
     metadata: dict[str, Scalar]
 
 
@@ -311,6 +316,54 @@ class DecisionOut(Shape):
     first: str
     second: str
     verdict: str | None
+
+
+class DecisionsIn(Shape):
+    """Many verdicts at once."""
+
+    model_config = ConfigDict(extra="forbid")
+    decisions: list[DecisionIn] = Field(min_length=1, max_length=1000)
+
+
+class DecisionsOut(Shape):
+    decided: int
+
+
+class JournalOut(Shape):
+    """Files that were moved to the trash together, and how many of them are back. `bytes`: of those still away."""
+
+    journal: str
+    created: str
+    moved: int
+    restored: int
+    bytes: int
+
+
+class ApplyOut(Shape):
+    """Whether accepted extras may be moved to the trash from here; where not, why, and the command to type instead.
+    `files`, `bytes`: of the extras that are accepted now."""
+
+    allowed: bool
+    reason: str
+    command: str
+    files: int
+    bytes: int
+    journals: list[JournalOut]
+
+
+class ApplyIn(Shape):
+    """What a person looked at: `when` of the search, and how many accepted extras there were."""
+
+    model_config = ConfigDict(extra="forbid")
+    when: str = Field(max_length=100)
+    files: int = Field(ge=1, le=10**7)
+
+
+class UndoIn(Shape):
+    """Which journal to undo."""
+
+    model_config = ConfigDict(extra="forbid")
+    journal: str = Field(max_length=100)
 
 
 class ChoiceIn(Shape):

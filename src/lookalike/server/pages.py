@@ -6,6 +6,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from lookalike.cluster.duplicates.page import review_file
 from lookalike.plot.pages import shared_script
 from lookalike.server.answers import as_json, with_tag
 from lookalike.server.gate import PAGES
@@ -24,6 +25,8 @@ def pages() -> APIRouter:
     router = APIRouter(include_in_schema=False)
     files = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in KINDS}
     files["mapview.js"] = shared_script("mapview.js").encode()  # the same map as in the page that stands alone
+    for name in ("review.js", "review.css"):  # as in the page that `lookalike duplicates --page` writes
+        files[name] = review_file(name).encode()
     tags = {name: hashlib.blake2b(data, digest_size=8).hexdigest() for name, data in files.items()}
 
     def answer(request: Request, name: str) -> Response:

@@ -25,6 +25,7 @@ class Settings:
 
     `tokens`: the file with the secrets, needed on any address but this machine's own. `hosts`: names by which the
     server may be called, besides its own. `show_paths`: tell where files lie. `fetch_urls`: search by URL.
+    `allow_apply`: the page may move accepted duplicates to the trash, and back.
     `keep_queries`: seconds that an uploaded picture stays, so that a link to its search works. `folder`: where the
     workers of one server meet; made and removed by `serve`.
     """
@@ -38,6 +39,7 @@ class Settings:
     read_only: bool = False
     show_paths: bool = False
     fetch_urls: bool = False
+    allow_apply: bool = False
     max_bytes: int = 32 * 2**20
     max_pixels: int = 60_000_000
     rate: float = 0.0

@@ -1,4 +1,4 @@
-"""`python -m lookalike.server.work KIND URI`: a job in a process of its own, telling how far it is.
+"""`python -m lookalike.server.work KIND URI [ARGUMENT...]`: a job in a process of its own, telling how far it is.
 
 Lines of JSON on stdout. Its priority is low, so that searches stay quick; SIGINT ends it in order. What it finds is
 kept in the collection.
@@ -10,10 +10,12 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from lookalike.errors import LookalikeError
+from lookalike.errors import JournalError, LookalikeError
+from lookalike.server.journals import cut_at_path
 from lookalike.server.places import masked
 
 TELL_SECONDS = 0.2
@@ -29,11 +31,13 @@ def main() -> None:
     os.nice(NICE)
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
-    kind, uri = sys.argv[1:3]
+    kind, uri, *arguments = sys.argv[1:]
     try:
-        _tell(KINDS[kind](uri, stop))
+        _tell(KINDS[kind](uri, stop, *arguments))
     except Stopped:
         _tell({"state": "stopped"})
+    except JournalError as error:
+        _tell({"state": "failed", "message": cut_at_path(str(error))})
     except LookalikeError as error:
         _tell({"state": "failed", "message": masked(str(error), uri)})
     except Exception as error:
@@ -115,7 +119,75 @@ def _map(uri: str, stop: threading.Event) -> dict[str, Any]:
     return {"state": "done", "report": {"images": len(ids)}}
 
 
-KINDS = {"index": _index, "duplicates": _duplicates, "clusters": _clusters, "labels": _labels, "map": _map}
+def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str, show_paths: str) -> dict[str, Any]:
+    """Move the accepted extras to the trash. `when`, `files`: the search and the number that a person looked at."""
+    from lookalike.cluster import Action, Chosen, Decisions, accepted_groups, apply_steps, plan_steps
+    from lookalike.cluster.findings import still_present, stored_duplicates
+    from lookalike.search import Collection
+    from lookalike.server.journals import (
+        count_movable,
+        journal_path,
+        make_journal_folder,
+        present_groups,
+        without_paths,
+    )
+
+    action = Action("trash")
+    with Collection.open(uri, read_only=True) as photos:
+        stored = stored_duplicates(photos)
+        if stored is None or stored[0] != when:
+            raise LookalikeError("somebody looked for duplicates again meanwhile; look at the groups and apply again")
+        present = present_groups(stored[1], uri)
+        accepted = accepted_groups(present, Decisions(photos).by_pair(), Chosen(photos).by_content())
+        groups = still_present(photos, accepted)
+    if (now := count_movable(groups)[0]) != int(files):
+        raise LookalikeError(f"{now:,} extras are accepted by now, not {int(files):,}; look at them and apply again")
+    steps, left = plan_steps(groups, action)
+    report: dict[str, Any] = {"journal": journal, "moved": 0, "bytes": 0, "left": []}
+    if steps:
+        make_journal_folder()
+        progress = _Progress(stop)
+        applied = apply_steps(steps, action, journal_path(journal), collection=uri, progress=progress)
+        left += applied.left
+        report |= {"moved": len(applied.done), "bytes": applied.moved_bytes}
+    ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
+    report["left"] = [
+        {
+            "id": ids.get(one.path, one.path),
+            "reason": one.reason if show_paths else without_paths(one.reason, groups, one.path),
+        }
+        for one in left
+    ]
+    return {"state": "done", "report": report}
+
+
+def _undo(uri: str, stop: threading.Event, journal: str, show_paths: str) -> dict[str, Any]:
+    """Put back what one journal took away."""
+    from lookalike.cluster import undo
+    from lookalike.cluster.findings import stored_duplicates
+    from lookalike.search import Collection
+    from lookalike.server.journals import journal_path, without_paths
+
+    undone = undo(journal_path(journal), progress=_Progress(stop))
+    with Collection.open(uri, read_only=True) as photos:
+        stored = stored_duplicates(photos)
+    groups = stored[1].groups if stored else ()
+    ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
+    left = [
+        {
+            "id": ids.get(one.path, os.path.basename(one.path)),
+            "reason": one.reason if show_paths else without_paths(one.reason, groups, one.path),
+        }
+        for one in undone.left
+    ]
+    restored = len(undone.restored) + len(undone.there)
+    return {"state": "done", "report": {"journal": journal, "restored": restored, "left": left}}
+
+
+KINDS: dict[str, Callable[..., dict[str, Any]]] = {
+    "index": _index, "duplicates": _duplicates, "clusters": _clusters, "labels": _labels, "map": _map,
+    "apply": _apply, "undo": _undo,
+}  # fmt: skip
 
 
 class _Progress:

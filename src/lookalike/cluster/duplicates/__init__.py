@@ -1,5 +1,6 @@
 """Altered copies of a collection: found, grouped around the one to keep, decided upon, taken away and taken back."""
 
+from lookalike.cluster.duplicates.accepted import accepted_groups
 from lookalike.cluster.duplicates.apply import Action, Applied, Left, apply_steps, parse_action
 from lookalike.cluster.duplicates.chosen import Chosen, KeepChoice, as_keep_choice
 from lookalike.cluster.duplicates.decisions import Decision, Decisions, as_decision
@@ -20,6 +21,7 @@ __all__ = [
     "Left",
     "Options",
     "Undone",
+    "accepted_groups",
     "apply_steps",
     "as_decision",
     "as_keep_choice",

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from lookalike.cluster.duplicates.decisions import content_of, is_hash
-from lookalike.cluster.duplicates.rows import is_link
+from lookalike.cluster.duplicates.rows import is_link, may_be_chosen
 from lookalike.errors import BadQuery, UnknownId
 from lookalike.search import Collection
+from lookalike.types import DuplicateGroup, Extra, Hit
 
 TABLE = "chosen"
 
@@ -92,6 +93,31 @@ def precedence(chosen: Mapping[str, tuple[int, str]], content: str, path: str) -
     """
     rank, name = chosen.get(content, (0, None))
     return rank, path == name
+
+
+def chosen_instead(group: DuplicateGroup, chosen: Mapping[str, tuple[int, str]]) -> str | None:
+    """The id of the extra that was chosen last and is kept from the next search on; None where the kept one stays.
+
+    `chosen`: `Chosen.by_content`.
+    """
+    if group.keep.metadata.get("reference"):
+        return None
+    kept, _ = _precedence(chosen, group.keep)
+    ranked = [
+        (_precedence(chosen, extra), extra.id)
+        for extra in group.extras
+        if may_be_chosen(_path(extra), _path(group.keep))
+    ]
+    later = [(order, name) for order, name in ranked if order[0] > kept]
+    return max(later)[1] if later else None
+
+
+def _precedence(chosen: Mapping[str, tuple[int, str]], image: Hit | Extra) -> tuple[int, bool]:
+    return precedence(chosen, str(image.metadata.get("sha256") or ""), _path(image))
+
+
+def _path(image: Hit | Extra) -> str:
+    return str(image.metadata.get("path") or "")
 
 
 def as_keep_choice(values: Mapping[str, Any]) -> KeepChoice:

@@ -4,14 +4,14 @@ A decision outlives re-indexing, renaming and moving, is never asked for again, 
 is: "not-a-copy" is a wrong pair, "copy" and "keep-both" are right ones.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias, get_args
 
 from lookalike.errors import BadQuery, UnknownId, nearest
 from lookalike.search import Collection
-from lookalike.types import Metadata
+from lookalike.types import Metadata, Row
 
 TABLE = "decisions"
 Verdict: TypeAlias = Literal["not-a-copy", "keep-both", "copy"]
@@ -70,6 +70,25 @@ class Decisions:
         """Take a decision back. Returns how many went: 1 or 0."""
         return self._table.remove([pair_key(*(content_of(self._photos, name)[0] for name in (first, second)))])
 
+    def decide_ids(self, pairs: Sequence[tuple[str, str, str | None]]) -> int:
+        """Decide about many pairs of ids in two writes at most; None takes a decision back. Returns how many pairs.
+
+        Raises UnknownId, BadQuery; then none of them is decided.
+        """
+        ids = list(dict.fromkeys(name for first, second, _ in pairs for name in (first, second)))
+        rows = dict(zip(ids, self._photos.get(ids, _FACTS), strict=True))
+        decisions, forgotten = [], []
+        for first, second, verdict in pairs:
+            (a, a_name), (b, b_name) = sorted(_content_of_row(rows[name], name) for name in (first, second))
+            if verdict is None:
+                forgotten.append(pair_key(a, b))
+            else:
+                decisions.append(_checked(Decision(a, b, verdict, a_name, b_name)))
+        if forgotten:
+            self._table.remove(forgotten)
+        self.add(decisions)
+        return len(pairs)
+
 
 def content_of(photos: Collection, name: str) -> tuple[str, str]:
     """The SHA-256 and the path of a picture, named by path, id or SHA-256. Raises UnknownId."""
@@ -90,6 +109,12 @@ def content_of(photos: Collection, name: str) -> tuple[str, str]:
         f"{name or 'nothing'} is no picture in {photos.uri}; name one of it by its path or its id, "
         "or take it in with: lookalike index"
     )
+
+
+def _content_of_row(row: Row | None, name: str) -> tuple[str, str]:
+    if row is None or not row.metadata.get("sha256"):
+        raise UnknownId(f"{name} is no picture of the collection with a file; nothing was decided")
+    return str(row.metadata["sha256"]), str(row.metadata.get("path") or row.id)
 
 
 def pair_key(first: str, second: str) -> str:

@@ -3,21 +3,21 @@
 import base64
 import hashlib
 import html
+import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 from urllib.parse import quote
 
-from lookalike.cluster.duplicates.decisions import pair_key
 from lookalike.cluster.duplicates.find import Duplicates
+from lookalike.cluster.duplicates.kinds import kinds_of
 from lookalike.cluster.duplicates.rows import may_be_chosen
 from lookalike.errors import LookalikeError
 from lookalike.image import to_path
-from lookalike.types import DuplicateGroup, Extra, Metadata
+from lookalike.types import DuplicateGroup, Metadata
 
-MOST_GROUPS = 500  # some 20 MB of thumbnails, which a phone still opens
+MAX_GROUPS = 1000  # some 30 MB of thumbnails, which a phone still opens
 Thumbnails = Callable[[Sequence[str]], Sequence[bytes | None]]
 
 
@@ -27,36 +27,48 @@ def write_page(
     thumbnails: Thumbnails,
     *,
     command: str,
+    apply_command: str = "",
     masters: Thumbnails | None = None,
 ) -> int:
-    """Write the review page. Returns how many groups are on it, at most MOST_GROUPS: the least sure ones.
+    """Write the review page. Returns how many groups are on it, at most MAX_GROUPS: the least sure ones.
 
     `thumbnails(ids)`: JPEGs of the collection's images; `masters(ids)`: of its masters'. `command`: what reads the
-    decisions.
+    decisions. `apply_command`: what then moves the accepted extras to the trash.
     Raises LookalikeError when the file cannot be written.
     """
     groups = list(found.groups)
-    if len(groups) > MOST_GROUPS:
-        groups = sorted(groups, key=_sureness)[:MOST_GROUPS]
-    review = files("lookalike.cluster.duplicates").joinpath("review.html").read_text(encoding="utf-8")
-    parts = review.split("__GROUPS__")
-    words = {
+    if len(groups) > MAX_GROUPS:
+        groups = sorted(groups, key=_sureness)[:MAX_GROUPS]
+    before, after = _file("review.html").split("__GROUPS__")
+    parts = {
         "__TITLE__": "Duplicates to review",
         "__SUMMARY__": html.escape(_summary(found, len(groups))),
-        "__COMMAND__": html.escape(command),
+        "__STYLE__": _file("review.css"),
         "__KEY__": _key(groups),
+        "__SCRIPT__": review_file("review.js"),
     }
-    for word, value in words.items():
-        parts = [part.replace(word, value) for part in parts]
+    for name, text in parts.items():
+        before, after = before.replace(name, text), after.replace(name, text)
     target = Path(path).expanduser()
     try:
-        with open(target, "w", encoding="utf-8") as page:
-            page.write(parts[0])
-            page.writelines(_groups(groups, thumbnails, masters or thumbnails))
-            page.write(parts[1])
+        with open(target, "w", encoding="utf-8", errors="backslashreplace") as page:
+            page.write(before)
+            page.write(_data("groups", [_as_group(group) for group in groups]))
+            page.write(_data("commands", [command, apply_command]))
+            page.writelines(_pictures(groups, thumbnails, masters or thumbnails))
+            page.write(after)
     except OSError as error:
         raise LookalikeError(f"the page {target} cannot be written ({error.strerror}); name another place") from error
     return len(groups)
+
+
+def review_file(name: str) -> str:
+    """review.js or review.css, which the server's page uses too."""
+    return _file(name)
+
+
+def _file(name: str) -> str:
+    return files("lookalike.cluster.duplicates").joinpath(name).read_text(encoding="utf-8")
 
 
 def _sureness(group: DuplicateGroup) -> float:
@@ -80,89 +92,47 @@ def _key(groups: Sequence[DuplicateGroup]) -> str:
     return hashlib.sha256(named.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
-def _groups(groups: Sequence[DuplicateGroup], thumbnails: Thumbnails, masters: Thumbnails) -> Iterator[str]:
-    for number, group in enumerate(groups, 1):
-        (kept,) = (masters if group.keep.metadata.get("master") else thumbnails)([group.keep.id])
-        jpegs = thumbnails([extra.id for extra in group.extras])
-        count, heavy, facts = len(group.extras), _bytes([group]), group.keep.metadata
-        yield (
-            f'<section class="group" data-given="{number}" data-sure="{_sureness(group):.6f}" data-bytes="{heavy}">\n'
-            f"<h2>Group {number}: one to keep, {counted(count, 'extra')} of {size(heavy)}</h2>\n"
-            f'<div class="keep">{_picture(kept, facts)}<p class="words"><span class="badge">keep</span></p>'
-            f"{_about(group.keep.id, facts)}</div>\n<div>\n"
-        )
-        for extra, jpeg in zip(group.extras, jpegs, strict=True):
-            yield _extra(group, extra, jpeg)
-        yield "</div></section>\n"
+def _data(name: str, value: object) -> str:
+    """JSON that no name within can end or turn around."""
+    return f'<script type="application/json" id="{name}">{json.dumps(value).replace("<", chr(92) + "u003c")}</script>\n'
 
 
-def _extra(group: DuplicateGroup, extra: Extra, jpeg: bytes | None) -> str:
-    keep_hash, hash_ = (str(facts.get("sha256") or "") for facts in (group.keep.metadata, extra.metadata))
-    pair = pair_key(keep_hash, hash_) if keep_hash and hash_ else ""
-    names = {keep_hash: _name(group.keep.id, group.keep.metadata), hash_: _name(extra.id, extra.metadata)}
-    first, second = (names[part] for part in pair.split("|")) if pair else ("", "")
-    left = f'<p class="left">{html.escape(extra.left)}: it is left alone</p>' if extra.left else ""
-    if extra.companions:
-        names_along = ", ".join(shown(os.path.basename(path)) for path in extra.companions)
-        left = f'<p class="facts">goes with {html.escape(names_along)}</p>'
-    paths = (str(facts.get("path") or "") for facts in (extra.metadata, group.keep.metadata))
-    fixed = bool(group.keep.metadata.get("reference")) or not may_be_chosen(*paths)
-    buttons = _buttons(pair, same=keep_hash == hash_, fixed=fixed)
-    return (
-        f'<article class="extra {extra.relation}" tabindex="0" data-pair="{pair}" data-first="{html.escape(first)}" '
-        f'data-second="{html.escape(second)}" data-keep="{hash_}" data-name="{html.escape(names[hash_])}">'
-        f"{_picture(jpeg, extra.metadata)}<div>"
-        f'<span class="badge">{extra.relation} · {percent(extra.probability)}</span> '
-        f'<span class="facts">score {extra.score:.3f}</span>'
-        f'<p class="words">{html.escape(extra.words)}</p>{_about(extra.id, extra.metadata)}'
-        f'<p class="why">The other is kept: {html.escape(extra.reason)}</p>{left}'
-        f"{buttons}</div></article>\n"
-    )
+def _as_group(group: DuplicateGroup) -> dict[str, object]:
+    """As the server's /v1/duplicates tells a group, with links to the files."""
+    extras = [
+        {
+            "id": extra.id,
+            "score": round(extra.score, 6),
+            "relation": extra.relation,
+            "probability": round(extra.probability, 6),
+            "words": extra.words,
+            "reason": extra.reason,
+            "kinds": kinds_of(extra),
+            "left": extra.left,
+            "companions": [os.path.basename(path) for path in extra.companions],
+            "fixed": not may_be_chosen(
+                *(str(facts.get("path") or "") for facts in (extra.metadata, group.keep.metadata))
+            ),
+            **_file_facts(extra.metadata),
+        }
+        for extra in group.extras
+    ]
+    return {"keep": {"id": group.keep.id, **_file_facts(group.keep.metadata)}, "extras": extras}
 
 
-def _buttons(pair: str, *, same: bool, fixed: bool) -> str:
-    """`same`: the two hold the same bytes. `fixed`: it cannot be kept instead."""
-    if not pair:
-        return ""
-    wrong = "" if same else '<button data-verdict="not-a-copy">Not a copy</button>'
-    instead = "" if same or fixed else "<button data-instead>Keep this one instead</button>"
-    return (
-        f'<div class="buttons">{wrong}<button data-verdict="keep-both">Keep both</button>'
-        f'<button data-verdict="copy">A copy, yes</button>{instead}<button data-look>Look closely</button></div>'
-    )
-
-
-def _picture(jpeg: bytes | None, facts: Metadata) -> str:
-    if not jpeg:
-        return '<div class="picture">no thumbnail kept</div>'
-    name = html.escape(shown(os.path.basename(str(facts.get("path") or ""))))
-    data = base64.b64encode(jpeg).decode()
-    image = f'<img alt="{name}" src="data:image/jpeg;base64,{data}" decoding="async" loading="lazy">'
-    return f'<div class="picture">{image}</div>'
-
-
-def _about(image_id: str, facts: Metadata) -> str:
-    name = shown(_name(image_id, facts))
+def _file_facts(facts: Metadata) -> dict[str, object]:
+    names = ("path", "width", "height", "size", "format", "mtime_ns", "sha256", "reference")
     path = facts.get("path")
-    link = f'<a href="{_uri(path)}" target="_blank">{html.escape(name)}</a>' if _is_file(path) else html.escape(name)
-    reference = " · reference, never touched" if facts.get("reference") else ""
-    return f'<p class="path">{link}</p><p class="facts">{html.escape(_facts(facts))}{reference}</p>'
+    return {"metadata": {name: facts.get(name) for name in names}, "link": _uri(path) if _is_file(path) else ""}
 
 
-def _facts(facts: Metadata) -> str:
-    told = []
-    if facts.get("width"):
-        told.append(f"{facts['width']!s} × {facts['height']!s}")
-    if facts.get("format"):
-        told.append(str(facts["format"]))
-    if facts.get("path"):
-        told.append(size(int(facts.get("size") or 0)))
-        told.append(day(int(facts.get("mtime_ns") or 0)))
-    return " · ".join(told)
-
-
-def _name(image_id: str, facts: Mapping[str, object]) -> str:
-    return str(facts.get("path") or image_id)
+def _pictures(groups: Sequence[DuplicateGroup], thumbnails: Thumbnails, masters: Thumbnails) -> Iterator[str]:
+    """The thumbnails of each group in one element, the kept one's first; the browser decodes what it shows."""
+    for number, group in enumerate(groups):
+        kept = (masters if group.keep.metadata.get("master") else thumbnails)([group.keep.id])
+        jpegs = [*kept, *thumbnails([extra.id for extra in group.extras])]
+        encoded = " ".join(base64.b64encode(jpeg).decode() if jpeg else "-" for jpeg in jpegs)
+        yield f'<script type="text/plain" id="pictures-{number}">{encoded}</script>\n'
 
 
 def _is_file(path: object) -> bool:
@@ -172,11 +142,6 @@ def _is_file(path: object) -> bool:
 def _uri(path: object) -> str:
     """A link that opens the file itself, whatever bytes its name has."""
     return "file://" + quote(os.fsencode(to_path(str(path))), safe="/:")
-
-
-def shown(name: str) -> str:
-    """A name on one line that cannot rearrange what stands beside it: control characters are written out."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
 
 
 def counted(count: int, noun: str) -> str:
@@ -195,10 +160,3 @@ def size(count: int) -> str:
         if count >= each:
             return f"{count / each:.1f} {unit}"
     return f"{count} bytes"
-
-
-def day(mtime_ns: int) -> str:
-    try:
-        return datetime.fromtimestamp(mtime_ns / 1e9, UTC).strftime("%Y-%m-%d")
-    except (OverflowError, ValueError, OSError):
-        return "no sensible date"

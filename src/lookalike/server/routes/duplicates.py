@@ -1,20 +1,51 @@
 """/v1/duplicates, /v1/decisions, /v1/choices: what the last search found, and what a person says of it."""
 
-from collections.abc import Mapping
+import os
+from dataclasses import replace
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from lookalike.cluster import Chosen, Decisions
-from lookalike.cluster.duplicates.chosen import precedence
+from lookalike.cluster import Chosen, Decisions, Duplicates, accepted_groups
+from lookalike.cluster.duplicates.accepted import apply_command, last_options
+from lookalike.cluster.duplicates.chosen import chosen_instead
 from lookalike.cluster.duplicates.decisions import pair_key
-from lookalike.cluster.duplicates.rows import may_be_chosen
-from lookalike.cluster.findings import DUPLICATES, finding
+from lookalike.cluster.duplicates.kinds import kinds_of
+from lookalike.cluster.findings import stored_duplicates
+from lookalike.errors import BadQuery, UnknownId
 from lookalike.server.answers import as_json, public
-from lookalike.server.models import ChoiceIn, ChoiceOut, DecisionIn, DecisionOut, DuplicatesOut
+from lookalike.server.gate import lowered
+from lookalike.server.journals import (
+    ApplyNotAllowed,
+    GroupsChanged,
+    count_movable,
+    journals_of,
+    new_journal_name,
+    present_groups,
+)
+from lookalike.server.models import (
+    ApplyIn,
+    ApplyOut,
+    ChoiceIn,
+    ChoiceOut,
+    DecisionIn,
+    DecisionOut,
+    DecisionsIn,
+    DecisionsOut,
+    DuplicatesOut,
+    JobOut,
+    UndoIn,
+)
 from lookalike.server.parts import Needs, Offset, Parts, fails
-from lookalike.server.resident import Resident
+from lookalike.server.settings import is_loopback
+from lookalike.types import DuplicateGroup, Extra, Hit
+
+_NOT_ALLOWED = (
+    "this server was started without --allow-apply, so nothing is moved from here; start it with --allow-apply, "
+    "or type the command that GET /v1/duplicates/apply tells"
+)
+_MAY_NOT_WRITE = "your token is for reading, or the server was started with --read-only: nothing is moved from here"
 
 router = APIRouter(tags=["duplicates"])
 
@@ -32,68 +63,145 @@ async def duplicates(
 
 
 def _found(parts: Parts, k: int, offset: int) -> dict[str, Any]:
-    photos, copy = parts.desk.at_hand
-    told = finding(photos, DUPLICATES)
-    if told is None:
+    photos, _ = parts.desk.at_hand
+    stored = stored_duplicates(photos)
+    if stored is None:
         return {"when": None, "pictures": 0, "total": 0, "groups": []}
-    there = [group for one in told["groups"] if (group := _there(one, copy))]
-    there.sort(key=lambda group: (-len(group["extras"]), group["keep"]["id"]))
+    when, found = stored
+    present = _present(parts, found)
+    present.sort(key=lambda group: (-len(group.extras), group.keep.id))
     said = Decisions(photos).by_pair(), Chosen(photos).by_content()
-    shown = [_group(group, *said, show_paths=parts.settings.show_paths) for group in there[offset : offset + k]]
-    return {"when": told["when"], "pictures": told["pictures"], "total": len(there), "groups": shown}
+    shown = [_group(group, *said, show_paths=parts.settings.show_paths) for group in present[offset : offset + k]]
+    return {"when": when, "pictures": found.pictures, "total": len(present), "groups": shown}
 
 
-def _there(group: Mapping[str, Any], copy: Resident | None) -> Mapping[str, Any] | None:
-    """The group, as far as its pictures are still in the collection."""
+def _present(parts: Parts, found: Duplicates) -> list[DuplicateGroup]:
+    """The groups, as far as their pictures are still in the collection and were not moved to the trash from here."""
+    _, copy = parts.desk.at_hand
+    groups = present_groups(found, parts.settings.uri)
     if copy is None:
-        return group
-    extras = [extra for extra in group["extras"] if copy.vector(extra["id"]) is not None]
-    return {**group, "extras": extras} if extras and copy.vector(group["keep"]["id"]) is not None else None
+        return groups
+    present = []
+    for group in groups:
+        extras = tuple(extra for extra in group.extras if copy.vector(extra.id) is not None)
+        if extras and copy.vector(group.keep.id) is not None:
+            present.append(replace(group, extras=extras))
+    return present
 
 
 def _group(
-    group: Mapping[str, Any], verdicts: dict[str, str], chosen: dict[str, tuple[int, str]], *, show_paths: bool
+    group: DuplicateGroup, verdicts: dict[str, str], chosen: dict[str, tuple[int, str]], *, show_paths: bool
 ) -> dict[str, Any]:
-    keep, kept = group["keep"], _content(group["keep"])
-    instead = _instead(group, chosen)
+    keep, kept = group.keep, _content(group.keep)
+    instead = chosen_instead(group, chosen)
 
-    def extra(one: dict[str, Any]) -> dict[str, Any]:
-        names = ("id", "score", "relation", "probability", "words", "reason")
-        facts = {
-            "verdict": verdicts.get(pair_key(kept, _content(one))),
-            "chosen": one["id"] == instead,
-            "metadata": public(one["metadata"], show_paths=show_paths),
+    def extra_out(extra: Extra) -> dict[str, Any]:
+        names = ("id", "score", "relation", "probability", "words", "reason", "transform")
+        return {name: getattr(extra, name) for name in names} | {
+            "verdict": verdicts.get(pair_key(kept, _content(extra))),
+            "chosen": extra.id == instead,
+            "kinds": list(kinds_of(extra)),
+            "left": extra.left,
+            "companions": [os.path.basename(path) for path in extra.companions],
+            "metadata": public(extra.metadata, show_paths=show_paths),
         }
-        # What older versions kept has none.
-        return {name: one[name] for name in names} | {"transform": one.get("transform")} | facts
 
     return {
-        "keep": {"id": keep["id"], "metadata": public(keep["metadata"], show_paths=show_paths)},
+        "keep": {"id": keep.id, "metadata": public(keep.metadata, show_paths=show_paths)},
         "chosen": kept in chosen and instead is None,
-        "extras": [extra(one) for one in group["extras"]],
+        "extras": [extra_out(extra) for extra in group.extras],
     }
 
 
-def _content(image: Mapping[str, Any]) -> str:
-    return str(image["metadata"].get("sha256") or "")
+def _content(image: Hit | Extra) -> str:
+    return str(image.metadata.get("sha256") or "")
 
 
-def _instead(group: Mapping[str, Any], chosen: dict[str, tuple[int, str]]) -> str | None:
-    """The id of the extra that was chosen last, and will be kept; None where it will be the one that is."""
-    if group["keep"]["metadata"].get("reference"):
-        return None
-    kept, _ = precedence(chosen, _content(group["keep"]), _path(group["keep"]))
-    ranked = [(precedence(chosen, _content(one), _path(one)), one) for one in group["extras"]]
-    later = [
-        (order, str(one["id"]))
-        for order, one in ranked
-        if order[0] > kept and may_be_chosen(_path(one), _path(group["keep"]))
-    ]
-    return max(later)[1] if later else None
+@router.get("/v1/duplicates/apply", response_model=ApplyOut, responses=fails())
+async def apply_state(request: Request, parts: Needs) -> Response:
+    """Whether accepted extras may be moved to the trash from here, else the command to type; what was moved so far."""
+    may_write = parts.gate.may_write(lowered(request.scope["headers"]))
+    return as_json(await parts.desk.in_thread(lambda: _apply_state(parts, may_write=may_write)))
 
 
-def _path(image: Mapping[str, Any]) -> str:
-    return str(image["metadata"].get("path") or "")
+def _apply_state(parts: Parts, *, may_write: bool) -> dict[str, Any]:
+    settings = parts.settings
+    allowed = settings.allow_apply and may_write
+    reason = _NOT_ALLOWED if not settings.allow_apply else "" if may_write else _MAY_NOT_WRITE
+    # Where the collection lies is told to who may change it and sits at this machine.
+    shows_place = settings.show_paths or (may_write and is_loopback(settings.host))
+    stored = stored_duplicates(parts.desk.at_hand[0])
+    last = last_options(stored[0]) if stored else ["--last"]
+    uri, journal = settings.uri if shows_place else "COLLECTION", f"{new_journal_name()}.jsonl"
+    files, size = count_movable(_accepted(parts))
+    return {
+        "allowed": allowed,
+        "reason": reason,
+        "command": apply_command(uri, last, journal=journal),
+        "files": files,
+        "bytes": size,
+        "journals": [
+            {
+                "journal": one.journal,
+                "created": one.created,
+                "moved": one.moved,
+                "restored": one.restored,
+                "bytes": one.size,
+            }
+            for one in (journals_of(settings.uri) if allowed else ())
+        ],
+    }
+
+
+def _accepted(parts: Parts) -> tuple[DuplicateGroup, ...]:
+    photos, _ = parts.desk.at_hand
+    stored = stored_duplicates(photos)
+    if stored is None:
+        return ()
+    return accepted_groups(_present(parts, stored[1]), Decisions(photos).by_pair(), Chosen(photos).by_content())
+
+
+@router.post("/v1/duplicates/apply", response_model=JobOut, status_code=202, responses=fails(409))
+async def apply(wanted: ApplyIn, parts: Needs) -> Response:
+    """Move the accepted extras to the trash, as a job of kind `apply`. Only where the server was started with
+    --allow-apply, and only what a person looked at: another number of accepted extras is refused."""
+    _check_allowed(parts)
+
+    def check() -> None:
+        stored = stored_duplicates(parts.desk.at_hand[0])
+        if stored is None or stored[0] != wanted.when:
+            raise GroupsChanged("somebody looked for duplicates again since; reload the page and look at the groups")
+        files, _ = count_movable(_accepted(parts))
+        if files != wanted.files:
+            raise GroupsChanged(f"{files:,} extras are accepted by now, not {wanted.files:,}; reload the page and look")
+
+    await parts.desk.in_thread(check)
+    shows = "yes" if parts.settings.show_paths else ""
+    return as_json(
+        await parts.jobs.start("apply", new_journal_name(), wanted.when, str(wanted.files), shows), status=202
+    )
+
+
+@router.post("/v1/duplicates/undo", response_model=JobOut, status_code=202, responses=fails(404, 409))
+async def undo(wanted: UndoIn, parts: Needs) -> Response:
+    """Put back what was moved to the trash together, as a job of kind `undo`."""
+    _check_allowed(parts)
+    known = await parts.desk.in_thread(lambda: {one.journal for one in journals_of(parts.settings.uri)})
+    if wanted.journal not in known:
+        raise UnknownId(
+            f"there is no journal {wanted.journal[:40]!r} of this collection; GET /v1/duplicates/apply lists them"
+        )
+    shows = "yes" if parts.settings.show_paths else ""
+    return as_json(await parts.jobs.start("undo", wanted.journal, shows), status=202)
+
+
+def _check_allowed(parts: Parts) -> None:
+    """Raises ReadOnly, ApplyNotAllowed, BadQuery. Who may not write at all is refused by the gate."""
+    if not parts.settings.allow_apply:
+        raise ApplyNotAllowed(_NOT_ALLOWED)
+    parts.desk.writable()
+    if parts.desk.given:
+        raise BadQuery("this collection is held open by a program; do it there")
 
 
 @router.post("/v1/decisions", response_model=DecisionOut, responses=fails(404, 507))
@@ -113,6 +221,14 @@ async def decide(wanted: DecisionIn, parts: Needs) -> Response:
 
     await parts.desk.in_thread(work)
     return as_json({"first": wanted.first, "second": wanted.second, "verdict": wanted.verdict})
+
+
+@router.post("/v1/decisions/batch", response_model=DecisionsOut, responses=fails(404, 507))
+async def decide_many(wanted: DecisionsIn, parts: Needs) -> Response:
+    """Say what many pairs are, as POST /v1/decisions does for one: all of them, or none where one cannot be decided."""
+    photos = parts.desk.writable()
+    pairs = [(one.first, one.second, one.verdict) for one in wanted.decisions]
+    return as_json({"decided": await parts.desk.in_thread(lambda: Decisions(photos).decide_ids(pairs))})
 
 
 @router.post("/v1/choices", response_model=ChoiceOut, responses=fails(404, 507))

@@ -62,7 +62,7 @@ document.addEventListener("paste", (event) => {
 const keys = document.getElementById("keys");
 const KEYS = [["arrows", "from picture to picture"], ["Enter", "large view; arrows go on, Escape closes"], ["m", "more like this"], ["l", "less like this"], ["a", "add to the search"], ["b", "draw a box, in the large view"], ["/", "find by name"], ["g", "to the pictures"], ["?", "this"]];
 function help() {
-  keys.replaceChildren(h("h1", {}, "Keys"), h("dl", { class: "keys" }, ...KEYS.flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])), h("button", { type: "button", class: "main", onclick: () => keys.close() }, "Close"));
+  keys.replaceChildren(h("h1", {}, "Keys"), h("dl", { class: "keys" }, ...(PAGES[location.pathname]?.keys || KEYS).flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])), h("button", { type: "button", class: "main", onclick: () => keys.close() }, "Close"));
   keys.showModal();
 }
 document.getElementById("help").addEventListener("click", help);

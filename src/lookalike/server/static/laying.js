@@ -58,7 +58,7 @@ function under(how, stage, top, { known, partly }) {
   const open = "Where the copy lies on the kept one is not told here: they are laid over each other as they are.";
   if (how === "flip") {
     const told = h("span", { class: "faint" }, "the kept one");
-    return h("div", { class: "row" }, h("button", { type: "button", onclick: () => { told.textContent = stage.classList.toggle("flipped") ? "the copy" : "the kept one"; } }, "Flip"), told);
+    return h("div", { class: "row" }, h("button", { type: "button", "data-flip": true, onclick: () => { told.textContent = stage.classList.toggle("flipped") ? "the copy" : "the kept one"; } }, "Flip"), told);
   }
   if (how === "overlay") {
     top.style.opacity = "0.5";

@@ -1,0 +1,202 @@
+"""Accepted extras go to the trash from the page and come back, where the server allows it; else nothing is touched."""
+
+import shlex
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lookalike.cluster import Duplicates
+from lookalike.cluster.findings import keep_duplicates
+from lookalike.search import Collection
+from lookalike.types import DuplicateGroup, Extra, Hit
+from tests.cluster.duplicates.conftest import trash
+from tests.cluster.duplicates.pictures import save, scene
+from tests.server.conftest import Served, served, wait_for
+
+__all__ = ["trash"]
+FACTS = ["path", "root", "size", "mtime_ns", "sha256", "width", "height", "format", "frames"]
+WHEN = "2026-01-31T12:00:00+00:00"
+READ, WRITE = "r" * 20, "w" * 20
+
+
+def lay(place: Path) -> Path:
+    """Two groups, of one extra and of two, as a search would have found them. Returns the collection."""
+    for seed, copies in ((1, 1), (2, 2)):
+        image = scene(seed, size=(160, 120))
+        save(image, place / "photos" / f"scene{seed}.png")
+        for n in range(copies):
+            save(image, place / "photos" / f"copy{seed}{n}.jpg", quality=90 - 10 * n)
+    with Collection.open(place / "c", create=True) as photos:
+        photos.sync(place / "photos")
+        keep_duplicates(photos, Duplicates(groups=(group(photos, 1, 1), group(photos, 2, 2)), pictures=5))
+    return place / "c"
+
+
+def group(photos: Collection, seed: int, copies: int) -> DuplicateGroup:
+    names = [f"photos/scene{seed}.png", *(f"photos/copy{seed}{n}.jpg" for n in range(copies))]
+    keep, *extras = (row for row in photos.get(names, FACTS) if row is not None)
+    why: dict[str, Any] = {"score": 0.98, "relation": "copy", "probability": 0.99, "words": "scaled", "reason": "PNG"}
+    return DuplicateGroup(
+        Hit(keep.id, 1.0, keep.metadata), tuple(Extra(id=one.id, metadata=one.metadata, **why) for one in extras)
+    )
+
+
+@contextmanager
+def serving(collection: Path, **options: Any) -> Iterator[Served]:
+    with served(None, str(collection), **{"allow_apply": True, **options}) as running:
+        yield running
+
+
+def accept(running: Served, *pairs: tuple[int, int], verdict: str | None = "copy") -> None:
+    wanted = [
+        {"first": f"photos/scene{seed}.png", "second": f"photos/copy{seed}{n}.jpg", "verdict": verdict}
+        for seed, n in pairs
+    ]
+    told = running.http.post("/v1/decisions/batch", json={"decisions": wanted})
+    assert told.json() == {"decided": len(pairs)}
+
+
+def ended(running: Served, answer: Any) -> dict[str, Any]:
+    assert answer.status_code == 202, answer.text
+    job = answer.json()["job"]
+    wait_for(lambda: running.http.get(f"/v1/jobs/{job}").json()["state"] != "running")
+    told: dict[str, Any] = running.http.get(f"/v1/jobs/{job}").json()
+    return told
+
+
+def apply(running: Served, files: int) -> Any:
+    when = running.http.get("/v1/duplicates").json()["when"]
+    return running.http.post("/v1/duplicates/apply", json={"when": when, "files": files})
+
+
+def test_accepted_extras_go_to_the_trash_and_come_back(tmp_path: Path, trash: Path) -> None:
+    collection, photos = lay(tmp_path), tmp_path / "photos"
+    before = {path.name: path.read_bytes() for path in photos.iterdir()}
+    with serving(collection) as running:
+        accept(running, (1, 0), (2, 0), (2, 1))
+        accept(running, (2, 1), verdict=None)
+        told = running.http.get("/v1/duplicates/apply").json()
+        assert (told["allowed"], told["files"], told["journals"]) == (True, 2, [])
+        job = ended(running, apply(running, 2))
+        assert (job["state"], job["report"]["moved"], job["report"]["left"]) == ("done", 2, [])
+        assert sorted(path.name for path in photos.iterdir()) == ["copy21.jpg", "scene1.png", "scene2.png"]
+        assert sorted(path.name for path in (trash / "files").iterdir()) == ["copy10.jpg", "copy20.jpg"]
+        found = running.http.get("/v1/duplicates").json()
+        assert [[extra["id"] for extra in one["extras"]] for one in found["groups"]] == [["photos/copy21.jpg"]]
+        told = running.http.get("/v1/duplicates/apply").json()
+        (journal,) = told["journals"]
+        assert (told["files"], journal["moved"], journal["restored"]) == (0, 2, 0)
+        assert apply(running, 2).json()["error"] == "groups_changed"
+    with serving(collection) as again:  # after a restart too
+        job = ended(again, again.http.post("/v1/duplicates/undo", json={"journal": journal["journal"]}))
+        assert (job["state"], job["report"]["restored"], job["report"]["left"]) == ("done", 2, [])
+        assert {path.name: path.read_bytes() for path in photos.iterdir()} == before
+        assert again.http.get("/v1/duplicates").json()["total"] == 2
+        (journal,) = again.http.get("/v1/duplicates/apply").json()["journals"]
+        assert (journal["moved"], journal["restored"], journal["bytes"]) == (2, 2, 0)
+
+
+def test_without_the_flag_nothing_is_moved_and_the_command_is_told(tmp_path: Path, trash: Path) -> None:
+    collection = lay(tmp_path)
+    with serving(collection, allow_apply=False) as running:
+        accept(running, (1, 0))
+        refused = apply(running, 1)
+        assert (refused.status_code, refused.json()["error"]) == (403, "apply_not_allowed")
+        assert "--allow-apply" in refused.json()["message"]
+        undone = running.http.post("/v1/duplicates/undo", json={"journal": "20260131-120000-0123abcd"})
+        assert (undone.status_code, undone.json()["error"]) == (403, "apply_not_allowed")
+        assert running.http.post("/v1/jobs", json={"kind": "apply"}).status_code == 422
+        told = running.http.get("/v1/duplicates/apply").json()
+        assert (told["allowed"], told["files"]) == (False, 1)
+        words = shlex.split(told["command"])
+        assert words[:4] == ["lookalike", "duplicates", "-c", str(collection)]
+        when = running.http.get("/v1/duplicates").json()["when"]
+        assert words[4:10] == ["--last", "--found-at", when, "--accepted-only", "--apply", "trash"]
+    assert (tmp_path / "photos/copy10.jpg").exists()
+
+
+def test_what_a_person_did_not_look_at_is_not_moved(tmp_path: Path, trash: Path) -> None:
+    with serving(lay(tmp_path)) as running:
+        accept(running, (1, 0))
+        for body in (
+            {"when": WHEN, "files": 1},
+            {"when": running.http.get("/v1/duplicates").json()["when"], "files": 3},
+        ):
+            refused = running.http.post("/v1/duplicates/apply", json=body)
+            assert (refused.status_code, refused.json()["error"]) == (409, "groups_changed")
+        assert running.http.post("/v1/duplicates/apply", json={}).status_code == 422
+        for name in ("20260131-120000-0123abcd", "../../etc/passwd", "x"):
+            assert running.http.post("/v1/duplicates/undo", json={"journal": name}).status_code == 404
+        # Another picture of the group is to be kept: it waits for the next search.
+        assert running.http.post("/v1/choices", json={"id": "photos/copy10.jpg", "keep": True}).status_code == 200
+        assert running.http.get("/v1/duplicates/apply").json()["files"] == 0
+        assert apply(running, 1).status_code == 409
+    assert (tmp_path / "photos/copy10.jpg").exists()
+
+
+def test_a_file_that_changed_stays_and_no_path_is_told(tmp_path: Path, trash: Path) -> None:
+    with serving(lay(tmp_path)) as running:
+        accept(running, (1, 0), (2, 0), (2, 1))
+        time.sleep(0.01)
+        save(np.flipud(scene(3)), tmp_path / "photos/copy20.jpg")
+        (tmp_path / "photos/scene1.png").unlink()
+        job = ended(running, apply(running, 3))
+        assert job["report"]["moved"] == 1
+        left = {one["id"]: one["reason"] for one in job["report"]["left"]}
+        assert set(left) == {"photos/copy10.jpg", "photos/copy20.jpg"}
+        assert "has changed since it was indexed" in left["photos/copy20.jpg"]
+        assert "photos/scene1.png" in left["photos/copy10.jpg"]
+        assert str(tmp_path) not in str(job)
+    assert (tmp_path / "photos/copy10.jpg").exists()
+    assert not (tmp_path / "photos/copy21.jpg").exists()
+
+
+def test_other_sites_and_readers_move_nothing(tmp_path: Path, trash: Path) -> None:
+    (tmp_path / "tokens").write_text(f"read {READ}\nwrite {WRITE}\n")
+    with serving(lay(tmp_path), tokens=str(tmp_path / "tokens")) as running:
+        writer, reader = ({"authorization": f"Bearer {token}"} for token in (WRITE, READ))
+        pair = {"first": "photos/scene1.png", "second": "photos/copy10.jpg", "verdict": "copy"}
+        assert running.http.post("/v1/decisions", json=pair, headers=writer).status_code == 200
+        body = {"when": running.http.get("/v1/duplicates", headers=reader).json()["when"], "files": 1}
+        for headers, status, kind in (
+            ({}, 401, "token_needed"),
+            (reader, 403, "may_not_write"),
+            (writer | {"origin": "https://elsewhere.example"}, 403, "other_site"),
+            (writer | {"sec-fetch-site": "cross-site"}, 403, "other_site"),
+        ):
+            for path, sent in (("apply", body), ("undo", {"journal": "20260131-120000-0123abcd"})):
+                refused = running.http.post(f"/v1/duplicates/{path}", json=sent, headers=headers)
+                assert (refused.status_code, refused.json()["error"]) == (status, kind)
+        told = running.http.get("/v1/duplicates/apply", headers=reader).json()
+        assert (told["allowed"], told["journals"]) == (False, [])
+        assert str(tmp_path) not in str(told)
+        assert "-c COLLECTION" in told["command"]
+        assert (tmp_path / "photos/copy10.jpg").exists()
+    with serving(tmp_path / "c", read_only=True) as running:
+        refused = running.http.post("/v1/duplicates/apply", json=body)
+        assert (refused.status_code, refused.json()["error"]) == (403, "read_only")
+
+
+def test_without_a_place_for_the_journal_nothing_is_moved(tmp_path: Path, trash: Path) -> None:
+    (trash.parent / "lookalike").write_text("in the way")
+    with serving(lay(tmp_path)) as running:
+        accept(running, (1, 0))
+        job = ended(running, apply(running, 1))
+        assert job["state"] == "failed"
+        assert "without one nothing is moved" in job["message"]
+        assert str(tmp_path) not in job["message"]
+    assert (tmp_path / "photos/copy10.jpg").exists()
+
+
+def test_many_decisions_are_all_made_or_none(tmp_path: Path) -> None:
+    with serving(lay(tmp_path)) as running:
+        good = {"first": "photos/scene1.png", "second": "photos/copy10.jpg", "verdict": "copy"}
+        bad = good | {"second": "nobody"}
+        refused = running.http.post("/v1/decisions/batch", json={"decisions": [good, bad]})
+        assert (refused.status_code, refused.json()["error"]) == (404, "unknown_id")
+        assert '"verdict":"copy"' not in running.http.get("/v1/duplicates").text
+        assert running.http.post("/v1/decisions/batch", json={"decisions": []}).status_code == 422
