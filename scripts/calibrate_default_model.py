@@ -7,12 +7,14 @@
 
 No label is needed: copies are edits of the pictures, the rest are pairs of different pictures, the nearest by score and
 by name among them, drawings laid on different photos, and scenes as if photographed again (the same object, no copy).
-One picture in three is left out of the fit; the calibration error is of those. None of the pictures is in a set that
-we measure with.
+Made documents (benchmarks/made_pictures.py) are pairs of one template with other contents, and the same document again
+after a scan, a screenshot or a recompression. One picture in three is left out of the fit; the calibration error is of
+those. None of the pictures is in a set that we measure with.
 """
 
 import argparse
 import json
+import os
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,15 +22,19 @@ from datetime import date
 from itertools import groupby, pairwise
 from pathlib import Path
 
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import cv2
 import numpy as np
+from benchmarks.made_pictures import KINDS, different_pairs, same_pairs
 from numpy.typing import NDArray
 
 from lookalike.embed.zoo import DEFAULT_MODEL, get_embedder, model_location
 from lookalike.errors import ImageError
 from lookalike.image import decode
 from lookalike.relate import calibration as cal
-from lookalike.relate.features import find_features
+from lookalike.relate.examine import examine
+from lookalike.relate.features import Features
 from lookalike.relate.fit import (
     Example,
     Examples,
@@ -36,20 +42,24 @@ from lookalike.relate.fit import (
     calibration_error,
     chances,
     edited,
+    example_of,
     fit_scores,
     fit_tails,
     make_examples,
+    preview_of,
     sample_of,
     work_picture,
 )
-from lookalike.relate.geometry import verify
 from lookalike.relate.logistic import fit_logistic
 from lookalike.similarity import cosine
 from lookalike.types import RGB, Embedder
 
-PHOTOS, DRAWINGS, RESHOOTS, EACH = 110, 160, 400, 3
+PHOTOS, DRAWINGS, RESHOOTS, EACH = 110, 160, 400, 4
+MADE = 100  # pairs of different contents of each kind of document, and half as many of the same
+MADE_GROUP = 100_000  # from here on groups are of made documents
 RICH = 200  # features
 DRAWN = ("openclipart", "tuxpaint", "icon", "stamps")
+START = cal.Calibration(geometry=cal.default_geometry())
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
 
 
@@ -66,13 +76,15 @@ def main() -> None:
     small = [reduced(drawing, n) for n, drawing in enumerate(drawings)]
     print(f"{len(photos)} photos, {len(drawings)} drawings, and the same small", flush=True)
     kinds = [sample_of(kind, embedder) for kind in (photos, drawings, small)]
-    start = cal.Calibration(geometry=cal.default_geometry())
+    start = START
     made = [make_examples(kind, start, each=EACH, seed=n) for n, kind in enumerate(kinds)]
     for kind, part in zip(kinds[1:], made[1:], strict=True):
         part.pairs += siblings(kind, families) + recoloured(kind)
     made[0].pairs += other_colours(kinds[0])
     shot_again = reshoots(photos, drawings, embedder)
     made.append(shot_again)
+    documents = made_documents(photos, embedder)
+    made.append(documents)
     for n, part in enumerate(made):
         print(f"part {n}: {len(part.pairs)} pairs, {part.left_out} left out", flush=True)
     fitting = weighted([e for part in made for e in part.pairs if e.group % 3])
@@ -80,6 +92,7 @@ def main() -> None:
     fitted = start
     if options.geometry:
         fitted = replace(start, geometry=fit_geometry(fitting, shot_again))
+        report_documents([e for e in testing if e.group >= MADE_GROUP], fitted)
     fitted = fit_scores(fitting, fitted)
     apart = [family[0] for family in families if family]
     apart_vectors = np.concatenate((kinds[0].vectors[:alone], kinds[1].vectors[apart]))
@@ -103,7 +116,7 @@ def write(fitted: cal.Calibration, model: str, *, geometry: bool) -> None:
     raw["calibration"] = fitted.to_json()
     card.write_text(json.dumps(raw, ensure_ascii=False), encoding="utf-8")
     if geometry:
-        parts = {"copy": fitted.geometry.copy.to_json(), "same": fitted.geometry.same.to_json()}
+        parts = {name: getattr(fitted.geometry, name).to_json() for name in ("layout", "copy", "same")}
         Path(cal.__file__).with_name("geometry.json").write_text(json.dumps(parts) + "\n", encoding="utf-8")
 
 
@@ -120,16 +133,62 @@ def describe(testing: list[Example], fitted: cal.Calibration) -> float:
 
 
 def fit_geometry(examples: list[Example], composed: Examples) -> cal.Geometry:
-    """The model-free part: copies against the rest, and whatever shows one thing twice against strangers."""
-    copy = fit_logistic(
-        np.concatenate([cal.copy_evidence(e.match) for e in examples]), np.array([e.copy for e in examples])
-    )
+    """The model-free part.
+
+    Layout: copies and other fillings of a template against the rest. Copy: among all that can be laid over each other.
+    Same: whatever shows one thing twice against strangers.
+    """
     same_object = {id(e) for e in composed.pairs}
+    laid_alike = np.array([e.copy or e.group >= MADE_GROUP for e in examples])
+    layout = fit_logistic(np.concatenate([cal.layout_evidence(e.match) for e in examples]), laid_alike)
+    compared = [e for e in examples if e.content is not None]
+    logits = layout.logit(np.concatenate([cal.layout_evidence(e.match) for e in compared]))
+    rows = [cal.copy_evidence(float(x), e.content) for x, e in zip(logits, compared, strict=True) if e.content]
+    copy = fit_logistic(np.concatenate(rows), np.array([e.copy for e in compared]), ridge=1e-4)
     # Siblings among drawings may well show one object: neither true nor false here.
-    told = [e for e in examples if e.copy or id(e) in same_object or e.group < 9_999]
-    truth = np.array([e.copy or id(e) in same_object for e in told])
+    told = [e for e in examples if e.copy or id(e) in same_object or e.group < 9_999 or e.group >= MADE_GROUP]
+    truth = np.array([e.copy or id(e) in same_object or e.group >= MADE_GROUP for e in told])
     same = fit_logistic(np.concatenate([cal.same_evidence(e.match) for e in told]), truth)
-    return cal.Geometry(copy, same)
+    print(json.dumps({"layout": layout.to_json(), "copy": copy.to_json(), "same": same.to_json()}))
+    return cal.Geometry(layout, copy, same)
+
+
+class Whole:
+    """A picture as a collection knows it: by its thumbnail, and by its file where more detail is asked for."""
+
+    def __init__(self, image: RGB) -> None:
+        self.image = image
+        self.features: Features | None = preview_of(image)
+
+    def load(self, side: int) -> RGB:
+        share = side / min(self.image.shape[:2])
+        if share >= 1:
+            return self.image
+        height, width = (max(1, round(length * share)) for length in self.image.shape[:2])
+        return np.asarray(cv2.resize(self.image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def made_documents(photos: list[RGB], embedder: Embedder) -> Examples:
+    """Documents, screens, memes, variants and bursts: other contents of one template, and the same again."""
+    made = Examples()
+    for kind in KINDS:
+        for pairs, copy in ((different_pairs, False), (same_pairs, True)):
+            for n, pair in enumerate(pairs(kind, MADE // (1 + copy), 11 + copy, photos)):
+                first, second = Whole(pair.first), Whole(pair.second)
+                a, b = embedder.embed([pair.first, pair.second])
+                score = float(a @ b)
+                match, content = examine(first, second, score, START, thorough=False)
+                group = MADE_GROUP + 1000 * KINDS.index(kind) + 500 * copy + n // 4
+                made.pairs.append(Example(match, content, score, copy=copy, group=group))
+    return made
+
+
+def report_documents(testing: list[Example], fitted: cal.Calibration) -> None:
+    for n, kind in enumerate(KINDS):
+        mine = [e for e in testing if (e.group - MADE_GROUP) // 1000 == n]
+        stated, truth = chances(mine, replace(fitted, by_both=None)), np.array([e.copy for e in mine])
+        print(f"{kind}: {np.mean(stated[truth] >= 0.75):.3f} of {truth.sum()} found; of {np.sum(~truth)} others "
+              f"{np.sum(stated[~truth] >= 0.75)} called copies, highest {stated[~truth].max():.3f}")  # fmt: skip
 
 
 def reduced(drawing: RGB, seed: int) -> RGB:
@@ -144,10 +203,10 @@ def siblings(sample: Sample, families: list[list[int]]) -> list[Example]:
     found = []
     for family in families:
         for a, b in pairwise(family):
-            match = verify(sample.features[a], sample.features[b])
-            if match.agreement.structure < 0.97 or match.agreement.colour < 0.5:
-                score = float(sample.vectors[a] @ sample.vectors[b])
-                found.append(Example(match, score, copy=False, group=9_999 + a))
+            score = float(sample.vectors[a] @ sample.vectors[b])
+            example = example_of(sample.features[a], sample.features[b], score, START)
+            if example.match.agreement.structure < 0.97 or example.match.agreement.colour < 0.5:
+                found.append(replace(example, copy=False, group=9_999 + a))
     return found
 
 
@@ -162,8 +221,8 @@ def recoloured(sample: Sample) -> list[Example]:
         hue[..., 0] = (hue[..., 0].astype(int) + int(chance.integers(25, 155))) % 180
         other = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)
         (vector,) = sample.embedder.embed([other])
-        match = verify(find_features(other), features)
-        found.append(Example(match, float(vector @ sample.vectors[n]), copy=False, group=9_999 + n))
+        example = example_of(preview_of(other), features, float(vector @ sample.vectors[n]), START)
+        found.append(replace(example, copy=False, group=9_999 + n))
     return found
 
 
@@ -186,8 +245,8 @@ def other_colours(sample: Sample) -> list[Example]:
         if min(other.shape[:2]) < 24:
             continue
         (vector,) = sample.embedder.embed([other])
-        match = verify(find_features(other), features)
-        found.append(Example(match, float(vector @ sample.vectors[n]), copy=True, group=n))
+        example = example_of(preview_of(other), features, float(vector @ sample.vectors[n]), START)
+        found.append(replace(example, copy=True, group=n))
     return found
 
 
@@ -208,8 +267,9 @@ def reshoots(photos: list[RGB], drawings: list[RGB], embedder: Embedder) -> Exam
         if min(min(p.shape[:2]) for p in pair) < 24:
             continue
         a, b = embedder.embed(pair)
-        match = verify(find_features(pair[0]), find_features(pair[1]))
-        made.pairs.append(Example(match, float(cosine(a[None], b[None])[0, 0]), copy=False, group=group))
+        score = float(cosine(a[None], b[None])[0, 0])
+        example = example_of(preview_of(pair[0]), preview_of(pair[1]), score, START)
+        made.pairs.append(replace(example, copy=False, group=group))
     return made
 
 

@@ -10,10 +10,10 @@ import pytest
 from lookalike.errors import BadQuery, CollectionError
 from lookalike.image import EDITS
 from lookalike.relate import calibration_of, features_of
-from lookalike.relate.cache import COLUMN
+from lookalike.relate.cache import loader_of
 from lookalike.relate.calibrate import calibrate
 from lookalike.relate.calibration import Calibration, default_geometry
-from lookalike.relate.features import find_features
+from lookalike.relate.geometry import verify
 from lookalike.relate.hits import (
     Judged,
     MinScore,
@@ -51,40 +51,45 @@ def photos(folder: Path, tmp_path: Path) -> Iterator[Collection]:
         yield opened
 
 
-def test_features_are_kept_and_need_no_file_afterwards(photos: Collection, folder: Path) -> None:
-    (first,) = features_of(photos, ["photos/1.png"])
-    assert first is not None
+def test_features_come_from_thumbnails_and_nothing_is_kept(photos: Collection, folder: Path) -> None:
+    version, columns = photos.store.version, dict(photos.store.columns())
     (folder / "1.png").unlink()
-    (again,) = features_of(photos, ["photos/1.png"])
-    assert again is not None
-    np.testing.assert_array_equal(again.descriptors, first.descriptors)
-    (row,) = photos.get(["photos/1.png"], [COLUMN])
-    assert row is not None
-    assert row.metadata[COLUMN] == first.to_bytes()
+    found, unknown = features_of(photos, ["photos/1.png", "no such id"])
+    assert found is not None
+    assert unknown is None
+    assert (found.width, found.height, max(found.work)) == (480, 360, 256)
+    assert len(found) > 100
+    assert (photos.store.version, dict(photos.store.columns())) == (version, columns)
 
 
-def test_a_changed_file_loses_them(photos: Collection, folder: Path) -> None:
-    features_of(photos, ["photos/1.png"])
+def test_a_changed_file_has_other_features(photos: Collection, folder: Path) -> None:
+    (before,) = features_of(photos, ["photos/1.png"])
     (folder / "1.png").write_bytes(png(scene(9)))
     photos.sync(folder)
-    (found,) = features_of(photos, ["photos/1.png"])
-    assert found is not None
-    assert found.digest == find_features(scene(9)).digest
+    (after,) = features_of(photos, ["photos/1.png"])
+    assert before is not None
+    assert after is not None
+    assert verify(before, after).inliers < 8
 
 
-def test_a_lost_file_has_its_thumbnail(photos: Collection, folder: Path) -> None:
-    (folder / "2.png").unlink()
-    (found, unknown) = features_of(photos, ["photos/2.png", "no such id"])
-    assert found is not None
-    assert max(found.work) == 480  # a thumbnail of 120 pixels, enlarged 4 times
-    assert unknown is None
+def test_the_loader_reads_the_file_while_it_is_there(photos: Collection, folder: Path) -> None:
+    (row,) = photos.get(["photos/1.png"], ["path", "frame"])
+    load = loader_of(photos, row)
+    assert load is not None
+    np.testing.assert_array_equal(load(360), scene(1))
+    (folder / "1.png").unlink()
+    assert load(360) is None
+    assert loader_of(photos, None) is None
 
 
-def test_for_reading_only_nothing_is_kept(photos: Collection) -> None:
-    with Collection.open(photos.uri, model=ColourEmbedder(), read_only=True) as opened:
-        (found,) = features_of(opened, ["photos/3.png"])
-    assert found is not None
-    assert COLUMN not in photos.store.columns()
+def test_the_old_column_of_features_goes_and_a_column_of_ones_own_stays(photos: Collection) -> None:
+    photos.store.update(["photos/1.png"], [{"features": b"LAfe of an older version"}])
+    assert photos.store.columns()["features"] is bytes
+    photos.store.optimise()
+    assert "features" not in photos.store.columns()
+    photos.store.update(["photos/1.png"], [{"features": "red, round"}])
+    photos.store.optimise()
+    assert photos.store.columns()["features"] is str
 
 
 def test_hits_are_judged_and_the_proved_come_first(photos: Collection, folder: Path) -> None:
@@ -96,7 +101,6 @@ def test_hits_are_judged_and_the_proved_come_first(photos: Collection, folder: P
 
 
 def test_an_id_is_judged_by_what_is_stored(photos: Collection, folder: Path) -> None:
-    features_of(photos, ["photos/1.png"])
     (folder / "1.png").unlink()
     query = query_subject(photos, "id:photos/1.png")
     (judged,) = judge_hits(photos, query, [Hit("photos/1-copy.png", 0.9)], PLAIN)

@@ -1,38 +1,29 @@
+import cv2
 import numpy as np
 import pytest
 
-from lookalike.errors import StoreFailed
-from lookalike.relate.features import Features, find_features, mirrored, readable
+from lookalike.relate import features as module
+from lookalike.relate.features import find_features, mirrored, preview_features, sift
 from lookalike.relate.matching import match
 from tests.relate.conftest import features, scene
 
 
-def test_bytes_give_the_same_features_back() -> None:
-    found = features(1)
-    again = Features.from_bytes(found.to_bytes())
-    assert (again.width, again.height, again.work, again.digest) == (480, 360, found.work, found.digest)
-    np.testing.assert_array_equal(again.descriptors, found.descriptors)
-    assert np.abs(again.points[:, :2] - found.points[:, :2]).max() <= 1 / 32
-    turned = np.abs((again.points[:, 3] - found.points[:, 3] + 180) % 360 - 180)
-    assert turned.max() < 0.01
-    np.testing.assert_array_equal(again.small, found.small)
+def test_features_are_found_when_they_are_first_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(module, "sift", lambda grey, count: asked.append(count) or sift(grey, count))
+    found = find_features(scene(1), count=50)
+    assert (found.width, found.height, found.work, asked) == (480, 360, (512, 384), [])
+    assert len(found) == len(found.descriptors) == 50
+    assert asked == [50]
 
 
-def test_a_picture_takes_less_than_100_kilobytes() -> None:
-    assert len(features(1)) > 300
-    assert len(features(1).to_bytes()) < 100_000
-
-
-@pytest.mark.parametrize("data", [b"", b"LAfe", b"other bytes" * 20, None])
-def test_other_bytes_are_refused(data: bytes | None) -> None:
-    assert not readable(data)
-    if data is not None:
-        with pytest.raises(StoreFailed, match="find them again"):
-            Features.from_bytes(data)
-
-
-def test_cut_off_bytes_are_refused() -> None:
-    assert not readable(features(1).to_bytes()[:-1])
+def test_thumbnails_give_features_of_the_whole_picture() -> None:
+    small = cv2.resize(scene(1), (256, 192), interpolation=cv2.INTER_AREA)
+    found = preview_features(small, (480, 360))
+    assert (found.width, found.height, found.work) == (480, 360, (256, 192))
+    assert not any(found.digest)
+    assert found.coarser.work == (128, 96)
+    assert len(found.coarser) <= 120
 
 
 def test_mirrored_features_are_those_of_the_mirrored_picture() -> None:

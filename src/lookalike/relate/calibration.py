@@ -209,11 +209,12 @@ def layout_evidence(match: Match) -> NDArray[np.float64]:
     )
 
 
-_MARKED = 0.02  # of the overlap: a difference of that area is as good as any larger one
+_MARKED = 0.01  # of the overlap: a difference of that area is as good as any larger one
+_SEEN = 0.15  # `Content.strongest` from which a difference is beyond doubt
 
 
 def copy_evidence(layout: float, content: Content) -> NDArray[np.float64]:
-    """The numbers that speak for a copy, (1, 9), given the logit of the layout: a larger one never speaks against it.
+    """The numbers that speak for a copy, (1, 10), given the logit of the layout: a larger one never speaks against it.
 
     What was laid over a photograph is no argument against a copy; on a page each added or missing word is one. Two
     pictures that each carry something else are variants of each other, also where they are photographs.
@@ -221,9 +222,8 @@ def copy_evidence(layout: float, content: Content) -> NDArray[np.float64]:
     drawn = float(np.clip((content.drawn - 0.25) / 0.35, 0, 1))
     differs, added, removed = content.areas
     unexplained = 1.0 if content.strange else min((differs + min(added, removed)) / _MARKED, 1.0)
-    one_sided = min(max(added, removed) / _MARKED, 1.0)
     strongest = min(content.strongest, 0.8)
-    recoloured = float(np.clip((content.recoloured - 10) / 40, 0, 1))
+    recoloured = float(np.clip((content.recoloured - 8) / 30, 0, 1))
     return np.array(
         [
             [
@@ -231,11 +231,12 @@ def copy_evidence(layout: float, content: Content) -> NDArray[np.float64]:
                 float(np.clip(content.typical, 0, 1)),
                 float(np.clip(content.low, 0, 1)),
                 min(4 * content.busy, 1.0),
-                -unexplained,
+                -unexplained * (1 - drawn),
                 -strongest * (1 - drawn),
                 -strongest * drawn,
-                -one_sided * drawn,
-                -recoloured,
+                -min(strongest / _SEEN, 1.0) * drawn,
+                -recoloured * (1 - drawn),
+                -recoloured * drawn,
             ]
         ]
     )

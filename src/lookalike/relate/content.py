@@ -31,6 +31,8 @@ _BUSY = 12.0  # grey levels of deviation from which a window has something to co
 _DIFFERENT = 0.55  # correlation below which a window shows something else
 _AGREEING = 0.8  # correlation from which a window counts as agreeing
 _STANDS_OUT = 1.6  # times the contrast of what is covered
+_FLAT, _FLATTER = 0.4, 0.25  # share of pixels of three colours; and by how much more than what is covered
+_SEEN_THROUGH = 0.6  # correlation of what is seen through a watermark with what is beneath
 _FLAT_RATIO = 0.3  # of the contrast: the other side's window is as good as empty
 _RIM = 0.012  # of the side: borders, shadows of pages and rounded corners end within it
 _MIN_BUSY = 60  # pixels that must have something to compare
@@ -38,6 +40,7 @@ _BLURS = (0.5, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0, 4.0, 5.5)
 _MAX_REGIONS = 6
 _FEW_COLOURS = 8.0  # levels of chroma: a picture that varies by less shows one object in one colour
 _RIDGE = 1e-3
+_MAX_GAIN = 2.2  # of contrast
 _ECC_STEPS = 30
 _ECC_REACH = 0.08  # of the side, that a corner may move by
 _RELATED = 0.3  # median correlation below which two pictures are strangers, whatever a shift would say
@@ -66,7 +69,7 @@ class Content:
     wide, 0 to .8. `both`: of the differing windows, how far both pictures show something there (0 to 1). `busy`: share
     of the overlap with something to compare. `drawn`: 0 to 1, how far the pictures consist of flat colours and strokes
     (text, charts, screens) rather than of photographed textures. `recoloured`: grey levels by which colours differ
-    after exposure, contrast and tint are fitted, in the place where they differ most; `colours`: levels by which the
+    after exposure, contrast and tint are fitted, in the place where they differ most, less what is off everywhere; `colours`: levels by which the
     chroma varies across its main direction: with few colours a recoloured object is another object. `side`: pixels of
     the long side at which it was compared. `blur`: Gaussian sigma by which one had to be blurred to match the other.
     """
@@ -344,25 +347,39 @@ def _recoloured(a: RGB, b: RGB, core: Mask) -> tuple[float, float]:
     x, y = (image[seen] / 255 for image in small)
     at = np.argwhere(seen) / 48 - 0.5
     spread = max(_chroma_spread(small[0][seen]), _chroma_spread(small[1][seen]))
-    single = np.max([_off(np.column_stack((x[:, n], at)), y[:, n : n + 1]) for n in range(3)], axis=0)
+    single = np.max(
+        [_off(np.column_stack((x[:, n], at)), y[:, n : n + 1], max_gain=_MAX_GAIN) for n in range(3)], axis=0
+    )
     few = float(np.exp(-spread / _FEW_COLOURS))
     off = few * single + (1 - few) * _off(np.column_stack((x, at)), y)
     field = np.zeros((48, 48), np.float32)
     field[seen] = off
-    return float(cv2.boxFilter(field, -1, (5, 5)).max()), spread
+    # What is as far off everywhere was filtered as a whole; another shirt is off in one place.
+    return max(0.0, float(cv2.boxFilter(field, -1, (5, 5)).max()) - 2 * float(np.median(off))), spread
 
 
-def _off(x: Matrix, y: Matrix) -> Matrix:
-    """The largest of |y - fit of x| over columns, in levels: a linear fit that most rows agree on (reweighted)."""
+def _off(x: Matrix, y: Matrix, *, max_gain: float = np.inf) -> Matrix:
+    """The largest of |y - fit of x| over columns, in levels: a linear fit that most rows agree on (reweighted).
+
+    `max_gain`: of the first column of x, and one by it the least: no exposure makes a dark shirt of a red one.
+    """
     rows = np.column_stack((x, np.ones(len(x))))
     weight = np.ones(len(x))
     off = np.zeros(len(x))
     for _ in range(5):
-        weighted = rows * weight[:, None]
-        fit = np.linalg.solve(weighted.T @ rows + _RIDGE * np.eye(rows.shape[1]), weighted.T @ y)
+        fit = _weighted_fit(rows, y, weight)
+        if not 1 / max_gain <= fit[0, 0] <= max_gain:
+            gain = float(np.clip(fit[0, 0], 1 / max_gain, max_gain))
+            fit[1:] = _weighted_fit(rows[:, 1:], y - gain * rows[:, :1], weight)
+            fit[0] = gain
         off = 255 * np.abs(y - rows @ fit).max(axis=1)
         weight = 1 / (1 + (off / 8) ** 2)
     return off
+
+
+def _weighted_fit(rows: Matrix, y: Matrix, weight: Matrix) -> Matrix:
+    weighted = rows * weight[:, None]
+    return np.asarray(np.linalg.solve(weighted.T @ rows + _RIDGE * np.eye(rows.shape[1]), weighted.T @ y), np.float64)
 
 
 def _chroma_spread(pixels: NDArray[Any]) -> float:
@@ -398,27 +415,56 @@ def _regions(
 
 
 def _kind(first: RGB, second: RGB, contrast_first: float, contrast_second: float) -> str:
-    if contrast_first < _FLAT_RATIO * contrast_second:
-        return "overlay" if _is_graphic(second, first) else "added"
-    if contrast_second < _FLAT_RATIO * contrast_first:
-        return "uncovered" if _is_graphic(first, second) else "removed"
-    # Letters and logos stand out from what they cover; two pictures that both carry some differ as much either way.
-    if contrast_second > _STANDS_OUT * contrast_first and _is_graphic(second, first):
+    apart = np.abs(first.astype(np.int16) - second).max(axis=2)
+    changed = apart > max(30, int(np.quantile(apart, 0.6)))
+    flat_first, flat_second = _flatness(first[changed]), _flatness(second[changed])
+    if _lies_over(flat_second, flat_first, contrast_second, contrast_first):
         return "overlay"
-    if contrast_first > _STANDS_OUT * contrast_second and _is_graphic(first, second):
+    if _lies_over(flat_first, flat_second, contrast_first, contrast_second):
         return "uncovered"
+    if contrast_first < _FLAT_RATIO * contrast_second:
+        return "added"
+    if contrast_second < _FLAT_RATIO * contrast_first:
+        return "removed"
+    if abs(side := _translucent(first[changed], second[changed])) == 1:
+        return "overlay" if side > 0 else "uncovered"
     return "differs"
 
 
-def _is_graphic(part: RGB, other: RGB) -> bool:
-    """Whether what `part` shows and `other` does not is made of few flat colours, as letters and logos are."""
-    apart = np.abs(part.astype(np.int16) - other).max(axis=2)
-    pixels = part[apart > max(30, int(np.quantile(apart, 0.6)))]
+def _lies_over(flat: float, other_flat: float, contrast: float, other_contrast: float) -> bool:
+    """Whether one side is letters, a logo or a sticker over what the other shows: few flat colours that stand out.
+
+    Of two pictures that both carry some, neither stands out much from the other.
+    """
+    if contrast > _STANDS_OUT * other_contrast and flat > _FLAT:
+        return True
+    return contrast > other_contrast / _STANDS_OUT and flat > _FLAT + 0.1 and flat - other_flat > _FLATTER
+
+
+def _flatness(pixels: NDArray[np.uint8]) -> float:
+    """The share of (n, 3) pixels that are of three colours, of 512."""
     if len(pixels) < 8:
-        return False
+        return 0.0
     coarse = (pixels >> 5).astype(np.int32)
     counts = np.bincount(coarse[:, 0] * 64 + coarse[:, 1] * 8 + coarse[:, 2], minlength=512)
-    return bool(np.sort(counts)[-3:].sum() > 0.4 * len(pixels))
+    return float(np.sort(counts)[-3:].sum()) / len(pixels)
+
+
+def _translucent(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> int:
+    """1 where the second is the first seen through something light or dark, -1 the other way round, else 0.
+
+    Such a cover moves all pixels the same way, towards its own colour, and what is beneath loses contrast.
+    """
+    if len(first) < 16:
+        return 0
+    a, b = (pixels.astype(np.float32).mean(axis=1) for pixels in (first, second))
+    lighter = float((b > a).mean())
+    deviations = float(a.std()), float(b.std())
+    if 0.08 < lighter < 0.92 or min(deviations) < 4:
+        return 0
+    if float(np.corrcoef(a, b)[0, 1]) < _SEEN_THROUGH:
+        return 0
+    return 1 if deviations[1] < deviations[0] else -1
 
 
 def _moved_box(box: tuple[float, float, float, float], matrix: Matrix) -> tuple[float, float, float, float]:

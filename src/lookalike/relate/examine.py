@@ -41,7 +41,7 @@ def examine(first: Viewed, second: Viewed, score: float | None, calibration: Cal
     a, b = first.features, second.features
     assert a is not None
     assert b is not None
-    if (found := _by_frames(a, b)) is not None:
+    if (found := frames_agree(first, second)) is not None:
         return found
 
     def chance(finding: Finding) -> float:
@@ -73,9 +73,10 @@ def same_pixels(first: Viewed, second: Viewed) -> bool:
     return wholes[0] is not None and wholes[1] is not None and np.array_equal(wholes[0], wholes[1])
 
 
-def _by_frames(a: Features, b: Features) -> Finding | None:
-    """Photographs whose whole frames agree everywhere; anything else is looked at properly."""
-    if max(a.drawn, b.drawn) > _DRAWN:
+def frames_agree(first: Viewed, second: Viewed) -> Finding | None:
+    """Photographs whose whole frames agree everywhere; None for anything else, which is looked at properly."""
+    a, b = first.features, second.features
+    if a is None or b is None or max(a.drawn, b.drawn) > _DRAWN:
         return None
     match = frame_match(a, b)
     if match is None or match.model == "none":

@@ -30,7 +30,10 @@ class Proof:
 
 
 class Judge:
-    """Holds pictures against each other. `probability`: what a copy must reach. `look`: verify by geometry."""
+    """Holds pictures against each other. `probability`: what a copy must reach.
+
+    `look`: verify by geometry, else by whole frames and the score alone.
+    """
 
     def __init__(self, contents: Contents, calibration: Calibration, *, probability: float, look: bool = True) -> None:
         self._contents, self._calibration = contents, calibration
@@ -51,7 +54,7 @@ class Judge:
         if not self._frames_agree(kept, row, other, other_row):
             return None
         first, second = self._subjects[row], self._subjects[other_row]
-        verdict = judge(first, second, self._calibration, look=self._look, thorough=False)
+        verdict = judge(first, second, self._calibration, thorough=False, frames_only=not self._look)
         if verdict.relation < Relation.COPY or verdict.copy < self._probability:
             return None
         score = verdict.evidence.score if verdict.evidence.score is not None else 0.0
@@ -72,7 +75,7 @@ class Judge:
     def _read(self, side: Rows, rows: Sequence[int]) -> Iterator[Subject]:
         ids = [side.ids[self._contents.side(row)[1]] for row in rows]
         stored = side.photos.get(ids, ["path", "frame", "sha256"]) if ids else []
-        features = features_of(side.photos, ids) if ids and self._look else [None] * len(ids)
+        features = features_of(side.photos, ids) if ids else []
         for row, image_id, known, seen in zip(rows, ids, stored, features, strict=True):
             yield Subject(
                 name=image_id,
