@@ -38,7 +38,7 @@ def duplicates(
             help="What to keep, first rule first: largest, smallest, heaviest, lightest, oldest, newest, sharpest, "
             "upright, metadata, format, quality, name, path, in:FOLDER, not-in:FOLDER.",
         ),
-    ] = "largest,upright,metadata,format,quality,oldest,name,path",
+    ] = "bare,largest,upright,metadata,format,quality,oldest,name,path",
     reference: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(metavar="DIR", help="A folder whose files are kept, whatever the rules; may be repeated."),
@@ -52,7 +52,9 @@ def duplicates(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="CONDITION", help='Only images for which this holds: "width > 1000".'),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Trust the score; do not verify by geometry.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Only copies whose whole frame is there: no crops, no rotations.")
+    ] = False,
     no_turned: Annotated[bool, typer.Option("--no-turned", help="Do not look for turned copies.")] = False,
     page: Annotated[
         Optional[Path],  # noqa: UP045

@@ -37,6 +37,10 @@ class Geometry:
     copy: Logistic
     same: Logistic
 
+    @property
+    def parts(self) -> tuple[Logistic, Logistic, Logistic]:
+        return self.layout, self.copy, self.same
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:

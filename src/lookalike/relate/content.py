@@ -38,6 +38,12 @@ _RIM = 0.012  # of the side: borders, shadows of pages and rounded corners end w
 _MIN_BUSY = 60  # pixels that must have something to compare
 _BLURS = (0.5, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0, 4.0, 5.5)
 _MAX_REGIONS = 6
+_OVEREXPOSED = 0.12  # of a picture: letters laid on it cover less
+_COLOURFUL = 8.0  # levels between the channels, from which it matters how a picture is made grey
+_BETTER = 0.02  # of correlation: less is no reason for another mixture
+_LUMA = np.array((0.299, 0.587, 0.114))
+_FLATTEST, _STEEPEST = 0.0, 3.0  # slope of a tone curve
+_PHOTOGRAPHED = 0.2  # `drawn_share` of the wholes below which no part is a page
 _FEW_COLOURS = 8.0  # levels of chroma: a picture that varies by less shows one object in one colour
 _RIDGE = 1e-3
 _MAX_GAIN = 2.2  # of contrast
@@ -69,8 +75,9 @@ class Content:
     wide, 0 to .8. `both`: of the differing windows, how far both pictures show something there (0 to 1). `busy`: share
     of the overlap with something to compare. `drawn`: 0 to 1, how far the pictures consist of flat colours and strokes
     (text, charts, screens) rather than of photographed textures. `recoloured`: grey levels by which colours differ
-    after exposure, contrast and tint are fitted, in the place where they differ most, less what is off everywhere; `colours`: levels by which the
-    chroma varies across its main direction: with few colours a recoloured object is another object. `side`: pixels of
+    after exposure, contrast and tint are fitted, in the place where they differ most, less what is off everywhere;
+    `colours`: levels by which the chroma varies across its main direction: with few colours a recoloured object is
+    another object. `side`: pixels of
     the long side at which it was compared. `blur`: Gaussian sigma by which one had to be blurred to match the other.
     """
 
@@ -105,7 +112,7 @@ def compare_content(
 ) -> Content | None:
     """Compare two pictures of any size under a 3 x 3 transform of shares (first to second), at most at `side` pixels.
 
-    `drawn`: the larger `drawn_share` of the two where it is known.
+    `drawn`: the larger `drawn_share` of the two as wholes where it is known; if that is low nobody looks again.
 
     None where they hardly overlap or there is too little to compare.
     """
@@ -118,10 +125,11 @@ def compare_content(
     core = _core(inside)
     if int(core.sum()) < _MIN_BUSY:
         return None
-    grey_a, grey_b, blur = _equally_sharp(_exposed(_grey(a), _grey(b), core), _grey(b), core)
+    grey_a, grey_b = _greys(a, b, core)
+    grey_a, grey_b, blur = _equally_sharp(_exposed(grey_a, grey_b, core), grey_b, core)
     window = max(_MIN_WINDOW, round(max(core.shape) / _WINDOWS)) | 1
     agreement, deviation_a, deviation_b = _windows(grey_a, grey_b, core, window)
-    busy = (np.maximum(deviation_a, deviation_b) > _BUSY) & core
+    busy = (np.maximum(deviation_a, deviation_b) > _BUSY) & core & ~_cut_off(a, b, core, window)
     if int(busy.sum()) < _MIN_BUSY:
         return None
     bad = (agreement < _DIFFERENT) & busy
@@ -136,7 +144,7 @@ def compare_content(
         strongest=_strongest(agreement, busy, window),
         both=float(least[bad].mean()) if bad.any() else 0.0,
         busy=float(busy.sum()) / float(core.sum()),
-        drawn=max(drawn_share(first), drawn_share(second)) if drawn is None else drawn,
+        drawn=_drawn(a, b, core, drawn),
         recoloured=recoloured,
         colours=colours,
         side=max(core.shape),
@@ -208,6 +216,13 @@ def _laid_over(first: RGB, second: RGB, transform: Matrix) -> tuple[RGB, RGB, Ma
     return (coarser, moved, inside, True) if swapped else (moved, coarser, inside, False)
 
 
+def _drawn(a: RGB, b: RGB, core: Mask, whole: float | None) -> float:
+    """How far the pictures are drawn where they overlap."""
+    if whole is not None and whole < _PHOTOGRAPHED:
+        return whole
+    return max(drawn_share(a, core), drawn_share(b, core))
+
+
 def _core(inside: Mask) -> Mask:
     """Without the rim, which is mixed with what lies beside it."""
     import cv2
@@ -223,13 +238,64 @@ def _grey(image: RGB) -> Grey:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)
 
 
+def _cut_off(a: RGB, b: RGB, core: Mask, window: int) -> Mask:
+    """Windows of which only one picture has kept the tones, where that befell much of it: it was overexposed."""
+    at_end = [(image.max(axis=2) >= 253) | (image.min(axis=2) <= 2) for image in (a, b)]
+    one_only = (at_end[0] != at_end[1]) & core
+    if float(one_only.sum()) < _OVEREXPOSED * float(core.sum()):
+        return np.zeros_like(core)
+    return np.asarray(_mean(one_only.astype(np.float32), window) > 0.25)
+
+
+def _greys(a: RGB, b: RGB, core: Mask) -> tuple[Grey, Grey]:
+    """Both in grey, the more colourful one in the mixture of its channels that is most like the other.
+
+    Made grey by another rule, toned or with other hues, a picture keeps its shapes and not its contrasts.
+    """
+    import cv2
+
+    greys = [_grey(a), _grey(b)]
+    chroma = [float((image.max(axis=2) - image.min(axis=2))[core].mean()) for image in (a, b)]
+    coloured = int(chroma[1] > chroma[0])
+    if chroma[coloured] < _COLOURFUL:
+        return greys[0], greys[1]
+    seen = cv2.resize(core.astype(np.float32), (48, 48), interpolation=cv2.INTER_AREA) > 0.9
+    if int(seen.sum()) < 16:
+        return greys[0], greys[1]
+    image = (a, b)[coloured]
+    x = cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA)[seen].astype(np.float64)
+    y = cv2.resize(greys[1 - coloured], (48, 48), interpolation=cv2.INTER_AREA)[seen].astype(np.float64)
+    rows = np.column_stack((x / 255, np.ones(len(x))))
+    weight = np.ones(len(x))
+    for _ in range(3):
+        mixture = _weighted_fit(rows, y[:, None] / 255, weight)[:, 0]
+        weight = 1 / (1 + ((y / 255 - rows @ mixture) / 0.05) ** 2)
+    before = _correlated(x @ _LUMA, y)
+    if _correlated(rows @ mixture, y) < before + _BETTER:
+        return greys[0], greys[1]
+    mixed = image.astype(np.float32) @ mixture[:3].astype(np.float32) + np.float32(255 * mixture[3])
+    greys[coloured] = np.asarray(np.clip(mixed, 0, 255), np.float32)
+    return greys[0], greys[1]
+
+
+def _correlated(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    return float(np.corrcoef(x, y)[0, 1]) if min(x.std(), y.std()) > 1e-6 else 1.0
+
+
 def _exposed(a: Grey, b: Grey, core: Mask) -> Grey:
-    """`a` with the mean and contrast of `b`."""
-    inside_a, inside_b = a[core], b[core]
-    if float(inside_a.std()) < 1 or float(inside_b.std()) < 1:
-        return a
-    gain = float(np.clip(inside_b.std() / inside_a.std(), 0.25, 4.0))
-    return np.asarray((a - inside_a.mean()) * gain + inside_b.mean(), np.float32)
+    """`a` with the tone curve that gives it the levels of `b`, no steeper than an editor would make it.
+
+    What was cut off at white or black in one is then cut off in both.
+    """
+    levels = np.arange(256, dtype=np.float64)
+    shares = [np.bincount(np.clip(image[core], 0, 255).astype(np.uint8), minlength=256) for image in (a, b)]
+    first, second = (np.cumsum(share) / max(int(share.sum()), 1) for share in shares)
+    curve = np.interp(first, second + 1e-9 * levels, levels)
+    middle = int(np.searchsorted(first, 0.5))
+    steps = np.clip(np.diff(curve), _FLATTEST, _STEEPEST)
+    curve = np.concatenate(([0.0], np.cumsum(steps)))
+    curve += float(np.interp(0.5, second + 1e-9 * levels, levels)) - curve[middle]
+    return np.asarray(np.interp(a, levels, np.clip(curve, 0, 255)), np.float32)
 
 
 def _equally_sharp(a: Grey, b: Grey, core: Mask) -> tuple[Grey, Grey, float]:

@@ -14,7 +14,8 @@ from lookalike.types import RGB
 FINE_SIDE = 768  # the short side that `load` is asked for: the long side of a page is then about 1,000
 _PROVEN_TYPICAL, _PROVEN_STRONGEST = 0.93, 0.08  # frames that agree so well need no points
 _REFINED_SIDE = 512  # pixels at which a transform is brought nearer
-_DRAWN = 0.25  # from which small text may decide, and details are looked at
+_DRAWN = 0.25  # from which frames alone prove nothing
+_LEGIBLE = 0.4  # from which small text may decide, and the files are looked at
 _WORTH = 0.05  # P(copy) from which the contents are compared
 _UNDECIDED = 0.75  # P(copy) below which more detail may find more
 _HINT = 5  # inliers that are worth a second look
@@ -48,14 +49,14 @@ def examine(first: Viewed, second: Viewed, score: float | None, calibration: Cal
         return calibration.copy_by_match(score, *finding)
 
     found = _by_points(a.coarser, b.coarser, chance, pictures=(a, b))
-    if not _proven(found) and (thorough or _promising(found, score, calibration)):
+    if not is_proven(found) and (thorough or _promising(found, score, calibration)):
         found = max(found, _by_points(a, b, chance), key=chance)
     if thorough and chance(found) < _UNDECIDED and _promising(found, score, calibration):
         finer = [_finer(one) for one in (first, second)]
         if finer[0] is not None and finer[1] is not None and (finer[0] is not a or finer[1] is not b):
             found = max(found, _by_points(finer[0], finer[1], chance), key=chance)
     content = found[1]
-    if content is not None and content.drawn > _DRAWN and chance(found) >= _LIKELY:
+    if content is not None and content.drawn > _LEGIBLE and chance(found) >= _LIKELY:
         return _read_closely(first, second, found[0], content)
     return found
 
@@ -76,13 +77,15 @@ def same_pixels(first: Viewed, second: Viewed) -> bool:
 def frames_agree(first: Viewed, second: Viewed) -> Finding | None:
     """Photographs whose whole frames agree everywhere; None for anything else, which is looked at properly."""
     a, b = first.features, second.features
-    if a is None or b is None or max(a.drawn, b.drawn) > _DRAWN:
+    if a is None or b is None or min(a.drawn, b.drawn) > _DRAWN:
         return None
     match = frame_match(a, b)
     if match is None or match.model == "none":
         return None
     content = _content(a, b, match)
-    return (match, content) if content is not None and _agrees(content) else None
+    if content is None or content.drawn > _DRAWN or not _agrees(content):
+        return None
+    return match, content
 
 
 def _by_points(
@@ -95,7 +98,7 @@ def _by_points(
     return match, _content(*(pictures or (a, b)), match)
 
 
-def _proven(found: Finding) -> bool:
+def is_proven(found: Finding) -> bool:
     """Whether more detail would change nothing: enough points, and the contents agree wherever they can be compared."""
     match, content = found
     if content is None or match.inliers < 2 * ENOUGH:
@@ -111,7 +114,7 @@ def _content(a: Features, b: Features, match: Match) -> Content | None:
     return _best_content(a.picture, b.picture, match, side=COARSE, drawn=max(a.drawn, b.drawn))
 
 
-def _best_content(first: RGB, second: RGB, match: Match, *, side: int, drawn: float) -> Content | None:
+def _best_content(first: RGB, second: RGB, match: Match, *, side: int, drawn: float | None) -> Content | None:
     """The contents compared as the points say, and as the pictures themselves say where that is not convincing."""
     found = compare_content(first, second, match.transform, negative=match.negative, side=side, drawn=drawn)
     if found is None or found.strange or _agrees(found) or match.negative:
@@ -151,14 +154,14 @@ def _read_closely(first: Viewed, second: Viewed, match: Match, coarse: Content) 
     wholes = [None if one.load is None else one.load(FINE_SIDE) for one in (first, second)]
     if wholes[0] is None or wholes[1] is None:
         return match, coarse
-    fine = _best_content(wholes[0], wholes[1], match, side=FINE, drawn=coarse.drawn)
+    fine = _best_content(wholes[0], wholes[1], match, side=FINE, drawn=None)
     if fine is None:
         return match, coarse
     if fine.strongest > _PROVEN_STRONGEST:
         finer = [find_features(whole) for whole in wholes if whole is not None]
         nearer = verify(finer[0], finer[1])
         if nearer.inliers >= ENOUGH:
-            again = _best_content(wholes[0], wholes[1], nearer, side=FINE, drawn=coarse.drawn)
+            again = _best_content(wholes[0], wholes[1], nearer, side=FINE, drawn=None)
             if again is not None and _disagreement(again) < _disagreement(fine):
                 return nearer, again
     return match, fine

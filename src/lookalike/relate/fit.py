@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from lookalike.image import EDITS
 from lookalike.relate.calibration import Calibration, copy_evidence, layout_evidence
 from lookalike.relate.content import Content
+from lookalike.relate.drawn import drawn_share
 from lookalike.relate.examine import examine
 from lookalike.relate.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, Features, find_features
 from lookalike.relate.geometry import Match
@@ -23,6 +24,9 @@ _OTHERS = 2  # nearest and random other pictures that each edited picture is com
 _QUERIES = 500
 _ALREADY = 0.9  # a stranger that geometry alone says is a copy with this probability is taken for one, and left out
 _MIRRORING = 0.15
+_DRAWN = 0.4  # `drawn_share` from which a picture is a page or a drawing
+OTHER_DRAWING = frozenset({"caption", "halftone", "hue", "logo", "meme", "stickers", "watermark"})
+"""Edits that make another drawing or page of one: words added, a heart in blue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,8 @@ class Examples:
 
 def edited(picture: RGB, random: np.random.Generator) -> tuple[RGB, str]:
     """The picture after one edit, or two, of random strength; and their names."""
-    names = list(random.choice(sorted(EDITS), size=1 + int(random.integers(2)), replace=False))
+    allowed = sorted(EDITS) if drawn_share(picture) < _DRAWN else sorted(set(EDITS) - OTHER_DRAWING)
+    names = list(random.choice(allowed, size=1 + int(random.integers(2)), replace=False))
     for name in names:
         picture = EDITS[name].apply(picture, float(random.uniform(0, 1)), int(random.integers(2**31)))
     if "flip" not in names and random.random() < _MIRRORING:

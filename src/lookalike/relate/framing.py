@@ -12,6 +12,7 @@ _TURNED, _TURNED_EXACT = 1.5, 0.7  # degrees
 EXACT = 30  # inliers from which the frame is known to a pixel
 _PLAIN_BORDER = 12  # levels
 _SMALL = 0.4  # of the second: what shows less of the first is something of its own
+_SAMPLED = 4096  # pixels
 _BAR = 0.02  # of the side: a bar that counts
 _SLANTED = 1.08  # opposite sides of the outline that differ by more were seen at an angle
 
@@ -93,7 +94,8 @@ def _mostly_plain(outside: NDArray[np.uint8]) -> bool:
 
 
 def plain_share(pixels: NDArray[np.uint8]) -> float:
-    """How many of (n, 3) pixels are of the colour that most of them have."""
+    """How many of (n, 3) pixels are of the colour that most of them have; of many, one in so many is looked at."""
+    pixels = pixels[:: max(1, len(pixels) // _SAMPLED)]
     off = np.abs(pixels.astype(np.int16) - np.median(pixels, axis=0)).max(axis=1)
     return float((off < _PLAIN_BORDER).mean()) if len(off) else 0.0
 

@@ -14,6 +14,7 @@ from lookalike.relate.transform import Fit, Matrix, Shape, fit_transform, plausi
 Model = Literal["none", "frame", "similarity", "homography"]
 
 ENOUGH = 8  # inliers below which features alone say little
+_CLEAR = 20  # inliers from which a picture is not sought in the mirror too
 _SURE = 0.75  # structure above which no other explanation is looked for
 UNCOUNTED = 10_000  # `richest` where features were not looked for, because the frames agree
 _RESIDUAL_SIDE = 512  # the long side whose pixels residuals are told in, whatever features were found at
@@ -61,8 +62,9 @@ def verify(first: Features, second: Features, *, frames: bool = True) -> Match:
     Costs about 5 ms. Philbin et al.: Object retrieval with large vocabularies and fast spatial matching, CVPR 2007;
     Barath et al.: MAGSAC++, CVPR 2020.
     """
-    found = [_by_features(first, second, flip=False), _by_features(first, second, flip=True)]
-    best = max(found, key=_rank)
+    best = _by_features(first, second, flip=False)
+    if best.inliers < _CLEAR or best.agreement.structure < _SURE:
+        best = max(best, _by_features(first, second, flip=True), key=_rank)
     if frames and (best.inliers < ENOUGH or best.agreement.structure < _SURE):
         best = max(best, _by_frames(first, second, best), key=_rank)
         if not first.inverted and min(_likeness(first, second)) < _OPPOSITE:

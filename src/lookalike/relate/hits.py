@@ -167,7 +167,7 @@ def _copies(photos: Collection, a: Subject, b: Subject, calibration: Calibration
         return False
     first, second = features_of(photos, [a.name, b.name])
     seen = replace(a, features=first), replace(b, features=second)
-    return judge(seen[0], seen[1], calibration, thorough=False).relation >= Relation.COPY
+    return judge(seen[0], seen[1], calibration, depth="points").relation >= Relation.COPY
 
 
 def diverse(vectors: Vectors, scores: Sequence[float], k: int, diversity: float) -> list[int]:

@@ -2,18 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.relate.calibration import EVENS, Calibration, undecided
 from lookalike.relate.content import Content
-from lookalike.relate.examine import examine, frames_agree, same_pixels
+from lookalike.relate.examine import examine, frames_agree, is_proven, same_pixels
 from lookalike.relate.features import Features
 from lookalike.relate.geometry import Match
 from lookalike.relate.quality import too_poor
 from lookalike.similarity import cosine
 from lookalike.types import RGB, Relation
+
+Depth = Literal["frames", "points", "detail"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,15 +71,14 @@ def judge(
     size: int = 1,
     level: float = 0.0,
     look: bool = True,
-    thorough: bool = True,
-    frames_only: bool = False,
+    depth: Depth = "detail",
 ) -> Verdict:
     """The relation of two pictures.
 
     `size`: pictures in the collection that the second came from; `level`: the query's, by `Calibration.level_of`.
-    `look`: verify by geometry (about 5 ms); without it, or without features, the score speaks alone. `thorough`: where
-    thumbnails prove nothing, look again at more detail (a tenth of a second). `frames_only`: copies whose whole frame
-    is there, mirrored or turned by quarters too, and no crop or rotation (a few milliseconds); else by the score.
+    `look`: verify by geometry; without it, or without features, the score speaks alone. `depth`: how far to look:
+    "frames" knows copies whose whole frame is there, mirrored or turned by quarters too (1 to 5 ms); "points" also
+    crops and rotations, by thumbnails (5 to 20 ms); "detail" looks at the files where thumbnails prove nothing (0.1 s).
     """
     if first.sha256 and first.sha256 == second.sha256:
         return _same(first, second, bytes_too=True)
@@ -85,15 +87,16 @@ def judge(
         return weigh(Evidence(score=score), calibration, size=size, level=level)
     if same_pixels(first, second):
         return _same(first, second, bytes_too=False)
-    if frames_only:
+    if depth == "frames":
         found = frames_agree(first, second)
         if found is None:
             return weigh(Evidence(score=score), calibration, size=size, level=level)
     else:
-        found = examine(first, second, score, calibration, thorough=thorough)
+        found = examine(first, second, score, calibration, thorough=depth == "detail")
     evidence = Evidence(score=score, match=found[0], content=found[1])
     verdict = weigh(evidence, calibration, size=size, level=level)
-    if verdict.copy < _SURE and (reason := _too_poor(first, second)):
+    # What agrees in so much detail is not too poor to be judged.
+    if verdict.copy < _SURE and not is_proven(found) and (reason := _too_poor(first, second)):
         return weigh(replace(evidence, reason=reason), calibration, size=size, level=level)
     return verdict
 

@@ -17,6 +17,7 @@ from lookalike.cluster.duplicates.decisions import Decisions, pair_key
 from lookalike.cluster.duplicates.groups import Group, make_groups
 from lookalike.cluster.duplicates.keep import DEFAULT, Keep
 from lookalike.cluster.duplicates.proof import Judge, Proof, describe, lies
+from lookalike.cluster.duplicates.proof_store import ProofStore
 from lookalike.cluster.duplicates.rows import Picture, is_link, read_rows
 from lookalike.cluster.duplicates.second import SecondLook
 from lookalike.cluster.duplicates.threads import one_thread_each
@@ -132,7 +133,9 @@ class _Search:
         masters = None if against is None else read_rows(against, master=True)
         self._contents = Contents.of(read_rows(photos, where=options.where), masters)
         look = options.verify
-        self._judge = Judge(self._contents, calibration, probability=options.probability, look=look)
+        self._judge = Judge(self._contents, calibration, look=look)
+        # Without a look nothing is worth keeping; masters' frames are not ours to remember.
+        self._proved = ProofStore(photos, calibration, keep=look and writable(photos.uri))
         self._decided = Decisions(photos).by_pair()
         self._keep.measures.chosen.update(Chosen(photos).by_content())
         self._left_alone: set[str] = set()
@@ -164,7 +167,8 @@ class _Search:
                 look=SecondLook(self._keep, self._files.pictures, self._proofs),
                 progress=self._options.progress,
             )
-        found = sorted(map(self._group, groups), key=lambda group: group.keep.id)
+            found = sorted(map(self._group, groups), key=lambda group: group.keep.id)
+            self._proved.forget_the_rest()
         return Duplicates(
             groups=tuple(with_companions(found)),
             pictures=len(self._contents.rows),
@@ -214,16 +218,34 @@ class _Search:
             for at, verdict in zip(others, verdicts, strict=True)
             if verdict not in _LEFT_ALONE and not self._raw_against_other(kept, files.pictures[at])
         ]
-        rows = [(files.pictures[at], files.rows[at]) for at in asked]
-        proofs = dict(zip(asked, self._judge.prove_all(kept, files.rows[place], rows, self._pool), strict=True))
+        proofs = self._prove(place, asked)
         for other, verdict in zip(others, verdicts, strict=True):
             proof = proofs.get(other)
+            if proof is not None and proof.probability < self._options.probability:
+                proof = None
             if proof is None and verdict == "copy":
                 proof = Proof(0.0, "copy", 1.0, "as you decided")
             if proof is not None:
                 self._proofs[place, other] = proof
                 found.append(other)
         return found
+
+    def _prove(self, place: int, others: Sequence[int]) -> dict[int, Proof | None]:
+        """The proofs that the others are copies, those that were found before from what is kept of them."""
+        files = self._files
+        hashes = {at: files.pictures[at].sha256 for at in (place, *others)}
+        pairs = {at: f"{hashes[place]}|{hashes[at]}" for at in others if hashes[place] and hashes[at]}
+        known = {at: self._proved.get(pair) for at, pair in pairs.items() if pair in self._proved}
+        asked = [at for at in others if at not in known]
+        if not asked:
+            return known
+        rows = [(files.pictures[at], files.rows[at]) for at in asked]
+        found = self._judge.prove_all(files.pictures[place], files.rows[place], rows, self._pool)
+        for at, proof in zip(asked, found, strict=True):
+            known[at] = proof
+            if at in pairs and hashes[at] != hashes[place]:
+                self._proved.put(pairs[at], proof)
+        return known
 
     def _decision(self, kept: Picture, other: Picture) -> str | None:
         """What a person said of two pictures; notes which pairs are left alone for it."""
@@ -254,7 +276,8 @@ class _Search:
 
     def _thumbnails(self, group: Group) -> dict[int, RGB]:
         """Those of a group's files that have something to be told, decoded."""
-        told = [at for at in group.extras if self._proofs[group.keep, at].verdict is not None]
+        proofs = {at: self._proofs[group.keep, at] for at in group.extras}
+        told = [at for at, proof in proofs.items() if proof.verdict is not None and not proof.words]
         small: dict[int, RGB] = {}
         for n, side in enumerate(self._contents.sides):
             mine = [at for at in (group.keep, *told) if self._files.pictures[at].master == bool(n)] if told else []
@@ -265,12 +288,15 @@ class _Search:
     def _extra(self, keep: int, at: int, small: dict[int, RGB]) -> Extra:
         kept, extra, proof = self._files.pictures[keep], self._files.pictures[at], self._proofs[keep, at]
         pictures = (small[keep], small[at]) if keep in small and at in small else None
+        words = describe(kept, extra, proof, pictures)
+        if pictures is not None and kept.sha256 and extra.sha256:
+            self._proved.put(f"{kept.sha256}|{extra.sha256}", replace(proof, words=words))
         return Extra(
             id=extra.id,
             score=proof.score,
             relation=proof.relation,
             probability=proof.probability,
-            words=describe(kept, extra, proof, pictures),
+            words=words,
             reason=self._keep.reason(kept, extra),
             left=why_left(extra, proof),
             transform=lies(proof),
@@ -299,6 +325,11 @@ def ordinary_level(contents: Contents) -> Level | None:
         return np.asarray(np.sort(scores, axis=1)[:, : _LEVEL_TO - _LEVEL_FROM].mean(axis=1), np.float32)
 
     return level
+
+
+def writable(uri: str) -> bool:
+    """Whether what was found may be kept beside the pictures."""
+    return uri == "memory:" or "://" in uri or os.access(uri, os.W_OK)
 
 
 def facts(picture: Picture) -> dict[str, str | int | bool]:

@@ -9,18 +9,20 @@ from lookalike.cluster.duplicates.contents import Contents
 from lookalike.cluster.duplicates.rows import Picture, Rows
 from lookalike.relate import Calibration, Subject, Verdict, features_of, judge
 from lookalike.relate.cache import loader_of
+from lookalike.relate.calibration import EVENS
 from lookalike.relate.explain import explain
 from lookalike.types import RGB, Relation, Shares
 
 _KEPT = 1024  # pictures in memory: 250 kB each once their features were looked for
 _FRAMES_AGREE = 0.95
+_LEAST = 0.1  # P(copy) below which a pair is none, whatever was asked for
 _AS_IT_IS: Shares = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 _DIGITS = 6  # of a share: a thousandth of a pixel, and a third of the length in what is kept of groups
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Why a picture is a copy of another. `words`: where there is no `verdict` to be put into words."""
+    """Why a picture is a copy of another. `words`: of a verdict that was put into words, or of what needs none."""
 
     score: float
     relation: str
@@ -30,14 +32,10 @@ class Proof:
 
 
 class Judge:
-    """Holds pictures against each other. `probability`: what a copy must reach.
+    """Holds pictures against each other. `look`: verify by geometry, else by whole frames and the score alone."""
 
-    `look`: verify by geometry, else by whole frames and the score alone.
-    """
-
-    def __init__(self, contents: Contents, calibration: Calibration, *, probability: float, look: bool = True) -> None:
-        self._contents, self._calibration = contents, calibration
-        self._probability, self._look = probability, look
+    def __init__(self, contents: Contents, calibration: Calibration, *, look: bool = True) -> None:
+        self._contents, self._calibration, self._look = contents, calibration, look
         self._subjects: OrderedDict[int, Subject] = OrderedDict()
 
     def prove_all(
@@ -54,11 +52,13 @@ class Judge:
         if not self._frames_agree(kept, row, other, other_row):
             return None
         first, second = self._subjects[row], self._subjects[other_row]
-        verdict = judge(first, second, self._calibration, thorough=False, frames_only=not self._look)
-        if verdict.relation < Relation.COPY or verdict.copy < self._probability:
+        verdict = judge(first, second, self._calibration, depth="points" if self._look else "frames")
+        if verdict.relation is Relation.CANNOT_TELL or verdict.copy < _LEAST:
+            return None
+        if verdict.relation is Relation.VARIANT and verdict.copy < EVENS:
             return None
         score = verdict.evidence.score if verdict.evidence.score is not None else 0.0
-        return Proof(score, str(verdict.relation), verdict.copy, verdict=verdict)
+        return Proof(score, str(max(verdict.relation, Relation.COPY)), verdict.copy, verdict=verdict)
 
     def look_up(self, rows: Iterable[int]) -> None:
         """Fetch what is known of these rows together: one read of the collection instead of one a picture."""
@@ -95,7 +95,7 @@ class Judge:
 
 def describe(kept: Picture, other: Picture, proof: Proof, pictures: tuple[RGB, RGB] | None) -> str:
     """What was done to the kept picture to get the other. `pictures`: thumbnails of the two, where there are any."""
-    if proof.verdict is None:
+    if proof.verdict is None or proof.words:
         return proof.words
     told = explain(*pictures, proof.verdict).words.partition(": ")[2] if pictures else ""
     return "; ".join([told, *_facts(kept, other, sizes=not told)]).strip("; ") or f"score {proof.score:.3f}"
