@@ -54,8 +54,8 @@ from lookalike.relate.logistic import fit_logistic
 from lookalike.similarity import cosine
 from lookalike.types import RGB, Embedder
 
-PHOTOS, DRAWINGS, RESHOOTS, EACH = 110, 160, 400, 4
-MADE = 100  # pairs of different contents of each kind of document, and half as many of the same
+PHOTOS, DRAWINGS, RESHOOTS, EACH = 120, 100, 300, 3
+MADE = 80  # pairs of different contents of each kind of document, and half as many of the same
 MADE_GROUP = 100_000  # from here on groups are of made documents
 RICH = 200  # features
 DRAWN = ("openclipart", "tuxpaint", "icon", "stamps")

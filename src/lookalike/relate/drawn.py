@@ -34,5 +34,5 @@ def drawn_share(image: RGB, where: NDArray[np.bool_] | None = None) -> float:
     margin = spread[busy] * 0.15
     near = (high[busy].astype(np.float32) - grey[busy] < margin) | (grey[busy].astype(np.float32) - low[busy] < margin)
     levels = np.bincount(seen.ravel() >> 2, minlength=64) / seen.size
-    logit = 9.0 * (float(near.mean()) - 0.47) + 5.0 * (float(np.sort(levels)[-4:].sum()) - 0.5)
+    logit = 9.0 * (min(float(near.mean()), 0.62) - 0.47) + 10.0 * (float(np.sort(levels)[-4:].sum()) - 0.48)
     return float(1 / (1 + np.exp(-logit)))

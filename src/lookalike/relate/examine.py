@@ -8,7 +8,7 @@ import numpy as np
 from lookalike.relate.calibration import Calibration
 from lookalike.relate.content import COARSE, FINE, Content, compare_content, refined
 from lookalike.relate.features import SIDE, Features, find_features
-from lookalike.relate.geometry import ENOUGH, Match, frame_match, verify
+from lookalike.relate.geometry import ENOUGH, Match, frame_match, verify, with_feature_counts, with_transform
 from lookalike.types import RGB
 
 FINE_SIDE = 768  # the short side that `load` is asked for: the long side of a page is then about 1,000
@@ -43,13 +43,20 @@ def examine(first: Viewed, second: Viewed, score: float | None, calibration: Cal
     assert a is not None
     assert b is not None
     if (found := frames_agree(first, second)) is not None:
+        content = found[1]
+        if content is not None and content.drawn > _LEGIBLE:
+            return _read_closely(first, second, found[0], content)
         return found
 
     def chance(finding: Finding) -> float:
         return calibration.copy_by_match(score, *finding)
 
     found = _by_points(a.coarser, b.coarser, chance, pictures=(a, b))
-    if not is_proven(found) and (thorough or _promising(found, score, calibration)):
+    if is_proven(found):
+        # A pixel of 128 is eight of a photograph: overlays of the two would show it.
+        nearer = refined(a.picture, b.picture, found[0].transform, side=COARSE)
+        found = with_transform(found[0], nearer, a, b), found[1]
+    elif thorough or _promising(found, score, calibration):
         found = max(found, _by_points(a, b, chance), key=chance)
     if thorough and chance(found) < _UNDECIDED and _promising(found, score, calibration):
         finer = [_finer(one) for one in (first, second)]
@@ -75,17 +82,18 @@ def same_pixels(first: Viewed, second: Viewed) -> bool:
 
 
 def frames_agree(first: Viewed, second: Viewed) -> Finding | None:
-    """Photographs whose whole frames agree everywhere; None for anything else, which is looked at properly."""
+    """Pictures whose whole frames agree everywhere; None for anything else, which is looked at properly."""
     a, b = first.features, second.features
-    if a is None or b is None or min(a.drawn, b.drawn) > _DRAWN:
+    if a is None or b is None:
         return None
     match = frame_match(a, b)
     if match is None or match.model == "none":
         return None
     content = _content(a, b, match)
-    if content is None or content.drawn > _DRAWN or not _agrees(content):
+    if content is None or not _agrees(content):
         return None
-    return match, content
+    # Whether it is a drawing of a few shapes is known by the number of its features.
+    return (with_feature_counts(match, a, b) if content.drawn > _DRAWN else match), content
 
 
 def _by_points(

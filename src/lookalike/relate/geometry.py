@@ -174,12 +174,8 @@ def _described(
     shape = shape_of(matrix, (first.width, first.height), (second.width, second.height), mirrored=whole.mirrored)
     if not plausible(shape):
         return Match(matches=whole.matches)
-    return replace(
-        with_shape(whole, matrix, shape),
-        richness=min(len(first), len(second)) if count_features else 0,
-        richest=round(max(_richness(first), _richness(second))) if count_features else UNCOUNTED,
-        agreement=_seen(first, second, matrix),
-    )
+    described = replace(with_shape(whole, matrix, shape), richest=UNCOUNTED, agreement=_seen(first, second, matrix))
+    return with_feature_counts(described, first, second) if count_features else described
 
 
 def with_shape(match: Match, matrix: Matrix, shape: Shape) -> Match:
@@ -194,6 +190,18 @@ def with_shape(match: Match, matrix: Matrix, shape: Shape) -> Match:
         kept_first=shape.kept_first,
         kept_second=shape.kept_second,
     )
+
+
+def with_transform(match: Match, matrix: Matrix, first: Features, second: Features) -> Match:
+    """The match with another transform of shares, and what follows from it; as it was where that is not plausible."""
+    shape = shape_of(matrix, (first.width, first.height), (second.width, second.height), mirrored=match.mirrored)
+    return with_shape(match, matrix, shape) if plausible(shape) else match
+
+
+def with_feature_counts(match: Match, first: Features, second: Features) -> Match:
+    """The match with `richness` and `richest`, for which features are looked for."""
+    richest = round(max(_richness(first), _richness(second)))
+    return replace(match, richness=min(len(first), len(second)), richest=richest)
 
 
 def _richness(features: Features) -> float:

@@ -153,4 +153,4 @@ def test_a_plain_border_is_not_kept_for_its_pixels_and_what_a_crop_lacks_is(
     kept = {os.path.basename(group.keep.id): group.extras for group in find_duplicates(collection)}
     assert set(kept) == {"original.png", "whole.png"}
     (extra,) = kept["original.png"]
-    assert extra.reason == "as large as the other's 590 × 480 pixels without their plain border"
+    assert extra.reason == "as large as the other's 590 × 480 pixels without what was put around them"
