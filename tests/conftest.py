@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -86,3 +87,13 @@ def collection(request: pytest.FixtureRequest, tmp_path: Path, embedder: ColourE
     uri = "memory:" if request.param == "memory" else str(tmp_path / "collection")
     with Collection.open(uri, model=embedder, create=True) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of real pictures; the test is skipped where there is none."""
+    beside = Path(__file__).parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("LOOKALIKE_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip("real pictures are not here: set LOOKALIKE_DATA to their folder")
+    return folder

@@ -220,7 +220,7 @@ def test_companions_are_told_before_and_go_along(cli: Cli, indexed: Path, tmp_pa
     ran = cli("duplicates", *SURE, "--csv", tmp_path / "d.csv", "--page", tmp_path / "d.html")
     assert "; with mirror.MOV, mirror.jpg.xmp, mirror.xmp)" in ran.out
     assert "3 companions (live photos' videos, sidecars) beside them" in ran.err
-    assert "goes with mirror.MOV, mirror.jpg.xmp, mirror.xmp" in (tmp_path / "d.html").read_text()
+    assert '"companions": ["mirror.MOV", "mirror.jpg.xmp", "mirror.xmp"]' in (tmp_path / "d.html").read_text()
     with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as file:
         assert [row["companions"].split("\n") for row in csv.DictReader(file) if row["companions"]] == [paths]
     ran = cli("duplicates", *SURE, "--json", "--apply", "trash", "--journal", tmp_path / "j.jsonl")

@@ -1,8 +1,6 @@
 """Small pictures to test with."""
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,13 +28,3 @@ def far_apart() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]:
         return float(np.abs(one.astype(int) - other).mean())
 
     return measure
-
-
-@pytest.fixture(scope="session")
-def data() -> Path:
-    """The folder of real pictures; the test is skipped where there is none."""
-    beside = Path(__file__).parents[2].parent / "shared" / "data"
-    folder = Path(os.environ.get("LOOKALIKE_DATA", beside))
-    if not folder.is_dir():
-        pytest.skip("real pictures are not here: set LOOKALIKE_DATA to their folder")
-    return folder

@@ -31,7 +31,7 @@ def subject(image: RGB, name: str = "") -> Subject:
 
 def test_relations_are_ordered_and_named() -> None:
     names = [str(r) for r in sorted(Relation)]
-    assert names == ["cannot tell", "unrelated", "related", "same-object", "copy", "identical"]
+    assert names == ["cannot tell", "unrelated", "related", "same-object", "variant", "copy", "identical"]
 
 
 def test_the_same_bytes_and_the_same_pixels_are_identical() -> None:
@@ -173,8 +173,9 @@ def test_a_calibration_survives_json() -> None:
 def test_the_edit_is_told_in_words(name: str, strength: float, words: str) -> None:
     edited = EDITS[name].apply(scene(1), strength, 1)
     verdict = judge(Subject(features=features(1)), subject(edited), PLAIN)
-    assert words in explain(scene(1), edited, verdict).words
-    assert "matching points" in explain(scene(1), edited, verdict).words
+    told = explain(scene(1), edited, verdict).words
+    assert words in told
+    assert "matching points" in told or "the pictures agree as a whole" in told
 
 
 def test_nothing_is_told_that_was_not_done() -> None:

@@ -70,10 +70,11 @@ def _worst(moved: RGB, second: RGB, inside: NDArray[np.bool_]) -> float:
     if int(inner.sum()) < _LEAST_OVERLAP:
         return _FAR
     a, b = (cv2.GaussianBlur(image.astype(np.float32), (0, 0), 1.0) for image in (moved, second))
-    light, other = (image.mean(axis=2)[inner] for image in (a, b))
+    light, other = (cv2.transform(image, np.full((1, 3), 1 / 3, np.float32))[inner] for image in (a, b))
     if float(light.std()) > 1:
         a = (a - light.mean()) * np.clip(other.std() / light.std(), 0.5, 2.0) + other.mean()
-    apart = np.abs(a - b).max(axis=2) * inner
+    red, green, blue = cv2.split(cv2.absdiff(a, b))  # NumPy takes twenty times as long over an axis of three
+    apart = cv2.max(cv2.max(red, green), blue) * inner
     contrast = max(float(a.std(axis=(0, 1)).max()), float(b.std(axis=(0, 1)).max()), _LEAST_CONTRAST)
     return min(float(cv2.boxFilter(apart, -1, (_WINDOW, _WINDOW))[inner].max()) / contrast, _FAR)
 

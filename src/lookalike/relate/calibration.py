@@ -155,7 +155,7 @@ def default_geometry() -> Geometry:
 _RICH = 200  # features from which a picture is no mere drawing of a few shapes
 _UPRIGHT = 20.0  # degrees
 _PHOTOGRAPHED = 0.35  # `Content.drawn` below which a picture is no drawing, however few its features
-_PLACE_DIFFERS = 0.25  # `Content.strongest` from which a drawing of a few shapes may be another one
+_PLACE_DIFFERS = 0.1  # `Content.strongest` from which a drawing of a few shapes may be another one
 EVENS = 0.5
 
 
@@ -214,6 +214,7 @@ def layout_evidence(match: Match) -> NDArray[np.float64]:
 
 
 _MARKED = 0.01  # of the overlap: a difference of that area is as good as any larger one
+_MANY_WINDOWS = 150  # of something to see, beside each other
 _SEEN = 0.15  # `Content.strongest` from which a difference is beyond doubt
 
 
@@ -234,7 +235,7 @@ def copy_evidence(layout: float, content: Content) -> NDArray[np.float64]:
                 float(np.clip(layout, -6, 8)) / 4,
                 float(np.clip(content.typical, 0, 1)),
                 float(np.clip(content.low, 0, 1)),
-                min(4 * content.busy, 1.0),
+                min(content.windows / _MANY_WINDOWS, 1.0),
                 -unexplained * (1 - drawn),
                 -strongest * (1 - drawn),
                 -strongest * drawn,

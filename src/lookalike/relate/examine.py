@@ -13,6 +13,7 @@ from lookalike.types import RGB
 
 FINE_SIDE = 768  # the short side that `load` is asked for: the long side of a page is then about 1,000
 _PROVEN_TYPICAL, _PROVEN_STRONGEST = 0.93, 0.08  # frames that agree so well need no points
+_PROVEN_WINDOWS = 40  # of something to see: a soft gradient agrees with any other
 _REFINED_SIDE = 512  # pixels at which a transform is brought nearer
 _DRAWN = 0.25  # from which frames alone prove nothing
 _LEGIBLE = 0.4  # from which small text may decide, and the files are looked at
@@ -115,7 +116,8 @@ def is_proven(found: Finding) -> bool:
 
 
 def _agrees(content: Content) -> bool:
-    return content.typical >= _PROVEN_TYPICAL and content.strongest <= _PROVEN_STRONGEST
+    enough = content.windows >= _PROVEN_WINDOWS
+    return enough and content.typical >= _PROVEN_TYPICAL and content.strongest <= _PROVEN_STRONGEST
 
 
 def _content(a: Features, b: Features, match: Match) -> Content | None:
