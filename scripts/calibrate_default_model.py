@@ -141,16 +141,27 @@ def fit_geometry(examples: list[Example], composed: Examples) -> cal.Geometry:
     same_object = {id(e) for e in composed.pairs}
     laid_alike = np.array([e.copy or e.group >= MADE_GROUP for e in examples])
     layout = fit_logistic(np.concatenate([cal.layout_evidence(e.match) for e in examples]), laid_alike)
-    compared = [e for e in examples if e.content is not None]
-    logits = layout.logit(np.concatenate([cal.layout_evidence(e.match) for e in compared]))
-    rows = [cal.copy_evidence(float(x), e.content) for x, e in zip(logits, compared, strict=True) if e.content]
-    copy = fit_logistic(np.concatenate(rows), np.array([e.copy for e in compared]), ridge=1e-4)
+    compared = [e for e in examples if e.content is not None and can_be_told(e)]
+    rows = [cal.copy_evidence(e.content) for e in compared if e.content]
+    copy = fit_logistic(np.concatenate(rows), np.array([e.copy for e in compared]), ridge=1e-5)
     # Siblings among drawings may well show one object: neither true nor false here.
     told = [e for e in examples if e.copy or id(e) in same_object or e.group < 9_999 or e.group >= MADE_GROUP]
     truth = np.array([e.copy or id(e) in same_object or e.group >= MADE_GROUP for e in told])
     same = fit_logistic(np.concatenate([cal.same_evidence(e.match) for e in told]), truth)
     print(json.dumps({"layout": layout.to_json(), "copy": copy.to_json(), "same": same.to_json()}))
     return cal.Geometry(layout, copy, same)
+
+
+def can_be_told(example: Example) -> bool:
+    """Without pairs of which nobody could tell: scenes in which nothing moved, siblings of one look, a drawing that an
+    edit made another drawing.
+    """
+    content = example.content
+    if content is None or example.group >= MADE_GROUP:
+        return True
+    if example.copy:
+        return not (content.drawn > 0.4 and content.recoloured > 25)
+    return content.strongest > 0.03 or content.recoloured >= 12
 
 
 class Whole:

@@ -30,7 +30,7 @@ _GEOMETRY_FILE = Path(__file__).with_name("geometry.json")
 class Geometry:
     """`layout`: P(both are laid out alike | match), as copies and other fillings of one template are.
 
-    `copy`: P(one is a copy of the other | layout, contents). `same`: P(they show the same thing | match).
+    `copy`: P(one is a copy of the other | contents). `same`: P(they show the same thing | match).
     """
 
     layout: Logistic
@@ -70,8 +70,10 @@ class Calibration:
 
         Without `content` the layout decides: of parts of a page, whose contents are not compared.
         """
-        layout = float(self.geometry.layout.logit(layout_evidence(match))[0])
-        logit = layout if content is None else float(self.geometry.copy.logit(copy_evidence(layout, content))[0])
+        if content is None:
+            logit = float(self.geometry.layout.logit(layout_evidence(match))[0])
+        else:
+            logit = float(self.geometry.copy.logit(copy_evidence(content))[0])
         if score is None or self.by_both is None:
             chance = float(sigmoid(np.array([logit]))[0])
         else:
@@ -214,37 +216,37 @@ def layout_evidence(match: Match) -> NDArray[np.float64]:
 
 
 _MARKED = 0.01  # of the overlap: a difference of that area is as good as any larger one
-_MANY_WINDOWS = 150  # of something to see, beside each other
+_FEW_WINDOWS = 60  # with something to see: fewer agree by chance
 _SEEN = 0.15  # `Content.strongest` from which a difference is beyond doubt
 
 
-def copy_evidence(layout: float, content: Content) -> NDArray[np.float64]:
-    """The numbers that speak for a copy, (1, 10), given the logit of the layout: a larger one never speaks against it.
+def copy_evidence(content: Content) -> NDArray[np.float64]:
+    """The numbers that speak for a copy of two pictures that lie over each other, (1, 8): none is above 0.
 
-    What was laid over a photograph is no argument against a copy; on a page each added or missing word is one. Two
-    pictures that each carry something else are variants of each other, also where they are photographs.
+    Few windows to compare; content that differs, with nothing laid over the other; the deepest disagreement, on
+    photographs and on pages; that it is there at all, and alone, on pages; other colours, on either. What was laid over
+    a photograph is no argument against a copy; on a page each added or missing word is one. Two pictures that each
+    carry something else are variants of each other, also where they are photographs. The layout itself is no argument:
+    other fillings of one template have it too.
     """
     drawn = float(np.clip((content.drawn - 0.25) / 0.35, 0, 1))
     differs, added, removed = content.areas
     unexplained = 1.0 if content.strange else min((differs + min(added, removed)) / _MARKED, 1.0)
     strongest = min(content.strongest, 0.8)
-    recoloured = float(np.clip((content.recoloured - 8) / 30, 0, 1))
-    return np.array(
-        [
-            [
-                float(np.clip(layout, -6, 8)) / 4,
-                float(np.clip(content.typical, 0, 1)),
-                float(np.clip(content.low, 0, 1)),
-                min(content.windows / _MANY_WINDOWS, 1.0),
-                -unexplained * (1 - drawn),
-                -strongest * (1 - drawn),
-                -strongest * drawn,
-                -min(strongest / _SEEN, 1.0) * drawn,
-                -recoloured * (1 - drawn),
-                -recoloured * drawn,
-            ]
-        ]
-    )
+    seen = min(strongest / _SEEN, 1.0)
+    alone = float(np.clip((content.low - 0.8) / 0.2, 0, 1))
+    colours = [float(np.clip((content.recoloured - low) / wide, 0, 1)) for low, wide in ((8, 30), (15, 35))]
+    evidence = [
+        float(np.clip(1 - content.windows / _FEW_WINDOWS, 0, 1)),
+        unexplained,
+        strongest * (1 - drawn),
+        strongest * drawn,
+        seen * drawn,
+        seen * alone * drawn,
+        colours[0] * (1 - drawn),
+        colours[1] * drawn,
+    ]
+    return -np.array([evidence])
 
 
 def same_evidence(match: Match) -> NDArray[np.float64]:

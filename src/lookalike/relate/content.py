@@ -73,12 +73,12 @@ class Content:
     `typical`, `low`: median and tenth percentile of the windows' correlation. `different`: share of windows with
     something to see that show something else. `strongest`: the deepest disagreement of any place about two windows
     wide, 0 to .8. `both`: of the differing windows, how far both pictures show something there (0 to 1). `busy`: share
-    of the overlap with something to compare; `windows`: how many windows beside each other that is. `drawn`: 0 to 1, how far the pictures consist of flat colours and strokes
-    (text, charts, screens) rather than of photographed textures. `recoloured`: grey levels by which colours differ
-    after exposure, contrast and tint are fitted, in the place where they differ most, less what is off everywhere;
-    `colours`: levels by which the chroma varies across its main direction: with few colours a recoloured object is
-    another object. `side`: pixels of
-    the long side at which it was compared. `blur`: Gaussian sigma by which one had to be blurred to match the other.
+    of the overlap with something to compare; `windows`: how many windows beside each other that is. `drawn`: 0 to 1, how
+    far the pictures consist of flat colours and strokes (text, charts, screens) rather than of photographed textures.
+    `recoloured`: grey levels by which colours differ after exposure, contrast and tint are fitted, in the place where
+    they differ most, less what is off everywhere; `colours`: levels by which the chroma varies across its main
+    direction: with few colours a recoloured object is another object. `side`: pixels of the long side at which it was
+    compared. `blur`: Gaussian sigma by which one had to be blurred to match the other.
     """
 
     typical: float
@@ -130,12 +130,15 @@ def compare_content(
     grey_a, grey_b, blur = _equally_sharp(_exposed(grey_a, grey_b, core), grey_b, core)
     window = max(_MIN_WINDOW, round(max(core.shape) / _WINDOWS)) | 1
     agreement, deviation_a, deviation_b = _windows(grey_a, grey_b, core, window)
-    busy = (np.maximum(deviation_a, deviation_b) > _BUSY) & core & ~_cut_off(a, b, core, window)
+    drawn = _drawn(a, b, core, drawn)
+    busy = (np.maximum(deviation_a, deviation_b) > _BUSY) & core
+    if drawn < _PHOTOGRAPHED:  # the white of a page is no overexposure
+        busy &= ~_cut_off(a, b, core, window)
     if int(busy.sum()) < _MIN_BUSY:
         return None
     bad = (agreement < _DIFFERENT) & busy
     least = np.minimum(deviation_a, deviation_b) / np.maximum(np.maximum(deviation_a, deviation_b), 1)
-    recoloured, colours = _recoloured(a, b, core & ~bad)
+    recoloured, colours = _recoloured(a, b, core & ~bad, drawn)
     different = float(bad.sum()) / float(busy.sum())
     values = agreement[busy]
     return Content(
@@ -146,7 +149,7 @@ def compare_content(
         both=float(least[bad].mean()) if bad.any() else 0.0,
         busy=float(busy.sum()) / float(core.sum()),
         windows=float(busy.sum()) / window**2,
-        drawn=_drawn(a, b, core, drawn),
+        drawn=drawn,
         recoloured=recoloured,
         colours=colours,
         side=max(core.shape),
@@ -373,7 +376,8 @@ def _local(image: Grey, mask: Grey, share: Grey, window: int) -> _Local:
 
 def _correlation(both: Grey, mean_a: Grey, var_a: Grey, mean_b: Grey, var_b: Grey) -> Grey:
     floor = np.float32(_NOISE**2)
-    return np.asarray((both - mean_a * mean_b + floor) / np.sqrt((var_a + floor) * (var_b + floor)), np.float32)
+    correlation = (both - mean_a * mean_b + floor) / np.sqrt((var_a + floor) * (var_b + floor))
+    return np.asarray(np.clip(correlation, -1, 1), np.float32)
 
 
 def _around(places: Mask, margin: int) -> tuple[slice, slice]:
@@ -408,11 +412,11 @@ def _strongest(agreement: Grey, busy: Mask, window: int) -> float:
     return float(cv2.boxFilter(missing, -1, (2 * window, window)).max())
 
 
-def _recoloured(a: RGB, b: RGB, core: Mask) -> tuple[float, float]:
+def _recoloured(a: RGB, b: RGB, core: Mask, drawn: float) -> tuple[float, float]:
     """The largest local difference of colour after a fit that the majority of pixels agree on; the chroma's spread.
 
-    Exposure, contrast and tint, also where they change across the picture, are fitted channel by channel. A picture of
-    many colours may have all its hues turned: there any linear map of colours is allowed, which for a red shirt on
+    Exposure, contrast and tint, also where they change across the picture, are fitted channel by channel. A photograph
+    of many colours may have all its hues turned: there any linear map of colours is allowed, which for a red shirt on
     white would be any other shirt.
     """
     import cv2
@@ -427,7 +431,7 @@ def _recoloured(a: RGB, b: RGB, core: Mask) -> tuple[float, float]:
     single = np.max(
         [_off(np.column_stack((x[:, n], at)), y[:, n : n + 1], max_gain=_MAX_GAIN) for n in range(3)], axis=0
     )
-    few = float(np.exp(-spread / _FEW_COLOURS))
+    few = max(float(np.exp(-spread / _FEW_COLOURS)), min(2 * drawn, 1.0))
     off = few * single + (1 - few) * _off(np.column_stack((x, at)), y)
     field = np.zeros((48, 48), np.float32)
     field[seen] = off

@@ -25,7 +25,7 @@ _QUERIES = 500
 _ALREADY = 0.9  # a stranger that geometry alone says is a copy with this probability is taken for one, and left out
 _MIRRORING = 0.15
 _DRAWN = 0.4  # `drawn_share` from which a picture is a page or a drawing
-OTHER_DRAWING = frozenset({"caption", "halftone", "hue", "logo", "meme", "stickers", "watermark"})
+OTHER_DRAWING = frozenset({"caption", "grey", "halftone", "hue", "logo", "meme", "saturation", "stickers", "watermark"})
 """Edits that make another drawing or page of one: words added, a heart in blue."""
 
 
@@ -145,10 +145,9 @@ def fit_scores(examples: Sequence[Example], calibration: Calibration) -> Calibra
 
 def copy_logit(example: Example, calibration: Calibration) -> float:
     """What geometry and contents say of a pair, before the score is heard."""
-    layout = float(calibration.geometry.layout.logit(layout_evidence(example.match))[0])
     if example.content is None:
-        return layout
-    return float(calibration.geometry.copy.logit(copy_evidence(layout, example.content))[0])
+        return float(calibration.geometry.layout.logit(layout_evidence(example.match))[0])
+    return float(calibration.geometry.copy.logit(copy_evidence(example.content))[0])
 
 
 def fit_tails(vectors: Vectors, calibration: Calibration) -> Calibration:

@@ -89,16 +89,26 @@ def judge(
         return _same(first, second, bytes_too=False)
     if depth == "frames":
         found = frames_agree(first, second)
-        if found is None:
-            return weigh(Evidence(score=score), calibration, size=size, level=level)
     else:
         found = examine(first, second, score, calibration, thorough=depth == "detail")
+    if found is None:
+        return weigh(Evidence(score=score), calibration, size=size, level=level)
     evidence = Evidence(score=score, match=found[0], content=found[1])
     verdict = weigh(evidence, calibration, size=size, level=level)
-    # What agrees in so much detail is not too poor to be judged.
-    if verdict.copy < _SURE and not is_proven(found) and (reason := _too_poor(first, second)):
+    if reason := _no_verdict(verdict, first, second):
         return weigh(replace(evidence, reason=reason), calibration, size=size, level=level)
     return verdict
+
+
+def _no_verdict(verdict: Verdict, first: Subject, second: Subject) -> str:
+    """Why nothing can be said after all; empty where something can."""
+    match, content = verdict.evidence.match, verdict.evidence.content
+    if match is not None and content is None and verdict.copy >= EVENS:
+        return _NOTHING_TO_COMPARE
+    # What agrees in so much detail is not too poor to be judged.
+    if verdict.copy >= _SURE or (match is not None and is_proven((match, content))):
+        return ""
+    return _too_poor(first, second)
 
 
 def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level: float = 0.0) -> Verdict:
@@ -133,6 +143,7 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
 
 
 _AMONG = 1000
+_NOTHING_TO_COMPARE = "they are laid out alike, and there is too little to compare"
 _OPEN = 0.3  # P(copy) below which there is no doubt that the contents differ
 _SURE = 0.98  # a plain picture may still be a copy beyond doubt
 
