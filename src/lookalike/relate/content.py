@@ -72,9 +72,9 @@ class Content:
 
     `typical`, `low`: median and tenth percentile of the windows' correlation. `different`: share of windows with
     something to see that show something else. `strongest`: the deepest disagreement of any place about two windows
-    wide, 0 to .8. `both`: of the differing windows, how far both pictures show something there (0 to 1). `busy`: share
-    of the overlap with something to compare; `windows`: how many windows beside each other that is. `drawn`: 0 to 1, how
-    far the pictures consist of flat colours and strokes (text, charts, screens) rather than of photographed textures.
+    wide, 0 to .8. `busy`: share of the overlap with something to compare; `windows`: how many windows beside each
+    other that is. `drawn`: 0 to 1, how far the pictures consist of flat colours and strokes (text, charts, screens)
+    rather than of photographed textures.
     `recoloured`: grey levels by which colours differ after exposure, contrast and tint are fitted, in the place where
     they differ most, less what is off everywhere; `colours`: levels by which the chroma varies across its main
     direction: with few colours a recoloured object is another object. `side`: pixels of the long side at which it was
@@ -85,7 +85,6 @@ class Content:
     low: float
     different: float
     strongest: float
-    both: float
     busy: float
     windows: float
     drawn: float
@@ -137,7 +136,6 @@ def compare_content(
     if int(busy.sum()) < _MIN_BUSY:
         return None
     bad = (agreement < _DIFFERENT) & busy
-    least = np.minimum(deviation_a, deviation_b) / np.maximum(np.maximum(deviation_a, deviation_b), 1)
     recoloured, colours = _recoloured(a, b, core & ~bad, drawn)
     different = float(bad.sum()) / float(busy.sum())
     values = agreement[busy]
@@ -146,7 +144,6 @@ def compare_content(
         low=float(np.quantile(values, 0.1)),
         different=different,
         strongest=_strongest(agreement, busy, window),
-        both=float(least[bad].mean()) if bad.any() else 0.0,
         busy=float(busy.sum()) / float(core.sum()),
         windows=float(busy.sum()) / window**2,
         drawn=drawn,
