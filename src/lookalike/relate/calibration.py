@@ -157,6 +157,8 @@ def default_geometry() -> Geometry:
 _RICH = 200  # features from which a picture is no mere drawing of a few shapes
 _UPRIGHT = 20.0  # degrees
 _PHOTOGRAPHED = 0.35  # `Content.drawn` below which a picture is no drawing, however few its features
+_OTHER_COLOUR = 40.0  # levels
+_MANY_SHAPES = 80  # `Content.windows` beyond which a picture has more than a few shapes
 _PLACE_DIFFERS = 0.1  # `Content.strongest` from which a drawing of a few shapes may be another one
 EVENS = 0.5
 
@@ -167,12 +169,16 @@ def undecided(match: Match, content: Content | None = None) -> str:
     An arrow to the left is an arrow to the right in a mirror, and a face that cries is a face with something laid on
     it: such a picture is another symbol as often as it is a copy, and the two alone do not say which.
     """
-    photographed = content is not None and content.drawn < _PHOTOGRAPHED
-    if match.richest >= _RICH or match.model == "none" or photographed:
+    if match.richest >= _RICH or match.model == "none":
+        return ""
+    if content is not None and (content.drawn < _PHOTOGRAPHED or content.windows > _MANY_SHAPES):
         return ""
     if match.mirrored or abs((match.turn + 180) % 360 - 180) > _UPRIGHT:
         return "drawings of a few shapes, and one is the other only when mirrored or turned"
-    differs = match.agreement.worst > _DIFFERS if content is None else content.strongest > _PLACE_DIFFERS
+    if content is None:
+        differs = match.agreement.worst > _DIFFERS
+    else:
+        differs = content.strongest > _PLACE_DIFFERS or content.recoloured > _OTHER_COLOUR
     return "drawings of a few shapes, and one place differs" if differs else ""
 
 
@@ -217,29 +223,29 @@ def layout_evidence(match: Match) -> NDArray[np.float64]:
 
 _MARKED = 0.01  # of the overlap: a difference of that area is as good as any larger one
 _FEW_WINDOWS = 60  # with something to see: fewer agree by chance
-_SEEN = 0.15  # `Content.strongest` from which a difference is beyond doubt
+_NOISE, _SEEN = 0.05, 0.1  # `Content.strongest` of a bad scan; by how much more is beyond doubt
 
 
 def copy_evidence(content: Content) -> NDArray[np.float64]:
     """The numbers that speak for a copy of two pictures that lie over each other, (1, 8): none is above 0.
 
-    Few windows to compare; content that differs, with nothing laid over the other; the deepest disagreement, on
-    photographs and on pages; that it is there at all, and alone, on pages; other colours, on either. What was laid over
-    a photograph is no argument against a copy; on a page each added or missing word is one. Two pictures that each
-    carry something else are variants of each other, also where they are photographs. The layout itself is no argument:
-    other fillings of one template have it too.
+    Few windows to compare; content that differs, with nothing laid over the other, and how deep that goes; on pages any
+    disagreement, that it is there at all, and alone; other colours on photographs, and on pages. What was laid over a
+    photograph is no argument against a copy; on a page each added or missing word is one. Two pictures that each carry
+    something else are variants of each other, also where they are photographs. The layout itself is no argument: other
+    fillings of one template have it too.
     """
     drawn = float(np.clip((content.drawn - 0.25) / 0.35, 0, 1))
     differs, added, removed = content.areas
     unexplained = 1.0 if content.strange else min((differs + min(added, removed)) / _MARKED, 1.0)
     strongest = min(content.strongest, 0.8)
-    seen = min(strongest / _SEEN, 1.0)
+    seen = float(np.clip((strongest - _NOISE) / _SEEN, 0, 1))
     alone = float(np.clip((content.low - 0.8) / 0.2, 0, 1))
-    colours = [float(np.clip((content.recoloured - low) / wide, 0, 1)) for low, wide in ((8, 30), (15, 35))]
+    colours = [float(np.clip((content.recoloured - low) / wide, 0, 1)) for low, wide in ((20, 40), (15, 35))]
     evidence = [
         float(np.clip(1 - content.windows / _FEW_WINDOWS, 0, 1)),
         unexplained,
-        strongest * (1 - drawn),
+        strongest * unexplained * (1 - drawn),
         strongest * drawn,
         seen * drawn,
         seen * alone * drawn,

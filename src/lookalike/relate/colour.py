@@ -9,7 +9,7 @@ from lookalike.types import RGB
 
 _LEAST_CHROMA = 3.0  # levels
 _ONE_HUE, _MANY_HUES = 0.985, 0.9  # of one hue: from which all are shades of one colour, and below which they are not
-_SAMPLED = 10_000  # pixels
+_SAMPLED = 4000  # pixels
 _LOWEST, _HIGHEST = 4, 251  # levels beyond which a colour may have been cut off
 
 
@@ -148,7 +148,7 @@ def _free(b: NDArray[np.float64]) -> NDArray[np.bool_]:
 
 
 def _thinned(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """One place in so many of a large area: colours of 10,000 pixels say what those of 100,000 do."""
+    """One place in so many of a large area: colours of 4,000 pixels say what those of 100,000 do."""
     step = int((inside.sum() / _SAMPLED) ** 0.5)
     if step < 2:
         return inside

@@ -31,7 +31,8 @@ _BUSY = 12.0  # grey levels of deviation from which a window has something to co
 _DIFFERENT = 0.55  # correlation below which a window shows something else
 _AGREEING = 0.8  # correlation from which a window counts as agreeing
 _STANDS_OUT = 1.6  # times the contrast of what is covered
-_FLAT, _FLATTER = 0.4, 0.25  # share of pixels of three colours; and by how much more than what is covered
+_PLAIN = 0.75
+_FLAT, _FLATTER = 0.4, 0.2  # share of pixels of three colours; and by how much more than what is covered
 _SEEN_THROUGH = 0.6  # correlation of what is seen through a watermark with what is beneath
 _FLAT_RATIO = 0.3  # of the contrast: the other side's window is as good as empty
 _RIM = 0.012  # of the side: borders, shadows of pages and rounded corners end within it
@@ -46,6 +47,7 @@ _FLATTEST, _STEEPEST = 0.0, 3.0  # slope of a tone curve
 _PHOTOGRAPHED = 0.2  # `drawn_share` of the wholes below which no part is a page
 _FEW_COLOURS = 8.0  # levels of chroma: a picture that varies by less shows one object in one colour
 _RIDGE = 1e-3
+_NO_COLOUR = 0.02  # between the channels, of 1
 _MAX_GAIN = 2.2  # of contrast
 _ECC_STEPS = 30
 _ECC_REACH = 0.08  # of the side, that a corner may move by
@@ -136,8 +138,10 @@ def compare_content(
     if int(busy.sum()) < _MIN_BUSY:
         return None
     bad = (agreement < _DIFFERENT) & busy
-    recoloured, colours = _recoloured(a, b, core & ~bad, drawn)
     different = float(bad.sum()) / float(busy.sum())
+    # Strangers differ everywhere: to say where would cost more than all the rest.
+    found = [] if different > _STRANGERS else _places(bad, (a, b), (deviation_a, deviation_b))
+    recoloured, colours = _recoloured(a, b, _uncovered(core & ~bad, found), drawn)
     values = agreement[busy]
     return Content(
         typical=float(np.median(values)),
@@ -151,10 +155,7 @@ def compare_content(
         colours=colours,
         side=max(core.shape),
         blur=blur,
-        # Strangers differ everywhere: to say where would cost more than all the rest.
-        regions=()
-        if different > _STRANGERS
-        else _regions(bad, (a, b), (deviation_a, deviation_b), swapped=swapped, back=transform),
+        regions=tuple(_region(place, core.shape, transform if swapped else None) for place in found),
     )
 
 
@@ -423,6 +424,11 @@ def _recoloured(a: RGB, b: RGB, core: Mask, drawn: float) -> tuple[float, float]
     if int(seen.sum()) < 16:
         return 0.0, 0.0
     x, y = (image[seen] / 255 for image in small)
+    if (
+        drawn < _PHOTOGRAPHED
+        and min(float((rows.max(axis=1) - rows.min(axis=1)).mean()) for rows in (x, y)) < _NO_COLOUR
+    ):
+        x, y = (np.repeat(rows @ _LUMA[:, None], 3, axis=1) for rows in (x, y))  # one was made grey
     at = np.argwhere(seen) / 48 - 0.5
     spread = max(_chroma_spread(small[0][seen]), _chroma_spread(small[1][seen]))
     single = np.max(
@@ -468,28 +474,44 @@ def _chroma_spread(pixels: NDArray[Any]) -> float:
     return float(deviations[1] / len(pixels) ** 0.5)
 
 
-def _regions(
-    bad: Mask, images: tuple[RGB, RGB], deviations: tuple[Grey, Grey], *, swapped: bool, back: Matrix
-) -> tuple[Region, ...]:
-    """The largest places that differ, in shares of the second picture."""
+Place = tuple[str, tuple[int, int, int, int], int]  # kind; x, y, width, height and area in pixels
+
+
+def _places(bad: Mask, images: tuple[RGB, RGB], deviations: tuple[Grey, Grey]) -> list[Place]:
+    """The largest places that differ."""
     import cv2
 
-    height, width = bad.shape
+    width = bad.shape[1]
     reach = max(3, round(0.03 * width))
     joined = cv2.morphologyEx(bad.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((max(3, reach // 2), reach), np.uint8))
     count, labels, boxes, _ = cv2.connectedComponentsWithStats(joined)
-    found = []
+    found: list[Place] = []
     for n in sorted(range(1, count), key=lambda n: -int(boxes[n][4]))[:_MAX_REGIONS]:
         x, y, w, h, area = (int(v) for v in boxes[n])
-        here = (labels[y : y + h, x : x + w] == n) & bad[y : y + h, x : x + w]
+        part = slice(y, y + h), slice(x, x + w)
+        here = (labels[part] == n) & bad[part]
         if not here.any():
             continue
-        part = slice(y, y + h), slice(x, x + w)
         contrasts = [float(deviation[part][here].mean()) for deviation in deviations]
-        kind = _kind(images[0][part], images[1][part], contrasts[0], contrasts[1])
-        box = (x / width, y / height, w / width, h / height)
-        found.append(Region(kind, _moved_box(box, back) if swapped else box, area / (height * width)))
-    return tuple(found)
+        found.append((_kind(images[0][part], images[1][part], contrasts[0], contrasts[1]), (x, y, w, h), area))
+    return found
+
+
+def _region(place: Place, shape: tuple[int, ...], back: Matrix | None) -> Region:
+    """A place in shares of the second picture. `back`: from the frame it was found in, where that is the first's."""
+    kind, (x, y, w, h), area = place
+    height, width = shape
+    box = (x / width, y / height, w / width, h / height)
+    return Region(kind, box if back is None else _moved_box(box, back), area / (height * width))
+
+
+def _uncovered(core: Mask, places: list[Place]) -> Mask:
+    """Without what was laid over: a logo's colours say nothing of the picture's."""
+    free = core.copy()
+    for kind, (x, y, w, h), _ in places:
+        if kind in {"overlay", "uncovered"}:
+            free[y : y + h, x : x + w] = False
+    return free
 
 
 def _kind(first: RGB, second: RGB, contrast_first: float, contrast_second: float) -> str:
@@ -514,7 +536,9 @@ def _lies_over(flat: float, other_flat: float, contrast: float, other_contrast: 
 
     Of two pictures that both carry some, neither stands out much from the other.
     """
-    if contrast > _STANDS_OUT * other_contrast and flat > _FLAT:
+    if flat > _PLAIN and flat - other_flat > _FLATTER:
+        return True  # also where its inside is so plain that it has no contrast
+    if contrast > _STANDS_OUT * other_contrast and flat > _FLAT and other_flat - flat < _FLATTER:
         return True
     return contrast > other_contrast / _STANDS_OUT and flat > _FLAT + 0.1 and flat - other_flat > _FLATTER
 

@@ -18,7 +18,9 @@ _REFINED_SIDE = 512  # pixels at which a transform is brought nearer
 _DRAWN = 0.25  # from which frames alone prove nothing
 _LEGIBLE = 0.4  # from which small text may decide, and the files are looked at
 _WORTH = 0.05  # P(copy) from which the contents are compared
+_PROMISING = 0.05, 0.35  # P(copy | score) from which a second look is worth its time; and where thousands are looked at
 _UNDECIDED = 0.75  # P(copy) below which more detail may find more
+_SMALL_PART = 0.05  # of either picture: too small in a thumbnail to compare what it shows
 _HINT = 5  # inliers that are worth a second look
 _LIKELY = 0.5  # P(copy) from which fine print is read
 
@@ -55,11 +57,13 @@ def examine(first: Viewed, second: Viewed, score: float | None, calibration: Cal
     found = _by_points(a.coarser, b.coarser, chance, pictures=(a, b))
     if is_proven(found):
         # A pixel of 128 is eight of a photograph: overlays of the two would show it.
-        nearer = refined(a.picture, b.picture, found[0].transform, side=COARSE)
-        found = with_transform(found[0], nearer, a, b), found[1]
-    elif thorough or _promising(found, score, calibration):
+        match = verify(a, b) if thorough else Match()
+        if match.inliers < found[0].inliers:
+            match = with_transform(found[0], refined(a.picture, b.picture, found[0].transform, side=COARSE), a, b)
+        found = match, found[1]
+    elif thorough or _promising(found, score, calibration, thorough=False):
         found = max(found, _by_points(a, b, chance), key=chance)
-    if thorough and chance(found) < _UNDECIDED and _promising(found, score, calibration):
+    if thorough and chance(found) < _UNDECIDED and _promising(found, score, calibration, thorough=True):
         finer = [_finer(one) for one in (first, second)]
         if finer[0] is not None and finer[1] is not None and (finer[0] is not a or finer[1] is not b):
             found = max(found, _by_points(finer[0], finer[1], chance), key=chance)
@@ -102,7 +106,8 @@ def _by_points(
 ) -> Finding:
     """`pictures`: what the contents are compared in, where points were found in something smaller."""
     match = verify(a, b)
-    if match.model == "none" or (match.inliers < ENOUGH and chance((match, None)) < _WORTH):
+    small = min(match.kept_first, match.kept_second) < _SMALL_PART
+    if match.model == "none" or small or (match.inliers < ENOUGH and chance((match, None)) < _WORTH):
         return match, None
     return match, _content(*(pictures or (a, b)), match)
 
@@ -140,11 +145,11 @@ def _disagreement(content: Content) -> float:
     return content.strongest + 2 * content.different - content.low
 
 
-def _promising(found: Finding, score: float | None, calibration: Calibration) -> bool:
+def _promising(found: Finding, score: float | None, calibration: Calibration, *, thorough: bool) -> bool:
     """Whether a second look costs less than what it may find."""
     if found[0].inliers >= _HINT:
         return True
-    return score is not None and float(calibration.copy_by_score(np.array([score]))[0]) >= _WORTH
+    return score is not None and float(calibration.copy_by_score(np.array([score]))[0]) >= _PROMISING[not thorough]
 
 
 def _finer(one: Viewed) -> Features | None:

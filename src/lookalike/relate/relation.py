@@ -95,16 +95,18 @@ def judge(
         return weigh(Evidence(score=score), calibration, size=size, level=level)
     evidence = Evidence(score=score, match=found[0], content=found[1])
     verdict = weigh(evidence, calibration, size=size, level=level)
-    if reason := _no_verdict(verdict, first, second):
+    if reason := _no_verdict(verdict, first, second, strangers_too=depth == "detail"):
         return weigh(replace(evidence, reason=reason), calibration, size=size, level=level)
     return verdict
 
 
-def _no_verdict(verdict: Verdict, first: Subject, second: Subject) -> str:
-    """Why nothing can be said after all; empty where something can."""
+def _no_verdict(verdict: Verdict, first: Subject, second: Subject, *, strangers_too: bool) -> str:
+    """Why nothing can be said after all; empty where something can. To be told of strangers, it costs 20 ms."""
     match, content = verdict.evidence.match, verdict.evidence.content
     if match is not None and content is None and verdict.copy >= EVENS:
         return _NOTHING_TO_COMPARE
+    if not strangers_too and verdict.copy < _OPEN:
+        return ""
     # What agrees in so much detail is not too poor to be judged.
     if verdict.copy >= _SURE or (match is not None and is_proven((match, content))):
         return ""
@@ -132,7 +134,7 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
     relation, probability = _strongest(
         {Relation.COPY: copy, Relation.VARIANT: variant, Relation.SAME_OBJECT: same, Relation.RELATED: related}
     )
-    doubt = undecided(match, evidence.content) if match is not None and same >= EVENS and copy >= _OPEN else ""
+    doubt = undecided(match, evidence.content) if match is not None and same >= EVENS else ""
     if doubt or (evidence.reason and copy < _SURE):
         even = EVENS if doubt else copy
         relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * even - 1)
@@ -144,7 +146,7 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
 
 _AMONG = 1000
 _NOTHING_TO_COMPARE = "they are laid out alike, and there is too little to compare"
-_OPEN = 0.3  # P(copy) below which there is no doubt that the contents differ
+_OPEN = 0.3  # P(copy) below which nobody asks whether the pictures are too poor to be judged
 _SURE = 0.98  # a plain picture may still be a copy beyond doubt
 
 
