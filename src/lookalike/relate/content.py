@@ -47,6 +47,7 @@ _FLATTEST, _STEEPEST = 0.0, 3.0  # slope of a tone curve
 _PHOTOGRAPHED = 0.2  # `drawn_share` of the wholes below which no part is a page
 _FEW_COLOURS = 8.0  # levels of chroma: a picture that varies by less shows one object in one colour
 _RIDGE = 1e-3
+_FEWEST = 100  # of 2,304 places, whose tones were kept
 _NO_COLOUR = 0.02  # between the channels, of 1
 _MAX_GAIN = 2.2  # of contrast
 _ECC_STEPS = 30
@@ -423,11 +424,11 @@ def _recoloured(a: RGB, b: RGB, core: Mask, drawn: float) -> tuple[float, float]
     seen = cv2.resize(core.astype(np.float32), (48, 48), interpolation=cv2.INTER_AREA) > 0.9
     if int(seen.sum()) < 16:
         return 0.0, 0.0
+    if drawn < _PHOTOGRAPHED and not _tones_kept(small, seen):
+        return 0.0, 0.0
     x, y = (image[seen] / 255 for image in small)
-    if (
-        drawn < _PHOTOGRAPHED
-        and min(float((rows.max(axis=1) - rows.min(axis=1)).mean()) for rows in (x, y)) < _NO_COLOUR
-    ):
+    chroma = [float((rows.max(axis=1) - rows.min(axis=1)).mean()) for rows in (x, y)]
+    if drawn < _PHOTOGRAPHED and min(chroma) < _NO_COLOUR:
         x, y = (np.repeat(rows @ _LUMA[:, None], 3, axis=1) for rows in (x, y))  # one was made grey
     at = np.argwhere(seen) / 48 - 0.5
     spread = max(_chroma_spread(small[0][seen]), _chroma_spread(small[1][seen]))
@@ -440,6 +441,13 @@ def _recoloured(a: RGB, b: RGB, core: Mask, drawn: float) -> tuple[float, float]
     field[seen] = off
     # What is as far off everywhere was filtered as a whole; another shirt is off in one place.
     return max(0.0, float(cv2.boxFilter(field, -1, (5, 5)).max()) - 2 * float(np.median(off))), spread
+
+
+def _tones_kept(small: tuple[NDArray[Any], ...], seen: Mask) -> bool:
+    """Leave out places at white or black, which follow no fit; whether enough are left. Changes `seen`."""
+    for image in small:
+        seen &= np.asarray(((image > 8) & (image < 230)).all(axis=2))
+    return int(seen.sum()) >= _FEWEST
 
 
 def _off(x: Matrix, y: Matrix, *, max_gain: float = np.inf) -> Matrix:

@@ -62,11 +62,11 @@ def examine(first: Viewed, second: Viewed, score: float | None, calibration: Cal
             match = with_transform(found[0], refined(a.picture, b.picture, found[0].transform, side=COARSE), a, b)
         found = match, found[1]
     elif thorough or _promising(found, score, calibration, thorough=False):
-        found = max(found, _by_points(a, b, chance), key=chance)
+        found = max(_by_points(a, b, chance), found, key=chance)
     if thorough and chance(found) < _UNDECIDED and _promising(found, score, calibration, thorough=True):
         finer = [_finer(one) for one in (first, second)]
         if finer[0] is not None and finer[1] is not None and (finer[0] is not a or finer[1] is not b):
-            found = max(found, _by_points(finer[0], finer[1], chance), key=chance)
+            found = max(_by_points(finer[0], finer[1], chance), found, key=chance)
     content = found[1]
     if content is not None and content.drawn > _LEGIBLE and chance(found) >= _LIKELY:
         return _read_closely(first, second, found[0], content)
