@@ -1,5 +1,6 @@
 """Blocked retrieval against plain loops, and what counts and what does not."""
 
+import itertools
 import sys
 
 import numpy as np
@@ -99,8 +100,9 @@ def loops(queries: Vectors, gallery: Vectors, asked: list[str], known: list[str]
 def test_against_loops(seed: int, cells: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.modules["lookalike.evaluate.retrieval"], "_CELLS", cells)
     random = np.random.default_rng(seed)
-    # Few directions, so that many scores are ties.
-    queries, gallery = (normalise(random.integers(-1, 2, (n, 3)) + 1e-3) for n in (25, 40))
+    # Few directions, so that many scores are ties; of halves and ones, so that they are on every processor.
+    directions = [*np.eye(4), *-np.eye(4), *(np.array(list(itertools.product((-0.5, 0.5), repeat=4))))]
+    queries, gallery = (normalise(np.array(directions)[random.integers(len(directions), size=n)]) for n in (25, 40))
     asked, known = random.choice(["", "a", "b", "c", "d"], 25).tolist(), random.choice(["", "a", "b", "c"], 40).tolist()
     ids = [str(n) for n in random.permutation(40)]
     found = retrieval(queries, gallery, asked, known, same=([str(n) for n in range(25)], ids), ks=(3,))

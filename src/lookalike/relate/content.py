@@ -444,9 +444,13 @@ def _recoloured(a: RGB, b: RGB, core: Mask, drawn: float) -> tuple[float, float]
 
 
 def _tones_kept(small: tuple[NDArray[Any], ...], seen: Mask) -> bool:
-    """Leave out places at white or black, which follow no fit; whether enough are left. Changes `seen`."""
-    for image in small:
-        seen &= np.asarray(((image > 8) & (image < 230)).all(axis=2))
+    """Leave out of an overexposed picture what is at white or black, which follows no fit; whether enough is left.
+
+    Changes `seen`.
+    """
+    kept = [np.asarray(((image > 8) & (image < 230)).all(axis=2)) for image in small]
+    if float((kept[0] != kept[1])[seen].mean()) > 2 * _OVEREXPOSED:
+        seen &= kept[0] & kept[1]
     return int(seen.sum()) >= _FEWEST
 
 
@@ -544,8 +548,8 @@ def _lies_over(flat: float, other_flat: float, contrast: float, other_contrast: 
 
     Of two pictures that both carry some, neither stands out much from the other.
     """
-    if flat > _PLAIN and flat - other_flat > _FLATTER:
-        return True  # also where its inside is so plain that it has no contrast
+    if flat > _PLAIN and flat - other_flat > _FLATTER and contrast < other_contrast / _STANDS_OUT:
+        return True  # a patch so plain that it has less contrast than what it covers
     if contrast > _STANDS_OUT * other_contrast and flat > _FLAT and other_flat - flat < _FLATTER:
         return True
     return contrast > other_contrast / _STANDS_OUT and flat > _FLAT + 0.1 and flat - other_flat > _FLATTER

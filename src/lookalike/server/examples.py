@@ -38,6 +38,7 @@ DUPLICATE: dict[str, Any] = {
     "chosen": False,
     "kinds": ["resized"],
     "left": "",
+    "companions": [],
     "metadata": {"width": 1000, "height": 750},
 }
 GROUP: dict[str, Any] = {"keep": IMAGE, "chosen": False, "extras": [DUPLICATE]}
