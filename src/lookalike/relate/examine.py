@@ -21,7 +21,7 @@ _WORTH = 0.05  # P(copy) from which the contents are compared
 _PROMISING = 0.05, 0.35  # P(copy | score) from which a second look is worth its time; and where thousands are looked at
 _UNDECIDED = 0.75  # P(copy) below which more detail may find more
 _SMALL_PART = 0.05  # of either picture: too small in a thumbnail to compare what it shows
-_THUMBNAIL_NOISE = 4.0  # levels: by which a thumbnail differs from its picture
+_THUMBNAIL_NOISE = 12.0  # levels: by which a thumbnail differs from its picture
 _HINT = 5  # inliers that are worth a second look
 _LIKELY = 0.5  # P(copy) from which fine print is read
 
