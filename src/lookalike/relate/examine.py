@@ -22,6 +22,7 @@ _PROMISING = 0.05, 0.35  # P(copy | score) from which a second look is worth its
 _UNDECIDED = 0.75  # P(copy) below which more detail may find more
 _SMALL_PART = 0.05  # of either picture: too small in a thumbnail to compare what it shows
 _THUMBNAIL_NOISE = 12.0  # levels: by which a thumbnail differs from its picture
+_ELSEWHERE, _THERE = 0.95, 0.3  # agreement of a page, and disagreement in one place, that settle it
 _HINT = 5  # inliers that are worth a second look
 _LIKELY = 0.5  # P(copy) from which fine print is read
 
@@ -62,7 +63,7 @@ def examine(first: Viewed, second: Viewed, score: float | None, calibration: Cal
         if match.inliers < found[0].inliers:
             match = with_transform(found[0], refined(a.picture, b.picture, found[0].transform, side=COARSE), a, b)
         found = match, found[1]
-    elif thorough or _promising(found, score, calibration, thorough=False):
+    elif thorough or (not _clearly_other(found[1]) and _promising(found, score, calibration, thorough=False)):
         found = max(_by_points(a, b, chance), found, key=chance)
     if thorough and chance(found) < _UNDECIDED and _promising(found, score, calibration, thorough=True):
         finer = [_finer(one) for one in (first, second)]
@@ -134,13 +135,20 @@ def _content(a: Features, b: Features, match: Match) -> Content | None:
 def _best_content(first: RGB, second: RGB, match: Match, *, side: int, drawn: float | None) -> Content | None:
     """The contents compared as the points say, and as the pictures themselves say where that is not convincing."""
     found = compare_content(first, second, match.transform, negative=match.negative, side=side, drawn=drawn)
-    if found is None or found.strange or _agrees(found) or match.negative:
+    if found is None or found.strange or _agrees(found) or match.negative or _clearly_other(found):
         return found
     nearer = refined(first, second, match.transform, side=min(side, _REFINED_SIDE))
     if nearer is match.transform:
         return found
     again = compare_content(first, second, nearer, negative=match.negative, side=side, drawn=drawn)
     return found if again is None or _disagreement(again) >= _disagreement(found) else again
+
+
+def _clearly_other(content: Content | None) -> bool:
+    """Whether a page agrees so well elsewhere that what differs is no fault of the transform: most of one form do."""
+    if content is None or content.drawn <= _LEGIBLE:
+        return False
+    return content.strange or (content.typical >= _ELSEWHERE and content.strongest >= _THERE)
 
 
 def _disagreement(content: Content) -> float:
