@@ -53,7 +53,7 @@ def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
         return Explanation(_plainly(verdict, match), (), (), None)
     moved, shown, inside = laid
     colours = recolouring(moved, shown, inside)
-    recoloured = colours.apply(moved)
+    recoloured = _nearer(colours.apply(moved), moved, shown, inside)
     agreeing, added = _differences(recoloured, shown, inside, colours.sharpness)
     content = evidence.content
     changes = [*frame_words(match, shown, inside), *turn_words(match)]
@@ -71,6 +71,12 @@ def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
     else:
         added = ()
     return Explanation(_sentence(verdict, match, changes), tuple(changes), tuple(added), agreeing)
+
+
+def _nearer(recoloured: RGB, moved: RGB, shown: RGB, inside: NDArray[np.bool_]) -> RGB:
+    """The fitted colours, or those there were where they are nearer: on a white page there is little to fit to."""
+    off = [float(np.abs(image[inside].astype(np.int16) - shown[inside]).mean()) for image in (recoloured, moved)]
+    return recoloured if off[0] < off[1] else moved
 
 
 def _plainly(verdict: Verdict, match: Match | None) -> str:
