@@ -1,6 +1,6 @@
 """Of the edited copies in a folder, which pairs do we find, at what cost, and which does a peer (`immaculate`) find?
 
-`python -m benchmarks.duplicates_peers FOLDER --peer-python /tmp/peer/bin/python --methods pdq sscd_distilled sscd`
+`python -m benchmarks.duplicates_peers FOLDER --peer-python PYTHON3.12 --methods pdq sscd_distilled sscd`
 
 Files named alike before "__" are true pairs (`12__orig.jpg`, `12__crop.jpg`). Every tool tells groups, and each pair
 inside a group counts as found. `immaculate` is no part of this project: install it into a Python 3.12 of its own with
