@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lookalike.image.resize import scaled
 from lookalike.relate.drawn import drawn_share
+from lookalike.relate.geometry import to_shares
 from lookalike.relate.transform import UNIT, project
 from lookalike.types import RGB
 
@@ -169,7 +170,7 @@ def refined(first: RGB, second: RGB, transform: Matrix, *, side: int) -> Matrix:
     import cv2
 
     a, b = _reduced(first, side), _reduced(second, side)
-    onto = np.linalg.inv(_to_shares(b)) @ transform @ _to_shares(a)
+    onto = np.linalg.inv(to_shares(_size(b))) @ transform @ to_shares(_size(a))
     start = np.linalg.inv(onto)
     start = np.asarray(start / start[2, 2], np.float32)
     inside = cv2.warpPerspective(np.full(a.shape[:2], 255, np.uint8), onto, (b.shape[1], b.shape[0]))
@@ -179,7 +180,7 @@ def refined(first: RGB, second: RGB, transform: Matrix, *, side: int) -> Matrix:
         _, found = cv2.findTransformECC(grey_b, grey_a, start, cv2.MOTION_HOMOGRAPHY, stop, inside, 5)
     except cv2.error:  # "the algorithm stopped before its convergence": little to see, or no overlap
         return transform
-    matrix = _to_shares(b) @ np.linalg.inv(np.asarray(found, np.float64)) @ np.linalg.inv(_to_shares(a))
+    matrix = to_shares(_size(b)) @ np.linalg.inv(np.asarray(found, np.float64)) @ np.linalg.inv(to_shares(_size(a)))
     if not np.isfinite(matrix).all() or abs(matrix[2, 2]) < 1e-9:
         return transform
     matrix = matrix / matrix[2, 2]
@@ -195,16 +196,15 @@ def _reduced(image: RGB, side: int) -> RGB:
     return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
 
 
-def _to_shares(image: RGB) -> Matrix:
-    height, width = image.shape[:2]
-    return np.array([[1 / width, 0, 0.5 / width], [0, 1 / height, 0.5 / height], [0, 0, 1]])
+def _size(image: RGB) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
 
 
 def _laid_over(first: RGB, second: RGB, transform: Matrix) -> tuple[RGB, RGB, Mask, bool] | None:
     """Both in the frame of the coarser one, where they overlap, and whether that frame is the first's."""
     import cv2
 
-    onto = np.linalg.inv(_to_shares(second)) @ transform @ _to_shares(first)
+    onto = np.linalg.inv(to_shares(_size(second))) @ transform @ to_shares(_size(first))
     height, width = first.shape[:2]
     corners = np.array([[(0, 0), (width, 0), (width, height), (0, height)]], np.float32)
     area = float(cv2.contourArea(cv2.perspectiveTransform(corners, onto)[0]))

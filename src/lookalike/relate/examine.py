@@ -48,9 +48,6 @@ def examine(first: Viewed, second: Viewed, score: float | None, calibration: Cal
     assert a is not None
     assert b is not None
     if (found := frames_agree(first, second)) is not None:
-        content = found[1]
-        if content is not None and content.drawn > _LEGIBLE:
-            return _read_closely(first, second, found[0], content)
         return found
 
     def chance(finding: Finding) -> float:
@@ -82,7 +79,9 @@ def same_pixels(first: Viewed, second: Viewed) -> bool:
         return False
     if any(a.digest) and any(b.digest):
         return a.digest == b.digest
-    if a.work != b.work or float(np.abs(a.picture.astype(np.int16) - b.picture).mean()) > _THUMBNAIL_NOISE:
+    # Two thumbnails of the same pixels are the same; a picture and a thumbnail differ by what its JPEG lost.
+    noise = _THUMBNAIL_NOISE if any(a.digest) or any(b.digest) else 0.0
+    if a.work != b.work or float(np.abs(a.picture.astype(np.int16) - b.picture).mean()) > noise:
         return False
     # At one side both are reduced alike, so the same pixels stay the same.
     wholes = [None if one.load is None else one.load(FINE_SIDE) for one in (first, second)]
@@ -100,8 +99,10 @@ def frames_agree(first: Viewed, second: Viewed) -> Finding | None:
     content = _content(a, b, match)
     if content is None or not _agrees(content):
         return None
-    # Whether it is a drawing of a few shapes is known by the number of its features.
-    return (with_feature_counts(match, a, b) if content.drawn > _DRAWN else match), content
+    if content.drawn > _DRAWN:  # whether it is a drawing of a few shapes is known by the number of its features
+        match = with_feature_counts(match, a, b)
+    # Also for who asks for frames only: two invoices agree in a thumbnail.
+    return _read_closely(first, second, match, content) if content.drawn > _LEGIBLE else (match, content)
 
 
 def _by_points(
