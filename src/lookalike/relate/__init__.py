@@ -6,6 +6,7 @@ from lookalike.relate.features import Features, find_features, mirrored
 from lookalike.relate.geometry import Match, verify
 from lookalike.relate.kept import calibration_of
 from lookalike.relate.relation import Evidence, Subject, Verdict, judge, weigh
+from lookalike.relate.swapped import chain, shows_the_same, swap_sides
 
 __all__ = [
     "Calibration",
@@ -15,6 +16,7 @@ __all__ = [
     "Subject",
     "Verdict",
     "calibration_of",
+    "chain",
     "features_of",
     "features_of_bytes",
     "features_of_file",
@@ -22,6 +24,8 @@ __all__ = [
     "judge",
     "mirrored",
     "of_card",
+    "shows_the_same",
+    "swap_sides",
     "verify",
     "weigh",
 ]

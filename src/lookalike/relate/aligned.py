@@ -75,7 +75,7 @@ def _worst(moved: RGB, second: RGB, inside: NDArray[np.bool_]) -> float:
         a = (a - light.mean()) * np.clip(other.std() / light.std(), 0.5, 2.0) + other.mean()
     red, green, blue = cv2.split(cv2.absdiff(a, b))  # NumPy takes twenty times as long over an axis of three
     apart = cv2.max(cv2.max(red, green), blue) * inner
-    contrast = max(float(a.std(axis=(0, 1)).max()), float(b.std(axis=(0, 1)).max()), _LEAST_CONTRAST)
+    contrast = max(*(float(cv2.meanStdDev(image)[1].max()) for image in (a, b)), _LEAST_CONTRAST)
     return min(float(cv2.boxFilter(apart, -1, (_WINDOW, _WINDOW))[inner].max()) / contrast, _FAR)
 
 
@@ -132,17 +132,19 @@ def correlation(
 
 def _colour(moved: RGB, second: RGB, inside: NDArray[np.bool_]) -> float:
     """Cosine of the two chroma pictures (Cr and Cb around grey): faded is alike, another hue is not."""
-    a, b = (_chroma(image)[inside] for image in (moved, second))
-    strength = float(np.sqrt((a**2).mean() * (b**2).mean()))
-    if min(float((a**2).mean()), float((b**2).mean())) < 4.0:  # levels squared: one of them is grey
+    a, b = (_chroma(image, inside) for image in (moved, second))
+    own_a, own_b, both = (float(np.vdot(x, y)) / a.size for x, y in ((a, a), (b, b), (a, b)))
+    if min(own_a, own_b) < 4.0:  # levels squared: one of them is grey
         return 0.0
-    return float((a * b).mean() / strength)
+    return float(both / (own_a * own_b) ** 0.5)
 
 
-def _chroma(image: RGB) -> NDArray[np.float32]:
+def _chroma(image: RGB, inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """(2, n): Cr and Cb around grey, in levels."""
     import cv2
 
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb)[..., 1:].astype(np.float32) - 128)
+    planes = cv2.split(cv2.cvtColor(image, cv2.COLOR_RGB2YCrCb))[1:]
+    return np.stack([plane[inside].astype(np.float32) - 128 for plane in planes])
 
 
 def _grey(image: RGB) -> NDArray[np.float32]:

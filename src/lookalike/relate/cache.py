@@ -71,15 +71,21 @@ def features_of_bytes(data: bytes, limits: Limits | None = None, *, frame: int =
     return find_features(picture.image, size=(picture.width, picture.height))
 
 
+def stored_features(
+    thumbnail: bytes | None, size: tuple[int, int], load: Loader | None, limits: Limits | None = None
+) -> Features | None:
+    """Features of an image of (width, height) by its thumbnail, else by its file; None where both are out of reach."""
+    if thumbnail is not None:
+        image = decode(thumbnail, limits=limits or Limits()).image
+        return preview_features(image, size if min(size) > 0 else (image.shape[1], image.shape[0]))
+    picture = None if load is None else load(SIDE)
+    return None if picture is None else find_features(picture)
+
+
 def _of_row(photos: Collection, row: Row | None) -> Features | None:
     if row is None:
         return None
     jpeg = row.metadata.get("thumbnail")
-    if isinstance(jpeg, bytes):
-        image = decode(jpeg, limits=photos.limits).image
-        width, height = (row.metadata.get(name) for name in ("width", "height"))
-        known = isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0
-        return preview_features(image, (width, height) if known else (image.shape[1], image.shape[0]))  # type: ignore[arg-type]
-    load = loader_of(photos, row)
-    picture = None if load is None else load(SIDE)
-    return None if picture is None else find_features(picture)
+    width, height = (row.metadata.get(name) for name in ("width", "height"))
+    size = (width, height) if isinstance(width, int) and isinstance(height, int) else (0, 0)
+    return stored_features(jpeg if isinstance(jpeg, bytes) else None, size, loader_of(photos, row), photos.limits)

@@ -15,9 +15,10 @@ from lookalike.relate.cache import bytes_loader, file_loader
 from lookalike.relate.calibration import Calibration
 from lookalike.relate.explain import Explanation, explain
 from lookalike.relate.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, find_features
-from lookalike.relate.pasted import explain_cut_out, explain_pasted, look_inside, turned_round
+from lookalike.relate.pasted import explain_cut_out, explain_pasted, look_inside
 from lookalike.relate.quality import too_poor
 from lookalike.relate.relation import Subject, Verdict, judge
+from lookalike.relate.swapped import swap_sides
 from lookalike.types import RGB, Embedder, Relation
 
 
@@ -63,7 +64,8 @@ def _one_inside_the_other(
     if _rich_enough(a) and (found := look_inside(first, second, verdict, calibration)):
         return Comparison(a, b, found, explain_pasted(first, second, found, b.picture.shape[:2]))
     if _rich_enough(b) and (found := look_inside(second, first, verdict, calibration)):
-        found = turned_round(found, first, second)
+        sizes = [(picture.shape[1], picture.shape[0]) for picture in (second, first)]
+        found = swap_sides(found, sizes[0], sizes[1])
         return Comparison(a, b, found, explain_cut_out(first, second, found))
     return None
 

@@ -51,6 +51,7 @@ _RIDGE = 1e-3
 _FEWEST = 100  # of 2,304 places, whose tones were kept
 _NO_COLOUR = 0.02  # between the channels, of 1
 _MAX_GAIN = 2.2  # of contrast
+_AS_ONE = 5.0  # levels: all follow one fit, and to weigh them changes nothing
 _ECC_STEPS = 30
 _ECC_REACH = 0.08  # of the side, that a corner may move by
 _RELATED = 0.3  # median correlation below which two pictures are strangers, whatever a shift would say
@@ -469,6 +470,8 @@ def _off(x: Matrix, y: Matrix, *, max_gain: float = np.inf) -> Matrix:
             fit[1:] = _weighted_fit(rows[:, 1:], y - gain * rows[:, :1], weight)
             fit[0] = gain
         off = 255 * np.abs(y - rows @ fit).max(axis=1)
+        if float(off.max()) < _AS_ONE:
+            break
         weight = 1 / (1 + (off / 8) ** 2)
     return off
 
@@ -514,7 +517,7 @@ def _region(place: Place, shape: tuple[int, ...], back: Matrix | None) -> Region
     kind, (x, y, w, h), area = place
     height, width = shape
     box = (x / width, y / height, w / width, h / height)
-    return Region(kind, box if back is None else _moved_box(box, back), area / (height * width))
+    return Region(kind, box if back is None else moved_box(box, back), area / (height * width))
 
 
 def _uncovered(core: Mask, places: list[Place]) -> Mask:
@@ -581,7 +584,8 @@ def _translucent(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> int:
     return 1 if deviations[1] < deviations[0] else -1
 
 
-def _moved_box(box: tuple[float, float, float, float], matrix: Matrix) -> tuple[float, float, float, float]:
+def moved_box(box: tuple[float, float, float, float], matrix: Matrix) -> tuple[float, float, float, float]:
+    """The box (x, y, width, height) in shares around a box that a transform of shares moved, cut to the frame."""
     x, y, w, h = box
     corners = project(matrix, np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)]))
     low, high = np.clip(corners.min(axis=0), 0, 1), np.clip(corners.max(axis=0), 0, 1)

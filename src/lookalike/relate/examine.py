@@ -7,7 +7,7 @@ import numpy as np
 
 from lookalike.relate.calibration import Calibration
 from lookalike.relate.content import COARSE, FINE, Content, compare_content, refined
-from lookalike.relate.features import SIDE, Features, find_features
+from lookalike.relate.features import SIDE, SMALL, Features, find_features
 from lookalike.relate.geometry import ENOUGH, Match, frame_match, verify, with_feature_counts, with_transform
 from lookalike.types import RGB
 
@@ -23,6 +23,7 @@ _UNDECIDED = 0.75  # P(copy) below which more detail may find more
 _SMALL_PART = 0.05  # of either picture: too small in a thumbnail to compare what it shows
 _THUMBNAIL_NOISE = 12.0  # levels: by which a thumbnail differs from its picture
 _ELSEWHERE, _THERE = 0.95, 0.3  # agreement of a page, and disagreement in one place, that settle it
+_ELSEWHERE_LAID = 0.45  # of windows differ: whole frames are not off by a little
 _HINT = 5  # inliers that are worth a second look
 _LIKELY = 0.5  # P(copy) from which fine print is read
 
@@ -58,7 +59,7 @@ def examine(first: Viewed, second: Viewed, score: float | None, calibration: Cal
         # A pixel of 128 is eight of a photograph: overlays of the two would show it.
         match = verify(a, b) if thorough else Match()
         if match.inliers < found[0].inliers:
-            match = with_transform(found[0], refined(a.picture, b.picture, found[0].transform, side=COARSE), a, b)
+            match = with_transform(found[0], refined(a.picture, b.picture, found[0].transform, side=SMALL), a, b)
         found = match, found[1]
     elif thorough or (not _clearly_other(found[1]) and _promising(found, score, calibration, thorough=False)):
         found = max(_by_points(a, b, chance), found, key=chance)
@@ -96,8 +97,15 @@ def frames_agree(first: Viewed, second: Viewed) -> Finding | None:
     match = frame_match(a, b)
     if match is None or match.model == "none":
         return None
-    content = _content(a, b, match)
-    if content is None or not _agrees(content):
+    # Photographs that lie otherwise are laid over each other by points; pages are nearly always laid out so.
+    drawn = max(a.drawn, b.drawn)
+    if drawn > _LEGIBLE:
+        content = _best_content(a.picture, b.picture, match, side=COARSE, drawn=drawn)
+    else:
+        content = compare_content(
+            a.picture, b.picture, match.transform, negative=match.negative, side=COARSE, drawn=drawn
+        )
+    if content is None or not agrees(content):
         return None
     if content.drawn > _DRAWN:  # whether it is a drawing of a few shapes is known by the number of its features
         match = with_feature_counts(match, a, b)
@@ -121,10 +129,11 @@ def is_proven(found: Finding) -> bool:
     match, content = found
     if content is None or match.inliers < 2 * ENOUGH:
         return False
-    return _agrees(content)
+    return agrees(content)
 
 
-def _agrees(content: Content) -> bool:
+def agrees(content: Content) -> bool:
+    """Whether there is enough to compare, and it agrees wherever it is."""
     enough = content.windows >= _PROVEN_WINDOWS
     return enough and content.typical >= _PROVEN_TYPICAL and content.strongest <= _PROVEN_STRONGEST
 
@@ -136,7 +145,9 @@ def _content(a: Features, b: Features, match: Match) -> Content | None:
 def _best_content(first: RGB, second: RGB, match: Match, *, side: int, drawn: float | None) -> Content | None:
     """The contents compared as the points say, and as the pictures themselves say where that is not convincing."""
     found = compare_content(first, second, match.transform, negative=match.negative, side=side, drawn=drawn)
-    if found is None or found.strange or _agrees(found) or match.negative or _clearly_other(found):
+    if found is None or found.strange or agrees(found) or match.negative or _clearly_other(found):
+        return found
+    if match.model == "frame" and found.different > _ELSEWHERE_LAID:
         return found
     nearer = refined(first, second, match.transform, side=min(side, _REFINED_SIDE))
     if nearer is match.transform:

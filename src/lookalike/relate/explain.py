@@ -64,7 +64,7 @@ def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
         whole = match.kept_first > 0.8 and match.scale < 1.25
         changes += _colour_words(colours, whole=whole)
         changes += [f"{a.kind} {a.where}" for a in added]
-        if not changes and float(np.abs(recoloured.astype(np.int16) - shown)[inside].mean()) > _ROUGH:
+        if not changes and _apart(recoloured, shown, inside) > _ROUGH:
             changes = ["fine detail differs all over"]
         if not changes and content is not None:
             changes = slight_words(content)
@@ -75,8 +75,14 @@ def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
 
 def _nearer(recoloured: RGB, moved: RGB, shown: RGB, inside: NDArray[np.bool_]) -> RGB:
     """The fitted colours, or those there were where they are nearer: on a white page there is little to fit to."""
-    off = [float(np.abs(image[inside].astype(np.int16) - shown[inside]).mean()) for image in (recoloured, moved)]
-    return recoloured if off[0] < off[1] else moved
+    return recoloured if _apart(recoloured, shown, inside) < _apart(moved, shown, inside) else moved
+
+
+def _apart(a: RGB, b: RGB, inside: NDArray[np.bool_]) -> float:
+    """The mean difference of two pictures in levels; NumPy takes ten times as long."""
+    import cv2
+
+    return float(np.mean(cv2.mean(cv2.absdiff(a, b), inside.astype(np.uint8))[:3]))
 
 
 def _plainly(verdict: Verdict, match: Match | None) -> str:

@@ -86,7 +86,7 @@ class Features:
         """The same picture at 128 pixels, with fewer features: enough for most copies, at a third of the cost."""
         return Features(self.width, self.height, self.small, COARSE_COUNT, flipped=self.flipped, inverted=self.inverted)
 
-    @property
+    @cached_property
     def unit(self) -> NDArray[np.float32]:
         """Descriptors as rows of length 1, (n, 128)."""
         rows = self.descriptors.astype(np.float32)

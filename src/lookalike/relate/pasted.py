@@ -9,9 +9,8 @@ from lookalike.relate.calibration import Calibration
 from lookalike.relate.content_words import place_of
 from lookalike.relate.explain import Added, Explanation, explain
 from lookalike.relate.find import Box, cut, edges, find_in, how, on_pixels, onto, part_shown
-from lookalike.relate.geometry import Match, with_shape
+from lookalike.relate.geometry import Match
 from lookalike.relate.relation import Evidence, Verdict, weigh
-from lookalike.relate.transform import Matrix, shape_of
 from lookalike.types import RGB, Relation
 
 _SMALL = 0.5  # of the larger picture: what is larger than that was seen well enough in the whole
@@ -30,23 +29,6 @@ def look_inside(query: RGB, page: RGB, before: Verdict, calibration: Calibration
             evidence = replace(verdict.evidence, score=before.evidence.score)
             return replace(verdict, evidence=evidence, expected_false_matches=before.expected_false_matches)
     return None
-
-
-def turned_round(verdict: Verdict, first: RGB, second: RGB) -> Verdict:
-    """What was told of the second picture in the first, told of the first in the second."""
-    match = verdict.evidence.match
-    if match is None:
-        return verdict
-    matrix: Matrix = np.asarray(np.linalg.inv(match.transform), np.float64)
-    sizes = [(picture.shape[1], picture.shape[0]) for picture in (first, second)]
-    shape = shape_of(matrix, sizes[0], sizes[1], mirrored=match.mirrored)
-    seen = match.agreement
-    back = replace(
-        with_shape(match, matrix, shape),
-        points=match.points[:, [2, 3, 0, 1]],
-        agreement=replace(seen, first_inside=seen.second_inside, second_inside=seen.first_inside),
-    )
-    return replace(verdict, evidence=replace(verdict.evidence, match=back))
 
 
 def explain_pasted(first: RGB, second: RGB, verdict: Verdict, shape: tuple[int, int]) -> Explanation:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lookalike.relate.calibration import EVENS, Calibration, undecided
 from lookalike.relate.content import Content
-from lookalike.relate.examine import examine, frames_agree, is_proven, same_pixels
+from lookalike.relate.examine import agrees, examine, frames_agree, is_proven, same_pixels
 from lookalike.relate.features import Features
 from lookalike.relate.geometry import Match
 from lookalike.relate.quality import too_poor
@@ -110,7 +110,7 @@ def _no_verdict(verdict: Verdict, first: Subject, second: Subject, *, strangers_
     # What agrees in so much detail is not too poor to be judged.
     if verdict.copy >= _SURE or (match is not None and is_proven((match, content))):
         return ""
-    return _too_poor(first, second)
+    return _too_poor(first, second, few_points=content is not None and agrees(content))
 
 
 def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level: float = 0.0) -> Verdict:
@@ -174,9 +174,9 @@ def _score(first: Subject, second: Subject) -> float | None:
     return float(cosine(np.atleast_2d(first.vector), np.atleast_2d(second.vector))[0, 0])
 
 
-def _too_poor(first: Subject, second: Subject) -> str:
+def _too_poor(first: Subject, second: Subject, *, few_points: bool) -> str:
     """Why one of the two cannot be judged; empty where both can."""
     for subject in (first, second):
-        if subject.features is not None and (reason := too_poor(subject.features)):
+        if subject.features is not None and (reason := too_poor(subject.features, few_points=few_points)):
             return f"{subject.name or 'a picture'} is {reason}"
     return ""

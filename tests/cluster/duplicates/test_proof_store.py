@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookalike.cluster import Options, find_duplicates
-from lookalike.cluster.duplicates import proof as proof_module
+from lookalike.cluster.duplicates import verification
 from lookalike.cluster.duplicates.proof import Proof
 from lookalike.cluster.duplicates.proof_store import TABLE, ProofStore
 from lookalike.relate import Calibration, Subject, judge
@@ -40,7 +40,7 @@ def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
         seen.append((first.name, second.name))
         return judge(first, second, *rest, **more)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(proof_module, "judge", counted)
+    monkeypatch.setattr(verification, "judge", counted)
     return seen
 
 

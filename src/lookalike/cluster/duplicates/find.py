@@ -2,8 +2,7 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -16,16 +15,18 @@ from lookalike.cluster.duplicates.contents import Contents
 from lookalike.cluster.duplicates.decisions import Decisions, pair_key
 from lookalike.cluster.duplicates.groups import Group, make_groups
 from lookalike.cluster.duplicates.keep import DEFAULT, Keep
-from lookalike.cluster.duplicates.proof import Judge, Proof, describe, lies
+from lookalike.cluster.duplicates.processes import Workers
+from lookalike.cluster.duplicates.proof import Proof, lies
 from lookalike.cluster.duplicates.proof_store import ProofStore
+from lookalike.cluster.duplicates.proving import Proofs
 from lookalike.cluster.duplicates.rows import Picture, is_link, read_rows
 from lookalike.cluster.duplicates.second import SecondLook
 from lookalike.cluster.duplicates.threads import one_thread_each
 from lookalike.errors import BadQuery, ModelMismatch
-from lookalike.image import decode, is_raw_file, system_folder_of, to_path, to_text
+from lookalike.image import is_raw_file, system_folder_of, to_path, to_text
 from lookalike.relate import Calibration, calibration_of
 from lookalike.search import Collection
-from lookalike.types import RGB, DuplicateGroup, Extra, Hit
+from lookalike.types import DuplicateGroup, Extra, Hit
 
 PROBABILITY = 0.9
 _UNCALIBRATED = 0.85  # min_score where nothing is known of the model's scores; geometry decides anyway
@@ -33,6 +34,7 @@ _LEFT_ALONE = ("not-a-copy", "keep-both")
 _LEAST_SAMPLE, _SAMPLE = 100, 2000  # pictures
 _LEVEL_FROM, _LEVEL_TO = 5, 20  # the best few of a picture may be its copies
 _FALSE = 20.0  # unrelated pictures a picture may be held against: 5 ms each
+_AHEAD_EACH = 4  # groups that are begun, for each process
 _REACH = 0.05  # P(copy | score) from which a pair is worth a look
 
 
@@ -133,7 +135,7 @@ class _Search:
         masters = None if against is None else read_rows(against, master=True)
         self._contents = Contents.of(read_rows(photos, where=options.where), masters)
         look = options.verify
-        self._judge = Judge(self._contents, calibration, look=look)
+        self._calibration = calibration
         # Without a look nothing is worth keeping; masters' frames are not ours to remember.
         self._proved = ProofStore(photos, calibration, keep=look and writable(photos.uri))
         self._decided = Decisions(photos).by_pair()
@@ -142,16 +144,15 @@ class _Search:
         self._raw: dict[str, bool] = {}
         self._candidates = Candidates({})
         self._files = _Files()
-        self._proofs: dict[tuple[int, int], Proof] = {}
-        self._pool: Executor = ThreadPoolExecutor(1)
+        self._accepted: dict[tuple[int, int], Proof] = {}
 
     def run(self) -> Duplicates:
         begun = time.monotonic()
-        with one_thread_each() as self._pool:
+        with one_thread_each() as pool:
             self._candidates = find_candidates(
                 self._contents,
                 self.min_score,
-                self._pool,
+                pool,
                 turned=self._options.turned,
                 local=self._options.turned and self._options.verify,
                 level=None if self._options.min_score is not None else ordinary_level(self._contents),
@@ -159,15 +160,7 @@ class _Search:
             )
             self._add_decided()
             self._gather()
-            groups = make_groups(
-                self._files.pictures,
-                self._partners,
-                self._copies,
-                self._keep,
-                look=SecondLook(self._keep, self._files.pictures, self._proofs),
-                progress=self._options.progress,
-            )
-            found = sorted(map(self._group, groups), key=lambda group: group.keep.id)
+            found = sorted(self._groups(), key=lambda group: group.keep.id)
             self._proved.forget_the_rest()
         return Duplicates(
             groups=tuple(with_companions(found)),
@@ -178,6 +171,18 @@ class _Search:
             decided=len(self._left_alone),
             seconds=time.monotonic() - begun,
         )
+
+    def _groups(self) -> list[DuplicateGroup]:
+        pairs = sum(map(len, self._candidates.partners.values())) // 2
+        workers = Workers(self._calibration, geometry=self._options.verify, pairs=pairs)
+        try:
+            files = self._files
+            self._proofs = Proofs(self._contents, files.pictures, files.rows, self._proved, workers)
+            ahead = _AHEAD_EACH * workers.count
+            groups = make_groups(files.pictures, self, self._keep, ahead=ahead, progress=self._options.progress)
+            return self._told(groups)
+        finally:
+            workers.close()
 
     def _add_decided(self) -> None:
         """Pairs that a person called copies are looked at, however unlike their scores."""
@@ -200,7 +205,7 @@ class _Search:
             if picture.master or picture.path not in theirs:
                 self._files.add(content, row, picture)
 
-    def _partners(self, place: int) -> list[int]:
+    def partners(self, place: int) -> list[int]:
         """Files of the same content and of candidates; where there are masters, only they have partners."""
         picture, files = self._files.pictures[place], self._files
         if len(self._contents.sides) > 1 and not picture.master:
@@ -209,43 +214,47 @@ class _Search:
         near = [content, *self._candidates.partners.get(content, ())]
         return [other for known in near for other in files.of_content.get(known, ()) if other != place]
 
-    def _copies(self, place: int, others: Sequence[int]) -> list[int]:
-        files, found = self._files, []
-        kept = files.pictures[place]
-        verdicts = [self._decision(kept, files.pictures[other]) for other in others]
-        asked = [
-            at
-            for at, verdict in zip(others, verdicts, strict=True)
-            if verdict not in _LEFT_ALONE and not self._raw_against_other(kept, files.pictures[at])
-        ]
-        proofs = self._prove(place, asked)
-        for other, verdict in zip(others, verdicts, strict=True):
+    def copies(self, place: int, others: Sequence[int]) -> list[int]:
+        """Those of the others that are copies of the file at a place, by proof or because a person said so."""
+        kept, pictures, found = self._files.pictures[place], self._files.pictures, []
+        verdicts = {other: self._decision(kept, pictures[other]) for other in others}
+        proofs = self._proofs.of(place, self._judged(place, others))
+        for other, verdict in verdicts.items():
             proof = proofs.get(other)
             if proof is not None and proof.probability < self._options.probability:
                 proof = None
             if proof is None and verdict == "copy":
                 proof = Proof(0.0, "copy", 1.0, "as you decided")
             if proof is not None:
-                self._proofs[place, other] = proof
+                self._accepted[place, other] = proof
                 found.append(other)
         return found
 
-    def _prove(self, place: int, others: Sequence[int]) -> dict[int, Proof | None]:
-        """The proofs that the others are copies, those that were found before from what is kept of them."""
-        files = self._files
-        hashes = {at: files.pictures[at].sha256 for at in (place, *others)}
-        pairs = {at: f"{hashes[place]}|{hashes[at]}" for at in others if hashes[place] and hashes[at]}
-        known = {at: self._proved.get(pair) for at, pair in pairs.items() if pair in self._proved}
-        asked = [at for at in others if at not in known]
-        if not asked:
-            return known
-        rows = [(files.pictures[at], files.rows[at]) for at in asked]
-        found = self._judge.prove_all(files.pictures[place], files.rows[place], rows, self._pool)
-        for at, proof in zip(asked, found, strict=True):
-            known[at] = proof
-            if at in pairs and hashes[at] != hashes[place]:
-                self._proved.put(pairs[at], proof)
-        return known
+    def begin(self, place: int, others: Sequence[int]) -> None:
+        """Let processes find what will be asked soon."""
+        self._proofs.begin(place, self._judged(place, others))
+
+    def infer(self, place: int, by: int, others: Iterable[int]) -> None:
+        """Copies of a picture that shows the same as another are copies of the other."""
+        self._proofs.infer(place, by, self._judged(place, list(others)))
+
+    def glance(self, place: int, copies: Sequence[int], keep: Keep) -> None:
+        """Whether a border was put around it, and whether something lies on it."""
+        SecondLook(keep, self._files.pictures, self._accepted).glance(place, copies)
+
+    def look(self, place: int, copies: Sequence[int], keep: Keep) -> None:
+        """Whether it is enlarged, bordered, marked, or in another position than most."""
+        SecondLook(keep, self._files.pictures, self._accepted).look(place, copies)
+
+    def _judged(self, place: int, others: Sequence[int]) -> list[int]:
+        """Those of the others that are held against a file: nobody said that they are none, and neither is raw."""
+        kept, pictures = self._files.pictures[place], self._files.pictures
+        return [
+            other
+            for other in others
+            if self._decision(kept, pictures[other]) not in _LEFT_ALONE
+            and not self._raw_against_other(kept, pictures[other])
+        ]
 
     def _decision(self, kept: Picture, other: Picture) -> str | None:
         """What a person said of two pictures; notes which pairs are left alone for it."""
@@ -268,35 +277,32 @@ class _Search:
             self._raw[path] = is_raw_file(path)
         return self._raw[path]
 
+    def _told(self, groups: Sequence[Group]) -> list[DuplicateGroup]:
+        """The groups with what is to be told of each file."""
+        plain = [group for group in groups if self._not_in_words(group)]
+        wanted = [(g.keep, [(at, self._accepted[g.keep, at]) for at in self._not_in_words(g)]) for g in plain]
+        for (keep, others), words in zip(wanted, self._proofs.words(wanted), strict=True):
+            for (at, proof), line in zip(others, words, strict=True):
+                self._accepted[keep, at] = replace(proof, words=line)
+                self._proofs.keep_words(keep, at, self._accepted[keep, at])
+        return [self._group(group) for group in groups]
+
+    def _not_in_words(self, group: Group) -> list[int]:
+        proofs = {at: self._accepted[group.keep, at] for at in group.extras}
+        return [at for at, proof in proofs.items() if proof.verdict is not None and not proof.words]
+
     def _group(self, group: Group) -> DuplicateGroup:
         kept = self._files.pictures[group.keep]
-        small = self._thumbnails(group)
-        extras = tuple(self._extra(group.keep, at, small) for at in group.extras)
-        return DuplicateGroup(Hit(kept.id, 1.0, facts(kept)), extras)
+        return DuplicateGroup(Hit(kept.id, 1.0, facts(kept)), tuple(self._extra(group.keep, at) for at in group.extras))
 
-    def _thumbnails(self, group: Group) -> dict[int, RGB]:
-        """Those of a group's files that have something to be told, decoded."""
-        proofs = {at: self._proofs[group.keep, at] for at in group.extras}
-        told = [at for at, proof in proofs.items() if proof.verdict is not None and not proof.words]
-        small: dict[int, RGB] = {}
-        for n, side in enumerate(self._contents.sides):
-            mine = [at for at in (group.keep, *told) if self._files.pictures[at].master == bool(n)] if told else []
-            jpegs = side.photos.thumbnails([self._files.pictures[at].id for at in mine]) if mine else []
-            small |= {at: decode(jpeg).image for at, jpeg in zip(mine, jpegs, strict=True) if jpeg}
-        return small
-
-    def _extra(self, keep: int, at: int, small: dict[int, RGB]) -> Extra:
-        kept, extra, proof = self._files.pictures[keep], self._files.pictures[at], self._proofs[keep, at]
-        pictures = (small[keep], small[at]) if keep in small and at in small else None
-        words = describe(kept, extra, proof, pictures)
-        if pictures is not None and kept.sha256 and extra.sha256:
-            self._proved.put(f"{kept.sha256}|{extra.sha256}", replace(proof, words=words))
+    def _extra(self, keep: int, at: int) -> Extra:
+        kept, extra, proof = self._files.pictures[keep], self._files.pictures[at], self._accepted[keep, at]
         return Extra(
             id=extra.id,
             score=proof.score,
             relation=proof.relation,
             probability=proof.probability,
-            words=words,
+            words=proof.words,
             reason=self._keep.reason(kept, extra),
             left=why_left(extra, proof),
             transform=lies(proof),

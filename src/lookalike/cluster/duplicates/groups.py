@@ -1,7 +1,8 @@
 """Groups that never chain: the best picture not yet taken is kept, and only its own copies go with it."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Protocol, cast
 
 from lookalike.cluster.duplicates.keep import Keep
 from lookalike.cluster.duplicates.rows import Picture
@@ -15,69 +16,177 @@ class Group:
     extras: tuple[int, ...]
 
 
+class Judging(Protocol):
+    """What groups are made by. Pictures are named by their places."""
+
+    def partners(self, place: int) -> Iterable[int]:
+        """Those that may be copies of the picture at a place."""
+
+    def copies(self, place: int, others: Sequence[int]) -> Iterable[int]:
+        """Those of others that are."""
+
+    def begin(self, place: int, others: Sequence[int]) -> None:
+        """Told what will probably be asked soon, so that it can be found meanwhile."""
+
+    def infer(self, place: int, by: int, others: Iterable[int]) -> None:
+        """Told that a picture takes the place of another, whose copies the others are."""
+
+    def glance(self, place: int, copies: Sequence[int], keep: Keep) -> None:
+        """Note what counts against keeping a picture, as far as some of its copies show it at once."""
+
+    def look(self, place: int, copies: Sequence[int], keep: Keep) -> None:
+        """Note what counts against keeping a picture, now that its copies are known."""
+
+
 def make_groups(
     pictures: Sequence[Picture],
-    partners: Callable[[int], Iterable[int]],
-    copies: Callable[[int, Sequence[int]], Iterable[int]],
+    judging: Judging,
     keep: Keep,
     *,
-    look: Callable[[int, Sequence[int]], None] = lambda best, extras: None,
+    ahead: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Group]:
-    """The groups, in the order of what they keep.
+    """The groups, in the order of what they keep. A picture in a reference folder is never an extra.
 
-    `partners(place)`: places that may hold copies of the picture there. `copies(place, others)`: those of `others` that
-    are; it is asked of the kept one alone. `look(place, extras)`: notes what counts against keeping it, now that its
-    copies are known. A picture in a reference folder is never an extra.
+    `ahead`: how many groups are made at a time. They are taken in their order, each as if it had waited for those
+    before it, and what is done in between does not depend on which proof comes first: every run finds the same.
     """
     order = keep.order(range(len(pictures)), pictures)
-    taken: set[int] = set()
+    maker = _Maker(pictures, judging, keep)
+    begun: dict[int, _Work] = {}
     groups = []
     for n, place in enumerate(order):
-        # Another may be kept in its place, and need not have it among its own copies: then it is asked again.
-        while place not in taken and (group := _group(place, pictures, partners, copies, taken, keep, look)):
-            taken.update((group.keep, *group.extras))
+        while place not in maker.taken:
+            _begin(begun, order[n : n + _IN_SIGHT], maker, max(ahead, 1))
+            for work in begun.values():
+                work.step(judging)
+            if not begun[place].done:
+                continue
+            work = begun.pop(place)
+            if not maker.taken.isdisjoint(work.asked):
+                continue  # it was begun when they were free
+            if (group := work.group) is None:
+                break
+            # Another may be kept in its place, and need not have it among its own copies: then it is asked again.
+            maker.taken.update((group.keep, *group.extras))
+            keep.measures.take_over(work.keep.measures)
             groups.append(group)
+        begun.pop(place, None)
         if progress:
             progress(n + 1, len(order))
     return groups
 
 
-def _group(
-    best: int,
-    pictures: Sequence[Picture],
-    partners: Callable[[int], Iterable[int]],
-    copies: Callable[[int, Sequence[int]], Iterable[int]],
-    taken: set[int],
-    keep: Keep,
-    look: Callable[[int, Sequence[int]], None],
-) -> Group | None:
-    """The group of `best`, or of the copy of it that comes first after a second look."""
-    extras = _extras(best, pictures, partners, copies, taken)
-    while extras:
-        look(best, sorted(extras))
-        first = keep.order((best, *extras), pictures)[0]
-        theirs = set() if first == best else _extras(first, pictures, partners, copies, taken)
-        if not theirs:
-            return Group(best, tuple(keep.order(extras, pictures)))
-        best, extras = first, theirs
-    return None
+_IN_SIGHT = 256  # places, among which the next groups are sought
+_LIKELY = 3  # partners of a picture, one of which is held against it before all are
+
+Request = tuple[int, Sequence[int]]
+Steps = Generator[Request, None, Group | None]
 
 
-def _extras(
-    best: int,
-    pictures: Sequence[Picture],
-    partners: Callable[[int], Iterable[int]],
-    copies: Callable[[int, Sequence[int]], Iterable[int]],
-    taken: set[int],
-) -> set[int]:
-    """The free copies of `best`, those found by way of another copy too: but each is held against `best` itself."""
-    extras: set[int] = set()
-    asked, wave = {best}, [best]
-    while wave:
-        reach = dict.fromkeys(place for known in wave for place in partners(known))
-        others = [p for p in reach if p not in asked and p not in taken and not pictures[p].reference]
-        asked.update(others)
-        wave = list(copies(best, others)) if others else []
-        extras.update(wave)
-    return extras
+class _Work:
+    """A group that is being made: each step ends with a question, whose answer the next step needs."""
+
+    def __init__(self, steps: Steps, near: set[int], keep: Keep) -> None:
+        self.near, self.keep = near, keep
+        self.asked: set[int] = set()
+        self.done, self.group = False, cast("Group | None", None)
+        self._steps = steps
+
+    def step(self, judging: Judging) -> None:
+        if self.done:
+            return
+        try:
+            place, others = next(self._steps)
+            self.asked.update((place, *others))
+            judging.begin(place, others)
+        except StopIteration as end:
+            self.done, self.group = True, end.value
+
+
+def _begin(begun: dict[int, _Work], places: Sequence[int], maker: "_Maker", count: int) -> None:
+    """Begin with the first of the places, and with others that are no neighbours: those may end in one group."""
+    for place in [place for place in begun if place in maker.taken]:
+        del begun[place]
+    for place in places:
+        if place in begun or place in maker.taken:
+            continue
+        if begun and (len(begun) >= count or any(place in work.near for work in begun.values())):
+            if place == places[0]:
+                begun[place] = maker.work(place)
+            if len(begun) >= count:
+                return
+            continue
+        begun[place] = maker.work(place)
+
+
+class _Maker:
+    def __init__(self, pictures: Sequence[Picture], judging: Judging, keep: Keep) -> None:
+        self.taken: set[int] = set()
+        self._pictures, self._judging, self._keep = pictures, judging, keep
+
+    def work(self, place: int) -> _Work:
+        """Begin with the group of the picture at `place`."""
+        keep = self._keep.fork()
+        return _Work(self._group_of(place, keep), set(self._judging.partners(place)), keep)
+
+    def _group_of(self, place: int, keep: Keep) -> Steps:
+        best = yield from self._preferred(place, self._first_partners(place), keep)
+        extras = yield from self._extras(best)
+        while extras:
+            self._judging.look(best, sorted(extras), keep)
+            first = yield from self._best_of(best, extras, keep)
+            if first == best:
+                return Group(best, tuple(keep.order(extras, self._pictures)))
+            self._judging.infer(first, best, sorted(extras))
+            theirs = yield from self._extras(first)
+            if not theirs:
+                return Group(best, tuple(keep.order(extras, self._pictures)))
+            best, extras = first, theirs
+        return None
+
+    def _best_of(self, best: int, extras: set[int], keep: Keep) -> Generator[Request, None, int]:
+        """Which of a group would be kept: what would take the place of the best is looked at, too."""
+        while (first := self._first(best, extras, keep)) != best:
+            preferred = yield from self._preferred(first, [best], keep)
+            if preferred == first or self._first(best, extras, keep) == first:
+                return first
+        return best
+
+    def _first_partners(self, place: int) -> list[int]:
+        """What shows whether a picture is what its group is made around: the best of its likeliest partners."""
+        own = self._pictures[place].sha256
+        free = self._free(self._judging.partners(place), {place})
+        likely = [p for p in free if not own or self._pictures[p].sha256 != own][:_LIKELY]
+        return self._keep.order(likely, self._pictures)[:1]
+
+    def _preferred(self, place: int, others: Sequence[int], keep: Keep) -> Generator[Request, None, int]:
+        """Which of a picture and its copies among a few others would be kept, by what is seen at once."""
+        copies = yield from self._copies(place, others)
+        if copies:
+            self._judging.glance(place, copies, keep)
+        return self._first(place, copies, keep)
+
+    def _copies(self, place: int, others: Sequence[int]) -> Generator[Request, None, list[int]]:
+        if not others:
+            return []
+        yield place, others
+        return list(self._judging.copies(place, others))
+
+    def _first(self, place: int, others: Iterable[int], keep: Keep) -> int:
+        return keep.order((place, *others), self._pictures)[0]
+
+    def _free(self, places: Iterable[int], asked: set[int]) -> list[int]:
+        reach = dict.fromkeys(places)
+        return [p for p in reach if p not in asked and p not in self.taken and not self._pictures[p].reference]
+
+    def _extras(self, best: int) -> Generator[Request, None, set[int]]:
+        """The free copies of `best`, those found by way of another copy too: but each is held against `best` itself."""
+        extras: set[int] = set()
+        asked, wave = {best}, [best]
+        while wave:
+            others = self._free((place for known in wave for place in self._judging.partners(known)), asked)
+            asked.update(others)
+            wave = yield from self._copies(best, others)
+            extras.update(wave)
+        return extras

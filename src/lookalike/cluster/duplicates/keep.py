@@ -48,6 +48,17 @@ class Measures:
     _overlaid: set[str] = field(default_factory=set)
     chosen: dict[str, tuple[int, str]] = field(default_factory=dict)  # Chosen.by_content
 
+    def fork(self) -> "Measures":
+        """The same measures of files, with nothing noted as yet."""
+        return Measures(_kept=self._kept, chosen=self.chosen)
+
+    def take_over(self, others: "Measures") -> None:
+        """Note what was noted elsewhere, too."""
+        self._enlarged.update(others._enlarged)
+        self._turned.update(others._turned)
+        self._inside.update(others._inside)
+        self._overlaid.update(others._overlaid)
+
     def pixels(self, picture: Picture) -> int:
         """Width by height within a plain border; of an enlarged picture fewer than those of what it shows no more than,
         in doubt as many.
@@ -124,6 +135,12 @@ class Keep:
         self.rules = [parse_rule(name) for name in names if name]
         self.rules += [] if any(rule.name == "path" for rule in self.rules) else [parse_rule("path")]
         self.measures = Measures()
+
+    def fork(self) -> "Keep":
+        """The same rules, for one group: what is noted of its pictures is nothing to another that is made meanwhile."""
+        other = Keep()
+        other.rules, other.measures = self.rules, self.measures.fork()
+        return other
 
     def order(self, places: Iterable[int], pictures: Sequence[Picture]) -> list[int]:
         """The places of `pictures`, best first."""

@@ -29,7 +29,7 @@ _NO_COPY = b""
 
 
 class ProofStore:
-    """The pairs of one collection. `keep`: false where nothing may be written."""
+    """The pairs of one collection. `keep`: false where nothing may be written; then they are kept in memory."""
 
     def __init__(self, photos: Collection, calibration: Calibration, *, keep: bool = True) -> None:
         self._table, self._keep = photos.store.table(TABLE, key="pair"), keep
@@ -53,15 +53,13 @@ class ProofStore:
     def put(self, pair: str, proof: Proof | None) -> None:
         """Keep what was found; on the disk after some seconds, or with `flush`."""
         self._asked.add(pair)
-        if not self._keep:
-            return
         self._fresh[pair] = _NO_COPY if proof is None else _packed(proof)
-        if time.monotonic() - self._written > _EVERY:
+        if self._keep and time.monotonic() - self._written > _EVERY:
             self.flush()
 
     def flush(self) -> None:
         """Commit what was found since."""
-        if self._fresh:
+        if self._keep and self._fresh:
             rows: list[dict[str, Scalar]] = [
                 {"pair": pair, "judged_by": self._judged_by, "proof": proof} for pair, proof in self._fresh.items()
             ]

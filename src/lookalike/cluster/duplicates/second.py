@@ -33,12 +33,14 @@ class SecondLook:
 
     def __init__(self, keep: Keep, pictures: Sequence[Picture], proofs: Mapping[tuple[int, int], Proof]) -> None:
         self._keep, self._pictures, self._proofs = keep, pictures, proofs
-        self._seen: set[int] = set()
 
-    def __call__(self, best: int, extras: Sequence[int]) -> None:
-        if best in self._seen:
-            return
-        self._seen.add(best)
+    def glance(self, best: int, extras: Sequence[int]) -> None:
+        """What some copies tell by themselves, before all of them are known."""
+        self._look_at_what_it_carries(best, extras)
+        self._look_at_border(best, extras)
+
+    def look(self, best: int, extras: Sequence[int]) -> None:
+        """What all copies tell."""
         self._look_at_position(best, extras)
         self._look_at_what_it_carries(best, extras)
         self._look_at_border(best, extras)
