@@ -52,6 +52,7 @@ _FEWEST = 100  # of 2,304 places, whose tones were kept
 _NO_COLOUR = 0.02  # between the channels, of 1
 _MAX_GAIN = 2.2  # of contrast
 _AS_ONE = 5.0  # levels: all follow one fit, and to weigh them changes nothing
+_SETTLED = 1.0  # levels by which another round moves the fit
 _ECC_STEPS = 30
 _ECC_REACH = 0.08  # of the side, that a corner may move by
 _RELATED = 0.3  # median correlation below which two pictures are strangers, whatever a shift would say
@@ -469,8 +470,8 @@ def _off(x: Matrix, y: Matrix, *, max_gain: float = np.inf) -> Matrix:
             gain = float(np.clip(fit[0, 0], 1 / max_gain, max_gain))
             fit[1:] = _weighted_fit(rows[:, 1:], y - gain * rows[:, :1], weight)
             fit[0] = gain
-        off = 255 * np.abs(y - rows @ fit).max(axis=1)
-        if float(off.max()) < _AS_ONE:
+        before, off = off, 255 * np.abs(y - rows @ fit).max(axis=1)
+        if float(off.max()) < _AS_ONE or float(np.abs(off - before).max()) < _SETTLED:
             break
         weight = 1 / (1 + (off / 8) ** 2)
     return off

@@ -157,7 +157,8 @@ def _differences(
     fitted = recoloured.astype(np.float32)
     # Signed: what is merely sharper, blurred or grainy is as often lighter as darker, and averages out.
     reach = 2.0 if 0.6 < sharpness < 1.8 else 4.0
-    off = np.abs(cv2.GaussianBlur(fitted - second, (0, 0), reach)).mean(axis=2)
+    apart = cv2.absdiff(cv2.GaussianBlur(fitted - second, (0, 0), reach), (0.0, 0.0, 0.0))
+    off = cv2.transform(apart, np.full((1, 3), 1 / 3, np.float32))  # NumPy takes ten times as long
     # At the rim of the overlap half of the window is missing.
     core = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8), borderType=cv2.BORDER_REPLICATE) > 0
     usual = float(np.median(off[core])) if core.any() else 0.0

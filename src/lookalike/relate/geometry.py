@@ -143,6 +143,11 @@ def _likeness(first: Features, second: Features) -> list[float]:
     return [float((np.rot90(a[:, ::-1] if flip else a, -turn) * b).mean()) for turn, flip in _WAYS]
 
 
+def upright_likeness(first: Features, second: Features) -> float:
+    """The correlation of the whole pictures as they are."""
+    return float((_tiny(first) * _tiny(second)).mean())
+
+
 _MIRROR = np.array([[-1.0, 0, 1], [0, 1, 0], [0, 0, 1]])
 
 

@@ -18,6 +18,7 @@ class Pairs:
         self.pictures: list[Picture] = []
         self.asked: set[str] = set()
         self.begun: list[int] = []
+        self.prepared: set[int] = set()
 
     def partners(self, place: int) -> list[int]:
         return [other for other in range(len(self._names)) if other != place and self._are(self._near, place, other)]
@@ -26,7 +27,11 @@ class Pairs:
         self.asked.update(self._names[place] + self._names[other] for other in others)
         return [other for other in others if self._are(self._copies, place, other)]
 
+    def prepare(self, places: Sequence[int]) -> None:
+        self.prepared.update(places)
+
     def begin(self, place: int, others: Sequence[int]) -> None:
+        assert place in self.prepared
         self.begun.append(place)
 
     def infer(self, place: int, by: int, others: Iterable[int]) -> None:

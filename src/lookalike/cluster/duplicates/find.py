@@ -34,7 +34,7 @@ _LEFT_ALONE = ("not-a-copy", "keep-both")
 _LEAST_SAMPLE, _SAMPLE = 100, 2000  # pictures
 _LEVEL_FROM, _LEVEL_TO = 5, 20  # the best few of a picture may be its copies
 _FALSE = 20.0  # unrelated pictures a picture may be held against: 5 ms each
-_AHEAD_EACH = 4  # groups that are begun, for each process
+_AHEAD_EACH = 8  # groups that are begun, for each process
 _REACH = 0.05  # P(copy | score) from which a pair is worth a look
 
 
@@ -229,6 +229,10 @@ class _Search:
                 self._accepted[place, other] = proof
                 found.append(other)
         return found
+
+    def prepare(self, places: Sequence[int]) -> None:
+        """Read what is needed of the pictures that come next, and of their partners."""
+        self._proofs.load(dict.fromkeys(other for place in places for other in (place, *self.partners(place))))
 
     def begin(self, place: int, others: Sequence[int]) -> None:
         """Let processes find what will be asked soon."""

@@ -25,6 +25,9 @@ class Judging(Protocol):
     def copies(self, place: int, others: Sequence[int]) -> Iterable[int]:
         """Those of others that are."""
 
+    def prepare(self, places: Sequence[int]) -> None:
+        """Told which places come next: what is needed of them and their partners can be read at once."""
+
     def begin(self, place: int, others: Sequence[int]) -> None:
         """Told what will probably be asked soon, so that it can be found meanwhile."""
 
@@ -58,9 +61,9 @@ def make_groups(
     for n, place in enumerate(order):
         while place not in maker.taken:
             _begin(begun, order[n : n + _IN_SIGHT], maker, max(ahead, 1))
-            for work in begun.values():
-                work.step(judging)
             if not begun[place].done:
+                for work in begun.values():
+                    work.step(judging)
                 continue
             work = begun.pop(place)
             if not maker.taken.isdisjoint(work.asked):
@@ -78,6 +81,7 @@ def make_groups(
 
 
 _IN_SIGHT = 256  # places, among which the next groups are sought
+_PREPARED = 64  # places that are read together, with their partners
 _LIKELY = 3  # partners of a picture, one of which is held against it before all are
 
 Request = tuple[int, Sequence[int]]
@@ -105,25 +109,37 @@ class _Work:
 
 
 def _begin(begun: dict[int, _Work], places: Sequence[int], maker: "_Maker", count: int) -> None:
-    """Begin with the first of the places, and with others that are no neighbours: those may end in one group."""
+    """Begin with the first of the places, and with others that are no neighbours: those may end in one group.
+
+    Where all are neighbours, as the pages of one template are, with some of them.
+    """
     for place in [place for place in begun if place in maker.taken]:
         del begun[place]
-    for place in places:
-        if place in begun or place in maker.taken:
-            continue
-        if begun and (len(begun) >= count or any(place in work.near for work in begun.values())):
-            if place == places[0]:
+    free = [place for place in places if place not in begun and place not in maker.taken]
+    if places[0] not in begun:
+        maker.prepare(free)
+        begun[places[0]] = maker.work(places[0])
+    for room, neighbours_too in ((count, False), (count // 4, True)):
+        for place in free:
+            if sum(not work.done for work in begun.values()) >= room or len(begun) >= _IN_SIGHT:
+                break
+            if place not in begun and (neighbours_too or all(place not in work.near for work in begun.values())):
+                maker.prepare(free[free.index(place) :])
                 begun[place] = maker.work(place)
-            if len(begun) >= count:
-                return
-            continue
-        begun[place] = maker.work(place)
 
 
 class _Maker:
     def __init__(self, pictures: Sequence[Picture], judging: Judging, keep: Keep) -> None:
         self.taken: set[int] = set()
+        self._prepared: set[int] = set()
         self._pictures, self._judging, self._keep = pictures, judging, keep
+
+    def prepare(self, places: Sequence[int]) -> None:
+        """Let what the next places need be read, a few dozens at a time."""
+        if places and places[0] not in self._prepared:
+            some = [place for place in places[:_PREPARED] if place not in self._prepared]
+            self._prepared.update(some)
+            self._judging.prepare(some)
 
     def work(self, place: int) -> _Work:
         """Begin with the group of the picture at `place`."""

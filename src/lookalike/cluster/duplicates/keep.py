@@ -106,21 +106,22 @@ class Measures:
 
     def link(self, picture: Picture) -> bool:
         """Whether the file is a symbolic link."""
-        return bool(self._once("link", picture, lambda p: is_link(p.path)))
+        return bool(self.once("link", picture, lambda p: is_link(p.path)))
 
     def set_aside(self, picture: Picture) -> bool:
         """Whether the file lies in a recycle bin, a snapshot, or among a program's own files."""
-        return bool(self._once("set aside", picture, lambda p: is_set_aside(p.path)))
+        return bool(self.once("set aside", picture, lambda p: is_set_aside(p.path)))
 
     def sharpness(self, picture: Picture) -> float:
         """The variance of the Laplacian of the grey picture, fitted to 512 pixels; 0 when it cannot be read."""
-        return float(self._once("sharpness", picture, _sharpness))
+        return float(self.once("sharpness", picture, _sharpness))
 
     def metadata(self, picture: Picture) -> int:
         """How many EXIF fields the file carries, and one for a sidecar (.xmp) beside it."""
-        return int(self._once("metadata", picture, _exif_fields))
+        return int(self.once("metadata", picture, _exif_fields))
 
-    def _once(self, what: str, picture: Picture, measure: Callable[[Picture], Any]) -> Any:
+    def once(self, what: str, picture: Picture, measure: Callable[[Picture], Any]) -> Any:
+        """What is measured of a picture's file, which is read once for it; 0 where there is no file."""
         key = (what, picture.path)
         if key not in self._kept:
             self._kept[key] = measure(picture) if picture.path else 0

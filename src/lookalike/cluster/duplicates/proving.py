@@ -11,7 +11,7 @@ from lookalike.cluster.duplicates.rows import Picture
 from lookalike.cluster.duplicates.verification import PictureData
 
 _CACHED = 4096  # pictures' data in memory: 12 kB each
-_TOGETHER = 8  # pairs that a process is asked for at a time
+_TOGETHER = 32  # pairs that a process is asked for at a time: pages are known by their neighbours
 _FRAMES_AGREE = 0.95
 _COLUMNS = ["frame", "thumbnail"]
 
@@ -40,7 +40,7 @@ class Proofs:
         new = [other for other in others if not self._is_known(place, other)]
         if not new:
             return
-        self._load((place, *new))
+        self.load((place, *new))
         for at in range(0, len(new), _TOGETHER):
             some = new[at : at + _TOGETHER]
             question = self._workers.verify(self._data[place], [self._data[other] for other in some])
@@ -67,7 +67,7 @@ class Proofs:
         """What was done to the pictures at some places to get others, of which there are proofs."""
         questions = []
         for place, others in found:
-            self._load((place, *(other for other, _ in others)))
+            self.load((place, *(other for other, _ in others)))
             told = [(self._data[other], proof) for other, proof in others]
             questions.append(self._workers.describe(self._data[place], told))
         return [self._workers.answer(question) for question in questions]
@@ -126,8 +126,8 @@ class Proofs:
         frames = (self._contents.all_frames(self._rows[at])[1:] for at in (place, other))
         return all(float(a @ b) >= _FRAMES_AGREE for a, b in zip(*frames, strict=False))
 
-    def _load(self, places: Iterable[int]) -> None:
-        """What processes need to know of these pictures: one read of the collection instead of one a picture."""
+    def load(self, places: Iterable[int]) -> None:
+        """Read what processes need to know of these pictures: in one read of the collection, unless it is at hand."""
         wanted = list(dict.fromkeys(places))
         absent = [place for place in wanted if place not in self._data]
         for n, side in enumerate(self._contents.sides):

@@ -5,6 +5,7 @@ It costs nothing where all copies are of one size; else two files are decoded in
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,10 +67,12 @@ class SecondLook:
     def _look_at_border(self, best: int, extras: Sequence[int]) -> None:
         """Whether it shows one of the others whole, and around it nothing."""
         kept = self._pictures[best]
-        for match in self._matches(best, extras):
+        for place, match in zip(extras, self._matches(best, extras), strict=True):
             if match is None or match.kept_first > _WHOLE or match.kept_second < _WHOLE or match.inliers < EXACT:
                 continue
-            if (inside := _without_border(kept, match)) is not None:
+            key = f"border around {self._pictures[place].id}"
+            inside = self._keep.measures.once(key, kept, partial(_without_border, match=match))
+            if inside is not None:
                 self._keep.measures.bordered(kept, inside)
                 return
 
@@ -122,9 +125,9 @@ def _without_border(kept: Picture, match: Match) -> float | None:
     corners = part_shown(match) * (image.shape[1], image.shape[0])
     inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), np.rint(corners).astype(np.int32), 1)
     rim = cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0  # edges are mixed there, and JPEG rings
-    around = image[~rim]
-    if len(around) < _LEAST_AROUND * rim.size:
+    if 1 - float(rim.mean()) < _LEAST_AROUND:
         return None
+    around = image[::2, ::2][~rim[::2, ::2]]
     if plain_share(around) < _PLAIN and not has_seam(image, corners):
         return None
     return float(inside.mean()) * (1 - _RIM)

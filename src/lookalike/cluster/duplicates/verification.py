@@ -17,6 +17,7 @@ from lookalike.image import Limits, decode
 from lookalike.relate import Calibration, Subject, judge
 from lookalike.relate.cache import file_loader, stored_features
 from lookalike.relate.calibration import EVENS
+from lookalike.relate.template import other_fillings
 from lookalike.types import RGB, Relation
 
 _CACHED = 256  # pictures in memory: up to 300 kB each once their features were looked for
@@ -47,8 +48,14 @@ class CopyVerifier:
 
     def verify(self, kept: PictureData, others: Sequence[PictureData]) -> list[Proof | None]:
         """The proof that each of the others is a copy of `kept`, or None."""
-        first = self._subject(kept)
-        return [self._verify(first, self._subject(other)) for other in others]
+        first, seconds = self._subject(kept), [self._subject(other) for other in others]
+        other_pages = [False] * len(others)
+        if first.features is not None:
+            other_pages = other_fillings(first.features, [second.features for second in seconds])
+        return [
+            None if other_page else self._verify(first, second)
+            for second, other_page in zip(seconds, other_pages, strict=True)
+        ]
 
     def describe(self, kept: PictureData, others: Sequence[tuple[PictureData, Proof]]) -> list[str]:
         """What was done to `kept` to get each of the others, in words."""
