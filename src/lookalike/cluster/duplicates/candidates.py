@@ -22,6 +22,7 @@ HALF = 0.001  # half precision moves a score by less
 GREY = 0.94  # tiny pictures of exactly turned or recompressed copies agree at .96 and more
 _MOST = 1 << 24  # pairs held at a time: 320 MB
 BY_SCORE, BY_GREY, BY_FEATURES = 5, 6, 8  # partners by each of these
+BY_SCORE_IN_A_CROWD = 1
 _ABOVE = 0.1  # of a score above the level of both pictures; unrelated ones reach it once in a thousand
 _SURE = 0.93  # a score that needs no comparison with others
 _LEVELLED = 4096
@@ -84,10 +85,16 @@ def _above_level(pairs: Pairs, contents: Contents, level: Level | None) -> Pairs
     for start in range(0, len(involved), _LEVELLED):
         some = involved[start : start + _LEVELLED]
         levels[start : start + len(some)] = level(np.stack([contents.vector_of(int(c)) for c in some]))
-    above = pairs.score - (levels[at[: len(pairs)]] + levels[at[len(pairs) :]]) / 2
-    # Two that are alike beyond doubt stay candidates, however crowded the neighbourhood.
-    clear = (above >= _ABOVE) | (pairs.score >= _SURE)
-    return Pairs(pairs.first[clear], pairs.second[clear], above[clear].astype(np.float32))
+    above_level = pairs.score - (levels[at[: len(pairs)]] + levels[at[len(pairs) :]]) / 2
+    above = Pairs(pairs.first, pairs.second, above_level.astype(np.float32))
+    clear = above.score >= _ABOVE
+    # Of those that are alike beyond doubt the best stay candidates, however crowded the neighbourhood.
+    sure = _leading(_where(above, ~clear & (pairs.score >= _SURE)), BY_SCORE_IN_A_CROWD)
+    return _joined([_where(above, clear), sure])
+
+
+def _where(pairs: Pairs, chosen: NDArray[np.bool_]) -> Pairs:
+    return Pairs(pairs.first[chosen], pairs.second[chosen], pairs.score[chosen])
 
 
 def _features_each(pictures: int) -> int:
