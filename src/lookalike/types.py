@@ -84,8 +84,9 @@ class Extra:
     """An altered copy of the image that its group keeps, with the evidence.
 
     `relation`: "identical" or "copy". `probability`: that it is a copy of the kept one. `words`: what was done to it.
-    `reason`: why the other is kept. `left`: why its file may not be touched, "" when it may. `transform`: from the kept
-    picture to this one, mirror and turn included; None where it is not known. `companions`: paths of the files that go
+    `reason`: why the other is kept. `unsure`: one was altered, and the reason does not say which is the original.
+    `left`: why its file may not be touched, "" when it may. `transform`: from the kept picture to this one, mirror and
+    turn included; None where it is not known. `companions`: paths of the files that go
     where this one goes (the video of a live photo, sidecars).
     """
 
@@ -96,6 +97,7 @@ class Extra:
     words: str
     reason: str
     left: str = ""
+    unsure: bool = False
     transform: Shares | None = None
     companions: tuple[str, ...] = ()
     metadata: Metadata = field(default_factory=dict)

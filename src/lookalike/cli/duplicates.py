@@ -369,9 +369,10 @@ def _print(found: "Duplicates", *, as_json: bool) -> None:
 def _line(extra: "Extra") -> str:
     from lookalike.cluster.duplicates.page import percent
 
-    left = f"; {extra.left}" if extra.left else ""
+    left = "; cannot tell which is the original" if extra.unsure else ""
+    left += f"; {extra.left}" if extra.left else ""
     if extra.companions:
-        left = f"; with {', '.join(map(os.path.basename, extra.companions))}"
+        left += f"; with {', '.join(map(os.path.basename, extra.companions))}"
     name = str(extra.metadata.get("path") or extra.id)
     why = f"{percent(extra.probability)}: {extra.words}; other kept: {extra.reason}{left}"
     return f"      {extra.relation:<9}  {name}  ({why})"

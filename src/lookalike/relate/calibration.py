@@ -227,7 +227,7 @@ _NOISE, _SEEN = 0.05, 0.1  # `Content.strongest` of a bad scan; by how much more
 
 
 def copy_evidence(content: Content) -> NDArray[np.float64]:
-    """The numbers that speak for a copy of two pictures that lie over each other, (1, 8): none is above 0.
+    """The numbers that speak for a copy of two pictures that lie over each other, (1, 9): none is above 0.
 
     Few windows to compare; content that differs, with nothing laid over the other, and how deep that goes; on pages any
     disagreement, that it is there at all, and alone; other colours on photographs, and on pages. What was laid over a
@@ -251,6 +251,7 @@ def copy_evidence(content: Content) -> NDArray[np.float64]:
         seen * alone * drawn,
         colours[0] * (1 - drawn),
         colours[1] * drawn,
+        (1 - drawn) * 2 * (1 - content.laid_on) * (max(added, removed) > 0 and content.laid_on > 0),
     ]
     return -np.array([evidence])
 

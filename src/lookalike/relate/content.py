@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from lookalike.image.resize import scaled
 from lookalike.relate.drawn import drawn_share
 from lookalike.relate.geometry import to_shares
+from lookalike.relate.overlaid import Differing, overlaid
+from lookalike.relate.regions import Region, places, region_of, uncovered
 from lookalike.relate.transform import UNIT, project
 from lookalike.types import RGB
 
@@ -31,15 +33,9 @@ _NOISE = 4.0  # grey levels: a deviation that agrees with any other
 _BUSY = 12.0  # grey levels of deviation from which a window has something to compare
 _DIFFERENT = 0.55  # correlation below which a window shows something else
 _AGREEING = 0.8  # correlation from which a window counts as agreeing
-_STANDS_OUT = 1.6  # times the contrast of what is covered
-_PLAIN = 0.75
-_FLAT, _FLATTER = 0.4, 0.2  # share of pixels of three colours; and by how much more than what is covered
-_SEEN_THROUGH = 0.6  # correlation of what is seen through a watermark with what is beneath
-_FLAT_RATIO = 0.3  # of the contrast: the other side's window is as good as empty
 _RIM = 0.012  # of the side: borders, shadows of pages and rounded corners end within it
 _MIN_BUSY = 60  # pixels that must have something to compare
 _BLURS = (0.5, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0, 4.0, 5.5)
-_MAX_REGIONS = 6
 _OVEREXPOSED = 0.12  # of a picture: letters laid on it cover less
 _COLOURFUL = 8.0  # levels between the channels, from which it matters how a picture is made grey
 _BETTER = 0.02  # of correlation: less is no reason for another mixture
@@ -60,19 +56,6 @@ _STRANGERS = 0.6  # of windows differ: there is nothing left that is the same
 
 
 @dataclass(frozen=True, slots=True)
-class Region:
-    """A place that differs. `box`: x, y, width, height in shares of the second picture. `area`: share of the overlap.
-
-    `kind`: "differs" (both show something there, and not the same), "added" (only the second does), "removed" (only
-    the first), "overlay" (the second shows flat, graphic colours over what the first shows), "uncovered" (the reverse).
-    """
-
-    kind: str
-    box: tuple[float, float, float, float]
-    area: float
-
-
-@dataclass(frozen=True, slots=True)
 class Content:
     """How the contents of two aligned pictures compare.
 
@@ -84,7 +67,8 @@ class Content:
     `recoloured`: grey levels by which colours differ after exposure, contrast and tint are fitted, in the place where
     they differ most, less what is off everywhere; `colours`: levels by which the chroma varies across its main
     direction: with few colours a recoloured object is another object. `side`: pixels of the long side at which it was
-    compared. `blur`: Gaussian sigma by which one had to be blurred to match the other.
+    compared. `blur`: Gaussian sigma by which one had to be blurred to match the other. `laid_on`: probability that all
+    that differs was laid over one of them.
     """
 
     typical: float
@@ -98,6 +82,7 @@ class Content:
     colours: float
     side: int
     blur: float
+    laid_on: float = 0.0
     regions: tuple[Region, ...] = ()
 
     @property
@@ -122,6 +107,59 @@ def compare_content(
 
     None where they hardly overlap or there is too little to compare.
     """
+    seen = _compared(first, second, transform, negative=negative, side=side, drawn=drawn)
+    if seen is None:
+        return None
+    busy, bad, agreement = seen.busy, seen.bad, seen.agreement
+    different = float(bad.sum()) / float(busy.sum())
+    strangers = different > _STRANGERS  # they differ everywhere: to say where would cost more than all the rest
+    laid_on = overlaid(Differing(seen.a, seen.b, bad)) if different > 0 and not strangers else (0.0, 0.0)
+    found = [] if strangers else places(bad, seen.deviations, laid_on)
+    recoloured, colours = _recoloured(seen.a, seen.b, uncovered(seen.core & ~bad, found), seen.drawn)
+    values = agreement[busy]
+    return Content(
+        typical=float(np.median(values)),
+        low=float(np.quantile(values, 0.1)),
+        different=different,
+        strongest=_strongest(agreement, busy, seen.window),
+        busy=float(busy.sum()) / float(seen.core.sum()),
+        windows=float(busy.sum()) / seen.window**2,
+        drawn=seen.drawn,
+        recoloured=recoloured,
+        colours=colours,
+        side=max(seen.core.shape),
+        blur=seen.blur,
+        laid_on=max(laid_on),
+        regions=tuple(region_of(place, busy.shape, transform if seen.swapped else None) for place in found),
+    )
+
+
+def differing(first: RGB, second: RGB, transform: Matrix, *, side: int) -> Differing | None:
+    """The two pictures laid over each other, and where they differ; None where `compare_content` gives None."""
+    seen = _compared(first, second, transform, negative=False, side=side, drawn=None)
+    return None if seen is None else Differing(seen.a, seen.b, seen.bad)
+
+
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """Two pictures laid over each other, and how their windows agree. `swapped`: in the frame of the first."""
+
+    a: RGB
+    b: RGB
+    core: Mask
+    swapped: bool
+    agreement: Grey
+    deviations: tuple[Grey, Grey]
+    busy: Mask
+    bad: Mask
+    window: int
+    drawn: float
+    blur: float
+
+
+def _compared(
+    first: RGB, second: RGB, transform: Matrix, *, negative: bool, side: int, drawn: float | None
+) -> _Compared | None:
     laid = _laid_over(_reduced(first, side), _reduced(second, side), transform)
     if laid is None:
         return None
@@ -134,33 +172,15 @@ def compare_content(
     grey_a, grey_b = _greys(a, b, core)
     grey_a, grey_b, blur = _equally_sharp(_exposed(grey_a, grey_b, core), grey_b, core)
     window = max(_MIN_WINDOW, round(max(core.shape) / _WINDOWS)) | 1
-    agreement, deviation_a, deviation_b = _windows(grey_a, grey_b, core, window)
+    agreement, *deviations = _windows(grey_a, grey_b, core, window)
     drawn = _drawn(a, b, core, drawn)
-    busy = (np.maximum(deviation_a, deviation_b) > _BUSY) & core
+    busy = (np.maximum(*deviations) > _BUSY) & core
     if drawn < _PHOTOGRAPHED:  # the white of a page is no overexposure
         busy &= ~_cut_off(a, b, core, window)
     if int(busy.sum()) < _MIN_BUSY:
         return None
     bad = (agreement < _DIFFERENT) & busy
-    different = float(bad.sum()) / float(busy.sum())
-    # Strangers differ everywhere: to say where would cost more than all the rest.
-    found = [] if different > _STRANGERS else _places(bad, (a, b), (deviation_a, deviation_b))
-    recoloured, colours = _recoloured(a, b, _uncovered(core & ~bad, found), drawn)
-    values = agreement[busy]
-    return Content(
-        typical=float(np.median(values)),
-        low=float(np.quantile(values, 0.1)),
-        different=different,
-        strongest=_strongest(agreement, busy, window),
-        busy=float(busy.sum()) / float(core.sum()),
-        windows=float(busy.sum()) / window**2,
-        drawn=drawn,
-        recoloured=recoloured,
-        colours=colours,
-        side=max(core.shape),
-        blur=blur,
-        regions=tuple(_region(place, core.shape, transform if swapped else None) for place in found),
-    )
+    return _Compared(a, b, core, swapped, agreement, (deviations[0], deviations[1]), busy, bad, window, drawn, blur)
 
 
 def refined(first: RGB, second: RGB, transform: Matrix, *, side: int) -> Matrix:
@@ -488,106 +508,3 @@ def _chroma_spread(pixels: NDArray[Any]) -> float:
     chroma = np.stack((red - green, blue - green), axis=1)
     _, deviations, _ = np.linalg.svd(chroma, full_matrices=False)
     return float(deviations[1] / len(pixels) ** 0.5)
-
-
-Place = tuple[str, tuple[int, int, int, int], int]  # kind; x, y, width, height and area in pixels
-
-
-def _places(bad: Mask, images: tuple[RGB, RGB], deviations: tuple[Grey, Grey]) -> list[Place]:
-    """The largest places that differ."""
-    import cv2
-
-    width = bad.shape[1]
-    reach = max(3, round(0.03 * width))
-    joined = cv2.morphologyEx(bad.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((max(3, reach // 2), reach), np.uint8))
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(joined)
-    found: list[Place] = []
-    for n in sorted(range(1, count), key=lambda n: -int(boxes[n][4]))[:_MAX_REGIONS]:
-        x, y, w, h, area = (int(v) for v in boxes[n])
-        part = slice(y, y + h), slice(x, x + w)
-        here = (labels[part] == n) & bad[part]
-        if not here.any():
-            continue
-        contrasts = [float(deviation[part][here].mean()) for deviation in deviations]
-        found.append((_kind(images[0][part], images[1][part], contrasts[0], contrasts[1]), (x, y, w, h), area))
-    return found
-
-
-def _region(place: Place, shape: tuple[int, ...], back: Matrix | None) -> Region:
-    """A place in shares of the second picture. `back`: from the frame it was found in, where that is the first's."""
-    kind, (x, y, w, h), area = place
-    height, width = shape
-    box = (x / width, y / height, w / width, h / height)
-    return Region(kind, box if back is None else moved_box(box, back), area / (height * width))
-
-
-def _uncovered(core: Mask, places: list[Place]) -> Mask:
-    """Without what was laid over: a logo's colours say nothing of the picture's."""
-    free = core.copy()
-    for kind, (x, y, w, h), _ in places:
-        if kind in {"overlay", "uncovered"}:
-            free[y : y + h, x : x + w] = False
-    return free
-
-
-def _kind(first: RGB, second: RGB, contrast_first: float, contrast_second: float) -> str:
-    apart = np.abs(first.astype(np.int16) - second).max(axis=2)
-    changed = apart > max(30, int(np.quantile(apart, 0.6)))
-    flat_first, flat_second = _flatness(first[changed]), _flatness(second[changed])
-    if _lies_over(flat_second, flat_first, contrast_second, contrast_first):
-        return "overlay"
-    if _lies_over(flat_first, flat_second, contrast_first, contrast_second):
-        return "uncovered"
-    if contrast_first < _FLAT_RATIO * contrast_second:
-        return "added"
-    if contrast_second < _FLAT_RATIO * contrast_first:
-        return "removed"
-    if abs(side := _translucent(first[changed], second[changed])) == 1:
-        return "overlay" if side > 0 else "uncovered"
-    return "differs"
-
-
-def _lies_over(flat: float, other_flat: float, contrast: float, other_contrast: float) -> bool:
-    """Whether one side is letters, a logo or a sticker over what the other shows: few flat colours that stand out.
-
-    Of two pictures that both carry some, neither stands out much from the other.
-    """
-    if flat > _PLAIN and flat - other_flat > _FLATTER and contrast < other_contrast / _STANDS_OUT:
-        return True  # a patch so plain that it has less contrast than what it covers
-    if contrast > _STANDS_OUT * other_contrast and flat > _FLAT and other_flat - flat < _FLATTER:
-        return True
-    return contrast > other_contrast / _STANDS_OUT and flat > _FLAT + 0.1 and flat - other_flat > _FLATTER
-
-
-def _flatness(pixels: NDArray[np.uint8]) -> float:
-    """The share of (n, 3) pixels that are of three colours, of 512."""
-    if len(pixels) < 8:
-        return 0.0
-    coarse = (pixels >> 5).astype(np.int32)
-    counts = np.bincount(coarse[:, 0] * 64 + coarse[:, 1] * 8 + coarse[:, 2], minlength=512)
-    return float(np.sort(counts)[-3:].sum()) / len(pixels)
-
-
-def _translucent(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> int:
-    """1 where the second is the first seen through something light or dark, -1 the other way round, else 0.
-
-    Such a cover moves all pixels the same way, towards its own colour, and what is beneath loses contrast.
-    """
-    if len(first) < 16:
-        return 0
-    a, b = (pixels.astype(np.float32).mean(axis=1) for pixels in (first, second))
-    lighter = float((b > a).mean())
-    deviations = float(a.std()), float(b.std())
-    if 0.08 < lighter < 0.92 or min(deviations) < 4:
-        return 0
-    if float(np.corrcoef(a, b)[0, 1]) < _SEEN_THROUGH:
-        return 0
-    return 1 if deviations[1] < deviations[0] else -1
-
-
-def moved_box(box: tuple[float, float, float, float], matrix: Matrix) -> tuple[float, float, float, float]:
-    """The box (x, y, width, height) in shares around a box that a transform of shares moved, cut to the frame."""
-    x, y, w, h = box
-    corners = project(matrix, np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)]))
-    low, high = np.clip(corners.min(axis=0), 0, 1), np.clip(corners.max(axis=0), 0, 1)
-    return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])

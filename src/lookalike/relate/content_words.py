@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from lookalike.relate.content import Content, Region
+from lookalike.relate.content import Content
+from lookalike.relate.regions import Region
 
 _PAGE = 0.5  # `Content.drawn` from which a picture is called a page
 _OTHER_COLOURS = 25.0  # levels

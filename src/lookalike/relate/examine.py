@@ -24,7 +24,7 @@ _SMALL_PART = 0.05  # of either picture: too small in a thumbnail to compare wha
 _THUMBNAIL_NOISE = 12.0  # levels: by which a thumbnail differs from its picture
 _ELSEWHERE, _THERE = 0.95, 0.3  # agreement of a page, and disagreement in one place, that settle it
 _ELSEWHERE_LAID = 0.45  # of windows differ: whole frames are not off by a little
-_MOSTLY, _SOME = 0.7, 0.75  # typical agreement of two pages, and that of their worst tenth
+_MOSTLY, _SOME = 0.9, 0.75  # typical agreement of two pages, and that of their worst tenth
 _HINT = 5  # inliers that are worth a second look
 _LIKELY = 0.5  # P(copy) from which fine print is read
 
@@ -169,7 +169,7 @@ def _clearly_other(content: Content | None) -> bool:
 def _is_other_page(content: Content | None) -> bool:
     """Whether two pages that were brought as near as they come agree in most, and in some places not at all.
 
-    Of re-scans, screenshots and recompressions 1 of 20 has less in common than that; of other fillings 2 of 3 have.
+    A re-scan that is laid over its page as well as that agrees everywhere; one that is not agrees in less.
     """
     if content is None or content.drawn <= LEGIBLE or content.typical < _MOSTLY:
         return False

@@ -32,12 +32,17 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`words`: the whole in one line. `agreeing`: (H, W) 0 to 1 in the frame of the second picture, NaN outside."""
+    """`words`: the whole in one line. `agreeing`: (H, W) 0 to 1 in the frame of the second picture, NaN outside.
+
+    `altered`: "picture" where the frame, colours, light, sharpness or contents were changed, "detail" where pixels were
+    and no more can be told, as by compression, "" where nothing was.
+    """
 
     words: str
     changes: tuple[str, ...]
     added: tuple[Added, ...]
     agreeing: NDArray[np.float32] | None
+    altered: str = ""
 
 
 def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
@@ -55,7 +60,7 @@ def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
     colours = recolouring(moved, shown, inside)
     recoloured = _nearer(colours.apply(moved), moved, shown, inside)
     agreeing, added = _differences(recoloured, shown, inside, colours.sharpness)
-    content = evidence.content
+    content, altered = evidence.content, "picture"
     changes = [*frame_words(match, shown, inside), *turn_words(match)]
     if verdict.relation is Relation.VARIANT:
         changes += variant_words(content) if content else []
@@ -64,13 +69,14 @@ def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
         whole = match.kept_first > 0.8 and match.scale < 1.25
         changes += _colour_words(colours, whole=whole)
         changes += [f"{a.kind} {a.where}" for a in added]
+        altered = "picture" if changes else ""
         if not changes and _apart(recoloured, shown, inside) > _ROUGH:
-            changes = ["fine detail differs all over"]
+            changes, altered = ["fine detail differs all over"], "detail"
         if not changes and content is not None:
             changes = slight_words(content)
     else:
         added = ()
-    return Explanation(_sentence(verdict, match, changes), tuple(changes), tuple(added), agreeing)
+    return Explanation(_sentence(verdict, match, changes), tuple(changes), tuple(added), agreeing, altered)
 
 
 def _nearer(recoloured: RGB, moved: RGB, shown: RGB, inside: NDArray[np.bool_]) -> RGB:

@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from lookalike.relate.content import Content, Region, moved_box
+from lookalike.relate.content import Content
 from lookalike.relate.examine import agrees
 from lookalike.relate.geometry import Match, with_shape
+from lookalike.relate.regions import Region, moved_box
 from lookalike.relate.relation import Verdict
 from lookalike.relate.transform import Matrix, shape_of
 

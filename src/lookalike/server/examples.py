@@ -37,6 +37,7 @@ DUPLICATE: dict[str, Any] = {
     "verdict": None,
     "chosen": False,
     "kinds": ["resized"],
+    "unsure": False,
     "left": "",
     "companions": [],
     "metadata": {"width": 1000, "height": 750},

@@ -281,6 +281,7 @@ class DuplicateOut(Shape):
     verdict: str | None
     chosen: bool
     kinds: list[str]
+    unsure: bool
     left: str
     companions: list[str]
     metadata: dict[str, Scalar]

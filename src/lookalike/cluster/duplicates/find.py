@@ -285,10 +285,10 @@ class _Search:
         """The groups with what is to be told of each file."""
         plain = [group for group in groups if self._not_in_words(group)]
         wanted = [(g.keep, [(at, self._accepted[g.keep, at]) for at in self._not_in_words(g)]) for g in plain]
-        for (keep, others), words in zip(wanted, self._proofs.words(wanted), strict=True):
-            for (at, proof), line in zip(others, words, strict=True):
-                self._accepted[keep, at] = replace(proof, words=line)
-                self._proofs.keep_words(keep, at, self._accepted[keep, at])
+        for (keep, others), told in zip(wanted, self._proofs.in_words(wanted), strict=True):
+            for (at, _), proof in zip(others, told, strict=True):
+                self._accepted[keep, at] = proof
+                self._proofs.keep_words(keep, at, proof)
         return [self._group(group) for group in groups]
 
     def _not_in_words(self, group: Group) -> list[int]:
@@ -308,6 +308,8 @@ class _Search:
             probability=proof.probability,
             words=proof.words,
             reason=self._keep.reason(kept, extra),
+            unsure=bool(proof.altered)
+            and self._keep.decides_by_the_file(kept, extra, detail=proof.altered == "detail"),
             left=why_left(extra, proof),
             transform=lies(proof),
             metadata=facts(extra),

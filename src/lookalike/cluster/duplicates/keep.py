@@ -164,6 +164,16 @@ class Keep:
                 return rule
         return None
 
+    def decides_by_the_file(self, a: Picture, b: Picture, *, detail: bool) -> bool:
+        """Whether what tells two pictures apart says nothing of which of them is the original: dates, names, bytes.
+
+        `detail`: they differ in detail alone; then the one that is compressed less is the original.
+        """
+        rule = None if a.reference != b.reference else self.deciding(a, b)
+        return a.reference == b.reference and (
+            rule is None or rule.name in _OF_THE_FILE - (_OF_COMPRESSION if detail else set())
+        )
+
     def _compare(self, a: Picture, b: Picture) -> int:
         if a.reference != b.reference:
             return -1 if a.reference else 1
@@ -265,6 +275,9 @@ def _plain_name(picture: Picture) -> tuple[bool, int]:
     return bool(_COPY_NAME.search(stem)), 0
 
 
+_OF_COMPRESSION = {"quality", "heaviest", "format"}
+_OF_THE_FILE = {"oldest", "newest", "name", "path", "lightest", "metadata", *_OF_COMPRESSION}
+
 # Whoever keeps a link and takes the files away is left with a name of nothing.
 _FILE = Rule("file", lambda m, p: m.link(p), lambda *_: "is a file, the other a link")
 _OUTSIDE = Rule("outside", lambda m, p: m.set_aside(p), lambda _m, _a, b: _set_aside(b))
@@ -273,7 +286,7 @@ _CHOSEN = Rule("chosen", lambda m, p: m.choice(p), lambda *_: "chosen by you")
 RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("bare", lambda m, p: m.overlaid(p), lambda *_: "something was laid over the other"),
+        Rule("bare", lambda m, p: m.overlaid(p), lambda *_: "something was added to the other"),
         Rule("largest", lambda m, p: -m.pixels(p), _largest),
         Rule("smallest", lambda _, p: p.width * p.height, lambda _, a, b: _sized(a, b, "smallest")),
         Rule("heaviest", lambda _, p: -p.size, lambda _, a, b: f"heaviest file: {a.size:,} against {b.size:,} bytes"),

@@ -17,7 +17,7 @@ from lookalike.relate.features import Found, sift
 
 SIDE = 128  # pixels of the long side, which a thumbnail's JPEG is decoded to for nothing
 COUNT = 100  # features of a picture
-MAX_FEATURES = 6_000_000  # in memory at a time: 43 bytes each with the index; more pictures get fewer features each
+MAX_FEATURES = 4_000_000  # in memory at a time: 43 bytes each with the index; more pictures get fewer features each
 MIN_VOTES = 3  # of such pairs 95 of 100 were copies, of those with two votes 60
 _DIM = 32  # of the reduced descriptors: the rest is noise at this size
 _NEIGHBOURS = 12

@@ -107,6 +107,7 @@ def _as_group(group: DuplicateGroup) -> dict[str, object]:
             "probability": round(extra.probability, 6),
             "words": extra.words,
             "reason": extra.reason,
+            "unsure": extra.unsure,
             "kinds": kinds_of(extra),
             "left": extra.left,
             "companions": [os.path.basename(path) for path in extra.companions],

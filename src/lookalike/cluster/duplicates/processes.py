@@ -57,7 +57,7 @@ class Workers:
         return self._asked("verify", kept, others, [other.key for other in others])
 
     def describe(self, kept: PictureData, others: Sequence[tuple[PictureData, Proof]]) -> Question:
-        """Ask for what was done to `kept` to get each of the others."""
+        """Ask for what was done to `kept` to get each of the others: the proofs, in words."""
         return self._asked("describe", kept, others, [])
 
     def answer(self, question: Question) -> list[Any]:
@@ -101,20 +101,27 @@ class Workers:
         return min(range(self.count), key=lambda n: (load[n] - known[n] - (weight if known[n] else 0), n))
 
     def _submit(self, question: Question) -> None:
-        executor = self._executors[question.process]
-        if executor is None:
-            executor = self._executors[question.process] = self._started()
+        from concurrent.futures.process import BrokenProcessPool
+
         ask = getattr(self._local, question.answer) if self.count == 1 else _ANSWERS[question.answer]
-        question.executor, question.future = executor, executor.submit(ask, question.kept, question.others)
+        question.executor = self._executors[question.process] or self._started(question.process)
+        try:
+            question.future = question.executor.submit(ask, question.kept, question.others)
+        except BrokenProcessPool:  # it died while it had nothing to do
+            self._end(question.process)
+            question.executor = self._started(question.process)
+            question.future = question.executor.submit(ask, question.kept, question.others)
 
-    def _started(self) -> Executor:
+    def _started(self, process: int) -> Executor:
         if self.count == 1:
-            return ThreadPoolExecutor(1)
-        import loky
+            executor: Executor = ThreadPoolExecutor(1)
+        else:
+            import loky
 
-        executor: Executor = loky.ProcessPoolExecutor(
-            1, initializer=verification.start, initargs=(self._calibration, self._geometry), env=_ONE_THREAD
-        )
+            executor = loky.ProcessPoolExecutor(
+                1, initializer=verification.start, initargs=(self._calibration, self._geometry), env=_ONE_THREAD
+            )
+        self._executors[process] = executor
         return executor
 
     def _end(self, process: int) -> None:

@@ -13,13 +13,16 @@ _DIGITS = 6  # of a share: a thousandth of a pixel, and a third of the length in
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """Why a picture is a copy of another. `words`: of a verdict that was put into words, or of what needs none."""
+    """Why a picture is a copy of another. `words`: of a verdict that was put into words, or of what needs none; with
+    them `altered`, as in an Explanation: whether the picture was, or its detail alone.
+    """
 
     score: float
     relation: str
     probability: float
     words: str = ""
     verdict: Verdict | None = None
+    altered: str = ""
 
 
 SAME_BYTES = Proof(1.0, str(Relation.IDENTICAL), 1.0, "the same bytes")
@@ -30,7 +33,7 @@ def swapped(proof: Proof | None, kept: Picture, other: Picture) -> Proof | None:
     if proof is None or proof.verdict is None:
         return proof
     verdict = swap_sides(proof.verdict, (kept.width, kept.height), (other.width, other.height))
-    return replace(proof, words="", verdict=verdict)
+    return replace(proof, words="", altered="", verdict=verdict)
 
 
 def chained(first: Proof, second: Proof, ends: tuple[Picture, Picture], score: float) -> Proof | None:
@@ -48,12 +51,14 @@ def chained(first: Proof, second: Proof, ends: tuple[Picture, Picture], score: f
     return Proof(score, str(Relation.COPY), verdict.copy, verdict=verdict)
 
 
-def describe(kept: Picture, other: Picture, proof: Proof, pictures: tuple[RGB, RGB] | None) -> str:
-    """What was done to the kept picture to get the other. `pictures`: thumbnails of the two, where there are any."""
+def in_words(kept: Picture, other: Picture, proof: Proof, pictures: tuple[RGB, RGB] | None) -> Proof:
+    """The proof with what was done to the kept picture to get the other. `pictures`: their thumbnails, if any."""
     if proof.verdict is None or proof.words:
-        return proof.words
-    told = explain(*pictures, proof.verdict).words.partition(": ")[2] if pictures else ""
-    return "; ".join([told, *_facts(kept, other, sizes=not told)]).strip("; ") or f"score {proof.score:.3f}"
+        return proof
+    told = explain(*pictures, proof.verdict) if pictures else None
+    line = told.words.partition(": ")[2] if told else ""
+    words = "; ".join([line, *_facts(kept, other, sizes=not line)]).strip("; ") or f"score {proof.score:.3f}"
+    return replace(proof, words=words, altered=told.altered if told else "")
 
 
 def lies(proof: Proof) -> Shares | None:

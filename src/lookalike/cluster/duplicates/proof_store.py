@@ -17,12 +17,13 @@ from lookalike.cluster.duplicates.proof import Proof
 from lookalike.errors import ReadOnly
 from lookalike.relate import Calibration, Evidence, Match, Verdict
 from lookalike.relate.aligned import Agreement
-from lookalike.relate.content import Content, Region
+from lookalike.relate.content import Content
+from lookalike.relate.regions import Region
 from lookalike.search import Collection
 from lookalike.types import Relation, Scalar
 
 TABLE = "proofs"
-VERSION = 1  # of how pairs are judged: another one makes all that was kept void
+VERSION = 2  # of how pairs are judged: another one makes all that was kept void
 _EVERY = 5.0  # seconds between commits
 _KEEP_ALL = 3  # times what was asked for: below, forgetting the rest is not worth a commit
 _NO_COPY = b""

@@ -63,8 +63,8 @@ class Proofs:
             if proof is not None:
                 self._put(place, other, proof)
 
-    def words(self, found: Iterable[tuple[int, Sequence[tuple[int, Proof]]]]) -> list[list[str]]:
-        """What was done to the pictures at some places to get others, of which there are proofs."""
+    def in_words(self, found: Iterable[tuple[int, Sequence[tuple[int, Proof]]]]) -> list[list[Proof]]:
+        """The proofs with what was done to the pictures at some places to get others."""
         questions = []
         for place, others in found:
             self.load((place, *(other for other, _ in others)))

@@ -470,7 +470,7 @@ function tile(review, item, extra) {
   const node = h("div", { class: "extra", role: "group", tabindex: "0", "data-pair": pair, "data-name": extra.metadata.path || extra.id, "aria-label": `${shortName(extra)}: ${extra.relation}, ${percent(extra.probability)}, ${extra.words}` },
     framed(source, extra, 256, "Extra"),
     h("div", { class: "tile-words" }, h("span", { class: `badge ${extra.relation}` }, `${extra.relation} · ${percent(extra.probability)}`), h("p", { class: "words" }, visible(extra.words)), named(source, extra), h("p", { class: "faint" }, factsOf(extra)),
-      h("p", { class: "faint" }, extra.reason ? `the other is kept: ${visible(extra.reason)}` : ""), extra.left ? h("p", { class: "left" }, `left alone: ${visible(extra.left)}`) : null, extra.companions?.length ? h("p", { class: "faint" }, `goes with ${extra.companions.map(visible).join(", ")}`) : null, said),
+      h("p", { class: "faint" }, extra.reason ? `the other is kept: ${visible(extra.reason)}` : ""), extra.unsure ? h("p", { class: "left" }, "cannot tell which of the two is the original") : null, extra.left ? h("p", { class: "left" }, `left alone: ${visible(extra.left)}`) : null, extra.companions?.length ? h("p", { class: "faint" }, `goes with ${extra.companions.map(visible).join(", ")}`) : null, said),
     pair ? h("div", { class: "buttons" }, buttons, h("button", { type: "button", onclick: look }, "Look closely")) : h("p", { class: "faint" }, first || second ? "One of the two has no file: nothing can be said of the pair." : ""));
   node.querySelector(".picture").addEventListener("click", () => { node.focus(); look(); });
   const update = () => {

@@ -5,6 +5,7 @@ It costs nothing where all copies are of one size; else two files are decoded in
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -16,16 +17,20 @@ from lookalike.cluster.duplicates.proof import Proof
 from lookalike.cluster.duplicates.rows import Picture
 from lookalike.errors import ImageError
 from lookalike.image import decode, read
+from lookalike.relate.drawn import drawn_share
 from lookalike.relate.find import part_shown
 from lookalike.relate.framing import EXACT, plain_share
 from lookalike.relate.geometry import Match
 from lookalike.types import RGB
 
+_SURELY = 0.9  # probability that something was laid on, from which a smaller one without it is kept
 _CARRIED = 0.002  # of the picture
 _AGAINST = 3  # smaller copies that an enlargement is sought among
 _ASPECT = 0.02
 _WHOLE = 0.95  # of either's area is seen in the other: neither is a crop
 _BORDER_SIDE, _LEAST_AROUND, _PLAIN = 320, 0.02, 0.97  # pixels; of all of them lie around; of those of one colour
+_DRAWN = 0.5  # of what lies around: words on a bar, not the wall around a painting
+_ABOUT = 1.1  # times as many pixels: an outline is known no better
 _RIM = 0.02  # the outline is known that well: of two that show as much the one without a border counts as larger
 
 
@@ -60,7 +65,9 @@ class SecondLook:
         for place in extras:
             verdict = self._proofs[best, place].verdict
             content = None if verdict is None else verdict.evidence.content
-            if content is not None and any(r.kind == "uncovered" and r.area > _CARRIED for r in content.regions):
+            if content is None or content.laid_on < _SURELY:
+                continue
+            if any(region.kind == "uncovered" and region.area > _CARRIED for region in content.regions):
                 self._keep.measures.mark_overlaid(self._pictures[best])
                 return
 
@@ -71,9 +78,12 @@ class SecondLook:
             if match is None or match.kept_first > _WHOLE or match.kept_second < _WHOLE or match.inliers < EXACT:
                 continue
             key = f"border around {self._pictures[place].id}"
-            inside = self._keep.measures.once(key, kept, partial(_without_border, match=match))
-            if inside is not None:
-                self._keep.measures.bordered(kept, inside)
+            around = self._keep.measures.once(key, kept, partial(_put_around, match=match))
+            if around:
+                other = self._pictures[place]
+                self._keep.measures.bordered(kept, _no_more_than(around.inside, kept, other))
+                if around.drawn:
+                    self._keep.measures.mark_overlaid(kept)
                 return
 
     def _look_at_detail(self, best: int, extras: Sequence[int]) -> None:
@@ -110,8 +120,22 @@ class SecondLook:
         return [None if proof.verdict is None else proof.verdict.evidence.match for proof in proofs]
 
 
-def _without_border(kept: Picture, match: Match) -> float | None:
-    """The share of a picture that lies within what was put around it; None where the other may be a crop of it.
+def _no_more_than(inside: float, kept: Picture, other: Picture) -> float:
+    """The share that lies within a border, a little less than the other's size where it is about that."""
+    same = other.width * other.height / max(kept.width * kept.height, 1)
+    return min(inside, same * (1 - _RIM)) if inside < same * _ABOUT else inside
+
+
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What was put around a picture. `inside`: share that lies within; `drawn`: there are words, or an app's frame."""
+
+    inside: float
+    drawn: bool
+
+
+def _put_around(kept: Picture, match: Match) -> _Around | None:
+    """What was put around a picture; None where the other may be a crop of it.
 
     What is plain was put around, and so was what ends along a seam: a bar with words, a page, an app's frame. A crop
     leaves no trace in the picture that it was cut from.
@@ -124,13 +148,14 @@ def _without_border(kept: Picture, match: Match) -> float | None:
         return None
     corners = part_shown(match) * (image.shape[1], image.shape[0])
     inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), np.rint(corners).astype(np.int32), 1)
-    rim = cv2.dilate(inside, np.ones((5, 5), np.uint8)) > 0  # edges are mixed there, and JPEG rings
+    rim = cv2.dilate(inside, np.ones((9, 9), np.uint8)) > 0  # the outline is known to a hundredth; JPEG rings beside it
     if 1 - float(rim.mean()) < _LEAST_AROUND:
         return None
     around = image[::2, ::2][~rim[::2, ::2]]
-    if plain_share(around) < _PLAIN and not has_seam(image, corners):
+    plain = plain_share(around) >= _PLAIN
+    if not plain and not has_seam(image, corners):
         return None
-    return float(inside.mean()) * (1 - _RIM)
+    return _Around(float(inside.mean()) * (1 - _RIM), not plain and drawn_share(image, ~rim) > _DRAWN)
 
 
 def has_seam(image: RGB, corners: NDArray[np.float64]) -> bool:

@@ -11,8 +11,8 @@ from lookalike.types import DuplicateGroup, Metadata
 
 _FACTS = ("path", "width", "height", "size", "format", "mtime_ns", "sha256")
 COLUMNS = (
-    "group", "role", "id", "relation", "probability", "score", "words", "reason", "left", *_FACTS, "reference",
-    "companions",
+    "group", "role", "id", "relation", "probability", "score", "words", "reason", "unsure", "left", *_FACTS,
+    "reference", "companions",
 )  # fmt: skip
 
 
@@ -26,6 +26,7 @@ def as_object(number: int, group: DuplicateGroup) -> dict[str, Any]:
             "score": round(extra.score, 6),
             "words": extra.words,
             "reason": extra.reason,
+            "unsure": extra.unsure,
             "left": extra.left,
             "companions": list(extra.companions),
             **_facts(extra.metadata),

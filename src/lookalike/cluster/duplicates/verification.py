@@ -4,6 +4,9 @@ Half of the work is Python, so threads gain a fifth where processes gain all. Wh
 travels with the question: its thumbnail and a few facts, 12 kB.
 """
 
+import os
+import threading
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.duplicates.proof import Proof, describe
+from lookalike.cluster.duplicates.proof import Proof, in_words
 from lookalike.cluster.duplicates.rows import Picture
 from lookalike.image import Limits, decode
 from lookalike.relate import Calibration, Subject, judge
@@ -20,6 +23,7 @@ from lookalike.relate.calibration import EVENS
 from lookalike.relate.template import other_fillings
 from lookalike.types import RGB, Relation
 
+_WATCHED = 1.0  # seconds between looks at whether anybody will hear the answer
 _CACHED = 256  # pictures in memory: up to 300 kB each once their features were looked for
 _MIN_COPY = 0.1  # P(copy) below which a pair is none, whatever was asked for
 
@@ -57,14 +61,14 @@ class CopyVerifier:
             for second, other_page in zip(seconds, other_pages, strict=True)
         ]
 
-    def describe(self, kept: PictureData, others: Sequence[tuple[PictureData, Proof]]) -> list[str]:
-        """What was done to `kept` to get each of the others, in words."""
+    def describe(self, kept: PictureData, others: Sequence[tuple[PictureData, Proof]]) -> list[Proof]:
+        """The proofs with what was done to `kept` to get each of the others, in words."""
         first = self._picture(kept)
         told = []
         for other, proof in others:
             second = self._picture(other)
             pictures = None if first is None or second is None else (first, second)
-            told.append(describe(kept.picture, other.picture, proof, pictures))
+            told.append(in_words(kept.picture, other.picture, proof, pictures))
         return told
 
     def _verify(self, first: Subject, second: Subject) -> Proof | None:
@@ -106,10 +110,18 @@ def start(calibration: Calibration, geometry: bool) -> None:  # noqa: FBT001 (an
     import cv2
     from threadpoolctl import threadpool_limits
 
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
     _of_process[:] = [CopyVerifier(calibration, geometry=geometry)]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
     cv2.setNumThreads(1)
     threadpool_limits(1, user_api="blas")
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that asks is gone: killed, it cannot say so."""
+    while os.getppid() == parent:
+        time.sleep(_WATCHED)
+    os._exit(1)
 
 
 def verify(kept: PictureData, others: Sequence[PictureData]) -> list[Proof | None]:
@@ -117,6 +129,6 @@ def verify(kept: PictureData, others: Sequence[PictureData]) -> list[Proof | Non
     return _of_process[0].verify(kept, others)
 
 
-def describe_all(kept: PictureData, others: Sequence[tuple[PictureData, Proof]]) -> list[str]:
+def describe_all(kept: PictureData, others: Sequence[tuple[PictureData, Proof]]) -> list[Proof]:
     """`CopyVerifier.describe` of this process."""
     return _of_process[0].describe(kept, others)

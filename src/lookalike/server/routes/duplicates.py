@@ -101,6 +101,7 @@ def _group(
             "verdict": verdicts.get(pair_key(kept, _content(extra))),
             "chosen": extra.id == instead,
             "kinds": list(kinds_of(extra)),
+            "unsure": extra.unsure,
             "left": extra.left,
             "companions": [os.path.basename(path) for path in extra.companions],
             "metadata": public(extra.metadata, show_paths=show_paths),

@@ -1,0 +1,84 @@
+"""A verdict told from the other side, and of a third picture that shows the same: as if it had been judged."""
+
+import cv2
+import numpy as np
+import pytest
+
+from lookalike.relate import Calibration, Subject, Verdict, chain, judge, shows_the_same, swap_sides
+from lookalike.relate.calibration import default_geometry
+from lookalike.relate.features import preview_features
+from lookalike.relate.transform import UNIT, project
+from lookalike.types import RGB
+from tests.relate.conftest import scene
+
+PLAIN = Calibration(geometry=default_geometry())
+
+
+def subject(image: RGB) -> Subject:
+    return Subject(features=preview_features(image, (image.shape[1], image.shape[0])))
+
+
+def judged(first: RGB, second: RGB) -> Verdict:
+    return judge(subject(first), subject(second), PLAIN, depth="points")
+
+
+def size(image: RGB) -> tuple[int, int]:
+    return image.shape[1], image.shape[0]
+
+
+def corners(verdict: Verdict) -> np.ndarray:
+    assert verdict.evidence.match is not None
+    return project(verdict.evidence.match.transform, UNIT)
+
+
+PHOTO = scene(1)
+CROP = np.ascontiguousarray(PHOTO[40:300, 60:420])
+MIRRORED = np.ascontiguousarray(PHOTO[:, ::-1])
+MARKED = cv2.putText(PHOTO.copy(), "FOR SALE", (60, 200), cv2.FONT_HERSHEY_DUPLEX, 2.5, (255, 255, 255), 8, cv2.LINE_AA)
+
+
+@pytest.mark.parametrize("other", [CROP, MIRRORED, MARKED, scene(2)], ids=["crop", "mirror", "words", "stranger"])
+def test_told_from_the_other_side_as_if_it_had_been_judged_so(other: RGB) -> None:
+    there, back = judged(PHOTO, other), judged(other, PHOTO)
+    swapped = swap_sides(there, size(PHOTO), size(other))
+    assert swapped.relation == back.relation
+    assert swapped.copy == pytest.approx(back.copy, abs=0.02)
+    one, two = swapped.evidence.match, back.evidence.match
+    assert one is not None
+    assert two is not None
+    if two.model != "none":
+        assert np.abs(corners(swapped) - corners(back)).max() < 0.02
+        assert (one.kept_first, one.kept_second) == pytest.approx((two.kept_first, two.kept_second), abs=0.02)
+        assert one.scale == pytest.approx(two.scale, rel=0.02)
+        assert one.mirrored == two.mirrored
+    again = swap_sides(swapped, size(other), size(PHOTO))
+    if there.evidence.content and there.evidence.match and there.evidence.match.model != "none":
+        assert again.evidence.content is not None
+        assert [r.kind for r in again.evidence.content.regions] == [r.kind for r in there.evidence.content.regions]
+
+
+def test_what_was_added_to_one_is_removed_from_the_other() -> None:
+    there = judged(PHOTO, MARKED)
+    assert there.evidence.content is not None
+    kinds = {region.kind for region in there.evidence.content.regions}
+    back = swap_sides(there, size(PHOTO), size(MARKED)).evidence.content
+    assert back is not None
+    opposite = {"overlay": "uncovered", "uncovered": "overlay", "added": "removed", "removed": "added"}
+    assert kinds
+    assert {region.kind for region in back.regions} == {opposite.get(kind, kind) for kind in kinds}
+
+
+def test_copies_of_a_mirrored_picture_are_copies_of_the_picture() -> None:
+    between, seen = judged(PHOTO, MIRRORED), judged(MIRRORED, CROP)
+    assert shows_the_same(between)
+    chained = chain(between, seen, (size(PHOTO), size(CROP)), 0.5)
+    direct = judged(PHOTO, CROP)
+    assert np.abs(corners(chained) - corners(direct)).max() < 0.02
+    assert chained.evidence.match is not None
+    assert not chained.evidence.match.mirrored
+    assert chained.copy <= min(between.copy, seen.copy)
+
+
+@pytest.mark.parametrize("other", [CROP, MARKED, scene(2)], ids=["crop", "words", "stranger"])
+def test_what_shows_less_or_more_does_not_stand_for_a_picture(other: RGB) -> None:
+    assert not shows_the_same(judged(PHOTO, other))

@@ -1,0 +1,48 @@
+"""Pages of one template: other fillings are known by what sets them apart from the rest, copies are not among them."""
+
+import cv2
+import numpy as np
+import pytest
+
+from lookalike.image import EDITS, decode, thumbnail
+from lookalike.relate.features import Features, preview_features
+from lookalike.relate.template import other_fillings
+from lookalike.types import RGB
+from tests.relate.conftest import scene
+from tests.relate.test_content import page
+
+
+def stored(image: RGB) -> Features:
+    return preview_features(decode(thumbnail(image, 256)).image, (image.shape[1], image.shape[0]))
+
+
+OTHERS = [stored(page(seed=seed)) for seed in range(1, 7)]
+
+
+def test_other_fillings_are_told() -> None:
+    assert sum(other_fillings(stored(page()), OTHERS)) >= 5
+
+
+@pytest.mark.parametrize("name", ["jpeg", "resize", "brightness", "noise", "grey"])
+def test_a_copy_is_never_among_them(name: str) -> None:
+    copy = stored(EDITS[name].apply(page(), 0.4, 1))
+    assert not other_fillings(stored(page()), [copy, *OTHERS])[0]
+
+
+def test_a_page_that_was_scanned_a_little_turned_is_not_among_them() -> None:
+    matrix = cv2.getRotationMatrix2D((360, 500), 1.2, 1.0)
+    turned = cv2.warpAffine(page(), matrix, (720, 1000), borderValue=(250, 250, 250))
+    assert not other_fillings(stored(page()), [stored(np.asarray(turned, np.uint8)), *OTHERS])[0]
+
+
+def test_too_few_pages_to_know_a_template_by() -> None:
+    assert other_fillings(stored(page()), OTHERS[:3]) == [False] * 3
+
+
+def test_photographs_are_not_told_apart_so() -> None:
+    shots = [stored(scene(1)) for _ in range(6)]
+    assert other_fillings(stored(scene(1)), shots) == [False] * 6
+
+
+def test_a_picture_that_is_lost_is_passed_over() -> None:
+    assert not other_fillings(stored(page()), [None, *OTHERS])[0]
