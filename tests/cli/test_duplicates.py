@@ -69,7 +69,7 @@ def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_pa
         "id", "reference", "path", "width", "height", "size", "format", "mtime_ns", "sha256"
     ]  # fmt: skip
     assert list(first["extras"][0]) == [  # type: ignore[index]
-        "id", "relation", "probability", "score", "words", "reason", "left", "companions",
+        "id", "relation", "probability", "score", "words", "reason", "unsure", "left", "companions",
         "path", "width", "height", "size", "format", "mtime_ns", "sha256",
     ]  # fmt: skip
     with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as file:

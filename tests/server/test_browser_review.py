@@ -44,7 +44,7 @@ def made(count: int) -> list[dict[str, Any]]:
     for n in range(count):
         relation, probability, kind = KINDS[n % len(KINDS)]
         why = {"score": 0.9, "relation": relation, "probability": probability, "words": kind, "reason": "largest"}
-        state = {"transform": None, "verdict": None, "chosen": False, "kinds": [kind], "left": ""}
+        state = {"transform": None, "verdict": None, "chosen": False, "kinds": [kind], "unsure": False, "left": ""}
         extras = [image(f"copy{n}.jpg", 2 * n + 1) | why | state]
         groups.append({"keep": image(f"keep{n}.jpg", 2 * n), "chosen": False, "extras": extras})
     groups[-1]["keep"]["metadata"] = groups[0]["keep"]["metadata"]

@@ -24,6 +24,7 @@ _APART, _LEVELS = 24.0, 16.0  # levels of any channel, and of grey, by which a p
 _MIN_PIXELS, _MAX_PIXELS = 12, 4000
 _MIN_ELSEWHERE = 400  # pixels, to know by how the pictures differ as wholes
 _EDGES, _UNLIKELY = 1, 0.3  # column of how many more edges the one has; with fewer, it is no likelier
+_FLAT, _VARIED, _PATCH = 0.85, 0.6, 0.95  # shares of one colour; what is said where one is flat and the other is not
 _COLOURS = 3
 _NEAR, _CELL = 22.0, 20.0  # levels: colours of one kind; the cells in which they are counted
 _MIN_SHARE = 0.08  # of the pixels, that a colour has
@@ -48,6 +49,9 @@ def overlaid(pair: Differing) -> tuple[float, float]:
     chances = 1 / (1 + np.exp(-(evidence @ WEIGHTS + BIAS)))
     # Whatever was laid on has edges of its own.
     first, second = np.where(evidence[:, _EDGES] > 0, chances, np.minimum(chances, _UNLIKELY))
+    one, other = _of_one_colour(pair)
+    if max(one, other) > _FLAT and min(one, other) < _VARIED:  # a patch, which has fewer edges than what it covers
+        return (_PATCH, 0.0) if one > other else (0.0, _PATCH)
     return float(first), float(second)
 
 
@@ -94,6 +98,18 @@ def overlaid_evidence(pair: Differing) -> NDArray[np.float64] | None:
             ]
         )
     return np.array(rows)
+
+
+def _of_one_colour(pair: Differing) -> tuple[float, float]:
+    """The share of the commonest colour of either picture where they differ."""
+    import cv2
+
+    red, green, blue = cv2.split(cv2.absdiff(pair.first, pair.second))
+    changed = pair.bad & (cv2.max(cv2.max(red, green), blue) > _APART)
+    if int(changed.sum()) < _MIN_PIXELS:
+        return 0.0, 0.0
+    shares = [_commonest(image[changed].astype(np.float32))[1] for image in (pair.first, pair.second)]
+    return (max(shares[0], default=0.0), max(shares[1], default=0.0))
 
 
 def _hardest(values: Grey) -> float:

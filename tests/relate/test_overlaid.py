@@ -1,0 +1,64 @@
+"""What was laid over a picture, and what only differs: told by the change alone, from either side."""
+
+import cv2
+import numpy as np
+import pytest
+
+from lookalike.image import EDITS
+from lookalike.relate.content import COARSE, differing
+from lookalike.relate.overlaid import overlaid
+from lookalike.types import RGB
+from tests.relate.conftest import scene
+
+
+def photograph(seed: int) -> RGB:
+    """Soft light and shade with grain: letters over a crowd of shapes are shapes too."""
+    soft = cv2.GaussianBlur(scene(seed), (0, 0), 5).astype(np.float32)
+    grain = np.random.default_rng(seed).normal(0, 5, soft.shape)
+    return np.clip(soft + cv2.GaussianBlur(grain.astype(np.float32), (0, 0), 0.8), 0, 255).astype(np.uint8)
+
+
+def sides(first: RGB, second: RGB) -> tuple[float, float]:
+    pair = differing(first, second, np.eye(3), side=COARSE)
+    return (0.0, 0.0) if pair is None else overlaid(pair)
+
+
+@pytest.mark.parametrize("name", ["caption", "meme", "logo", "stickers", "watermark"])
+@pytest.mark.parametrize("filtered", ["", "jpeg", "sharpen"])
+def test_the_one_that_carries_it_is_known(name: str, filtered: str) -> None:
+    bare, marked = photograph(2), EDITS[name].apply(photograph(2), 0.7, 3)
+    if filtered:
+        marked = EDITS[filtered].apply(marked, 0.3, 1)
+    first, second = sides(bare, marked)
+    assert second > 0.5 > first
+    first, second = sides(marked, bare)
+    assert first > 0.5 > second
+
+
+def test_two_that_each_carry_words() -> None:
+    one, other = (EDITS["meme"].apply(photograph(2), 0.7, seed) for seed in (3, 8))
+    assert max(sides(one, other)) < 0.5
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_another_moment(seed: int) -> None:
+    """Something stands elsewhere: a part of another photograph, with a soft rim."""
+    first, second = photograph(2).copy(), photograph(2).copy()
+    part = photograph(seed + 5)
+    for image, (x, y) in ((first, (120, 150)), (second, (300, 180))):
+        mask = np.zeros(image.shape[:2], np.float32)
+        cv2.ellipse(mask, (x, y), (55, 70), 20, 0, 360, 1.0, -1)
+        mask = cv2.GaussianBlur(mask, (0, 0), 2)[..., None]
+        image[:] = np.rint(image * (1 - mask) + part * mask).astype(np.uint8)
+    assert max(sides(first, second)) < 0.5
+
+
+def test_a_plain_patch_has_no_edges_and_was_laid_on() -> None:
+    marked = scene(1).copy()
+    marked[260:345, 350:460] = (255, 0, 200)
+    first, second = sides(scene(1), marked)
+    assert second > 0.9 > first
+
+
+def test_nothing_differs() -> None:
+    assert sides(photograph(2), photograph(2)) == (0.0, 0.0)
