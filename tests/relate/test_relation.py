@@ -164,7 +164,7 @@ def test_a_calibration_survives_json() -> None:
         ("flip", 0.5, "mirrored"),
         ("grey", 0.5, "made grey"),
         ("caption", 0.8, "text added"),
-        ("logo", 0.5, "something added"),
+        ("logo", 0.8, "something added"),
         ("letterbox", 0.5, "bars at the top and the bottom"),
         ("rotate", 0.5, "turned by 16°"),
         ("resize", 0.7, "scaled to"),

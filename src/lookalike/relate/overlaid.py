@@ -23,7 +23,8 @@ BIAS = -3.19
 _APART, _LEVELS = 24.0, 16.0  # levels of any channel, and of grey, by which a pixel differs
 _MIN_PIXELS, _MAX_PIXELS = 12, 4000
 _MIN_ELSEWHERE = 400  # pixels, to know by how the pictures differ as wholes
-_EDGES, _UNLIKELY = 1, 0.3  # column of how many more edges the one has; with fewer, it is no likelier
+_EDGES, _COLOURED = 1, [4, 5]  # columns of the evidence
+_FEW_COLOURS, _UNLIKELY = 0.3, 0.3
 _FLAT, _VARIED, _PATCH = 0.85, 0.6, 0.95  # shares of one colour; what is said where one is flat and the other is not
 _COLOURS = 3
 _NEAR, _CELL = 22.0, 20.0  # levels: colours of one kind; the cells in which they are counted
@@ -47,8 +48,9 @@ def overlaid(pair: Differing) -> tuple[float, float]:
     if evidence is None:
         return 0.0, 0.0
     chances = 1 / (1 + np.exp(-(evidence @ WEIGHTS + BIAS)))
-    # Whatever was laid on has edges of its own.
-    first, second = np.where(evidence[:, _EDGES] > 0, chances, np.minimum(chances, _UNLIKELY))
+    # Whatever was laid on has edges of its own, unless it is large and of few colours.
+    edged, coloured = evidence[:, _EDGES] > 0, evidence[:, _COLOURED].min(axis=1) > _FEW_COLOURS
+    first, second = np.where(edged | coloured, chances, np.minimum(chances, _UNLIKELY))
     one, other = _of_one_colour(pair)
     if max(one, other) > _FLAT and min(one, other) < _VARIED:  # a patch, which has fewer edges than what it covers
         return (_PATCH, 0.0) if one > other else (0.0, _PATCH)
