@@ -60,6 +60,8 @@ def find_candidates(
         sides = [reader.read(side.photos, ids) for side, ids in _judged_ids(contents)]
         if turned:
             found.append(_best_or_sure(_gathered(_by_grey(sides))))
+            for side in sides:
+                side.drop_greys()
         if local:
             found.append(_leading(_by_local(sides, contents), BY_FEATURES))
     return _best([pairs for pairs in found if len(pairs)])

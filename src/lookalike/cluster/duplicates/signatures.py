@@ -25,6 +25,10 @@ class Signatures:
     angles: NDArray[np.float32]
     rows: NDArray[np.int32]
 
+    def drop_greys(self) -> None:
+        """Let the memory of what was compared go before more is needed."""
+        self.greys = Greys(self.greys.vectors[:0].copy(), self.greys.rows[:0].copy())
+
 
 @dataclass(slots=True)
 class SignatureReader:
@@ -37,7 +41,7 @@ class SignatureReader:
 
     def read(self, photos: Collection, rows: dict[str, int], *, where: str | None = None) -> Signatures:
         """The signatures of the images named in `rows` (id to row); those without a thumbnail are left out."""
-        greys = [np.zeros((0, 256), np.float32)]
+        greys = [np.zeros((0, 256), np.float16)]
         owners = [np.zeros(0, np.int64)]
         codes, angles, rows_of = [np.zeros((0, 32), np.int8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int32)]
         for batch in _batches(photos, rows, where):
@@ -45,7 +49,7 @@ class SignatureReader:
             named = [(row, grey) for (row, _), (grey, _) in zip(batch, found, strict=True) if grey is not None]
             if named:
                 normal = normal_positions(np.stack([grey for _, grey in named]))
-                greys.append(normal.vectors)
+                greys.append(normal.vectors.astype(np.float16))  # 100,000 pictures: 90 MB instead of 180
                 owners.append(np.array([row for row, _ in named], np.int64)[normal.rows])
             if self.count:
                 points, descriptors = zip(*(local for _, local in found), strict=True)

@@ -9,6 +9,7 @@ moment is too near to the border to be sure, the picture is entered in both posi
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ WORDS = {
 class Greys:
     """`vectors` (n, 256) of length 1 and the `rows` they belong to; a picture in an unsure position has several."""
 
-    vectors: Grey
+    vectors: NDArray[np.floating[Any]]
     rows: NDArray[np.int64]
 
 
