@@ -18,7 +18,7 @@ from lookalike.similarity import normalise
 from lookalike.store import open_store
 from lookalike.store.hot import MOST_SEGMENTS
 from lookalike.store.lance import LanceStore
-from lookalike.store.lance_engine import translated
+from lookalike.store.lance_engine import engine, translated
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Vectors
 
@@ -289,3 +289,8 @@ print(sorted({HEAVY} & set(sys.modules)))"""
 
 def _python(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_ctrl_c_within_lance_is_no_failure_of_the_disk() -> None:
+    with pytest.raises(KeyboardInterrupt), engine("x"):
+        raise OSError("LanceError(IO): External error: KeyboardInterrupt: , rust/lance/src/io.rs:1")

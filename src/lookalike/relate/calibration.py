@@ -241,7 +241,7 @@ def copy_evidence(content: Content) -> NDArray[np.float64]:
     strongest = min(content.strongest, 0.8)
     seen = float(np.clip((strongest - _NOISE) / _SEEN, 0, 1))
     alone = float(np.clip((content.low - 0.8) / 0.2, 0, 1))
-    colours = [float(np.clip((content.recoloured - low) / wide, 0, 1)) for low, wide in ((20, 40), (15, 35))]
+    colours = [float(np.clip((content.recoloured - low) / wide, 0, 1)) for low, wide in ((20, 40), (10, 20))]
     evidence = [
         float(np.clip(1 - content.windows / _FEW_WINDOWS, 0, 1)),
         unexplained,

@@ -37,6 +37,9 @@ MEANINGS: tuple[tuple[re.Pattern[str], type[LookalikeError], str], ...] = (
 )
 
 
+_INTERRUPTED = "External error: KeyboardInterrupt"
+
+
 @contextmanager
 def engine(uri: str, where: str | None = None) -> Iterator[None]:
     """Run a call of Lance's; whatever it raises becomes one of our errors. KeyboardInterrupt and our own pass."""
@@ -48,6 +51,8 @@ def engine(uri: str, where: str | None = None) -> Iterator[None]:
         # A Rust panic arrives as pyo3's PanicException, which is not an Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
+        if _INTERRUPTED in str(error):  # Ctrl-C while Lance was calling us back
+            raise KeyboardInterrupt from error
         raise translated(error, uri, where) from error
 
 
