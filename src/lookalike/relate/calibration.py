@@ -241,7 +241,12 @@ def copy_evidence(content: Content) -> NDArray[np.float64]:
     strongest = min(content.strongest, 0.8)
     seen = float(np.clip((strongest - _NOISE) / _SEEN, 0, 1))
     alone = float(np.clip((content.low - 0.8) / 0.2, 0, 1))
-    colours = [float(np.clip((content.recoloured - low) / wide, 0, 1)) for low, wide in ((20, 40), (10, 20))]
+    # On what is certainly drawn ten levels are another colour; printed, lit or compressed no copy is so far off.
+    flat = float(np.clip((content.drawn - 0.5) / 0.3, 0, 1))
+    colours = [
+        float(np.clip((content.recoloured - low) / wide, 0, 1))
+        for low, wide in ((20, 40), (15 - 5 * flat, 35 - 15 * flat))
+    ]
     evidence = [
         float(np.clip(1 - content.windows / _FEW_WINDOWS, 0, 1)),
         unexplained,

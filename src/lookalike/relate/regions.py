@@ -13,6 +13,7 @@ Mask = NDArray[np.bool_]
 Box = tuple[float, float, float, float]
 
 _MAX_REGIONS = 6
+_RIM = 8  # pixels around what was laid on, that are mixed with it
 _FLAT_RATIO = 0.3  # of the contrast: the other side's window is as good as empty
 _LAID_ON, _NOT_LAID_ON = (
     0.5,
@@ -80,7 +81,7 @@ def uncovered(core: Mask, found: list[Place]) -> Mask:
     free = core.copy()
     for kind, (x, y, w, h), _ in found:
         if kind in {"overlay", "uncovered"}:
-            free[y : y + h, x : x + w] = False
+            free[max(0, y - _RIM) : y + h + _RIM, max(0, x - _RIM) : x + w + _RIM] = False
     return free
 
 
