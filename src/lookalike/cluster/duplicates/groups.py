@@ -115,17 +115,23 @@ def _begin(begun: dict[int, _Work], places: Sequence[int], maker: "_Maker", coun
     """
     for place in [place for place in begun if place in maker.taken]:
         del begun[place]
-    free = [place for place in places if place not in begun and place not in maker.taken]
     if places[0] not in begun:
-        maker.prepare(free)
+        maker.prepare([place for place in places if place not in maker.taken])
         begun[places[0]] = maker.work(places[0])
+    pending = sum(not work.done for work in begun.values())
+    if pending >= count or len(begun) >= _IN_SIGHT:
+        return
+    near = set().union(*(work.near for work in begun.values()))
+    free = [place for place in places if place not in begun and place not in maker.taken]
     for room, neighbours_too in ((count, False), (count // 4, True)):
-        for place in free:
-            if sum(not work.done for work in begun.values()) >= room or len(begun) >= _IN_SIGHT:
+        for n, place in enumerate(free):
+            if pending >= room or len(begun) >= _IN_SIGHT:
                 break
-            if place not in begun and (neighbours_too or all(place not in work.near for work in begun.values())):
-                maker.prepare(free[free.index(place) :])
-                begun[place] = maker.work(place)
+            if place not in begun and (neighbours_too or place not in near):
+                maker.prepare(free[n:])
+                work = begun[place] = maker.work(place)
+                near |= work.near
+                pending += 1
 
 
 class _Maker:
