@@ -39,6 +39,19 @@ def test_too_few_pages_to_know_a_template_by() -> None:
     assert other_fillings(stored(page()), OTHERS[:3]) == [False] * 3
 
 
+FILTERS = ("jpeg", "resize", "brightness", "noise", "grey", "contrast", "blur", "sharpen")
+
+
+@pytest.mark.parametrize("count", range(4, 9))
+@pytest.mark.parametrize("others", [0, 1, 2, 6])
+def test_many_copies_of_one_page_are_no_other_fillings(count: int, others: int) -> None:
+    copies = [stored(EDITS[name].apply(page(), 0.4, 1)) for name in FILTERS[:count]]
+    assert not any(other_fillings(stored(page()), [*copies, *OTHERS[:others]])[:count])
+    for at in range(count):
+        rest = [stored(page()), *copies[:at], *copies[at + 1 :]]
+        assert not any(other_fillings(copies[at], [*rest, *OTHERS[:others]])[:count])
+
+
 def test_photographs_are_not_told_apart_so() -> None:
     shots = [stored(scene(1)) for _ in range(6)]
     assert other_fillings(stored(scene(1)), shots) == [False] * 6

@@ -20,6 +20,7 @@ _FLOOR = 4.0  # grey levels of contrast, that is not blown up
 _ALIGNED = 0.9  # correlation of whole pages from which they are laid out alike, and lie over each other
 _MIN_OTHERS = 3
 _OTHER = 0.3  # correlation, less the mean of the others, below which two pages say something else
+_MIN_APART = 0.2  # of either page from that mean: copies are as near to each other
 _MAX_APART = 0.45  # deviation from the mean of the others; what is turned or cropped differs by more, everywhere
 
 
@@ -41,7 +42,9 @@ def other_fillings(page: Features, others: Sequence[Features | None]) -> list[bo
     power_a, power_b = (a * a).mean(axis=1), (b * b).mean(axis=1)
     agreement = (a * b).mean(axis=1) / np.sqrt(np.maximum(power_a * power_b, 1e-9))
     apart = np.sqrt((power_a + power_b) / 2)
-    for n, other_content in zip(aligned, (agreement < _OTHER) & (apart < _MAX_APART), strict=True):
+    # Where the others are copies of the page, their mean is the page, and nothing is left but noise.
+    telling = np.sqrt(np.minimum(power_a, power_b)) > _MIN_APART
+    for n, other_content in zip(aligned, (agreement < _OTHER) & telling & (apart < _MAX_APART), strict=True):
         clear[n] = bool(other_content)
     return clear
 
