@@ -1,6 +1,6 @@
 """The proofs of one search: those of earlier runs, those under way in other processes, those still to be found."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Sequence
 
 from lookalike.cluster.duplicates.contents import Contents
@@ -12,6 +12,7 @@ from lookalike.cluster.duplicates.verification import PictureData
 
 _CACHED = 4096  # pictures' data in memory: 12 kB each
 _TOGETHER = 32  # pairs that a process is asked for at a time: pages are known by their neighbours
+_WAITING_EACH = 8  # groups that are put into words ahead, for each process
 _FRAMES_AGREE = 0.95
 _COLUMNS = ["frame", "thumbnail"]
 
@@ -65,12 +66,15 @@ class Proofs:
 
     def in_words(self, found: Iterable[tuple[int, Sequence[tuple[int, Proof]]]]) -> list[list[Proof]]:
         """The proofs with what was done to the pictures at some places to get others."""
-        questions = []
+        waiting: deque[Question] = deque()
+        answers: list[list[Proof]] = []
         for place, others in found:
             self.load((place, *(other for other, _ in others)))
             told = [(self._data[other], proof) for other, proof in others]
-            questions.append(self._workers.describe(self._data[place], told))
-        return [self._workers.answer(question) for question in questions]
+            waiting.append(self._workers.describe(self._data[place], told))
+            if len(waiting) > _WAITING_EACH * self._workers.count:  # each holds the thumbnails of a group
+                answers.append(self._workers.answer(waiting.popleft()))
+        return answers + [self._workers.answer(question) for question in waiting]
 
     def keep_words(self, place: int, other: int, proof: Proof) -> None:
         """Keep a proof that was put into words."""
