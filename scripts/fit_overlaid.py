@@ -23,7 +23,7 @@ from lookalike.relate.geometry import verify
 from lookalike.relate.overlaid import overlaid_evidence
 from lookalike.types import RGB
 
-EDITS = ("watermark", "meme", "stickers", "caption", "logo")
+EDITS = ("watermark", "meme", "stickers", "caption", "logo", "emblem", "pictures")
 FILTERS = ("noise", "blur", "jpeg", "sharpen", "brightness", "contrast", "resize")
 DIFFERENT = ("burst", "meme")
 WEAKEST = 0.2  # of an edit's strength
@@ -54,7 +54,8 @@ def laid_over(photos: list[RGB]) -> Iterator[Row]:
     chance = np.random.default_rng(0)
     for name in EDITS:
         for n, photo in enumerate(photos):
-            edited = get_edit(name).apply(photo, float(chance.uniform(WEAKEST, 1)), n)
+            strength = float(chance.uniform(WEAKEST, 1))
+            edited = DRAWN[name](photo, strength, n) if name in DRAWN else get_edit(name).apply(photo, strength, n)
             pair = [photo, edited]
             if chance.random() < 0.5:
                 side, filtering = int(chance.integers(2)), str(chance.choice(FILTERS))
@@ -62,6 +63,56 @@ def laid_over(photos: list[RGB]) -> Iterator[Row]:
             if (numbers := evidence_of(pair[0], pair[1])) is not None:
                 yield name, True, numbers[1]
                 yield f"beneath {name}", False, numbers[0]
+
+
+def emblem(photo: RGB, strength: float, seed: int) -> RGB:
+    """A disc or a plate with a simple sign on it, anywhere: two flat colours over a tenth of the picture."""
+    random = np.random.default_rng(seed)
+    image = photo.copy()
+    height, width = image.shape[:2]
+    radius = round((0.08 + 0.17 * strength) * min(height, width))
+    x, y = int(random.integers(radius, width - radius)), int(random.integers(radius, height - radius))
+    ground, sign = ([int(part) for part in random.integers(0, 256, 3)] for _ in range(2))
+    if random.integers(2):
+        cv2.circle(image, (x, y), radius, ground, -1, cv2.LINE_AA)
+    else:
+        cv2.rectangle(image, (x - radius, y - radius // 2), (x + radius, y + radius // 2), ground, -1)
+    corners = random.integers(3, 7)
+    turns = np.sort(random.uniform(0, 2 * np.pi, corners))
+    points = np.stack([np.cos(turns), np.sin(turns)], axis=1) * radius * 0.45 + (x, y)
+    cv2.fillPoly(image, [points.astype(np.int32)], sign, cv2.LINE_AA)
+    return image
+
+
+def pictures(photo: RGB, strength: float, seed: int) -> RGB:
+    """One to six small coloured drawings of a few shapes each, turned, anywhere."""
+    random = np.random.default_rng(seed)
+    image = photo.copy()
+    height, width = image.shape[:2]
+    for _ in range(1 + round(5 * strength)):
+        size = int(random.uniform(0.12, 0.24) * min(height, width))
+        drawing = np.zeros((64, 64, 3), np.uint8)
+        covered = np.zeros((64, 64), np.uint8)
+        for part in range(int(random.integers(3, 9))):
+            colour = [int(level) for level in random.integers(0, 256, 3)]
+            at = tuple(int(v) for v in random.integers(16, 48, 2))
+            axes = tuple(int(v) for v in random.integers(4, 28 if part < 2 else 14, 2))
+            turn = float(random.uniform(0, 180))
+            for layer, paint in ((drawing, colour), (covered, 255)):
+                if part % 3 == 1:
+                    corners = cv2.boxPoints((at, (2 * axes[0], 2 * axes[1]), turn)).astype(np.int32)
+                    cv2.fillPoly(layer, [corners], paint)
+                else:
+                    cv2.ellipse(layer, at, axes, turn, 0, 360, paint, -1)
+        drawing, covered = (cv2.resize(layer, (size, size), interpolation=cv2.INTER_AREA) for layer in (drawing, covered))
+        y, x = int(random.integers(0, height - size)), int(random.integers(0, width - size))
+        part_of = image[y : y + size, x : x + size]
+        share = covered[..., None] / 255
+        part_of[:] = np.round(part_of * (1 - share) + drawing * share).astype(np.uint8)
+    return image
+
+
+DRAWN = {"emblem": emblem, "pictures": pictures}
 
 
 def different(photos: list[RGB], count: int) -> Iterator[Row]:

@@ -223,6 +223,7 @@ def layout_evidence(match: Match) -> NDArray[np.float64]:
 
 _MARKED = 0.01  # of the overlap: a difference of that area is as good as any larger one
 _FEW_WINDOWS = 60  # with something to see: fewer agree by chance
+_LAID_FOR_SURE = 0.85  # `Content.laid_on` from which nobody doubts it
 _NOISE, _SEEN = 0.05, 0.1  # `Content.strongest` of a bad scan; by how much more is beyond doubt
 
 
@@ -247,6 +248,7 @@ def copy_evidence(content: Content) -> NDArray[np.float64]:
         float(np.clip((content.recoloured - low) / wide, 0, 1))
         for low, wide in ((20, 40), (15 - 5 * flat, 35 - 15 * flat))
     ]
+    doubt = float(np.clip((_LAID_FOR_SURE - content.laid_on) / (_LAID_FOR_SURE - 0.5), 0, 1))
     evidence = [
         float(np.clip(1 - content.windows / _FEW_WINDOWS, 0, 1)),
         unexplained,
@@ -256,7 +258,7 @@ def copy_evidence(content: Content) -> NDArray[np.float64]:
         seen * alone * drawn,
         colours[0] * (1 - drawn),
         colours[1] * drawn,
-        (1 - drawn) * 2 * (1 - content.laid_on) * (max(added, removed) > 0 and content.laid_on > 0),
+        (1 - drawn) * doubt * (max(added, removed) > 0 and content.laid_on > 0),
     ]
     return -np.array([evidence])
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from lookalike.image.resize import scaled
 from lookalike.relate.drawn import drawn_share
 from lookalike.relate.geometry import to_shares
-from lookalike.relate.overlaid import Differing, overlaid
-from lookalike.relate.regions import Region, places, region_of, uncovered
+from lookalike.relate.overlaid import Differing, changed_wholly, overlaid
+from lookalike.relate.regions import Region, is_laid_on, places, region_of, uncovered
 from lookalike.relate.transform import UNIT, project
 from lookalike.types import RGB
 
@@ -113,9 +113,13 @@ def compare_content(
     busy, bad, agreement = seen.busy, seen.bad, seen.agreement
     different = float(bad.sum()) / float(busy.sum())
     strangers = different > _STRANGERS  # they differ everywhere: to say where would cost more than all the rest
-    laid_on = overlaid(Differing(seen.a, seen.b, bad)) if different > 0 and not strangers else (0.0, 0.0)
+    pair = Differing(seen.a, seen.b, bad)
+    laid_on = overlaid(pair) if different > 0 and not strangers else (0.0, 0.0)
     found = [] if strangers else places(bad, seen.deviations, laid_on)
-    recoloured, colours = _recoloured(seen.a, seen.b, uncovered(seen.core & ~bad, found), seen.drawn)
+    beside = uncovered(seen.core & ~bad, found)
+    if is_laid_on(laid_on):
+        beside &= ~changed_wholly(pair)
+    recoloured, colours = _recoloured(seen.a, seen.b, beside, seen.drawn)
     values = agreement[busy]
     return Content(
         typical=float(np.median(values)),

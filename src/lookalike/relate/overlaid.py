@@ -1,9 +1,10 @@
 """Was something laid over one of two pictures (words, a logo, a sticker), or do they show different things?
 
 What is laid on is drawn: it goes one way (white words are lighter than whatever they cover), it has few colours, its
-edges are hard, and the other picture has none of that in the same place. Where two pictures show different things, or
-each carries words of its own, it is as often lighter as darker, and neither has more edges. The numbers are weighed by
-a logistic that scripts/fit_overlaid.py fits to edits and to made variants.
+edges are hard, and the other picture has none of that in the same place. Above all the outline of what differs is seen
+in the one picture and not in the other. Where two pictures show different things, or each carries words of its own, it
+is as often lighter as darker, neither has more edges, and outlines belong to both. The numbers are weighed by a
+logistic that scripts/fit_overlaid.py fits to edits and to made variants.
 """
 
 from collections.abc import Callable
@@ -18,13 +19,15 @@ from lookalike.types import RGB
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-WEIGHTS: NDArray[np.float64] = np.array([1.95, -3.16, 6.69, -3.24, 8.8, -0.05, 2.24])
-BIAS = -3.19
+WEIGHTS: NDArray[np.float64] = np.array([1.18, -5.77, 5.03, -2.45, 1.37, -0.41, 3.49, -1.96, -1.83, 11.29])
+BIAS = -3.34
 _APART, _LEVELS = 24.0, 16.0  # levels of any channel, and of grey, by which a pixel differs
 _MIN_PIXELS, _MAX_PIXELS = 12, 4000
+_MOST = 0.5  # share of a picture: what changed as a whole was filtered, and nothing was laid on it
+_SOFT = 0.3  # share of an outline whose edges are too soft to tell whose they are
 _MIN_ELSEWHERE = 400  # pixels, to know by how the pictures differ as wholes
-_EDGES, _COLOURED = 1, [4, 5]  # columns of the evidence
-_FEW_COLOURS, _UNLIKELY = 0.3, 0.3
+_EDGES, _COLOURED, _OUTLINED = 1, [4, 5], 9  # columns of the evidence
+_FEW_COLOURS, _OWN_OUTLINES, _UNLIKELY = 0.3, 0.3, 0.3
 _FLAT, _VARIED, _PATCH = 0.85, 0.6, 0.95  # shares of one colour; what is said where one is flat and the other is not
 _COLOURS = 3
 _NEAR, _CELL = 22.0, 20.0  # levels: colours of one kind; the cells in which they are counted
@@ -48,9 +51,10 @@ def overlaid(pair: Differing) -> tuple[float, float]:
     if evidence is None:
         return 0.0, 0.0
     chances = 1 / (1 + np.exp(-(evidence @ WEIGHTS + BIAS)))
-    # Whatever was laid on has edges of its own, unless it is large and of few colours.
+    # Whatever was laid on has edges or outlines of its own, unless it is large and of few colours.
     edged, coloured = evidence[:, _EDGES] > 0, evidence[:, _COLOURED].min(axis=1) > _FEW_COLOURS
-    first, second = np.where(edged | coloured, chances, np.minimum(chances, _UNLIKELY))
+    drawn = edged | coloured | (evidence[:, _OUTLINED] > _OWN_OUTLINES)
+    first, second = np.where(drawn, chances, np.minimum(chances, _UNLIKELY))
     one, other = _of_one_colour(pair)
     if max(one, other) > _FLAT and min(one, other) < _VARIED:  # a patch, which has fewer edges than what it covers
         return (_PATCH, 0.0) if one > other else (0.0, _PATCH)
@@ -58,15 +62,15 @@ def overlaid(pair: Differing) -> tuple[float, float]:
 
 
 def overlaid_evidence(pair: Differing) -> NDArray[np.float64] | None:
-    """(2, 7): what speaks for something laid over the first, and over the second; None where hardly anything differs.
+    """(2, 10): what speaks for something laid over the first, and over the second; None where hardly anything differs.
 
     How far the change goes one way; edges, and the hardest of them, of the one that carries it against the other's;
     how fine the pattern of the change is; how much of it lies between what is beneath and a few colours, and how much
-    has these colours, both against the other way round; edges that go one way.
+    has these colours, both against the other way round; edges that go one way; whose the outlines are, three ways.
     """
     import cv2
 
-    near = cv2.dilate(pair.bad.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0
+    near = _near(pair.bad)
     first, second = _toned(pair.first, pair.second, ~near), pair.second.astype(np.float32)
     grey_a, grey_b = (
         cv2.cvtColor(np.clip(image, 0, 255).astype(np.uint8), cv2.COLOR_RGB2GRAY) for image in (first, second)
@@ -85,6 +89,7 @@ def overlaid_evidence(pair: Differing) -> NDArray[np.float64] | None:
     more = _ratio(edges, near, np.mean, 1.0) - _ratio(edges, elsewhere, np.mean, 1.0)
     harder = _ratio(edges, near, _hardest, 2.0) - _ratio(edges, elsewhere, _hardest, 2.0)
     explained, pure = _by_few_colours(first, second, near)
+    outlines = _whose_outlines(first, second, near)
     rows = []
     for sign in (-1.0, 1.0):
         edge = float(np.clip(sign * more, -1, 1.2))
@@ -97,9 +102,79 @@ def overlaid_evidence(pair: Differing) -> NDArray[np.float64] | None:
                 sign * explained,
                 float(np.clip(sign * pure, -0.5, 0.5)),
                 one_way * max(min(edge, 1.0), 0.0),
+                *(sign * share for share in outlines),
             ]
         )
     return np.array(rows)
+
+
+def changed_wholly(pair: Differing) -> Mask:
+    """(H, W) all that changed in one piece with what differs: the plain middle of a logo is no window that disagrees.
+
+    Only what differs where that would be most of the picture.
+    """
+    near = _near(pair.bad)
+    return _changed_wholly(_toned(pair.first, pair.second, ~near), pair.second.astype(np.float32), near)
+
+
+def _near(bad: Mask) -> Mask:
+    import cv2
+
+    return np.asarray(cv2.dilate(bad.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0)
+
+
+def _changed_wholly(first: Grey, second: Grey, near: Mask) -> Mask:
+    import cv2
+
+    a, b = (cv2.GaussianBlur(image, (0, 0), 0.7) for image in (first, second))
+    red, green, blue = cv2.split(cv2.absdiff(a, b))
+    changed = (cv2.max(cv2.max(red, green), blue) > _APART).astype(np.uint8)
+    changed = cv2.morphologyEx(changed, cv2.MORPH_CLOSE, np.ones((5, 5), np.uint8))
+    changed = cv2.morphologyEx(changed, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    count, pieces = cv2.connectedComponents(changed)
+    touched = np.zeros(count, np.bool_)
+    touched[np.unique(pieces[near])] = True
+    touched[0] = False
+    whole = touched[pieces]
+    return np.asarray(whole if float(whole.mean()) <= _MOST else (changed > 0) & near)
+
+
+def _whose_outlines(first: Grey, second: Grey, near: Mask) -> tuple[float, float, float]:
+    """Whether what differs has its outlines in the first (-1), in both (0) or in the second (1).
+
+    By the energy of edges, by the middle pixel, and by the share of pixels. Where the change d = b - a has an edge of
+    its own, (|grad b|^2 - |grad a|^2) / |grad d|^2 is 1 if that edge is b's, whatever a shows there, and -1 if it is
+    a's.
+    """
+    import cv2
+
+    changed = _changed_wholly(first, second, near)
+    contours, _ = cv2.findContours(changed.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contours = [contour for contour in contours if cv2.contourArea(contour) >= _MIN_PIXELS]
+    if not contours:
+        return 0.0, 0.0, 0.0
+    outline = np.zeros(near.shape, np.uint8)
+    cv2.drawContours(outline, contours, -1, 1, 3)
+    on = outline > 0
+    a, b = (cv2.GaussianBlur(image, (0, 0), 0.7) for image in (first, second))
+    energy_a, energy_b, energy_d = (_energy(image)[on] for image in (a, b, b - a))
+    edge = energy_d > np.quantile(energy_d, _SOFT)
+    belongs = (energy_b - energy_a)[edge]
+    total = max(float(energy_d[edge].sum()), 1.0)
+    middle = np.median(np.clip(belongs / np.maximum(energy_d[edge], 1e-6), -1, 1))
+    return (
+        float(np.clip(belongs.sum() / total, -1, 1)),
+        float(middle),
+        2 * float((belongs > 0).mean()) - 1,
+    )
+
+
+def _energy(image: Grey) -> Grey:
+    """Squared length of the gradient, over all channels."""
+    import cv2
+
+    across, down = cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)
+    return np.asarray((across * across + down * down).sum(axis=2), np.float32)
 
 
 def _of_one_colour(pair: Differing) -> tuple[float, float]:

@@ -56,8 +56,13 @@ def places(bad: Mask, deviations: tuple[Grey, Grey], laid: tuple[float, float]) 
     return found
 
 
+def is_laid_on(laid: tuple[float, float]) -> bool:
+    """Whether all that differs was laid over one of the two, and it is clear over which."""
+    return max(laid) >= _LAID_ON and min(laid) <= _NOT_LAID_ON
+
+
 def _kind(contrast_first: float, contrast_second: float, laid: tuple[float, float]) -> str:
-    if max(laid) >= _LAID_ON and min(laid) <= _NOT_LAID_ON:
+    if is_laid_on(laid):
         return "overlay" if laid[1] >= laid[0] else "uncovered"
     if max(laid) >= _LAID_ON:  # on one of the two, and it is not clear on which
         return "added" if contrast_second >= contrast_first else "removed"
