@@ -7,7 +7,7 @@ is as often lighter as darker, neither has more edges, and outlines belong to bo
 logistic that scripts/fit_overlaid.py fits to edits and to made variants.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,12 +19,12 @@ from lookalike.types import RGB
 Grey = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-WEIGHTS: NDArray[np.float64] = np.array([1.18, -5.77, 5.03, -2.45, 1.37, -0.41, 3.49, -1.96, -1.83, 11.29])
-BIAS = -3.34
+WEIGHTS: NDArray[np.float64] = np.array([1.52, -4.18, 3.79, -1.4, 0.56, 0.12, 4.03, 1.54, -1.13, 6.84])
+BIAS = -4.29
 _APART, _LEVELS = 24.0, 16.0  # levels of any channel, and of grey, by which a pixel differs
 _MIN_PIXELS, _MAX_PIXELS = 12, 4000
 _MOST = 0.5  # share of a picture: what changed as a whole was filtered, and nothing was laid on it
-_SOFT = 0.3  # share of an outline whose edges are too soft to tell whose they are
+_ACROSS = 2.0  # pixels to either side of an outline
 _MIN_ELSEWHERE = 400  # pixels, to know by how the pictures differ as wholes
 _EDGES, _COLOURED, _OUTLINED = 1, [4, 5], 9  # columns of the evidence
 _FEW_COLOURS, _OWN_OUTLINES, _UNLIKELY = 0.3, 0.3, 0.3
@@ -140,41 +140,50 @@ def _changed_wholly(first: Grey, second: Grey, near: Mask) -> Mask:
 
 
 def _whose_outlines(first: Grey, second: Grey, near: Mask) -> tuple[float, float, float]:
-    """Whether what differs has its outlines in the first (-1), in both (0) or in the second (1).
+    """Whether the outline of what changed is seen in the first (-1), in both (0) or in the second (1).
 
-    By the energy of edges, by the middle pixel, and by the share of pixels. Where the change d = b - a has an edge of
-    its own, (|grad b|^2 - |grad a|^2) / |grad d|^2 is 1 if that edge is b's, whatever a shows there, and -1 if it is
-    a's.
+    By the squared steps of colour across the outline, by the middle of the steps, and by the share of places where the
+    one steps more than the other. What was laid on ends there; what lies beneath goes on.
     """
     import cv2
 
-    changed = _changed_wholly(first, second, near)
-    contours, _ = cv2.findContours(changed.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    changed = _changed_wholly(first, second, near).astype(np.uint8)
+    contours, _ = cv2.findContours(changed, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     contours = [contour for contour in contours if cv2.contourArea(contour) >= _MIN_PIXELS]
-    if not contours:
+    filled = np.zeros(changed.shape, np.float32)
+    cv2.drawContours(filled, contours, -1, 1, -1)
+    inside, outside = _across(filled, contours)
+    if len(inside) < _MIN_PIXELS:
         return 0.0, 0.0, 0.0
-    outline = np.zeros(near.shape, np.uint8)
-    cv2.drawContours(outline, contours, -1, 1, 3)
-    on = outline > 0
-    a, b = (cv2.GaussianBlur(image, (0, 0), 0.7) for image in (first, second))
-    energy_a, energy_b, energy_d = (_energy(image)[on] for image in (a, b, b - a))
-    edge = energy_d > np.quantile(energy_d, _SOFT)
-    belongs = (energy_b - energy_a)[edge]
-    total = max(float(energy_d[edge].sum()), 1.0)
-    middle = np.median(np.clip(belongs / np.maximum(energy_d[edge], 1e-6), -1, 1))
-    return (
-        float(np.clip(belongs.sum() / total, -1, 1)),
-        float(middle),
-        2 * float((belongs > 0).mean()) - 1,
-    )
+    steps = []
+    for image in (first, second):
+        soft = cv2.GaussianBlur(image, (0, 0), 0.7)
+        step = soft[inside[:, 1], inside[:, 0]] - soft[outside[:, 1], outside[:, 0]]
+        steps.append(np.sqrt((step * step).sum(axis=1)))
+    a, b = (step[np.maximum(*steps) > _LEVELS] for step in steps)
+    if len(a) < _MIN_PIXELS:
+        return 0.0, 0.0, 0.0
+    energy_a, energy_b = float(a @ a), float(b @ b)
+    middle = float(np.median((b - a) / (a + b)))
+    return (energy_b - energy_a) / (energy_b + energy_a), middle, 2 * float((b > a).mean()) - 1
 
 
-def _energy(image: Grey) -> Grey:
-    """Squared length of the gradient, over all channels."""
+def _across(filled: Grey, contours: Sequence[NDArray[Any]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """For places of the outlines, (n, 2) x and y a little inside and a little outside."""
     import cv2
 
-    across, down = cv2.Sobel(image, cv2.CV_32F, 1, 0), cv2.Sobel(image, cv2.CV_32F, 0, 1)
-    return np.asarray((across * across + down * down).sum(axis=2), np.float32)
+    if not contours:
+        nothing = np.empty((0, 2), np.int64)
+        return nothing, nothing
+    soft = cv2.GaussianBlur(filled, (0, 0), 1.5)
+    across, down = cv2.Sobel(soft, cv2.CV_32F, 1, 0), cv2.Sobel(soft, cv2.CV_32F, 0, 1)
+    places = np.concatenate(contours)[:, 0]
+    inwards = np.stack([slope[places[:, 1], places[:, 0]] for slope in (across, down)], axis=1)
+    inwards /= np.maximum(np.linalg.norm(inwards, axis=1, keepdims=True), 1e-6)
+    inside, outside = (np.rint(places + way * inwards).astype(np.int64) for way in (_ACROSS, -_ACROSS))
+    size = (filled.shape[1], filled.shape[0])
+    there = np.all([(ends >= 0) & (ends < size) for ends in (inside, outside)], axis=(0, 2))
+    return inside[there], outside[there]
 
 
 def _of_one_colour(pair: Differing) -> tuple[float, float]:
