@@ -104,7 +104,9 @@ def pictures(photo: RGB, strength: float, seed: int) -> RGB:
                     cv2.fillPoly(layer, [corners], paint)
                 else:
                     cv2.ellipse(layer, at, axes, turn, 0, 360, paint, -1)
-        drawing, covered = (cv2.resize(layer, (size, size), interpolation=cv2.INTER_AREA) for layer in (drawing, covered))
+        drawing, covered = (
+            cv2.resize(layer, (size, size), interpolation=cv2.INTER_AREA) for layer in (drawing, covered)
+        )
         y, x = int(random.integers(0, height - size)), int(random.integers(0, width - size))
         part_of = image[y : y + size, x : x + size]
         share = covered[..., None] / 255

@@ -7,7 +7,6 @@ agrees perfectly in the rest.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +15,7 @@ from lookalike.image.resize import scaled
 from lookalike.relate.drawn import drawn_share
 from lookalike.relate.geometry import to_shares
 from lookalike.relate.overlaid import Differing, changed_wholly, overlaid
+from lookalike.relate.recoloured import LUMA, OVEREXPOSED, PHOTOGRAPHED, recoloured, weighted_fit
 from lookalike.relate.regions import Region, is_laid_on, places, region_of, uncovered
 from lookalike.relate.transform import UNIT, project
 from lookalike.types import RGB
@@ -36,22 +36,13 @@ _AGREEING = 0.8  # correlation from which a window counts as agreeing
 _RIM = 0.012  # of the side: borders, shadows of pages and rounded corners end within it
 _MIN_BUSY = 60  # pixels that must have something to compare
 _BLURS = (0.5, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0, 4.0, 5.5)
-_OVEREXPOSED = 0.12  # of a picture: letters laid on it cover less
 _COLOURFUL = 8.0  # levels between the channels, from which it matters how a picture is made grey
 _BETTER = 0.02  # of correlation: less is no reason for another mixture
-_LUMA = np.array((0.299, 0.587, 0.114))
 _FLATTEST, _STEEPEST = 0.0, 3.0  # slope of a tone curve
-_PHOTOGRAPHED = 0.2  # `drawn_share` of the wholes below which no part is a page
-_FEW_COLOURS = 8.0  # levels of chroma: a picture that varies by less shows one object in one colour
-_RIDGE = 1e-3
-_FEWEST = 100  # of 2,304 places, whose tones were kept
-_NO_COLOUR = 0.02  # between the channels, of 1
-_MAX_GAIN = 2.2  # of contrast
-_AS_ONE = 5.0  # levels: all follow one fit, and to weigh them changes nothing
-_SETTLED = 1.0  # levels by which another round moves the fit
 _ECC_STEPS = 30
 _ECC_REACH = 0.08  # of the side, that a corner may move by
 _RELATED = 0.3  # median correlation below which two pictures are strangers, whatever a shift would say
+_PAGE = 0.6  # `drawn` from which it is a page, a screen or a drawing beyond doubt
 _STRANGERS = 0.6  # of windows differ: there is nothing left that is the same
 
 
@@ -101,52 +92,23 @@ class Content:
 def compare_content(
     first: RGB, second: RGB, transform: Matrix, *, negative: bool = False, side: int, drawn: float | None = None
 ) -> Content | None:
-    """Compare two pictures of any size under a 3 x 3 transform of shares (first to second), at most at `side` pixels.
-
-    `drawn`: the larger `drawn_share` of the two as wholes where it is known; if that is low nobody looks again.
-
-    None where they hardly overlap or there is too little to compare.
-    """
-    seen = _compared(first, second, transform, negative=negative, side=side, drawn=drawn)
-    if seen is None:
-        return None
-    busy, bad, agreement = seen.busy, seen.bad, seen.agreement
-    different = float(bad.sum()) / float(busy.sum())
-    strangers = different > _STRANGERS  # they differ everywhere: to say where would cost more than all the rest
-    pair = Differing(seen.a, seen.b, bad)
-    laid_on = overlaid(pair) if different > 0 and not strangers else (0.0, 0.0)
-    found = [] if strangers else places(bad, seen.deviations, laid_on)
-    beside = uncovered(seen.core & ~bad, found)
-    if is_laid_on(laid_on):
-        beside &= ~changed_wholly(pair)
-    recoloured, colours = _recoloured(seen.a, seen.b, beside, seen.drawn)
-    values = agreement[busy]
-    return Content(
-        typical=float(np.median(values)),
-        low=float(np.quantile(values, 0.1)),
-        different=different,
-        strongest=_strongest(agreement, busy, seen.window),
-        busy=float(busy.sum()) / float(seen.core.sum()),
-        windows=float(busy.sum()) / seen.window**2,
-        drawn=seen.drawn,
-        recoloured=recoloured,
-        colours=colours,
-        side=max(seen.core.shape),
-        blur=seen.blur,
-        laid_on=max(laid_on),
-        regions=tuple(region_of(place, busy.shape, transform if seen.swapped else None) for place in found),
-    )
+    """`overlap_of` and its `content` in one."""
+    overlap = overlap_of(first, second, transform, negative=negative, side=side, drawn=drawn)
+    return None if overlap is None else overlap.content()
 
 
 def differing(first: RGB, second: RGB, transform: Matrix, *, side: int) -> Differing | None:
-    """The two pictures laid over each other, and where they differ; None where `compare_content` gives None."""
-    seen = _compared(first, second, transform, negative=False, side=side, drawn=None)
-    return None if seen is None else Differing(seen.a, seen.b, seen.bad)
+    """The two pictures laid over each other, and where they differ; None where `overlap_of` gives None."""
+    overlap = overlap_of(first, second, transform, side=side)
+    return None if overlap is None else Differing(overlap.a, overlap.b, overlap.bad)
 
 
 @dataclass(frozen=True, slots=True)
-class _Compared:
-    """Two pictures laid over each other, and how their windows agree. `swapped`: in the frame of the first."""
+class Overlap:
+    """Two pictures laid over each other, and how their windows agree; what differs is looked into by `content`.
+
+    `swapped`: in the frame of the first. `typical`, `low`, `different`, `strongest`: see `Content`.
+    """
 
     a: RGB
     b: RGB
@@ -159,11 +121,59 @@ class _Compared:
     window: int
     drawn: float
     blur: float
+    transform: Matrix
+    typical: float
+    low: float
+    different: float
+    strongest: float
+
+    @property
+    def strange(self) -> bool:
+        """Whether next to nothing agrees: these are not laid out alike after all."""
+        return self.different > _STRANGERS
+
+    @property
+    def windows(self) -> float:
+        """How many windows beside each other have something to compare."""
+        return float(self.busy.sum()) / self.window**2
+
+    def content(self) -> Content:
+        """What differs, where, and whether it was laid on. It costs as much as all before."""
+        pair = Differing(self.a, self.b, self.bad)
+        # Strangers differ everywhere, and on a page whatever was laid on is another page.
+        looked = self.different > 0 and not self.strange and self.drawn < _PAGE
+        laid_on = overlaid(pair) if looked else (0.0, 0.0)
+        found = [] if self.strange else places(self.bad, self.deviations, laid_on)
+        beside = uncovered(self.core & ~self.bad, found)
+        if is_laid_on(laid_on):
+            beside &= ~changed_wholly(pair)
+        colours = recoloured(self.a, self.b, beside, self.drawn)
+        back = self.transform if self.swapped else None
+        return Content(
+            typical=self.typical,
+            low=self.low,
+            different=self.different,
+            strongest=self.strongest,
+            busy=float(self.busy.sum()) / float(self.core.sum()),
+            windows=self.windows,
+            drawn=self.drawn,
+            recoloured=colours[0],
+            colours=colours[1],
+            side=max(self.core.shape),
+            blur=self.blur,
+            laid_on=max(laid_on),
+            regions=tuple(region_of(place, self.busy.shape, back) for place in found),
+        )
 
 
-def _compared(
-    first: RGB, second: RGB, transform: Matrix, *, negative: bool, side: int, drawn: float | None
-) -> _Compared | None:
+def overlap_of(
+    first: RGB, second: RGB, transform: Matrix, *, negative: bool = False, side: int, drawn: float | None = None
+) -> Overlap | None:
+    """Lay two pictures of any size over each other by a 3 x 3 transform of shares (first to second), at `side` pixels.
+
+    `drawn`: the larger `drawn_share` of the two as wholes where it is known; if that is low nobody looks again.
+    None where they hardly overlap or there is too little to compare.
+    """
     laid = _laid_over(_reduced(first, side), _reduced(second, side), transform)
     if laid is None:
         return None
@@ -179,12 +189,30 @@ def _compared(
     agreement, *deviations = _windows(grey_a, grey_b, core, window)
     drawn = _drawn(a, b, core, drawn)
     busy = (np.maximum(*deviations) > _BUSY) & core
-    if drawn < _PHOTOGRAPHED:  # the white of a page is no overexposure
+    if drawn < PHOTOGRAPHED:  # the white of a page is no overexposure
         busy &= ~_cut_off(a, b, core, window)
     if int(busy.sum()) < _MIN_BUSY:
         return None
     bad = (agreement < _DIFFERENT) & busy
-    return _Compared(a, b, core, swapped, agreement, (deviations[0], deviations[1]), busy, bad, window, drawn, blur)
+    values = agreement[busy]
+    return Overlap(
+        a=a,
+        b=b,
+        core=core,
+        swapped=swapped,
+        agreement=agreement,
+        deviations=(deviations[0], deviations[1]),
+        busy=busy,
+        bad=bad,
+        window=window,
+        drawn=drawn,
+        blur=blur,
+        transform=transform,
+        typical=float(np.median(values)),
+        low=float(np.quantile(values, 0.1)),
+        different=float(bad.sum()) / float(busy.sum()),
+        strongest=_strongest(agreement, busy, window),
+    )
 
 
 def refined(first: RGB, second: RGB, transform: Matrix, *, side: int) -> Matrix:
@@ -248,7 +276,7 @@ def _laid_over(first: RGB, second: RGB, transform: Matrix) -> tuple[RGB, RGB, Ma
 
 def _drawn(a: RGB, b: RGB, core: Mask, whole: float | None) -> float:
     """How far the pictures are drawn where they overlap."""
-    if whole is not None and whole < _PHOTOGRAPHED:
+    if whole is not None and whole < PHOTOGRAPHED:
         return whole
     return max(drawn_share(a, core), drawn_share(b, core))
 
@@ -280,7 +308,7 @@ def _cut_off(a: RGB, b: RGB, core: Mask, window: int) -> Mask:
     """Windows of which only one picture has kept the tones, where that befell much of it: it was overexposed."""
     at_end = [(high >= 253) | (low <= 2) for high, low in map(_extremes, (a, b))]
     one_only = (at_end[0] != at_end[1]) & core
-    if float(one_only.sum()) < _OVEREXPOSED * float(core.sum()):
+    if float(one_only.sum()) < OVEREXPOSED * float(core.sum()):
         return np.zeros_like(core)
     return np.asarray(_mean(one_only.astype(np.float32), window) > 0.25)
 
@@ -306,9 +334,9 @@ def _greys(a: RGB, b: RGB, core: Mask) -> tuple[Grey, Grey]:
     rows = np.column_stack((x / 255, np.ones(len(x))))
     weight = np.ones(len(x))
     for _ in range(3):
-        mixture = _weighted_fit(rows, y[:, None] / 255, weight)[:, 0]
+        mixture = weighted_fit(rows, y[:, None] / 255, weight)[:, 0]
         weight = 1 / (1 + ((y / 255 - rows @ mixture) / 0.05) ** 2)
-    before = _correlated(x @ _LUMA, y)
+    before = _correlated(x @ LUMA, y)
     if _correlated(rows @ mixture, y) < before + _BETTER:
         return greys[0], greys[1]
     mixed = image.astype(np.float32) @ mixture[:3].astype(np.float32) + np.float32(255 * mixture[3])
@@ -435,80 +463,3 @@ def _strongest(agreement: Grey, busy: Mask, window: int) -> float:
 
     missing = np.where(busy, np.clip(_AGREEING - agreement, 0, 1), 0).astype(np.float32)
     return float(cv2.boxFilter(missing, -1, (2 * window, window)).max())
-
-
-def _recoloured(a: RGB, b: RGB, core: Mask, drawn: float) -> tuple[float, float]:
-    """The largest local difference of colour after a fit that the majority of pixels agree on; the chroma's spread.
-
-    Exposure, contrast and tint, also where they change across the picture, are fitted channel by channel. A photograph
-    of many colours may have all its hues turned: there any linear map of colours is allowed, which for a red shirt on
-    white would be any other shirt.
-    """
-    import cv2
-
-    small = tuple(cv2.resize(image, (48, 48), interpolation=cv2.INTER_AREA).astype(np.float64) for image in (a, b))
-    seen = cv2.resize(core.astype(np.float32), (48, 48), interpolation=cv2.INTER_AREA) > 0.9
-    if int(seen.sum()) < 16:
-        return 0.0, 0.0
-    if drawn < _PHOTOGRAPHED and not _tones_kept(small, seen):
-        return 0.0, 0.0
-    x, y = (image[seen] / 255 for image in small)
-    chroma = [float((rows.max(axis=1) - rows.min(axis=1)).mean()) for rows in (x, y)]
-    if drawn < _PHOTOGRAPHED and min(chroma) < _NO_COLOUR:
-        x, y = (np.repeat(rows @ _LUMA[:, None], 3, axis=1) for rows in (x, y))  # one was made grey
-    at = np.argwhere(seen) / 48 - 0.5
-    spread = max(_chroma_spread(small[0][seen]), _chroma_spread(small[1][seen]))
-    single = np.max(
-        [_off(np.column_stack((x[:, n], at)), y[:, n : n + 1], max_gain=_MAX_GAIN) for n in range(3)], axis=0
-    )
-    few = max(float(np.exp(-spread / _FEW_COLOURS)), min(2 * drawn, 1.0))
-    off = few * single + (1 - few) * _off(np.column_stack((x, at)), y)
-    field = np.zeros((48, 48), np.float32)
-    field[seen] = off
-    # What is as far off everywhere was filtered as a whole; another shirt is off in one place.
-    return max(0.0, float(cv2.boxFilter(field, -1, (5, 5)).max()) - 2 * float(np.median(off))), spread
-
-
-def _tones_kept(small: tuple[NDArray[Any], ...], seen: Mask) -> bool:
-    """Leave out of an overexposed picture what is at white or black, which follows no fit; whether enough is left.
-
-    Changes `seen`.
-    """
-    kept = [np.asarray(((image > 8) & (image < 230)).all(axis=2)) for image in small]
-    if float((kept[0] != kept[1])[seen].mean()) > 2 * _OVEREXPOSED:
-        seen &= kept[0] & kept[1]
-    return int(seen.sum()) >= _FEWEST
-
-
-def _off(x: Matrix, y: Matrix, *, max_gain: float = np.inf) -> Matrix:
-    """The largest of |y - fit of x| over columns, in levels: a linear fit that most rows agree on (reweighted).
-
-    `max_gain`: of the first column of x, and one by it the least: no exposure makes a dark shirt of a red one.
-    """
-    rows = np.column_stack((x, np.ones(len(x))))
-    weight = np.ones(len(x))
-    off = np.zeros(len(x))
-    for _ in range(5):
-        fit = _weighted_fit(rows, y, weight)
-        if not 1 / max_gain <= fit[0, 0] <= max_gain:
-            gain = float(np.clip(fit[0, 0], 1 / max_gain, max_gain))
-            fit[1:] = _weighted_fit(rows[:, 1:], y - gain * rows[:, :1], weight)
-            fit[0] = gain
-        before, off = off, 255 * np.abs(y - rows @ fit).max(axis=1)
-        if float(off.max()) < _AS_ONE or float(np.abs(off - before).max()) < _SETTLED:
-            break
-        weight = 1 / (1 + (off / 8) ** 2)
-    return off
-
-
-def _weighted_fit(rows: Matrix, y: Matrix, weight: Matrix) -> Matrix:
-    weighted = rows * weight[:, None]
-    return np.asarray(np.linalg.solve(weighted.T @ rows + _RIDGE * np.eye(rows.shape[1]), weighted.T @ y), np.float64)
-
-
-def _chroma_spread(pixels: NDArray[Any]) -> float:
-    """Levels by which the chroma deviates across its main direction through grey."""
-    red, green, blue = pixels.T
-    chroma = np.stack((red - green, blue - green), axis=1)
-    _, deviations, _ = np.linalg.svd(chroma, full_matrices=False)
-    return float(deviations[1] / len(pixels) ** 0.5)

@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from lookalike.relate.calibration import Calibration
-from lookalike.relate.content import COARSE, FINE, Content, compare_content, refined
+from lookalike.relate.content import COARSE, FINE, Content, Overlap, compare_content, overlap_of, refined
 from lookalike.relate.features import SIDE, SMALL, Features, find_features
 from lookalike.relate.geometry import ENOUGH, Match, frame_match, verify, with_feature_counts, with_transform
 from lookalike.types import RGB
@@ -135,7 +135,7 @@ def is_proven(found: Finding) -> bool:
     return agrees(content)
 
 
-def agrees(content: Content) -> bool:
+def agrees(content: Content | Overlap) -> bool:
     """Whether there is enough to compare, and it agrees wherever it is."""
     enough = content.windows >= _PROVEN_WINDOWS
     return enough and content.typical >= _PROVEN_TYPICAL and content.strongest <= _PROVEN_STRONGEST
@@ -147,19 +147,20 @@ def _content(a: Features, b: Features, match: Match) -> Content | None:
 
 def _best_content(first: RGB, second: RGB, match: Match, *, side: int, drawn: float | None) -> Content | None:
     """The contents compared as the points say, and as the pictures themselves say where that is not convincing."""
-    found = compare_content(first, second, match.transform, negative=match.negative, side=side, drawn=drawn)
-    if found is None or found.strange or agrees(found) or match.negative or _clearly_other(found):
-        return found
-    if match.model == "frame" and found.different > _ELSEWHERE_LAID:
-        return found
-    nearer = refined(first, second, match.transform, side=SMALL if side == COARSE else _REFINED_SIDE)
-    if nearer is match.transform:
-        return found
-    again = compare_content(first, second, nearer, negative=match.negative, side=side, drawn=drawn)
-    return found if again is None or _disagreement(again) >= _disagreement(found) else again
+    found = overlap_of(first, second, match.transform, negative=match.negative, side=side, drawn=drawn)
+    if found is None:
+        return None
+    laid_out = found.strange or agrees(found) or match.negative or _clearly_other(found)
+    if not laid_out and not (match.model == "frame" and found.different > _ELSEWHERE_LAID):
+        nearer = refined(first, second, match.transform, side=SMALL if side == COARSE else _REFINED_SIDE)
+        if nearer is not match.transform:
+            again = overlap_of(first, second, nearer, negative=match.negative, side=side, drawn=drawn)
+            if again is not None and _disagreement(again) < _disagreement(found):
+                found = again
+    return found.content()
 
 
-def _clearly_other(content: Content | None) -> bool:
+def _clearly_other(content: Content | Overlap | None) -> bool:
     """Whether a page agrees so well elsewhere that what differs is no fault of the transform: most of one form do."""
     if content is None or content.drawn <= LEGIBLE:
         return False
@@ -180,7 +181,7 @@ def _is_settled(content: Content | None) -> bool:
     return _clearly_other(content) or _is_other_page(content)
 
 
-def _disagreement(content: Content) -> float:
+def _disagreement(content: Content | Overlap) -> float:
     return content.strongest + 2 * content.different - content.low
 
 

@@ -268,9 +268,9 @@ def _commonest(pixels: Grey) -> tuple[list[Grey], list[float]]:
         found, counts = np.unique(cells, return_counts=True)
         colour = pixels[free][cells == found[counts.argmax()]].mean(axis=0)
         for _ in range(2):
-            close = np.abs(pixels - colour).max(axis=1) < _NEAR
+            close = _largest(pixels - colour) < _NEAR
             colour = pixels[close].mean(axis=0)
-        close = np.abs(pixels - colour).max(axis=1) < _NEAR
+        close = _largest(pixels - colour) < _NEAR
         if float(close.mean()) < _MIN_SHARE:
             break
         colours.append(colour)
@@ -283,4 +283,10 @@ def _off_the_line(beneath: Grey, above: Grey, colour: NDArray[Any]) -> Grey:
     way = colour - beneath
     length = (way * way).sum(axis=1)
     share = np.clip(((above - beneath) * way).sum(axis=1) / np.maximum(length, 1), 0, 1)
-    return np.asarray(np.abs(beneath + share[:, None] * way - above).max(axis=1), np.float32)
+    return _largest(beneath + share[:, None] * way - above)
+
+
+def _largest(rows: NDArray[Any]) -> Grey:
+    """The largest magnitude of three columns; numpy's own takes ten times as long for so few."""
+    red, green, blue = np.abs(rows).T
+    return np.asarray(np.maximum(np.maximum(red, green), blue), np.float32)
