@@ -223,7 +223,6 @@ def layout_evidence(match: Match) -> NDArray[np.float64]:
 
 _MARKED = 0.01  # of the overlap: a difference of that area is as good as any larger one
 _FEW_WINDOWS = 60  # with something to see: fewer agree by chance
-_UNEVEN = 2.0  # times as far as windows disagree in the middle: so deep a print or bad scan disagrees somewhere
 _LAID_FOR_SURE = 0.75  # `Content.laid_on` from which nobody doubts it
 _NOISE, _SEEN = 0.05, 0.1  # `Content.strongest` of a bad scan; by how much more is beyond doubt
 
@@ -253,7 +252,7 @@ def copy_evidence(content: Content) -> NDArray[np.float64]:
     evidence = [
         float(np.clip(1 - content.windows / _FEW_WINDOWS, 0, 1)),
         unexplained,
-        max(strongest - _UNEVEN * (1 - content.typical), 0.0) * unexplained * (1 - drawn),
+        strongest * unexplained * (1 - drawn),
         strongest * drawn,
         seen * drawn,
         seen * alone * drawn,
