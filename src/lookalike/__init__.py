@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from lookalike.client import RemoteCollection, connect
     from lookalike.embed import get_embedder, known_models
     from lookalike.errors import LookalikeError
-    from lookalike.image import Limits, decode
+    from lookalike.image import Limits
+    from lookalike.image.decode import decode
     from lookalike.search import Collection, Query, Results, embed_images
     from lookalike.search import open_collection as open
     from lookalike.types import AddReport, Card, Embedder, Failure, Hit, Row, Store, Vectors

@@ -11,11 +11,13 @@ from lookalike.image.facts import Header
 from lookalike.image.find import find, read_list
 from lookalike.image.formats import EXTENSIONS, RAW_EXTENSIONS
 from lookalike.image.found import Found, NotListed, SkippedFiles, is_hidden
+from lookalike.image.guarded import DecoderFailed, GuardedDecoder
 from lookalike.image.header import read_header
 from lookalike.image.limits import Limits
 from lookalike.image.names import to_path, to_text
 from lookalike.image.raw import is_raw_file
 from lookalike.image.read import read
+from lookalike.image.readers import is_trusted
 from lookalike.image.resize import crop, fit, is_plain, thumbnail
 from lookalike.image.system_folders import SystemFolder, is_system_folder, system_folder_of
 from lookalike.image.threads import single_threaded_opencv
@@ -24,8 +26,10 @@ __all__ = [
     "EDITS",
     "EXTENSIONS",
     "RAW_EXTENSIONS",
+    "DecoderFailed",
     "Edit",
     "Found",
+    "GuardedDecoder",
     "Header",
     "Limits",
     "NotListed",
@@ -43,6 +47,7 @@ __all__ = [
     "is_plain",
     "is_raw_file",
     "is_system_folder",
+    "is_trusted",
     "read",
     "read_header",
     "read_list",

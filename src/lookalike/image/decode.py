@@ -12,9 +12,9 @@ from lookalike.image.colour import to_srgb
 from lookalike.image.exif import upright
 from lookalike.image.facts import Facts
 from lookalike.image.header import read_facts
-from lookalike.image.limits import Limits, check_pixels, too_many_bytes
+from lookalike.image.limits import Limits, check_pixels, is_out_of_memory, too_many_bytes
 from lookalike.image.pixels import to_rgb_on_ground, to_uint8
-from lookalike.image.readers import read_frames
+from lookalike.image.readers import NotTrusted, is_trusted, read_frames
 from lookalike.image.resize import shrink
 from lookalike.types import RGB
 
@@ -42,12 +42,17 @@ def decode(data: bytes, *, side: int | None = None, frame: int = 0, limits: Limi
     return _decoded(data, lambda count: [frame] if 0 <= frame < count else None, side, limits)[0]
 
 
-def decode_frames(data: bytes, count: int, *, side: int | None = None, limits: Limits = _DEFAULT) -> list[Picture]:
+def decode_frames(
+    data: bytes, count: int, *, side: int | None = None, limits: Limits = _DEFAULT, trusted: bool = False
+) -> list[Picture]:
     """Decode `count` evenly spaced frames of an animation or multi-page file, the first included; or all it has.
 
-    One pass over the file. A frame that is damaged ends the list, unless it is the first. Errors as `decode`.
+    One pass over the file. A frame that is damaged ends the list, unless it is the first. `trusted`: only by the
+    readers that are hardened by years of browsers; else raise NotTrusted. Errors as `decode`.
     """
-    return _decoded(data, lambda frames: evenly(frames, count), side, limits)
+    if trusted and not is_trusted(data):
+        raise NotTrusted
+    return _decoded(data, lambda frames: evenly(frames, count), side, limits, trusted=trusted)
 
 
 def evenly(frames: int, count: int) -> list[int]:
@@ -56,13 +61,20 @@ def evenly(frames: int, count: int) -> list[int]:
     return [place * frames // wanted for place in range(wanted)]
 
 
-def _decoded(data: bytes, choose: Callable[[int], list[int] | None], side: int | None, limits: Limits) -> list[Picture]:
+def _decoded(
+    data: bytes,
+    choose: Callable[[int], list[int] | None],
+    side: int | None,
+    limits: Limits,
+    *,
+    trusted: bool = False,
+) -> list[Picture]:
     with _only_image_errors():
         facts = _checked(data, limits)
         frames = choose(facts.frames)
         if frames is None:
             raise UnreadableImage(f"has {facts.frames} frames, numbered from 0: there is none of that number")
-        return _pictures(data, facts, frames, side, limits)
+        return _pictures(data, facts, frames, side, limits, trusted=trusted)
 
 
 def _checked(data: bytes, limits: Limits) -> Facts:
@@ -73,9 +85,11 @@ def _checked(data: bytes, limits: Limits) -> Facts:
     return facts
 
 
-def _pictures(data: bytes, facts: Facts, frames: Sequence[int], side: int | None, limits: Limits) -> list[Picture]:
+def _pictures(
+    data: bytes, facts: Facts, frames: Sequence[int], side: int | None, limits: Limits, *, trusted: bool
+) -> list[Picture]:
     pictures: list[Picture] = []
-    rasters = read_frames(data, facts, frames, side=side, limits=limits)
+    rasters = read_frames(data, facts, frames, side=side, limits=limits, trusted=trusted)
     header = facts.header
     for frame in frames:
         try:
@@ -100,11 +114,12 @@ def _only_image_errors() -> Iterator[None]:
     """Readers fail in any way they like; what comes out is an ImageError with a plain reason."""
     try:
         yield
-    except ImageError:
+    except (ImageError, NotTrusted):
         raise
-    except MemoryError as error:
-        raise ImageTooLarge("there is not enough memory to decode it; lower max_pixels to refuse it sooner") from error
     except Exception as error:
+        if is_out_of_memory(error):
+            reason = "there is not enough memory to decode it; lower max_pixels to refuse it sooner"
+            raise ImageTooLarge(reason) from error
         if type(error).__name__ == "DecompressionBombError":  # a picture inside the picture, as in ICO and ICNS
             raise ImageTooLarge("holds a picture larger than its header says (max_pixels)") from error
         reason = " ".join(str(error).split())[:160] or type(error).__name__

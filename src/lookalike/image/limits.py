@@ -24,3 +24,12 @@ def check_pixels(width: int, height: int, limits: Limits) -> None:
         raise ImageTooLarge(
             f"is {width:,} x {height:,} = {width * height:,} pixels, the limit is {limits.max_pixels:,} (max_pixels)"
         )
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a reader failed for want of memory; OpenCV and the codecs' own errors only say so in words."""
+    told = str(error).lower()
+    return isinstance(error, MemoryError) or any(words in told for words in _OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = ("insufficient memory", "out of memory", "bad allocation", "bad_alloc", "cannot allocate", "no memory")

@@ -18,7 +18,7 @@ from lookalike.image.colour import cmyk_to_rgb, lab_to_rgb
 from lookalike.image.exif import ORIENTATION
 from lookalike.image.facts import Facts, Raster
 from lookalike.image.formats import BY_NAME, Format
-from lookalike.image.limits import Limits, check_pixels
+from lookalike.image.limits import Limits, check_pixels, is_out_of_memory
 from lookalike.image.quiet import quiet_pillow
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def _load(image: "ImageFile.ImageFile") -> None:
     try:
         image.load()
     except Exception as error:
+        if is_out_of_memory(error):
+            raise
         image.tile = []  # without tiles left to decode, Pillow takes what it has as the picture
         try:
             shown = bool(np.asarray(image).any())

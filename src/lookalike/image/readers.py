@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from lookalike.errors import ImageError, UnreadableImage
 from lookalike.image.facts import Facts, Raster
-from lookalike.image.limits import Limits
+from lookalike.image.formats import sniff
+from lookalike.image.limits import Limits, is_out_of_memory
 from lookalike.image.pam import read_pam
 from lookalike.image.pillow_reader import pillow_frames
 from lookalike.image.quiet import quiet_imagecodecs
@@ -23,21 +24,35 @@ _END = b"\xff\xd9"
 Samples = NDArray[Any]
 
 
+class NotTrusted(Exception):
+    """No trusted reader takes these bytes."""
+
+
+def is_trusted(data: bytes) -> bool:
+    """Whether a format has a reader that browsers have hardened; it may still refuse this file."""
+    known = sniff(data)
+    return known is not None and known.name in _TRUSTED
+
+
 def read_frames(
-    data: bytes, facts: Facts, frames: Sequence[int], *, side: int | None, limits: Limits
+    data: bytes, facts: Facts, frames: Sequence[int], *, side: int | None, limits: Limits, trusted: bool = False
 ) -> Iterator[Raster]:
-    """Each frame asked for, in rising order."""
+    """Each frame asked for, in rising order. `trusted`: raise NotTrusted rather than use another than those."""
     reader = _FAST.get(facts.format)
     if reader is not None and list(frames) == [0]:
         try:
             samples = reader(data, facts, side)
         except ImageError:
             raise
-        except Exception:  # what a fast reader refuses may still be read in part by the next
+        except Exception as error:  # what a fast reader refuses may still be read in part by the next
+            if is_out_of_memory(error):
+                raise
             samples = None
         if samples is not None:
             yield Raster(samples, facts.icc, facts.orientation)
             return
+    if trusted:
+        raise NotTrusted
     yield from _slow(data, facts, frames, side, limits)
 
 
@@ -50,8 +65,8 @@ def _slow(data: bytes, facts: Facts, frames: Sequence[int], side: int | None, li
         for frame in pillow_frames(data, facts, frames, side=side, limits=limits):
             done = True
             yield frame
-    except Exception:
-        if done or last_resort is None:
+    except Exception as error:
+        if done or last_resort is None or is_out_of_memory(error):
             raise
         yield Raster(last_resort(data), facts.icc, facts.orientation)
 
@@ -117,6 +132,8 @@ def _jxl(data: bytes, _facts: Facts, _side: int | None) -> Samples | None:
     try:
         samples: Samples = imagecodecs.jpegxl_decode(data, index=0, numthreads=1)
     except Exception as error:  # no other reader knows the format
+        if is_out_of_memory(error):
+            raise
         raise UnreadableImage("is a JPEG XL picture that is damaged or stops half-way") from error
     return samples
 
@@ -146,14 +163,6 @@ def _odd_tiff(data: bytes) -> Samples:
     return samples
 
 
-def _odd_avif(data: bytes) -> Samples:
-    """For a Pillow built without AVIF."""
-    imagecodecs = quiet_imagecodecs()
-
-    samples: Samples = np.asarray(imagecodecs.avif_decode(data, index=0, numthreads=1))
-    return samples
-
-
 _FAST: dict[str, Callable[[bytes, Facts, int | None], Samples | None]] = {
     "JPEG": _jpeg,
     "PNG": _png,
@@ -161,4 +170,6 @@ _FAST: dict[str, Callable[[bytes, Facts, int | None], Samples | None]] = {
     "JXL": _jxl,
     "PAM": _pam,
 }
-_LAST_RESORT: dict[str, Callable[[bytes], Samples]] = {"JPEG": _odd_jpeg, "TIFF": _odd_tiff, "AVIF": _odd_avif}
+# Not AVIF: imagecodecs writes past its buffer when it decodes one frame of several.
+_LAST_RESORT: dict[str, Callable[[bytes], Samples]] = {"JPEG": _odd_jpeg, "TIFF": _odd_tiff}
+_TRUSTED = frozenset({"JPEG", "PNG", "WEBP"})

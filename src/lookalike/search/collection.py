@@ -115,7 +115,8 @@ class Collection:
 
         wanted = [sources] if isinstance(sources, str | Path) else sources
         intake = Intake(self.embedder, self.limits, self._frames(frames))
-        return sync(self._store, intake, wanted, options or SyncOptions(workers=default_workers()))
+        folder = self.uri if os.path.isdir(self.uri) else None
+        return sync(self._store, intake, wanted, options or SyncOptions(workers=default_workers()), folder=folder)
 
     def add(
         self,

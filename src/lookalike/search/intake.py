@@ -4,14 +4,26 @@ import hashlib
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import ImageError, ImageTooLarge
-from lookalike.image import Limits, Picture, decode_frames, fit, is_plain, read, read_header, thumbnail
+from lookalike.image import (
+    DecoderFailed,
+    GuardedDecoder,
+    Limits,
+    Picture,
+    fit,
+    is_plain,
+    is_trusted,
+    read,
+    read_header,
+    thumbnail,
+)
+from lookalike.search.in_hand import InHand
 from lookalike.search.plan import Job
 from lookalike.types import RGB, Embedder, Scalar, Vectors
 
@@ -69,12 +81,28 @@ class _Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """Turns jobs into outcomes; shared by all workers. `twins`: paths of known files by content hash."""
+    """Turns jobs into outcomes; shared by all workers. Close it. `twins`: paths of known files by content hash.
+
+    `in_hand`: where the files under way are noted; `suspects`: those that were so when a run died.
+    """
 
     embedder: Embedder
     limits: Limits = field(default_factory=Limits)
     frames: int = 1
     twins: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    in_hand: InHand = field(default_factory=InHand)
+    suspects: frozenset[str] = frozenset()
+    _decoder: GuardedDecoder | None = None
+
+    def __post_init__(self) -> None:
+        if self._decoder is None:
+            object.__setattr__(self, "_decoder", GuardedDecoder(self.limits))
+
+    def close(self) -> None:
+        """End the processes that decode, if any were started."""
+        assert self._decoder is not None
+        self._decoder.close()
+        self.in_hand.close()
 
     def __call__(self, jobs: Sequence[Job]) -> list[Outcome]:
         """One batch: every file is looked into, those that need it are embedded together."""
@@ -83,7 +111,7 @@ class Intake:
 
     def embed_anyway(self, job: Job) -> Outcome:
         """One file, embedded even when its bytes are known."""
-        (outcome,) = Intake(self.embedder, self.limits, self.frames)([job])
+        (outcome,) = replace(self, twins={})([job])
         return outcome
 
     def _look(self, job: Job) -> "Outcome | tuple[Job, str, _Prepared]":
@@ -97,9 +125,10 @@ class Intake:
         if paths := self.twins.get(sha256):
             return Touched(job) if self._settled(job, paths) else Twin(job, sha256, paths)
         try:
-            return job, sha256, self._prepare(data)
+            with self.in_hand.holding(job.found.path):
+                return job, sha256, self._prepare(data, doubtful=job.found.path in self.suspects)
         except ImageError as error:
-            return Failed(job, str(error), retry=isinstance(error, ImageTooLarge))
+            return Failed(job, str(error), retry=isinstance(error, ImageTooLarge | DecoderFailed))
         except Exception as error:  # promise 2: whatever a codec does, one file never stops a run
             return Failed(job, f"its decoder failed ({error!r:.200})", retry=False)
 
@@ -110,11 +139,10 @@ class Intake:
             return False
         return known.ids[0] == job.id and len(known.ids) == min(known.frames, self.frames)
 
-    def _prepare(self, data: bytes) -> _Prepared:
-        header = read_header(data)
-        large = header.width * header.height > _LARGE_PIXELS and header.format != "JPEG"
-        with _one_large_at_a_time if large else nullcontext():
-            pictures = decode_frames(data, self.frames, side=max(self._size), limits=self.limits)
+    def _prepare(self, data: bytes, *, doubtful: bool) -> _Prepared:
+        assert self._decoder is not None
+        with _one_large_at_a_time if not doubtful and _is_large(data) else nullcontext():
+            pictures = self._decoder.decode_frames(data, self.frames, side=max(self._size), doubtful=doubtful)
             images = [fit(picture.image, self.embedder.card.preprocessing) for picture in pictures]
             return _Prepared(images, [picture_facts(p, image) for p, image in zip(pictures, images, strict=True)])
 
@@ -136,6 +164,14 @@ class Intake:
             else:
                 outcomes.append(item)
         return outcomes
+
+
+def _is_large(data: bytes) -> bool:
+    """Whether a picture that is decoded here takes much memory; a JPEG is decoded reduced."""
+    if not is_trusted(data):
+        return False  # its own process looks after that
+    header = read_header(data)
+    return header.width * header.height > _LARGE_PIXELS and header.format != "JPEG"
 
 
 def _judged(job: Job, sha256: str, vectors: NDArray[np.float32], facts: Sequence[Facts]) -> Outcome:

@@ -2,8 +2,8 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 from lookalike import __version__
 from lookalike.errors import StoreFailed
 from lookalike.image import Found, single_threaded_opencv
+from lookalike.search.in_hand import InHand, take_left_in_hand
 from lookalike.search.intake import Failed, Fresh, Intake, Outcome, Touched, Twin
 from lookalike.search.pipeline import parallel
 from lookalike.search.plan import FACTS, FAILURES, STAMP, Job, KnownFile, Plan, facts_of_manifest, make_plan
@@ -34,16 +35,29 @@ class SyncOptions:
     stop: threading.Event = field(default_factory=threading.Event)
 
 
-def sync(store: Store, intake: Intake, sources: Iterable[str | Path] | None, options: SyncOptions) -> AddReport:
-    """Add the new, re-embed the changed, note the moved, drop the deleted. Returns the counts."""
+def sync(
+    store: Store,
+    intake: Intake,
+    sources: Iterable[str | Path] | None,
+    options: SyncOptions,
+    *,
+    folder: str | None = None,
+) -> AddReport:
+    """Add the new, re-embed the changed, note the moved, drop the deleted. Returns the counts. Closes the intake.
+
+    `folder`: where the files under way are noted, to be known if this process dies of one.
+    """
     begun = time.monotonic()
     plan = make_plan(store, sources, frames=intake.frames, prune=options.prune)
-    intake = Intake(intake.embedder, intake.limits, intake.frames, plan.twins)
+    suspects = take_left_in_hand(folder)
+    intake = replace(intake, twins=plan.twins, in_hand=InHand(folder), suspects=suspects)
+    _put_last(plan.jobs, suspects | plan.failures)
     writer = _Writer(store, plan, intake)
     report = writer.report
     try:
         _run(writer, intake, plan, options)
     finally:
+        intake.close()
         # What was handed over is kept, also when the reader of this run gave up or a worker failed.
         writer.flush()
     report.interrupted = options.stop.is_set()
@@ -63,6 +77,12 @@ def _run(writer: "_Writer", intake: Intake, plan: Plan, options: SyncOptions) ->
             writer.flush_if_due()
             if options.progress:
                 options.progress(done, total)
+
+
+def _put_last(jobs: list[Job], doubtful: Collection[str]) -> None:
+    """What failed before or was in hand when a run died comes after all else."""
+    if doubtful:
+        jobs.sort(key=lambda job: job.found.path in doubtful)
 
 
 def _drained(jobs: list[Job]) -> Iterator[Job]:

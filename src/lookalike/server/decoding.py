@@ -2,8 +2,6 @@
 
 import asyncio
 import json
-import os
-import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -12,14 +10,14 @@ from typing import Any
 import numpy as np
 
 from lookalike.errors import BadQuery, ImageTooLarge, UnreadableImage
-from lookalike.server.decoder import LENGTHS
+from lookalike.image.child import LENGTHS
+from lookalike.image.guarded import child_command
 from lookalike.types import RGB, Preprocessing
 
 THUMBNAIL = 256
 START_SECONDS = 60.0
 RECYCLED_AFTER = 5000  # requests; a codec that leaks is not ours to mend
 VERBS = ("is ", "has ", "begins ", "holds ", "stops ", "takes ", "needs ", "was ", "cannot ")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,29 +124,25 @@ class _Child:
     def __init__(self, memory: int) -> None:
         self._memory = memory
         self._process: asyncio.subprocess.Process | None = None
+        self._killed = False
         self.served = 0
 
     @property
     def alive(self) -> bool:
-        return self._process is not None and self._process.returncode is None
+        """Whether it can be asked; one that was killed may take a moment to be gone."""
+        return self._process is not None and self._process.returncode is None and not self._killed
 
     async def start(self) -> None:
-        kept = {k: v for k, v in os.environ.items() if k in ("PATH", "LD_LIBRARY_PATH", "LANG", "SYSTEMROOT")}
-        paths = os.pathsep.join(path for path in sys.path if path)
+        command, options = child_command(self._memory)
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "lookalike.server.decoder",
-            str(self._memory),
+            *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.DEVNULL,
-            env=kept | {"PYTHONPATH": paths} | dict.fromkeys(THREAD_VARIABLES, "1"),
-            cwd="/" if os.name == "posix" else None,
-            start_new_session=True,
             limit=2**20,
+            **options,
         )
-        self.served = 0
+        self.served, self._killed = 0, False
         await asyncio.wait_for(self._read(), START_SECONDS)
 
     async def renew(self) -> None:
@@ -175,6 +169,7 @@ class _Child:
     def kill(self) -> None:
         if self.alive:
             assert self._process is not None
+            self._killed = True
             with suppress(ProcessLookupError):
                 self._process.kill()
 

@@ -1,8 +1,9 @@
-"""The child process that decodes what strangers upload: one request after another on stdin, answers on stdout.
+"""The child process that decodes what may be hostile: one request after another on stdin, answers on stdout.
 
-Run as `python -m lookalike.server.decoder MEMORY_BYTES`. It holds no secret and no collection, may not write files,
-and has a limit on its memory; whoever waits for it kills it when it takes too long. Each message is the length of a
-JSON head, the length of a body (both 4 bytes, big end first), the head, the body.
+Run as `python -m lookalike.image.child MEMORY_BYTES`, by `guarded` and by the server. It holds no secret and no
+collection, may not write files, and has a limit on its memory and on the processor time of each request; whoever waits
+for it kills it when it takes too long. Each message is the length of a JSON head, the length of a body (both 4 bytes,
+big end first), the head, the body. A head with `same` is about the body of the request before.
 """
 
 import json
@@ -22,8 +23,11 @@ def main() -> None:
     _confine(int(sys.argv[1]))
     _warm()
     _send(sink, {"ready": True}, b"")
+    body = b""
     while message := _receive(source):
-        head, body = message
+        head, sent = message
+        body = body if head.get("same") else sent
+        _allow(head.get("seconds"))
         try:
             told, data = _answer(head, body)
         except MemoryError:
@@ -35,7 +39,10 @@ def main() -> None:
 
 def _confine(memory: int) -> None:
     """Limits of the system's own; what a platform does not know is left out."""
-    import resource
+    try:
+        import resource
+    except ImportError:  # Windows
+        return
 
     wanted = {"RLIMIT_AS": memory, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 64, "RLIMIT_CORE": 0}
     for name, limit in wanted.items():
@@ -45,16 +52,30 @@ def _confine(memory: int) -> None:
                 resource.setrlimit(kind, (limit, limit))
 
 
+def _allow(seconds: float | None) -> None:
+    """Processor time for this request, also when whoever asked has died and will not end us."""
+    if seconds is None:
+        return
+    try:
+        import resource
+    except ImportError:
+        return
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    hard = resource.getrlimit(resource.RLIMIT_CPU)[1]
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime + seconds) + 2, hard))
+
+
 def _warm() -> None:
     """Load the readers before the first request, so that none pays for it."""
     import cv2
     import PIL.Image
 
-    import lookalike.image
+    from lookalike.image.decode import Picture
+    from lookalike.image.resize import fit
 
     cv2.setNumThreads(1)
-    assert PIL.Image
-    assert lookalike.image
+    assert all((PIL.Image, Picture, fit))
 
 
 def _receive(source: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
@@ -80,9 +101,17 @@ def _refusal(error: Exception) -> dict[str, str]:
 
 def _answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     """The picture fitted to the model, or as a JPEG of some size, with its facts."""
-    from lookalike.image import Limits, crop, decode, fit, is_plain, thumbnail
+    from lookalike.image.decode import decode
+    from lookalike.image.header import read_header
+    from lookalike.image.limits import Limits
+    from lookalike.image.resize import crop, fit, is_plain, thumbnail
 
+    if "header" in head:
+        header = read_header(data)
+        return {"width": header.width, "height": header.height, "frames": header.frames}, b""
     limits = Limits(max_pixels=head["max_pixels"], max_bytes=max(len(data), 1))
+    if "frames" in head:
+        return _frames(head, data, limits)
     region = head.get("region")
     share = min(region[2:]) if region else 1.0
     picture = decode(data, side=max(1, round(head["side"] / share)), limits=limits)
@@ -96,6 +125,19 @@ def _answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     small = thumbnail(picture.image, head["thumbnail"]) if head.get("thumbnail") else b""
     facts |= {"plain": is_plain(fitted) if small else False, "shape": fitted.shape}
     return facts, fitted.tobytes() + small
+
+
+def _frames(head: dict[str, Any], data: bytes, limits: Any) -> tuple[dict[str, Any], bytes]:
+    """Some frames, reduced as asked, one after another."""
+    from lookalike.image.decode import decode_frames
+
+    pictures = decode_frames(data, head["frames"], side=head["side"], limits=limits)
+    facts = [
+        {name: getattr(picture, name) for name in ("width", "height", "format", "frame", "frames")}
+        | {"shape": picture.image.shape}
+        for picture in pictures
+    ]
+    return {"pictures": facts}, b"".join(picture.image.tobytes() for picture in pictures)
 
 
 def _preprocessing(told: dict[str, Any]) -> Any:
