@@ -14,6 +14,7 @@ import pytest
 
 from lookalike.search import Collection
 from lookalike.server import Settings, create_app
+from lookalike.server.run import proxy_options
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 
 
@@ -29,11 +30,13 @@ class Served:
 
 
 @contextmanager
-def served(collection: Collection | None, uri: str = "given", **options: Any) -> Iterator[Served]:
+def served(
+    collection: Collection | None, uri: str = "given", *, port: int | None = None, **options: Any
+) -> Iterator[Served]:
     """Serve until the block ends; `options` are of Settings."""
     import uvicorn
 
-    port = free_port()
+    port = port or free_port()
     settings = Settings(uri=uri, port=port, **{"decoders": 1, "body_seconds": 3.0, **options})
     app = create_app(settings, collection)
     config = uvicorn.Config(
@@ -46,6 +49,7 @@ def served(collection: Collection | None, uri: str = "given", **options: Any) ->
         ws="none",
         loop="asyncio",  # uvloop, where it lies about, starts processes by a fork, of which Lance warns
         http="lookalike.server.patience:Patient",
+        **proxy_options(settings),
     )
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)  # one that does not end must not hold the tests up

@@ -1,24 +1,55 @@
 """Search by URL: the public network only, looked at after names are resolved and after every redirect."""
 
+import asyncio
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from starlette.requests import ClientDisconnect
 
 from lookalike.errors import BadQuery
-from lookalike.server.fetch import Fetcher, Forbidden, is_public
+from lookalike.server.batching import Busy
+from lookalike.server.fetch import MAX_WAITING, Fetcher, Forbidden, is_public
 from tests.server.conftest import Served
 
 
 class Handler(BaseHTTPRequestHandler):
+    def slowly(self, how: str) -> None:
+        """Never finish, a byte at a time: a head, the size of a chunk, or a body that was promised."""
+        begins = {
+            "head": b"",
+            "chunk": b"Transfer-Encoding: chunked\r\n\r\n5;x=",
+            "body": b"Content-Length: 100000\r\n\r\n",
+            "continue": b"",
+        }
+        trickle = b"HTTP/1.1 100 Continue\r\n\r\n" if how == "continue" else b"x"
+        if how != "continue":
+            self.flush_headers()
+        self.wfile.write(begins[how])
+        try:
+            for _ in range(200):
+                self.wfile.write(trickle)
+                self.wfile.flush()
+                time.sleep(0.1)
+        except OSError:
+            return
+
     def do_GET(self) -> None:
+        if self.path == "/slow/continue":
+            self.slowly("continue")
+            return
         if self.path.startswith("/to/"):
             self.send_response(302)
             self.send_header("Location", self.path.removeprefix("/to/"))
             self.end_headers()
             return
         self.send_response(200)
+        if self.path.startswith("/slow/"):
+            self.slowly(self.path.removeprefix("/slow/"))
+            return
         if self.path == "/endless":
             self.end_headers()
             try:
@@ -116,3 +147,58 @@ def test_urls_are_off_unless_asked_for(server: Served) -> None:
     answer = server.http.post("/v1/search", files={"nothing": b""}, data={"url": "http://93.184.216.34/x.png"})
     assert answer.status_code == 400
     assert "--fetch-urls" in answer.json()["message"]
+
+
+@pytest.mark.parametrize("how", ["head", "chunk", "body", "continue"])
+def test_one_deadline_holds_for_the_whole_exchange(site: int, how: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(BadQuery, match="too long"):
+        fetcher(site, seconds=0.6).get(f"http://good.public:{site}/slow/{how}")
+    assert time.monotonic() - begun < 3
+
+
+def test_the_deadline_holds_while_tls_is_agreed_on() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        begun = time.monotonic()
+        with pytest.raises(BadQuery, match="too long"):
+            fetcher(port, seconds=0.6).get(f"https://good.public:{port}/x")
+        assert time.monotonic() - begun < 3
+
+
+def test_slow_sites_hold_up_nobody_else(site: int) -> None:
+    async def story() -> float:
+        slow = fetcher(site, seconds=2.0)
+        waiting = [asyncio.create_task(slow.fetch(f"http://good.public:{site}/slow/head")) for _ in range(8)]
+        await asyncio.sleep(0.2)
+        begun = time.monotonic()
+        await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.01) for _ in range(4)))
+        quick = time.monotonic() - begun
+        await asyncio.gather(*waiting, return_exceptions=True)
+        return quick
+
+    assert asyncio.run(story()) < 1
+
+
+def test_no_more_wait_than_will_be_asked(site: int) -> None:
+    async def story() -> list[object]:
+        slow = fetcher(site, seconds=0.5)
+        wanted = [slow.fetch(f"http://good.public:{site}/slow/head") for _ in range(MAX_WAITING + 5)]
+        return list(await asyncio.gather(*wanted, return_exceptions=True))
+
+    told = asyncio.run(story())
+    assert sum(isinstance(error, Busy) for error in told) == 5
+    assert all(isinstance(error, Busy | BadQuery) for error in told)
+
+
+def test_who_hangs_up_is_no_longer_fetched_for(site: int) -> None:
+    async def story() -> float:
+        async def gone() -> bool:
+            return True
+
+        begun = time.monotonic()
+        with pytest.raises(ClientDisconnect):
+            await fetcher(site, seconds=20).fetch(f"http://good.public:{site}/slow/head", gone)
+        return time.monotonic() - begun
+
+    assert asyncio.run(story()) < 5

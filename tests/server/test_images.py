@@ -4,6 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from PIL import Image
 
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import Served, wait_for
@@ -43,16 +44,35 @@ def test_originals_by_id_only(own: Served, tmp_path: Path) -> None:
     shown = own.http.get("/v1/images/photos%2Fred0.png/original")
     assert shown.content == path.read_bytes()
     assert (shown.headers["content-type"], shown.headers["content-disposition"]) == ("image/png", "inline")
+    before = path.read_bytes()
     path.write_bytes(b"<html><script>alert(1)</script></html>")
     swapped = own.http.get("/v1/images/photos%2Fred0.png/original")
-    assert swapped.headers["content-disposition"] == "attachment"
-    assert swapped.headers["content-type"] == "application/octet-stream"
-    assert swapped.headers["x-content-type-options"] == "nosniff"
-    assert "sandbox" in swapped.headers["content-security-policy"]
+    assert swapped.status_code == 404
+    assert "no longer the one that was indexed" in swapped.json()["message"]
+    assert own.http.get("/v1/images/photos%2Fred0.png/thumbnail?side=512").status_code == 200
+    path.unlink()
+    (tmp_path / "secret").write_bytes(before)
+    path.symlink_to(tmp_path / "secret")
+    linked = own.http.get("/v1/images/photos%2Fred0.png/original")
+    assert linked.status_code == 404
+    assert "leads out of its folder" in linked.json()["message"]
     path.unlink()
     gone = own.http.get("/v1/images/photos%2Fred0.png/original")
     assert gone.status_code == 404
     assert str(tmp_path) not in gone.text
+
+
+def test_originals_that_a_page_may_not_show_are_a_download(own: Served, tmp_path: Path) -> None:
+    path = tmp_path / "photos" / "red0.png"
+    image = Image.open(path)
+    image.save(path.with_suffix(".tif"))
+    own.photos.sync(tmp_path / "photos")
+    wait_for(lambda: own.http.get("/v1/images/photos%2Fred0.tif").status_code == 200)
+    given = own.http.get("/v1/images/photos%2Fred0.tif/original")
+    assert given.headers["content-disposition"] == "attachment"
+    assert given.headers["content-type"] == "application/octet-stream"
+    assert given.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in given.headers["content-security-policy"]
 
 
 def test_added_found_labelled_removed(own: Served) -> None:

@@ -26,6 +26,13 @@ def serve(
         Optional[list[str]],  # noqa: UP045
         typer.Option(metavar="NAME", help="A name by which the server may be called; may be repeated."),
     ] = None,
+    root_path: Annotated[
+        str, typer.Option(metavar="PATH", help="Where a proxy shows it, such as /photos; see deploy/.")
+    ] = "",
+    trust_proxy: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(metavar="ADDRESS", help="A proxy whose X-Forwarded headers are believed; may be repeated."),
+    ] = None,
     read_only: Annotated[bool, typer.Option("--read-only", help="Nobody may add, remove, label or index.")] = False,
     show_paths: Annotated[bool, typer.Option("--show-paths", help="Tell where files lie on this machine.")] = False,
     fetch_urls: Annotated[bool, typer.Option("--fetch-urls", help="Search by URL: public addresses only.")] = False,
@@ -56,6 +63,8 @@ def serve(
         workers=workers,
         tokens=token_file,
         hosts=tuple(allow_host or ()),
+        root_path=root_path,
+        trust_proxy=tuple(trust_proxy or ()),
         read_only=read_only,
         show_paths=show_paths,
         fetch_urls=fetch_urls,

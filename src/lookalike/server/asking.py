@@ -17,7 +17,7 @@ from lookalike.search.query import combine
 from lookalike.server.decoding import Decoders
 from lookalike.server.desk import Desk
 from lookalike.server.door import MOST_PICTURES, TooMuch
-from lookalike.server.fetch import Fetcher
+from lookalike.server.fetch import Fetcher, Gone
 from lookalike.server.queries import PREFIX, Kept, Queries
 from lookalike.server.settings import Settings
 from lookalike.types import Vectors
@@ -37,6 +37,7 @@ class Asked:
     minus_pictures: Sequence[bytes] = ()
     regions: Sequence[Region] = ()
     urls: Sequence[str] = field(default=())
+    gone: Gone | None = None  # whether who asked has left
 
 
 class Asking:
@@ -107,7 +108,7 @@ class Asking:
             return asked
         if not self._settings.fetch_urls:
             raise BadQuery("this server does not fetch URLs; upload the picture, or start it with --fetch-urls")
-        got = [await asyncio.to_thread(self._fetcher.get, url) for url in asked.urls[:MOST_PICTURES]]
+        got = [await self._fetcher.fetch(url, asked.gone) for url in asked.urls[:MOST_PICTURES]]
         return Asked(asked.like, asked.minus, [*asked.pictures, *got], asked.minus_pictures, asked.regions)
 
 

@@ -12,10 +12,12 @@ import numpy as np
 from lookalike.errors import BadQuery, ImageTooLarge, UnreadableImage
 from lookalike.image.child import LENGTHS
 from lookalike.image.guarded import child_command
+from lookalike.server.batching import Busy
 from lookalike.types import RGB, Preprocessing
 
 THUMBNAIL = 256
 START_SECONDS = 60.0
+MAX_WAITING = 16  # for each child: at a tenth of a second each nobody waits longer than some seconds
 RECYCLED_AFTER = 5000  # requests; a codec that leaks is not ours to mend
 VERBS = ("is ", "has ", "begins ", "holds ", "stops ", "takes ", "needs ", "was ", "cannot ")
 
@@ -78,6 +80,8 @@ class Decoders:
         return (await self._ask({"side": side}, data))[1]
 
     async def _ask(self, head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+        if self.waiting >= MAX_WAITING * self._count:
+            raise Busy("too many pictures wait to be decoded; try again in a moment")
         self.waiting += 1
         try:
             child = await self._free.get()

@@ -39,9 +39,31 @@ HEADERS = {
 class TooMuch(HTTPException):
     """The body is larger or slower than allowed. Where FastAPI reads JSON, it lets only an HTTPException through."""
 
-    def __init__(self, status: int, kind: str, message: str) -> None:
+    def __init__(self, status: int, kind: str, message: str, *, wait: int = 0) -> None:
         super().__init__(status, message)
-        self.refusal = Refusal(status, kind, message, (("connection", "close"),))
+        later = (("retry-after", str(wait)),) if wait else ()
+        self.refusal = Refusal(status, kind, message, (("connection", "close"), *later))
+
+
+class Budget:
+    """The bytes of bodies that are held at a time; of one event loop, so without a lock."""
+
+    def __init__(self, total: int) -> None:
+        self._total, self.held = total, 0
+
+    def has_room(self, size: int) -> bool:
+        """Whether a body of this size may begin. Small ones always may: they are questions, not pictures."""
+        return size <= SPARE_BYTES or self.held + size <= self._total
+
+    def take(self, size: int) -> bool:
+        """Hold some more, unless that is too much."""
+        if self.held + size > self._total + SPARE_BYTES:
+            return False
+        self.held += size
+        return True
+
+    def give_back(self, size: int) -> None:
+        self.held -= size
 
 
 class Door:
@@ -49,11 +71,18 @@ class Door:
 
     def __init__(self, app: App, settings: Settings, gate: Gate, metrics: Metrics) -> None:
         self._app, self._settings, self._gate, self._metrics = app, settings, gate, metrics
+        self._budget = Budget(max(settings.upload_bytes, settings_bytes(settings)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        root = self._settings.root_path
+        path = scope["path"]
+        if root and (path == root or path.startswith(f"{root}/")):  # a proxy that hands the path on as it is
+            scope["path"] = path[len(root) :] or "/"
+            if raw := scope.get("raw_path"):
+                scope["raw_path"] = raw[len(root.encode()) :] or b"/"
         await _Visit(self, scope, receive, send).go()
 
 
@@ -63,7 +92,8 @@ class _Visit:
     def __init__(self, door: Door, scope: Scope, receive: Receive, send: Send) -> None:
         self._settings, self._gate, self._metrics = door._settings, door._gate, door._metrics
         self._app, self._scope, self._receive, self._send = door._app, scope, receive, send
-        self._begun, self._status, self._read = time.monotonic(), 0, 0
+        self._budget, self._whole = door._budget, False
+        self._begun, self._status, self._read, self._held = time.monotonic(), 0, 0, 0
         self._name = uuid.uuid4().hex[:12]
         self._most = settings_bytes(door._settings)
 
@@ -71,7 +101,11 @@ class _Visit:
         scope = self._scope
         headers = lowered(scope["headers"])
         client = (scope.get("client") or ("", 0))[0]
-        refusal = self._gate.refuse(scope["method"], scope["path"], headers, client) or self._too_long(headers)
+        refusal = (
+            self._gate.refuse(scope["method"], scope["path"], headers, client)
+            or self._too_long(headers)
+            or self._too_many(headers)
+        )
         try:
             if refusal is not None:
                 await self._refused(refusal)
@@ -83,6 +117,7 @@ class _Visit:
             log.exception("unexpected", extra={"told": {"request": self._name}})
             await self._refused(Refusal(500, "unexpected", f"something failed; the log tells what, under {self._name}"))
         finally:
+            self._budget.give_back(self._held)
             self._noted(client)
 
     def _too_long(self, headers: dict[str, str]) -> Refusal | None:
@@ -91,10 +126,16 @@ class _Visit:
             return _too_large(self._most).refusal
         return None
 
+    def _too_many(self, headers: dict[str, str]) -> Refusal | None:
+        """Before a body is read: whether there is room for it beside those that are held."""
+        told = headers.get("content-length", "")
+        size = int(told) if told.isdigit() else self._most if "transfer-encoding" in headers else 0
+        return None if self._budget.has_room(size) else _busy().refusal
+
     async def _limited(self) -> Message:
         """The body, within its bytes and its seconds."""
         left = self._begun + self._settings.body_seconds - time.monotonic()
-        if self._status:  # the answer has begun: only the end of the connection is awaited
+        if self._status or self._whole:  # nothing more comes: only the end of the connection is awaited
             return await self._receive()
         try:
             message = await asyncio.wait_for(self._receive(), max(left, 0.0))
@@ -104,6 +145,11 @@ class _Visit:
         self._read += len(message.get("body", b""))
         if self._read > self._most:
             raise _too_large(self._most)
+        size = len(message.get("body", b""))
+        if not self._budget.take(size):
+            raise _busy()
+        self._held += size
+        self._whole = not message.get("more_body", False)
         return message
 
     async def _sent(self, message: Message) -> None:
@@ -154,6 +200,10 @@ KNOWN = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 def settings_bytes(settings: Settings) -> int:
     """The largest body: a form with several pictures, of which each has its own limit."""
     return settings.max_bytes * 2 + SPARE_BYTES
+
+
+def _busy() -> TooMuch:
+    return TooMuch(503, "busy", "too many pictures are being looked at; try again in a moment", wait=2)
 
 
 def _too_large(most: int) -> TooMuch:

@@ -1,18 +1,26 @@
 """Getting a picture by URL without being made to ask our own network: public addresses only, looked at every time.
 
 The name is resolved here and the connection goes to the very address that was checked, so a name that changes its
-answer in between gains nothing; each redirect starts again from the beginning.
+answer in between gains nothing; each redirect starts again from the beginning. One deadline holds for all of it,
+however slowly the other side goes: a timer closes the connection.
 """
 
+import asyncio
 import http.client
 import ipaddress
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from urllib.parse import urljoin, urlsplit
 
+from starlette.requests import ClientDisconnect
+
 from lookalike.errors import BadQuery
+from lookalike.server.batching import Busy
 
 SECONDS = 10.0
 REDIRECTS = 3
@@ -20,7 +28,11 @@ PORTS = {"http": 80, "https": 443}
 BLOCK = 65536
 MOVED = (301, 302, 303, 307, 308)
 
+THREADS, MAX_WAITING = 8, 32  # of our own: however slow other servers are, nothing else waits for them
+LOOK_SECONDS = 0.5  # between looks at whether who asked is still there
+
 Resolve = Callable[[str, int], Sequence[str]]
+Gone = Callable[[], Awaitable[bool]]
 
 
 class Forbidden(BadQuery):
@@ -67,15 +79,53 @@ class Fetcher:
     ) -> None:
         self._max_bytes, self._seconds = max_bytes, seconds
         self._resolve, self._public, self._ports = resolve, public, ports
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
+        self._waiting = 0
 
-    def get(self, url: str) -> bytes:
+    async def fetch(self, url: str, gone: Gone | None = None) -> bytes:
+        """`get` in a thread of our own few. `gone`: whether who asked has left; then it ends. Raises Busy, as `get`."""
+        if self._waiting >= MAX_WAITING:
+            raise Busy("too many URLs are being asked; try again in a moment")
+        self._waiting += 1
+        exchange = Exchange()
+        task = asyncio.get_running_loop().run_in_executor(self._pool, self.get, url, exchange)
+        try:
+            while True:
+                done, _ = await asyncio.wait({task}, timeout=LOOK_SECONDS)
+                if done:
+                    return task.result()
+                if gone is not None and await gone():
+                    raise ClientDisconnect
+        finally:
+            exchange.end()
+            self._waiting -= 1
+            # Whatever it ended with, somebody has looked at it.
+            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    def get(self, url: str, exchange: "Exchange | None" = None) -> bytes:
         """The bytes at a URL. Raises Forbidden, or BadQuery with the reason."""
+        exchange = exchange or Exchange()
         deadline = time.monotonic() + self._seconds
+        timer = threading.Timer(self._seconds, exchange.end)
+        timer.daemon = True
+        timer.start()
+        try:
+            return self._followed(url, deadline, exchange)
+        finally:
+            timer.cancel()
+
+    def _followed(self, url: str, deadline: float, exchange: "Exchange") -> bytes:
         for _ in range(REDIRECTS + 1):
             try:
-                status, body, moved = self._once(url, deadline)
-            except (OSError, http.client.HTTPException) as error:
+                status, body, moved = self._once(url, deadline, exchange)
+            except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
+                if exchange.ended:  # a connection that is closed under its reader fails in any of these ways
+                    _left(0)
+                if isinstance(error, AttributeError):
+                    raise
                 raise BadQuery(f"the URL cannot be read ({type(error).__name__}); try again, or upload it") from None
+            if exchange.ended:  # what was there by then looks whole to the reader
+                _left(0)
             if moved is None:
                 if status != 200:
                     raise BadQuery(f"the URL answers with status {status}; check it")
@@ -83,10 +133,10 @@ class Fetcher:
             url = urljoin(url, moved)
         raise BadQuery(f"the URL redirects more than {REDIRECTS} times; give the last one")
 
-    def _once(self, url: str, deadline: float) -> tuple[int, bytes, str | None]:
+    def _once(self, url: str, deadline: float, exchange: "Exchange") -> tuple[int, bytes, str | None]:
         scheme, host, port, target = self._checked(url)
         address = self._address(host, port)
-        connection = _connected(scheme, host, address, port, _left(deadline))
+        connection = _connected(scheme, host, address, port, _left(deadline), exchange)
         try:
             connection.request("GET", target, headers={"Host": _host_header(url), "Accept": "image/*"})
             answer = connection.getresponse()
@@ -121,7 +171,8 @@ class Fetcher:
         return addresses[0]
 
     def _body(self, answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float) -> bytes:
-        if int(answer.getheader("Content-Length") or 0) > self._max_bytes:
+        told = (answer.getheader("Content-Length") or "").strip()
+        if told.isdigit() and int(told) > self._max_bytes:
             raise BadQuery(f"the picture at the URL has more than {self._max_bytes:,} bytes; upload a smaller one")
         parts: list[bytes] = []
         size = 0
@@ -144,12 +195,44 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _connected(scheme: str, host: str, address: str, port: int, seconds: float) -> http.client.HTTPConnection:
+class Exchange:
+    """One request and its answer, which another thread may end."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._socket: socket.socket | None = None
+        self.ended = False
+
+    def uses(self, sock: socket.socket) -> None:
+        """The connection from now on."""
+        with self._lock:
+            self._socket = sock
+            if self.ended:
+                self._close()
+
+    def end(self) -> None:
+        """Close the connection under whoever reads from it."""
+        with self._lock:
+            self.ended = True
+            self._close()
+
+    def _close(self) -> None:
+        if self._socket is not None:
+            with suppress(OSError):
+                # Of the plain socket also below TLS, whose own layer belongs to the thread that reads.
+                socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
+
+
+def _connected(
+    scheme: str, host: str, address: str, port: int, seconds: float, exchange: Exchange
+) -> http.client.HTTPConnection:
     """A connection to the address that was checked; for https the certificate must still be the name's."""
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     sock = socket.create_connection((address, port), timeout=seconds)
+    exchange.uses(sock)
     if scheme == "https":
         sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
+        exchange.uses(sock)
     connection.sock = sock
     return connection
 

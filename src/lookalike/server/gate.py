@@ -18,6 +18,7 @@ OPEN = ("/healthz", "/readyz", "/v1/login", "/openapi.json", "/static/", "/favic
 PAGES = ("/", "/duplicates", "/clusters", "/labels", "/map", "/collection")
 # What does not count: the page's own files, without which nobody sees why something is refused, and who watches us.
 FREE = ("/healthz", "/readyz", "/static/", "/favicon.ico")
+ANY_HOST = ("/healthz",)  # whoever watches the process calls it by its address; nothing is told
 THUMBNAIL = 0.05  # of a request: the page shows up to sixty at once, and each is read as it lies there
 CLIENTS = 10_000
 
@@ -39,13 +40,14 @@ class Gate:
         self._settings, self._tokens = settings, tokens
         self._any_host = not is_loopback(settings.host) and not settings.hosts
         self._hosts = {"127.0.0.1", "localhost", "::1", settings.host.lower(), *map(str.lower, settings.hosts)}
+        self._names = {name.lower() for name in settings.hosts}
         self._rate = Rate(settings.rate)
 
     def refuse(self, method: str, path: str, headers: Mapping[str, str], client: str) -> Refusal | None:
         """The first reason against it."""
         return (
             self._rated(client, path)
-            or self._host(headers.get("host", ""))
+            or (None if path in ANY_HOST else self._host(headers.get("host", "")))
             or self._site(method, headers)
             or self._token(method, path, headers)
         )
@@ -79,11 +81,20 @@ class Gate:
         """What another site's page sends in a visitor's name is turned away; nothing here is for other sites."""
         origin = headers.get("origin")
         fetched = headers.get("sec-fetch-site")
-        strange = origin is not None and (urlsplit(origin).netloc if _sound(origin) else "") != headers.get("host")
+        if fetched == "same-origin":
+            return None  # said by the browser, and no page can make it say so; a proxy may have changed the host
+        strange = origin is not None and not self._is_ours(origin, headers.get("host", ""))
         unsafe = method not in SAFE
         if (unsafe and (strange or fetched in ("cross-site", "same-site"))) or (strange and origin != "null"):
             return Refusal(403, "other_site", "requests from pages of other sites are not answered")
         return None
+
+    def _is_ours(self, origin: str, host: str) -> bool:
+        """Whether a page's origin is this server, as it is called or may be called."""
+        parts = urlsplit(origin) if _sound(origin) else None
+        if parts is None or not parts.netloc:
+            return False
+        return parts.netloc == host or (parts.hostname or "") in self._names
 
     def _token(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
         if not self._tokens.needed or path in PAGES or path.startswith(OPEN):

@@ -72,6 +72,7 @@ def _serve(settings: Settings) -> None:
         "date_header": True,
         "http": "lookalike.server.patience:Patient",
         "ws": "none",
+        **proxy_options(settings),
         "lifespan": "on",
         "limit_concurrency": CONNECTIONS,
         "backlog": 512,
@@ -87,6 +88,11 @@ def _serve(settings: Settings) -> None:
                 f"the server could not start on {settings.host}:{settings.port}; the log above says why "
                 "(is another server there already? choose another --port)"
             ) from None
+
+
+def proxy_options(settings: Settings) -> dict[str, Any]:
+    """uvicorn's: whose X-Forwarded headers are believed. By default it believes everyone on this machine."""
+    return {"proxy_headers": bool(settings.trust_proxy), "forwarded_allow_ips": list(settings.trust_proxy)}
 
 
 def app_of_environment() -> Any:

@@ -26,6 +26,8 @@ class Settings:
     `tokens`: the file with the secrets, needed on any address but this machine's own. `hosts`: names by which the
     server may be called, besides its own. `show_paths`: tell where files lie. `fetch_urls`: search by URL.
     `allow_apply`: the page may move accepted duplicates to the trash, and back.
+    `root_path`: the path below which a proxy shows the server, such as "/photos". `trust_proxy`: addresses of proxies
+    whose X-Forwarded headers are believed. `upload_bytes`: of all bodies that are held at a time.
     `keep_queries`: seconds that an uploaded picture stays, so that a link to its search works. `folder`: where the
     workers of one server meet; made and removed by `serve`.
     """
@@ -40,7 +42,10 @@ class Settings:
     show_paths: bool = False
     fetch_urls: bool = False
     allow_apply: bool = False
+    root_path: str = ""
+    trust_proxy: tuple[str, ...] = ()
     max_bytes: int = 32 * 2**20
+    upload_bytes: int = 256 * 2**20
     max_pixels: int = 60_000_000
     rate: float = 0.0
     decoders: int = 2
@@ -54,6 +59,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         # A relative name may be a word of any message; an absolute one is told from the text around it.
+        object.__setattr__(self, "root_path", _rooted(self.root_path))
         if "://" not in self.uri and self.uri != "memory:":
             object.__setattr__(self, "uri", os.path.abspath(os.path.expanduser(self.uri)))
 
@@ -65,8 +71,16 @@ class Settings:
         """What `serve` left for its workers."""
         told: dict[str, Any] = json.loads(os.environ[VARIABLE])
         known = {field.name for field in fields(cls)}
-        kept: dict[str, Any] = {k: tuple(v) if k == "hosts" else v for k, v in told.items() if k in known}
+        kept: dict[str, Any] = {
+            k: tuple(v) if k in ("hosts", "trust_proxy") else v for k, v in told.items() if k in known
+        }
         return cls(**kept)
+
+
+def _rooted(path: str) -> str:
+    """ "/photos" of "photos/"; "" of "/"."""
+    stripped = path.strip("/")
+    return f"/{stripped}" if stripped else ""
 
 
 @dataclass(frozen=True, slots=True)

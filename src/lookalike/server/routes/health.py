@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from lookalike.server.answers import as_json
@@ -45,11 +45,19 @@ async def metrics(parts: Needs) -> Response:
 
 
 @router.post("/v1/login", response_model=Health, responses=fails() | {401: {"model": Error}})
-async def login(wanted: Login, parts: Needs) -> Response:
+async def login(wanted: Login, parts: Needs, request: Request) -> Response:
     """For the page: a token becomes a cookie that scripts cannot read and other sites cannot use."""
     session = parts.gate.session(wanted.token)
     if session is None:
         return as_json({"error": "wrong_token", "message": "that token is not one of this server's"}, status=401)
     answer = as_json({"status": "ok", "message": ""})
-    answer.set_cookie(COOKIE, session, httponly=True, samesite="strict", max_age=30 * 86400)
+    answer.set_cookie(
+        COOKIE,
+        session,
+        httponly=True,
+        samesite="strict",
+        max_age=30 * 86400,
+        path=parts.settings.root_path or "/",
+        secure=request.url.scheme == "https",
+    )
     return answer

@@ -103,6 +103,7 @@ async def search_by_upload(
         minus_pictures=files.get("minus_image", []),
         regions=regions_of(texts(form, "region")),
         urls=texts(form, "url"),
+        gone=request.is_disconnected,
     )
     return await _answer(parts, asked, k, where, min_score, relations=relations)
 
@@ -130,7 +131,7 @@ async def keep(request: Request, parts: Needs) -> Response:
     if len(pictures) + len(urls) != 1:
         raise BadQuery("send one picture in the field `image`")
     if urls:
-        pictures = (await parts.asking._with_urls(Asked(urls=urls))).pictures  # type: ignore[assignment]
+        pictures = (await parts.asking._with_urls(Asked(urls=urls, gone=request.is_disconnected))).pictures  # type: ignore[assignment]
     kept = await parts.asking.keep(pictures[0])
     facts = {name: kept.facts[name] for name in ("width", "height", "format")}
     return as_json({"query": kept.token, **facts}, status=201)

@@ -1,5 +1,7 @@
 // Everything the page knows, it asks of the same API that programs use.
 
+import { at } from "./place.js";
+
 export class Refused extends Error {
   constructor(status, body) {
     super(body.message || `the server answers ${status}`);
@@ -14,7 +16,7 @@ export function onLogin(ask) { login = ask; }
 export async function call(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await fetch(at(path), options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Refused(0, { message: "the server does not answer; is it still running?" });
@@ -50,19 +52,19 @@ export function upload(file) {
 }
 
 export function picture(name, side = 256) {
-  if (name.startsWith("query:")) return `/v1/queries/${name}/thumbnail?side=${Math.max(side, 256)}`;
+  if (name.startsWith("query:")) return at(`/v1/queries/${name}/thumbnail?side=${Math.max(side, 256)}`);
   const id = encodeURIComponent(name.replace(/^id:/, ""));
-  return `/v1/images/${id}/thumbnail` + (side > 256 ? `?side=${side}` : "");
+  return at(`/v1/images/${id}/thumbnail` + (side > 256 ? `?side=${side}` : ""));
 }
 
 export function original(id) {
-  return `/v1/images/${encodeURIComponent(id)}/original`;
+  return at(`/v1/images/${encodeURIComponent(id)}/original`);
 }
 
 // A job's progress as it happens. Resolves with the job at its end.
 export function follow(job, tell) {
   return new Promise((resolve, reject) => {
-    const source = new EventSource(`/v1/jobs/${job}/events`);
+    const source = new EventSource(at(`/v1/jobs/${job}/events`));
     source.addEventListener("progress", (event) => tell(JSON.parse(event.data)));
     source.addEventListener("end", (event) => { source.close(); resolve(JSON.parse(event.data)); });
     source.onerror = () => { source.close(); reject(new Refused(0, { message: "the job's progress was lost; look again in a moment" })); };

@@ -1,6 +1,7 @@
 // Which page is shown, and what holds on all of them: links, dropping, pasting, keys, theme, token.
 
 import { h } from "./dom.js";
+import { here } from "./place.js";
 import { onLogin, Refused, send } from "./api.js";
 import { go, onChange } from "./state.js";
 import { isOpen } from "./viewer.js";
@@ -16,7 +17,7 @@ const main = document.getElementById("main");
 let before = null;
 
 function render() {
-  const page = PAGES[location.pathname] || search;
+  const page = PAGES[here()] || search;
   if (before && before !== page) before.leavePage?.();
   const moved = before !== page;
   before = page;
@@ -62,7 +63,7 @@ document.addEventListener("paste", (event) => {
 const keys = document.getElementById("keys");
 const KEYS = [["arrows", "from picture to picture"], ["Enter", "large view; arrows go on, Escape closes"], ["m", "more like this"], ["l", "less like this"], ["a", "add to the search"], ["b", "draw a box, in the large view"], ["/", "find by name"], ["g", "to the pictures"], ["?", "this"]];
 function help() {
-  keys.replaceChildren(h("h1", {}, "Keys"), h("dl", { class: "keys" }, ...(PAGES[location.pathname]?.keys || KEYS).flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])), h("button", { type: "button", class: "main", onclick: () => keys.close() }, "Close"));
+  keys.replaceChildren(h("h1", {}, "Keys"), h("dl", { class: "keys" }, ...(PAGES[here()]?.keys || KEYS).flatMap(([key, what]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, what)])), h("button", { type: "button", class: "main", onclick: () => keys.close() }, "Close"));
   keys.showModal();
 }
 document.getElementById("help").addEventListener("click", help);

@@ -1,10 +1,13 @@
 // Elements in one line, and messages to the person.
 
+import { at } from "./place.js";
+
 export function h(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (value === false || value === null || value === undefined) continue;
-    if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    if (key === "href" && typeof value === "string" && value.startsWith("/") && attributes["data-link"]) node.setAttribute(key, at(value));
+    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else if (key in node && typeof value !== "string") node[key] = value;
     else node.setAttribute(key, value === true ? "" : value);
   }

@@ -1,5 +1,6 @@
 // A button that begins long work, and a bar that tells how far it is.
 
+import { at } from "./place.js";
 import { h, say, number } from "./dom.js";
 import { follow, get, send } from "./api.js";
 
@@ -22,7 +23,7 @@ export function jobButton(kind, text, done, { main = false } = {}) {
   const watch = async (job) => {
     const bar = h("progress", { "aria-label": text });
     const told = h("p", { class: "faint" }, "beginning…");
-    const stop = h("button", { type: "button", onclick: () => fetch(`/v1/jobs/${job}`, { method: "DELETE" }) }, "Stop");
+    const stop = h("button", { type: "button", onclick: () => fetch(at(`/v1/jobs/${job}`), { method: "DELETE" }) }, "Stop");
     place.replaceChildren(bar, told, stop);
     try {
       const end = await follow(job, (now) => {

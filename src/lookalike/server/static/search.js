@@ -1,5 +1,6 @@
 // The search page: what is asked, how it is cut, and the hits.
 
+import { here } from "./place.js";
 import { h, say, number, fileName } from "./dom.js";
 import { get, picture, upload } from "./api.js";
 import { address, go, note, read } from "./state.js";
@@ -27,7 +28,7 @@ export async function take(files, { add = false } = {}) {
   if (pictures.length > AT_ONCE) told.push(`${number(pictures.length)} pictures were chosen; the first ${AT_ONCE} are taken, ${AT_ONCE} at a time`);
   if (told.length) say(told.join("; ")); else document.getElementById("status").replaceChildren();
   if (!kept.length) return;
-  const state = location.pathname === "/" ? read() : { like: [], minus: [], region: [] };
+  const state = here() === "/" ? read() : { like: [], minus: [], region: [] };
   const next = add ? { like: [...state.like, ...kept] } : { like: kept, minus: [], region: [], name: "" };
   go(address({ ...state, ...next, open: "" }));
 }
@@ -226,7 +227,7 @@ function less(id) {
 }
 function add(id) { const state = read(); ask({ ...state, like: [...state.like, `id:${id}`] }, id); }
 function region_(name, part) { ask({ ...kept(), like: [name], region: [part.join(",")] }, ""); window.scrollTo(0, 0); }
-function kept() { const { where, label, min } = location.pathname === "/" ? read() : {}; return { like: [], minus: [], region: [], where, label, min }; }
+function kept() { const { where, label, min } = here() === "/" ? read() : {}; return { like: [], minus: [], region: [], where, label, min }; }
 
 function act(letter, id) {
   if (letter === "m") more(id);

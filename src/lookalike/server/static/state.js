@@ -1,5 +1,7 @@
 // The state of a search lives in the address, so that links and the back button work.
 
+import { at, ROOT } from "./place.js";
+
 const LISTS = ["like", "minus", "region"];
 const TEXTS = ["where", "label", "name", "k", "min", "open", "seed"];
 
@@ -22,11 +24,15 @@ export function address(state, path = "/") {
 let changed = () => {};
 export function onChange(run) { changed = run; window.addEventListener("popstate", () => run()); }
 
+// `to`: an address of ours, or a link as it stands in the page.
 export function go(to, { replace = false } = {}) {
+  to = full(to);
   if (replace) history.replaceState(null, "", to);
   else history.pushState(null, "", to);
   changed();
 }
 
 // Without telling anyone: for what is shown already.
-export function note(to) { history.replaceState(null, "", to); }
+export function note(to) { history.replaceState(null, "", full(to)); }
+
+function full(to) { return to.startsWith("/") && !to.startsWith(`${ROOT}/`) ? at(to) : to; }
