@@ -11,14 +11,12 @@ import os
 import tarfile
 import threading
 import zipfile
-import zlib
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from lzma import LZMAError
 from typing import IO, Protocol
 
-from lookalike.errors import ImageTooLarge, SourceError, UnreadableImage
+from lookalike.errors import ImageError, ImageTooLarge, SourceError, UnreadableImage
 from lookalike.image.found import Found, NotListed, is_candidate, is_hidden
 from lookalike.image.limits import Limits, too_many_bytes
 from lookalike.image.names import to_text
@@ -28,17 +26,21 @@ SEPARATOR = "!/"
 PASSED_BYTES = 64 * 2**20
 OPEN_ARCHIVES = 2
 
-_BROKEN = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    zlib.error,
-    LZMAError,
-    EOFError,
-    NotImplementedError,
-    RuntimeError,
-    ValueError,
-    OSError,
-)
+_MAX_EXTENDED = 2**20  # bytes of a tar's header for a long name or the like; honest ones have some hundred
+
+
+class _Header(tarfile.TarInfo):
+    """A tar's header whose extended parts are not read into memory at whatever size they claim."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        extended = self.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE) or self.type in (
+            tarfile.GNUTYPE_LONGNAME,
+            tarfile.GNUTYPE_LONGLINK,
+        )
+        if extended and self.size > _MAX_EXTENDED:
+            raise tarfile.ReadError(f"a header claims {self.size:,} bytes")
+        found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
+        return found
 
 
 class _Archive(Protocol):
@@ -52,7 +54,7 @@ def find_members(path: str) -> Iterator[Found | NotListed]:
     """List the pictures inside a zip or tar (.gz, .bz2, .xz) archive. Raises SourceError when it cannot be opened."""
     try:
         yield from _zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path)
-    except _BROKEN as error:
+    except Exception as error:  # the standard library's readers fail in any way on what is damaged
         raise SourceError(f"{to_text(path)}: {_why(error, 'cannot be opened as an archive')}; make it anew") from error
 
 
@@ -60,7 +62,9 @@ def read_member(path: str, member: str, limits: Limits) -> bytes:
     """The bytes of one member, named as `find_members` names it. Raises UnreadableImage, ImageTooLarge."""
     try:
         return _opened(path).read(member, limits)
-    except _BROKEN as error:
+    except ImageError:
+        raise
+    except Exception as error:
         raise UnreadableImage(_why(error, "the archive is damaged here")) from error
 
 
@@ -140,7 +144,7 @@ def _limited(member: IO[bytes], size: int, limits: Limits) -> bytes:
 def _tar_members(path: str) -> Iterator[Found | NotListed]:
     archive = to_text(path)
     seen: set[str] = set()
-    with tarfile.open(path, "r|*", errors="surrogateescape") as opened:
+    with tarfile.open(path, "r|*", errors="surrogateescape", tarinfo=_Header) as opened:
         for info in _walked(opened):
             key = _key(info.name)
             if info.isreg() and _is_listed(key) and key not in seen:
@@ -166,7 +170,7 @@ class _PlainTar:
     def __init__(self, path: str) -> None:
         self._path = path
         self._extents: dict[str, _Extent] = {}
-        with tarfile.open(path, "r:", errors="surrogateescape") as opened:
+        with tarfile.open(path, "r:", errors="surrogateescape", tarinfo=_Header) as opened:
             for info in _walked(opened):
                 if info.isreg() and not info.issparse():
                     self._extents.setdefault(_key(info.name), _Extent(info.offset_data, info.size))
@@ -203,7 +207,7 @@ class _PackedTar:
     def _rewind(self) -> None:
         if self._tar is not None:
             self._tar.close()
-        self._tar = tarfile.open(self._path, "r|*", errors="surrogateescape")  # noqa: SIM115
+        self._tar = tarfile.open(self._path, "r|*", errors="surrogateescape", tarinfo=_Header)  # noqa: SIM115
         self._walk = enumerate(_walked(self._tar))
         self._at = -1
 

@@ -62,7 +62,9 @@ def find_rows(path: str) -> Iterator[Found | NotListed]:
         columns = _Columns.of(names, manifest)
         for number, cells in enumerate(rows, start=2):
             yield _row(path, number, cells, columns)
-    except (OSError, csv.Error, ValueError) as error:
+    except SourceError:
+        raise
+    except Exception as error:  # pyarrow has errors of many kinds
         reason = os_reason(error) if isinstance(error, OSError) and error.errno else f"cannot be read ({error})"
         raise SourceError(f"{manifest}: {reason}; a manifest is a .csv, .tsv or .parquet table") from error
 

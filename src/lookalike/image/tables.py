@@ -39,8 +39,8 @@ def read_table(path: str) -> Table:
         lines = _parquet(path) if path.lower().endswith(".parquet") else _csv(path)
         columns = tuple(name.strip() for name in next(lines, []))
         rows = tuple(dict(zip(columns, [*cells, *[""] * len(columns)], strict=False)) for cells in lines if cells)
-    except (OSError, csv.Error, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+    except Exception as error:  # pyarrow has errors of many kinds
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
         raise SourceError(f"{to_text(path)}: cannot be read ({reason}); a .csv, .tsv or .parquet is wanted") from error
     if not rows:
         raise SourceError(f"{to_text(path)}: holds no rows; its first line names the columns, the others are pictures")

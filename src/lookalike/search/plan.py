@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 
 from lookalike import __version__
+from lookalike.errors import SourceError
 from lookalike.image import Found, NotListed, SkippedFiles, find, is_hidden, to_path, to_text
 from lookalike.search.manifest import Kind, Root, ensure_root, load_roots
 from lookalike.types import Failure, Metadata, Scalar, Store
@@ -106,6 +107,16 @@ class _Planner:
         if path in self._roots and not os.path.lexists(to_path(path)):
             self._plan.missing_roots.append(path)
             return
+        try:
+            self._list(source, path, alone=alone)
+        except SourceError as error:
+            # One that cannot be listed must not hold up the others; what is known of it stays.
+            if alone and not self._everything:
+                raise
+            self._listed.discard(path)
+            self._not_listed(NotListed(path, str(error).removeprefix(f"{path}: ")))
+
+    def _list(self, source: str | Path, path: str, *, alone: bool) -> None:
         # One name that does not exist is a mistyped command; one of many is a file that has gone since it was listed.
         listing = find([source], report_missing=not alone or path in self._known, skipped=self._skipped)
         first = next(listing, None)
