@@ -94,7 +94,7 @@ FORMATS: tuple[Format, ...] = (
         ("pnm", "pbm", "pgm", "ppm", "pfm"),
         _pil("Ppm"),
     ),
-    Format("PSD", _starts(b"8BPS"), ("psd",), _pil("Psd")),
+    Format("PSD", _starts(b"8BPS"), ("psd", "psb"), _pil("Psd")),
     Format("ICO", _icon(1), ("ico",), _pil("Ico")),
     Format("CUR", _icon(2), ("cur",), _pil("Cur")),
     Format("ICNS", _starts(b"icns"), ("icns",), _pil("Icns")),

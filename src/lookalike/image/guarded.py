@@ -21,13 +21,12 @@ import numpy as np
 from lookalike.errors import ImageTooLarge, UnreadableImage
 from lookalike.image.child import LENGTHS
 from lookalike.image.decode import Picture, decode_frames
-from lookalike.image.limits import Limits
+from lookalike.image.limits import MEMORY_PER_PIXEL, Limits
 from lookalike.image.readers import NotTrusted
 
 SECONDS = 60.0  # for one file; the slowest honest one, a HEIC of 200 million pixels, takes 20
 START_SECONDS = 60.0
 BASE_MEMORY = 1200 * 2**20  # address space of a child with its libraries loaded
-PER_PIXEL = 6  # bytes of memory, for each pixel that is allowed
 _LARGE_PIXELS = 20_000_000  # a decoded picture takes 3 bytes a pixel, several times over: large ones go one at a time
 _CHUNK = 2**16
 _KEPT = ("PATH", "LD_LIBRARY_PATH", "LANG", "SYSTEMROOT")
@@ -40,7 +39,7 @@ class DecoderFailed(UnreadableImage):
 
 def child_memory(max_pixels: int) -> int:
     """Bytes of address space that a child may use, to decode pictures of so many pixels."""
-    return BASE_MEMORY + PER_PIXEL * max_pixels
+    return BASE_MEMORY + MEMORY_PER_PIXEL * max_pixels
 
 
 def child_command(memory: int) -> tuple[list[str], dict[str, Any]]:

@@ -10,7 +10,9 @@ from lookalike.image.boxes import jxl_facts
 from lookalike.image.facts import Facts, Header
 from lookalike.image.formats import Format, refusal, sniff
 from lookalike.image.pillow_reader import pillow_facts
+from lookalike.image.psd import psd_facts
 from lookalike.image.raw import raw_format
+from lookalike.image.tiff import tiff_facts
 
 _MOST_CHUNKS = 100_000  # a file of empty chunks must not keep us busy
 _LARGEST_PROFILE = 8 * 2**20
@@ -29,7 +31,7 @@ def read_facts(data: bytes) -> Facts:
     if known is None:
         raise UnreadableImage(refusal(data))
     try:
-        facts = _OWN[known.name](data) if known.name in _OWN else _by_pillow(data, known)
+        facts = _OWN[known.name](data) if known.name in _OWN else _by_library(data, known)
     except ImageError:
         raise
     except Exception as error:  # whatever a damaged file makes a parser do
@@ -41,6 +43,15 @@ def read_facts(data: bytes) -> Facts:
 
 def _brief(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
+
+
+def _by_library(data: bytes, known: Format) -> Facts:
+    if known.name == "TIFF":
+        try:
+            return tiff_facts(data)
+        except Exception:  # Pillow may make something of it
+            return _by_pillow(data, known)
+    return _by_pillow(data, known)
 
 
 def _by_pillow(data: bytes, known: Format) -> Facts:
@@ -199,4 +210,18 @@ def _pam(data: bytes) -> Facts:
     return Facts(format="PAM", width=header.width, height=header.height)
 
 
-_OWN: dict[str, Callable[[bytes], Facts]] = {"JPEG": _jpeg, "PNG": _png, "WEBP": _webp, "JXL": _jxl, "PAM": _pam}
+_OWN: dict[str, Callable[[bytes], Facts]] = {
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _webp,
+    "JXL": _jxl,
+    "PAM": _pam,
+    "PSD": psd_facts,
+}
+    "JPEG": _jpeg,
+    "PNG": _png,
+    "WEBP": _webp,
+    "JXL": _jxl,
+    "PAM": _pam,
+    "PSD": psd_facts,
+}

@@ -26,6 +26,18 @@ def check_pixels(width: int, height: int, limits: Limits) -> None:
         )
 
 
+MEMORY_PER_PIXEL = 6  # bytes, for each pixel that is allowed
+
+
+def check_memory(size: int, limits: Limits) -> None:
+    """Raise ImageTooLarge when decoding by the header would take more memory than a picture may."""
+    allowed = MEMORY_PER_PIXEL * limits.max_pixels
+    if size > allowed:
+        raise ImageTooLarge(
+            f"takes {size:,} bytes of memory to decode, the limit is {allowed:,} ({MEMORY_PER_PIXEL} times max_pixels)"
+        )
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether a reader failed for want of memory; OpenCV and the codecs' own errors only say so in words."""
     told = str(error).lower()

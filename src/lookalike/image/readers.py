@@ -16,7 +16,9 @@ from lookalike.image.formats import sniff
 from lookalike.image.limits import Limits, is_out_of_memory
 from lookalike.image.pam import read_pam
 from lookalike.image.pillow_reader import pillow_frames
+from lookalike.image.psd import psd_frames
 from lookalike.image.quiet import quiet_imagecodecs
+from lookalike.image.tiff import tiff_frames
 
 ENOUGH = 1.5  # a JPEG is decoded so small that its short side stays this many times the side asked for
 _END = b"\xff\xd9"
@@ -53,7 +55,20 @@ def read_frames(
             return
     if trusted:
         raise NotTrusted
-    yield from _slow(data, facts, frames, side, limits)
+    if (several := _SEVERAL.get(facts.format)) is None:
+        yield from _slow(data, facts, frames, side, limits)
+        return
+    given = 0
+    try:
+        for raster in several(data, frames, limits):
+            given += 1
+            yield raster
+    except ImageError:
+        raise
+    except Exception as error:
+        if given or is_out_of_memory(error):
+            raise
+        yield from _slow(data, facts, frames, side, limits)
 
 
 def _slow(data: bytes, facts: Facts, frames: Sequence[int], side: int | None, limits: Limits) -> Iterator[Raster]:
@@ -169,6 +184,10 @@ _FAST: dict[str, Callable[[bytes, Facts, int | None], Samples | None]] = {
     "WEBP": _webp,
     "JXL": _jxl,
     "PAM": _pam,
+}
+_SEVERAL: dict[str, Callable[[bytes, Sequence[int], Limits], Iterator[Raster]]] = {
+    "TIFF": tiff_frames,
+    "PSD": psd_frames,
 }
 # Not AVIF: imagecodecs writes past its buffer when it decodes one frame of several.
 _LAST_RESORT: dict[str, Callable[[bytes], Samples]] = {"JPEG": _odd_jpeg, "TIFF": _odd_tiff}

@@ -1,0 +1,200 @@
+"""TIFF as its tags say: photometric interpretation, bits, sample format, planes, extra samples (TIFF 6.0; TechNotes).
+
+tifffile reads the directories and imagecodecs the compressions; what the numbers mean is decided here, which Pillow and
+OpenCV get wrong for many (docs/images.md). What these do not decode, Pillow may.
+"""
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import UnreadableImage
+from lookalike.image.colour import cmyk_to_rgb
+from lookalike.image.facts import Facts, Raster
+from lookalike.image.lab import lab_to_rgb
+from lookalike.image.limits import Limits, check_memory, check_pixels
+from lookalike.image.quiet import quiet_imagecodecs
+
+if TYPE_CHECKING:
+    import tifffile
+
+Samples = NDArray[Any]
+
+_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR = 0, 1, 2, 3, 4, 5, 6
+_CIELAB, _ICCLAB = 8, 9
+_UNSUPPORTED = {10: "ITULAB colours", 32844: "LogL colours", 32845: "LogLuv colours"}
+_COLOURS = {_RGB: 3, _YCBCR: 3, _CMYK: 4, _CIELAB: 3, _ICCLAB: 3}
+_ASSOCIATED, _UNASSOCIATED = 1, 2  # extra samples that are alpha: multiplied into the colours, or beside them
+_ICC, _INK_SET, _ORIENTATION = 34675, 332, 274
+_MAX_LOOKED = 1000  # pages that are looked at for what kind they are
+_MOSTLY = 0.9
+
+
+def tiff_facts(data: bytes) -> Facts:
+    """What the directories tell. Raises whatever tifffile does."""
+    with _opened(data) as file:
+        places = _places(file)
+        page = _page(file, places[0])
+        tag = page.tags.get(_ICC)
+        return Facts(
+            format="TIFF",
+            width=page.imagewidth,
+            height=page.imagelength,
+            frames=len(places),
+            orientation=_orientation(page),
+            icc=tag.value if tag is not None and isinstance(tag.value, bytes) else None,
+        )
+
+
+def tiff_frames(data: bytes, frames: Sequence[int], limits: Limits) -> Iterator[Raster]:
+    """The pages asked for as RGB, grey or RGBA samples. Raises UnreadableImage, ImageTooLarge, whatever codecs do."""
+    quiet_imagecodecs()
+    with _opened(data) as file:
+        places = _places(file)
+        for frame in frames:
+            page = _page(file, places[frame])
+            check_pixels(page.imagewidth, page.imagelength, limits)
+            pixels = page.imagewidth * page.imagelength
+            check_memory(pixels * (page.samplesperpixel * _bytes_of(page) + 3), limits)
+            tag = page.tags.get(_ICC)
+            icc = tag.value if tag is not None and isinstance(tag.value, bytes) else None
+            yield _raster(page, _channels_last(page), icc)
+
+
+def _opened(data: bytes) -> "tifffile.TiffFile":
+    import logging
+
+    import tifffile
+
+    logger = logging.getLogger("tifffile")
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+        logger.propagate = False
+    return tifffile.TiffFile(io.BytesIO(data))
+
+
+def _places(file: "tifffile.TiffFile") -> list[int]:
+    """The numbers of the pages that are pictures of their own: not reduced copies and masks of others."""
+    count = len(file.pages)
+    kinds = [int(_page(file, n).subfiletype) for n in range(min(count, _MAX_LOOKED))]
+    own = [n for n, kind in enumerate(kinds) if not kind & (_REDUCED | _MASK)]
+    return [*(own or range(len(kinds))), *range(len(kinds), count)]
+
+
+def _page(file: "tifffile.TiffFile", number: int) -> "tifffile.TiffPage":
+    import tifffile
+
+    page = file.pages[number]
+    if not isinstance(page, tifffile.TiffPage):
+        raise UnreadableImage("has a page that cannot be read")
+    return page
+
+
+def _orientation(page: "tifffile.TiffPage") -> int:
+    tag = page.tags.get(_ORIENTATION)
+    stated = int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
+    return stated if 1 <= stated <= 8 else 1
+
+
+def _bytes_of(page: "tifffile.TiffPage") -> int:
+    return max(1, (int(page.bitspersample) + 7) // 8)
+
+
+def _channels_last(page: "tifffile.TiffPage") -> Samples:
+    """(H, W, samples)."""
+    samples = np.asarray(page.asarray(maxworkers=1))
+    if page.planarconfig == 2 and page.samplesperpixel > 1:
+        samples = np.moveaxis(samples.reshape(page.samplesperpixel, page.imagelength, page.imagewidth), 0, 2)
+    return samples.reshape(page.imagelength, page.imagewidth, -1)
+
+
+def _raster(page: "tifffile.TiffPage", samples: Samples, icc: bytes | None) -> Raster:
+    photometric, orientation = int(page.photometric), _orientation(page)
+    if photometric in _UNSUPPORTED:
+        raise UnreadableImage(f"is a TIFF with {_UNSUPPORTED[photometric]}, which are not supported")
+    if photometric == _PALETTE:
+        return Raster(_looked_up(page, samples[:, :, 0]), icc, orientation)
+    colours = min(_COLOURS.get(photometric, 1), samples.shape[2])
+    alpha = _alpha(page, samples, colours)
+    seen = samples[:, :, :colours]
+    if photometric in (_CIELAB, _ICCLAB):
+        return Raster(lab_to_rgb(seen, offset=photometric == _ICCLAB), None, orientation)
+    if photometric == _CMYK:
+        return Raster(_inks(page, seen, icc), None, orientation)
+    seen = _in_full_range(seen, int(page.bitspersample))
+    if photometric == _WHITE_IS_ZERO:
+        seen = _inverted(seen)
+    if colours != 3:
+        seen = seen[:, :, :1]
+    if alpha is None:
+        return Raster(seen, icc, orientation)
+    return Raster(_with_alpha(seen, _in_full_range(alpha[0], int(page.bitspersample)), kind=alpha[1]), icc, orientation)
+
+
+def _alpha(page: "tifffile.TiffPage", samples: Samples, colours: int) -> tuple[Samples, int] | None:
+    """The channel of transparency and its kind; other extra samples are no part of the picture."""
+    for n, kind in enumerate(page.extrasamples):
+        if int(kind) in (_ASSOCIATED, _UNASSOCIATED) and colours + n < samples.shape[2]:
+            return samples[:, :, colours + n : colours + n + 1], int(kind)
+    return None
+
+
+def _in_full_range(samples: Samples, bits: int) -> Samples:
+    """Samples of 1 to 15 bits in 8 or 16: what the file calls full light is full light."""
+    if samples.dtype == np.bool_:
+        return samples
+    if samples.dtype.kind != "u" or bits >= 8 * samples.dtype.itemsize or bits > 16:
+        return samples
+    kind = np.uint8 if bits < 8 else np.uint16
+    full = np.iinfo(kind).max
+    steps = np.minimum(np.arange(1 << (8 * samples.dtype.itemsize)), (1 << bits) - 1)
+    table = np.rint(steps * (full / ((1 << bits) - 1))).astype(kind)
+    return np.asarray(table[samples])
+
+
+def _inverted(samples: Samples) -> Samples:
+    if samples.dtype == np.bool_:
+        return ~samples
+    if samples.dtype.kind == "u":
+        return np.asarray(np.iinfo(samples.dtype).max - samples)
+    if samples.dtype.kind == "i":
+        return np.asarray(-1 - samples)
+    low, high = float(np.nanmin(samples)), float(np.nanmax(samples))
+    return np.asarray((1 if low >= 0 and high <= 1 else low + high) - samples)
+
+
+def _with_alpha(seen: Samples, alpha: Samples, *, kind: int) -> Samples:
+    """RGBA of 8 bits; colours that are multiplied by their alpha are divided by it."""
+    from lookalike.image.pixels import to_uint8
+
+    colour, cover = to_uint8(seen), to_uint8(alpha)
+    if kind == _ASSOCIATED:
+        share = np.maximum(cover.astype(np.float32), 1) / 255
+        colour = np.minimum(np.rint(colour / share), 255).astype(np.uint8)
+    if colour.shape[2] == 1:
+        colour = np.repeat(colour, 3, axis=2)
+    return np.concatenate((colour, cover), axis=2)
+
+
+def _looked_up(page: "tifffile.TiffPage", samples: Samples) -> Samples:
+    """Colours of a palette, (H, W, 3); some writers gave it 8 bits instead of 16."""
+    table = np.asarray(page.colormap, np.uint16).reshape(3, -1).T
+    if int(table.max()) < 256:
+        table = table * np.uint16(257)
+    return np.asarray(table[np.minimum(samples, len(table) - 1)])
+
+
+def _inks(page: "tifffile.TiffPage", samples: Samples, icc: bytes | None) -> Samples:
+    from PIL import Image
+
+    from lookalike.image.pixels import to_uint8
+
+    tag = page.tags.get(_INK_SET)
+    if samples.shape[2] != 4 or (tag is not None and tag.value == 2):
+        raise UnreadableImage("is a TIFF with inks other than CMYK, which are not supported")
+    inks = to_uint8(_in_full_range(samples, int(page.bitspersample)))
+    return np.asarray(cmyk_to_rgb(Image.fromarray(np.ascontiguousarray(inks), "CMYK"), icc))
