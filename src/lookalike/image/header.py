@@ -218,10 +218,3 @@ _OWN: dict[str, Callable[[bytes], Facts]] = {
     "PAM": _pam,
     "PSD": psd_facts,
 }
-    "JPEG": _jpeg,
-    "PNG": _png,
-    "WEBP": _webp,
-    "JXL": _jxl,
-    "PAM": _pam,
-    "PSD": psd_facts,
-}
