@@ -1,13 +1,12 @@
-"""The few boxes and bits of HEIC, AVIF and JPEG XL files that no kept library tells without decoding pixels."""
+"""The few boxes of HEIC, AVIF and JPEG XL files that no kept library tells without decoding pixels."""
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lookalike.image.exif import ORIENTATION, first_directory, orientation_of
+from lookalike.image.transfer import Space
 
 _TIFF = re.compile(rb"II\*\0|MM\0\*")
-_RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # JPEG XL's aspect ratios 1 to 7
 
 
 def top_boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
@@ -51,45 +50,12 @@ def exif_orientation(data: bytes) -> int:
     return 1
 
 
-@dataclass(slots=True)
-class _Bits:
-    """Bits of a JPEG XL codestream, least significant first."""
-
-    value: int
-    at: int = 0
-
-    def take(self, count: int) -> int:
-        taken = (self.value >> self.at) & ((1 << count) - 1)
-        self.at += count
-        return taken
-
-    def side(self, *, small: int) -> int:
-        if small:
-            return (self.take(5) + 1) * 8
-        return self.take((9, 13, 18, 30)[self.take(2)]) + 1
-
-
-def jxl_facts(data: bytes) -> tuple[int, int, int]:
-    """(width, height, orientation) as stored in a JPEG XL file; its decoder applies the orientation."""
-    bits = _Bits(int.from_bytes(_codestream(data)[2:34], "little"))
-    small = bits.take(1)
-    height = bits.side(small=small)
-    ratio = bits.take(3)
-    if ratio:
-        across, down = _RATIOS[ratio - 1]
-        width = height * across // down
-    else:
-        width = bits.side(small=small)
-    plain = bits.take(1)
-    orientation = 1 if plain or not bits.take(1) else bits.take(3) + 1
-    return width, height, orientation
-
-
-def _codestream(data: bytes) -> bytes:
-    if data[:2] == b"\xff\x0a":
-        return data[:64]
-    for kind, start, _ in top_boxes(data):
-        if kind in (b"jxlc", b"jxlp"):
-            skip = 4 if kind == b"jxlp" else 0  # a partial codestream begins with its number
-            return data[start + skip : start + skip + 64]
-    raise ValueError("no codestream")
+def colour_space(data: bytes) -> Space | None:
+    """The code points that a HEIC or AVIF file states for its picture (a `colr` box of kind `nclx`), if any."""
+    for kind, start, end in top_boxes(data):
+        if kind == b"meta":
+            at = data.find(b"colrnclx", start, end)
+            if at >= 0 and at + 14 <= end:
+                primaries, transfer = (int.from_bytes(data[at + n : at + n + 2], "big") for n in (8, 10))
+                return Space(primaries, transfer)
+    return None

@@ -12,13 +12,15 @@ from lookalike.image.colour import to_srgb
 from lookalike.image.exif import upright
 from lookalike.image.facts import Facts
 from lookalike.image.header import read_facts
-from lookalike.image.limits import Limits, check_pixels, is_out_of_memory, too_many_bytes
+from lookalike.image.limits import Limits, check_memory, check_pixels, is_out_of_memory, memory_of, too_many_bytes
 from lookalike.image.pixels import to_rgb_on_ground, to_uint8
 from lookalike.image.readers import NotTrusted, is_trusted, read_frames
 from lookalike.image.resize import shrink
+from lookalike.image.transfer import to_srgb_curve
 from lookalike.types import RGB
 
 _DEFAULT = Limits()
+NAMES = {"JXL": "JPEG XL"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,13 @@ def _checked(data: bytes, limits: Limits) -> Facts:
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(too_many_bytes(len(data), limits))
     facts = read_facts(data)
+    if facts.profiled:
+        raise UnreadableImage(
+            f"is a {NAMES.get(facts.format, facts.format)} picture in the colours of a profile, which is not supported"
+        )
     check_pixels(facts.width, facts.height, limits)
+    if facts.format in ("PNG", "WEBP"):  # of the others the reader knows more
+        check_memory(memory_of(facts.width * facts.height, facts.stored, 2 if facts.bits == 16 else 1), limits)
     return facts
 
 
@@ -94,7 +102,10 @@ def _pictures(
     for frame in frames:
         try:
             raster = next(rasters)
-            image = finish(raster.samples, raster.icc, raster.orientation, side)
+            samples = raster.samples
+            if facts.space is not None and not facts.space.is_srgb:
+                samples = to_srgb_curve(samples, facts.space)
+            image = finish(samples, raster.icc, raster.orientation, side)
         except Exception:
             if not pictures:
                 raise

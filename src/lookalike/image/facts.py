@@ -6,6 +6,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from lookalike.image import exif
+from lookalike.image.transfer import Space
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +22,11 @@ class Header:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What the readers need to know. `width` and `height` as stored; `orientation` still to be applied."""
+    """What the readers need to know. `width` and `height` as stored; `orientation` still to be applied.
+
+    `bits`: a sample. `stored`: bytes of a decoded pixel, before it becomes RGB. `space`: of the samples, None for sRGB or what `icc` says. `profiled`: they are in the colours of
+    a profile that cannot be had.
+    """
 
     format: str
     width: int
@@ -31,6 +36,10 @@ class Facts:
     icc: bytes | None = None
     cmyk: bool = False
     alpha: bool = False
+    bits: int = 8
+    stored: int = 3
+    space: Space | None = None
+    profiled: bool = False
 
     @property
     def header(self) -> Header:

@@ -3,16 +3,19 @@
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from lookalike.errors import ImageError, UnreadableImage
 from lookalike.image import exif
-from lookalike.image.boxes import jxl_facts
+from lookalike.image.boxes import colour_space
 from lookalike.image.facts import Facts, Header
 from lookalike.image.formats import Format, refusal, sniff
+from lookalike.image.jxl import jxl_header
 from lookalike.image.pillow_reader import pillow_facts
 from lookalike.image.psd import psd_facts
 from lookalike.image.raw import raw_format
 from lookalike.image.tiff import tiff_facts
+from lookalike.image.transfer import Space
 
 _MOST_CHUNKS = 100_000  # a file of empty chunks must not keep us busy
 _LARGEST_PROFILE = 8 * 2**20
@@ -56,7 +59,10 @@ def _by_library(data: bytes, known: Format) -> Facts:
 
 def _by_pillow(data: bytes, known: Format) -> Facts:
     try:
-        return pillow_facts(data, known)
+        facts = pillow_facts(data, known)
+        if known.name in ("AVIF", "HEIC") and not facts.icc:
+            return replace(facts, space=colour_space(data))
+        return facts
     except Exception:
         if known.name == "GIF":  # without a whole frame it cannot be opened, but its size can be told
             width, height = struct.unpack_from("<HH", data, 6)
@@ -78,14 +84,16 @@ def _valid(orientation: int) -> int:
 
 def _jpeg(data: bytes) -> Facts:
     size: tuple[int, int, int] | None = None
-    orientation, profile = 1, b""
+    orientation, bits = 1, 8
+    profile: dict[int, bytes] = {}
     for marker, start, end in _segments(data):
         if marker == 0xE1 and data.startswith(b"Exif\0\0", start) and orientation == 1:
             orientation = exif.orientation_of(data[start:end])
         elif marker == 0xE2 and data.startswith(b"ICC_PROFILE\0", start):
-            profile += data[start + 14 : end]
+            profile.setdefault(data[start + 12], data[start + 14 : end])  # numbered: writers shuffle them
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and size is None:
             size = struct.unpack_from(">HHB", data, start + 1)
+            bits = data[start]
     if size is None:
         raise UnreadableImage("begins like JPEG, but stops before its size is told")
     height, width, components = size
@@ -94,8 +102,9 @@ def _jpeg(data: bytes) -> Facts:
         width=width,
         height=height,
         orientation=orientation,
-        icc=profile or None,
+        icc=b"".join(profile[n] for n in sorted(profile)) or None,
         cmyk=components == 4,
+        bits=bits,
     )
 
 
@@ -121,12 +130,17 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 # --- PNG
 
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette is looked up
+
 
 def _png(data: bytes) -> Facts:
-    width, height, _depth, colour = struct.unpack_from(">IIBB", data, 16)
+    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
     frames, orientation = 1, 1
     icc: bytes | None = None
     alpha = colour in (4, 6)
+    stated: Space | None = None
+    gamma: float | None = None
+    plain = False
     at = 8
     for _ in range(_MOST_CHUNKS):
         if at + 12 > len(data):
@@ -135,14 +149,36 @@ def _png(data: bytes) -> Facts:
         content = at + 8
         if kind == b"eXIf":
             orientation = exif.orientation_of(data[content : content + length])
-        elif kind == b"iCCP":
+        elif kind == b"iCCP" and icc is None:
             icc = _inflated(data[content : content + length])
+        elif kind == b"cICP" and length == 4 and data[content + 2] == 0:
+            stated = Space(data[content], data[content + 1])
+        elif kind == b"gAMA" and length == 4 and gamma is None:
+            gamma = int.from_bytes(data[content : content + 4], "big") / 100_000
+        elif kind == b"sRGB":
+            plain = True
         elif kind == b"acTL" and length >= 8:
             frames = max(1, int.from_bytes(data[content : content + 4], "big"))
         elif kind == b"tRNS":
             alpha = True
         at += 12 + length
-    return Facts(format="PNG", width=width, height=height, frames=frames, orientation=orientation, icc=icc, alpha=alpha)
+    # The Portable Network Graphics Specification, third edition: cICP outranks iCCP, that sRGB, that gAMA.
+    if stated is not None:
+        icc = None
+    elif icc is None and not plain and gamma:
+        stated = Space(gamma=gamma)
+    return Facts(
+        format="PNG",
+        width=width,
+        height=height,
+        frames=frames,
+        orientation=orientation,
+        icc=icc,
+        alpha=alpha,
+        bits=depth,
+        stored=(_PNG_SAMPLES.get(colour, 4) + (alpha and colour not in (4, 6))) * (2 if depth == 16 else 1),
+        space=stated,
+    )
 
 
 def _inflated(chunk: bytes) -> bytes | None:
@@ -191,6 +227,7 @@ def _webp(data: bytes) -> Facts:
         orientation=orientation,
         icc=icc,
         alpha=alpha,
+        stored=4 if alpha else 3,
     )
 
 
@@ -198,9 +235,9 @@ def _webp(data: bytes) -> Facts:
 
 
 def _jxl(data: bytes) -> Facts:
-    width, height, orientation = jxl_facts(data)
-    width, height = exif.upright_size(width, height, orientation)  # the decoder turns it
-    return Facts(format="JXL", width=width, height=height)
+    found = jxl_header(data)
+    width, height = exif.upright_size(found.width, found.height, found.orientation)  # the decoder turns it
+    return Facts(format="JXL", width=width, height=height, space=found.space, profiled=found.profiled)
 
 
 def _pam(data: bytes) -> Facts:

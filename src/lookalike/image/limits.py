@@ -26,12 +26,18 @@ def check_pixels(width: int, height: int, limits: Limits) -> None:
         )
 
 
+_MIN_MEMORY = 256 * 2**20  # bytes, however few pixels are allowed
 MEMORY_PER_PIXEL = 6  # bytes, for each pixel that is allowed
+
+
+def memory_of(pixels: int, stored: int, depth: int = 1) -> int:
+    """Bytes that a picture takes while it becomes RGB of 8 bits: as stored (bytes a pixel), in 8 bits, as RGB."""
+    return pixels * (stored + (stored // depth if depth > 1 else 0) + 3)
 
 
 def check_memory(size: int, limits: Limits) -> None:
     """Raise ImageTooLarge when decoding by the header would take more memory than a picture may."""
-    allowed = MEMORY_PER_PIXEL * limits.max_pixels
+    allowed = max(MEMORY_PER_PIXEL * limits.max_pixels, _MIN_MEMORY)
     if size > allowed:
         raise ImageTooLarge(
             f"takes {size:,} bytes of memory to decode, the limit is {allowed:,} ({MEMORY_PER_PIXEL} times max_pixels)"

@@ -18,7 +18,7 @@ from lookalike.image.colour import cmyk_to_rgb, lab_to_rgb
 from lookalike.image.exif import ORIENTATION
 from lookalike.image.facts import Facts, Raster
 from lookalike.image.formats import BY_NAME, Format
-from lookalike.image.limits import Limits, check_pixels, is_out_of_memory
+from lookalike.image.limits import Limits, check_memory, check_pixels, is_out_of_memory
 from lookalike.image.quiet import quiet_pillow
 
 if TYPE_CHECKING:
@@ -94,9 +94,18 @@ def pillow_frames(
             if known.name == "JPEG" and side is not None:
                 factor = max(1, int(min(image.size) // (1.5 * side)))
                 image.draft(None, (image.width // factor, image.height // factor))
+            check_memory(image.width * image.height * _bytes_of(image, known), limits)
             _load(image)
             orientation = orientation_left(image) if known.name == "TIFF" else facts.orientation
             yield Raster(*samples_of(image), orientation)
+
+
+def _bytes_of(image: "Image.Image", known: Format) -> int:
+    """Bytes a pixel while it becomes RGB: Pillow's own, what a conversion adds, the array's."""
+    planes = 6 if known.name in ("AVIF", "HEIC", "JPEG2000") else 0  # of the codec, beside the picture it gives
+    if image.mode in ("1", "L"):
+        return planes + 5
+    return planes + (7 if image.mode in ("RGB", "P", "I;16") else 11)
 
 
 def _load(image: "ImageFile.ImageFile") -> None:
@@ -132,4 +141,6 @@ def samples_of(image: "Image.Image") -> tuple[NDArray[Any], bytes | None]:
         return np.asarray(image), icc
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return np.asarray(image if mode == "RGBA" else image.convert("RGBA")), icc
+    if image.format == "XBM":  # what is set there is black
+        return 255 - np.asarray(image.convert("L")), icc
     return np.asarray(image.convert("L" if mode in ("1", "L") else "RGB")), icc

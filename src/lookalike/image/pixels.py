@@ -7,11 +7,25 @@ from numpy.typing import NDArray
 
 from lookalike.types import RGB
 
+_ROWS = 512  # laid on a ground at a time: each step takes as much memory as its rows
 WHITE = 255
 GREY = 160  # white logos find their coloured twins best on it: docs/images.md has the figures
 NEAR_WHITE = 40  # levels; a pixel none of whose channels is farther from white vanishes on a white ground
 NEVER_OPAQUE = 26  # of 255: an alpha that nowhere exceeds this hides everything; it was left unset, or scaled wrongly
 VISIBLE_SHARE = 0.05  # of the opaque area that must stand out from white (white logos: 0, the palest emoji: .10)
+
+
+def in_full_range(samples: NDArray[Any], bits: int) -> NDArray[Any]:
+    """NDArray[Any] of 1 to 15 bits in 8 or 16: what the file calls full light is full light."""
+    if samples.dtype == np.bool_:
+        return samples
+    if samples.dtype.kind != "u" or bits >= 8 * samples.dtype.itemsize or bits > 16:
+        return samples
+    kind = np.uint8 if bits < 8 else np.uint16
+    full = np.iinfo(kind).max
+    steps = np.minimum(np.arange(1 << (8 * samples.dtype.itemsize)), (1 << bits) - 1)
+    table = np.rint(steps * (full / ((1 << bits) - 1))).astype(kind)
+    return np.asarray(table[samples])
 
 
 def to_uint8(samples: NDArray[Any]) -> NDArray[np.uint8]:
@@ -59,17 +73,29 @@ def to_rgb_on_ground(samples: NDArray[np.uint8]) -> RGB:
 def flatten(colour: RGB, alpha: NDArray[np.uint8]) -> RGB:
     """Lay a picture with transparency on white; on mid grey if it would all but vanish on white.
 
-    An alpha channel that would hide the whole picture is ignored: writers of BMP, TGA and PAM leave such behind.
+    An alpha channel that would hide the whole picture is ignored, unless there is nothing beneath: writers of BMP, TGA
+    and PAM leave such behind.
     """
     import cv2
 
     alpha = np.ascontiguousarray(alpha)
-    if int(alpha.min()) == 255 or int(alpha.max()) <= NEVER_OPAQUE:
+    if int(alpha.min()) == 255:
+        return colour
+    if int(alpha.max()) <= NEVER_OPAQUE and not _is_of_one_colour(colour):
         return colour
     ground = WHITE if _shows_on_white(colour, alpha) else GREY
-    cover = cv2.cvtColor(alpha, cv2.COLOR_GRAY2RGB)
-    under = cv2.LUT(cover, np.rint(ground * (255 - np.arange(256)) / 255).astype(np.uint8))
-    return np.asarray(cv2.add(cv2.multiply(colour, cover, scale=1 / 255), under), np.uint8)
+    through = np.rint(ground * (255 - np.arange(256)) / 255).astype(np.uint8)
+    found = np.empty_like(colour)
+    for top in range(0, len(colour), _ROWS):
+        rows = slice(top, top + _ROWS)
+        cover = cv2.cvtColor(alpha[rows], cv2.COLOR_GRAY2RGB)
+        found[rows] = cv2.add(cv2.multiply(colour[rows], cover, scale=1 / 255), cv2.LUT(cover, through))
+    return found
+
+
+def _is_of_one_colour(colour: RGB) -> bool:
+    """Then the alpha is all the picture there is, however faint."""
+    return bool((colour == colour[:1, :1]).all())
 
 
 def _shows_on_white(colour: RGB, alpha: NDArray[np.uint8]) -> bool:

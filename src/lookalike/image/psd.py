@@ -16,7 +16,7 @@ from lookalike.errors import UnreadableImage
 from lookalike.image.colour import cmyk_to_rgb
 from lookalike.image.facts import Facts, Raster
 from lookalike.image.lab import lab_to_rgb
-from lookalike.image.limits import Limits, check_memory, check_pixels
+from lookalike.image.limits import Limits, check_memory, check_pixels, memory_of
 from lookalike.image.quiet import quiet_imagecodecs
 
 Samples = NDArray[Any]
@@ -58,7 +58,8 @@ def psd_frames(data: bytes, frames: Sequence[int], limits: Limits) -> Iterator[R
         check_pixels(psd.width, psd.height, limits)
         colours = _CHANNELS[psd.mode]
         count = min(psd.channels, colours + psd.merged_alpha)
-        check_memory(psd.width * psd.height * (count * max(1, psd.depth // 8) + 3), limits)
+        depth = max(1, psd.depth // 8)
+        check_memory(memory_of(psd.width * psd.height, 2 * count * depth, depth), limits)  # unpacked, then side by side
         planes = _planes(data, psd, count)
         yield _raster(psd, planes[:colours], planes[colours] if count > colours else None)
 

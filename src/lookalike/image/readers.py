@@ -16,6 +16,7 @@ from lookalike.image.formats import sniff
 from lookalike.image.limits import Limits, is_out_of_memory
 from lookalike.image.pam import read_pam
 from lookalike.image.pillow_reader import pillow_frames
+from lookalike.image.pixels import in_full_range
 from lookalike.image.psd import psd_frames
 from lookalike.image.quiet import quiet_imagecodecs
 from lookalike.image.tiff import tiff_frames
@@ -83,7 +84,7 @@ def _slow(data: bytes, facts: Facts, frames: Sequence[int], side: int | None, li
     except Exception as error:
         if done or last_resort is None or is_out_of_memory(error):
             raise
-        yield Raster(last_resort(data), facts.icc, facts.orientation)
+        yield Raster(last_resort(data, facts), facts.icc, facts.orientation)
 
 
 def _buffer(data: bytes) -> NDArray[np.uint8]:
@@ -160,15 +161,15 @@ def _pam(data: bytes, _facts: Facts, _side: int | None) -> Samples | None:
         raise UnreadableImage(f"is a PAM picture that is damaged ({error})") from error
 
 
-def _odd_jpeg(data: bytes) -> Samples:
+def _odd_jpeg(data: bytes, facts: Facts) -> Samples:
     """12 bits a sample, lossless, arithmetic coding: what neither OpenCV nor Pillow decodes."""
     imagecodecs = quiet_imagecodecs()
 
     samples: Samples = imagecodecs.jpeg8_decode(data)
-    return samples
+    return in_full_range(samples, facts.bits)
 
 
-def _odd_tiff(data: bytes) -> Samples:
+def _odd_tiff(data: bytes, _facts: Facts) -> Samples:
     """Floats in colour, 64 bits, rare compressions. Planes one after another become channels."""
     imagecodecs = quiet_imagecodecs()
 
@@ -190,5 +191,5 @@ _SEVERAL: dict[str, Callable[[bytes, Sequence[int], Limits], Iterator[Raster]]] 
     "PSD": psd_frames,
 }
 # Not AVIF: imagecodecs writes past its buffer when it decodes one frame of several.
-_LAST_RESORT: dict[str, Callable[[bytes], Samples]] = {"JPEG": _odd_jpeg, "TIFF": _odd_tiff}
+_LAST_RESORT: dict[str, Callable[[bytes, Facts], Samples]] = {"JPEG": _odd_jpeg, "TIFF": _odd_tiff}
 _TRUSTED = frozenset({"JPEG", "PNG", "WEBP"})

@@ -15,7 +15,8 @@ from lookalike.errors import UnreadableImage
 from lookalike.image.colour import cmyk_to_rgb
 from lookalike.image.facts import Facts, Raster
 from lookalike.image.lab import lab_to_rgb
-from lookalike.image.limits import Limits, check_memory, check_pixels
+from lookalike.image.limits import Limits, check_memory, check_pixels, memory_of
+from lookalike.image.pixels import in_full_range, to_uint8
 from lookalike.image.quiet import quiet_imagecodecs
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ def tiff_frames(data: bytes, frames: Sequence[int], limits: Limits) -> Iterator[
             page = _page(file, places[frame])
             check_pixels(page.imagewidth, page.imagelength, limits)
             pixels = page.imagewidth * page.imagelength
-            check_memory(pixels * (page.samplesperpixel * _bytes_of(page) + 3), limits)
+            depth = _bytes_of(page)
+            check_memory(memory_of(pixels, int(page.samplesperpixel) * depth, depth), limits)
             tag = page.tags.get(_ICC)
             icc = tag.value if tag is not None and isinstance(tag.value, bytes) else None
             yield _raster(page, _channels_last(page), icc)
@@ -125,14 +127,14 @@ def _raster(page: "tifffile.TiffPage", samples: Samples, icc: bytes | None) -> R
         return Raster(lab_to_rgb(seen, offset=photometric == _ICCLAB), None, orientation)
     if photometric == _CMYK:
         return Raster(_inks(page, seen, icc), None, orientation)
-    seen = _in_full_range(seen, int(page.bitspersample))
+    seen = in_full_range(seen, int(page.bitspersample))
     if photometric == _WHITE_IS_ZERO:
         seen = _inverted(seen)
     if colours != 3:
         seen = seen[:, :, :1]
     if alpha is None:
         return Raster(seen, icc, orientation)
-    return Raster(_with_alpha(seen, _in_full_range(alpha[0], int(page.bitspersample)), kind=alpha[1]), icc, orientation)
+    return Raster(_with_alpha(seen, in_full_range(alpha[0], int(page.bitspersample)), kind=alpha[1]), icc, orientation)
 
 
 def _alpha(page: "tifffile.TiffPage", samples: Samples, colours: int) -> tuple[Samples, int] | None:
@@ -141,19 +143,6 @@ def _alpha(page: "tifffile.TiffPage", samples: Samples, colours: int) -> tuple[S
         if int(kind) in (_ASSOCIATED, _UNASSOCIATED) and colours + n < samples.shape[2]:
             return samples[:, :, colours + n : colours + n + 1], int(kind)
     return None
-
-
-def _in_full_range(samples: Samples, bits: int) -> Samples:
-    """Samples of 1 to 15 bits in 8 or 16: what the file calls full light is full light."""
-    if samples.dtype == np.bool_:
-        return samples
-    if samples.dtype.kind != "u" or bits >= 8 * samples.dtype.itemsize or bits > 16:
-        return samples
-    kind = np.uint8 if bits < 8 else np.uint16
-    full = np.iinfo(kind).max
-    steps = np.minimum(np.arange(1 << (8 * samples.dtype.itemsize)), (1 << bits) - 1)
-    table = np.rint(steps * (full / ((1 << bits) - 1))).astype(kind)
-    return np.asarray(table[samples])
 
 
 def _inverted(samples: Samples) -> Samples:
@@ -169,8 +158,6 @@ def _inverted(samples: Samples) -> Samples:
 
 def _with_alpha(seen: Samples, alpha: Samples, *, kind: int) -> Samples:
     """RGBA of 8 bits; colours that are multiplied by their alpha are divided by it."""
-    from lookalike.image.pixels import to_uint8
-
     colour, cover = to_uint8(seen), to_uint8(alpha)
     if kind == _ASSOCIATED:
         share = np.maximum(cover.astype(np.float32), 1) / 255
@@ -191,10 +178,8 @@ def _looked_up(page: "tifffile.TiffPage", samples: Samples) -> Samples:
 def _inks(page: "tifffile.TiffPage", samples: Samples, icc: bytes | None) -> Samples:
     from PIL import Image
 
-    from lookalike.image.pixels import to_uint8
-
     tag = page.tags.get(_INK_SET)
     if samples.shape[2] != 4 or (tag is not None and tag.value == 2):
         raise UnreadableImage("is a TIFF with inks other than CMYK, which are not supported")
-    inks = to_uint8(_in_full_range(samples, int(page.bitspersample)))
+    inks = to_uint8(in_full_range(samples, int(page.bitspersample)))
     return np.asarray(cmyk_to_rgb(Image.fromarray(np.ascontiguousarray(inks), "CMYK"), icc))
