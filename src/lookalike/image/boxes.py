@@ -2,17 +2,21 @@
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from lookalike.image.exif import ORIENTATION, first_directory, orientation_of
 from lookalike.image.transfer import Space
 
+_MAX_BOXES, _MAX_MATCHES = 1000, 100
 _TIFF = re.compile(rb"II\*\0|MM\0\*")
 
 
 def top_boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
     """(kind, start, end) of each box at the top of an ISO media file; start and end of its content."""
     at = 0
-    while at + 8 <= len(data):
+    for _ in range(_MAX_BOXES):
+        if at + 8 > len(data):
+            return
         size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
         if size == 1:
             size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
@@ -43,7 +47,7 @@ def exif_orientation(data: bytes) -> int:
         return 1
     # Following item locations to the EXIF block takes a hundred lines; a TIFF header whose directory states an
     # orientation is found by chance in compressed pixels less than once in 10^12 bytes.
-    for match in _TIFF.finditer(data):
+    for match in islice(_TIFF.finditer(data), _MAX_MATCHES):
         block = data[match.start() : match.start() + 65536]
         if ORIENTATION in first_directory(block):
             return orientation_of(block)

@@ -84,9 +84,8 @@ def _checked(data: bytes, limits: Limits) -> Facts:
         raise ImageTooLarge(too_many_bytes(len(data), limits))
     facts = read_facts(data)
     if facts.profiled:
-        raise UnreadableImage(
-            f"is a {NAMES.get(facts.format, facts.format)} picture in the colours of a profile, which is not supported"
-        )
+        name = NAMES.get(facts.format, facts.format)
+        raise UnreadableImage(f"is a {name} picture in the colours of a profile, which is not supported")
     check_pixels(facts.width, facts.height, limits)
     if facts.format in ("PNG", "WEBP"):  # of the others the reader knows more
         check_memory(memory_of(facts.width * facts.height, facts.stored, 2 if facts.bits == 16 else 1), limits)

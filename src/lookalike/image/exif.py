@@ -8,6 +8,7 @@ from lookalike.types import RGB
 
 ORIENTATION = 0x0112
 WIDTH, HEIGHT = 0x0100, 0x0101
+_MAX_ENTRIES = 1000  # of a directory; cameras write fifty
 _SIZES = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4)}
 
 
@@ -19,7 +20,7 @@ def first_directory(tiff: bytes) -> dict[int, int]:
     found: dict[int, int] = {}
     try:
         start = struct.unpack_from(order + "I", tiff, 4)[0]
-        for entry in range(struct.unpack_from(order + "H", tiff, start)[0]):
+        for entry in range(min(struct.unpack_from(order + "H", tiff, start)[0], _MAX_ENTRIES)):
             at = start + 2 + 12 * entry
             tag, kind, count = struct.unpack_from(order + "HHI", tiff, at)
             if kind in _SIZES and count:

@@ -24,8 +24,8 @@ class Header:
 class Facts:
     """What the readers need to know. `width` and `height` as stored; `orientation` still to be applied.
 
-    `bits`: a sample. `stored`: bytes of a decoded pixel, before it becomes RGB. `space`: of the samples, None for sRGB or what `icc` says. `profiled`: they are in the colours of
-    a profile that cannot be had.
+    `bits`: a sample. `stored`: bytes of a decoded pixel, before it becomes RGB. `space`: of the samples, None for sRGB
+    or what `icc` says. `profiled`: they are in the colours of a profile that cannot be had.
     """
 
     format: str

@@ -18,6 +18,8 @@ from lookalike.image.tiff import tiff_facts
 from lookalike.image.transfer import Space
 
 _MOST_CHUNKS = 100_000  # a file of empty chunks must not keep us busy
+_MAX_EXIFS = 4  # of a JPEG; what follows is not looked into
+_MAX_FRAMES = 10_000  # of a GIF; further ones are not counted
 _LARGEST_PROFILE = 8 * 2**20
 
 
@@ -52,6 +54,8 @@ def _by_library(data: bytes, known: Format) -> Facts:
     if known.name == "TIFF":
         try:
             return tiff_facts(data)
+        except ImageError:
+            raise
         except Exception:  # Pillow may make something of it
             return _by_pillow(data, known)
     return _by_pillow(data, known)
@@ -64,9 +68,6 @@ def _by_pillow(data: bytes, known: Format) -> Facts:
             return replace(facts, space=colour_space(data))
         return facts
     except Exception:
-        if known.name == "GIF":  # without a whole frame it cannot be opened, but its size can be told
-            width, height = struct.unpack_from("<HH", data, 6)
-            return Facts(format="GIF", width=width, height=height)
         if known.name != "TIFF":
             raise
         # Pillow cannot open colour TIFFs of floats; imagecodecs reads their pixels, but tells no size before.
@@ -84,11 +85,13 @@ def _valid(orientation: int) -> int:
 
 def _jpeg(data: bytes) -> Facts:
     size: tuple[int, int, int] | None = None
-    orientation, bits = 1, 8
+    orientation, bits, exifs = 1, 8, 0
     profile: dict[int, bytes] = {}
     for marker, start, end in _segments(data):
-        if marker == 0xE1 and data.startswith(b"Exif\0\0", start) and orientation == 1:
-            orientation = exif.orientation_of(data[start:end])
+        if marker == 0xE1 and data.startswith(b"Exif\0\0", start) and exifs < _MAX_EXIFS:
+            exifs += 1
+            if orientation == 1:
+                orientation = exif.orientation_of(data[start:end])
         elif marker == 0xE2 and data.startswith(b"ICC_PROFILE\0", start):
             profile.setdefault(data[start + 12], data[start + 14 : end])  # numbered: writers shuffle them
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and size is None:
@@ -140,16 +143,17 @@ def _png(data: bytes) -> Facts:
     alpha = colour in (4, 6)
     stated: Space | None = None
     gamma: float | None = None
-    plain = False
+    plain = profiled = False
     at = 8
     for _ in range(_MOST_CHUNKS):
         if at + 12 > len(data):
             break
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         content = at + 8
-        if kind == b"eXIf":
+        if kind == b"eXIf" and orientation == 1:
             orientation = exif.orientation_of(data[content : content + length])
-        elif kind == b"iCCP" and icc is None:
+        elif kind == b"iCCP" and not profiled:
+            profiled = True
             icc = _inflated(data[content : content + length])
         elif kind == b"cICP" and length == 4 and data[content + 2] == 0:
             stated = Space(data[content], data[content + 1])
@@ -231,6 +235,33 @@ def _webp(data: bytes) -> Facts:
     )
 
 
+# --- GIF
+
+
+def _gif(data: bytes) -> Facts:
+    """Pillow counts frames by decoding them, a million of which take minutes."""
+    width, height, flags = struct.unpack_from("<HHB", data, 6)
+    at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
+    frames = 0
+    while at < len(data) and frames < _MAX_FRAMES:
+        if data[at] == 0x2C and at + 10 <= len(data):
+            frames += 1
+            local = data[at + 9]
+            at = _after_blocks(data, at + 11 + (3 << (local & 7) + 1 if local & 0x80 else 0))
+        elif data[at] == 0x21:
+            at = _after_blocks(data, at + 2)
+        else:
+            break
+    return Facts(format="GIF", width=width, height=height, frames=max(frames, 1))
+
+
+def _after_blocks(data: bytes, at: int) -> int:
+    """Behind a row of blocks, each of which begins with its length, up to one of length 0."""
+    while at < len(data) and data[at]:
+        at += 1 + data[at]
+    return at + 1
+
+
 # --- JPEG XL, PAM
 
 
@@ -251,6 +282,7 @@ _OWN: dict[str, Callable[[bytes], Facts]] = {
     "JPEG": _jpeg,
     "PNG": _png,
     "WEBP": _webp,
+    "GIF": _gif,
     "JXL": _jxl,
     "PAM": _pam,
     "PSD": psd_facts,

@@ -141,6 +141,5 @@ def samples_of(image: "Image.Image") -> tuple[NDArray[Any], bytes | None]:
         return np.asarray(image), icc
     if mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         return np.asarray(image if mode == "RGBA" else image.convert("RGBA")), icc
-    if image.format == "XBM":  # what is set there is black
-        return 255 - np.asarray(image.convert("L")), icc
-    return np.asarray(image.convert("L" if mode in ("1", "L") else "RGB")), icc
+    samples = np.asarray(image.convert("L" if mode in ("1", "L") else "RGB"))
+    return (255 - samples if image.format == "XBM" else samples), icc  # what is set there is black

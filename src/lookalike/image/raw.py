@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
+from lookalike.errors import UnreadableImage
 from lookalike.image.formats import RAW_EXTENSIONS
 from lookalike.image.names import to_path
 
@@ -53,6 +54,7 @@ _MAKERS = (
 )
 _SIZES = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 13: ("I", 4), 16: ("Q", 8), 18: ("Q", 8)}
 _MAX_ENTRIES, _MAX_SUB_IFDS = 4096, 16  # of a directory; of the first one
+_MAX_TAGS, _MAX_PAGES = 1000, 10_000  # honest directories have fifty entries
 
 
 class Buffer(Protocol):
@@ -88,6 +90,27 @@ def is_raw_file(path_text: str) -> bool:
             return raw_format(mapped) is not None
     except (OSError, ValueError):  # gone, or empty
         return False
+
+
+def check_directories(data: Buffer) -> None:
+    """Raise UnreadableImage for a TIFF whose directories would keep a reader busy: thousands of entries or pages."""
+    known = _ORDERS.get(bytes(data[:4]))
+    if known is None:
+        return
+    order, big = known
+    letter, size, counter, counted, entry = ("Q", 8, "Q", 8, 20) if big else ("I", 4, "H", 2, 12)
+    offset = _unpacked(data, order + letter, 8 if big else 4, size)
+    seen: set[int] = set()
+    while offset and offset[0]:
+        if offset[0] in seen or len(seen) >= _MAX_PAGES:
+            raise UnreadableImage(f"is a TIFF with {'a loop of' if offset[0] in seen else 'too many'} pages")
+        seen.add(offset[0])
+        count = _unpacked(data, order + counter, offset[0], counted)
+        if not count:
+            return
+        if count[0] > _MAX_TAGS:
+            raise UnreadableImage(f"is a TIFF whose directory says it has {count[0]:,} entries")
+        offset = _unpacked(data, order + letter, offset[0] + counted + count[0] * entry, size)
 
 
 class _Directory(NamedTuple):

@@ -18,6 +18,7 @@ from lookalike.image.lab import lab_to_rgb
 from lookalike.image.limits import Limits, check_memory, check_pixels, memory_of
 from lookalike.image.pixels import in_full_range, to_uint8
 from lookalike.image.quiet import quiet_imagecodecs
+from lookalike.image.raw import check_directories
 
 if TYPE_CHECKING:
     import tifffile
@@ -31,12 +32,11 @@ _UNSUPPORTED = {10: "ITULAB colours", 32844: "LogL colours", 32845: "LogLuv colo
 _COLOURS = {_RGB: 3, _YCBCR: 3, _CMYK: 4, _CIELAB: 3, _ICCLAB: 3}
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # extra samples that are alpha: multiplied into the colours, or beside them
 _ICC, _INK_SET, _ORIENTATION = 34675, 332, 274
-_MAX_LOOKED = 1000  # pages that are looked at for what kind they are
-_MOSTLY = 0.9
+_MAX_LOOKED = 100  # pages that are looked at for what kind they are
 
 
 def tiff_facts(data: bytes) -> Facts:
-    """What the directories tell. Raises whatever tifffile does."""
+    """What the directories tell. Raises UnreadableImage, and whatever tifffile does."""
     with _opened(data) as file:
         places = _places(file)
         page = _page(file, places[0])
@@ -72,6 +72,7 @@ def _opened(data: bytes) -> "tifffile.TiffFile":
 
     import tifffile
 
+    check_directories(data)
     logger = logging.getLogger("tifffile")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

@@ -1,0 +1,149 @@
+"""Headers that would keep a reader busy: a cap ends it. Each took from seconds to minutes, or never ended."""
+
+import io
+import struct
+import time
+import zlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from lookalike.errors import ImageError
+from lookalike.image import read_header
+from lookalike.image.raw import raw_format
+from tests.conftest import encode, picture
+from tests.hostile.conftest import limited
+
+MUCH = 3.0  # processor seconds; the slowest takes a fifth of that, and without its cap ten times as long
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(*chunks: bytes) -> bytes:
+    data = encode(picture((200, 10, 10)))
+    return data[:33] + b"".join(chunks) + data[33:]
+
+
+def profiles() -> bytes:
+    return png(*[chunk(b"iCCP", b"x\0\0" + zlib.compress(bytes(8_000_000), 9))] * 1000)
+
+
+def broken_profiles() -> bytes:
+    packed = zlib.compress(bytes(8_000_000), 9)
+    return png(*[chunk(b"iCCP", b"x\0\0" + packed[:-4] + b"\xff\xff\xff\xff")] * 1000)
+
+
+def exif_chunks() -> bytes:
+    directory = b"II*\0\x08\0\0\0\xff\xff" + struct.pack("<HHII", 0x9999, 3, 1, 1) * 5000
+    return png(*[chunk(b"eXIf", directory)] * 1000)
+
+
+def exif_segments() -> bytes:
+    directory = b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + struct.pack("<HHII", 0x9999, 3, 1, 1) * 5000
+    segment = b"\xff\xe1" + struct.pack(">H", len(directory) + 2) + directory
+    data = encode(picture((200, 10, 10)), "JPEG")
+    return data[:2] + segment * 1000 + data[2:]
+
+
+def a_million_frames() -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(picture((200, 10, 10))).quantize(4).save(file, "GIF")
+    data = file.getvalue()
+    start = data.index(b"\x2c")
+    frame = b"\x2c" + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\x02\x02\x44\x01\0"
+    return data[:start] + frame * 1_000_000 + b";"
+
+
+def tiff_directories() -> bytes:
+    """Ten thousand TIFF headers in a HEIC, each with a directory that reaches to its end."""
+    head = struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"heic", 0, b"mif1", b"heic")
+    return head + struct.pack(">I4s", 8, b"meta") + b"II*\0\x08\0\0\0\xff\xff" * 65_536
+
+
+def small_boxes() -> bytes:
+    head = struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"avif", 0, b"mif1", b"avif")
+    return head + struct.pack(">I4s", 8, b"free") * 3_000_000
+
+
+def jxl_boxes() -> bytes:
+    return b"\0\0\0\x0cJXL \r\n\x87\n" + struct.pack(">I4s", 8, b"free") * 3_000_000
+
+
+def pages(count: int, entries: int, *, loop: bool) -> bytes:
+    """A TIFF of many directories of many entries."""
+    size = 2 + 12 * entries + 4
+    entry = struct.pack("<HHII", 256, 3, 1, 8)
+    found = [b"II*\0", struct.pack("<I", 8)]
+    for n in range(count):
+        after = 8 + (n + 1) * size if n + 1 < count else (8 if loop else 0)
+        found.append(struct.pack("<H", entries) + entry * entries + struct.pack("<I", after))
+    return b"".join(found)
+
+
+def overlapping_pages() -> bytes:
+    """Directories that begin two bytes apart, each as long as can be."""
+    return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", 0xFFFF) * 400_000
+
+
+def psd_resources() -> bytes:
+    head = struct.pack(">4sH6xHIIHH", b"8BPS", 1, 3, 8, 8, 8, 3) + struct.pack(">I", 0)
+    blocks = (b"8BIM" + struct.pack(">HHI", 1, 0, 0)) * 2_000_000
+    return head + struct.pack(">I", len(blocks)) + blocks + struct.pack(">I", 0) + struct.pack(">H", 0)
+
+
+def webp_chunks() -> bytes:
+    body = b"VP8X" + struct.pack("<I", 10) + bytes((2, 0, 0, 0, 9, 0, 0, 9, 0, 0))
+    body += (b"ANMF" + struct.pack("<I", 0)) * 3_000_000
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+MADE: dict[str, Callable[[], bytes]] = {
+    made.__name__: made
+    for made in (
+        profiles,
+        broken_profiles,
+        exif_chunks,
+        exif_segments,
+        a_million_frames,
+        tiff_directories,
+        small_boxes,
+        jxl_boxes,
+        overlapping_pages,
+        psd_resources,
+        webp_chunks,
+    )
+}
+MADE |= {
+    f"pages_{count}_{entries}_{loop}": lambda count=count, entries=entries, loop=loop: pages(  # type: ignore[misc]
+        count, entries, loop=loop
+    )
+    for count, entries, loop in ((200_000, 1, False), (5000, 900, False), (40, 60_000, False), (1000, 10, True))
+}
+
+
+@limited
+@pytest.mark.parametrize("name", MADE)
+def test_a_header_is_read_in_no_time(name: str) -> None:
+    data = MADE[name]()
+    begun = time.process_time()
+    try:
+        header = read_header(data)
+        assert header.frames <= 100_000
+    except ImageError:
+        pass
+    raw_format(data)
+    assert time.process_time() - begun < MUCH
+
+
+def test_honest_headers_are_still_whole() -> None:
+    frames = [Image.fromarray(np.roll(picture((200, 10, 10)), n, 0)).quantize(16) for n in range(30)]
+    file = io.BytesIO()
+    frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])
+    assert read_header(file.getvalue()).frames == 30
+    file = io.BytesIO()
+    Image.fromarray(picture((200, 10, 10))).save(file, "TIFF", save_all=True, append_images=[frames[1]] * 200)
+    assert read_header(file.getvalue()).frames == 201
