@@ -1,5 +1,5 @@
 """python -m lookalike: the command line."""
 
-from lookalike.cli.main import run
+from lookalike.cli.entry import run
 
 run()

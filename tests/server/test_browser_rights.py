@@ -34,6 +34,7 @@ def test_a_server_that_only_reads_offers_no_work(browser, tmp_path: Path) -> Non
 
 def test_whoever_came_with_the_reading_token_is_offered_no_work(browser, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text(f"read {READ}\nwrite {WRITE}\n")
+    (tmp_path / "tokens").chmod(0o600)
     with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos:
         photos.sync(fill(tmp_path / "photos", per_colour=1))
         with served(photos, str(tmp_path / "c"), tokens=str(tmp_path / "tokens")) as running:

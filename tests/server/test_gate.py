@@ -17,6 +17,7 @@ READ, WRITE = "r" * 20, "w" * 20
 @pytest.fixture
 def tokens(tmp_path: Path) -> str:
     path = tmp_path / "tokens"
+    path.touch(mode=0o600)
     path.write_text(f"# secrets\nread {READ}\nwrite {WRITE}\n")
     return str(path)
 
@@ -31,8 +32,9 @@ def test_an_outer_address_needs_a_token_file(tokens: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "read short", "admin " + READ, "read", f"read {READ} more"])
 def test_a_token_file_that_protects_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "t").touch(mode=0o600)
     (tmp_path / "t").write_text(text)
-    with pytest.raises(ServerError, match="token file"):
+    with pytest.raises(ServerError, match="must hold lines"):
         load_tokens(str(tmp_path / "t"))
     with pytest.raises(ServerError, match="cannot be read"):
         load_tokens(str(tmp_path / "absent"))
@@ -133,3 +135,12 @@ def test_a_server_with_a_rate_shows_its_page(tmp_path: Path) -> None:
         assert int(answers[-1].headers["retry-after"]) >= 1
         assert running.http.get("/static/app.js").status_code == 200
         assert running.http.get("/").status_code == 200
+
+
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
+def test_a_token_file_that_others_can_read_is_refused(tmp_path: Path, tokens: str, mode: int) -> None:
+    Path(tokens).chmod(mode)
+    with pytest.raises(ServerError, match=r"chmod 600"):
+        check(Settings(uri="x", host="0.0.0.0", tokens=tokens))
+    Path(tokens).chmod(0o600)
+    check(Settings(uri="x", host="0.0.0.0", tokens=tokens))

@@ -157,6 +157,7 @@ def test_a_file_that_changed_stays_and_no_path_is_told(tmp_path: Path, trash: Pa
 
 def test_other_sites_and_readers_move_nothing(tmp_path: Path, trash: Path) -> None:
     (tmp_path / "tokens").write_text(f"read {READ}\nwrite {WRITE}\n")
+    (tmp_path / "tokens").chmod(0o600)
     with serving(lay(tmp_path), tokens=str(tmp_path / "tokens")) as running:
         writer, reader = ({"authorization": f"Bearer {token}"} for token in (WRITE, READ))
         pair = {"first": "photos/scene1.png", "second": "photos/copy10.jpg", "verdict": "copy"}

@@ -418,12 +418,14 @@ def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as
     from lookalike.cluster.duplicates.page import counted, size
 
     steps, left = plan_steps(found.groups, action)
+    failed = 0
     if not steps:
         say("there is nothing that could be taken away")
     else:
         with ProgressLine("files") as progress:
             applied = apply_steps(steps, action, journal, collection=uri, progress=progress)
         left += applied.left
+        failed = len(applied.left)
         along = f" and {counted(len(applied.companions), 'companion')}" if applied.companions else ""
         gone = f"{counted(len(applied.done), 'file')}{along} ({size(applied.moved_bytes)})"
         say(f"{gone} taken away: {action.text}; journal: {journal}")
@@ -437,5 +439,6 @@ def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as
             emit({"path": one.path, "done": False, "reason": one.reason, "companions": []})
         else:
             say(f"left: {one.path} {one.reason}")
-    if steps and not applied.done:
+    if failed:
+        say(f"{counted(failed, 'file')} could not be taken away; what was, is in the journal")
         raise typer.Exit(1)

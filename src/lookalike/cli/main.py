@@ -1,7 +1,9 @@
 """`lookalike`: the verbs, and what an error becomes at the very end (exit 1, one sentence on stderr)."""
 
+import errno
 import os
 import sys
+from contextlib import suppress
 
 import typer
 
@@ -93,11 +95,15 @@ app.add_typer(train.app, name="train")
 
 def run() -> None:
     """The entry point: exit 0 done, 1 failed, 2 mistyped, 130 interrupted."""
+    _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         # A file name that the terminal cannot show is no reason to fail.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except LookalikeError as error:
         say(f"error: {error}")
         sys.exit(1)
@@ -108,3 +114,17 @@ def run() -> None:
         # The reader of our output (head, less) has seen enough. Python would complain once more while closing.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT) or error.filename is not None:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with suppress(OSError):
+            say(f"error: the output cannot be written: {error.strerror}")
+        sys.exit(1)
+
+
+def _open_closed_streams() -> None:
+    """Standard streams that were closed lead nowhere: else the next file that is opened would take their place."""
+    for name, flags, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))

@@ -57,13 +57,14 @@ def rows_of(photos: "Collection", path: str) -> list[str]:
 def _outside(photos: "Collection", path: str) -> dict[str, str]:
     """Why a file that the collection never saw is not in it."""
     from lookalike.errors import ImageError
-    from lookalike.image import decode, read, to_path
+    from lookalike.image import GuardedDecoder, read, to_path
     from lookalike.image.found import is_candidate
 
     if "!/" not in path and not os.path.lexists(to_path(path)):
         return {"state": "absent", "answer": "there is no such file, and the collection knows none of that name"}
     try:
-        decode(read(path, photos.limits), side=64, limits=photos.limits)
+        with GuardedDecoder(photos.limits) as decoder:
+            decoder.decode(read(path, photos.limits), side=64)
     except ImageError as error:
         return {"state": "unreadable", "answer": f"not in the collection: {error}"}
     if (folder := _passed_folder(photos, path)) is not None:

@@ -1,6 +1,9 @@
 """Colour profiles: what is not sRGB already is turned into it, by lcms through Pillow."""
 
+import hashlib
 import io
+import threading
+from collections import OrderedDict
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -58,9 +61,29 @@ def _lab() -> "ImageCms.ImageCmsTransform":
     return ImageCms.buildTransform(ImageCms.createProfile("LAB"), ImageCms.createProfile("sRGB"), "LAB", "RGB")
 
 
-@lru_cache(maxsize=64)
 def _conversion(icc: bytes) -> "tuple[str, ImageCms.ImageCmsTransform] | None":
     """(Pillow mode, transform to sRGB) of a profile; None when it changes nothing or cannot be used."""
+    key = hashlib.sha256(icc).digest()
+    with _lock:
+        if key in _known:
+            _known.move_to_end(key)
+            return _known[key]
+    found = _made(icc) if len(icc) <= _MAX_PROFILE else None
+    with _lock:
+        _known[key] = found
+        while len(_known) > _KEPT:
+            _known.popitem(last=False)
+    return found
+
+
+# By what the bytes hash to: a library has a dozen profiles, and hostile ones of megabytes are not kept.
+_known: "OrderedDict[bytes, tuple[str, ImageCms.ImageCmsTransform] | None]" = OrderedDict()
+_lock = threading.Lock()
+_KEPT = 16
+_MAX_PROFILE = 4 * 2**20  # bytes; the largest of printers have two
+
+
+def _made(icc: bytes) -> "tuple[str, ImageCms.ImageCmsTransform] | None":
     from PIL import ImageCms
 
     try:

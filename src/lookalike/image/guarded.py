@@ -58,7 +58,7 @@ class GuardedDecoder:
     """Decodes pictures for any number of threads. Children start when the first doubtful file comes; close it."""
 
     def __init__(self, limits: Limits, *, seconds: float = SECONDS) -> None:
-        self._limits, self._seconds = limits, seconds
+        self.limits, self._seconds = limits, seconds
         self._free: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         self._lock, self._one_large = threading.Lock(), threading.Lock()
         self._children: list[_Child] = []
@@ -80,22 +80,26 @@ class GuardedDecoder:
         """As `image.decode_frames`. `doubtful`: in a child whatever the format is. Raises as it, and DecoderFailed."""
         if not doubtful:
             try:
-                return decode_frames(data, count, side=side, limits=self._limits, trusted=True)
+                return decode_frames(data, count, side=side, limits=self.limits, trusted=True)
             except NotTrusted:
                 pass
-        if len(data) > self._limits.max_bytes:  # the child is told no such limit
-            return decode_frames(data, count, side=side, limits=self._limits)
+        if len(data) > self.limits.max_bytes:  # the child is told no such limit
+            return decode_frames(data, count, side=side, limits=self.limits)
         child = self._child()
         try:
             header = child.ask({"header": True}, data, self._seconds)[0]
             large = header["width"] * header["height"] > _LARGE_PIXELS
-            asked = {"frames": count, "side": side, "max_pixels": self._limits.max_pixels, "same": True}
+            asked = {"frames": count, "side": side, "max_pixels": self.limits.max_pixels, "same": True}
             with self._one_large if large else nullcontext():
                 told, body = child.ask(asked, b"", self._seconds)
             return _pictures(told["pictures"], body)
         finally:
             if child.alive:
                 self._free.put(child)
+
+    def decode(self, data: bytes, *, side: int | None) -> Picture:
+        """The first frame, as `decode_frames` gives it."""
+        return self.decode_frames(data, 1, side=side)[0]
 
     def _child(self) -> "_Child":
         while not self._free.empty():
@@ -105,7 +109,7 @@ class GuardedDecoder:
                 break
             if child.alive:
                 return child
-        child = _Child(child_memory(self._limits.max_pixels))
+        child = _Child(child_memory(self.limits.max_pixels))
         with self._lock:
             self._children = [one for one in self._children if one.alive] + [child]
         return child

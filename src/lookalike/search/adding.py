@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.errors import BadQuery, ImageError
-from lookalike.image import Limits, Picture, decode, fit, read, to_rgb
+from lookalike.image import GuardedDecoder, Limits, Picture, fit, read, to_rgb
 from lookalike.search.intake import Facts, picture_facts
 from lookalike.search.pipeline import BATCH
 from lookalike.search.plan import absolute_text, given_facts
@@ -33,17 +33,18 @@ def add_pictures(
             raise BadQuery(f"{len(images)} images and {len(given)} {name} were given; give one for each image")
     begun = time.monotonic()
     report = AddReport()
-    for start in range(0, len(images), COMMIT):
-        part = slice(start, start + COMMIT)
-        _add_some(
-            store,
-            embedder,
-            images[part],
-            ids[part] if ids else None,
-            metadata[part] if metadata else None,
-            limits,
-            report,
-        )
+    with GuardedDecoder(limits) as decoder:
+        for start in range(0, len(images), COMMIT):
+            part = slice(start, start + COMMIT)
+            _add_some(
+                store,
+                embedder,
+                images[part],
+                ids[part] if ids else None,
+                metadata[part] if metadata else None,
+                decoder,
+                report,
+            )
     report.seconds = time.monotonic() - begun
     return report
 
@@ -54,13 +55,13 @@ def _add_some(
     images: Sequence[ImageLike],
     ids: Sequence[str] | None,
     metadata: Sequence[Metadata] | None,
-    limits: Limits,
+    decoder: GuardedDecoder,
     report: AddReport,
 ) -> None:
     taken: dict[str, tuple[RGB, Facts]] = {}
     for n, image in enumerate(images):
         try:
-            name, picture, facts = _take(image, embedder.card.preprocessing, limits)
+            name, picture, facts = _take(image, embedder.card.preprocessing, decoder)
         except ImageError as error:
             report.failed.append(Failure(name_of(image), str(error)))
             continue
@@ -76,20 +77,20 @@ def _add_some(
     report.plain += sum(bool(facts["plain"]) for _, facts in taken.values())
 
 
-def _take(image: ImageLike, preprocessing: Preprocessing, limits: Limits) -> tuple[str, RGB, Facts]:
+def _take(image: ImageLike, preprocessing: Preprocessing, decoder: GuardedDecoder) -> tuple[str, RGB, Facts]:
     """A picture's own name, its pixels fitted to the model, and what is known of it."""
     side = max(preprocessing.size)
     place: Facts
     if isinstance(image, str | Path):
         path = absolute_text(image)
-        data = read(path, limits)
+        data = read(path, decoder.limits)
         name, place = path, {"path": path, "size": len(data)}
     elif isinstance(image, bytes):
         data, place = image, {"size": len(image)}
         name = hashlib.sha256(data).hexdigest()[:16]
     else:
         return _take_array(to_rgb(image), preprocessing)
-    picture = decode(data, side=side, limits=limits)
+    picture = decoder.decode(data, side=side)
     fitted = fit(picture.image, preprocessing)
     facts = picture_facts(picture, fitted) | place | {"sha256": hashlib.sha256(data).hexdigest(), "indexed": now()}
     return name, fitted, facts

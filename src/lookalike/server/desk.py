@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from lookalike.errors import BadQuery, LookalikeError, NoCollection, ReadOnly, UnknownId
 from lookalike.search import Collection
 from lookalike.server import resident
-from lookalike.server.batching import Batcher
+from lookalike.server.batching import Batcher, Busy
 from lookalike.server.places import check_condition, masked
 from lookalike.server.resident import Ask, Resident
 from lookalike.server.settings import Settings
@@ -30,8 +30,13 @@ WRITE_BATCH = 256
 LOOK_SECONDS = 1.0
 SHARE = 10  # reading everything anew takes at most a tenth of the time
 MAX_K = 1000
+TRIES = 5  # of a search with a condition, while others write
 
 Added = tuple[str, NDArray[np.float32], Metadata]
+
+
+class CollectionChanged(LookalikeError):
+    """A condition's rows are no longer those of the collection: it is asked again."""
 
 
 class Desk:
@@ -167,7 +172,13 @@ class Desk:
             found = await asyncio.to_thread(photos.store.search, vector, k + len(without), where=where)
             floor = -2.0 if min_score is None else min_score
             return [hit for hit in found[0] if hit.id not in without and hit.score >= floor][:k]
-        return await self.searching(Ask(vector[0], k, passing, without, min_score))
+        for _ in range(TRIES):
+            try:
+                return await self.searching(Ask(vector[0], k, passing, without, min_score))
+            except CollectionChanged:
+                photos, copy = self.at_hand
+                passing = await asyncio.to_thread(self.passing, photos, copy, where) if where is not None else None
+        raise Busy("the collection changes too fast to be searched with a condition; try again in a moment")
 
     def passing(self, photos: Collection, copy: Resident | None, where: str) -> NDArray[np.bool_] | None:
         """Which rows of the copy meet a condition; without one it is only looked at. Raises BadFilter."""
@@ -235,7 +246,7 @@ class Desk:
         # A condition's mask belongs to the rows as they were: a collection that grew meanwhile is asked again.
         fit = [ask.passing is None or len(ask.passing) == len(copy.ids) for ask in asks]
         found = iter(copy.search([ask for ask, good in zip(asks, fit, strict=True) if good]))
-        changed = LookalikeError("the collection changed during the search; ask again")
+        changed = CollectionChanged("the collection changed during the search")
         return [next(found) if good else changed for good in fit]
 
     def _add(self, batch: Sequence[Added]) -> Sequence[bool]:

@@ -12,6 +12,8 @@ from lookalike.types import Scalar
 
 LONGEST_ID = 1000
 LONGEST_LABEL = 200
+LONGEST_NAME = 200
+MAX_COLUMNS, MAX_ALL_COLUMNS = 100, 500  # of one picture; of the collection: each is a file to read for every search
 STEPS = (".", "..")  # a URL cannot name them: programs take such steps out of its path before they ask
 RESERVED = {ID, VECTOR, *FACTS} - {"label"}
 
@@ -39,6 +41,14 @@ def metadata_of(text: str, known: Mapping[str, type]) -> dict[str, Scalar]:
         raise BadQuery("`metadata` must be a JSON object of texts, numbers, true, false and null")
     if ours := [name for name in told if name.lower() in RESERVED]:
         raise BadQuery(f"`metadata` names {', '.join(ours)}, which the collection keeps itself; use other names")
+    if len(told) > MAX_COLUMNS:
+        raise BadQuery(f"`metadata` has {len(told):,} columns; at most {MAX_COLUMNS} can be sent")
+    if len(new := told.keys() - known.keys()) and len(new) + len(known) > MAX_ALL_COLUMNS:
+        raise BadQuery(f"the collection has {len(known)} columns; at most {MAX_ALL_COLUMNS} are kept: use those it has")
+    if long := [name for name in told if len(name) > LONGEST_NAME]:
+        raise BadQuery(
+            f"`metadata` has a column with a name of more than {LONGEST_NAME} characters: {long[0][:40]}"
+        )
     if odd := [name for name, value in told.items() if isinstance(value, float) and not math.isfinite(value)]:
         raise BadQuery(f"the number in {odd[0]!r} is not finite; leave it out, or send null")
     if told.get("label") is not None:

@@ -99,8 +99,11 @@ def load_tokens(path: str | None) -> Tokens:
     """Secrets from a file of lines `read SECRET` and `write SECRET`. Raises ServerError."""
     if path is None:
         return Tokens()
+    place = Path(path).expanduser()
     try:
-        lines = [line.split() for line in Path(path).expanduser().read_text(encoding="utf-8").splitlines()]
+        if os.name == "posix" and place.stat().st_mode & 0o077:
+            raise ServerError(f"others on this machine can read the token file {path}; close it with: chmod 600 {path}")
+        lines = [line.split() for line in place.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise ServerError(f"the token file {path} cannot be read ({error}); write it anew") from None
     told = [line for line in lines if line and not line[0].startswith("#")]

@@ -7,6 +7,7 @@ FALSE. Handing the text to an engine as it stands is unsafe: Lance 14 reads "lab
 finds nothing, drops what follows a semicolon, and stops at `width > 2.5`; SQLite guesses types.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -221,7 +222,9 @@ class _Parser:
             raise self.fail(f"a number was expected {self.place()}.")
         self.at += 1
         if not text.isdigit():
-            return Term(f"{sign}{float(text)!r}", float, "literal")
+            if not math.isfinite(value := float(text)):
+                raise self.fail(f"{sign}{text} is larger than any number can be.")
+            return Term(f"{sign}{value!r}", float, "literal")
         if int(text) > LARGEST_INT:
             raise self.fail(f"{text} is beyond 64 bits.")
         return Term(f"{sign}{int(text)}", int, "literal")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import ImageError, SourceError
-from lookalike.image import decode, fit, read
+from lookalike.image import GuardedDecoder, Limits, fit, read
 from lookalike.search.pipeline import default_workers, parallel
 from lookalike.types import Failure, Preprocessing
 
@@ -67,20 +67,21 @@ def _fill(
 ) -> dict[int, str]:
     """Decode into the array, in threads. Returns the reasons of those that could not be."""
     failed: dict[int, str] = {}
+    with GuardedDecoder(Limits()) as decoder:
 
-    def work(rows: list[int]) -> int:
-        for row in rows:
-            try:
-                array[row] = fit(decode(read(paths[row]), side=max(shape.size)).image, shape)
-            except ImageError as error:
-                failed[row] = str(error)
-        return len(rows)
+        def work(rows: list[int]) -> int:
+            for row in rows:
+                try:
+                    array[row] = fit(decoder.decode(read(paths[row]), side=max(shape.size)).image, shape)
+                except ImageError as error:
+                    failed[row] = str(error)
+            return len(rows)
 
-    done = 0
-    for count in parallel(range(len(paths)), work, workers=default_workers(), batch=32):
-        done += count
-        if progress:
-            progress(done, len(paths))
+        done = 0
+        for count in parallel(range(len(paths)), work, workers=default_workers(), batch=32):
+            done += count
+            if progress:
+                progress(done, len(paths))
     return failed
 
 

@@ -1,0 +1,69 @@
+"""Closed and full standard streams, and Ctrl-C at any moment: a sentence and a status, never a traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX streams and signals")
+
+
+def shell(command: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command line in which `lookalike` is ours."""
+    told = {**os.environ, "LOOKALIKE_COLLECTION": str(tmp_path / "c")}
+    script = command.replace("lookalike", f"{sys.executable} -m lookalike")
+    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=told, timeout=120, check=False)
+
+
+@pytest.fixture
+def made(tmp_path: Path, photos: Path) -> Path:
+    assert shell(f"lookalike index {photos}", tmp_path).returncode == 0
+    return tmp_path
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("verb", ["info --json", "search nowhere.jpg"])
+def test_closed_streams(made: Path, verb: str, closed: str) -> None:
+    ran = shell(f"lookalike {verb} {closed}", made)
+    assert ran.returncode == shell(f"lookalike {verb}", made).returncode
+    assert "Traceback" not in ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("verb", ["info --json", "--version"])
+def test_a_full_disk_under_the_output(made: Path, verb: str) -> None:
+    ran = shell(f"lookalike {verb} > /dev/full", made)
+    assert ran.returncode == 1
+    assert ran.stderr.count("\n") == 1
+    assert "the output cannot be written" in ran.stderr
+
+
+def test_a_full_disk_under_the_messages(made: Path) -> None:
+    ran = shell("lookalike search nowhere.jpg 2> /dev/full", made)
+    assert ran.returncode == 1
+    assert "Traceback" not in ran.stdout
+
+
+def test_a_reader_that_has_seen_enough(made: Path) -> None:
+    ran = shell("set -o pipefail; lookalike models | head -n 1", made)
+    assert ran.returncode == 0
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.3, 0.6])
+def test_an_interrupt_at_any_moment(made: Path, after: float) -> None:
+    code = "import time; from lookalike.cli.entry import run; import sys; sys.argv = ['lookalike', 'info']; "
+    code += "print('on', flush=True); run(); time.sleep(5)"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "on\n"
+        time.sleep(after)
+        running.send_signal(signal.SIGINT)
+        _, told = running.communicate(timeout=60)
+    assert running.returncode in (0, 1, 130)
+    assert "Traceback" not in told
