@@ -55,8 +55,18 @@ def test_a_reader_that_has_seen_enough(made: Path) -> None:
 
 @pytest.mark.parametrize("after", [0.0, 0.1, 0.3, 0.6])
 def test_an_interrupt_at_any_moment(made: Path, after: float) -> None:
-    code = "import time; from lookalike.cli.entry import run; import sys; sys.argv = ['lookalike', 'info']; "
-    code += "print('on', flush=True); run(); time.sleep(5)"
+    code = (
+        "import signal, sys\n"
+        "from lookalike.cli import entry\n"
+        "sys.argv = ['lookalike', 'info']\n"
+        "real = signal.signal\n"
+        "def told(*what):\n"
+        "    before = real(*what)\n"
+        "    print('on', flush=True)\n"
+        "    return before\n"
+        "signal.signal = told\n"
+        "entry.run()\n"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as running:

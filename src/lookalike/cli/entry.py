@@ -17,7 +17,10 @@ def run() -> None:
     from lookalike.cli import main
 
     signal.signal(signal.SIGINT, before)
-    main.run()
+    try:
+        main.run()
+    finally:
+        signal.signal(signal.SIGINT, _end)  # nor while it winds up
 
 
 def _run() -> None:
