@@ -75,5 +75,5 @@ def test_an_interrupt_at_any_moment(made: Path, after: float) -> None:
         time.sleep(after)
         running.send_signal(signal.SIGINT)
         _, told = running.communicate(timeout=60)
-    assert running.returncode in (0, 1, 130)
+    assert running.returncode in (0, 1, 130, -signal.SIGINT)  # the last: Python itself has wound up
     assert "Traceback" not in told
