@@ -58,9 +58,9 @@ def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vect
             say(f"skipped {item.path}: {item.reason}")
     jobs = [Job(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, Found))]
     rows: dict[int, Vectors] = {}
-    with ProgressLine("pictures") as progress:
+    with ProgressLine("pictures") as progress, Intake(embedder) as intake:
         done = 0
-        for outcomes in parallel(jobs, Intake(embedder), workers=default_workers()):
+        for outcomes in parallel(jobs, intake, workers=default_workers()):
             done += len(outcomes)
             progress(done, len(jobs))
             for outcome in outcomes:

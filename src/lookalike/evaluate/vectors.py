@@ -44,17 +44,18 @@ def embed_pictures(
             wanted.append(Job(picture, str(row)))
     failed: dict[int, Failure] = {}
     done = len(pictures) - len(wanted)
-    for outcomes in parallel(wanted, Intake(embedder), workers=default_workers()):
-        done += len(outcomes)
-        if progress:
-            progress(done, len(pictures))
-        for outcome in outcomes:
-            row = int(outcome.job.id)
-            if isinstance(outcome, Fresh):
-                vectors[row] = outcome.vectors[0]
-                known.vectors[_mark(pictures[row])] = outcome.vectors[0]
-            else:
-                failed[row] = Failure(pictures[row].path, getattr(outcome, "reason", "unknown"))
+    with Intake(embedder) as intake:
+        for outcomes in parallel(wanted, intake, workers=default_workers()):
+            done += len(outcomes)
+            if progress:
+                progress(done, len(pictures))
+            for outcome in outcomes:
+                row = int(outcome.job.id)
+                if isinstance(outcome, Fresh):
+                    vectors[row] = outcome.vectors[0]
+                    known.vectors[_mark(pictures[row])] = outcome.vectors[0]
+                else:
+                    failed[row] = Failure(pictures[row].path, getattr(outcome, "reason", "unknown"))
     if wanted:
         known.save()
     bad = tuple(sorted(failed))

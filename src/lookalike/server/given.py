@@ -46,9 +46,7 @@ def metadata_of(text: str, known: Mapping[str, type]) -> dict[str, Scalar]:
     if len(new := told.keys() - known.keys()) and len(new) + len(known) > MAX_ALL_COLUMNS:
         raise BadQuery(f"the collection has {len(known)} columns; at most {MAX_ALL_COLUMNS} are kept: use those it has")
     if long := [name for name in told if len(name) > LONGEST_NAME]:
-        raise BadQuery(
-            f"`metadata` has a column with a name of more than {LONGEST_NAME} characters: {long[0][:40]}"
-        )
+        raise BadQuery(f"`metadata` has a column with a name of more than {LONGEST_NAME} characters: {long[0][:40]}")
     if odd := [name for name, value in told.items() if isinstance(value, float) and not math.isfinite(value)]:
         raise BadQuery(f"the number in {odd[0]!r} is not finite; leave it out, or send null")
     if told.get("label") is not None:
