@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PHOTOS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types contract format bench golden clean
+.PHONY: demo test lint types contract format bench fuzz soak torture golden clean
 
 demo: $(VENV)/demo.stamp ## index real photos, search them with edited copies, draw what was found
 	$(BIN)/lookalike demo $(if $(PHOTOS),"$(PHOTOS)") --output demo
@@ -29,6 +29,15 @@ format: $(VENV)/dev.stamp
 
 bench: $(VENV)/bench.stamp ## every figure of docs/benchmarks.md; half an hour
 	$(BIN)/python -m benchmarks.run_all
+
+fuzz: $(VENV)/bench.stamp ## damaged files for an hour, guided by what they reach
+	$(BIN)/python scripts/fuzz.py
+
+soak: $(VENV)/dev.stamp ## a server under mixed load for two hours
+	$(BIN)/python scripts/soak.py
+
+torture: $(VENV)/dev.stamp ## kill -9 whoever writes, a thousand times
+	$(BIN)/python scripts/torture.py
 
 golden: $(VENV)/dev.stamp ## a collection of today's format, to be opened for ever
 	$(BIN)/python scripts/make_golden.py

@@ -159,7 +159,7 @@ _UPRIGHT = 20.0  # degrees
 _PHOTOGRAPHED = 0.35  # `Content.drawn` below which a picture is no drawing, however few its features
 _OTHER_COLOUR = 40.0  # levels
 _MANY_SHAPES = 80  # `Content.windows` beyond which a picture has more than a few shapes
-_MANY_SHAPES_TURNED = 300  # a page that was scanned upside down has more; the face of a clock has half as many
+_MANY_SHAPES_SURELY = 300  # a page that was scanned upside down has more; the face of a clock has half as many
 _SAME_COLOURS = 0.8  # correlation; a heart of another colour is another heart, whatever a fit of exposures says
 _PLACE_DIFFERS = 0.1  # `Content.strongest` from which a drawing of a few shapes may be another one
 EVENS = 0.5
@@ -176,15 +176,15 @@ def undecided(match: Match, content: Content | None = None) -> str:
     if content is not None and content.drawn < _PHOTOGRAPHED:
         return ""
     turned = match.mirrored or abs((match.turn + 180) % 360 - 180) > _UPRIGHT
-    if content is not None and content.windows > (_MANY_SHAPES_TURNED if turned else _MANY_SHAPES):
+    other_colours = 0 != match.agreement.colour < _SAME_COLOURS
+    if content is not None and content.windows > (_MANY_SHAPES_SURELY if turned or other_colours else _MANY_SHAPES):
         return ""
     if turned:
         return "drawings of a few shapes, and one is the other only when mirrored or turned"
     if content is None:
         differs = match.agreement.worst > _DIFFERS
     else:
-        other_colours = content.recoloured > _OTHER_COLOUR or 0 != match.agreement.colour < _SAME_COLOURS
-        differs = content.strongest > _PLACE_DIFFERS or other_colours
+        differs = content.strongest > _PLACE_DIFFERS or content.recoloured > _OTHER_COLOUR or other_colours
     return "drawings of a few shapes, and one place differs" if differs else ""
 
 
