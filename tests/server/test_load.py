@@ -1,0 +1,207 @@
+"""More than the server holds at a time: 503 with Retry-After, its memory bounded, good pictures still served."""
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+from uvicorn.server import ServerState
+
+from lookalike.errors import UnreadableImage
+from lookalike.search import Collection
+from lookalike.server.batching import Busy
+from lookalike.server.decoding import MAX_WAITING, Decoders
+from lookalike.server.door import SPARE_BYTES, Budget
+from lookalike.server.patience import MAX_CONNECTIONS, Patient
+from lookalike.server.settings import VARIABLE
+from lookalike.types import Preprocessing
+from tests.conftest import COLOURS, encode, picture
+from tests.server.conftest import Served, served
+
+RED = encode(picture(COLOURS["red"]))
+PREPROCESSING = Preprocessing(size=(32, 32))
+MEGABYTE = 2**20
+
+
+def test_a_budget_of_bytes() -> None:
+    budget = Budget(10 * MEGABYTE)
+    assert budget.has_room(10 * MEGABYTE)
+    assert budget.take(9 * MEGABYTE)
+    assert not budget.has_room(2 * MEGABYTE)
+    assert budget.has_room(SPARE_BYTES)  # a question, however busy
+    assert not budget.take(2 * MEGABYTE)
+    budget.give_back(9 * MEGABYTE)
+    assert budget.held == 0
+    assert budget.take(10 * MEGABYTE)
+
+
+def test_more_than_fits_is_refused_before_it_is_read(collection: Collection, photos: Path) -> None:
+    collection.sync(photos)
+    with served(collection, max_bytes=4 * MEGABYTE, upload_bytes=10 * MEGABYTE, body_seconds=20.0) as server:
+        held = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(2)]
+        head = b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+        for sock in held:
+            sock.sendall(head % (4 * MEGABYTE) + bytes(4 * MEGABYTE - 10))
+        time.sleep(0.5)
+        with socket.create_connection(("127.0.0.1", server.port)) as sock:
+            sock.sendall(head % (4 * MEGABYTE))  # and not a byte of it
+            answer = sock.recv(4096).decode()
+        assert answer.startswith("HTTP/1.1 503")
+        assert "retry-after: 2" in answer.lower()
+        assert server.http.post("/v1/search", files={"image": RED}).status_code == 200  # small enough
+        for sock in held:
+            sock.close()
+        time.sleep(0.5)
+        padded = RED + bytes(3 * MEGABYTE)
+        assert server.http.post("/v1/search", files={"image": padded}).status_code == 200
+
+
+def test_a_slow_upload_holds_no_more_than_it_sent(collection: Collection, photos: Path) -> None:
+    collection.sync(photos)
+    with served(collection, max_bytes=4 * MEGABYTE, upload_bytes=9 * MEGABYTE, body_seconds=20.0) as server:
+        head = b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+        slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
+        for sock in slow:
+            sock.sendall(head % (4 * MEGABYTE) + b"\x89PNG")
+        padded = RED + bytes(3 * MEGABYTE)
+        assert server.http.post("/v1/search", files={"image": padded}).status_code == 200
+        for sock in slow:
+            sock.close()
+
+
+def test_many_uploads_at_once_are_served_or_told_to_come_back(collection: Collection, photos: Path) -> None:
+    collection.sync(photos)
+    told: Counter[int] = Counter()
+    padded = RED + bytes(3 * MEGABYTE)
+    with served(collection, max_bytes=4 * MEGABYTE, upload_bytes=12 * MEGABYTE, body_seconds=20.0) as server:
+
+        def some() -> None:
+            with httpx.Client(base_url=server.url, timeout=60) as http:
+                for _ in range(3):
+                    told[http.post("/v1/search", files={"image": padded}).status_code] += 1
+
+        threads = [threading.Thread(target=some) for _ in range(16)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert set(told) <= {200, 503}
+        assert told[200] > 0
+        assert server.http.post("/v1/search", files={"image": padded}).status_code == 200
+
+
+def test_no_more_wait_for_a_decoder_than_will_be_served() -> None:
+    async def story() -> list[object]:
+        pool = Decoders(1, seconds=30, memory=900 * MEGABYTE, max_pixels=10**7)
+        await pool.start()
+        try:
+            asked = [pool.upload(RED, PREPROCESSING) for _ in range(MAX_WAITING + 8)]
+            return list(await asyncio.gather(*asked, return_exceptions=True))
+        finally:
+            await pool.stop()
+
+    found = asyncio.run(story())
+    assert 5 <= sum(isinstance(one, Busy) for one in found) <= 8
+    assert not any(isinstance(one, UnreadableImage) for one in found)
+
+
+@pytest.mark.parametrize("how", ["hangs", "left"])
+def test_nobody_pays_for_anothers_picture(how: str) -> None:
+    """A decoder that was killed for one upload is gone before it is given the next."""
+
+    async def story() -> list[int]:
+        pool = Decoders(1, seconds=30, memory=900 * MEGABYTE, max_pixels=10**7)
+        await pool.start()
+        widths = []
+        try:
+            for _ in range(3):
+                await pool.upload(RED, PREPROCESSING)
+                process = pool._children[0]._process
+                assert process is not None
+                os.kill(process.pid, signal.SIGSTOP)
+                if how == "hangs":
+                    pool._seconds = 0.2
+                    with pytest.raises(UnreadableImage, match="seconds to decode"):
+                        await pool.upload(RED, PREPROCESSING)
+                    pool._seconds = 30
+                else:
+                    task = asyncio.create_task(pool.upload(RED, PREPROCESSING))
+                    await asyncio.sleep(0.1)
+                    task.cancel()
+                widths.append((await pool.upload(RED, PREPROCESSING)).facts["width"])
+        finally:
+            await pool.stop()
+        return widths
+
+    assert asyncio.run(story()) == [48] * 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "status"),
+    [
+        (b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: abc\r\n\r\n", b"400"),
+        (b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"OPTIONS /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"405"),
+        (b"TRACE / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"40"),
+        (b"GET /v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 200_000 + b"\r\n\r\n", b"4"),
+        (b"GET /v1/images HTTP/1.1\r\nHost: 127.0.0.1\r\n" + b"X: x\r\n" * 50_000 + b"\r\n", b"4"),
+        (b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"4"),
+    ],
+)
+def test_odd_heads(server: Served, asked: bytes, status: bytes) -> None:
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
+        try:
+            sock.sendall(asked)
+            answer = sock.recv(4096)
+        except (ConnectionResetError, BrokenPipeError):
+            answer = b""  # hung up on in the middle: as good as an answer
+    assert not answer or answer.split()[1].startswith(status), answer
+    assert server.http.get("/v1/images").status_code == 200
+
+
+def test_a_large_but_honest_head_is_read(server: Served) -> None:
+    assert server.http.get("/v1/images", headers={"cookie": "x=" + "y" * 30_000}).status_code == 200
+    many = [("like", f"photos/red{n % 3}.png") for n in range(60)]
+    assert server.http.get("/v1/search", params=many).status_code == 200
+
+
+class Transport(asyncio.Transport):
+    """A connection from somewhere else."""
+
+    def __init__(self, client: str) -> None:
+        super().__init__({"peername": (client, 1), "sockname": ("10.0.0.1", 80)})
+        self.closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+
+def test_one_client_may_not_take_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> list[int]:
+        config = uvicorn.Config(app=lambda: None, log_config=None)
+        config.load()
+        closed = []
+        for client in ("10.1.1.1", "10.2.2.2", "127.0.0.1"):
+            made = [Transport(client) for _ in range(MAX_CONNECTIONS + 20)]
+            protocols = [Patient(config, ServerState(), {}) for _ in made]
+            for protocol, transport in zip(protocols, made, strict=True):
+                protocol.connection_made(transport)
+            closed.append(sum(transport.closed for transport in made))
+            for protocol in protocols:
+                protocol.connection_lost(None)
+        assert not Patient.per_client["10.1.1.1"]
+        return closed
+
+    monkeypatch.setenv(VARIABLE, json.dumps({"trust_proxy": ["10.2.2.2"]}))
+    assert asyncio.run(story()) == [20, 0, 0]
