@@ -24,6 +24,7 @@ log = logging.getLogger("lookalike.server")
 SPARE_BYTES = 64 * 1024  # of a form around its pictures
 MOST_PICTURES = 8
 SEND_SECONDS = 60.0
+QUICK_SECONDS = 2.0  # for which the announced size of a body is kept free
 HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob:; "
     "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -51,13 +52,9 @@ class Budget:
     def __init__(self, total: int) -> None:
         self._total, self.held = total, 0
 
-    def has_room(self, size: int) -> bool:
-        """Whether a body of this size may begin. Small ones always may: they are questions, not pictures."""
-        return size <= SPARE_BYTES or self.held + size <= self._total
-
     def take(self, size: int) -> bool:
-        """Hold some more, unless that is too much."""
-        if self.held + size > self._total + SPARE_BYTES:
+        """Hold some more, unless that is too much. Small bodies always fit: they are questions, not pictures."""
+        if size > SPARE_BYTES and self.held + size > self._total:
             return False
         self.held += size
         return True
@@ -93,6 +90,7 @@ class _Visit:
         self._settings, self._gate, self._metrics = door._settings, door._gate, door._metrics
         self._app, self._scope, self._receive, self._send = door._app, scope, receive, send
         self._budget, self._whole = door._budget, False
+        self._slow: asyncio.TimerHandle | None = None
         self._begun, self._status, self._read, self._held = time.monotonic(), 0, 0, 0
         self._name = uuid.uuid4().hex[:12]
         self._most = settings_bytes(door._settings)
@@ -117,6 +115,8 @@ class _Visit:
             log.exception("unexpected", extra={"told": {"request": self._name}})
             await self._refused(Refusal(500, "unexpected", f"something failed; the log tells what, under {self._name}"))
         finally:
+            if self._slow is not None:
+                self._slow.cancel()
             self._budget.give_back(self._held)
             self._noted(client)
 
@@ -130,7 +130,19 @@ class _Visit:
         """Before a body is read: whether there is room for it beside those that are held."""
         told = headers.get("content-length", "")
         size = int(told) if told.isdigit() else self._most if "transfer-encoding" in headers else 0
-        return None if self._budget.has_room(size) else _busy().refusal
+        if not self._budget.take(size):
+            return _busy().refusal
+        self._held = size
+        self._slow = (
+            asyncio.get_running_loop().call_later(QUICK_SECONDS, self._hold_no_more_than_came) if size else None
+        )
+        return None
+
+    def _hold_no_more_than_came(self) -> None:
+        """Who sends slowly does not keep others out by what was announced."""
+        if not self._whole and self._held > self._read:
+            self._budget.give_back(self._held - self._read)
+            self._held = self._read
 
     async def _limited(self) -> Message:
         """The body, within its bytes and its seconds."""
@@ -145,10 +157,10 @@ class _Visit:
         self._read += len(message.get("body", b""))
         if self._read > self._most:
             raise _too_large(self._most)
-        size = len(message.get("body", b""))
-        if not self._budget.take(size):
-            raise _busy()
-        self._held += size
+        if (more := self._read - self._held) > 0:  # beyond what was announced, or by who is slow
+            if not self._budget.take(more):
+                raise _busy()
+            self._held += more
         self._whole = not message.get("more_body", False)
         return message
 
