@@ -429,3 +429,11 @@ def test_threads_agree(scene: RGB) -> None:
     with ThreadPoolExecutor(4) as pool:
         together = [picture.image for picture in pool.map(decode, files)]
     assert all(np.array_equal(one, other) for one, other in zip(alone, together, strict=True))
+
+
+def test_a_format_whose_package_is_absent_says_so(monkeypatch: pytest.MonkeyPatch, scene: RGB) -> None:
+    file = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(scene)).save(file)
+    monkeypatch.setitem(sys.modules, "pillow_heif.as_plugin", None)
+    with pytest.raises(UnreadableImage, match="is HEIC, which needs another package: pip install pillow-heif"):
+        decode(file.getvalue())

@@ -32,7 +32,12 @@ def open_picture(data: bytes, known: Format) -> "ImageFile.ImageFile":
     if known.plugin is None:
         raise UnreadableImage(f"{known.name} is not read by Pillow")
     module, name = known.plugin
-    opened: ImageFile.ImageFile = getattr(importlib.import_module(module), name)(io.BytesIO(data))
+    try:
+        plugin = importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0].replace("_", "-")
+        raise UnreadableImage(f"is {known.name}, which needs another package: pip install {package}") from error
+    opened: ImageFile.ImageFile = getattr(plugin, name)(io.BytesIO(data))
     return opened
 
 
