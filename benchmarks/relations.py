@@ -393,10 +393,7 @@ def speed(lab: Lab) -> None:
     found = [find_features(p) for p in pictures]
     assert all(len(one) for one in found)  # looked for now, not while a pair is verified
     pairs = [(i, j) for i in range(24) for j in (i, (i + 1) % 24, (i + 7) % 24)]
-    times = [
-        _timed(lambda i=i, j=j: verify(found[24 + i], found[j]))
-        for i, j in pairs
-    ]
+    times = [_timed(lambda i=i, j=j: verify(found[24 + i], found[j])) for i, j in pairs]
     print(f"### Time on one core, 512 px\n\nverifying a pair, features cached: median {np.median(times):.1f} ms, "
           f"95 % {np.quantile(times, 0.95):.1f} ms; finding features: {np.median(finding):.0f} ms")  # fmt: skip
 

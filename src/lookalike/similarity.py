@@ -7,12 +7,20 @@ from numpy.typing import NDArray
 
 from lookalike.types import Vectors
 
+_DAMAGED = 0.02  # by which a squared length may be off: half precision changes it by .001
+
 
 def normalise(vectors: NDArray[Any]) -> Vectors:
     """Rows scaled to length 1, as a new (n, dim) float32 array; a row of zeros stays zeros."""
     rows = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)
     return np.ascontiguousarray(rows / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+
+
+def is_damaged(vectors: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which rows (n,) are no unit vectors, nor zeros: a byte of them was changed, and any score of theirs is false."""
+    squared = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+    return np.asarray(~((np.abs(squared - 1) < _DAMAGED) | (squared == 0)))
 
 
 def cosine(a: Vectors, b: Vectors) -> NDArray[np.float32]:

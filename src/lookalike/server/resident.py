@@ -6,6 +6,7 @@ precision, so the answers are the store's. What each costs: docs/benchmarks-serv
 A Resident is never altered: searches under way keep theirs while a newer one is made.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -15,8 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.server.codes import Codes, encode
+from lookalike.similarity import is_damaged
 from lookalike.store.rank import DECIMALS, FLOAT32_ERROR, best, exact_scores
 from lookalike.types import Hit, Metadata, Scalar, Store, Vectors
+
+log = logging.getLogger("lookalike.server")
 
 SPARE = 20  # more candidates than asked: among them the exact scores decide
 MANY = 10_000  # rows from which on a look at codes is cheaper than reading all of them
@@ -238,7 +242,11 @@ def load(store: Store) -> Resident:
     vectors = np.ascontiguousarray(np.concatenate(parts)) if parts else np.zeros((0, store.dim), np.float32)
     at = {i: n for n, i in enumerate(ids)}
     codes = encode(vectors) if len(vectors) >= MANY else None
-    return Resident(ids, vectors, columns, version, at, np.zeros(len(ids), np.bool_), codes)
+    damaged = is_damaged(vectors)
+    if damaged.any():
+        some = ", ".join(ids[row] for row in np.flatnonzero(damaged)[:3])
+        log.warning("%d vectors are damaged and left out: %s; index them anew", int(damaged.sum()), some)
+    return Resident(ids, vectors, columns, version, at, damaged, codes)
 
 
 def _plain(values: NDArray[Any]) -> list[Scalar]:

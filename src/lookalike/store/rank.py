@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.similarity import cosine
+from lookalike.similarity import cosine, is_damaged
 
 DECIMALS = 6
 FLOAT32_ERROR = 2e-6  # of a dot product of unit vectors with up to 2048 numbers
@@ -19,9 +19,10 @@ HALF_ERROR = 5e-4  # the same with one side in half precision: 2**-11 for each n
 
 
 def exact_scores(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Scores (n,) of one query (dim,) against candidates (n, dim)."""
+    """Scores (n,) of one query (dim,) against candidates (n, dim); -1 for those whose vector is damaged."""
     precise: Any = cosine(query[None].astype(np.float64), vectors.astype(np.float64))
     scores: NDArray[np.float64] = np.round(precise[0], DECIMALS) + 0.0  # + 0.0: no minus nought
+    scores[is_damaged(vectors)] = -1.0
     return scores
 
 

@@ -1,0 +1,57 @@
+"""A byte of the collection that was changed on the disk must not come first in every search."""
+
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lookalike.server import resident
+from lookalike.server.resident import Ask
+from lookalike.similarity import is_damaged, normalise
+from lookalike.store import open_store
+from lookalike.store.rank import exact_scores
+
+
+def rows(count: int = 40, dim: int = 16) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    return normalise(np.random.default_rng(5).normal(size=(count, dim)))
+
+
+@pytest.mark.parametrize("byte", range(4))
+def test_a_flipped_byte_is_seen_where_it_matters(byte: int) -> None:
+    """Of each number the sign and exponent and the first bits after them; further ones change nothing."""
+    vectors = rows()
+    for row, column in ((3, 2), (17, 9), (30, 15)):
+        damaged = vectors.copy()
+        damaged.view(np.uint8).reshape(len(vectors), -1)[row, 4 * column + byte] ^= 0x40
+        scores = exact_scores(vectors[0], damaged)
+        if is_damaged(damaged)[row]:
+            assert scores[row] == -1
+        else:
+            assert abs(scores[row] - exact_scores(vectors[0], vectors)[row]) < 0.05
+
+
+def test_half_precision_and_zeros_are_sound() -> None:
+    assert not is_damaged(rows().astype(np.float16)).any()
+    assert not is_damaged(np.zeros((3, 16), np.float32)).any()
+    assert is_damaged(np.full((1, 16), np.nan, np.float32)).all()
+
+
+def test_the_server_leaves_them_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    vectors = rows()
+    with closing(open_store(str(tmp_path / "c"), dim=16, columns={}, create=True)) as store:
+        store.add([f"i{n}" for n in range(len(vectors))], vectors, [{} for _ in vectors])
+        scan = store.scan
+
+        def scanned(*arguments: object, **options: object):  # type: ignore[no-untyped-def]
+            for part in scan(*arguments, **options):  # type: ignore[arg-type]
+                part["vector"] = np.array(part["vector"])
+                part["vector"][7] *= 1e20
+                yield part
+
+        store.scan = scanned  # type: ignore[method-assign]
+        copy = resident.load(store)
+    assert "1 vectors are damaged and left out: i7" in caplog.text
+    (hits,) = copy.search([Ask(vectors[7], 10, None, frozenset(), None)])
+    assert "i7" not in [hit.id for hit in hits]
+    assert len(hits) == 10
