@@ -177,6 +177,10 @@ class Store(Protocol):
         """Change the named columns of existing rows, in one commit; vectors and other columns stay."""
         ...
 
+    def drop_columns(self, names: Sequence[str]) -> int:
+        """Forget metadata columns of all rows, in one commit; unknown ones are ignored. Returns how many went."""
+        ...
+
     def delete(self, ids: Sequence[str]) -> int:
         """Remove rows, in one commit; unknown ids are ignored. Returns how many went."""
         ...

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -288,3 +289,26 @@ def _rows(place: Path) -> int:
             return len(photos)
     except CollectionError:
         return 0
+
+
+def test_remove_forgets_columns(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    table = tmp_path / "list.csv"
+    lines = "".join(f"{path},{n},x\n" for n, path in enumerate(sorted(photos.iterdir())))
+    table.write_text("path,price,shop\n" + lines)
+    assert cli("index", table).code == 0
+    assert cli("remove", "--column", "price", "--column", "shop").code == 0
+    assert "price" not in cli("search", next(photos.iterdir()), "--json").out
+    assert "there is no column 'price'" in cli("remove", "--column", "price").err
+    assert "kept by the collection itself" in cli("remove", "--column", "width").err
+    nothing = cli("remove")
+    assert (nothing.code, "nothing is named" in nothing.err) == (1, True)
+
+
+def test_why_tells_of_high_dynamic_range(cli: Cli, photos: Path) -> None:
+    data = (next(photos.glob("*.png"))).read_bytes()
+    code_points = bytes((9, 16, 0, 1))
+    chunk = b"\0\0\0\4cICP" + code_points + zlib.crc32(b"cICP" + code_points).to_bytes(4, "big")
+    (photos / "bright.png").write_bytes(data[:33] + chunk + data[33:])
+    cli("index", photos)
+    assert "in high dynamic range (PQ), tone-mapped" in cli("why", photos / "bright.png").out
+    assert "tone-mapped" not in cli("why", next(photos.glob("red*.png"))).out

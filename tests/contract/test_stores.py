@@ -505,3 +505,19 @@ def test_read_only(tmp_path: Path) -> None:
                 write(store)
         assert store.search(axis(0), 1) is not None
         assert store.failures.all() == []
+
+
+def test_columns_can_be_dropped(store: Store) -> None:
+    some = vectors(3)
+    store.add(["a", "b", "c"], some, [{"one": n, "two": str(n), "three": n / 2} for n in range(3)])
+    before = dict(store.columns())
+    assert store.drop_columns(["one", "three", "never"]) == 2
+    assert set(before) - set(store.columns()) == {"one", "three"}
+    (row,) = store.get(["b"])
+    assert row is not None
+    assert row.metadata["two"] == "1"
+    assert "one" not in row.metadata
+    assert len(store.search(some[:1], 3)[0]) == 3
+    store.add(["d"], some[:1], [{"one": "text now"}])
+    assert store.columns()["one"] is str
+    assert store.drop_columns([]) == 0

@@ -1,5 +1,6 @@
 """Pictures on their way into training: the cache, views, batches, the loader, pairs, settings. Needs no torch."""
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -221,3 +222,18 @@ def test_toml_that_is_none(tmp_path):
         read_toml(tmp_path / "run.toml")
     with pytest.raises(BadQuery, match="cannot be read"):
         read_toml(tmp_path / "none.toml")
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a system that can keep room for a file")
+def test_a_disk_without_room_for_the_cache_is_told_before_it_is_filled(tmp_path: Path, photos: Path) -> None:
+    """Written through memory, a full disk would end the process with a signal."""
+    import resource
+
+    paths = sorted(str(path) for path in photos.iterdir())
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(SourceError, match="cannot be written"):
+            cache_pictures(paths, tmp_path / "cache", side=64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

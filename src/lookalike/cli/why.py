@@ -40,12 +40,26 @@ def _explain(photos: "Collection", file: str) -> dict[str, Any]:
         plain = ", too plain to compare" if seen.get("plain") else ""
         size = f"{seen.get('width')!s} x {seen.get('height')!s} {seen.get('format')!s}"
         inside = f"; it lies in {folder.path}, {folder.words}" if (folder := system_folder_of(path)) else ""
+        plain += _tone_mapped(photos, path)
         told = f"in the collection as {', '.join(rows)}: {size}, since {seen.get('indexed')!s}{plain}{inside}"
         return {"path": path, "state": "indexed", "answer": told, "ids": rows}
     reason = next((f.reason for f in photos.failures() if f.path == path), None)
     if reason:
         return {"path": path, "state": "failed", "answer": f"not in the collection: {reason}"}
     return {"path": path, **_outside(photos, path)}
+
+
+def _tone_mapped(photos: "Collection", path: str) -> str:
+    """What was done to a picture in high dynamic range, if it is one and is there."""
+    from lookalike.errors import ImageError
+    from lookalike.image import GuardedDecoder, read
+
+    try:
+        with GuardedDecoder(photos.limits) as decoder:
+            curve = decoder.dynamic_range(read(path, photos.limits))
+    except ImageError:
+        return ""
+    return f", in high dynamic range ({curve}), tone-mapped" if curve else ""
 
 
 def rows_of(photos: "Collection", path: str) -> list[str]:

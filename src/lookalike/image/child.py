@@ -102,13 +102,14 @@ def _refusal(error: Exception) -> dict[str, str]:
 def _answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
     """The picture fitted to the model, or as a JPEG of some size, with its facts."""
     from lookalike.image.decode import decode
-    from lookalike.image.header import read_header
+    from lookalike.image.header import read_facts
     from lookalike.image.limits import Limits
     from lookalike.image.resize import crop, fit, is_plain, thumbnail
 
     if "header" in head:
-        header = read_header(data)
-        return {"width": header.width, "height": header.height, "frames": header.frames}, b""
+        found = read_facts(data)
+        header, curve = found.header, found.space.high_dynamic_range if found.space else ""
+        return {"width": header.width, "height": header.height, "frames": header.frames, "range": curve}, b""
     limits = Limits(max_pixels=head["max_pixels"], max_bytes=max(len(data), 1))
     if "frames" in head:
         return _frames(head, data, limits)

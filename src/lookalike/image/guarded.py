@@ -101,6 +101,15 @@ class GuardedDecoder:
         """The first frame, as `decode_frames` gives it."""
         return self.decode_frames(data, 1, side=side)[0]
 
+    def dynamic_range(self, data: bytes) -> str:
+        """ "PQ" or "HLG" of a picture in high dynamic range, which is tone-mapped; else nothing."""
+        child = self._child()
+        try:
+            return str(child.ask({"header": True}, data, self._seconds)[0]["range"])
+        finally:
+            if child.alive:
+                self._free.put(child)
+
     def _child(self) -> "_Child":
         while not self._free.empty():
             try:

@@ -143,6 +143,12 @@ class LanceStore:
     def update(self, ids: Sequence[str], metadata: Sequence[Metadata]) -> None:
         self._rows.update(ids, metadata)
 
+    def drop_columns(self, names: Sequence[str]) -> int:
+        types = self.columns()
+        gone = {name: types[name] for name in names if name in types}
+        self._rows.drop(gone)
+        return len(gone)
+
     def delete(self, ids: Sequence[str]) -> int:
         return self._rows.remove(ids)
 

@@ -90,6 +90,15 @@ class MemoryStore:
             if id in self._rows:
                 self._rows[id][1].update(self._fitted(row))
 
+    def drop_columns(self, names: Sequence[str]) -> int:
+        self._commit()
+        gone = [name for name in dict.fromkeys(names) if name in self._types]
+        for name in gone:
+            del self._types[name]
+            for _, row in self._rows.values():
+                row.pop(name, None)
+        return len(gone)
+
     def delete(self, ids: Sequence[str]) -> int:
         self._commit()
         return sum(self._rows.pop(id, None) is not None for id in ids)

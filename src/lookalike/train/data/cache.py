@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ def cache_pictures(
     (folder / INDEX).unlink(missing_ok=True)
     try:
         array = np.lib.format.open_memmap(folder / ARRAY, "w+", np.uint8, (len(paths), side, side, 3))
+        _take_room(folder / ARRAY)
         failed = _fill(array, paths, Preprocessing(size=(side, side), resize=resize), progress)
         array.flush()
     except OSError as error:
@@ -60,6 +62,13 @@ def cache_pictures(
     found = _known(folder, key)
     assert found is not None
     return found
+
+
+def _take_room(path: Path) -> None:
+    """Raise OSError now where the disk has no room for a file; written through memory it would end us with a signal."""
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def _fill(
