@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PHOTOS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types contract format bench fuzz soak torture golden clean
+.PHONY: demo test lint types contract format bench fuzz soak torture lock golden clean
 
 demo: $(VENV)/demo.stamp ## index real photos, search them with edited copies, draw what was found
 	$(BIN)/lookalike demo $(if $(PHOTOS),"$(PHOTOS)") --output demo
@@ -38,6 +38,12 @@ soak: $(VENV)/dev.stamp ## a server under mixed load for two hours
 
 torture: $(VENV)/dev.stamp ## kill -9 whoever writes, a thousand times
 	$(BIN)/python scripts/torture.py
+
+lock: $(VENV)/base.stamp ## the server's requirements with hashes, from constraints.txt
+	$(BIN)/python -m pip install --quiet uv
+	{ head -n 2 deploy/requirements.txt; $(BIN)/uv pip compile --quiet pyproject.toml --extra serve --extra map --constraint constraints.txt \
+	  --generate-hashes --no-header --no-annotate --python-version 3.11; } > deploy/requirements.new
+	mv deploy/requirements.new deploy/requirements.txt
 
 golden: $(VENV)/dev.stamp ## a collection of today's format, to be opened for ever
 	$(BIN)/python scripts/make_golden.py
