@@ -1,5 +1,6 @@
 """Closed and full standard streams, and Ctrl-C at any moment: a sentence and a status, never a traceback."""
 
+import io
 import os
 import signal
 import subprocess
@@ -7,7 +8,9 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX streams and signals")
 
@@ -77,3 +80,17 @@ def test_an_interrupt_at_any_moment(made: Path, after: float) -> None:
         _, told = running.communicate(timeout=60)
     assert running.returncode in (0, 1, 130, -signal.SIGINT)  # the last: Python itself has wound up
     assert "Traceback" not in told
+
+
+def test_codecs_are_not_heard(made: Path, photos: Path) -> None:
+    file = io.BytesIO()
+    scene = np.random.default_rng(1).integers(0, 255, (64, 64, 3)).astype(np.uint8)
+    Image.fromarray(scene).save(file, "JPEG")
+    data = file.getvalue()
+    (photos / "noisy.jpg").write_bytes(data[:700] + b"\0\xff\x01" + data[702:])
+    heard = shell(f"LOOKALIKE_NOISE=1 lookalike embed {photos} -o {made}/v.npy", made)
+    assert "JPEG" in heard.stderr
+    ran = shell(f"lookalike embed {photos} -o {made}/w.npy", made)
+    assert ran.returncode == 0
+    assert "Corrupt" not in ran.stderr
+    assert "written to" in ran.stderr
