@@ -149,6 +149,31 @@ def test_samples_beyond_the_memory_of_a_picture_are_refused(samples: int, kind: 
         decode(bytes(data), limits=Limits(max_pixels=10**8))
 
 
+@pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.float32])
+@pytest.mark.parametrize("full", [1.0, 255.0])
+def test_an_opaque_alpha_is_opaque_in_any_range(scene: RGB, kind: type, full: float) -> None:
+    most = full if kind is np.float32 else float(np.iinfo(kind).max)
+    samples = np.concatenate((scene / 255, np.ones((*scene.shape[:2], 1))), axis=2) * most
+    data = tiff(samples.astype(kind), photometric="rgb", extrasamples=["unassalpha"])
+    assert off(data, scene) < NEAR
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+def test_ycbcr_is_no_rgb(compression: str | None) -> None:
+    red = np.full((16, 16, 3), (76, 85, 255), np.uint8)
+    data = tiff(red, photometric="ycbcr", subsampling=(1, 1), compression=compression)
+    try:
+        found = decode(data).image
+    except UnreadableImage:
+        return
+    assert np.abs(found.astype(int) - (254, 0, 0)).max() <= 4
+
+
+def test_a_volume_is_refused() -> None:
+    with pytest.raises(UnreadableImage, match="volume"):
+        decode(tiff(np.zeros((4, 16, 16), np.uint8), volumetric=True, tile=(4, 16, 16), photometric="minisblack"))
+
+
 # --- Photoshop
 
 
@@ -214,6 +239,12 @@ def test_of_a_file_that_stops_half_way_the_part_is_kept(scene: RGB, *, rle: bool
     image = decode(data[: len(data) * 2 // 3]).image
     assert np.array_equal(image[:, :, 0], scene[:, :, 0])
     assert not image[-4:, :, 2].any()
+
+
+def test_a_file_that_stops_before_its_composite_is_no_black_picture(scene: RGB) -> None:
+    data = psd(np.moveaxis(scene, 2, 0), 3)
+    with pytest.raises(UnreadableImage, match="stops before"):
+        decode(data[: len(data) - scene.size])
 
 
 # --- profiles and curves

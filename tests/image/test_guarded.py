@@ -68,7 +68,8 @@ def test_reasons_are_those_of_the_child(guarded: GuardedDecoder, scene: RGB) -> 
 def test_one_that_dies_costs_one_file(guarded: GuardedDecoder, scene: RGB) -> None:
     data = encoded(scene, "TIFF")
     guarded.decode_frames(data, 1, side=64)
-    os.kill(process_of(guarded), signal.SIGKILL)
+    os.kill(process_of(guarded), signal.SIGSTOP)
+    threading.Timer(0.3, os.kill, (process_of(guarded), signal.SIGKILL)).start()
     with pytest.raises(DecoderFailed, match="ended by SIGKILL"):
         guarded.decode_frames(data, 1, side=64)
     assert guarded.decode_frames(data, 1, side=64)[0].width == scene.shape[1]
@@ -118,3 +119,46 @@ def test_closing_ends_them_all(guarded: GuardedDecoder, scene: RGB) -> None:
     guarded.close()
     with pytest.raises(ProcessLookupError):
         os.kill(process, 0)
+
+
+def test_one_that_was_ended_while_idle_costs_nothing(guarded: GuardedDecoder, scene: RGB) -> None:
+    """As by a system that is short of memory."""
+    data = encoded(scene, "TIFF")
+    guarded.decode_frames(data, 1, side=64)
+    os.kill(process_of(guarded), signal.SIGKILL)
+    guarded._children[-1]._process.wait()
+    assert guarded.decode_frames(data, 1, side=64)[0].width == scene.shape[1]
+
+
+def test_closing_under_a_thread_that_decodes(scene: RGB) -> None:
+    decoder = GuardedDecoder(Limits())
+    data = encoded(scene, "TIFF")
+    decoder.decode_frames(data, 1, side=64)
+    os.kill(process_of(decoder), signal.SIGSTOP)
+    told: list[BaseException] = []
+
+    def some() -> None:
+        try:
+            decoder.decode_frames(data, 1, side=64)
+        except BaseException as error:
+            told.append(error)
+
+    thread = threading.Thread(target=some)
+    thread.start()
+    time.sleep(0.3)
+    decoder.close()
+    thread.join(timeout=20)
+    assert [type(error) for error in told] == [DecoderFailed]
+    with pytest.raises(DecoderFailed, match="closed"):
+        decoder.decode_frames(data, 1, side=64)
+
+
+def test_no_room_for_another_process_is_told_as_such(
+    guarded: GuardedDecoder, scene: RGB, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object, **__: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(module.subprocess, "Popen", refused)
+    with pytest.raises(DecoderFailed, match="at the moment"):
+        guarded.decode_frames(encoded(scene, "TIFF"), 1, side=64)

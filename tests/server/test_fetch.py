@@ -202,3 +202,27 @@ def test_who_hangs_up_is_no_longer_fetched_for(site: int) -> None:
         return time.monotonic() - begun
 
     assert asyncio.run(story()) < 5
+
+
+def test_a_slow_name_is_given_up_at_the_deadline_and_leaves_no_queue() -> None:
+    """Names are looked up by the system, which cannot be told to hurry: who asked does not wait for it."""
+    begun_lookups: list[str] = []
+
+    def resolve(host: str, _port: int) -> list[str]:
+        begun_lookups.append(host)
+        time.sleep(1.5)
+        return ["127.0.0.1"]
+
+    async def story() -> tuple[float, int]:
+        slow = Fetcher(1000, seconds=0.3, resolve=resolve, public=lambda _: True, ports=(80,))
+        begun = time.monotonic()
+        told = await asyncio.gather(*(slow.fetch("http://x/") for _ in range(24)), return_exceptions=True)
+        took = time.monotonic() - begun
+        assert all(isinstance(error, BadQuery) for error in told)
+        await asyncio.sleep(2)
+        return took, slow._waiting
+
+    took, waiting = asyncio.run(story())
+    assert took < 1.4
+    assert waiting == 0
+    assert len(begun_lookups) == 8

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 
+from lookalike.server.originals import _is_inside
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import Served, wait_for
 
@@ -219,3 +220,13 @@ def test_head_does_not_write(own: Served) -> None:
     assert own.http.head("/v1/compare").status_code == 405
     assert own.http.head("/v1/collection").status_code == 200
     assert 'method="HEAD",route="/v1/collection",status="200"' in own.http.get("/metrics").text
+
+
+def test_a_folder_whose_name_ends_like_an_archives(tmp_path: Path) -> None:
+    folder = tmp_path / "Wow!"
+    folder.mkdir()
+    (folder / "a.jpg").write_bytes(b"x")
+    (folder / "link.jpg").symlink_to("/etc/passwd")
+    assert _is_inside(f"{folder}/a.jpg", str(folder))
+    assert _is_inside(f"{folder}/a.jpg", str(tmp_path))
+    assert not _is_inside(f"{folder}/link.jpg", str(tmp_path))

@@ -1,6 +1,7 @@
 """More than the server holds at a time: 503 with Retry-After, its memory bounded, good pictures still served."""
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -33,12 +34,12 @@ MEGABYTE = 2**20
 
 def test_a_budget_of_bytes() -> None:
     budget = Budget(10 * MEGABYTE)
-    assert budget.take(9 * MEGABYTE)
-    assert not budget.take(2 * MEGABYTE)
-    assert budget.take(SPARE_BYTES)  # a question, however busy
+    assert budget.take(9 * MEGABYTE, small=False)
+    assert not budget.take(2 * MEGABYTE, small=False)
+    assert budget.take(SPARE_BYTES, small=True)  # a question, however busy
     budget.give_back(9 * MEGABYTE + SPARE_BYTES)
     assert budget.held == 0
-    assert budget.take(10 * MEGABYTE)
+    assert budget.take(10 * MEGABYTE, small=False)
 
 
 def test_more_than_fits_is_refused_before_it_is_read(collection: Collection, photos: Path) -> None:
@@ -74,6 +75,43 @@ def test_a_slow_upload_holds_no_more_than_it_sent(collection: Collection, photos
         assert server.http.post("/v1/search", files={"image": padded}).status_code == 200
         for sock in slow:
             sock.close()
+
+
+def test_who_was_slow_first_may_not_send_beyond_the_budget_then(collection: Collection, photos: Path) -> None:
+    collection.sync(photos)
+    with served(collection, max_bytes=4 * MEGABYTE, upload_bytes=9 * MEGABYTE, body_seconds=20.0) as server:
+        head = b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\nContent-Length: %d\r\n\r\n"
+        slow = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(8)]
+        for n, sock in enumerate(slow):
+            sock.sendall(head % (4 * MEGABYTE))
+            if n < 2:
+                time.sleep(QUICK_SECONDS + 0.3)
+        time.sleep(QUICK_SECONDS + 0.5)
+        answers = []
+        for sock in slow:
+            try:
+                for _ in range(60):
+                    sock.sendall(bytes(60_000))
+                sock.settimeout(0.2)
+                answers.append(sock.recv(100)[9:12])
+            except TimeoutError:
+                answers.append(b"")
+            except OSError:
+                answers.append(b"503")
+        assert answers.count(b"503") >= 4
+        for sock in slow:
+            sock.close()
+
+
+def test_an_early_answer_to_an_upload_arrives(collection: Collection, photos: Path) -> None:
+    collection.sync(photos)
+    with served(collection, max_bytes=16 * MEGABYTE, body_seconds=20.0) as server:
+        for _ in range(3):
+            asked = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+            headers = {"Origin": "https://evil.example", "Content-Type": "image/png"}
+            asked.request("POST", "/v1/search", body=bytes(8 * MEGABYTE), headers=headers)
+            assert asked.getresponse().status == 403
+            asked.close()
 
 
 def test_many_uploads_at_once_are_served_or_told_to_come_back(collection: Collection, photos: Path) -> None:

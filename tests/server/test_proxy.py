@@ -37,7 +37,12 @@ def test_what_the_browser_calls_its_own_site_passes_whatever_the_proxy_made_of_t
 def test_names_that_are_allowed_are_ours() -> None:
     named = gate(hosts=("photos.example",))
     assert refused(named, "POST", "/v1/labels", origin="https://photos.example") == ""
-    assert refused(named, "POST", "/v1/labels", origin="https://photos.example:8443") == ""
+    assert refused(named, "POST", "/v1/labels", origin="https://photos.example:443") == ""
+    # Whatever else answers there is another site.
+    assert refused(named, "POST", "/v1/labels", origin="https://photos.example:8443") == "other_site"
+    assert refused(named, "POST", "/v1/labels", origin="http://photos.example:3000") == "other_site"
+    own = {"host": "photos.example:8443", "origin": "https://photos.example:8443"}
+    assert refused(named, "POST", "/v1/labels", **own) == ""
     assert refused(named, "POST", "/v1/labels", origin="https://photos.example.evil") == "other_site"
 
 
@@ -51,6 +56,12 @@ def test_other_sites_are_still_turned_away(fetched: str) -> None:
 def test_health_is_told_to_whoever_watches() -> None:
     assert refused(gate(), path="/healthz", host="10.1.2.3") == ""
     assert refused(gate(), path="/v1/images", host="10.1.2.3") == "wrong_host"
+
+
+@pytest.mark.parametrize("host", ["a[//", "[", "[::1", "a]b", "%00", "//", "a:b:c"])
+def test_an_odd_host_is_no_name_of_ours(host: str) -> None:
+    assert refused(gate(), path="/v1/images", host=host) == "wrong_host"
+    assert refused(gate(), "POST", "/v1/labels", origin=f"http://{host}") == "other_site"
 
 
 @pytest.mark.parametrize("told", ["", "/"])

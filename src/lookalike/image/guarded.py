@@ -62,6 +62,7 @@ class GuardedDecoder:
         self._free: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         self._lock, self._one_large = threading.Lock(), threading.Lock()
         self._children: list[_Child] = []
+        self._closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -72,9 +73,12 @@ class GuardedDecoder:
     def close(self) -> None:
         """End all children."""
         with self._lock:
+            self._closed = True
             children, self._children = self._children, []
-        for child in children:
-            child.kill()
+        while not self._free.empty():
+            self._free.get().kill()
+        for child in children:  # those at work: their threads find the pipes at an end, and close them
+            child.end()
 
     def decode_frames(self, data: bytes, count: int, *, side: int | None, doubtful: bool = False) -> list[Picture]:
         """As `image.decode_frames`. `doubtful`: in a child whatever the format is. Raises as it, and DecoderFailed."""
@@ -94,8 +98,7 @@ class GuardedDecoder:
                 told, body = child.ask(asked, b"", self._seconds)
             return _pictures(told["pictures"], body)
         finally:
-            if child.alive:
-                self._free.put(child)
+            self._put_back(child)
 
     def decode(self, data: bytes, *, side: int | None) -> Picture:
         """The first frame, as `decode_frames` gives it."""
@@ -107,8 +110,7 @@ class GuardedDecoder:
         try:
             return str(child.ask({"header": True}, data, self._seconds)[0]["range"])
         finally:
-            if child.alive:
-                self._free.put(child)
+            self._put_back(child)
 
     def _child(self) -> "_Child":
         while not self._free.empty():
@@ -116,12 +118,25 @@ class GuardedDecoder:
                 child = self._free.get_nowait()
             except queue.Empty:
                 break
-            if child.alive:
+            if child.is_running():
                 return child
-        child = _Child(child_memory(self.limits.max_pixels))
+            child.kill()
         with self._lock:
+            if self._closed:
+                raise DecoderFailed("was not decoded: the decoder is closed")
+            try:
+                child = _Child(child_memory(self.limits.max_pixels))
+            except OSError as error:
+                raise DecoderFailed(f"cannot be decoded at the moment ({error.strerror})") from error
             self._children = [one for one in self._children if one.alive] + [child]
         return child
+
+    def _put_back(self, child: "_Child") -> None:
+        with self._lock:
+            if child.alive and not self._closed:
+                self._free.put(child)
+                return
+        child.kill()
 
 
 class _Child:
@@ -143,6 +158,15 @@ class _Child:
         self._selector = selectors.DefaultSelector()
         self._ready = False
         self.alive = True
+
+    def is_running(self) -> bool:
+        """Whether it can be asked: one that was idle may have been ended by the system."""
+        return self.alive and self._process.poll() is None
+
+    def end(self) -> None:
+        """End the process; whoever reads from it finds that out."""
+        self._process.kill()
+        self._process.wait()
 
     def kill(self) -> None:
         """End it, and wait until it is gone."""

@@ -155,6 +155,8 @@ def _planes(data: bytes, psd: _Psd, count: int) -> list[Samples]:
         rows = memoryview(_inflated(data[at:], row * psd.height * count))
     else:
         raise UnreadableImage("is a PSD whose composite is packed in a way that is not supported")
+    if not rows:
+        raise UnreadableImage("stops before its first pixel")
     size = row * psd.height
     whole = np.zeros(size * count, np.uint8)
     there = rows[: size * count]

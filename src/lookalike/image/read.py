@@ -28,6 +28,11 @@ def read(path_text: str, limits: Limits = _NO_LIMITS) -> bytes:
         raise
 
 
+def file_of(path_text: str) -> str:
+    """The file that holds a picture: itself, or its archive. A folder's own name may end in "!"."""
+    return _archive_of(path_text) or to_path(path_text)
+
+
 def _text_of(path_text: str, archive: str) -> str:
     return next(text for text in _prefixes(path_text) if to_path(text) == archive)
 

@@ -30,6 +30,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _TRANSPARENCY, _CMYK, _YCBCR = 0
 _CIELAB, _ICCLAB = 8, 9
 _UNSUPPORTED = {10: "ITULAB colours", 32844: "LogL colours", 32845: "LogLuv colours"}
 _COLOURS = {_RGB: 3, _YCBCR: 3, _CMYK: 4, _CIELAB: 3, _ICCLAB: 3}
+_TO_RGB = frozenset({6, 7, 33003, 33004, 33005, 34712, 34892})  # compressions whose decoders give RGB
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # extra samples that are alpha: multiplied into the colours, or beside them
 _ICC, _INK_SET, _ORIENTATION = 34675, 332, 274
 _MAX_LOOKED = 100  # pages that are looked at for what kind they are
@@ -60,6 +61,10 @@ def tiff_frames(data: bytes, frames: Sequence[int], limits: Limits) -> Iterator[
             page = _page(file, places[frame])
             check_pixels(page.imagewidth, page.imagelength, limits)
             pixels = page.imagewidth * page.imagelength
+            if int(page.imagedepth) != 1 or int(page.tiledepth or 1) > 1:
+                raise UnreadableImage("is a TIFF of a volume, which is not supported")
+            if int(page.photometric) == _YCBCR and int(page.compression) not in _TO_RGB:
+                raise NotImplementedError("YCbCr that is no JPEG")  # libtiff, by Pillow, converts it
             depth = _bytes_of(page)
             check_memory(memory_of(pixels, int(page.samplesperpixel) * depth, depth), limits)
             tag = page.tags.get(_ICC)
@@ -159,13 +164,21 @@ def _inverted(samples: Samples) -> Samples:
 
 def _with_alpha(seen: Samples, alpha: Samples, *, kind: int) -> Samples:
     """RGBA of 8 bits; colours that are multiplied by their alpha are divided by it."""
-    colour, cover = to_uint8(seen), to_uint8(alpha)
+    colour, cover = to_uint8(seen), _share(alpha)
     if kind == _ASSOCIATED:
         share = np.maximum(cover.astype(np.float32), 1) / 255
         colour = np.minimum(np.rint(colour / share), 255).astype(np.uint8)
     if colour.shape[2] == 1:
         colour = np.repeat(colour, 3, axis=2)
     return np.concatenate((colour, cover), axis=2)
+
+
+def _share(alpha: Samples) -> NDArray[np.uint8]:
+    """How much is covered, in 8 bits: of the range of its type, never of its own."""
+    if alpha.dtype == np.uint8:
+        return alpha
+    full = float(np.iinfo(alpha.dtype).max) if alpha.dtype.kind in "ui" else max(1.0, float(np.nanmax(alpha)))
+    return np.rint(np.clip(np.nan_to_num(alpha.astype(np.float64)) / full, 0, 1) * 255).astype(np.uint8)
 
 
 def _looked_up(page: "tifffile.TiffPage", samples: Samples) -> Samples:

@@ -136,7 +136,7 @@ class Intake:
         except ImageError as error:
             return Failed(job, str(error), retry=isinstance(error, ImageTooLarge | DecoderFailed))
         except Exception as error:  # promise 2: whatever a codec does, one file never stops a run
-            return Failed(job, f"its decoder failed ({error!r:.200})", retry=False)
+            return Failed(job, f"its decoder failed ({error!r:.200})", retry=isinstance(error, OSError | MemoryError))
 
     def _settled(self, job: Job, paths: Sequence[str]) -> bool:
         """Whether the file's own rows are what they would be again: same bytes, id and number of frames."""

@@ -49,9 +49,10 @@ def sync(
     """
     begun = time.monotonic()
     plan = make_plan(store, sources, frames=intake.frames, prune=options.prune)
-    suspects = take_left_in_hand(folder)
-    intake = replace(intake, twins=plan.twins, in_hand=InHand(folder), suspects=suspects)
-    _put_last(plan.jobs, suspects | plan.failures)
+    left = take_left_in_hand(folder)
+    suspects = left | plan.failures
+    intake = replace(intake, twins=plan.twins, in_hand=InHand(folder, left), suspects=suspects)
+    _put_last(plan.jobs, suspects)
     writer = _Writer(store, plan, intake)
     report = writer.report
     try:

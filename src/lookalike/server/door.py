@@ -52,9 +52,9 @@ class Budget:
     def __init__(self, total: int) -> None:
         self._total, self.held = total, 0
 
-    def take(self, size: int) -> bool:
+    def take(self, size: int, *, small: bool) -> bool:
         """Hold some more, unless that is too much. Small bodies always fit: they are questions, not pictures."""
-        if size > SPARE_BYTES and self.held + size > self._total:
+        if not small and self.held + size > self._total:
             return False
         self.held += size
         return True
@@ -99,12 +99,12 @@ class _Visit:
         scope = self._scope
         headers = lowered(scope["headers"])
         client = (scope.get("client") or ("", 0))[0]
-        refusal = (
-            self._gate.refuse(scope["method"], scope["path"], headers, client)
-            or self._too_long(headers)
-            or self._too_many(headers)
-        )
         try:
+            refusal = (
+                self._gate.refuse(scope["method"], scope["path"], headers, client)
+                or self._too_long(headers)
+                or self._too_many(headers)
+            )
             if refusal is not None:
                 await self._refused(refusal)
             else:
@@ -130,7 +130,7 @@ class _Visit:
         """Before a body is read: whether there is room for it beside those that are held."""
         told = headers.get("content-length", "")
         size = int(told) if told.isdigit() else self._most if "transfer-encoding" in headers else 0
-        if not self._budget.take(size):
+        if not self._budget.take(size, small=size <= SPARE_BYTES):
             return _busy().refusal
         self._held = size
         self._slow = (
@@ -158,7 +158,7 @@ class _Visit:
         if self._read > self._most:
             raise _too_large(self._most)
         if (more := self._read - self._held) > 0:  # beyond what was announced, or by who is slow
-            if not self._budget.take(more):
+            if not self._budget.take(more, small=self._read <= SPARE_BYTES):
                 raise _busy()
             self._held += more
         self._whole = not message.get("more_body", False)

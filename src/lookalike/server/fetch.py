@@ -88,23 +88,32 @@ class Fetcher:
             raise Busy("too many URLs are being asked; try again in a moment")
         self._waiting += 1
         exchange = Exchange()
+        deadline = time.monotonic() + self._seconds + LOOK_SECONDS  # for looking a name up has no limit of its own
         task = asyncio.get_running_loop().run_in_executor(self._pool, self.get, url, exchange)
+        task.add_done_callback(self._done)
         try:
             while True:
                 done, _ = await asyncio.wait({task}, timeout=LOOK_SECONDS)
                 if done:
                     return task.result()
+                _left(deadline)
                 if gone is not None and await gone():
                     raise ClientDisconnect
         finally:
             exchange.end()
-            self._waiting -= 1
-            # Whatever it ended with, somebody has looked at it.
-            task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+            task.cancel()  # what has not begun never will
+
+    def _done(self, ended: "asyncio.Future[bytes]") -> None:
+        """Only now there is room for another: what a client left behind may still be looking a name up."""
+        self._waiting -= 1
+        if not ended.cancelled():
+            ended.exception()  # somebody has looked at it
 
     def get(self, url: str, exchange: "Exchange | None" = None) -> bytes:
         """The bytes at a URL. Raises Forbidden, or BadQuery with the reason."""
         exchange = exchange or Exchange()
+        if exchange.ended:
+            _left(0)
         deadline = time.monotonic() + self._seconds
         timer = threading.Timer(self._seconds, exchange.end)
         timer.daemon = True
@@ -227,12 +236,21 @@ def _connected(
     scheme: str, host: str, address: str, port: int, seconds: float, exchange: Exchange
 ) -> http.client.HTTPConnection:
     """A connection to the address that was checked; for https the certificate must still be the name's."""
+    deadline = time.monotonic() + seconds
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     sock = socket.create_connection((address, port), timeout=seconds)
     exchange.uses(sock)
     if scheme == "https":
-        sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-        exchange.uses(sock)
+        context = ssl.create_default_context()
+        secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
+        exchange.uses(secure)
+        try:
+            secure.settimeout(_left(deadline))
+            secure.do_handshake()
+        except BaseException:
+            secure.close()
+            raise
+        sock = secure
     connection.sock = sock
     return connection
 

@@ -72,7 +72,7 @@ class Gate:
 
     def _host(self, told: str) -> Refusal | None:
         """A page elsewhere whose name suddenly leads here (DNS rebinding) calls us by a name that is not ours."""
-        name = (urlsplit(f"//{told}").hostname or "") if _sound(told) else ""
+        name = _name_of(told)
         if (self._any_host and name) or name in self._hosts:
             return None
         return Refusal(421, "wrong_host", "this server is not called by that name; start it with --allow-host NAME")
@@ -94,7 +94,11 @@ class Gate:
         parts = urlsplit(origin) if _sound(origin) else None
         if parts is None or not parts.netloc:
             return False
-        return parts.netloc == host or (parts.hostname or "") in self._names
+        try:
+            usual = parts.port in (None, {"http": 80, "https": 443}.get(parts.scheme))
+        except ValueError:
+            return False
+        return parts.netloc == host or (usual and (parts.hostname or "") in self._names)
 
     def _token(self, method: str, path: str, headers: Mapping[str, str]) -> Refusal | None:
         if not self._tokens.needed or path in PAGES or path.startswith(OPEN):
@@ -167,6 +171,14 @@ def _cookie(header: str) -> str:
     except CookieError:
         return ""
     return morsel.value if morsel else ""
+
+
+def _name_of(host: str) -> str:
+    """The name in a Host header; nothing where it has none."""
+    try:
+        return urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        return ""
 
 
 def _sound(address: str) -> bool:

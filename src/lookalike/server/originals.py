@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from lookalike.errors import ImageError, UnknownId
 from lookalike.image import read, to_path
 from lookalike.image.formats import sniff
+from lookalike.image.read import file_of
 
 if TYPE_CHECKING:
     from lookalike.server.desk import Desk
@@ -39,7 +40,7 @@ async def original(desk: "Desk", image_id: str) -> bytes:
 
 def _is_inside(path: str, root: str) -> bool:
     """Whether a file lies in the folder it was found in once all links are followed; one named by itself is no link."""
-    place = to_path(path.split("!/", maxsplit=1)[0])
+    place = file_of(path)
     real = os.path.realpath(place)
     if root and os.path.isdir(to_path(root)):
         return os.path.commonpath([real, os.path.realpath(to_path(root))]) == os.path.realpath(to_path(root))

@@ -22,6 +22,7 @@ class Patient(HttpToolsProtocol):
     per_client: ClassVar[Counter[str]] = Counter()
     _late: asyncio.TimerHandle | None = None
     _head = 0
+    _in_body = False  # of a request that may be answered already: what comes is no head
     _client = ""
 
     def connection_made(self, transport: Any) -> None:
@@ -35,7 +36,8 @@ class Patient(HttpToolsProtocol):
         self._wait()
 
     def data_received(self, data: bytes) -> None:
-        if self._late is None and (self.cycle is None or self.cycle.response_complete):
+        answered = self.cycle is None or self.cycle.response_complete
+        if self._late is None and answered and not self._in_body:
             self._wait()  # the head of the next request on this connection begins
         if self._late is not None:
             # What follows the head in the same piece of data counts too, but a piece is never so large.
@@ -47,7 +49,12 @@ class Patient(HttpToolsProtocol):
         if self._late is not None and self._head > MAX_HEAD:
             self._refuse()
 
+    def on_message_complete(self) -> None:
+        self._in_body = False
+        super().on_message_complete()
+
     def on_headers_complete(self) -> None:
+        self._in_body = True
         self._stop_waiting()
         super().on_headers_complete()
 
