@@ -11,6 +11,9 @@ from PIL import Image
 
 from lookalike.errors import BadQuery, BrokenModel
 from lookalike.image import crop, decode, fit, is_plain, thumbnail, to_rgb
+from lookalike.image.decode import finish
+from lookalike.image.pixels import to_rgb_on_ground, to_uint8
+from lookalike.image.resize import shrink
 from lookalike.types import RGB, Preprocessing
 
 
@@ -159,3 +162,21 @@ def test_pillow_images_are_turned(scene: RGB) -> None:
     image = Image.fromarray(scene)
     image.getexif()[0x0112] = 6
     assert np.array_equal(to_rgb(image), np.rot90(scene, -1))
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+@pytest.mark.parametrize("channels", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize(("height", "width"), [(2111, 1999), (2048, 2050), (4097, 1001)])
+@pytest.mark.parametrize("faint", [False, True])
+def test_large_pictures_are_reduced_strip_by_strip_to_the_same(
+    kind: type, channels: int, height: int, width: int, *, faint: bool
+) -> None:
+    random = np.random.default_rng(height)
+    samples = random.integers(0, np.iinfo(kind).max + 1, (height, width, channels or 1)).astype(kind)
+    if faint and channels in (2, 4):
+        samples[:, :, -1] //= 16  # an alpha that was left unset
+    samples = samples if channels else samples[:, :, 0]
+    whole = shrink(to_rgb_on_ground(to_uint8(samples)), 60)
+    strips = finish(samples, None, 1, 60)
+    assert strips.shape == whole.shape
+    assert np.array_equal(strips, whole)

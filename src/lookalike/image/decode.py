@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import ImageError, ImageTooLarge, UnreadableImage
@@ -13,13 +14,15 @@ from lookalike.image.exif import upright
 from lookalike.image.facts import Facts
 from lookalike.image.header import read_facts
 from lookalike.image.limits import Limits, check_memory, check_pixels, is_out_of_memory, memory_of, too_many_bytes
-from lookalike.image.pixels import to_rgb_on_ground, to_uint8
+from lookalike.image.pixels import ground_of, to_rgb_on_ground, to_uint8
 from lookalike.image.readers import NotTrusted, is_trusted, read_frames
-from lookalike.image.resize import shrink
+from lookalike.image.resize import halved, halvings_of, shrink
 from lookalike.image.transfer import to_srgb_curve
 from lookalike.types import RGB
 
 _DEFAULT = Limits()
+_LARGE_PIXELS, _STRIP = 4_000_000, 1024  # rows of a strip: a power of two that no picture is halved more often than
+_BY_ROWS = (np.dtype(np.uint8), np.dtype(np.uint16))  # whose range is not the picture's own
 NAMES = {"JXL": "JPEG XL"}
 
 
@@ -115,8 +118,22 @@ def _pictures(
 
 def finish(samples: NDArray[Any], icc: bytes | None, orientation: int, side: int | None) -> RGB:
     """Samples as stored to upright RGB: depth, ground, size, colour, orientation, in the order that costs least."""
-    flat = to_rgb_on_ground(to_uint8(samples))
-    return upright(to_srgb(shrink(flat, side), icc), orientation)
+    halvings = halvings_of(samples.shape[0], samples.shape[1], side)
+    if halvings and samples.dtype in _BY_ROWS and samples.shape[0] * samples.shape[1] > _LARGE_PIXELS:
+        flat = _in_strips(samples, halvings)
+    else:
+        flat = shrink(to_rgb_on_ground(to_uint8(samples)), side)
+    return upright(to_srgb(flat, icc), orientation)
+
+
+def _in_strips(samples: NDArray[Any], halvings: int) -> RGB:
+    """The same with little memory beside the samples: some rows at a time, and reduced at once."""
+    ground = ground_of(samples) if samples.ndim == 3 and samples.shape[2] in (2, 4) else None
+    strips = []
+    for top in range(0, len(samples), _STRIP):
+        rows = np.ascontiguousarray(samples[top : top + _STRIP])
+        strips.append(halved(to_rgb_on_ground(to_uint8(rows), ground), halvings))
+    return np.concatenate([strip for strip in strips if len(strip)])
 
 
 @contextlib.contextmanager

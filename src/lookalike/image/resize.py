@@ -15,6 +15,7 @@ ENOUGH = 1.5  # a picture asked for at a side may come back with a short side th
 PLAIN_DEVIATION = 2.0  # levels of 255: the largest standard deviation over a plain picture, per channel
 PLAIN_STRUCTURE = 16  # levels: one spot farther than this from the middle colour is structure
 _PLAIN_SIDE = 64
+_MAX_HALVINGS = 10
 
 
 def fit(image: RGB, preprocessing: Preprocessing) -> RGB:
@@ -55,12 +56,26 @@ def scaled(image: RGB, height: int, width: int) -> RGB:
 
 def shrink(image: RGB, side: int | None) -> RGB:
     """Halve the picture, by exact 2 x 2 means, while its short side stays at least 1.5 times `side`."""
+    return halved(image, halvings_of(image.shape[0], image.shape[1], side))
+
+
+def halvings_of(height: int, width: int, side: int | None) -> int:
+    """How often a picture is halved to have at least 1.5 times `side` along its short side, at most ten times."""
+    count, short = 0, min(height, width)
+    while side is not None and short >= max(2 * ENOUGH * side, 2) and count < _MAX_HALVINGS:
+        short //= 2
+        count += 1
+    return count
+
+
+def halved(image: RGB, times: int) -> RGB:
+    """The picture reduced by exact 2 x 2 means, so often; nothing where it has too few rows for that."""
     import cv2
 
-    if side is None:
-        return image
-    while min(image.shape[:2]) >= 2 * ENOUGH * side and min(image.shape[:2]) >= 2:
+    for _ in range(times):
         height, width = image.shape[0] // 2, image.shape[1] // 2
+        if not height or not width:
+            return np.empty((0, max(width, 0), 3), np.uint8)
         even = image[: 2 * height, : 2 * width]  # an odd last row or column would make every mean a fractional one
         image = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     return image
