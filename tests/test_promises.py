@@ -30,6 +30,13 @@ def test_the_help_page_is_what_help_says() -> None:
     assert written == made, "write it again: python scripts/write_help.py"
 
 
+def test_the_table_of_formats_is_what_is_read() -> None:
+    made = runpy.run_path(str(ROOT / "scripts" / "write_images.py"))["page"]()
+    written = (ROOT / "docs" / "images.md").read_text(encoding="utf-8")
+    assert written == made, "write it again: python scripts/write_images.py"
+    assert "**" not in written.partition("<!-- written by")[2].partition("<!-- end -->")[0], "an error beyond 6 levels"
+
+
 @pytest.fixture
 def pictures(photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A home with Pictures, and the files that the README names."""
