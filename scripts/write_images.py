@@ -1,4 +1,4 @@
-"""Write every format, read it back, paste the errors into docs/images.md; a test compares, so that a stale table is red.
+"""Write every format, read it back, paste the errors into docs/images.md; a test compares, so a stale table is red.
 
     python scripts/write_images.py
 
