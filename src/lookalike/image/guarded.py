@@ -21,6 +21,7 @@ import numpy as np
 from lookalike.errors import ImageTooLarge, UnreadableImage
 from lookalike.image.child import LENGTHS
 from lookalike.image.decode import Picture, decode_frames
+from lookalike.image.header import read_facts
 from lookalike.image.limits import MEMORY_PER_PIXEL, Limits
 from lookalike.image.readers import NotTrusted
 
@@ -87,7 +88,8 @@ class GuardedDecoder:
                 return decode_frames(data, count, side=side, limits=self.limits, trusted=True)
             except NotTrusted:
                 pass
-        if len(data) > self.limits.max_bytes:  # the child is told no such limit
+        # The child is told no limit of bytes. Windows cannot wait for a pipe with a time limit.
+        if len(data) > self.limits.max_bytes or os.name != "posix":
             return decode_frames(data, count, side=side, limits=self.limits)
         child = self._child()
         try:
@@ -106,6 +108,9 @@ class GuardedDecoder:
 
     def dynamic_range(self, data: bytes) -> str:
         """ "PQ" or "HLG" of a picture in high dynamic range, which is tone-mapped; else nothing."""
+        if os.name != "posix":
+            space = read_facts(data).space
+            return space.high_dynamic_range if space else ""
         child = self._child()
         try:
             return str(child.ask({"header": True}, data, self._seconds)[0]["range"])
