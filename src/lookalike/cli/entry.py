@@ -17,12 +17,13 @@ NOISE = "LOOKALIKE_NOISE"
 
 def run() -> None:
     """Load the command line and run it."""
-    if threading.current_thread() is not threading.main_thread():
-        _run()
-        return
-    before = signal.signal(signal.SIGINT, _end)
+    listens = threading.current_thread() is threading.main_thread()  # only there signals can be asked for
+    before = signal.signal(signal.SIGINT, _end) if listens else None
     from lookalike.cli import main
 
+    if not listens:
+        main.run()
+        return
     signal.signal(signal.SIGINT, before)
     # A server's workers inherit the stream, and log there.
     if sys.argv[1:2] != ["serve"] and not os.environ.get(NOISE):
@@ -48,12 +49,6 @@ def _hush_codecs() -> None:
     sys.stderr = io.TextIOWrapper(raw, sys.stderr.encoding, "backslashreplace", write_through=True)
     os.dup2(nowhere, 2)
     os.close(nowhere)
-
-
-def _run() -> None:
-    from lookalike.cli import main
-
-    main.run()
 
 
 def _end(_number: int, _frame: FrameType | None) -> None:

@@ -17,7 +17,6 @@ from lookalike.image.limits import Limits
 from lookalike.image.names import to_path, to_text
 from lookalike.image.raw import is_raw_file
 from lookalike.image.read import read
-from lookalike.image.readers import is_trusted
 from lookalike.image.resize import crop, fit, is_plain, thumbnail
 from lookalike.image.system_folders import SystemFolder, is_system_folder, system_folder_of
 from lookalike.image.threads import single_threaded_opencv
@@ -47,7 +46,6 @@ __all__ = [
     "is_plain",
     "is_raw_file",
     "is_system_folder",
-    "is_trusted",
     "read",
     "read_header",
     "read_list",

@@ -23,7 +23,7 @@ from lookalike.image.child import LENGTHS
 from lookalike.image.decode import Picture, decode_frames
 from lookalike.image.header import read_facts
 from lookalike.image.limits import MEMORY_PER_PIXEL, Limits
-from lookalike.image.readers import NotTrusted
+from lookalike.image.readers import NotTrusted, is_trusted
 
 SECONDS = 60.0  # for one file; the slowest honest one, a HEIC of 200 million pixels, takes 20
 START_SECONDS = 60.0
@@ -85,7 +85,8 @@ class GuardedDecoder:
         """As `image.decode_frames`. `doubtful`: in a child whatever the format is. Raises as it, and DecoderFailed."""
         if not doubtful:
             try:
-                return decode_frames(data, count, side=side, limits=self.limits, trusted=True)
+                with self._one_large if _is_large(data) else nullcontext():
+                    return decode_frames(data, count, side=side, limits=self.limits, trusted=True)
             except NotTrusted:
                 pass
         # The child is told no limit of bytes. Windows cannot wait for a pipe with a time limit.
@@ -234,6 +235,14 @@ class _Child:
                 raise TimeoutError
         finally:
             self._selector.unregister(descriptor)
+
+
+def _is_large(data: bytes) -> bool:
+    """Whether a picture that is decoded here takes much memory; a JPEG is decoded reduced."""
+    if not is_trusted(data):
+        return False  # its own process looks after that
+    header = read_facts(data).header
+    return header.width * header.height > _LARGE_PIXELS and header.format != "JPEG"
 
 
 def _ended(code: int) -> str:

@@ -18,6 +18,7 @@ from lookalike.image.facts import Facts, Raster
 from lookalike.image.lab import lab_to_rgb
 from lookalike.image.limits import Limits, check_memory, check_pixels, memory_of
 from lookalike.image.quiet import quiet_imagecodecs
+from lookalike.image.transfer import LINEAR, Space
 
 Samples = NDArray[Any]
 
@@ -48,7 +49,8 @@ class _Psd:
 def psd_facts(data: bytes) -> Facts:
     """What the header tells. Raises UnreadableImage, struct.error."""
     psd = _parsed(data)
-    return Facts(format="PSD", width=psd.width, height=psd.height, icc=psd.icc)
+    space = Space(transfer=LINEAR) if psd.depth == 32 else None  # of 32 bits samples are linear light
+    return Facts(format="PSD", width=psd.width, height=psd.height, icc=psd.icc, space=space)
 
 
 def psd_frames(data: bytes, frames: Sequence[int], limits: Limits) -> Iterator[Raster]:
@@ -197,30 +199,17 @@ def _inflated(packed: bytes, size: int) -> bytes:
 
 
 def _raster(psd: _Psd, planes: Sequence[Samples], alpha: Samples | None) -> Raster:
-    from lookalike.image.pixels import to_uint8
-
     if psd.mode == _INDEXED:
         table = np.frombuffer(psd.palette[:768].ljust(768, b"\0"), np.uint8).reshape(3, 256).T
         return Raster(table[planes[0]], psd.icc, 1)
-    samples = np.stack([_light(plane) for plane in planes], axis=2)
+    samples = np.stack(planes, axis=2)
     if psd.mode == _LAB:
         return Raster(lab_to_rgb(samples, offset=True), None, 1)
     if psd.mode == _CMYK:
         from PIL import Image
 
+        from lookalike.image.pixels import to_uint8
+
         inks = Image.fromarray(np.ascontiguousarray(255 - to_uint8(samples)), "CMYK")
         return Raster(np.asarray(cmyk_to_rgb(inks, psd.icc)), None, 1)
-    if alpha is None:
-        return Raster(samples, psd.icc, 1)
-    colour, cover = to_uint8(samples), to_uint8(np.asarray(alpha)[:, :, None])
-    if colour.shape[2] == 1:
-        colour = np.repeat(colour, 3, axis=2)
-    return Raster(np.concatenate((colour, cover), axis=2), psd.icc, 1)
-
-
-def _light(plane: Samples) -> Samples:
-    """Samples of 32 bits are linear light: brought to the curve of sRGB."""
-    if plane.dtype.kind != "f":
-        return plane
-    linear = np.clip(np.nan_to_num(plane.astype(np.float32)), 0, 1)
-    return np.asarray(np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055), np.float32)
+    return Raster(samples if alpha is None else np.dstack((samples, alpha)), psd.icc, 1)

@@ -41,14 +41,13 @@ def tiff_facts(data: bytes) -> Facts:
     with _opened(data) as file:
         places = _places(file)
         page = _page(file, places[0])
-        tag = page.tags.get(_ICC)
         return Facts(
             format="TIFF",
             width=page.imagewidth,
             height=page.imagelength,
             frames=len(places),
             orientation=_orientation(page),
-            icc=tag.value if tag is not None and isinstance(tag.value, bytes) else None,
+            icc=_profile(page),
         )
 
 
@@ -67,9 +66,7 @@ def tiff_frames(data: bytes, frames: Sequence[int], limits: Limits) -> Iterator[
                 raise NotImplementedError("YCbCr that is no JPEG")  # libtiff, by Pillow, converts it
             depth = _bytes_of(page)
             check_memory(memory_of(pixels, int(page.samplesperpixel) * depth, depth), limits)
-            tag = page.tags.get(_ICC)
-            icc = tag.value if tag is not None and isinstance(tag.value, bytes) else None
-            yield _raster(page, _channels_last(page), icc)
+            yield _raster(page, _channels_last(page), _profile(page))
 
 
 def _opened(data: bytes) -> "tifffile.TiffFile":
@@ -106,6 +103,11 @@ def _orientation(page: "tifffile.TiffPage") -> int:
     tag = page.tags.get(_ORIENTATION)
     stated = int(tag.value) if tag is not None and isinstance(tag.value, int) else 1
     return stated if 1 <= stated <= 8 else 1
+
+
+def _profile(page: "tifffile.TiffPage") -> bytes | None:
+    tag = page.tags.get(_ICC)
+    return tag.value if tag is not None and isinstance(tag.value, bytes) else None
 
 
 def _bytes_of(page: "tifffile.TiffPage") -> int:

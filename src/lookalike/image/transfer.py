@@ -60,7 +60,7 @@ def to_srgb_curve(samples: NDArray[Any], space: Space) -> RGB | NDArray[np.uint8
     colours = 3 if samples.shape[2] >= 3 else 1
     found = np.empty(samples.shape, np.uint8)
     for top in range(0, len(samples), _ROWS):
-        rows = np.clip(samples[top : top + _ROWS].astype(np.float32) / full, 0, 1)
+        rows = np.clip(np.nan_to_num(samples[top : top + _ROWS].astype(np.float32)) / full, 0, 1)
         rows[..., :colours] = _curved(_toned(_moved(_linear(rows[..., :colours], space), space), space))
         found[top : top + _ROWS] = np.rint(rows * 255)
     return found

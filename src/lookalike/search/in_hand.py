@@ -12,6 +12,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
+from lookalike.search.lock import try_lock
+
 _SLOT: Final = 4096  # bytes: a path of the longest that systems allow, and its length
 _SLOTS: Final = 64  # files that can be noted at a time; further ones go unnoted
 _PREFIX: Final = "in-hand-"
@@ -84,7 +86,7 @@ class InHand:
             self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
             # Written, not only sized: on a full disk a hole would end us with a signal when it is filled.
             os.write(self._descriptor, bytes(_SLOT * _SLOTS))
-            _locked(self._descriptor)
+            try_lock(self._descriptor)
             self._map = mmap.mmap(self._descriptor, _SLOT * _SLOTS)
         except (OSError, ValueError):  # a full disk, or a place that cannot be written to: then nothing is noted
             if self._descriptor >= 0:
@@ -112,26 +114,13 @@ def take_left_in_hand(folder: str | None) -> frozenset[str]:
 def _taken(path: str) -> list[str]:
     descriptor = os.open(path, os.O_RDWR)
     try:
-        if not _locked(descriptor):
+        if try_lock(descriptor) is False:  # its process lives; without such locks every note is a dead one's
             return []
         noted = list(_noted(os.read(descriptor, _SLOT * _SLOTS)))
         os.remove(path)
         return noted
     finally:
         os.close(descriptor)
-
-
-def _locked(descriptor: int) -> bool:
-    """Lock a note; False where its process lives. Systems without such locks take every note for a dead one's."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _noted(data: bytes) -> Iterator[str]:

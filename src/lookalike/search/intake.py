@@ -1,9 +1,7 @@
 """From a file to its rows: read, recognised or decoded, fitted, embedded. What a pipeline's worker does."""
 
 import hashlib
-import threading
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Self, TypeAlias
 
@@ -18,9 +16,7 @@ from lookalike.image import (
     Picture,
     fit,
     is_plain,
-    is_trusted,
     read,
-    read_header,
     thumbnail,
 )
 from lookalike.search.in_hand import InHand
@@ -28,9 +24,6 @@ from lookalike.search.plan import Job
 from lookalike.types import RGB, Embedder, Scalar, Vectors
 
 THUMBNAIL = 256
-# A decoded picture takes 3 bytes a pixel, several times over while it is converted: large ones go one at a time.
-_LARGE_PIXELS = 20_000_000
-_one_large_at_a_time = threading.Lock()
 
 Facts: TypeAlias = dict[str, Scalar]
 
@@ -147,10 +140,9 @@ class Intake:
 
     def _prepare(self, data: bytes, *, doubtful: bool) -> _Prepared:
         assert self._decoder is not None
-        with _one_large_at_a_time if not doubtful and _is_large(data) else nullcontext():
-            pictures = self._decoder.decode_frames(data, self.frames, side=max(self._size), doubtful=doubtful)
-            images = [fit(picture.image, self.embedder.card.preprocessing) for picture in pictures]
-            return _Prepared(images, [picture_facts(p, image) for p, image in zip(pictures, images, strict=True)])
+        pictures = self._decoder.decode_frames(data, self.frames, side=max(self._size), doubtful=doubtful)
+        images = [fit(picture.image, self.embedder.card.preprocessing) for picture in pictures]
+        return _Prepared(images, [picture_facts(p, image) for p, image in zip(pictures, images, strict=True)])
 
     @property
     def _size(self) -> tuple[int, int]:
@@ -170,14 +162,6 @@ class Intake:
             else:
                 outcomes.append(item)
         return outcomes
-
-
-def _is_large(data: bytes) -> bool:
-    """Whether a picture that is decoded here takes much memory; a JPEG is decoded reduced."""
-    if not is_trusted(data):
-        return False  # its own process looks after that
-    header = read_header(data)
-    return header.width * header.height > _LARGE_PIXELS and header.format != "JPEG"
 
 
 def _judged(job: Job, sha256: str, vectors: NDArray[np.float32], facts: Sequence[Facts]) -> Outcome:

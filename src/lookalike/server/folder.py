@@ -9,7 +9,8 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+
+from lookalike.search.lock import try_lock
 
 PREFIX = "lookalike-"
 LOCK = "lock"
@@ -23,7 +24,7 @@ def private_folder() -> Iterator[str]:
         tempfile.TemporaryDirectory(prefix=PREFIX, ignore_cleanup_errors=True) as folder,
         (Path(folder) / f"{LOCK}.new").open("wb") as held,
     ):
-        _lock(held)
+        try_lock(held)
         (Path(folder) / f"{LOCK}.new").rename(Path(folder) / LOCK)  # never seen without being held
         yield folder
 
@@ -35,7 +36,7 @@ def sweep(place: Path) -> None:
             if not _ours(lock.parent) or not _ours(lock):
                 continue
             with lock.open("rb+") as file:
-                if not _lock(file):
+                if not try_lock(file):  # nor where the system has no such locks
                     continue
             shutil.rmtree(lock.parent, ignore_errors=True)
 
@@ -43,16 +44,3 @@ def sweep(place: Path) -> None:
 def _ours(place: Path) -> bool:
     """Whether this user made it, and it is no link that somebody laid there."""
     return not place.is_symlink() and (not hasattr(os, "getuid") or place.stat().st_uid == os.getuid())
-
-
-def _lock(file: BinaryIO) -> bool:
-    """Whether this process holds the lock now; where the system has none of this kind nothing is ever swept."""
-    try:
-        import fcntl
-    except ImportError:
-        return False
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
