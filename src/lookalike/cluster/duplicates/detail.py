@@ -28,14 +28,25 @@ class Detail(IntEnum):
 
 
 def more_detail(larger: Grey, smaller: Grey) -> Detail:
-    """Compare two copies in the same position and with the same frame, as (height, width) grey levels."""
-    share = max(smaller.shape[0] / larger.shape[0], smaller.shape[1] / larger.shape[1])
-    if share > 1 / LEAST or min(larger.shape) < 2 * _TILE:
+    """Compare two copies in the same position and with the same frame, as (height, width) grey levels.
+
+    Where they are not comparable the larger is taken to show more.
+    """
+    if not is_comparable(larger, smaller):
         return Detail.MORE
-    unexplained, part = _unexplained(larger, smaller, share)
+    unexplained, part = _unexplained(larger, smaller, _share(larger, smaller))
     if unexplained < _LITTLE or (unexplained < _SOME and part < _PREDICTED):
         return Detail.NONE
     return Detail.DOUBTFUL if unexplained < _UNSURE else Detail.MORE
+
+
+def is_comparable(larger: Grey, smaller: Grey) -> bool:
+    """Whether the sizes differ enough, and the larger picture is large enough, to compare detail."""
+    return _share(larger, smaller) <= 1 / LEAST and min(larger.shape) >= 2 * _TILE
+
+
+def _share(larger: Grey, smaller: Grey) -> float:
+    return float(max(smaller.shape[0] / larger.shape[0], smaller.shape[1] / larger.shape[1]))
 
 
 def _unexplained(larger: Grey, smaller: Grey, share: float) -> tuple[float, float]:

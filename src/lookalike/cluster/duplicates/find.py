@@ -15,12 +15,12 @@ from lookalike.cluster.duplicates.contents import Contents
 from lookalike.cluster.duplicates.decisions import Decisions, pair_key
 from lookalike.cluster.duplicates.groups import Group, make_groups
 from lookalike.cluster.duplicates.keep import DEFAULT, Keep
+from lookalike.cluster.duplicates.original_check import OriginalCheck
 from lookalike.cluster.duplicates.processes import Workers
 from lookalike.cluster.duplicates.proof import Proof, lies
 from lookalike.cluster.duplicates.proof_store import ProofStore
 from lookalike.cluster.duplicates.proving import Proofs
 from lookalike.cluster.duplicates.rows import Picture, is_link, read_rows
-from lookalike.cluster.duplicates.second import SecondLook
 from lookalike.cluster.duplicates.threads import one_thread_each
 from lookalike.errors import BadQuery, ModelMismatch
 from lookalike.image import is_raw_file, system_folder_of, to_path, to_text
@@ -244,11 +244,11 @@ class _Search:
 
     def glance(self, place: int, copies: Sequence[int], keep: Keep) -> None:
         """Whether a border was put around it, and whether something lies on it."""
-        SecondLook(keep, self._files.pictures, self._accepted).glance(place, copies)
+        OriginalCheck(keep, self._files.pictures, self._accepted).glance(place, copies)
 
     def look(self, place: int, copies: Sequence[int], keep: Keep) -> None:
         """Whether it is enlarged, bordered, marked, or in another position than most."""
-        SecondLook(keep, self._files.pictures, self._accepted).look(place, copies)
+        OriginalCheck(keep, self._files.pictures, self._accepted).look(place, copies)
 
     def _judged(self, place: int, others: Sequence[int]) -> list[int]:
         """Those of the others that are held against a file: nobody said that they are none, and neither is raw."""
@@ -308,8 +308,7 @@ class _Search:
             probability=proof.probability,
             words=proof.words,
             reason=self._keep.reason(kept, extra),
-            unsure=bool(proof.altered)
-            and self._keep.decides_by_the_file(kept, extra, detail=proof.altered == "detail"),
+            unsure=self._keep.is_unsure(kept, extra, proof.altered),
             left=why_left(extra, proof),
             transform=lies(proof),
             metadata=facts(extra),

@@ -46,6 +46,7 @@ class Measures:
     _turned: set[str] = field(default_factory=set)
     _inside: dict[str, float] = field(default_factory=dict)
     _overlaid: set[str] = field(default_factory=set)
+    _doubts: set[tuple[str, str]] = field(default_factory=set)
     chosen: dict[str, tuple[int, str]] = field(default_factory=dict)  # Chosen.by_content
 
     def fork(self) -> "Measures":
@@ -58,6 +59,7 @@ class Measures:
         self._turned.update(others._turned)
         self._inside.update(others._inside)
         self._overlaid.update(others._overlaid)
+        self._doubts.update(others._doubts)
 
     def pixels(self, picture: Picture) -> int:
         """Width by height within a plain border; of an enlarged picture fewer than those of what it shows no more than,
@@ -98,6 +100,14 @@ class Measures:
     def mark_overlaid(self, picture: Picture) -> None:
         """Note that something lies on it that a copy of it is without."""
         self._overlaid.add(picture.id)
+
+    def doubt(self, picture: Picture, other: Picture) -> None:
+        """Note that size does not tell which of the two is the original."""
+        self._doubts.add((picture.id, other.id))
+
+    def is_doubted(self, picture: Picture, other: Picture) -> bool:
+        """Whether it was noted that size does not tell which of the two is the original."""
+        return (picture.id, other.id) in self._doubts
 
     def choice(self, picture: Picture) -> tuple[int, bool]:
         """What a person chose, as a measure: smaller comes first."""
@@ -163,6 +173,13 @@ class Keep:
             if rule.measure(self.measures, a) != rule.measure(self.measures, b):
                 return rule
         return None
+
+    def is_unsure(self, kept: Picture, extra: Picture, altered: str) -> bool:
+        """Whether nobody can tell which of two pictures is the original. `altered`: as in an Explanation."""
+        if altered and self.decides_by_the_file(kept, extra, detail=altered == "detail"):
+            return True
+        rule = None if kept.reference != extra.reference else self.deciding(kept, extra)
+        return rule is not None and rule.name in _OF_THE_CONTENT and self.measures.is_doubted(kept, extra)
 
     def decides_by_the_file(self, a: Picture, b: Picture, *, detail: bool) -> bool:
         """Whether what tells two pictures apart says nothing of which of them is the original: dates, names, bytes.
@@ -275,6 +292,7 @@ def _plain_name(picture: Picture) -> tuple[bool, int]:
     return bool(_COPY_NAME.search(stem)), 0
 
 
+_OF_THE_CONTENT = {"largest"}
 _OF_COMPRESSION = {"quality", "heaviest", "format"}
 _OF_THE_FILE = {"oldest", "newest", "name", "path", "lightest", "metadata", *_OF_COMPRESSION}
 

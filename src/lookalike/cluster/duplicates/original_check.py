@@ -5,36 +5,30 @@ It costs nothing where all copies are of one size; else two files are decoded in
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lookalike.cluster.duplicates.composition import STRONG_SEAM, Composition, examine
 from lookalike.cluster.duplicates.detail import LEAST, Detail, Grey, more_detail
 from lookalike.cluster.duplicates.keep import Keep
 from lookalike.cluster.duplicates.proof import Proof
 from lookalike.cluster.duplicates.rows import Picture
 from lookalike.errors import ImageError
 from lookalike.image import decode, read
-from lookalike.relate.drawn import drawn_share
-from lookalike.relate.find import part_shown
-from lookalike.relate.framing import EXACT, plain_share
 from lookalike.relate.geometry import Match
-from lookalike.types import RGB
 
 _SURELY = 0.9  # probability that something was laid on, from which a smaller one without it is kept
 _CARRIED = 0.002  # of the picture
 _AGAINST = 3  # smaller copies that an enlargement is sought among
 _ASPECT = 0.02
 _WHOLE = 0.95  # of either's area is seen in the other: neither is a crop
-_BORDER_SIDE, _LEAST_AROUND, _PLAIN = 320, 0.02, 0.97  # pixels; of all of them lie around; of those of one colour
-_DRAWN = 0.5  # of what lies around: words on a bar, not the wall around a painting
+_MOST = 0.6  # of the other's area is shown: the rest is hidden or cut away
 _ABOUT = 1.1  # times as many pixels: an outline is known no better
 _RIM = 0.02  # the outline is known that well: of two that show as much the one without a border counts as larger
 
 
-class SecondLook:
+class OriginalCheck:
     """Notes what is found in the measures that `keep` goes by. `proofs`: of pairs (kept, extra), by their places."""
 
     def __init__(self, keep: Keep, pictures: Sequence[Picture], proofs: Mapping[tuple[int, int], Proof]) -> None:
@@ -65,26 +59,38 @@ class SecondLook:
         for place in extras:
             verdict = self._proofs[best, place].verdict
             content = None if verdict is None else verdict.evidence.content
-            if content is None or content.laid_on < _SURELY:
+            if verdict is None or content is None or content.laid_on < _SURELY:
                 continue
             if any(region.kind == "uncovered" and region.area > _CARRIED for region in content.regions):
+                match = verdict.evidence.match
+                if match is not None and match.kept_second < _MOST:
+                    self._keep.measures.doubt(self._pictures[place], self._pictures[best])  # the tile of a collage?
+                    continue
                 self._keep.measures.mark_overlaid(self._pictures[best])
                 return
 
     def _look_at_border(self, best: int, extras: Sequence[int]) -> None:
-        """Whether it shows one of the others whole, and around it nothing."""
-        kept = self._pictures[best]
+        """Whether it is a composition that shows one of the others, and not what the other was cropped from."""
+        kept, measures = self._pictures[best], self._keep.measures
         for place, match in zip(extras, self._matches(best, extras), strict=True):
-            if match is None or match.kept_first > _WHOLE or match.kept_second < _WHOLE or match.inliers < EXACT:
+            if match is None or match.model == "none" or match.kept_first > _WHOLE or match.kept_second < _MOST:
                 continue
-            key = f"border around {self._pictures[place].id}"
-            around = self._keep.measures.once(key, kept, partial(_put_around, match=match))
-            if around:
-                other = self._pictures[place]
-                self._keep.measures.bordered(kept, _no_more_than(around.inside, kept, other))
-                if around.drawn:
-                    self._keep.measures.mark_overlaid(kept)
-                return
+            other = self._pictures[place]
+            if not other.path:
+                continue
+            key = f"composition with {other.path}"
+            composition = measures.once(key, kept, partial(_composition, other=other, match=match))
+            if not composition:
+                continue
+            framed = composition.seam >= STRONG_SEAM
+            whole = match.kept_second >= _WHOLE  # else cut at this picture's edge: the outline is not that of a border
+            if whole and (composition.plain or (framed and (composition.drawn or composition.shows_enlarged))):
+                measures.bordered(kept, _inside(composition, kept, other))
+                if framed and composition.drawn:
+                    measures.mark_overlaid(kept)
+                    return
+            if composition.is_doubtful:
+                measures.doubt(kept, other)
 
     def _look_at_detail(self, best: int, extras: Sequence[int]) -> None:
         """Against the largest few of the smaller ones that it would be kept over for its size alone."""
@@ -120,83 +126,22 @@ class SecondLook:
         return [None if proof.verdict is None else proof.verdict.evidence.match for proof in proofs]
 
 
-def _no_more_than(inside: float, kept: Picture, other: Picture) -> float:
-    """The share that lies within a border, a little less than the other's size where it is about that."""
-    same = other.width * other.height / max(kept.width * kept.height, 1)
-    return min(inside, same * (1 - _RIM)) if inside < same * _ABOUT else inside
-
-
-@dataclass(frozen=True, slots=True)
-class _Around:
-    """What was put around a picture. `inside`: share that lies within; `drawn`: there are words, or an app's frame."""
-
-    inside: float
-    drawn: bool
-
-
-def _put_around(kept: Picture, match: Match) -> _Around | None:
-    """What was put around a picture; None where the other may be a crop of it.
-
-    What is plain was put around, and so was what ends along a seam: a bar with words, a page, an app's frame. A crop
-    leaves no trace in the picture that it was cut from.
-    """
-    import cv2
-
+def _composition(kept: Picture, other: Picture, match: Match) -> Composition | None:
     try:
-        image = decode(read(kept.path), side=_BORDER_SIDE).image
+        images = [decode(read(picture.path)).image for picture in (kept, other)]
     except ImageError:
         return None
-    corners = part_shown(match) * (image.shape[1], image.shape[0])
-    inside = cv2.fillConvexPoly(np.zeros(image.shape[:2], np.uint8), np.rint(corners).astype(np.int32), 1)
-    rim = cv2.dilate(inside, np.ones((9, 9), np.uint8)) > 0  # the outline is known to a hundredth; JPEG rings beside it
-    if 1 - float(rim.mean()) < _LEAST_AROUND:
-        return None
-    around = image[::2, ::2][~rim[::2, ::2]]
-    plain = plain_share(around) >= _PLAIN
-    if not plain and not has_seam(image, corners):
-        return None
-    return _Around(float(inside.mean()) * (1 - _RIM), not plain and drawn_share(image, ~rim) > _DRAWN)
+    return examine(images[0], images[1], match)
 
 
-def has_seam(image: RGB, corners: NDArray[np.float64]) -> bool:
-    """Whether colours change along every side of an outline (4, 2) within the picture, and not beside it."""
-    height, width = image.shape[:2]
-    soft = _softened(image)
-    middle = corners.mean(axis=0)
-    sides = 0
-    for start, end in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        along = end - start
-        outward = np.array([along[1], -along[0]]) / max(float(np.hypot(*along)), 1e-6)
-        outward *= np.sign(outward @ ((start + end) / 2 - middle)) or 1.0
-        points = start + np.linspace(0.1, 0.9, 64)[:, None] * along
-        beyond = points + _SEAM_FAR * outward
-        if not ((beyond >= 0) & (beyond < (width, height))).all():
-            continue  # this side is the picture's own
-        steps = {at: _step(soft, points + at * outward, outward) for at in (0, *_BESIDE)}
-        if steps[0] < _SEAM_TIMES * float(np.median([steps[at] for at in _BESIDE])) + _SEAM_LEVELS:
-            return False
-        sides += 1
-    return sides > 0
+def _inside(composition: Composition, kept: Picture, other: Picture) -> float:
+    """The share of `kept` that counts: what lies within a border, and no more than the other where that is enlarged.
 
-
-_SEAM_FAR, _BESIDE = 6.0, (-16, -12, -8, 8, 12, 16)  # pixels across an outline
-_SEAM_TIMES, _SEAM_LEVELS = 1.8, 6.0
-
-
-def _softened(image: RGB) -> NDArray[np.float32]:
-    import cv2
-
-    return np.asarray(cv2.GaussianBlur(image, (0, 0), 1.0), np.float32)
-
-
-def _step(image: NDArray[np.float32], points: NDArray[np.float64], outward: NDArray[np.float64]) -> float:
-    """The mean change of colour from one side of a line to the other, in levels."""
-    sides = []
-    for reach in (-3.0, 3.0):
-        at = np.rint(points + reach * outward).astype(int)
-        x, y = at[:, 0].clip(0, image.shape[1] - 1), at[:, 1].clip(0, image.shape[0] - 1)
-        sides.append(image[y, x])
-    return float(np.abs(sides[0] - sides[1]).max(axis=1).mean())
+    An outline is known to a few percent: of two that show about as much the one without a border counts as larger.
+    """
+    same = other.width * other.height / max(kept.width * kept.height, 1) * (1 - _RIM)
+    inside = composition.inside * (1 - _RIM)
+    return min(inside, same) if composition.shows_enlarged or inside < same * _ABOUT else inside
 
 
 def _size(picture: Picture) -> tuple[int, int]:

@@ -98,7 +98,9 @@ def test_a_noisy_twin_gains_nothing_by_doubts_about_the_original(
     os.utime(original, ns=(10**18, 10**18))
     collection.sync([tmp_path / "photos"])
     judged = [Detail.DOUBTFUL, Detail.MORE]
-    monkeypatch.setattr("lookalike.cluster.duplicates.second.more_detail", lambda larger, smaller: judged.pop(0))
+    monkeypatch.setattr(
+        "lookalike.cluster.duplicates.original_check.more_detail", lambda larger, smaller: judged.pop(0)
+    )
     (group,) = find_duplicates(collection)
     assert (os.path.basename(group.keep.id), len(group.extras)) == ("original.png", 2)
 
@@ -112,7 +114,9 @@ def test_in_doubt_a_reduced_copy_does_not_overtake_the_original(
     save(resized(photo(), 0.75), tmp_path / "photos/b.png")
     os.utime(original, ns=(10**18, 10**18))
     collection.sync([tmp_path / "photos"])
-    monkeypatch.setattr("lookalike.cluster.duplicates.second.more_detail", lambda larger, smaller: Detail.DOUBTFUL)
+    monkeypatch.setattr(
+        "lookalike.cluster.duplicates.original_check.more_detail", lambda larger, smaller: Detail.DOUBTFUL
+    )
     (group,) = find_duplicates(collection)
     assert (os.path.basename(group.keep.id), len(group.extras)) == ("original.png", 2)
 
@@ -137,7 +141,7 @@ def test_a_file_that_went_away_meanwhile_is_not_looked_at(
     save(photo(), tmp_path / "photos/a.png")
     save(resized(photo(), 2), tmp_path / "photos/x2.png")
     collection.sync([tmp_path / "photos"])
-    monkeypatch.setattr("lookalike.cluster.duplicates.second._grey", lambda picture: None)
+    monkeypatch.setattr("lookalike.cluster.duplicates.original_check._grey", lambda picture: None)
     assert told(find(collection)) == {"x2.png": {"a.png": "copy"}}
 
 
