@@ -115,7 +115,7 @@ def idx(folder: Path, name: str) -> np.ndarray:
 def read_vectors(folder: Path | None, file: Path) -> np.ndarray:
     if not file.exists():
         from lookalike.embed import get_embedder
-        from lookalike.search.pipeline import default_workers, parallel
+        from lookalike.indexing.pipeline import default_workers, parallel
 
         assert folder is not None, f"{file} is not there, and no folder with the pictures was named"
         images = np.concatenate([idx(folder, "train-images"), idx(folder, "t10k-images")])

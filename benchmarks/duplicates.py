@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.store import BATCH, Made
-from lookalike.cluster.duplicates.pairs import cross_pairs, near_pairs
+from lookalike.duplicates.search.pairs import cross_pairs, near_pairs
 from lookalike.similarity import normalise
 
 MIN_SCORE = 0.9
@@ -130,7 +130,7 @@ def peak() -> float:
 
 def pictures(name: str, probability: float) -> None:
     """True extras have the label of what they are grouped under."""
-    from lookalike.cluster import Options, find_duplicates
+    from lookalike.duplicates import Options, find_duplicates
     from lookalike.search import Collection
 
     folder = Path(os.environ.get("LOOKALIKE_DATA", "shared/data")) / name
@@ -160,7 +160,7 @@ def detail() -> None:
     import cv2
     from PIL import Image, ImageFilter
 
-    from lookalike.cluster.duplicates.detail import more_detail
+    from lookalike.duplicates.keep.detail import more_detail
 
     def grey(picture: Image.Image, quality: int = 0, *, sharpen: bool = False) -> NDArray[np.float32]:
         picture = picture.filter(ImageFilter.UnsharpMask(2, 150, 0)) if sharpen else picture

@@ -15,8 +15,8 @@ from statistics import median
 from benchmarks.photos import SIZES, linked, write_photos
 from lookalike.embed import get_embedder
 from lookalike.image import Limits, decode, fit, read, single_threaded_opencv
+from lookalike.indexing.pipeline import BATCH, default_workers
 from lookalike.search import Collection
-from lookalike.search.pipeline import BATCH, default_workers
 from lookalike.types import RGB, Embedder
 
 # (files, different photos among them): long enough that opening and closing a collection does not count.

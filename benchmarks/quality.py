@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.embed.zoo import DEFAULT_MODEL, get_embedder
+from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
 from lookalike.errors import ImageError
 from lookalike.image import decode
 from lookalike.similarity import cosine, normalise

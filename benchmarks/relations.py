@@ -22,11 +22,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.quality import average_precision, pdq, phash, worst_order
-from lookalike.embed.zoo import DEFAULT_MODEL, get_embedder
+from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
 from lookalike.image import EDITS, decode
 from lookalike.relate import Subject, Verdict, find_features, judge, of_card, verify
-from lookalike.relate.find import find_in, overlap
-from lookalike.relate.fit import calibration_error, work_picture
+from lookalike.relate.geometry.containment import find_in, overlap
+from lookalike.relate.probability.calibration_fit import calibration_error, work_picture
 from lookalike.similarity import cosine, normalise
 from lookalike.types import RGB, Relation, Vectors
 

@@ -20,10 +20,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from lookalike.cluster.duplicates import Duplicates
-from lookalike.cluster.duplicates.accepted import apply_command
-from lookalike.cluster.duplicates.page import write_page
-from lookalike.cluster.findings import keep_duplicates
+from lookalike.duplicates import Duplicates
+from lookalike.duplicates.review.accepted import apply_command
+from lookalike.duplicates.review.page import write_page
+from lookalike.duplicates.review.saved_groups import keep_duplicates
 from lookalike.search import Collection
 from lookalike.types import DuplicateGroup, Extra, Hit
 

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.similarity import normalise
-from lookalike.store.lance import LanceStore
+from lookalike.store.lance.store import LanceStore
 from lookalike.types import Hit, Vectors
 
 CLUSTERS, INTRINSIC, QUERIES, BATCH = 2000, 48, 50, 20_000

@@ -21,11 +21,11 @@ import cv2
 import numpy as np
 
 from benchmarks.made_pictures import KINDS, MadePair, different_pairs, load_photos, same_pairs
-from lookalike.embed.zoo import DEFAULT_MODEL, get_embedder
+from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
 from lookalike.image import decode, thumbnail
 from lookalike.relate import Subject, Verdict, judge, of_card
-from lookalike.relate.features import preview_features
-from lookalike.relate.fit import calibration_error
+from lookalike.relate.geometry.features import preview_features
+from lookalike.relate.probability.calibration_fit import calibration_error
 from lookalike.types import RGB, Relation
 
 

@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from benchmarks.photos import write_photos
-from lookalike.embed.zoo import DEFAULT_MODEL, model_location
+from lookalike.embed.registry import DEFAULT_MODEL, model_location
 from lookalike.image import decode, fit, read
 from lookalike.similarity import normalise
 from lookalike.train.data.augment import RECIPES, view, views_of
@@ -31,7 +31,7 @@ from lookalike.train.models.efficientnet_lite import load_pretrained
 from lookalike.train.models.folded_lite import read_weights
 from lookalike.train.models.tuned import Head, Tuned
 from lookalike.train.objectives import make_objective
-from lookalike.train.teach import to_input
+from lookalike.train.similarity_training import to_input
 from lookalike.types import Preprocessing
 
 SIDE, BATCH, PHOTOS = 224, 32, 48

@@ -29,13 +29,13 @@ import numpy as np
 from benchmarks.made_pictures import KINDS, different_pairs, same_pairs
 from numpy.typing import NDArray
 
-from lookalike.embed.zoo import DEFAULT_MODEL, get_embedder, model_location
+from lookalike.embed.registry import DEFAULT_MODEL, get_embedder, model_location
 from lookalike.errors import ImageError
 from lookalike.image import decode
-from lookalike.relate import calibration as cal
 from lookalike.relate.examine import examine
-from lookalike.relate.features import Features
-from lookalike.relate.fit import (
+from lookalike.relate.geometry.features import Features
+from lookalike.relate.probability import calibration_model as cal
+from lookalike.relate.probability.calibration_fit import (
     Example,
     Examples,
     Sample,
@@ -50,7 +50,7 @@ from lookalike.relate.fit import (
     sample_of,
     work_picture,
 )
-from lookalike.relate.logistic import fit_logistic
+from lookalike.relate.probability.logistic import fit_logistic
 from lookalike.similarity import cosine
 from lookalike.types import RGB, Embedder
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.embed.zoo import DEFAULT_MODEL
+from lookalike.embed.registry import DEFAULT_MODEL
 from lookalike.train.export import Parity, export
 from lookalike.train.models.centre_pooled import CentrePooled
 from lookalike.train.models.efficientnet_lite import load_pretrained

@@ -1,4 +1,4 @@
-"""Fit the weights of relate/overlaid.py: what was laid over a picture against what shows something else.
+"""Fit the weights of relate/content/overlaid.py: what was laid over a picture against what shows something else.
 
     python scripts/fit_overlaid.py PHOTO_DIR [--photos 150] [--pairs 150]
 
@@ -17,10 +17,10 @@ from benchmarks.made_pictures import different_pairs, load_photos, same_pairs
 
 from lookalike.image import decode, thumbnail
 from lookalike.image.edits import get_edit
-from lookalike.relate.content import COARSE, differing
-from lookalike.relate.features import preview_features
-from lookalike.relate.geometry import verify
-from lookalike.relate.overlaid import overlaid_evidence
+from lookalike.relate.content.content import COARSE, differing
+from lookalike.relate.content.overlaid import overlaid_evidence
+from lookalike.relate.geometry.features import preview_features
+from lookalike.relate.geometry.verify import verify
 from lookalike.types import RGB
 
 EDITS = ("watermark", "meme", "stickers", "caption", "logo", "emblem", "pictures")

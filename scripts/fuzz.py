@@ -63,7 +63,7 @@ def _guided(name: str, rest: list[str]) -> int:
 
 def _header() -> Target:
     from lookalike.errors import ImageError
-    from lookalike.image import header
+    from lookalike.image.decoding import header
 
     def run(data: bytes) -> None:
         try:
@@ -77,7 +77,8 @@ def _header() -> Target:
 
 
 def _exif() -> Target:
-    from lookalike.image import exif, raw
+    from lookalike.image.containers import raw
+    from lookalike.image.decoding import exif
 
     def run(data: bytes) -> None:
         assert 1 <= exif.orientation_of(data) <= 8
@@ -87,7 +88,8 @@ def _exif() -> Target:
 
 
 def _boxes() -> Target:
-    from lookalike.image import boxes, jxl
+    from lookalike.image.containers import isobmff as boxes
+    from lookalike.image.containers import jxl
 
     def run(data: bytes) -> None:
         boxes.colour_space(data)

@@ -21,7 +21,7 @@ INDEX = """
 import os, random, sys
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from lookalike.search import Collection
-from lookalike.search.sync import SyncOptions
+from lookalike.indexing.sync import SyncOptions
 uri, folder = sys.argv[1:]
 randomly = random.Random()
 print("ready", flush=True)

@@ -12,14 +12,14 @@ Importing this loads numpy and nothing heavy; each name below loads its room whe
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from lookalike._version import __version__
 
 if TYPE_CHECKING:
     from lookalike.client import RemoteCollection, connect
     from lookalike.embed import get_embedder, known_models
     from lookalike.errors import LookalikeError
     from lookalike.image import Limits
-    from lookalike.image.decode import decode
+    from lookalike.image.decoding.decode import decode
     from lookalike.search import Collection, Query, Results, embed_images
     from lookalike.search import open_collection as open
     from lookalike.types import AddReport, Card, Embedder, Failure, Hit, Row, Store, Vectors

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.cluster.findings import SUSPECTS, finding
+from lookalike.cluster.suspects import SUSPECTS
 from lookalike.search import Collection, open_collection
+from lookalike.search.saved_results import saved_result
 from tests.cli.conftest import Cli
 from tests.conftest import ColourEmbedder, encode, picture
 
@@ -128,7 +129,7 @@ def test_label_spread_suspects_and_naming(cli: Cli, shop: Callable[..., Path], t
     assert (suspect["id"], suspect["label"], suspect["instead"]) == ("shop/red/06.png", "green", "red")
     assert cli("label", "--spread", "--json").code == 0
     with open_collection(None, create=False, read_only=True) as photos:  # for the page of the server
-        told = finding(photos, SUSPECTS)
+        told = saved_result(photos, SUSPECTS)
     assert told is not None
     assert [one["id"] for one in told["suspects"]] == ["shop/red/06.png"]
 

@@ -15,13 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.cluster import Decisions
-from lookalike.cluster.findings import DUPLICATES, finding, keep_finding
+from lookalike.duplicates import Decisions
+from lookalike.duplicates.review.saved_groups import DUPLICATES
 from lookalike.errors import StoreFailed
 from lookalike.search import open_collection
+from lookalike.search.saved_results import save_result, saved_result
 from tests.cli.conftest import Cli
-from tests.cluster.duplicates.conftest import trash
-from tests.cluster.duplicates.pictures import save, scene
+from tests.duplicates.conftest import trash
+from tests.duplicates.pictures import save, scene
 
 __all__ = ["trash"]
 SURE = ("--probability", "0.5")  # how sure one may be of a small made picture is not the question here
@@ -84,7 +85,7 @@ def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_pa
 def test_what_was_found_is_there_for_the_page_of_the_server(cli: Cli, indexed: Path) -> None:
     def kept() -> dict[str, object] | None:
         with open_collection(None, create=False, read_only=True) as photos:
-            return finding(photos, DUPLICATES)
+            return saved_result(photos, DUPLICATES)
 
     assert cli("duplicates", *SURE, "--where", "width > 10").code == 0
     assert kept() is None  # of a part, not of the whole
@@ -98,7 +99,7 @@ def test_who_may_only_read_looks_all_the_same(cli: Cli, indexed: Path, monkeypat
     def refused(*_: object) -> None:
         raise StoreFailed("the collection cannot be written to (read-only file system)")
 
-    monkeypatch.setattr("lookalike.cluster.findings.keep_duplicates", refused)
+    monkeypatch.setattr("lookalike.cluster.saved_results.keep_duplicates", refused)
     ran = cli("duplicates", *SURE, "--json")
     assert (ran.code, names(ran.out)) == (0, WANTED)
     assert "not kept for the page of lookalike serve: the collection cannot be written to" in ran.err
@@ -152,7 +153,9 @@ def test_only_what_was_accepted_goes_and_the_page_tells_the_command(
     assert (indexed / "mirror.jpg").exists()
     assert cli("duplicates", *SURE, "--keep", "smallest").code == 0  # it keeps another one of each
     with open_collection(None, create=False) as photos:  # in the same second, perhaps
-        keep_finding(photos, DUPLICATES, {**(finding(photos, DUPLICATES) or {}), "when": "2026-02-01T12:00:00+00:00"})
+        save_result(
+            photos, DUPLICATES, {**(saved_result(photos, DUPLICATES) or {}), "when": "2026-02-01T12:00:00+00:00"}
+        )
     later = cli(*apply[1:-1], tmp_path / "second.jsonl")
     assert (later.code, later.out) == (1, "")
     assert "somebody looked for duplicates again since" in later.err

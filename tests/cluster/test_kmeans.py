@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lookalike.cluster.auto import agreement, choose_levels
+from lookalike.cluster.choose_k import agreement, choose_levels
 from lookalike.cluster.density import dense_groups
 from lookalike.cluster.kmeans import kmeans, plus_plus
 from lookalike.cluster.levels import nested, sums

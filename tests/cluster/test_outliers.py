@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lookalike.cluster.cover import cover
+from lookalike.cluster.k_center import cover
 from lookalike.cluster.neighbours import neighbours
 from lookalike.cluster.outliers import outliers
 from lookalike.similarity import normalise

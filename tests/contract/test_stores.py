@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from lookalike.errors import BadFilter, BadQuery, CollectionError, ModelMismatch, ReadOnly
 from lookalike.similarity import normalise
 from lookalike.store import open_store
-from lookalike.store.lance import LanceStore
+from lookalike.store.lance.store import LanceStore
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Store, Table, Vectors
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.server import resident
-from lookalike.server.resident import Ask
+from lookalike.server.service import resident
+from lookalike.server.service.resident import Ask
 from lookalike.similarity import is_damaged, normalise
 from lookalike.store import open_store
 from lookalike.store.rank import exact_scores

@@ -12,7 +12,7 @@ from PIL import Image
 
 from lookalike.errors import ImageError
 from lookalike.image import read_header
-from lookalike.image.raw import raw_format
+from lookalike.image.containers.raw import raw_format
 from tests.conftest import encode, picture
 from tests.hostile.conftest import limited
 

@@ -14,7 +14,7 @@ import pytest
 
 from lookalike.errors import SourceError
 from lookalike.image import Found, close_archives, find
-from lookalike.image.tables import read_table
+from lookalike.image.sources.tables import read_table
 from lookalike.search import Collection
 from tests.conftest import ColourEmbedder, encode, picture
 from tests.hostile.conftest import limited

@@ -17,8 +17,8 @@ from PIL import Image, ImageCms
 
 from lookalike.errors import ImageTooLarge, UnreadableImage
 from lookalike.image import Limits, decode, decode_frames, read_header
-from lookalike.image.jxl import jxl_header
-from lookalike.image.transfer import HLG, PQ, Space, to_srgb_curve
+from lookalike.image.color.transfer import HLG, PQ, Space, to_srgb_curve
+from lookalike.image.containers.jxl import jxl_header
 from lookalike.types import RGB
 
 NEAR = 3.0  # levels of 255, in the mean

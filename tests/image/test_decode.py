@@ -20,7 +20,7 @@ from PIL import Image, ImageCms
 
 from lookalike.errors import ImageTooLarge, UnreadableImage
 from lookalike.image import Limits, decode, decode_frames, read_header
-from lookalike.image.exif import upright
+from lookalike.image.decoding.exif import upright
 from lookalike.types import RGB
 
 Distance = Callable[[Any, Any], float]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lookalike.errors import ImageTooLarge, UnreadableImage
 from lookalike.image import DecoderFailed, GuardedDecoder, Limits, decode_frames
-from lookalike.image import guarded as module
+from lookalike.image.decoding import guarded as module
 from lookalike.types import RGB
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lookalike.errors import UnreadableImage
 from lookalike.image import decode, is_raw_file, read_header
-from lookalike.image.raw import raw_format
+from lookalike.image.containers.raw import raw_format
 
 Tags = Mapping[int, tuple[int, Sequence[int] | bytes]]  # tag to (type, values); 2 is text
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from lookalike.errors import BadQuery, BrokenModel
 from lookalike.image import crop, decode, fit, is_plain, thumbnail, to_rgb
-from lookalike.image.decode import finish
-from lookalike.image.pixels import to_rgb_on_ground, to_uint8
+from lookalike.image.color.to_rgb import to_rgb_on_ground, to_uint8
+from lookalike.image.decoding.decode import finish
 from lookalike.image.resize import shrink
 from lookalike.types import RGB, Preprocessing
 

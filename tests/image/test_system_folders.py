@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.image import Found, SkippedFiles, find, is_hidden, is_system_folder, system_folder_of
-from lookalike.image.system_folders import SYSTEM_FOLDERS, system_folder_kind
+from lookalike.image.sources.system_folders import SYSTEM_FOLDERS, system_folder_kind
 
 NAMES = [
     (name.replace("*", instance), kind)

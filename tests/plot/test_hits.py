@@ -10,7 +10,7 @@ from PIL import Image
 from lookalike.errors import LookalikeError
 from lookalike.image import thumbnail
 from lookalike.plot import hits, save
-from lookalike.plot.lettering import fitted, shorten, wrapped
+from lookalike.plot.fonts import fitted, shorten, wrapped
 from lookalike.search import Results
 from lookalike.types import RGB, Hit
 from tests.conftest import COLOURS, picture

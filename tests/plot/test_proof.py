@@ -9,8 +9,8 @@ from matplotlib.text import Text
 from lookalike.image import EDITS, decode
 from lookalike.plot import Heat, proof, reliability, save
 from lookalike.relate import Subject, Verdict, find_features, judge
-from lookalike.relate.calibration import Calibration, default_geometry
-from lookalike.relate.explain import Explanation, explain
+from lookalike.relate.probability.calibration_model import Calibration, default_geometry
+from lookalike.relate.words.explain import Explanation, explain
 from lookalike.types import RGB, Relation
 from tests.relate.conftest import scene
 

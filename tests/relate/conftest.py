@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.relate.features import Features, find_features
+from lookalike.relate.geometry.features import Features, find_features
 from lookalike.types import RGB
 
 cv2.setNumThreads(1)

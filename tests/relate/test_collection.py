@@ -10,10 +10,8 @@ import pytest
 from lookalike.errors import BadQuery, CollectionError
 from lookalike.image import EDITS
 from lookalike.relate import calibration_of, features_of
-from lookalike.relate.cache import loader_of
-from lookalike.relate.calibrate import calibrate
-from lookalike.relate.calibration import Calibration, default_geometry
-from lookalike.relate.geometry import verify
+from lookalike.relate.geometry.feature_cache import loader_of
+from lookalike.relate.geometry.verify import verify
 from lookalike.relate.hits import (
     Judged,
     MinScore,
@@ -24,6 +22,8 @@ from lookalike.relate.hits import (
     query_subject,
     without_duplicates,
 )
+from lookalike.relate.probability.calibrate_collection import calibrate
+from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 from lookalike.relate.relation import Evidence, Verdict
 from lookalike.search import Collection
 from lookalike.similarity import normalise

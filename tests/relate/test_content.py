@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lookalike.image import EDITS
-from lookalike.relate.content import COARSE, FINE, Content, compare_content, refined
-from lookalike.relate.content_words import slight_words, variant_words
-from lookalike.relate.drawn import drawn_share
+from lookalike.relate.content.content import COARSE, FINE, Content, compare_content, refined
+from lookalike.relate.content.drawn import drawn_share
+from lookalike.relate.words.content_changes import slight_words, variant_words
 from lookalike.types import RGB
 from tests.relate.conftest import scene
 

@@ -8,8 +8,8 @@ import numpy as np
 
 from lookalike.image import decode, thumbnail
 from lookalike.relate import Calibration, Subject, judge
-from lookalike.relate.calibration import default_geometry
-from lookalike.relate.features import preview_features
+from lookalike.relate.geometry.features import preview_features
+from lookalike.relate.probability.calibration_model import default_geometry
 from lookalike.types import RGB, Relation
 from tests.relate.conftest import scene
 from tests.relate.test_content import page

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lookalike.relate import Subject, judge
-from lookalike.relate.calibration import Calibration, default_geometry
-from lookalike.relate.explain import Explanation, explain
-from lookalike.relate.features import find_features
+from lookalike.relate.geometry.features import find_features
+from lookalike.relate.probability.calibration_model import Calibration, default_geometry
+from lookalike.relate.words.explain import Explanation, explain
 from lookalike.types import RGB
 from tests.relate.conftest import features, scene
 

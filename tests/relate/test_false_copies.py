@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.cluster import find_duplicates
-from lookalike.embed.zoo import DEFAULT_MODEL, get_embedder
+from lookalike.duplicates import find_duplicates
+from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
 from lookalike.relate import of_card
 from lookalike.relate.compare import compare
 from lookalike.search import Collection

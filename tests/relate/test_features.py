@@ -2,9 +2,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.relate import features as module
-from lookalike.relate.features import find_features, mirrored, preview_features, sift
-from lookalike.relate.matching import match
+from lookalike.relate.geometry import features as module
+from lookalike.relate.geometry.features import find_features, mirrored, preview_features, sift
+from lookalike.relate.geometry.matching import match
 from tests.relate.conftest import features, scene
 
 

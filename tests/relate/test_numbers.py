@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from lookalike.relate.fit import calibration_error, fit_tails
-from lookalike.relate.logistic import Logistic, fit_logistic
-from lookalike.relate.tail import Background, Tail, fit_tail
+from lookalike.relate.probability.calibration_fit import calibration_error, fit_tails
+from lookalike.relate.probability.logistic import Logistic, fit_logistic
+from lookalike.relate.probability.score_tail import Background, Tail, fit_tail
 from lookalike.similarity import normalise
 
 
@@ -48,7 +48,7 @@ def test_normalised_scores_compare_between_queries() -> None:
     random = np.random.default_rng(0)
     vectors = normalise(np.concatenate((random.normal(size=(600, 16)), random.normal(size=(600, 16)) + 1.5)))
     vectors = random.permutation(vectors)
-    from lookalike.relate.calibration import Calibration, default_geometry
+    from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 
     fitted = fit_tails(vectors, Calibration(geometry=default_geometry()))
     crowd, loner = normalise(np.full((1, 16), 1.0)), normalise(-np.full((1, 16), 1.0))

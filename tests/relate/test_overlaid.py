@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from lookalike.image import EDITS
-from lookalike.relate.content import COARSE, differing
-from lookalike.relate.overlaid import overlaid
+from lookalike.relate.content.content import COARSE, differing
+from lookalike.relate.content.overlaid import overlaid
 from lookalike.types import RGB
 from tests.relate.conftest import scene
 

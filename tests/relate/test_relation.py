@@ -6,12 +6,12 @@ import pytest
 
 from lookalike.image import EDITS
 from lookalike.relate import Subject, judge
-from lookalike.relate.calibration import Calibration, calibration_from_json, default_geometry
-from lookalike.relate.explain import explain
-from lookalike.relate.features import find_features
-from lookalike.relate.logistic import Logistic
+from lookalike.relate.geometry.features import find_features
+from lookalike.relate.probability.calibration_model import Calibration, calibration_from_json, default_geometry
+from lookalike.relate.probability.logistic import Logistic
+from lookalike.relate.probability.score_tail import Tail
 from lookalike.relate.relation import Evidence, weigh
-from lookalike.relate.tail import Tail
+from lookalike.relate.words.explain import explain
 from lookalike.types import RGB, Relation
 from tests.relate.conftest import features, scene
 

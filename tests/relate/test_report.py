@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.relate.calibration import Calibration, default_geometry
 from lookalike.relate.compare import compare
-from lookalike.relate.report import report_facts, write_report
+from lookalike.relate.probability.calibration_model import Calibration, default_geometry
+from lookalike.relate.words.report import report_facts, write_report
 from tests.conftest import ColourEmbedder
 from tests.relate.conftest import png, scene
 

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from lookalike.relate import Calibration, Subject, Verdict, chain, judge, shows_the_same, swap_sides
-from lookalike.relate.calibration import default_geometry
-from lookalike.relate.features import preview_features
-from lookalike.relate.transform import UNIT, project
+from lookalike.relate.geometry.features import preview_features
+from lookalike.relate.geometry.transform import UNIT, project
+from lookalike.relate.probability.calibration_model import default_geometry
 from lookalike.types import RGB
 from tests.relate.conftest import scene
 

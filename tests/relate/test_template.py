@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from lookalike.image import EDITS, decode, thumbnail
-from lookalike.relate.features import Features, preview_features
-from lookalike.relate.template import other_fillings
+from lookalike.relate.content.template import other_fillings
+from lookalike.relate.geometry.features import Features, preview_features
 from lookalike.types import RGB
 from tests.relate.conftest import scene
 from tests.relate.test_content import page

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from lookalike.errors import BadFilter, BadQuery, ModelMismatch, NoCollection, UnknownId, UnreadableImage
+from lookalike.indexing.plan import FACTS
 from lookalike.search import Collection, Query
-from lookalike.search.plan import FACTS
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from lookalike.search import Collection
 from lookalike.server import Settings, create_app
-from lookalike.server.run import proxy_options
+from lookalike.server.process.run import proxy_options
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 
 
@@ -48,7 +48,7 @@ def served(
         server_header=False,
         ws="none",
         loop="asyncio",  # uvloop, where it lies about, starts processes by a fork, of which Lance warns
-        http="lookalike.server.patience:Patient",
+        http="lookalike.server.process.header_timeout:Patient",
         **proxy_options(settings),
     )
     server = uvicorn.Server(config)

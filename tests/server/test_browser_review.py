@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lookalike.search import Collection
-from tests.cluster.duplicates.conftest import trash
+from tests.duplicates.conftest import trash
 from tests.server.conftest import Served, fill, served, wait_for
 from tests.server.test_browser import browser, holds, page, pytestmark
 from tests.server.test_trash import lay

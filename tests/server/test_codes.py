@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lookalike.server.codes import LEVELS, encode
+from lookalike.server.service.codes import LEVELS, encode
 from lookalike.similarity import normalise
 
 COUNT = 3000

@@ -18,7 +18,7 @@ from PIL import Image
 
 from lookalike.errors import ImageError, ImageTooLarge, UnreadableImage
 from lookalike.search import Collection
-from lookalike.server.decoding import Decoders
+from lookalike.server.uploads.decoder_pool import Decoders
 from lookalike.types import Preprocessing
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.server.conftest import Served, served
@@ -237,7 +237,7 @@ def test_a_decoder_that_dies_hangs_or_eats_memory_is_replaced() -> None:
 def test_the_decoder_may_not_write_files(tmp_path: Path) -> None:
     code = (
         "import os, sys\n"
-        "from lookalike.image.child import _confine\n"
+        "from lookalike.image.decoding.child import _confine\n"
         "_confine(2**31)\n"
         "file = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT)\n"
         "try:\n    os.write(file, b'x')\nexcept OSError:\n    print('refused')\n"

@@ -6,7 +6,7 @@ from urllib.parse import quote
 import pytest
 from PIL import Image
 
-from lookalike.server.originals import _is_inside
+from lookalike.server.service.originals import _is_inside
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import Served, wait_for
 

@@ -16,12 +16,13 @@ import httpx
 import pytest
 import uvicorn
 
-from lookalike.cluster.findings import DUPLICATES, keep_finding
+from lookalike.duplicates.review.saved_groups import DUPLICATES
 from lookalike.search import Collection
+from lookalike.search.saved_results import save_result
 from lookalike.server import Settings, create_app
-from lookalike.server.desk import Desk
-from lookalike.server.folder import sweep
-from lookalike.server.metrics import Metrics
+from lookalike.server.http.metrics import Metrics
+from lookalike.server.process.shared_dir import sweep
+from lookalike.server.service.collection_service import Desk
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.server.conftest import Served, fill, free_port, served, wait_for
 
@@ -114,7 +115,7 @@ def test_duplicates_that_an_older_version_kept_are_told(own: Served) -> None:
     keep, extra = ({"id": f"photos/{name}0.png", "metadata": {}} for name in ("red", "green"))
     why = {"score": 0.9, "relation": "copy", "probability": 1.0, "words": "smaller", "reason": "larger", "left": ""}
     told = {"when": "2026-01-31T12:00:00+00:00", "pictures": 2, "groups": [{"keep": keep, "extras": [extra | why]}]}
-    keep_finding(own.photos, DUPLICATES, told)
+    save_result(own.photos, DUPLICATES, told)
     (group,) = own.http.get("/v1/duplicates").json()["groups"]
     assert group["extras"][0]["transform"] is None
 
@@ -284,7 +285,7 @@ import os, time
 from pathlib import Path
 from lookalike.cli.main import run
 from lookalike.server import app
-from lookalike.server.desk import Desk
+from lookalike.server.service.collection_service import Desk
 
 def refresh(desk):
     Path(os.environ["BEGUN"]).touch()

@@ -18,11 +18,11 @@ from uvicorn.server import ServerState
 
 from lookalike.errors import UnreadableImage
 from lookalike.search import Collection
-from lookalike.server.batching import Busy
-from lookalike.server.decoding import MAX_WAITING, Decoders
-from lookalike.server.door import QUICK_SECONDS, SPARE_BYTES, Budget
-from lookalike.server.patience import MAX_CONNECTIONS, Patient
-from lookalike.server.settings import VARIABLE
+from lookalike.server.http.middleware import QUICK_SECONDS, SPARE_BYTES, Budget
+from lookalike.server.process.header_timeout import MAX_CONNECTIONS, Patient
+from lookalike.server.process.settings import VARIABLE
+from lookalike.server.service.batcher import Busy
+from lookalike.server.uploads.decoder_pool import MAX_WAITING, Decoders
 from lookalike.types import Preprocessing
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import Served, served

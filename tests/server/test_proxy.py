@@ -10,8 +10,8 @@ import httpx
 import pytest
 
 from lookalike.search import Collection
-from lookalike.server.gate import Gate
-from lookalike.server.settings import Settings, Tokens
+from lookalike.server.http.access import Gate
+from lookalike.server.process.settings import Settings, Tokens
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import free_port, served
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lookalike.server import resident
-from lookalike.server.resident import Ask, load
+from lookalike.server.service import resident
+from lookalike.server.service.resident import Ask, load
 from lookalike.similarity import normalise
 from lookalike.store import open_store
 

@@ -4,8 +4,8 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS
 
-from lookalike.server import models
-from lookalike.server.examples import EXAMPLES
+from lookalike.server.http import schemas as models
+from lookalike.server.http.examples import EXAMPLES
 from tests.server.conftest import Served
 
 ASKED = 8

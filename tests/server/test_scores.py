@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lookalike.relate.tail import Tail
+from lookalike.relate.probability.score_tail import Tail
 from lookalike.server.routes.collection import _chance
 
 LADDER = np.linspace(0, 1, 101)

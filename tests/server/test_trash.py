@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from lookalike.cluster import Duplicates
-from lookalike.cluster.findings import keep_duplicates
+from lookalike.duplicates import Duplicates
+from lookalike.duplicates.review.saved_groups import keep_duplicates
 from lookalike.search import Collection
 from lookalike.types import DuplicateGroup, Extra, Hit
-from tests.cluster.duplicates.conftest import trash
-from tests.cluster.duplicates.pictures import save, scene
+from tests.duplicates.conftest import trash
+from tests.duplicates.pictures import save, scene
 from tests.server.conftest import Served, served, wait_for
 
 __all__ = ["trash"]

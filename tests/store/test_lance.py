@@ -17,8 +17,8 @@ from lookalike.errors import CollectionError, FormatMismatch, LookalikeError, No
 from lookalike.similarity import normalise
 from lookalike.store import open_store
 from lookalike.store.hot import MOST_SEGMENTS
-from lookalike.store.lance import LanceStore
-from lookalike.store.lance_engine import engine, translated
+from lookalike.store.lance.engine import engine, translated
+from lookalike.store.lance.store import LanceStore
 from lookalike.store.memory import MemoryStore
 from lookalike.types import Vectors
 

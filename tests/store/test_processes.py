@@ -13,14 +13,14 @@ import pytest
 
 from lookalike.similarity import normalise
 from lookalike.store import open_store
-from lookalike.store.lance import LanceStore
+from lookalike.store.lance.store import LanceStore
 
 DIM = 16
 START = f"""
 import sys, time
 import numpy as np
 from datetime import timedelta
-from lookalike.store.lance import LanceStore
+from lookalike.store.lance.store import LanceStore
 store = LanceStore(sys.argv[1], keep=timedelta(seconds=float(sys.argv[3])))
 name = sys.argv[2]
 def vectors(n, seed):

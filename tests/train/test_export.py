@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lookalike.embed.card import load_card
-from lookalike.embed.zoo import get_embedder, model_location
+from lookalike.embed.registry import get_embedder, model_location
 from lookalike.errors import BrokenModel, UnknownModel
 from lookalike.types import Card, Preprocessing
 

@@ -8,7 +8,7 @@ import pytest
 
 from lookalike.embed import DEFAULT_MODEL, get_embedder
 from lookalike.embed.card import load_card
-from lookalike.embed.zoo import model_location
+from lookalike.embed.registry import model_location
 from lookalike.errors import BadQuery, BrokenModel, SourceError
 from lookalike.types import Card, Preprocessing
 
@@ -24,9 +24,9 @@ from lookalike.train.loop import quiet  # noqa: E402
 from lookalike.train.models.folded_lite import read_weights  # noqa: E402
 from lookalike.train.models.small_cnn import SmallCNN  # noqa: E402
 from lookalike.train.models.tuned import Head, Tuned  # noqa: E402
-from lookalike.train.similarity_data import labels_of  # noqa: E402
+from lookalike.train.similarity_dataset import labels_of  # noqa: E402
+from lookalike.train.similarity_training import best_share, mixed, to_input  # noqa: E402
 from lookalike.train.split import Split  # noqa: E402
-from lookalike.train.teach import best_share, mixed, to_input  # noqa: E402
 from lookalike.train.validation import Answer, judge_by_edits, judge_by_labels  # noqa: E402
 
 FAST = {"model": "small-cnn", "side": 28, "width": 4, "dim": 8, "batch": 16, "epochs": 2, "objective": "supcon"}
@@ -237,7 +237,9 @@ def test_a_head_from_edits_and_one_from_pairs(split, tmp_path, monkeypatch):
         "a,b,same\n" + "".join(f"{names[n]},{names[n + 1]},1\n" for n in range(0, 10, 2)) + f"{names[0]},{names[2]},0\n"
     )
     written = []
-    monkeypatch.setattr("lookalike.train.teach.export", lambda *args, **_: written.append(args[1]) or "exported")
+    monkeypatch.setattr(
+        "lookalike.train.similarity_training.export", lambda *args, **_: written.append(args[1]) or "exported"
+    )
     for source in ("edits", str(pairs)):
         config = SimilarityConfig.of({"source": source, "epochs": 1, "views": 1, "hidden": 8, "batch": 8})
         taught = similarity.train_similarity(few, config, tmp_path / Path(source).stem)

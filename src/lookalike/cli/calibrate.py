@@ -19,7 +19,7 @@ def calibrate(
     json: JsonOption = False,
 ) -> None:
     """Fit probabilities and expected false matches to the collection; decisions kept by duplicates sharpen them."""
-    from lookalike.relate.calibrate import calibrate as fit
+    from lookalike.relate.probability.calibrate_collection import calibrate as fit
     from lookalike.search import open_collection
 
     with open_collection(collection, create=False) as photos:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from lookalike.cli.mistyped import one_of
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import emit, put, say
-from lookalike.cli.targets import check_targets
-from lookalike.cli.words import counted
+from lookalike.cli.output_files import check_targets
+from lookalike.cli.usage_errors import one_of
+from lookalike.text import counted
 
 if TYPE_CHECKING:
     from lookalike.cluster import Cluster, Clusters

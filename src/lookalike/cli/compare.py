@@ -11,8 +11,8 @@ from lookalike.cli.output import emit, put, say
 
 if TYPE_CHECKING:
     from lookalike.plot import Heat
-    from lookalike.relate.calibration import Calibration
     from lookalike.relate.compare import Comparison
+    from lookalike.relate.probability.calibration_model import Calibration
     from lookalike.types import Embedder
 
 _MAPPED = 0.1  # of either picture
@@ -40,7 +40,7 @@ def compare(
 ) -> None:
     """Print what two pictures are to each other (identical, copy, same-object, related, unrelated), and why."""
     from lookalike.relate.compare import compare as compare_files
-    from lookalike.relate.report import report_facts
+    from lookalike.relate.words.report import report_facts
 
     embedder, calibration, folder = calibrated(collection, model)
     compared = compare_files(str(first), str(second), embedder, calibration)
@@ -61,7 +61,7 @@ def compare(
 def calibrated(collection: str | None, model: str | None) -> "tuple[Embedder, Calibration, Path | None]":
     """The embedder, what its scores mean, and the folder it was loaded from where there is one."""
     from lookalike.embed import DEFAULT_MODEL, get_embedder
-    from lookalike.embed.zoo import model_location
+    from lookalike.embed.registry import model_location
     from lookalike.errors import UnknownModel
     from lookalike.relate import calibration_of, of_card
 
@@ -100,7 +100,7 @@ def _once_in(chance: float) -> str:
 def _heats(compared: "Comparison", folder: Path | None) -> "list[Heat]":
     """The pictures' own agreement and the network's; nothing where one was not laid over the other."""
     from lookalike.plot import Heat
-    from lookalike.relate.heat import network_map
+    from lookalike.relate.content.similarity_map import network_map
 
     match, agreeing = compared.verdict.evidence.match, compared.explanation.agreeing
     if match is None or agreeing is None:
@@ -123,7 +123,7 @@ def _figure(compared: "Comparison", heats: "list[Heat]") -> Any:
 
 
 def _write(folder: Path, facts: dict[str, Any], compared: "Comparison", heats: "list[Heat]") -> None:
-    from lookalike.relate.report import write_report
+    from lookalike.relate.words.report import write_report
 
     buffer = io.BytesIO()
     _figure(compared, heats).savefig(buffer, format="png")

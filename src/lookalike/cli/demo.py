@@ -82,8 +82,8 @@ def _bundled(target: Path) -> Path:
 
 
 def _index(collection: "Collection", folder: Path) -> None:
-    from lookalike.search.pipeline import default_workers
-    from lookalike.search.sync import SyncOptions
+    from lookalike.indexing.pipeline import default_workers
+    from lookalike.indexing.sync import SyncOptions
 
     say(f"$ lookalike index {folder} -c {collection.uri}")
     with ProgressLine("pictures") as progress:

@@ -15,9 +15,10 @@ import typer
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import ProgressLine, emit, put, say
 from lookalike.errors import BadQuery, ReadOnly, SourceError, StoreFailed
+from lookalike.text import bytes_text, counted, percent
 
 if TYPE_CHECKING:
-    from lookalike.cluster import Action, Chosen, Decisions, Duplicates
+    from lookalike.duplicates import Action, Chosen, Decisions, Duplicates
     from lookalike.search import Collection
     from lookalike.types import DuplicateGroup, Extra
 
@@ -109,8 +110,8 @@ def duplicates(
     json: JsonOption = False,
 ) -> None:
     """Find altered copies and say which to keep, and why. A dry run unless --apply is given."""
-    from lookalike.cluster import Chosen, Decisions, Options, accepted_groups, find_duplicates
-    from lookalike.cluster.duplicates.accepted import last_options
+    from lookalike.duplicates import Chosen, Decisions, Options, accepted_groups, find_duplicates
+    from lookalike.duplicates.review.accepted import last_options
     from lookalike.search import open_collection
 
     deciding = any((not_a_copy, keep_both, forget, keep_this, forget_this)) or decisions is not None
@@ -159,7 +160,7 @@ def duplicates(
             if page:
                 _page(found, page, photos, masters, again if when is None else last_options(when))
         if csv:
-            from lookalike.cluster.duplicates.told import write_csv
+            from lookalike.duplicates.review.export import write_csv
 
             write_csv(found, csv)
             say(f"written: {csv}")
@@ -170,7 +171,7 @@ def duplicates(
 
 
 def _action(apply: str | None, journal: Path | None, photos: "Collection") -> "Action | None":
-    from lookalike.cluster import parse_action
+    from lookalike.duplicates import parse_action
 
     if apply is None:
         if journal:
@@ -191,8 +192,8 @@ def _search_options(
     turned: bool,
 ) -> list[str]:
     """What was typed about how to look, for a command that finds the same groups again."""
-    from lookalike.cluster.duplicates.find import PROBABILITY
-    from lookalike.cluster.duplicates.keep import DEFAULT
+    from lookalike.duplicates.keep.rules import DEFAULT
+    from lookalike.duplicates.search.find import PROBABILITY
 
     words = ["--against", against] if against is not None else []
     words += ["--keep", keep] if keep != ",".join(DEFAULT) else []
@@ -207,7 +208,7 @@ def _last(photos: "Collection", found_at: str | None) -> "tuple[str, Duplicates]
     """When duplicates were looked for last, and what was found."""
     from dataclasses import replace
 
-    from lookalike.cluster.findings import still_present, stored_duplicates
+    from lookalike.duplicates.review.saved_groups import still_present, stored_duplicates
 
     stored = stored_duplicates(photos)
     if stored is None:
@@ -275,7 +276,7 @@ def _choose(chosen: "Chosen", keep: list[str], forget: list[str]) -> None:
 
 def _take_over(kept: "Decisions", chosen: "Chosen", file: str) -> None:
     """What the page saved: verdicts about two pictures, and pictures to keep."""
-    from lookalike.cluster import as_decision, as_keep_choice
+    from lookalike.duplicates import as_decision, as_keep_choice
 
     verdicts, choices = [], []
     for place, values in _objects(file):
@@ -286,7 +287,6 @@ def _take_over(kept: "Decisions", chosen: "Chosen", file: str) -> None:
                 verdicts.append(as_decision(values))
         except BadQuery as error:
             raise BadQuery(f"{place}: {error}") from error
-    from lookalike.cluster.duplicates.page import counted
 
     say(f"{counted(kept.add(verdicts) + chosen.add(choices), 'decision')} taken over")
 
@@ -330,8 +330,8 @@ def _page(
     found: "Duplicates", path: Path, photos: "Collection", masters: "Collection | None", again: list[str]
 ) -> None:
     """`again`: the options that find the same groups again."""
-    from lookalike.cluster.duplicates.accepted import apply_command
-    from lookalike.cluster.duplicates.page import counted, write_page
+    from lookalike.duplicates.review.accepted import apply_command
+    from lookalike.duplicates.review.page import write_page
 
     command = f"lookalike duplicates -c {shlex.quote(photos.uri)} --decisions decisions.jsonl"
     of_masters = masters.thumbnails if masters is not None else None
@@ -345,7 +345,7 @@ def _keep_for_page(found: "Duplicates", photos: "Collection") -> str | None:
 
     Returns the moment by which they are known, None where they could not be kept.
     """
-    from lookalike.cluster.findings import keep_duplicates
+    from lookalike.duplicates.review.saved_groups import keep_duplicates
 
     try:
         return keep_duplicates(photos, found)
@@ -355,7 +355,7 @@ def _keep_for_page(found: "Duplicates", photos: "Collection") -> str | None:
 
 
 def _print(found: "Duplicates", *, as_json: bool) -> None:
-    from lookalike.cluster.duplicates.told import as_object
+    from lookalike.duplicates.review.export import as_object
 
     for number, group in enumerate(found.groups, 1):
         if as_json:
@@ -367,8 +367,6 @@ def _print(found: "Duplicates", *, as_json: bool) -> None:
 
 
 def _line(extra: "Extra") -> str:
-    from lookalike.cluster.duplicates.page import percent
-
     left = "; cannot tell which is the original" if extra.unsure else ""
     left += f"; {extra.left}" if extra.left else ""
     if extra.companions:
@@ -386,11 +384,10 @@ def _named(group: "DuplicateGroup") -> str:
 
 
 def _summary(found: "Duplicates", action: "Action | None", uri: str, page: Path | None) -> None:
-    from lookalike.cluster.duplicates.page import counted, size
 
     extras = [extra for group in found.groups for extra in group.extras]
     companions = sum(len(extra.companions) for extra in extras)
-    total = size(sum(int(extra.metadata.get("size") or 0) for extra in extras))
+    total = bytes_text(sum(int(extra.metadata.get("size") or 0) for extra in extras))
     say(
         f"{counted(len(found), 'group')} with {counted(len(extras), 'extra')} ({total}) "
         f"among {counted(found.pictures, 'picture')} "
@@ -414,8 +411,7 @@ def _summary(found: "Duplicates", action: "Action | None", uri: str, page: Path 
 
 
 def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as_json: bool) -> None:
-    from lookalike.cluster import apply_steps, plan_steps
-    from lookalike.cluster.duplicates.page import counted, size
+    from lookalike.duplicates import apply_steps, plan_steps
 
     steps, left = plan_steps(found.groups, action)
     failed = 0
@@ -427,7 +423,7 @@ def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as
         left += applied.left
         failed = len(applied.left)
         along = f" and {counted(len(applied.companions), 'companion')}" if applied.companions else ""
-        gone = f"{counted(len(applied.done), 'file')}{along} ({size(applied.moved_bytes)})"
+        gone = f"{counted(len(applied.done), 'file')}{along} ({bytes_text(applied.moved_bytes)})"
         say(f"{gone} taken away: {action.text}; journal: {journal}")
         say(f"take it back with: lookalike undo {journal}; tell the collection with: lookalike index -c {uri}")
         if as_json:

@@ -48,9 +48,9 @@ def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vect
     import numpy as np
 
     from lookalike.image import Found, find
-    from lookalike.search.intake import Fresh, Intake
-    from lookalike.search.pipeline import default_workers, parallel
-    from lookalike.search.plan import Job
+    from lookalike.indexing.pipeline import default_workers, parallel
+    from lookalike.indexing.plan import Job
+    from lookalike.indexing.worker import Fresh, Intake
 
     listed = list(find(files))
     for item in listed:

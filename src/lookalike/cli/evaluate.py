@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from lookalike.cli.mistyped import one_of
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.cli.usage_errors import one_of
 from lookalike.errors import LookalikeError
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lookalike.relate.find import Found
+    from lookalike.relate.geometry.containment import Found
     from lookalike.types import RGB
 
 
@@ -52,10 +52,10 @@ def find_in(
 
 def _in_pages(wanted: "RGB", pages: list[Path]) -> "Iterator[Found]":
     """Where it is in each page. One that cannot be read is told and left out; raises ImageError if none can."""
-    from lookalike.relate.calibration import Calibration, default_geometry
     from lookalike.relate.compare import picture_of
-    from lookalike.relate.find import Found, how
-    from lookalike.relate.find import find_in as find_places
+    from lookalike.relate.geometry.containment import Found, how
+    from lookalike.relate.geometry.containment import find_in as find_places
+    from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 
     calibration, seen = Calibration(geometry=default_geometry()), 0
     for n, page in enumerate(pages, 1):
@@ -73,7 +73,7 @@ def _in_pages(wanted: "RGB", pages: list[Path]) -> "Iterator[Found]":
 
 def _in_collection(wanted: "RGB", collection: str | None, limit: int) -> "list[Found]":
     from lookalike.relate import calibration_of
-    from lookalike.relate.find import find_in_collection
+    from lookalike.relate.geometry.containment import find_in_collection
     from lookalike.search import open_collection
 
     # Not for reading only: features are found once, and kept.
@@ -108,7 +108,7 @@ def _print(found: "Found", *, more: dict[str, Any], as_json: bool) -> None:
 
 def _told(found: "Found") -> str:
     """Where, how large, which turn, how sure, for a person."""
-    from lookalike.relate.framing import position_words
+    from lookalike.relate.words.frame_changes import position_words
 
     place = found.place
     changes = [_where(found), f"scaled to {100 * place.scale:.0f} %", *position_words(place.match)]
@@ -116,7 +116,7 @@ def _told(found: "Found") -> str:
 
 
 def _where(found: "Found") -> str:
-    from lookalike.relate.find import part_shown
+    from lookalike.relate.geometry.containment import part_shown
 
     match = found.place.match
     if found.how == "the same picture":

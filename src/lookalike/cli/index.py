@@ -75,8 +75,8 @@ def _sources(named: list[str] | None) -> list[str] | None:
 def _sync(
     photos: "Collection", sources: list[str] | None, frames: int | None, prune: bool, workers: int | None
 ) -> "AddReport":
-    from lookalike.search.pipeline import default_workers
-    from lookalike.search.sync import SyncOptions
+    from lookalike.indexing.pipeline import default_workers
+    from lookalike.indexing.sync import SyncOptions
 
     with ProgressLine("pictures") as progress, _stop_on_interrupt() as stop:
         options = SyncOptions(prune=prune, workers=workers or default_workers(), progress=progress, stop=stop)

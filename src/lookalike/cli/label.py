@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from lookalike.cli.mistyped import mistyped
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import emit, put, say
-from lookalike.cli.targets import check_targets
-from lookalike.cli.words import counted
+from lookalike.cli.output_files import check_targets
+from lookalike.cli.usage_errors import mistyped
 from lookalike.errors import BadQuery
+from lookalike.text import counted
 
 if TYPE_CHECKING:
     from lookalike.cluster import Given, Spread
@@ -124,7 +124,7 @@ def _spread(
 
     from lookalike.cluster import keep_spread, read_vectors
     from lookalike.cluster import spread as run
-    from lookalike.cluster.findings import keep_suspects
+    from lookalike.cluster.suspects import keep_suspects
 
     ids, vectors = read_vectors(photos)
     rows = np.array([row for row, name in enumerate(ids) if name in known], np.int64)

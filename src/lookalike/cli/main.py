@@ -50,7 +50,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from lookalike import __version__
+        from lookalike._version import __version__
 
         typer.echo(__version__)
         raise typer.Exit

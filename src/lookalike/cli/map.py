@@ -7,7 +7,7 @@ import typer
 
 from lookalike.cli.options import CollectionOption
 from lookalike.cli.output import say
-from lookalike.cli.targets import check_targets
+from lookalike.cli.output_files import check_targets
 
 
 def map(

@@ -5,10 +5,10 @@ from typing import Annotated, Optional
 
 import typer
 
-from lookalike.cli.mistyped import mistyped
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import emit, put, say
-from lookalike.cli.targets import check_targets
+from lookalike.cli.output_files import check_targets
+from lookalike.cli.usage_errors import mistyped
 
 _MEANING = "factor 1 is as dense as its neighbours; uniqueness is 1 less the mean score of the 3 nearest"
 _ALONE = "there is one picture, and nothing that it could stand apart from; index more"

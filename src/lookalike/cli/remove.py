@@ -49,7 +49,7 @@ def remove(
 
 
 def _drop(photos: "Collection", columns: list[str]) -> None:
-    from lookalike.search.plan import FACTS
+    from lookalike.indexing.plan import FACTS
 
     if ours := [name for name in columns if name in FACTS and name != "label"]:
         raise BadQuery(f"the column {ours[0]!r} is kept by the collection itself; only columns of your own can go")
@@ -61,7 +61,7 @@ def _drop(photos: "Collection", columns: list[str]) -> None:
 
 
 def _ids(photos: "Collection", target: str) -> list[str]:
-    from lookalike.search.plan import absolute_text
+    from lookalike.indexing.plan import absolute_text
 
     if target.startswith("id:"):
         wanted = target.removeprefix("id:")

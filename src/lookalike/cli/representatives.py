@@ -7,8 +7,8 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import emit, put, say
-from lookalike.cli.targets import check_targets
-from lookalike.cli.words import counted
+from lookalike.cli.output_files import check_targets
+from lookalike.text import counted
 
 
 def representatives(

@@ -11,7 +11,7 @@ from lookalike.cli.output import emit, put, say
 from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
-    from lookalike.cli.judged import Wishes
+    from lookalike.cli.result_options import Wishes
     from lookalike.relate import Verdict
     from lookalike.search import Collection, ImageLike, Results
     from lookalike.types import Hit
@@ -61,7 +61,7 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Print the k images most like the query, best first: rank, score, path."""
-    from lookalike.cli.judged import Wishes, judged_hits
+    from lookalike.cli.result_options import Wishes, judged_hits
     from lookalike.search import Query, parse_region
 
     wishes = Wishes(k, min_score, relations, verify, hide_duplicates, diversity)
@@ -114,7 +114,7 @@ def _print(query: str, rank: int, hit: "Hit", verdict: "Verdict | None", *, as_j
             "score": round(hit.score, 6),
         }
         if verdict is not None:
-            from lookalike.relate.report import verdict_facts
+            from lookalike.relate.words.report import verdict_facts
 
             first["verdict"] = verdict_facts(verdict)
         emit(first | {name: value for name, value in hit.metadata.items() if name not in first})

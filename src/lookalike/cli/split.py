@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from lookalike.cli.mistyped import mistyped, one_of
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, emit, say
-from lookalike.cli.words import counted
+from lookalike.cli.usage_errors import mistyped, one_of
 from lookalike.errors import BadQuery, NoCollection
+from lookalike.text import counted
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
@@ -63,9 +63,9 @@ def split(
 
 def _pictures(sources: list[str] | None, collection: str | None, model: str | None) -> "Collection":
     """The collection named, or one in memory of the sources, which is gone when the split is made."""
+    from lookalike.indexing.pipeline import default_workers
+    from lookalike.indexing.sync import SyncOptions
     from lookalike.search import Collection
-    from lookalike.search.pipeline import default_workers
-    from lookalike.search.sync import SyncOptions
 
     if not sources:
         try:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 
 import typer
 
-from lookalike.cli.mistyped import mistyped
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import emit, put, say
 from lookalike.cli.train_progress import TrainingLine
+from lookalike.cli.usage_errors import mistyped
 from lookalike.errors import BadQuery, LookalikeError
 
 if TYPE_CHECKING:
     from lookalike.train.config import Loop
-    from lookalike.train.teach import Taught
+    from lookalike.train.similarity_training import Taught
 
 _Config = TypeVar("_Config", bound="Loop")
 

@@ -17,7 +17,7 @@ def undo(
     json: JsonOption = False,
 ) -> None:
     """Put every file back where it was: out of the trash, out of the folder, or as a file of its own again."""
-    from lookalike.cluster import undo as take_back
+    from lookalike.duplicates import undo as take_back
 
     with ProgressLine("files") as progress:
         undone = take_back(journal, anyway=anyway, progress=progress)

@@ -137,7 +137,7 @@ def _summary(answered: list[tuple[dict[str, Any], bool | None]], plot: Path | No
     if told:
         import numpy as np
 
-        from lookalike.relate.fit import calibration_error
+        from lookalike.relate.probability.calibration_fit import calibration_error
 
         stated = np.array([a["copy_probability"] for a, _ in told])
         truth = np.array([truth for _, truth in told])

@@ -30,7 +30,7 @@ def why(
 
 def _explain(photos: "Collection", file: str) -> dict[str, Any]:
     from lookalike.image import system_folder_of
-    from lookalike.search.plan import absolute_text
+    from lookalike.indexing.plan import absolute_text
 
     path = absolute_text(file)
     rows = rows_of(photos, path)
@@ -72,7 +72,7 @@ def _outside(photos: "Collection", path: str) -> dict[str, str]:
     """Why a file that the collection never saw is not in it."""
     from lookalike.errors import ImageError
     from lookalike.image import GuardedDecoder, read, to_path
-    from lookalike.image.found import is_candidate
+    from lookalike.image.sources.source_types import is_candidate
 
     if "!/" not in path and not os.path.lexists(to_path(path)):
         return {"state": "absent", "answer": "there is no such file, and the collection knows none of that name"}

@@ -11,7 +11,8 @@ import numpy as np
 
 from lookalike.client.wire import File, Wire, image_path
 from lookalike.errors import BadQuery, ImageError, UnknownId, nearest
-from lookalike.search.query import ImageLike, Query, as_query, asked_id, name_of
+from lookalike.image.convert import ImageLike, image_name
+from lookalike.search.query import Query, as_query, asked_id
 from lookalike.search.results import Results
 from lookalike.types import AddReport, Failure, Hit, Metadata, Row, Scalar
 
@@ -62,7 +63,7 @@ class RemoteCollection:
             asked = Query(asked.images, tuple(asked.minus) + tuple(minus), (region,) if region else asked.regions)
         files, fields = self._sent(asked)
         found = self._wire.form("/v1/search", files, fields, k=k, where=where, min_score=min_score)
-        return Results(tuple(map(name_of, asked.images)), _hits(found), (), self.thumbnails)
+        return Results(tuple(map(image_name, asked.images)), _hits(found), (), self.thumbnails)
 
     def search_many(
         self,
@@ -234,10 +235,10 @@ def _new(
         try:
             data = _bytes(image)
         except ImageError as error:
-            report.failed.append(Failure(name_of(image), str(error)))
+            report.failed.append(Failure(image_name(image), str(error)))
             continue
         told = json.dumps(dict(metadata[n]), default=_plain) if metadata else None
-        yield _New(name_of(image), data, ids[n] if ids else None, told)
+        yield _New(image_name(image), data, ids[n] if ids else None, told)
 
 
 def _parts(pictures: Iterable[_New]) -> Iterator[list[_New]]:
@@ -272,7 +273,7 @@ def _regions(told: list[Any]) -> list[str]:
 
 
 def _files(field: str, images: Sequence[ImageLike]) -> list[File]:
-    return [(field, Path(name_of(i)).name or "picture", _bytes(i)) for i in images if asked_id(i) is None]
+    return [(field, Path(image_name(i)).name or "picture", _bytes(i)) for i in images if asked_id(i) is None]
 
 
 def _bytes(image: ImageLike) -> bytes:

@@ -1,32 +1,11 @@
 """Groups of pictures: duplicates and what to do with them; clusters, labels that spread, outliers, a map."""
 
-from lookalike.cluster.auto import Choice, choose_levels
-from lookalike.cluster.colourings import PALETTE, colourings
-from lookalike.cluster.cover import Cover, cover
-from lookalike.cluster.duplicates import (
-    Action,
-    Applied,
-    Chosen,
-    Decision,
-    Decisions,
-    Duplicates,
-    Keep,
-    KeepChoice,
-    Left,
-    Options,
-    Undone,
-    accepted_groups,
-    apply_steps,
-    as_decision,
-    as_keep_choice,
-    find_duplicates,
-    parse_action,
-    plan_steps,
-    undo,
-)
+from lookalike.cluster.choose_k import Choice, choose_levels
+from lookalike.cluster.export import check_ending, write_clusters, write_columns
+from lookalike.cluster.folder_export import check_tree, write_tree
 from lookalike.cluster.grouping import METHODS, Cluster, Clusters, cluster
-from lookalike.cluster.joining import Drift, drift, join_new
-from lookalike.cluster.kept import NoClusters, current, keep_clusters, load_clusters, name_clusters
+from lookalike.cluster.incremental import Drift, drift, join_new
+from lookalike.cluster.k_center import Cover, cover
 from lookalike.cluster.kmeans import KMeans, kmeans
 from lookalike.cluster.labels import (
     Given,
@@ -39,42 +18,27 @@ from lookalike.cluster.labels import (
     read_labels,
 )
 from lookalike.cluster.layout import layout, load_map, make_map
+from lookalike.cluster.map_colors import PALETTE, colourings
 from lookalike.cluster.outliers import Outliers, outliers
 from lookalike.cluster.spread import Calibration, Spread, Suspect, spread
-from lookalike.cluster.tables import check_ending, write_clusters, write_columns
-from lookalike.cluster.tree import check_tree, write_tree
+from lookalike.cluster.storage import NoClusters, current, keep_clusters, load_clusters, name_clusters
 from lookalike.cluster.vectors import read_vectors
 
 __all__ = [
     "METHODS",
     "PALETTE",
-    "Action",
-    "Applied",
     "Calibration",
     "Choice",
-    "Chosen",
     "Cluster",
     "Clusters",
     "Cover",
-    "Decision",
-    "Decisions",
     "Drift",
-    "Duplicates",
     "Given",
     "KMeans",
-    "Keep",
-    "KeepChoice",
-    "Left",
     "NoClusters",
-    "Options",
     "Outliers",
     "Spread",
     "Suspect",
-    "Undone",
-    "accepted_groups",
-    "apply_steps",
-    "as_decision",
-    "as_keep_choice",
     "check_ending",
     "check_tree",
     "choose_levels",
@@ -83,7 +47,6 @@ __all__ = [
     "cover",
     "current",
     "drift",
-    "find_duplicates",
     "folder_labels",
     "give_labels",
     "join_new",
@@ -99,12 +62,9 @@ __all__ = [
     "make_map",
     "name_clusters",
     "outliers",
-    "parse_action",
-    "plan_steps",
     "read_labels",
     "read_vectors",
     "spread",
-    "undo",
     "write_clusters",
     "write_columns",
     "write_tree",

@@ -8,14 +8,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.auto import Choice, choose_levels
-from lookalike.cluster.cover import cover
+from lookalike.cluster.choose_k import Choice, choose_levels
 from lookalike.cluster.density import dense_groups
+from lookalike.cluster.k_center import cover
 from lookalike.cluster.levels import Level, nested
 from lookalike.cluster.vectors import read_vectors
 from lookalike.errors import BadQuery, nearest
 from lookalike.search import Collection
-from lookalike.search.sync import now
+from lookalike.text import now
 from lookalike.types import Vectors
 
 SHOWN = 9  # representatives of a cluster

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
-from lookalike.cluster.kept import check_clusters, load_clusters, name_clusters
+from lookalike.cluster.storage import check_clusters, load_clusters, name_clusters
 from lookalike.errors import BadQuery, SourceError
 from lookalike.image import to_text
-from lookalike.image.tables import read_table
+from lookalike.image.sources.tables import read_table
 from lookalike.search import Collection
-from lookalike.search.sync import now
+from lookalike.text import now
 from lookalike.types import Metadata, Table
 
 SPREAD = "spread"

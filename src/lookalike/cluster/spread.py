@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.reach import reach
+from lookalike.cluster.connectivity import reach
 from lookalike.errors import BadQuery
 from lookalike.types import Vectors
 

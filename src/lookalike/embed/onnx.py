@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.embed.card import MODEL_FILE, load_card
-from lookalike.embed.runtime import onnx_runtime
+from lookalike.embed.onnx_runtime import onnx_runtime
 from lookalike.errors import BrokenModel
 from lookalike.image import fit
 from lookalike.similarity import normalise

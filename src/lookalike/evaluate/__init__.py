@@ -6,12 +6,12 @@ found = retrieval(queries, gallery, query_labels, gallery_labels)
 found["recall@1"], found["mAP"], found["micro-AP"], found.queries
 """
 
-from lookalike.evaluate.block import PerQuery
 from lookalike.evaluate.copies import Copies, ModelCopies, Plan, benchmark
-from lookalike.evaluate.judge import TOGETHER, Settings, evaluate
 from lookalike.evaluate.metrics import Tally
+from lookalike.evaluate.ranking import PerQuery
 from lookalike.evaluate.report import Judged, Mistake, Report
 from lookalike.evaluate.retrieval import Retrieval, retrieval
+from lookalike.evaluate.run import TOGETHER, Settings, evaluate
 from lookalike.evaluate.truth import Truth, read_truth
 
 __all__ = [

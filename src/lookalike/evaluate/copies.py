@@ -16,7 +16,7 @@ from lookalike.evaluate.metrics import recall_at_precision
 from lookalike.evaluate.retrieval import Retrieval, retrieval
 from lookalike.evaluate.vectors import Progress
 from lookalike.image import EDITS, Edit, Found, NotListed, decode, find, fit, get_edit, read
-from lookalike.search.pipeline import default_workers, parallel
+from lookalike.indexing.pipeline import default_workers, parallel
 from lookalike.types import RGB, Embedder, Failure, Preprocessing, Vectors
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)

@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery
-from lookalike.evaluate.block import STEPS, Block, PerQuery, rank_block
 from lookalike.evaluate.metrics import (
     Tally,
     equal_error_rate,
@@ -16,6 +15,7 @@ from lookalike.evaluate.metrics import (
     roc_auc,
     tpr_at_fpr,
 )
+from lookalike.evaluate.ranking import STEPS, Block, PerQuery, rank_block
 from lookalike.types import Vectors
 
 KS = (1, 5, 10)

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from lookalike.errors import SourceError, nearest
 from lookalike.image import Found, NotListed, find, to_text
-from lookalike.image.found import found_file
-from lookalike.image.manifest import LABEL_COLUMNS, PATH_COLUMNS
-from lookalike.image.tables import Table, moved, read_table
+from lookalike.image.sources.manifest import LABEL_COLUMNS, PATH_COLUMNS
+from lookalike.image.sources.source_types import found_file
+from lookalike.image.sources.tables import Table, moved, read_table
 from lookalike.types import Failure
 
 Rows = NDArray[np.int64]

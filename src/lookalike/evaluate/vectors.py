@@ -11,9 +11,9 @@ import numpy as np
 
 from lookalike.errors import LookalikeError
 from lookalike.image import Found
-from lookalike.search.intake import Fresh, Intake
-from lookalike.search.pipeline import default_workers, parallel
-from lookalike.search.plan import Job
+from lookalike.indexing.pipeline import default_workers, parallel
+from lookalike.indexing.plan import Job
+from lookalike.indexing.worker import Fresh, Intake
 from lookalike.types import Card, Embedder, Failure, Vectors
 
 Progress = Callable[[int, int], None]

@@ -3,22 +3,22 @@
 Importing this loads none of OpenCV, Pillow, imagecodecs and pyarrow: each is loaded where it is used.
 """
 
-from lookalike.image.archive import close_archives
+from lookalike.image.containers.raw import is_raw_file
 from lookalike.image.convert import to_rgb
-from lookalike.image.decode import Picture, decode, decode_frames
+from lookalike.image.decoding.decode import Picture, decode, decode_frames
+from lookalike.image.decoding.formats import EXTENSIONS, RAW_EXTENSIONS
+from lookalike.image.decoding.guarded import DecoderFailed, GuardedDecoder
+from lookalike.image.decoding.header import read_header
+from lookalike.image.decoding.limits import Limits
+from lookalike.image.decoding.types import Header
 from lookalike.image.edits import EDITS, Edit, get_edit
-from lookalike.image.facts import Header
-from lookalike.image.find import find, read_list
-from lookalike.image.formats import EXTENSIONS, RAW_EXTENSIONS
-from lookalike.image.found import Found, NotListed, SkippedFiles, is_hidden
-from lookalike.image.guarded import DecoderFailed, GuardedDecoder
-from lookalike.image.header import read_header
-from lookalike.image.limits import Limits
-from lookalike.image.names import to_path, to_text
-from lookalike.image.raw import is_raw_file
-from lookalike.image.read import read
 from lookalike.image.resize import crop, fit, is_plain, thumbnail
-from lookalike.image.system_folders import SystemFolder, is_system_folder, system_folder_of
+from lookalike.image.sources.archive import close_archives
+from lookalike.image.sources.find import find, read_list
+from lookalike.image.sources.path_text import to_path, to_text
+from lookalike.image.sources.read import read
+from lookalike.image.sources.source_types import Found, NotListed, SkippedFiles, is_hidden
+from lookalike.image.sources.system_folders import SystemFolder, is_system_folder, system_folder_of
 from lookalike.image.threads import single_threaded_opencv
 
 __all__ = [

@@ -1,17 +1,30 @@
 """Any picture held in memory, a numpy array or a Pillow image, to upright RGB: the door of the Python API."""
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery
-from lookalike.image.decode import finish
-from lookalike.image.pixels import to_rgb_on_ground, to_uint8
+from lookalike.image.color.to_rgb import to_rgb_on_ground, to_uint8
+from lookalike.image.decoding.decode import finish
 from lookalike.types import RGB
 
 if TYPE_CHECKING:
     from PIL import Image
+
+    ImageLike: TypeAlias = str | Path | bytes | RGB | Image.Image
+    """A path, "id:ID", the bytes of a file, an array or a Pillow image."""
+else:
+    ImageLike = object
+
+
+def image_name(image: ImageLike) -> str:
+    """What results and errors call an image: its path, or what kind of object it is."""
+    if isinstance(image, str | Path):
+        return str(image)
+    return "bytes" if isinstance(image, bytes) else "picture"
 
 
 def to_rgb(picture: Any) -> RGB:
@@ -50,8 +63,8 @@ def _check_floats(array: NDArray[Any]) -> None:
 
 
 def _from_pillow(image: "Image.Image") -> RGB:
-    from lookalike.image.pillow_reader import orientation_left, samples_of
-    from lookalike.image.quiet import quiet_pillow
+    from lookalike.image.decoding.pillow_reader import orientation_left, samples_of
+    from lookalike.image.decoding.silence import quiet_pillow
 
     with quiet_pillow():
         try:

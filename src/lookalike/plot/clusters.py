@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lookalike.plot.fonts import fonts, shorten
 from lookalike.plot.hits import _FAINT, _INK
-from lookalike.plot.lettering import fonts, shorten
 from lookalike.plot.pages import packed, write_page
 from lookalike.plot.tiles import COLUMNS, mosaic, sheets, side_for, tiles
 

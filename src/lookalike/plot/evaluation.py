@@ -8,7 +8,7 @@ import numpy as np
 from lookalike.errors import ImageError
 from lookalike.evaluate.metrics import precision_recall, roc
 from lookalike.image import decode, read
-from lookalike.plot.lettering import shorten
+from lookalike.plot.fonts import shorten
 from lookalike.types import RGB
 
 if TYPE_CHECKING:

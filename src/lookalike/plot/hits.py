@@ -11,7 +11,7 @@ import numpy as np
 
 from lookalike.errors import LookalikeError
 from lookalike.image import decode
-from lookalike.plot.lettering import fitted, fonts
+from lookalike.plot.fonts import fitted, fonts
 from lookalike.types import RGB, Hit
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.colourings import PALETTE, Colouring, colourings
+from lookalike.cluster.map_colors import PALETTE, Colouring, colourings
 from lookalike.plot.hits import _INK
 from lookalike.plot.pages import packed, write_page
 from lookalike.plot.tiles import COLUMNS, sheets, side_for, tiles

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from lookalike.plot.fonts import fonts, shorten
 from lookalike.plot.hits import _FAINT, _INK
-from lookalike.plot.lettering import fonts, shorten
 from lookalike.plot.tiles import tiles
 
 if TYPE_CHECKING:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.plot.lettering import fitted, fonts, wrapped
+from lookalike.plot.fonts import fitted, fonts, wrapped
 from lookalike.types import RGB, Relation
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lookalike.relate import Match, Verdict
-    from lookalike.relate.explain import Explanation
+    from lookalike.relate.words.explain import Explanation
 
 _LINES = 60
 _INK, _FAINT, _GOOD, _EDGE = "#1c1e21", "#6b7076", "#12b886", "#d9480f"
@@ -181,7 +181,7 @@ def _lines(figure: "Figure", left: Any, right: Any, shown: Sequence[RGB], match:
 
 def _outlines(left: Any, right: Any, shown: Sequence[RGB], match: "Match") -> None:
     """In either picture the part that the other shows, where it is a part; else the first's frame in the second."""
-    from lookalike.relate.find import part_shown
+    from lookalike.relate.geometry.containment import part_shown
 
     if match.kept_first < _WHOLE:
         _outline(left, shown[0], part_shown(match))

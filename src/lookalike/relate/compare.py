@@ -11,14 +11,14 @@ from typing import Any
 
 from lookalike.errors import ImageError
 from lookalike.image import Limits, decode, fit, read, to_text
-from lookalike.relate.cache import bytes_loader, file_loader
-from lookalike.relate.calibration import Calibration
-from lookalike.relate.explain import Explanation, explain
-from lookalike.relate.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, find_features
-from lookalike.relate.pasted import explain_cut_out, explain_pasted, look_inside
-from lookalike.relate.quality import too_poor
+from lookalike.relate.content.quality import too_poor
+from lookalike.relate.geometry.feature_cache import bytes_loader, file_loader
+from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, find_features
+from lookalike.relate.geometry.inset import explain_cut_out, explain_pasted, look_inside
+from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.relation import Subject, Verdict, judge
 from lookalike.relate.swapped import swap_sides
+from lookalike.relate.words.explain import Explanation, explain
 from lookalike.types import RGB, Embedder, Relation
 
 

@@ -5,10 +5,10 @@ from typing import Protocol
 
 import numpy as np
 
-from lookalike.relate.calibration import Calibration
-from lookalike.relate.content import COARSE, FINE, Content, Overlap, compare_content, overlap_of, refined
-from lookalike.relate.features import SIDE, SMALL, Features, find_features
-from lookalike.relate.geometry import ENOUGH, Match, frame_match, verify, with_feature_counts, with_transform
+from lookalike.relate.content.content import COARSE, FINE, Content, Overlap, compare_content, overlap_of, refined
+from lookalike.relate.geometry.features import SIDE, SMALL, Features, find_features
+from lookalike.relate.geometry.verify import ENOUGH, Match, frame_match, verify, with_feature_counts, with_transform
+from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.types import RGB
 
 FINE_SIDE = 768  # the short side that `load` is asked for: the long side of a page is then about 1,000

@@ -10,12 +10,14 @@ import numpy as np
 
 from lookalike.errors import BadQuery, UnknownId
 from lookalike.image import read, to_text
-from lookalike.relate.cache import features_of, loader_of
-from lookalike.relate.calibration import Calibration
-from lookalike.relate.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, Features, find_features
+from lookalike.image.convert import image_name
+from lookalike.image.region import Region
+from lookalike.relate.geometry.feature_cache import features_of, loader_of
+from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, Features, find_features
+from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.relation import Subject, Verdict, judge
 from lookalike.search import Collection, ImageLike
-from lookalike.search.query import Region, asked_id, load_picture, name_of
+from lookalike.search.query import asked_id, load_picture
 from lookalike.similarity import cosine
 from lookalike.types import Hit, Relation, Row, Vectors
 
@@ -84,7 +86,7 @@ def query_subject(photos: Collection, image: ImageLike, region: Region | None = 
     (vector,) = photos.embedder.embed([picture])
     sha256 = "" if region else _digest(image, photos)
     return Subject(
-        name=name_of(image),
+        name=image_name(image),
         vector=vector,
         features=find_features(picture, side=PREVIEW_SIDE, count=PREVIEW_COUNT),
         sha256=sha256,

@@ -7,12 +7,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.relate.calibration import EVENS, Calibration, undecided
-from lookalike.relate.content import Content
+from lookalike.relate.content.content import Content
+from lookalike.relate.content.quality import too_poor
 from lookalike.relate.examine import agrees, examine, frames_agree, is_proven, same_pixels
-from lookalike.relate.features import Features
-from lookalike.relate.geometry import Match
-from lookalike.relate.quality import too_poor
+from lookalike.relate.geometry.features import Features
+from lookalike.relate.geometry.verify import Match
+from lookalike.relate.probability.calibration_model import EVENS, Calibration, undecided
 from lookalike.similarity import cosine
 from lookalike.types import RGB, Relation
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from lookalike.relate.content import Content
+from lookalike.relate.content.content import Content
+from lookalike.relate.content.regions import Region, moved_box
 from lookalike.relate.examine import agrees
-from lookalike.relate.geometry import Match, with_shape
-from lookalike.relate.regions import Region, moved_box
+from lookalike.relate.geometry.transform import Matrix, shape_of
+from lookalike.relate.geometry.verify import Match, with_shape
 from lookalike.relate.relation import Verdict
-from lookalike.relate.transform import Matrix, shape_of
 
 _OPPOSITE = {"added": "removed", "removed": "added", "overlay": "uncovered", "uncovered": "overlay"}
 

@@ -1,8 +1,10 @@
 """A collection: pictures that were embedded once and are searched ever after."""
 
+from lookalike.image.convert import ImageLike
+from lookalike.image.region import parse_region
 from lookalike.search.collection import Collection, open_collection
-from lookalike.search.place import COLLECTION_VARIABLE, default_uri
-from lookalike.search.query import ImageLike, Query, embed_images, parse_region
+from lookalike.search.default_location import COLLECTION_VARIABLE, default_uri
+from lookalike.search.query import Query, embed_images
 from lookalike.search.results import Results
 
 __all__ = [

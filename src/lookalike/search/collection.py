@@ -12,17 +12,19 @@ import numpy as np
 from lookalike.embed import DEFAULT_MODEL, get_embedder, same_model
 from lookalike.errors import BadQuery, ModelMismatch, NoCollection, UnknownId
 from lookalike.image import Limits, to_path
-from lookalike.search.manifest import Root, forget_root, load_card, load_roots, save_card
-from lookalike.search.place import default_uri
-from lookalike.search.plan import FACTS, FAILURES, absolute_text
-from lookalike.search.query import ImageLike, Query, Region, as_query, asked_id, combine, load_picture, name_of
+from lookalike.image.convert import ImageLike, image_name
+from lookalike.image.region import Region
+from lookalike.indexing.plan import FACTS, FAILURES, absolute_text
+from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, save_card
+from lookalike.search.default_location import default_uri
+from lookalike.search.query import Query, as_query, asked_id, combine, load_picture
 from lookalike.search.results import Results
 from lookalike.similarity import normalise
 from lookalike.store import open_store
 from lookalike.types import RGB, AddReport, Card, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
 
 if TYPE_CHECKING:
-    from lookalike.search.sync import SyncOptions
+    from lookalike.indexing.sync import SyncOptions
 
 DEFAULT_K = 12
 
@@ -109,9 +111,9 @@ class Collection:
         New files are embedded, changed ones again, moved ones recognised, deleted ones dropped; under a root that is
         missing as a whole nothing is dropped. `frames`: how many of each animation (remembered; 1 at first).
         """
-        from lookalike.search.intake import Intake
-        from lookalike.search.pipeline import default_workers
-        from lookalike.search.sync import SyncOptions, sync
+        from lookalike.indexing.pipeline import default_workers
+        from lookalike.indexing.sync import SyncOptions, sync
+        from lookalike.indexing.worker import Intake
 
         wanted = [sources] if isinstance(sources, str | Path) else sources
         intake = Intake(self.embedder, self.limits, self._frames(frames))
@@ -129,7 +131,7 @@ class Collection:
         Without `ids` a path is its own id, and anything else is called by the hash of its bytes. Pictures that cannot
         be used are skipped and listed in the report.
         """
-        from lookalike.search.adding import add_pictures
+        from lookalike.indexing.add import add_pictures
 
         return add_pictures(self._store, self.embedder, images, ids, metadata, self.limits)
 
@@ -192,7 +194,7 @@ class Collection:
         without = [{i for i in map(asked_id, query.images) if i is not None} for query in asked]
         found = self._nearest(vectors, k, without, where, min_score)
         return [
-            Results(tuple(map(name_of, query.images)), hits, pictures, self.thumbnails)
+            Results(tuple(map(image_name, query.images)), hits, pictures, self.thumbnails)
             for query, (_, pictures), hits in zip(asked, answers, found, strict=True)
         ]
 

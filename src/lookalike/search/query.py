@@ -3,24 +3,16 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import cast
 
 import numpy as np
 
 from lookalike.errors import BadQuery, ImageError
 from lookalike.image import Limits, crop, decode, fit, read, to_rgb, to_text
+from lookalike.image.convert import ImageLike, image_name
+from lookalike.image.region import Region, check_region
 from lookalike.similarity import normalise
 from lookalike.types import RGB, Embedder, Vectors
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-    ImageLike: TypeAlias = str | Path | bytes | RGB | Image
-else:
-    ImageLike = object
-
-Region: TypeAlias = tuple[float, float, float, float]
-"""x, y, width, height as fractions of the upright picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,39 +46,9 @@ def as_query(query: "Query | ImageLike | Sequence[ImageLike]") -> Query:
     return Query((cast("ImageLike", query),))
 
 
-def check_region(region: Region) -> None:
-    """Raise BadQuery unless the region has a size and lies inside the picture."""
-    x, y, width, height = region
-    inside = 0 <= x < 1 and 0 <= y < 1 and width > 0 and height > 0 and x + width <= 1 + 1e-6 and y + height <= 1 + 1e-6
-    if not inside:
-        raise BadQuery(
-            f"the region {x:g},{y:g},{width:g},{height:g} is not inside the picture; "
-            "give x,y,width,height as fractions between 0 and 1"
-        )
-
-
 def asked_id(image: ImageLike) -> str | None:
     """The id in "id:ID", None for anything else."""
     return image.removeprefix("id:") if isinstance(image, str) and image.startswith("id:") else None
-
-
-def parse_region(text: str) -> Region:
-    """A region written as "x,y,width,height". Raises BadQuery."""
-    try:
-        x, y, width, height = (float(part) for part in text.split(","))
-    except ValueError:
-        raise BadQuery(
-            f"the region {text!r} is not four numbers; write x,y,width,height, such as 0.2,0.1,0.5,0.6"
-        ) from None
-    check_region((x, y, width, height))
-    return x, y, width, height
-
-
-def name_of(image: ImageLike) -> str:
-    """How a result calls the picture that was asked."""
-    if isinstance(image, str | Path):
-        return str(image)
-    return "bytes" if isinstance(image, bytes) else "picture"
 
 
 def load_picture(image: ImageLike, *, side: int | None, limits: Limits, region: Region | None = None) -> RGB:
@@ -96,7 +58,7 @@ def load_picture(image: ImageLike, *, side: int | None, limits: Limits, region: 
     try:
         picture = _open(image, wanted, limits)
     except ImageError as error:
-        raise type(error)(f"{name_of(image)}: {error}") from error
+        raise type(error)(f"{image_name(image)}: {error}") from error
     return crop(picture, region) if region else picture
 
 

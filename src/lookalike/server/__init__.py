@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from lookalike.server.settings import Settings
+from lookalike.server.process.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,6 +24,6 @@ def serve(settings: Settings, opened: "Callable[[], None] | None" = None) -> Non
 
     `opened` is called once the server answers.
     """
-    from lookalike.server.run import run
+    from lookalike.server.process.run import run
 
     run(settings, opened)

@@ -15,25 +15,25 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from lookalike import __version__
+from lookalike._version import __version__
 from lookalike.errors import LookalikeError
 from lookalike.search import Collection
-from lookalike.server.answers import as_json, refusal
-from lookalike.server.asking import Asking
-from lookalike.server.decoding import Decoders
-from lookalike.server.desk import Desk
-from lookalike.server.door import App, Door, TooMuch
-from lookalike.server.gate import Gate
-from lookalike.server.jobs import JobRunning, Jobs
-from lookalike.server.metrics import Metrics
-from lookalike.server.opening import on_signal
-from lookalike.server.pages import pages
-from lookalike.server.parts import Parts
-from lookalike.server.queries import Queries
+from lookalike.server.http.access import Gate
+from lookalike.server.http.dependencies import Parts
+from lookalike.server.http.metrics import Metrics
+from lookalike.server.http.middleware import App, Door, TooMuch
+from lookalike.server.http.responses import as_json, refusal
+from lookalike.server.http.static_files import pages
+from lookalike.server.process.settings import KEY, Settings, load_tokens
+from lookalike.server.process.startup import on_signal
 from lookalike.server.routes import clusters, duplicates, health, images, jobs, labels, relations, search
 from lookalike.server.routes import collection as collection_routes
 from lookalike.server.routes import map as map_routes
-from lookalike.server.settings import KEY, Settings, load_tokens
+from lookalike.server.service.collection_service import Desk
+from lookalike.server.service.jobs import JobRunning, Jobs
+from lookalike.server.uploads.decoder_pool import Decoders
+from lookalike.server.uploads.query_vectors import Asking
+from lookalike.server.uploads.saved_queries import Queries
 
 LEAVE_SECONDS = 2.0
 LOOK_SECONDS = 30.0

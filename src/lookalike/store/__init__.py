@@ -30,8 +30,8 @@ def open_store(
         from lookalike.store.memory import MemoryStore
 
         return MemoryStore(_needed(uri, dim), columns, read_only=read_only)
-    from lookalike.store.lance import LanceStore
-    from lookalike.store.lance_engine import check_place
+    from lookalike.store.lance.engine import check_place
+    from lookalike.store.lance.store import LanceStore
 
     check_place(uri)
     try:

@@ -139,7 +139,7 @@ def _without_gone(
 
 
 def _read(dataset: "lance.LanceDataset", fragments: list[Any]) -> Segment:
-    from lookalike.store.arrow import vectors_out
+    from lookalike.store.lance.arrow import vectors_out
 
     dim = dataset.schema.field(VECTOR).type.list_size
     index = _empty(dim)

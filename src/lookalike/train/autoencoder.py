@@ -23,7 +23,7 @@ from lookalike.train.models.autoencoder import Autoencoder, CodeEmbedder, to_pic
 from lookalike.train.models.centre_pooled import whitening
 from lookalike.train.objectives import make_objective
 from lookalike.train.run_folder import RunFolder, open_run
-from lookalike.train.similarity_data import tell_gone
+from lookalike.train.similarity_dataset import tell_gone
 from lookalike.train.split import Split
 from lookalike.types import Card, Failure, Preprocessing
 

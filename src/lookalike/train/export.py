@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, card_to_json
-from lookalike.embed.runtime import onnx_runtime
+from lookalike.embed.onnx_runtime import onnx_runtime
 from lookalike.errors import BrokenModel
 from lookalike.similarity import normalise
 from lookalike.types import Card, Vectors

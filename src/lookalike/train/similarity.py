@@ -11,7 +11,7 @@ from lookalike.embed import DEFAULT_MODEL, get_embedder
 from lookalike.train.config import SimilarityConfig
 from lookalike.train.loop import Tell, quiet
 from lookalike.train.run_folder import open_run
-from lookalike.train.similarity_data import (
+from lookalike.train.similarity_dataset import (
     SMALL,
     Progress,
     Say,
@@ -23,8 +23,8 @@ from lookalike.train.similarity_data import (
     tell_gone,
     told,
 )
+from lookalike.train.similarity_training import Taught, teach
 from lookalike.train.split import Split
-from lookalike.train.teach import Taught, teach
 
 
 def train_similarity(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lookalike.errors import SourceError, nearest
 from lookalike.image import to_path
-from lookalike.image.tables import moved, read_table
+from lookalike.image.sources.tables import moved, read_table
 from lookalike.train.split import PARTS, Split
 
 _COLUMNS = ("path", "label", "part")

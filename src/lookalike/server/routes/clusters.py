@@ -10,11 +10,11 @@ from starlette.responses import Response
 
 from lookalike.cluster import known_labels
 from lookalike.cluster.grouping import Cluster, Clusters
-from lookalike.cluster.kept import NoClusters, current, load_clusters, version
+from lookalike.cluster.storage import NoClusters, current, load_clusters, version
 from lookalike.errors import UnknownId
-from lookalike.server.answers import as_json
-from lookalike.server.models import ClustersOut, Listed
-from lookalike.server.parts import K, Needs, Offset, Parts, fails
+from lookalike.server.http.dependencies import K, Needs, Offset, Parts, fails
+from lookalike.server.http.responses import as_json
+from lookalike.server.http.schemas import ClustersOut, Listed
 
 router = APIRouter(tags=["clusters"])
 Level = Annotated[int, Path(description="How many groups the level has.", examples=[64])]

@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from lookalike.image import to_path
-from lookalike.relate.tail import Tail
+from lookalike.relate.probability.score_tail import Tail
 from lookalike.search import Collection
-from lookalike.server.answers import as_json
-from lookalike.server.gate import lowered
-from lookalike.server.models import CollectionOut, Failures, Scores
-from lookalike.server.parts import Needs, Offset, fails
-from lookalike.server.places import PLACES
-from lookalike.server.resident import Resident
+from lookalike.server.http.access import lowered
+from lookalike.server.http.dependencies import Needs, Offset, fails
+from lookalike.server.http.redaction import PLACES
+from lookalike.server.http.responses import as_json
+from lookalike.server.http.schemas import CollectionOut, Failures, Scores
+from lookalike.server.service.resident import Resident
 
 router = APIRouter(tags=["collection"])
 PAIRS = 200_000

@@ -7,24 +7,17 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from lookalike.cluster import Chosen, Decisions, Duplicates, accepted_groups
-from lookalike.cluster.duplicates.accepted import apply_command, last_options
-from lookalike.cluster.duplicates.chosen import chosen_instead
-from lookalike.cluster.duplicates.decisions import pair_key
-from lookalike.cluster.duplicates.kinds import kinds_of
-from lookalike.cluster.findings import stored_duplicates
+from lookalike.duplicates import Chosen, Decisions, Duplicates, accepted_groups
+from lookalike.duplicates.keep.keep_choices import chosen_instead
+from lookalike.duplicates.review.accepted import apply_command, last_options
+from lookalike.duplicates.review.decisions import pair_key
+from lookalike.duplicates.review.kinds import kinds_of
+from lookalike.duplicates.review.saved_groups import stored_duplicates
 from lookalike.errors import BadQuery, UnknownId
-from lookalike.server.answers import as_json, public
-from lookalike.server.gate import lowered
-from lookalike.server.journals import (
-    ApplyNotAllowed,
-    GroupsChanged,
-    count_movable,
-    journals_of,
-    new_journal_name,
-    present_groups,
-)
-from lookalike.server.models import (
+from lookalike.server.http.access import lowered
+from lookalike.server.http.dependencies import Needs, Offset, Parts, fails
+from lookalike.server.http.responses import as_json, public
+from lookalike.server.http.schemas import (
     ApplyIn,
     ApplyOut,
     ChoiceIn,
@@ -37,8 +30,15 @@ from lookalike.server.models import (
     JobOut,
     UndoIn,
 )
-from lookalike.server.parts import Needs, Offset, Parts, fails
-from lookalike.server.settings import is_loopback
+from lookalike.server.process.settings import is_loopback
+from lookalike.server.service.journals import (
+    ApplyNotAllowed,
+    GroupsChanged,
+    count_movable,
+    journals_of,
+    new_journal_name,
+    present_groups,
+)
 from lookalike.types import DuplicateGroup, Extra, Hit
 
 _NOT_ALLOWED = (

@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
-from lookalike.server.answers import as_json
-from lookalike.server.batching import Batcher
-from lookalike.server.gate import COOKIE
-from lookalike.server.models import Error, Health, Login
-from lookalike.server.parts import Needs, fails
+from lookalike.server.http.access import COOKIE
+from lookalike.server.http.dependencies import Needs, fails
+from lookalike.server.http.responses import as_json
+from lookalike.server.http.schemas import Error, Health, Login
+from lookalike.server.service.batcher import Batcher
 
 router = APIRouter(tags=["running it"])
 

@@ -9,15 +9,15 @@ from starlette.responses import Response
 
 from lookalike.cluster import give_labels
 from lookalike.errors import BadQuery, ImageError, ImageTooLarge, UnknownId
-from lookalike.search.sync import now
-from lookalike.server.answers import as_hits, as_json, public, with_tag
-from lookalike.server.asking import pictures_of, texts
-from lookalike.server.examples import FORMS
-from lookalike.server.given import check_lists, metadata_of
-from lookalike.server.models import AddedOut, Change, Found, ImageOut, Listed, Removed
-from lookalike.server.originals import kind_of, original
-from lookalike.server.parts import ImageId, K, MinScore, Needs, Offset, Parts, Where, fails
-from lookalike.server.resident import Resident
+from lookalike.server.http.dependencies import ImageId, K, MinScore, Needs, Offset, Parts, Where, fails
+from lookalike.server.http.examples import FORMS
+from lookalike.server.http.responses import as_hits, as_json, public, with_tag
+from lookalike.server.http.schemas import AddedOut, Change, Found, ImageOut, Listed, Removed
+from lookalike.server.service.originals import kind_of, original
+from lookalike.server.service.resident import Resident
+from lookalike.server.uploads.query_vectors import pictures_of, texts
+from lookalike.server.uploads.validation import check_lists, metadata_of
+from lookalike.text import now
 from lookalike.types import Metadata
 
 router = APIRouter(tags=["images"])

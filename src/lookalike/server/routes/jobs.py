@@ -6,9 +6,9 @@ from fastapi import APIRouter, Path
 from starlette.responses import Response, StreamingResponse
 
 from lookalike.errors import BadQuery
-from lookalike.server.answers import as_json
-from lookalike.server.models import JobIn, JobOut, Jobs
-from lookalike.server.parts import Needs, fails
+from lookalike.server.http.dependencies import Needs, fails
+from lookalike.server.http.responses import as_json
+from lookalike.server.http.schemas import JobIn, JobOut, Jobs
 
 router = APIRouter(tags=["jobs"])
 JobName = Annotated[str, Path(description="As POST /v1/jobs told it.", examples=["a1b2c3d4"])]

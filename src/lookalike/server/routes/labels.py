@@ -8,15 +8,16 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from lookalike.cluster import Given, give_labels, keep_labels, known_labels, label_table, load_clusters
-from lookalike.cluster.findings import SUSPECTS, finding, keep_finding
-from lookalike.cluster.kept import NoClusters
+from lookalike.cluster.storage import NoClusters
+from lookalike.cluster.suspects import SUSPECTS
 from lookalike.errors import BadQuery, UnknownId
 from lookalike.search import Collection
-from lookalike.server.answers import as_json, public
-from lookalike.server.desk import unknown
-from lookalike.server.models import LabelIn, Labelled, Labels, SpreadList, Suspects
-from lookalike.server.parts import K, Needs, Offset, fails
-from lookalike.server.resident import Resident
+from lookalike.search.saved_results import save_result, saved_result
+from lookalike.server.http.dependencies import K, Needs, Offset, fails
+from lookalike.server.http.responses import as_json, public
+from lookalike.server.http.schemas import LabelIn, Labelled, Labels, SpreadList, Suspects
+from lookalike.server.service.collection_service import unknown
+from lookalike.server.service.resident import Resident
 from lookalike.types import Scalar
 
 router = APIRouter(tags=["labels"])
@@ -109,7 +110,7 @@ async def suspects(parts: Needs) -> Response:
 
 
 def _doubts(photos: Collection) -> Mapping[str, Any]:
-    return finding(photos, SUSPECTS) or {"when": None, "suspects": []}
+    return saved_result(photos, SUSPECTS) or {"when": None, "suspects": []}
 
 
 def _answered(photos: Collection, ids: Sequence[str]) -> None:
@@ -117,7 +118,7 @@ def _answered(photos: Collection, ids: Sequence[str]) -> None:
     told, said = _doubts(photos), set(ids)
     left = [one for one in told["suspects"] if one["id"] not in said]
     if len(left) < len(told["suspects"]):
-        keep_finding(photos, SUSPECTS, {**told, "suspects": left})
+        save_result(photos, SUSPECTS, {**told, "suspects": left})
 
 
 @router.post("/v1/labels", response_model=Labelled, responses=fails(404, 507))

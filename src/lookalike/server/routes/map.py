@@ -8,13 +8,13 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from lookalike.cluster import PALETTE, NoClusters, colourings, known_labels, load_clusters, load_map
-from lookalike.cluster.kept import version
 from lookalike.cluster.layout import map_version
+from lookalike.cluster.storage import version
 from lookalike.search import Collection
-from lookalike.server.answers import json_of, with_tag
-from lookalike.server.models import MapOut
-from lookalike.server.parts import Needs, fails
-from lookalike.server.resident import Resident
+from lookalike.server.http.dependencies import Needs, fails
+from lookalike.server.http.responses import json_of, with_tag
+from lookalike.server.http.schemas import MapOut
+from lookalike.server.service.resident import Resident
 
 router = APIRouter(tags=["map"])
 _kept: dict[str, tuple[str, str, bytes]] = {}  # of a collection: its state, the tag and the body that go out

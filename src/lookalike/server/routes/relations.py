@@ -12,14 +12,14 @@ from starlette.responses import Response
 from lookalike.errors import BadQuery
 from lookalike.relate import Subject, Verdict, calibration_of, find_features, judge
 from lookalike.relate.examine import FINE_SIDE
-from lookalike.relate.explain import explain
-from lookalike.relate.features import PREVIEW_COUNT, PREVIEW_SIDE
-from lookalike.server.answers import as_json
-from lookalike.server.asking import Region, pictures_of, texts
-from lookalike.server.examples import FORMS
-from lookalike.server.models import Comparison
-from lookalike.server.parts import Needs, Parts, fails
-from lookalike.server.queries import PREFIX
+from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE
+from lookalike.relate.words.explain import explain
+from lookalike.server.http.dependencies import Needs, Parts, fails
+from lookalike.server.http.examples import FORMS
+from lookalike.server.http.responses import as_json
+from lookalike.server.http.schemas import Comparison
+from lookalike.server.uploads.query_vectors import Region, pictures_of, texts
+from lookalike.server.uploads.saved_queries import PREFIX
 from lookalike.types import RGB, Hit
 
 router = APIRouter(tags=["relations"])

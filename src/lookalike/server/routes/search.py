@@ -7,12 +7,12 @@ from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from lookalike.errors import BadQuery
-from lookalike.server.answers import as_hits, as_json, with_tag
-from lookalike.server.asking import Asked, pictures_of, regions_of, texts
-from lookalike.server.examples import FORMS, ID, PICTURE
-from lookalike.server.models import Found, Kept
-from lookalike.server.parts import K, MinScore, Needs, Parts, Where, fails
-from lookalike.server.queries import PREFIX
+from lookalike.server.http.dependencies import K, MinScore, Needs, Parts, Where, fails
+from lookalike.server.http.examples import FORMS, ID, PICTURE
+from lookalike.server.http.responses import as_hits, as_json, with_tag
+from lookalike.server.http.schemas import Found, Kept
+from lookalike.server.uploads.query_vectors import Asked, pictures_of, regions_of, texts
+from lookalike.server.uploads.saved_queries import PREFIX
 
 router = APIRouter(tags=["search"])
 Names = Annotated[

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import ImageError, SourceError
 from lookalike.image import GuardedDecoder, Limits, fit, read
-from lookalike.search.pipeline import default_workers, parallel
+from lookalike.indexing.pipeline import default_workers, parallel
 from lookalike.types import Failure, Preprocessing
 
 ARRAY, INDEX = "pictures.npy", "pictures.json"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lookalike.errors import SourceError, nearest
-from lookalike.image.tables import read_table
+from lookalike.image.sources.tables import read_table
 from lookalike.train.split import joined
 
 _TRUE, _FALSE = ("1", "true", "yes", "same"), ("0", "false", "no", "different")

@@ -1,0 +1,3 @@
+"""The version, once: packaging, `--version`, the API and reports read it here."""
+
+__version__ = "0.1.0"

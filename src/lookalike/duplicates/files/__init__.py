@@ -1,0 +1,1 @@
+"""Remove extras and restore them: plan, journal, moves, trash, undo."""

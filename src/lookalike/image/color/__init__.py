@@ -1,0 +1,1 @@
+"""From samples in any color space, depth and transfer function to 8-bit sRGB."""

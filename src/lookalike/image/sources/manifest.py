@@ -1,0 +1,187 @@
+"""Pictures named by a table: .csv, .tsv or .parquet, with a column of paths and any others beside it."""
+
+import csv
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
+
+from lookalike.errors import SourceError
+from lookalike.image.sources.os_errors import os_reason
+from lookalike.image.sources.path_text import to_path, to_text
+from lookalike.image.sources.source_types import Found, NotListed, found_file
+from lookalike.types import Scalar
+
+PATH_COLUMNS = ("path", "file", "filename", "image")
+LABEL_COLUMNS = ("label", "class", "category", "tag")
+
+_INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")  # "007" is a name, not seven; 18 digits fit 64 bits
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_LEADING_ZERO = re.compile(r"[+-]?0\d")
+_TRUTH = {"true": True, "false": False}
+
+Cells = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Which column means what. `others` become metadata under their own names."""
+
+    path: str
+    id: str | None
+    label: str | None
+    others: tuple[str, ...]
+
+    @classmethod
+    def of(cls, names: Iterable[str], manifest: str) -> "_Columns":
+        known = [name for name in names if name]
+        lower = {name.strip().lower(): name for name in reversed(known)}
+        path = next((lower[word] for word in PATH_COLUMNS if word in lower), None)
+        if path is None:
+            raise SourceError(
+                f"{manifest}: has no column of paths; name one {', '.join(PATH_COLUMNS)} "
+                f"(its columns: {', '.join(known[:12]) or 'none'})"
+            )
+        label = next((lower[word] for word in LABEL_COLUMNS if word in lower), None)
+        taken = {path, lower.get("id"), label}
+        return cls(path, lower.get("id"), label, tuple(name for name in known if name not in taken))
+
+
+def find_rows(path: str) -> Iterator[Found | NotListed]:
+    """List the pictures a manifest names, relative paths from its own folder; a row without a file is a NotListed.
+
+    Columns: path (or file, filename, image), id, label (or class, category, tag); every other becomes metadata, typed
+    by all its values: bool (true, false), int, float, else str; empty is None. Raises SourceError.
+    """
+    manifest = to_text(path)
+    try:
+        rows = _parquet(path) if path.lower().endswith(".parquet") else _table(path)
+        names = next(rows)
+        columns = _Columns.of(names, manifest)
+        for number, cells in enumerate(rows, start=2):
+            yield _row(path, number, cells, columns)
+    except SourceError:
+        raise
+    except Exception as error:  # pyarrow has errors of many kinds
+        reason = os_reason(error) if isinstance(error, OSError) and error.errno else f"cannot be read ({error})"
+        raise SourceError(f"{manifest}: {reason}; a manifest is a .csv, .tsv or .parquet table") from error
+
+
+def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> Found | NotListed:
+    named = cells[columns.path]
+    if named is None or not str(named).strip():
+        return NotListed(to_text(manifest), f"row {number} names no file")
+    named = str(named)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", named):
+        return NotListed(named, f"row {number} is a web address: download it first")
+    folder = os.path.dirname(manifest)
+    found = _first(os.path.normpath(os.path.join(folder, spelling)) for spelling in (named, to_path(named)))
+    if isinstance(found, NotListed):
+        return replace(found, reason=f"row {number}: {found.reason}")
+    name = found.path
+    if name.startswith(os.path.join(to_text(folder), "")):
+        name = os.path.relpath(name, to_text(folder))
+    return replace(
+        found,
+        root=to_text(manifest),
+        name=name.replace(os.sep, "/"),
+        id=_word(cells[columns.id]) if columns.id else None,
+        label=_word(cells[columns.label]) if columns.label else None,
+        metadata={name: cells[name] for name in columns.others},
+    )
+
+
+def _first(paths: Iterable[str]) -> Found | NotListed:
+    """The first spelling that is a file: as it stands, else as our own text form (to_text) spells odd bytes."""
+    spellings = list(dict.fromkeys(paths))
+    tried = [found_file(path, os.path.dirname(path)) for path in spellings[:1]]
+    if isinstance(tried[0], NotListed) and len(spellings) > 1:
+        tried.append(found_file(spellings[1], os.path.dirname(spellings[1])))
+    return next((one for one in tried if isinstance(one, Found)), tried[0])
+
+
+def _word(cell: Scalar) -> str | None:
+    return None if cell is None or cell == "" else str(cell)
+
+
+def _table(path: str) -> Iterator[Any]:
+    """Header, then one mapping a row. The file is read twice: a column's type is known when all of it was seen."""
+    header: list[str] | None = None
+    kinds: dict[str, str] = {}
+    for row in _lines(path):
+        if header is None:
+            header = [name.strip() for name in row]
+            continue
+        for name, cell in zip(header, row, strict=False):
+            if cell.strip():
+                kinds[name] = _widen(kinds.get(name), cell.strip())
+    if header is None:
+        raise SourceError(f"{to_text(path)}: is empty; its first line must name the columns")
+    keep = {*PATH_COLUMNS, *LABEL_COLUMNS, "id"}
+    kinds = {name: "str" if name.lower() in keep else kinds.get(name, "str") for name in header}
+    yield header
+    lines = _lines(path)
+    next(lines)
+    for row in lines:
+        if row:
+            padded = chain(row, [""] * (len(header) - len(row)))
+            yield {name: _typed(cell, kinds[name]) for name, cell in zip(header, padded, strict=False)}
+
+
+def _lines(path: str) -> Iterator[list[str]]:
+    with open(path, "rb") as file:
+        start = file.read(1 << 16)
+    utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))  # what a spreadsheet calls "Unicode text"
+    encoding = "utf-16" if utf16 else "utf-8-sig"
+    first = start.decode(encoding, "replace").split("\n", 1)[0]
+    delimiter = "\t" if path.lower().endswith(".tsv") else max(",;\t|", key=first.count)
+    # A file name may hold bytes that are not UTF-8: they pass through as they do in os.listdir.
+    with open(path, encoding=encoding, errors="strict" if utf16 else "surrogateescape", newline="") as file:
+        yield from csv.reader(file, delimiter=delimiter)
+
+
+def _widen(kind: str | None, cell: str) -> str:
+    """The narrowest type that holds all a column's cells seen so far and this one."""
+    if kind == "str":
+        return kind
+    if cell.lower() in _TRUTH:
+        seen = "bool"
+    elif _INTEGER.fullmatch(cell):
+        seen = "int"
+    elif _NUMBER.fullmatch(cell) and not _LEADING_ZERO.match(cell) and len(cell) < 40:
+        seen = "float"
+    else:
+        return "str"
+    return seen if kind in (None, seen) else "float" if {kind, seen} == {"int", "float"} else "str"
+
+
+def _typed(cell: str, kind: str) -> Scalar:
+    text = cell.strip()
+    if not text:
+        return None
+    match kind:
+        case "bool":
+            return _TRUTH[text.lower()]
+        case "int":
+            return int(text)
+        case "float":
+            return float(text)
+        case _:
+            return cell if any("\udc80" <= sign <= "\udcff" for sign in cell) else to_text(cell)
+
+
+def _parquet(path: str) -> Iterator[Any]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        yield list(file.schema_arrow.names)
+        for batch in file.iter_batches(batch_size=4096):
+            for cells in batch.to_pylist():
+                yield {name: _scalar(cell) for name, cell in cells.items()}
+
+
+def _scalar(cell: Any) -> Scalar:
+    """Parquet's own types are kept; dates, decimals, lists and the like become their text."""
+    return cell if cell is None or isinstance(cell, bool | int | float | str | bytes) else str(cell)

@@ -1,0 +1,75 @@
+"""The bytes of a file or an archive's member, within limits and without ever waiting on a pipe."""
+
+import os
+import stat
+
+from lookalike.errors import ImageTooLarge, UnreadableImage
+from lookalike.image.decoding.limits import Limits, too_many_bytes
+from lookalike.image.sources.archive import SEPARATOR, read_member
+from lookalike.image.sources.os_errors import os_reason
+from lookalike.image.sources.path_text import to_path
+
+_NO_LIMITS = Limits()
+
+
+def read(path_text: str, limits: Limits = _NO_LIMITS) -> bytes:
+    """The bytes of a file, or of an archive's member ("/abs/a.zip!/inner/x.jpg").
+
+    `path_text`: as `find` gives it. Raises UnreadableImage (no such file, permission denied, is empty, not a file) and
+    ImageTooLarge, before anything is read. The message is the reason alone; the path is added as a note.
+    """
+    try:
+        archive = _archive_of(path_text)
+        if archive is not None:
+            return read_member(archive, path_text[len(_text_of(path_text, archive)) + len(SEPARATOR) :], limits)
+        return _read_file(to_path(path_text), limits)
+    except (UnreadableImage, ImageTooLarge) as error:
+        error.add_note(f"path: {path_text}")
+        raise
+
+
+def file_of(path_text: str) -> str:
+    """The file that holds a picture: itself, or its archive. A folder's own name may end in "!"."""
+    return _archive_of(path_text) or to_path(path_text)
+
+
+def _text_of(path_text: str, archive: str) -> str:
+    return next(text for text in _prefixes(path_text) if to_path(text) == archive)
+
+
+def _prefixes(path_text: str) -> list[str]:
+    """Every beginning that could be an archive: a folder's own name may end in "!"."""
+    cuts = [at for at in range(len(path_text)) if path_text.startswith(SEPARATOR, at)]
+    return [path_text[:at] for at in cuts]
+
+
+def _archive_of(path_text: str) -> str | None:
+    if SEPARATOR not in path_text or os.path.isfile(to_path(path_text)):
+        return None
+    return next((to_path(text) for text in _prefixes(path_text) if os.path.isfile(to_path(text))), None)
+
+
+def _read_file(path: str, limits: Limits) -> bytes:
+    try:
+        _check(os.stat(path), limits)
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+        with open(os.open(path, flags), "rb") as file:
+            size = _check(os.fstat(file.fileno()), limits)  # again: it may be another file by now
+            data = file.read(size)
+    except (OSError, ValueError) as error:
+        raise UnreadableImage(os_reason(error)) from error
+    if not data:
+        raise UnreadableImage("is empty (0 bytes)")
+    return data
+
+
+def _check(status: os.stat_result, limits: Limits) -> int:
+    if stat.S_ISDIR(status.st_mode):
+        raise UnreadableImage("is a folder")
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableImage("is a pipe or a device, not a file")
+    if status.st_size == 0:
+        raise UnreadableImage("is empty (0 bytes)")
+    if status.st_size > limits.max_bytes:
+        raise ImageTooLarge(too_many_bytes(status.st_size, limits))
+    return status.st_size

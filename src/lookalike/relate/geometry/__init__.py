@@ -1,0 +1,1 @@
+"""Local features, matching and the transform that lays one image over another."""

@@ -1,0 +1,1 @@
+"""Verdicts in words: what was done to one image to get the other, and reports."""

@@ -1,0 +1,97 @@
+"""What goes out: errors as JSON with a status, hits as JSON, files with their tags."""
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from starlette.responses import Response
+
+from lookalike import errors
+from lookalike.server.http.redaction import PLACES
+from lookalike.server.service.batcher import Busy
+from lookalike.server.service.journals import ApplyNotAllowed, GroupsChanged
+from lookalike.server.uploads.url_fetch import Forbidden
+from lookalike.types import Hit, Metadata
+
+# The first that fits counts, so the narrow ones stand before the wide ones.
+STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
+    (errors.UnknownId, 404, "unknown_id"),
+    (errors.BadFilter, 400, "bad_filter"),
+    (Forbidden, 403, "forbidden_url"),
+    (errors.BadQuery, 400, "bad_query"),
+    (errors.ImageTooLarge, 413, "image_too_large"),
+    (errors.ImageError, 422, "unreadable_image"),
+    (errors.ReadOnly, 403, "read_only"),
+    (errors.NoCollection, 503, "no_collection"),
+    (errors.StoreFailed, 507, "store_failed"),
+    (errors.CollectionError, 503, "collection_error"),
+    (errors.ModelError, 503, "model_error"),
+    (Busy, 503, "busy"),
+    (ApplyNotAllowed, 403, "apply_not_allowed"),
+    (GroupsChanged, 409, "groups_changed"),
+    (errors.LookalikeError, 400, "failed"),
+)
+RETRY = {"no_collection", "busy"}
+HIDDEN = ("thumbnail",)
+
+
+def refusal(error: Exception, message: str) -> Response:
+    """The JSON body of an error of ours."""
+    status, kind = next((s, k) for known, s, k in STATUSES if isinstance(error, known))
+    headers = {"retry-after": "2"} if kind in RETRY else {}
+    return as_json({"error": kind, "message": message}, status=status, headers=headers)
+
+
+def as_json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """JSON that is made once: pydantic's check of every hit would cost more than the search."""
+    return Response(json_of(content), status, dict(headers or {}), media_type="application/json")
+
+
+def json_of(content: Any) -> bytes:
+    """JSON as every reader takes it: a number that is not finite, of whatever collection, is null."""
+    try:
+        text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    except ValueError:
+        text = json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace")
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {name: _finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def as_hits(hits: Sequence[Hit], *, show_paths: bool) -> list[dict[str, Any]]:
+    """Hits as the API tells them."""
+    return [
+        {"id": h.id, "score": round(h.score, 6), "metadata": public(h.metadata, show_paths=show_paths)} for h in hits
+    ]
+
+
+def public(metadata: Metadata, *, show_paths: bool) -> dict[str, Any]:
+    """A row's facts without pictures, and without places unless they may be told."""
+    return {
+        name: value
+        for name, value in metadata.items()
+        if not isinstance(value, bytes) and name not in HIDDEN and (show_paths or name not in PLACES)
+    }
+
+
+def with_tag(
+    body: bytes,
+    kind: str,
+    tag: str,
+    asked: str | None,
+    headers: Mapping[str, str] | None = None,
+    *,
+    seconds: int = 86400,
+) -> Response:
+    """A file that the browser may keep, and need not get twice."""
+    told = {"etag": f'"{tag}"', "cache-control": f"private, max-age={seconds}", **(headers or {})}
+    if asked is not None and told["etag"] in [part.strip().removeprefix("W/") for part in asked.split(",")]:
+        return Response(status_code=304, headers=told)
+    return Response(body, 200, told, media_type=kind)

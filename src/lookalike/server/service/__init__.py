@@ -1,0 +1,1 @@
+"""What routes work with: the collection in memory, batching, jobs, files on disk."""

@@ -1,0 +1,1 @@
+"""Images sent by clients: validated, decoded in child processes, turned into query vectors."""

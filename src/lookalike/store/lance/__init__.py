@@ -1,0 +1,1 @@
+"""A collection on disk or in an object store, kept by Lance."""

@@ -1,0 +1,163 @@
+"""Finding candidates in a Lance data set, exactly or by its index, and turning candidates into hits."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.similarity import score_from_dot_distance
+from lookalike.store.columns import ID, VECTOR
+from lookalike.store.hot import RowIds
+from lookalike.store.lance.arrow import vectors_out
+from lookalike.store.rank import FLOAT32_ERROR, Found, best, exact_scores, settled
+from lookalike.types import Hit, Vectors
+
+if TYPE_CHECKING:
+    import lance
+
+MARGIN = 4  # times k candidates are asked for at first, and MARGIN times as many again while the k-th is in doubt
+LEAST = 64
+REFINE = 12  # candidates for each of k from the index; of its own 10 best, a third are wrong (docs/store.md)
+BLOCK = 8192
+TOGETHER = 64  # queries whose candidates are read in one go: 64 x 64 vectors of 320 are 5 MB
+
+Propose = Callable[[NDArray[np.float32], int], Found]
+"""Candidates for one query, as many as asked for or all there are."""
+
+
+def passing_rows(dataset: "lance.LanceDataset", where: str) -> RowIds:
+    """The row ids that meet a condition, ascending."""
+    table = dataset.to_table(columns=[], filter=where, with_row_id=True)
+    return np.sort(table["_rowid"].to_numpy().astype(np.int64))
+
+
+def exactly(dataset: "lance.LanceDataset", where: str | None) -> Propose:
+    """Every vector that passes is compared, by Lance."""
+
+    def propose(query: NDArray[np.float32], k: int) -> Found:
+        return _nearest(dataset, where, {"q": query, "k": k, "use_index": False})
+
+    return propose
+
+
+def by_index(dataset: "lance.LanceDataset", where: str | None) -> Propose:
+    """The nearest partitions of the index, and all rows that are not yet in it; all rows where that is too few."""
+    exact = exactly(dataset, where)
+
+    def propose(query: NDArray[np.float32], k: int) -> Found:
+        asked: dict[str, Any] = {"q": query, "k": k * REFINE // MARGIN, "use_index": True}
+        found = _nearest(dataset, where, asked)
+        if len(found.row_ids) < asked["k"]:  # the partitions it looked at hold too few that pass
+            return exact(query, k)
+        return Found(found.row_ids, found.scores, np.inf, all_rows=True)
+
+    return propose
+
+
+def _nearest(dataset: "lance.LanceDataset", where: str | None, nearest: dict[str, Any]) -> Found:
+    table = dataset.to_table(
+        columns=["_rowid", "_distance"],
+        filter=where,
+        prefilter=where is not None,
+        nearest={"column": VECTOR, "metric": "dot", **nearest},
+        disable_scoring_autoprojection=True,
+    )
+    row_ids = table["_rowid"].to_numpy().astype(np.int64)
+    scores = score_from_dot_distance(table["_distance"].to_numpy())
+    return Found(row_ids, scores, FLOAT32_ERROR, all_rows=len(row_ids) < nearest["k"])
+
+
+def blocks(dataset: "lance.LanceDataset", where: str | None) -> Iterator[tuple[RowIds, NDArray[np.float32]]]:
+    """All rows that pass, some thousands at a time."""
+    dim = dataset.schema.field(VECTOR).type.list_size
+    scanner = dataset.scanner(columns=[VECTOR], filter=where, with_row_id=True, batch_size=BLOCK, batch_readahead=2)
+    for batch in scanner.to_batches():
+        yield batch["_rowid"].to_numpy().astype(np.int64), vectors_out(batch[VECTOR], dim)
+
+
+def near(rows: Iterator[tuple[RowIds, NDArray[np.float32]]], queries: Vectors, floor: float) -> list[RowIds]:
+    """For each query the rows that score at least `floor`, in one pass."""
+    found: list[list[RowIds]] = [[] for _ in queries]
+    for row_ids, vectors in rows:
+        scores = queries @ vectors.T
+        for at, row in enumerate(scores):
+            passed = row >= floor
+            if passed.any():
+                found[at].append(row_ids[passed])
+    return [np.concatenate([np.empty(0, np.int64), *parts]) for parts in found]
+
+
+class Reader:
+    """Reads candidates from one version, scores them exactly, and makes hits of the best."""
+
+    def __init__(self, dataset: "lance.LanceDataset", columns: Sequence[str]) -> None:
+        self.dataset, self.columns = dataset, list(columns)
+
+    def search(self, queries: Vectors, k: int, propose: Propose) -> list[list[Hit]]:
+        """The k best of each query."""
+        found: list[list[Hit]] = []
+        for at in range(0, len(queries), TOGETHER):
+            found += self._search(queries[at : at + TOGETHER], k, propose)
+        return found
+
+    def _search(self, queries: Vectors, k: int, propose: Propose) -> list[list[Hit]]:
+        done: dict[int, _Ranked] = {}
+        asked = max(MARGIN * k, LEAST)
+        while left := [at for at in range(len(queries)) if at not in done]:
+            proposed = [propose(queries[at], asked).pruned(k) for at in left]
+            scored = self._scored(queries[left], [row_ids for row_ids, _ in proposed])
+            for at, ranked, (_, bound) in zip(left, scored, proposed, strict=True):
+                # Where a row left out may be as good as the k-th, as among hundreds of blank pictures, ask for more.
+                if bound == -np.inf or settled(ranked.scores, k, bound):
+                    done[at] = ranked.top(k)
+            asked *= MARGIN
+        return self._hits([done[at] for at in range(len(queries))])
+
+    def within(self, queries: Vectors, candidates: Sequence[RowIds], min_score: float) -> list[list[Hit]]:
+        """All candidates that truly score `min_score` or more, best first."""
+        found: list[list[Hit]] = []
+        for at in range(0, len(queries), TOGETHER):
+            some = slice(at, at + TOGETHER)
+            found += self._hits([ranked.above(min_score) for ranked in self._scored(queries[some], candidates[some])])
+        return found
+
+    def _scored(self, queries: Vectors, candidates: Sequence[RowIds]) -> "list[_Ranked]":
+        """Candidates with their exact scores; a row that several queries share is read once."""
+        row_ids, places = np.unique(np.concatenate(candidates), return_inverse=True)
+        table = self._take(row_ids, [ID, VECTOR])
+        ids = np.array(table[ID].to_pylist(), dtype=object)
+        vectors = vectors_out(table[VECTOR], queries.shape[1])
+        split = np.split(places, np.cumsum([len(some) for some in candidates])[:-1])
+        pairs = zip(queries, split, strict=True)
+        return [_Ranked(row_ids[at], ids[at], exact_scores(query, vectors[at])) for query, at in pairs]
+
+    def _hits(self, ranked: "Sequence[_Ranked]") -> list[list[Hit]]:
+        row_ids, places = np.unique(np.concatenate([some.row_ids for some in ranked]), return_inverse=True)
+        rows = self._take(row_ids, self.columns).to_pylist() if self.columns else [{} for _ in row_ids]
+        hits = iter(places)
+        return [
+            [Hit(id, float(score), dict(rows[next(hits)])) for id, score in zip(some.ids, some.scores, strict=True)]
+            for some in ranked
+        ]
+
+    def _take(self, row_ids: RowIds, columns: list[str]) -> Any:
+        # Lance's public take() counts rows from the start, past deleted ones; by row id there is only this.
+        return self.dataset._take_rows(row_ids.tolist(), columns=columns)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranked:
+    """Rows with exact scores."""
+
+    row_ids: RowIds
+    ids: NDArray[np.object_]
+    scores: NDArray[np.float64]
+
+    def top(self, k: int) -> "_Ranked":
+        order = best(self.scores, self.ids, k)
+        return _Ranked(self.row_ids[order], self.ids[order], self.scores[order])
+
+    def above(self, min_score: float) -> "_Ranked":
+        return self.top(int((self.scores >= min_score).sum()))

@@ -1,0 +1,295 @@
+"""A collection in a folder or an object store, kept by Lance: many processes, crash-safe, exact where it can be."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from lookalike.errors import FormatMismatch, NoCollection
+from lookalike.store import columns as cols
+from lookalike.store.hot import Hot, RowIds, refreshed
+from lookalike.store.lance import search as ask
+from lookalike.store.lance.arrow import column_out, one_of, vectors_out
+from lookalike.store.lance.engine import child, engine
+from lookalike.store.lance.table import LanceTable
+from lookalike.store.rank import FLOAT32_ERROR, HALF_ERROR
+from lookalike.store.where import backticks, condition
+from lookalike.types import Hit, Metadata, Row, Vectors
+
+if TYPE_CHECKING:
+    import lance
+
+FORMAT = 1
+HOT_BYTES = 1 << 30  # 1.6 million rows of dim 320
+HOT_QUERIES = 8  # so many queries at once pay for reading all vectors into memory
+INDEX_ROWS = 50_000  # docs/store.md
+FILTERED_ROWS = 1_000_000
+PARTITION_ROWS = 4000
+SAMPLE_RATE = 64  # vectors a partition that k-means sees; Lance's 256 takes 20 times as long for the same recall
+GROWN = 4  # times the rows it was built with: then the partitions are too large, and it is built anew
+INDEXED = "_indexed_rows"
+CONDITIONS_KEPT = 16
+KEEP = timedelta(minutes=10)
+
+_OBSOLETE = {"features": bytes}  # columns that older versions filled, at 85 kB an image, and nothing reads any more
+
+
+class LanceStore:
+    """One collection. Searches see the version last committed by anyone.
+
+    `hot_bytes`: memory for the vectors once a process searches more than once; 0 keeps none. `index_rows`: from how
+    many rows on `optimise` builds an index, which the searches use that find no hot copy. `filtered_rows`: up to how
+    many rows that pass a filter are compared one by one rather than through the index, which may miss some. `keep`:
+    how long `optimise` keeps old versions for searches that other processes have under way.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        read_only: bool = False,
+        storage_options: Mapping[str, str] | None = None,
+        hot_bytes: int = HOT_BYTES,
+        index_rows: int = INDEX_ROWS,
+        filtered_rows: int = FILTERED_ROWS,
+        keep: timedelta = KEEP,
+    ) -> None:
+        self.uri = uri
+        self._read_only, self._options = read_only, storage_options
+        self._hot_bytes, self._index_rows, self._filtered_rows, self._keep = hot_bytes, index_rows, filtered_rows, keep
+        self._rows = LanceTable(child(uri, "images"), cols.ID, read_only=read_only, storage_options=storage_options)
+        self._tables: dict[str, LanceTable] = {}
+        self._hot: Hot | None = None
+        self._heating = threading.Lock()
+        self._searches = 0
+        self._passing: OrderedDict[tuple[int, str], RowIds] = OrderedDict()
+        self._rows.dim = self._dim = _dim(self._open())
+        self._check_format()
+
+    @classmethod
+    def create(
+        cls,
+        uri: str,
+        dim: int,
+        columns: Mapping[str, type] | None = None,
+        *,
+        storage_options: Mapping[str, str] | None = None,
+        **options: Any,
+    ) -> "LanceStore":
+        """Make an empty collection; where there is one, open it."""
+        rows = LanceTable(child(uri, "images"), cols.ID, dim=dim, storage_options=storage_options)
+        rows.create(cols.check_declared(columns or {}))
+        store = cls(uri, storage_options=storage_options, **options)
+        if "format" not in store.settings:
+            store.set_settings({"format": str(FORMAT)})
+        return store
+
+    def _open(self) -> "lance.LanceDataset":
+        try:
+            return self._rows.latest()
+        except NoCollection as error:
+            uri = self.uri
+            message = f"There is no collection at {uri}; make one with: lookalike index FOLDER -c {uri}"
+            raise NoCollection(message) from error
+
+    def _check_format(self) -> None:
+        written = self.settings.get("format", "1")  # absent: killed between creation and its first commit
+        if not written.isdigit() or int(written) > FORMAT:
+            raise FormatMismatch(
+                f"The collection at {self.uri} has format {written} and this Lookalike reads up to format {FORMAT}; "
+                "install a newer one with: pip install -U lookalike"
+            )
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        dataset = self._rows.latest()
+        with engine(self.uri):
+            return {name: value for name, value in dataset.metadata.items() if name != INDEXED}
+
+    @property
+    def version(self) -> int:
+        dataset = self._rows.latest()
+        with engine(self.uri):
+            return int(dataset.version)
+
+    @property
+    def failures(self) -> LanceTable:
+        return self.table("failures")
+
+    def table(self, name: str, key: str = "path") -> LanceTable:
+        if name not in self._tables:
+            place = child(self.uri, name)
+            self._tables[name] = LanceTable(place, key, read_only=self._read_only, storage_options=self._options)
+        return self._tables[name]
+
+    def columns(self) -> Mapping[str, type]:
+        return self._rows.types()
+
+    def set_settings(self, changes: Mapping[str, str]) -> None:
+        self._rows.note(changes)
+
+    def add(self, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]) -> None:
+        cols.check_batch(self._dim, ids, vectors, metadata)
+        if len(ids):
+            self._rows.upsert(ids, metadata, vectors)
+
+    def update(self, ids: Sequence[str], metadata: Sequence[Metadata]) -> None:
+        self._rows.update(ids, metadata)
+
+    def drop_columns(self, names: Sequence[str]) -> int:
+        types = self.columns()
+        gone = {name: types[name] for name in names if name in types}
+        self._rows.drop(gone)
+        return len(gone)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        return self._rows.remove(ids)
+
+    def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> list[Row | None]:
+        dataset, names = self._seen(columns)
+        if not len(ids):
+            return []
+        with engine(self.uri):
+            table = dataset.to_table(columns=[cols.ID, cols.VECTOR, *names], filter=one_of(cols.ID, ids))
+        vectors = vectors_out(table[cols.VECTOR], self._dim)
+        metadata = table.select(names).to_pylist() if names else [{} for _ in vectors]
+        found = {
+            id: Row(id, vector.copy(), row)
+            for id, vector, row in zip(table[cols.ID].to_pylist(), vectors, metadata, strict=True)
+        }
+        return [found.get(id) for id in ids]
+
+    def search(
+        self, queries: Vectors, k: int, *, where: str | None = None, columns: Sequence[str] | None = None
+    ) -> list[list[Hit]]:
+        queries = cols.check_queries(self._dim, queries, k)
+        dataset, names = self._seen(columns)
+        sql = self._condition(dataset, where)
+        if not len(queries):
+            return []
+        with engine(self.uri, where):
+            propose = self._propose(dataset, sql, len(queries))
+            return ask.Reader(dataset, names).search(queries, k, propose)
+
+    def within(
+        self, queries: Vectors, min_score: float, *, where: str | None = None, columns: Sequence[str] | None = None
+    ) -> list[list[Hit]]:
+        queries = cols.check_queries(self._dim, queries)
+        dataset, names = self._seen(columns)
+        sql = self._condition(dataset, where)
+        if not len(queries):
+            return []
+        with engine(self.uri, where):
+            if hot := self._heated(dataset, len(queries)):
+                rows, error = hot.blocks(self._passing_rows(dataset, sql)), HALF_ERROR
+            else:
+                rows, error = ask.blocks(dataset, sql), FLOAT32_ERROR
+            candidates = ask.near(rows, queries, min_score - error)
+            return ask.Reader(dataset, names).within(queries, candidates, min_score)
+
+    def scan(
+        self, columns: Sequence[str], *, where: str | None = None, batch: int = 8192
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        dataset = self._rows.latest()
+        types = {cols.ID: str, cols.VECTOR: float, **self._types(dataset)}
+        names = cols.chosen(columns, self._types(dataset), also=(cols.ID, cols.VECTOR))
+        sql = self._condition(dataset, where)
+        with engine(self.uri, where):
+            scanner = dataset.scanner(columns=names, filter=sql, batch_size=batch, batch_readahead=2)
+            for found in scanner.to_batches():
+                if len(found):
+                    yield {name: column_out(found[name], name, types[name], self._dim) for name in names}
+
+    def optimise(self) -> None:
+        self._rows.drop(_OBSOLETE)
+        self._rows.tidy(self._keep)
+        for table in self._tables.values():
+            table.tidy(self._keep)
+        self._rows.commit(self._index)
+
+    def __len__(self) -> int:
+        dataset = self._rows.latest()
+        with engine(self.uri):
+            return int(dataset.count_rows())
+
+    def close(self) -> None:
+        self._hot = None
+        self._passing.clear()
+
+    def _seen(self, columns: Sequence[str] | None) -> "tuple[lance.LanceDataset, list[str]]":
+        dataset = self._rows.latest()
+        return dataset, cols.chosen(columns, self._types(dataset))
+
+    def _types(self, dataset: "lance.LanceDataset") -> dict[str, type]:
+        from lookalike.store.lance.arrow import types_of
+
+        return types_of(dataset.schema, cols.ID)
+
+    def _condition(self, dataset: "lance.LanceDataset", where: str | None) -> str | None:
+        if where is None:
+            return None
+        return condition(where, {cols.ID: str, **self._types(dataset)}, backticks)
+
+    def _propose(self, dataset: "lance.LanceDataset", sql: str | None, queries: int) -> ask.Propose:
+        """Where candidates come from: the hot copy, all rows, or the index."""
+        if hot := self._heated(dataset, queries):
+            passing = self._passing_rows(dataset, sql)
+            return lambda query, k: hot.nearest(query, k, passing)
+        if not dataset.has_index or (sql and dataset.count_rows(sql) <= self._filtered_rows):
+            return ask.exactly(dataset, sql)
+        return ask.by_index(dataset, sql)
+
+    def _heated(self, dataset: "lance.LanceDataset", queries: int) -> Hot | None:
+        """The hot copy of this version, from the second search on, if it fits its memory."""
+        self._searches += 1
+        if self._searches == 1 and queries < HOT_QUERIES:
+            return None
+        if dataset.count_rows() * self._dim * 2 > self._hot_bytes:
+            self._hot = None
+            return None
+        with self._heating:
+            if self._hot is None or self._hot.version < dataset.version:
+                self._hot = refreshed(self._hot, dataset)
+            return self._hot if self._hot.version == dataset.version else None
+
+    def _passing_rows(self, dataset: "lance.LanceDataset", sql: str | None) -> RowIds | None:
+        if sql is None:
+            return None
+        key = (dataset.version, sql)
+        found = self._passing.get(key)
+        if found is None:
+            found = self._passing[key] = ask.passing_rows(dataset, sql)
+            while len(self._passing) > CONDITIONS_KEPT:
+                self._passing.popitem(last=False)
+        return found
+
+    def _index(self, dataset: "lance.LanceDataset") -> None:
+        """Build the index once there are enough rows; later, take in the new rows."""
+        rows = dataset.count_rows()
+        if rows < self._index_rows:
+            return
+        built = int(dataset.metadata.get(INDEXED, "0"))
+        if dataset.has_index and rows < GROWN * built:
+            dataset.optimize.optimize_indices()
+            return
+        dataset.create_index(
+            cols.VECTOR,
+            "IVF_RQ",
+            metric="dot",
+            num_bits=1,
+            num_partitions=max(1, rows // PARTITION_ROWS),
+            sample_rate=SAMPLE_RATE,
+            replace=True,
+        )
+        dataset.update_metadata({INDEXED: str(rows)})
+
+
+def _dim(dataset: "lance.LanceDataset") -> int:
+    return int(dataset.schema.field(cols.VECTOR).type.list_size)

@@ -1,0 +1,79 @@
+"""Where things lie on the server's disk does not leave it: not by conditions, not by messages."""
+
+from pathlib import Path
+
+import pytest
+
+from lookalike.search import Collection
+from lookalike.server import Settings
+from lookalike.server.http.redaction import masked
+from tests.conftest import COLOURS, ColourEmbedder, picture
+from tests.server.conftest import Served, fill, served, wait_for
+
+ASKING = ["path like '/%'", "root = '{root}'", '"path" is not null', "width > 1 and lower(root) like '%a%'"]
+
+
+@pytest.mark.parametrize("where", ASKING)
+def test_a_condition_does_not_know_of_places(server: Served, where: str) -> None:
+    asked = where.format(root=server.photos.roots()[0].path)
+    like = {"like": "id:photos/red0.png"}
+    for path, parameters in (
+        ("/v1/images", {}),
+        ("/v1/search", like),
+        ("/v1/images/photos%2Fred0.png/similar", {}),
+    ):
+        answer = server.http.get(path, params={"where": asked, **parameters})
+        assert (answer.status_code, answer.json()["error"]) == (400, "bad_filter"), path
+        assert "there is no column" in answer.json()["message"]
+    told = server.http.get("/v1/images", params={"where": "rooot = 'x'"}).json()["message"].split("nearest")[1]
+    assert "root" not in told
+    assert "path" not in told
+
+
+def test_places_can_be_asked_for_where_they_are_shown(tmp_path: Path) -> None:
+    folder = fill(tmp_path / "photos", per_colour=1)
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos:
+        photos.sync(folder)
+        for options in ({"show_paths": True}, {"show_paths": True, "resident_bytes": 1}):
+            with served(photos, str(tmp_path / "c"), **options) as running:
+                asked = {"like": "id:photos/red0.png", "where": f"root = '{folder}'"}
+                assert len(running.http.get("/v1/search", params=asked).json()["hits"]) == 4
+        with served(photos, str(tmp_path / "c"), resident_bytes=1) as running:
+            assert running.http.get("/v1/search", params=asked).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("message", "told"),
+    [
+        ("there is no column 'nope'", "there is no column 'nope'"),
+        ("There is no collection at /a/col; make one", "There is no collection; make one"),
+        ("fill it with: lookalike index FOLDER -c /a/col", "fill it with: lookalike index FOLDER -c COLLECTION"),
+        ("lookalike index FOLDER -c /a/col-2 --model x", "lookalike index FOLDER -c COLLECTION-2 --model x"),
+        ("/a/col is empty; fill it", "the collection is empty; fill it"),
+        ("'x' is not in /a/col.", "'x' is not in the collection."),
+        ("The disk of /a/col is full (No space: /a/col/images.lance/data/1.lance).",
+         "The disk of the collection is full (No space: the collection)."),
+        ("Not found: a/col/i.lance/_versions, file:///a/col/x", "Not found: the collection, file://the collection"),
+        ("/a/column, /b/a/col, /a/col.txt", "/a/column, /b/a/col, /a/col.txt"),
+    ],
+)  # fmt: skip
+def test_only_the_whole_place_is_taken_out_of_a_message(message: str, told: str) -> None:
+    assert masked(message, "/a/col") == told
+    assert masked("the card in s3://b/c failed", "s3://b/c") == "the card in the collection failed"
+
+
+def test_a_relative_collection_s_messages_are_not_garbled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert Settings(uri="col").uri == str(tmp_path / "col")
+    with Collection.open("col", create=True) as photos:
+        photos.add([picture(COLOURS["red"])], ids=["x"])
+    with served(None, "col") as running:
+        answer = running.http.get("/v1/images", params={"where": "nope = 1"})
+        assert "there is no column 'nope'" in answer.json()["message"]
+        with Collection.open("col") as photos:
+            photos.remove(["x"])
+        wait_for(lambda: running.http.get("/v1/images").json()["total"] == 0)
+        job = running.http.post("/v1/jobs", json={"kind": "clusters"}).json()["job"]
+        wait_for(lambda: running.http.get(f"/v1/jobs/{job}").json()["state"] != "running", 60)
+        told = running.http.get(f"/v1/jobs/{job}").json()["message"]
+        assert told == "the collection is empty; fill it with: lookalike index FOLDER -c COLLECTION"
