@@ -12,7 +12,7 @@ from lookalike.evaluate.copies import STRENGTHS
 from lookalike.image import EDITS
 from lookalike.types import RGB
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
-from tests.evaluate.test_judge import Grey
+from tests.evaluate.test_run import Grey
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from lookalike import plot
 from lookalike.evaluate import Copies, Mistake, Plan, Report, Settings, benchmark, evaluate, read_truth
 from tests.conftest import COLOURS, ColourEmbedder
-from tests.evaluate.test_judge import Grey
+from tests.evaluate.test_run import Grey
 
 QUICK = Settings(times=20)
 

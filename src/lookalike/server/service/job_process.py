@@ -1,4 +1,4 @@
-"""`python -m lookalike.server.service.job_process KIND URI [ARGUMENT...]`: one job in a process of its own, with progress.
+"""One job in a process of its own: `python -m lookalike.server.service.job_process KIND URI [ARGUMENT...]`.
 
 Lines of JSON on stdout. Its priority is low, so that searches stay quick; SIGINT ends it in order. What it finds is
 kept in the collection.
