@@ -22,7 +22,7 @@ import numpy as np
 
 from lookalike.cluster import kmeans, layout, spread
 from lookalike.evaluate.metrics import adjusted_rand, mutual_information, purity
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 DIM, K, ROUNDS = 320, 1024, 25  # rounds: as many as the verb runs
 
@@ -134,7 +134,7 @@ def read_vectors(folder: Path | None, file: Path) -> np.ndarray:
 def bench_fashion(folder: Path, file: Path) -> None:
     vectors = read_vectors(folder, file)[-10_000:]
     labels = idx(folder, "t10k-labels").astype(int)
-    pixels = normalise(idx(folder, "t10k-images").reshape(len(labels), -1).astype(np.float32))
+    pixels = normalize(idx(folder, "t10k-images").reshape(len(labels), -1).astype(np.float32))
     print("| k = 10 on the test part | NMI | ARI | purity |\n| --- | --- | --- | --- |")
     for name, points in (("default embedder", vectors), ("raw pixels", pixels)):
         runs = [kmeans(points, 10, seeds=5, seed=seed).assignments for seed in range(3)]

@@ -28,7 +28,7 @@ def fill(uri: str, photos: list[Path], rows: int) -> None:
             vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
             facts = [{"path": f"/photos/{start + i}.jpg", "width": 640 + i % 3000, "plain": False} for i in range(n)]
             collection.store.add([f"photos/{start + i}.jpg" for i in range(n)], vectors, facts)
-        collection.store.optimise()
+        collection.store.optimize()
 
 
 def seconds(command: list[str], runs: int) -> list[float]:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from benchmarks.store import BATCH, Made
 from lookalike.duplicates.search.pairs import cross_pairs, near_pairs
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 MIN_SCORE = 0.9
 COPIES = 50  # one row in so many is a noisy copy of another
@@ -38,8 +38,8 @@ def vectors(rows: int, dim: int) -> NDArray[np.float16]:
     rng = np.random.default_rng(7)
     count = rows // COPIES
     source, target = rng.integers(0, rows, count), rng.choice(rows, count, replace=False)
-    noise = normalise(rng.standard_normal((count, dim))) * rng.uniform(0, 0.55, (count, 1)).astype(np.float32)
-    found[target] = normalise(found[source].astype(np.float32) + noise)
+    noise = normalize(rng.standard_normal((count, dim))) * rng.uniform(0, 0.55, (count, 1)).astype(np.float32)
+    found[target] = normalize(found[source].astype(np.float32) + noise)
     return found
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
 from lookalike.errors import ImageError
 from lookalike.image import decode
-from lookalike.similarity import cosine, normalise
+from lookalike.similarity import cosine, normalize
 from lookalike.types import RGB, Vectors
 
 SIDE = 320  # pictures are decoded once for all; the largest input of our models is smaller
@@ -152,7 +152,7 @@ def baselines() -> dict[str, Embed]:
 
 
 def each(embed: Callable[[RGB], NDArray[np.float32]]) -> Embed:
-    return lambda images: normalise(np.stack([embed(image) for image in images]))
+    return lambda images: normalize(np.stack([embed(image) for image in images]))
 
 
 def histogram(image: RGB) -> NDArray[np.float32]:

@@ -27,7 +27,7 @@ from lookalike.image import EDITS, decode
 from lookalike.relate import Subject, Verdict, find_features, judge, of_card, verify
 from lookalike.relate.geometry.containment import find_in, overlap
 from lookalike.relate.probability.calibration_fit import calibration_error, work_picture
-from lookalike.similarity import cosine, normalise
+from lookalike.similarity import cosine, normalize
 from lookalike.types import RGB, Relation, Vectors
 
 SIDE = 512
@@ -120,7 +120,7 @@ def hashes(lab: Lab, folder: Path, queries: Sequence[dict], gallery: Sequence[di
     found = {}
     for name, embed in (("pHash", phash), ("PDQ", pdq)):
         a, b = (
-            normalise(np.stack([embed(lab.picture(folder / r["path"])) for r in rows])) for rows in (queries, gallery)
+            normalize(np.stack([embed(lab.picture(folder / r["path"])) for r in rows])) for rows in (queries, gallery)
         )
         found[name] = cosine(a, b).astype(np.float64)
     return found

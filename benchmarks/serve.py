@@ -115,7 +115,7 @@ def made_collection(place: str) -> None:
             more = [row | facts | {"thumbnail": jpegs[(at + n) % 64]} for n, row in enumerate(metadata)]
             photos.store.add(ids, vectors, more)
             at += len(ids)
-        photos.store.optimise()
+        photos.store.optimize()
 
 
 def wrk(url: str, script: str, folder: str, *, seconds: int, connections: int = CONNECTIONS) -> dict[str, float]:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.store.lance.store import LanceStore
 from lookalike.types import Hit, Vectors
 
@@ -53,7 +53,7 @@ class Made:
         which = rng.integers(0, CLUSTERS, n)
         inner = rng.standard_normal((n, INTRINSIC)).astype(np.float32) @ self.basis
         noise = rng.standard_normal((n, self.dim)).astype(np.float32) * self.spectrum
-        return normalise((self.centres[which] + 0.35 * inner + 0.05 * noise) @ self.rotation), which
+        return normalize((self.centres[which] + 0.35 * inner + 0.05 * noise) @ self.rotation), which
 
 
 def rows(made: Made, count: int) -> Iterator[tuple[list[str], Vectors, list[dict[str, object]]]]:
@@ -121,11 +121,11 @@ def measure(folder: str, made: Made, count: int) -> None:
     start = time.perf_counter()
     for ids, vectors, metadata in rows(made, count):
         writer.add(ids, vectors, metadata)
-    writer.optimise()
+    writer.optimize()
     build = time.perf_counter() - start
     chosen, which = made.batch(0, QUERIES)
     noise = np.random.default_rng(7).standard_normal(chosen.shape) * 0.3 / made.dim**0.5
-    queries = normalise(chosen + noise)
+    queries = normalize(chosen + noise)
     np.save(saved, queries)
     filters = {
         "": [None] * QUERIES,
@@ -168,7 +168,7 @@ def measure(folder: str, made: Made, count: int) -> None:
     line("get 10 rows", "", (time.perf_counter() - start) * 1000, "", "", "")
     writer.delete([f"new/{add}/{n}" for add in range(3) for n in range(1000)])
     start = time.perf_counter()
-    LanceStore(place, index_rows=1, **options).optimise()
+    LanceStore(place, index_rows=1, **options).optimize()
     compare("indexed", time.perf_counter() - start, {"hot_bytes": 0, "filtered_rows": count // 4})
     line(f"cold process, index: {cold(place, saved)} ms", "", "", "", "", "")
     size = sum(file.stat().st_size for file in Path(place).rglob("*") if file.is_file())

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from lookalike.embed import get_embedder
 from lookalike.evaluate.retrieval import retrieval
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.train.split import Split
 
 HELD_OUT = 1200
@@ -95,7 +95,7 @@ def baselines(train: Part, test: Part) -> None:
 
 
 def accuracy(known: NDArray, labels: NDArray, asked: NDArray, truth: NDArray) -> float:
-    found = retrieval(normalise(asked), normalise(known), truth, labels, neighbours=10)
+    found = retrieval(normalize(asked), normalize(known), truth, labels, neighbours=10)
     return float(next(value for name, value in found.figures.items() if "NN" in name))
 
 

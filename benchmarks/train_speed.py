@@ -21,7 +21,7 @@ from torch import nn
 from benchmarks.photos import write_photos
 from lookalike.embed.registry import DEFAULT_MODEL, model_location
 from lookalike.image import decode, fit, read
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.train.data.augment import RECIPES, view, views_of
 from lookalike.train.data.cache import cache_pictures
 from lookalike.train.data.loader import Loader
@@ -56,7 +56,7 @@ def main() -> None:
 
 def head_only(count: int, epochs: int = 20) -> None:
     random = np.random.default_rng(0)
-    vectors = torch.from_numpy(normalise(random.normal(size=(count, 256))))
+    vectors = torch.from_numpy(normalize(random.normal(size=(count, 256))))
     labels = np.arange(count) // 10
     head, objective = Head(256, 256, 512), make_objective("supcon", dim=256, classes=count // 10)
     optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3)

@@ -18,7 +18,7 @@ from lookalike.types import RGB, Card, Preprocessing, Vectors
 class Blind:
     """An embedder that does not look: what is measured is everything else."""
 
-    card = Card(name="blind", dim=256, preprocessing=Preprocessing(size=(8, 8)), sha256="0" * 64, licence="", source="")
+    card = Card(name="blind", dim=256, preprocessing=Preprocessing(size=(8, 8)), sha256="0" * 64, license="", source="")
 
     def embed(self, images: Sequence[RGB]) -> Vectors:
         vectors = np.random.default_rng(len(images)).normal(size=(len(images), 256)).astype(np.float32)

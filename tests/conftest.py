@@ -23,7 +23,7 @@ class ColourEmbedder:
             dim=3,
             preprocessing=Preprocessing(size=(32, 32)),
             sha256=hashlib.sha256(name.encode()).hexdigest(),
-            licence="Apache-2.0",
+            license="Apache-2.0",
             source="tests",
         )
         self.seen = 0

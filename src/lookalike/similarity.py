@@ -10,7 +10,7 @@ from lookalike.types import Vectors
 _DAMAGED = 0.02  # by which a squared length may be off: half precision changes it by .001
 
 
-def normalise(vectors: NDArray[Any]) -> Vectors:
+def normalize(vectors: NDArray[Any]) -> Vectors:
     """Rows scaled to length 1, as a new (n, dim) float32 array; a row of zeros stays zeros."""
     rows = np.atleast_2d(np.asarray(vectors, dtype=np.float32))
     lengths = np.linalg.norm(rows, axis=1, keepdims=True)

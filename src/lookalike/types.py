@@ -52,7 +52,7 @@ class Card:
     dim: int
     preprocessing: Preprocessing
     sha256: str
-    licence: str
+    license: str
     source: str
     description: str = ""
     calibration: Mapping[str, Any] = field(default_factory=dict)
@@ -220,7 +220,7 @@ class Store(Protocol):
         """A small table of the collection's; it is made with its first row."""
         ...
 
-    def optimise(self) -> None:
+    def optimize(self) -> None:
         """Build or extend the index if the size asks for it; compact; drop old versions."""
         ...
 

@@ -9,17 +9,17 @@ from lookalike.cluster.kmeans import kmeans, plus_plus
 from lookalike.cluster.levels import nested, sums
 from lookalike.errors import BadQuery
 from lookalike.evaluate.metrics import adjusted_rand
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.types import Vectors
 
 
 def groups(coarse: int = 4, fine: int = 5, each: int = 30, dim: int = 24, seed: int = 0) -> tuple[Vectors, np.ndarray]:
     """`coarse` x `fine` tight groups, the fine ones of one coarse group nearer to each other; and the fine numbers."""
     random = np.random.default_rng(seed)
-    above = normalise(random.normal(size=(coarse, dim)))
-    below = normalise(np.repeat(above, fine, 0) + 0.5 * normalise(random.normal(size=(coarse * fine, dim))))
+    above = normalize(random.normal(size=(coarse, dim)))
+    below = normalize(np.repeat(above, fine, 0) + 0.5 * normalize(random.normal(size=(coarse * fine, dim))))
     vectors = np.repeat(below, each, 0) + 0.03 * random.normal(size=(coarse * fine * each, dim))
-    return normalise(vectors), np.repeat(np.arange(coarse * fine), each)
+    return normalize(vectors), np.repeat(np.arange(coarse * fine), each)
 
 
 def test_it_finds_groups_that_are_there() -> None:
@@ -61,14 +61,14 @@ def test_a_large_set_goes_through_a_sample_and_ends_as_well() -> None:
 
 
 def test_weights_count_as_copies_do() -> None:
-    a, b = normalise(np.array([[1, 0.0], [0, 1.0]]))
+    a, b = normalize(np.array([[1, 0.0], [0, 1.0]]))
     found = kmeans(np.stack((a, b)), 1, weights=np.array([3, 1], np.float32))
-    assert np.allclose(found.centres[0], normalise(np.array([[3, 1.0]]))[0], atol=1e-4)
+    assert np.allclose(found.centres[0], normalize(np.array([[3, 1.0]]))[0], atol=1e-4)
 
 
 def test_empty_clusters_begin_again_where_pictures_are_served_worst() -> None:
     """Ninety copies of one picture and ten others: ten others and the copies make eleven clusters, none empty."""
-    others = normalise(np.random.default_rng(0).normal(size=(10, 8)))
+    others = normalize(np.random.default_rng(0).normal(size=(10, 8)))
     vectors = np.concatenate((np.repeat(others[:1], 90, 0), others))
     found = kmeans(vectors, 10, seeds=1)
     assert np.bincount(found.assignments, minlength=10).min() > 0
@@ -76,20 +76,20 @@ def test_empty_clusters_begin_again_where_pictures_are_served_worst() -> None:
 
 
 def test_copies_alone_make_one_cluster_however_many_are_asked() -> None:
-    same = np.repeat(normalise(np.ones((1, 4))), 12, 0)
+    same = np.repeat(normalize(np.ones((1, 4))), 12, 0)
     found = kmeans(same, 5)
     assert found.centres.shape == (1, 4)
     assert (found.assignments == 0).all()
 
 
 def test_one_picture_is_a_cluster() -> None:
-    found = kmeans(normalise(np.ones((1, 4))), 1)
+    found = kmeans(normalize(np.ones((1, 4))), 1)
     assert (found.assignments.tolist(), found.scores.round(5).tolist()) == ([0], [1.0])
 
 
 def test_more_clusters_than_pictures_are_refused() -> None:
     with pytest.raises(BadQuery, match="9 clusters of 3 pictures"):
-        kmeans(normalise(np.eye(3)), 9)
+        kmeans(normalize(np.eye(3)), 9)
 
 
 def test_starts_are_spread_out() -> None:
@@ -127,7 +127,7 @@ def test_sums_are_those_of_a_loop() -> None:
 
 def test_levels_that_cannot_be_are_named() -> None:
     with pytest.raises(BadQuery, match="levels 2, 9 of 3 pictures"):
-        nested(normalise(np.eye(3)), (2, 9))
+        nested(normalize(np.eye(3)), (2, 9))
 
 
 def test_auto_finds_the_numbers_that_are_in_the_data() -> None:
@@ -139,7 +139,7 @@ def test_auto_finds_the_numbers_that_are_in_the_data() -> None:
 
 
 def test_auto_of_a_few_pictures_is_one_cluster() -> None:
-    assert choose_levels(normalise(np.eye(5))).levels == (1,)
+    assert choose_levels(normalize(np.eye(5))).levels == (1,)
 
 
 def test_agreement_is_the_adjusted_rand_index() -> None:
@@ -152,8 +152,8 @@ def test_agreement_is_the_adjusted_rand_index() -> None:
 def test_copies_are_a_cluster_by_density_whatever_else_is_noise() -> None:
     pytest.importorskip("sklearn")
     random = np.random.default_rng(0)
-    one = normalise(random.normal(size=(1, 32)).astype(np.float32))
-    strangers = normalise(random.normal(size=(5, 32)).astype(np.float32))
+    one = normalize(random.normal(size=(1, 32)).astype(np.float32))
+    strangers = normalize(random.normal(size=(5, 32)).astype(np.float32))
     assert dense_groups(np.repeat(one, 40, axis=0)).assignments.tolist() == [0] * 40
     level = dense_groups(np.concatenate((np.repeat(one, 40, axis=0), strangers)))
     assert level.assignments.tolist() == [0] * 40 + [-1] * 5

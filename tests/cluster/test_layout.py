@@ -5,7 +5,7 @@ import pytest
 
 from lookalike.cluster.layout import fitted, layout, make_map, place
 from lookalike.search import Collection
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 pytest.importorskip("openTSNE")
 
@@ -13,7 +13,7 @@ pytest.importorskip("openTSNE")
 def groups(each: int = 15) -> tuple[np.ndarray, np.ndarray]:
     random = np.random.default_rng(0)
     vectors = np.repeat(np.eye(6)[:4], each, 0) + 0.1 * random.normal(size=(4 * each, 6))
-    return normalise(vectors), np.repeat(np.arange(4), each)
+    return normalize(vectors), np.repeat(np.arange(4), each)
 
 
 def test_groups_stay_together_and_a_second_run_is_the_same() -> None:
@@ -30,7 +30,7 @@ def test_new_pictures_are_placed_among_their_kind_and_move_nobody(collection: Co
     random = np.random.default_rng(0)
 
     def put(axis: int, numbers: range) -> None:
-        vectors = normalise(np.eye(3)[axis] + 0.05 * random.normal(size=(len(numbers), 3)))
+        vectors = normalize(np.eye(3)[axis] + 0.05 * random.normal(size=(len(numbers), 3)))
         facts = [{"path": f"/{axis}/{n}", "indexed": "2020-01-01T00:00:00+00:00"} for n in numbers]
         collection.store.add([f"{axis}/{n:02d}" for n in numbers], vectors, facts)
 
@@ -52,7 +52,7 @@ def test_new_pictures_are_placed_among_their_kind_and_move_nobody(collection: Co
 
 
 def test_a_picture_is_placed_at_the_median_of_its_neighbours() -> None:
-    old = normalise(np.array([[1, 0.01], [1, 0.02], [1, 0.03], [-1, 0.0]]))
+    old = normalize(np.array([[1, 0.01], [1, 0.02], [1, 0.03], [-1, 0.0]]))
     positions = np.array([[0, 0], [0.2, 0.2], [0.4, 0.4], [-1, -1]], np.float32)
     assert np.abs(place(old[1:2], old[:3], positions[:3]) - 0.2).max() < 0.01
     assert place(old[:0], old, positions).shape == (0, 2)
@@ -60,13 +60,13 @@ def test_a_picture_is_placed_at_the_median_of_its_neighbours() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 8])
 def test_few_pictures_have_a_map(count: int) -> None:
-    positions = layout(normalise(np.random.default_rng(0).normal(size=(count, 6))))
+    positions = layout(normalize(np.random.default_rng(0).normal(size=(count, 6))))
     assert positions.shape == (count, 2)
     assert np.isfinite(positions).all()
 
 
 def test_all_pictures_the_same_have_a_map() -> None:
-    assert np.isfinite(layout(np.repeat(normalise(np.ones((1, 4))), 30, 0))).all()
+    assert np.isfinite(layout(np.repeat(normalize(np.ones((1, 4))), 30, 0))).all()
 
 
 def test_a_far_one_does_not_squeeze_the_rest() -> None:

@@ -5,12 +5,12 @@ import numpy as np
 from lookalike.cluster.k_center import cover
 from lookalike.cluster.neighbours import neighbours
 from lookalike.cluster.outliers import outliers
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 
 def cloud(n: int = 60, dim: int = 8, seed: int = 0) -> np.ndarray:
     random = np.random.default_rng(seed)
-    return normalise(np.ones(dim) + 0.1 * random.normal(size=(n, dim)))
+    return normalize(np.ones(dim) + 0.1 * random.normal(size=(n, dim)))
 
 
 def test_neighbours_are_those_of_a_sorted_row() -> None:
@@ -41,7 +41,7 @@ def test_factor_is_that_of_the_paper() -> None:
 
 
 def test_the_stranger_comes_first_and_its_neighbours_explain_it() -> None:
-    vectors = np.concatenate((cloud(), normalise(-np.ones((1, 8)))))
+    vectors = np.concatenate((cloud(), normalize(-np.ones((1, 8)))))
     found = outliers(vectors)
     assert found.worst(1).tolist() == [60]
     assert found.uniqueness[60] > 1.5 > found.uniqueness[:60].max()
@@ -62,7 +62,7 @@ def test_one_picture_alone() -> None:
 def test_a_cover_is_at_most_twice_as_far_as_the_best_there_is() -> None:
     from itertools import combinations
 
-    vectors = normalise(np.random.default_rng(2).normal(size=(14, 3)))
+    vectors = normalize(np.random.default_rng(2).normal(size=(14, 3)))
     angle = np.arccos(np.clip(vectors @ vectors.T, -1, 1))
     best = min(angle[:, list(some)].min(axis=1).max() for some in combinations(range(14), 3))
     found = cover(vectors, 3)
@@ -71,7 +71,7 @@ def test_a_cover_is_at_most_twice_as_far_as_the_best_there_is() -> None:
 
 
 def test_a_cover_has_one_of_each_group() -> None:
-    vectors = np.concatenate([normalise(np.eye(5)[n] + 0.05 * cloud(20, 5, n)) for n in range(5)])
+    vectors = np.concatenate([normalize(np.eye(5)[n] + 0.05 * cloud(20, 5, n)) for n in range(5)])
     assert sorted(cover(vectors, 5).rows // 20) == [0, 1, 2, 3, 4]
 
 

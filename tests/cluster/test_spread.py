@@ -8,7 +8,7 @@ import pytest
 
 from lookalike.cluster.spread import _vote, expected_calibration_error, refused_when_left_out, spread
 from lookalike.errors import BadQuery
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 KINDS = ("bicycle", "car", "boat", "motorcycle")
 
@@ -16,9 +16,9 @@ KINDS = ("bicycle", "car", "boat", "motorcycle")
 def street(noise: float = 0.25, each: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Four kinds about four axes; the motorcycles' axis leans towards the bicycles'."""
     random = np.random.default_rng(seed)
-    axes = normalise(np.eye(8)[:4] + 0.35 * np.eye(8)[[4, 5, 6, 0]])
+    axes = normalize(np.eye(8)[:4] + 0.35 * np.eye(8)[[4, 5, 6, 0]])
     vectors = np.repeat(axes, each, 0) + noise * random.normal(size=(4 * each, 8)) / np.sqrt(8)
-    return normalise(vectors), np.repeat(np.array(KINDS, object), each)
+    return normalize(vectors), np.repeat(np.array(KINDS, object), each)
 
 
 def some(labels: np.ndarray, kinds: tuple[str, ...], each: int = 10) -> np.ndarray:
@@ -43,7 +43,7 @@ def test_a_kind_that_nobody_named_is_not_forced_to_be_another() -> None:
 
 def test_what_lies_between_two_kinds_is_unsure() -> None:
     vectors, labels = street()
-    middle = normalise(vectors[labels == "car"][:5] + vectors[labels == "boat"][:5])
+    middle = normalize(vectors[labels == "car"][:5] + vectors[labels == "boat"][:5])
     rows = some(labels, KINDS)
     found = spread(np.concatenate((vectors, middle)), rows, labels[rows].tolist())
     assert not found.sure[-5:].any()

@@ -25,7 +25,7 @@ from lookalike.cluster import (
 from lookalike.cluster.labels import folder_labels, keep_spread
 from lookalike.errors import BadQuery, LookalikeError, SourceError
 from lookalike.search import Collection
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
 
@@ -34,7 +34,7 @@ def add(photos: Collection, colour: str, numbers: Sequence[int], *, indexed: str
     noise = np.random.default_rng(numbers[0]).normal(0, 0.05, (len(numbers), 3))
     ids = [f"{colour}/{n:02d}.png" for n in numbers]
     facts = [{"path": f"/shop/{name}", "plain": False, "indexed": indexed} for name in ids]
-    photos.store.add(ids, normalise(np.array(COLOURS[colour]) + noise), facts)
+    photos.store.add(ids, normalize(np.array(COLOURS[colour]) + noise), facts)
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_a_picture_of_the_very_second_joins_once_and_those_clustered_do_not(shop
 def test_drift_is_low_for_more_of_the_same_and_high_for_something_new(clustered: Collection) -> None:
     calm = drift(clustered)
     assert (calm.clustered, calm.joined, calm.gone, calm.far, calm.again) == (30, 0, 0, 0.0, False)
-    vectors = normalise(np.repeat([[1, 1, 1.0]], 60, 0) + np.random.default_rng(0).normal(0, 0.05, (60, 3)))
+    vectors = normalize(np.repeat([[1, 1, 1.0]], 60, 0) + np.random.default_rng(0).normal(0, 0.05, (60, 3)))
     facts = [{"path": f"/shop/grey/{n}", "indexed": "2100-01-01T00:00:00+00:00"} for n in range(60)]
     clustered.store.add([f"grey/{n}" for n in range(60)], vectors, facts)
     join_new(clustered)
@@ -167,7 +167,7 @@ def test_an_empty_collection_and_one_picture(collection: Collection) -> None:
 
 def test_all_pictures_the_same(collection: Collection) -> None:
     facts = [{"path": f"/{n}", "indexed": "2020-01-01T00:00:00+00:00"} for n in range(50)]
-    collection.store.add([str(n) for n in range(50)], np.repeat(normalise(np.ones((1, 3))), 50, 0), facts)
+    collection.store.add([str(n) for n in range(50)], np.repeat(normalize(np.ones((1, 3))), 50, 0), facts)
     found = cluster(collection, (2, 5))
     assert found.counts == (1,)
     assert found.clusters[0][0].size == 50
@@ -179,7 +179,7 @@ def test_density_leaves_strangers_out(collection: Collection) -> None:
     for colour in ("red", "green"):
         add(collection, colour, range(40))
     facts = [{"path": "/far", "indexed": "2020-01-01T00:00:00+00:00"}]
-    collection.store.add(["far"], normalise(-np.ones((1, 3))), facts)
+    collection.store.add(["far"], normalize(-np.ones((1, 3))), facts)
     found = cluster(collection, method="density")
     assert len(found.clusters[0]) == 2
     for c in found.clusters[0]:
@@ -210,7 +210,7 @@ def test_the_tree_has_a_folder_a_cluster(collection: Collection, tmp_path: Path)
             file = tmp_path / colour / f"{n}.png"
             file.parent.mkdir(exist_ok=True)
             file.write_bytes(f"{colour} {n}".encode())
-            vector = normalise(np.array([value], float) + 0.01 * n)
+            vector = normalize(np.array([value], float) + 0.01 * n)
             facts = [{"path": str(file), "indexed": "2020-01-01T00:00:00+00:00"}]
             collection.store.add([f"{colour}/{n}"], vector, facts)
     (tmp_path / "blue" / "2.png").unlink()

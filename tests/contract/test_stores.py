@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lookalike.errors import BadFilter, BadQuery, CollectionError, ModelMismatch, ReadOnly
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.store import open_store
 from lookalike.store.lance.store import LanceStore
 from lookalike.store.memory import MemoryStore
@@ -47,7 +47,7 @@ def store(make: Make) -> Iterator[Store]:
 
 
 def vectors(n: int, dim: int = DIM, seed: int = 0) -> Vectors:
-    return normalise(np.random.default_rng(seed).standard_normal((n, dim)))
+    return normalize(np.random.default_rng(seed).standard_normal((n, dim)))
 
 
 def axis(*numbers: int) -> Vectors:
@@ -104,7 +104,7 @@ def test_empty(store: Store) -> None:
     assert list(store.scan(["id"])) == []
     assert store.search(np.empty((0, DIM), np.float32), 3) == []
     store.add([], np.empty((0, DIM), np.float32), [])
-    store.optimise()
+    store.optimize()
 
 
 def test_k_above_the_size(store: Store) -> None:
@@ -112,7 +112,7 @@ def test_k_above_the_size(store: Store) -> None:
 
 
 def test_scores_are_cosines(store: Store) -> None:
-    query = normalise(np.array([[3, 4, 0, 0, 0, 0, 0, 0]]))
+    query = normalize(np.array([[3, 4, 0, 0, 0, 0, 0, 0]]))
     for _ in range(3):  # the third time from memory, where there is such a thing
         (hits,) = filled(store).search(query, 3)
         assert [(hit.id, round(hit.score, 6)) for hit in hits] == [("b", 0.8), ("a", 0.6), ("c", 0.0)]
@@ -385,7 +385,7 @@ def test_settings(store: Store) -> None:
     store.set_settings({"card": '{"name": "é"}', "roots": "[]"})
     store.add(["a"], axis(0), [{"new": 1}])
     store.set_settings({"roots": '["x"]'})
-    store.optimise()
+    store.optimize()
     assert store.settings["card"] == '{"name": "é"}'
     assert store.settings["roots"] == '["x"]'
 
@@ -414,7 +414,7 @@ def clustered(n: int, dim: int) -> tuple[Vectors, list[dict[str, object]]]:
     which = rng.integers(0, 30, n)
     points = rng.standard_normal((30, dim))[which] + 0.3 * rng.standard_normal((n, dim))
     rows = [{"label": f"l{c}", "width": at, "hidden": bool(c % 2)} for at, c in enumerate(which)]
-    return normalise(points), rows
+    return normalize(points), rows
 
 
 def test_filters_never_shorten_the_list(make: Make) -> None:
@@ -423,8 +423,8 @@ def test_filters_never_shorten_the_list(make: Make) -> None:
     judge, store = MemoryStore(32, COLUMNS), make(dim=32)
     for one in (judge, store):
         one.add([f"{n:04}" for n in range(3000)], points, rows)  # type: ignore[arg-type]
-        one.optimise()
-    late = normalise(points[:50] + 0.01)
+        one.optimize()
+    late = normalize(points[:50] + 0.01)
     for one in (judge, store):  # rows that came after the index was built
         one.add([f"late{n}" for n in range(50)], late, rows[:50])  # type: ignore[arg-type]
         one.delete([f"{n:04}" for n in range(0, 3000, 7)])
@@ -458,7 +458,7 @@ STEP = st.one_of(
     st.tuples(st.just("update"), st.lists(st.tuples(ID, VALUE), max_size=4)),
     st.tuples(st.just("delete"), st.lists(ID, max_size=4)),
     st.tuples(st.just("search"), st.sampled_from([None, "label = 'x'", "width >= 0", "label IS NULL OR width < 0"])),
-    st.tuples(st.just("optimise"), st.none()),
+    st.tuples(st.just("optimize"), st.none()),
 )
 
 
@@ -471,10 +471,10 @@ def perform(store: Store, verb: str, what: object) -> object:
             store.update([id for id, _ in rows], [value for _, value in rows])
         case "delete", [*gone]:
             return store.delete(gone)
-        case "optimise", _:
-            store.optimise()
+        case "optimize", _:
+            store.optimize()
         case "search", where:
-            queries = normalise(np.array([[3.0, 2, 1, 0, 0, 0, 0, 0], [0, 0, 1, 2, 3, 0, 0, 0]]))
+            queries = normalize(np.array([[3.0, 2, 1, 0, 0, 0, 0, 0], [0, 0, 1, 2, 3, 0, 0, 0]]))
             return store.search(queries, 4, where=where), store.within(queries, 0.3, where=where)  # type: ignore[arg-type]
     return len(store), [
         row and (row.id, row.vector.tolist(), row.metadata) for row in store.get([f"i{n}" for n in range(12)])
@@ -499,7 +499,7 @@ def test_read_only(tmp_path: Path) -> None:
             lambda s: s.set_settings({"a": "b"}),
             lambda s: s.failures.put([{"path": "x"}]),
             lambda s: s.failures.remove(["x"]),
-            lambda s: s.optimise(),
+            lambda s: s.optimize(),
         ):
             with pytest.raises(ReadOnly, match="reading only"):
                 write(store)

@@ -7,7 +7,7 @@ import pytest
 
 from lookalike.duplicates.search.pairs import COLUMNS, ROWS, choose_bound, cross_pairs, near_pairs
 from lookalike.errors import BadQuery
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 
 def made(count: int, dim: int = 24, seed: int = 0) -> np.ndarray:
@@ -16,7 +16,7 @@ def made(count: int, dim: int = 24, seed: int = 0) -> np.ndarray:
     centres = rng.standard_normal((40, dim))
     vectors = centres[rng.integers(0, 40, count)] + rng.standard_normal((count, dim)) * rng.uniform(0.1, 1, (count, 1))
     vectors[: count // 4] = vectors[count // 2 : count // 2 + count // 4]
-    return normalise(vectors)
+    return normalize(vectors)
 
 
 def plainly(a: np.ndarray, b: np.ndarray, min_score: float) -> set[tuple[int, int]]:
@@ -68,7 +68,7 @@ def test_half_precision_is_read_as_it_is() -> None:
 
 
 def test_the_bound_is_never_below_the_score() -> None:
-    vectors = normalise(made(4500, dim=64) / np.arange(1, 65) ** 1.5)  # as PCA sees photos: little in the last ones
+    vectors = normalize(made(4500, dim=64) / np.arange(1, 65) ** 1.5)  # as PCA sees photos: little in the last ones
     bound = choose_bound(vectors, 0.9)
     assert bound.basis.shape[1] < 64
     vectors = vectors[::10]

@@ -16,7 +16,7 @@ CARD = Card(
     dim=4,
     preprocessing=Preprocessing(size=(8, 6), mean=(1.0, 2.0, 3.0)),
     sha256="0" * 64,
-    licence="Apache-2.0",
+    license="Apache-2.0",
     source="here",
 )
 
@@ -70,7 +70,7 @@ def test_every_shipped_card_tells_its_weights_checksum_and_licence(name: str) ->
     card = known_models()[name]
     model = (model_location(name) / "model.onnx").read_bytes()
     assert hashlib.sha256(model).hexdigest() == card.sha256
-    assert card.licence == "Apache-2.0"
+    assert card.license == "Apache-2.0"
 
 
 def test_altered_weights_are_refused(tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_layout_becomes_an_embedder(
     tmp_path: Path, graph: str, outputs: list[str], config: dict[str, object], resize: str
 ) -> None:
     embedder = embedder_of_repository(write_repository(tmp_path, graph, outputs, config), "hub:a/b")
-    assert (embedder.card.preprocessing.resize, embedder.card.licence, embedder.card.dim) == (resize, "mit", 3)
+    assert (embedder.card.preprocessing.resize, embedder.card.license, embedder.card.dim) == (resize, "mit", 3)
     image = np.full((40, 60, 3), (255, 127.5, 0), np.uint8)
     # (x / 255 - 0.5) / std is 0.5, 0, -0.5 times a constant: mean and std were applied on the right scale.
     assert np.allclose(embedder.embed([image]), [[0.7071, 0, -0.7071]], atol=5e-3)

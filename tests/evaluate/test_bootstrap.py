@@ -8,14 +8,14 @@ from lookalike.evaluate import Retrieval, retrieval
 from lookalike.evaluate.bootstrap import differences, draw, draw_pairs, intervals, pooled
 from lookalike.evaluate.metrics import Tally
 from lookalike.evaluate.retrieval import pooled_figures
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 
 def made(noise: float, seed: int = 0, count: int = 300) -> Retrieval:
     """Each of some gallery pictures asked for by a noisy copy of its vector."""
     random = np.random.default_rng(seed)
-    gallery = normalise(random.normal(size=(count, 16)))
-    queries = normalise(gallery + noise * np.random.default_rng(seed + 1).normal(size=gallery.shape))
+    gallery = normalize(random.normal(size=(count, 16)))
+    queries = normalize(gallery + noise * np.random.default_rng(seed + 1).normal(size=gallery.shape))
     labels = [str(n) for n in range(count)]
     return retrieval(queries, gallery, labels, labels)
 
@@ -47,7 +47,7 @@ def test_pooled_figures_drawn_are_those_of_the_drawn_queries() -> None:
     """The 256 scores at which pooled figures are drawn cost less than a point against counting every pair again."""
     random = np.random.default_rng(0)
     labels = random.choice(["a", "b", "c", "d"], 400)
-    vectors = normalise(np.eye(4)[np.searchsorted(["a", "b", "c", "d"], labels)] + random.normal(size=(400, 4)) * 0.7)
+    vectors = normalize(np.eye(4)[np.searchsorted(["a", "b", "c", "d"], labels)] + random.normal(size=(400, 4)) * 0.7)
     queries, gallery = vectors[:200], vectors[200:]
     found = retrieval(queries, gallery, labels[:200], labels[200:])
     drawn = draw(found, times=20, seed=4)
@@ -92,10 +92,10 @@ def test_equal_models_are_rarely_called_different() -> None:
     told = 0
     for seed in range(20):
         random = np.random.default_rng(seed)
-        gallery = normalise(random.normal(size=(80, 12)))
+        gallery = normalize(random.normal(size=(80, 12)))
         labels = [str(n) for n in range(80)]
         one, other = (
-            retrieval(normalise(gallery + 0.35 * random.normal(size=gallery.shape)), gallery, labels, labels)
+            retrieval(normalize(gallery + 0.35 * random.normal(size=gallery.shape)), gallery, labels, labels)
             for _ in range(2)
         )
         drawn = [draw(found, times=100) for found in (one, other)]

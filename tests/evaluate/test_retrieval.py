@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lookalike.errors import BadQuery
 from lookalike.evaluate import Retrieval, metrics, retrieval
 from lookalike.evaluate.metrics import Tally
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.types import Vectors
 
 
@@ -102,7 +102,7 @@ def test_against_loops(seed: int, cells: int, monkeypatch: pytest.MonkeyPatch) -
     random = np.random.default_rng(seed)
     # Few directions, so that many scores are ties; of halves and ones, so that they are on every processor.
     directions = [*np.eye(4), *-np.eye(4), *(np.array(list(itertools.product((-0.5, 0.5), repeat=4))))]
-    queries, gallery = (normalise(np.array(directions)[random.integers(len(directions), size=n)]) for n in (25, 40))
+    queries, gallery = (normalize(np.array(directions)[random.integers(len(directions), size=n)]) for n in (25, 40))
     asked, known = random.choice(["", "a", "b", "c", "d"], 25).tolist(), random.choice(["", "a", "b", "c"], 40).tolist()
     ids = [str(n) for n in random.permutation(40)]
     found = retrieval(queries, gallery, asked, known, same=([str(n) for n in range(25)], ids), ks=(3,))
@@ -116,7 +116,7 @@ def test_neighbours_vote_as_in_scikit_learn() -> None:
     random = np.random.default_rng(3)
     centres = random.normal(size=(2, 8))  # two labels, and 7 votes: no vote is tied
     labels = random.integers(0, 2, 300)
-    vectors = normalise(centres[labels] + random.normal(size=(300, 8)) * 1.2)
+    vectors = normalize(centres[labels] + random.normal(size=(300, 8)) * 1.2)
     judge = KNeighborsClassifier(7, metric="cosine", algorithm="brute").fit(vectors[:200], labels[:200])
     names = labels.astype(str)
     found = retrieval(vectors[200:], vectors[:200], names[200:], names[:200], neighbours=7)
@@ -134,7 +134,7 @@ def test_a_tied_vote_goes_to_the_nearer() -> None:
 
 def test_the_order_of_rows_and_names_of_labels_change_nothing() -> None:
     random = np.random.default_rng(5)
-    vectors, labels = normalise(random.normal(size=(60, 4))), random.choice(["a", "b", "c"], 60)
+    vectors, labels = normalize(random.normal(size=(60, 4))), random.choice(["a", "b", "c"], 60)
     one = retrieval(vectors[:20], vectors[20:], labels[:20], labels[20:])
     order = random.permutation(40)
     renamed = np.char.add("label ", labels)
@@ -147,7 +147,7 @@ def test_the_order_of_rows_and_names_of_labels_change_nothing() -> None:
 def test_a_worse_answer_never_helps(seed: int, dim: int) -> None:
     """Turning a right answer's vector away from the query lowers no figure of that query."""
     random = np.random.default_rng(seed)
-    query, gallery = normalise(random.normal(size=(1, dim + 1))), normalise(random.normal(size=(12, dim + 1)))
+    query, gallery = normalize(random.normal(size=(1, dim + 1))), normalize(random.normal(size=(12, dim + 1)))
     labels = ["a"] * 4 + ["b"] * 8
     worse = gallery.copy()
     worse[0] = -query[0]
@@ -158,7 +158,7 @@ def test_a_worse_answer_never_helps(seed: int, dim: int) -> None:
 
 def test_right_and_wrong_above_sum_to_the_tally() -> None:
     random = np.random.default_rng(6)
-    vectors, labels = normalise(random.normal(size=(80, 6))), random.choice(["a", "b", ""], 80)
+    vectors, labels = normalize(random.normal(size=(80, 6))), random.choice(["a", "b", ""], 80)
     found: Retrieval = retrieval(vectors[:30], vectors[30:], labels[:30], labels[30:])
     per = found.per_query
     assert per.right_above[:, 0].sum() == found.right_pairs

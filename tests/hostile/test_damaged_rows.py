@@ -8,13 +8,13 @@ import pytest
 
 from lookalike.server.service import resident
 from lookalike.server.service.resident import Ask
-from lookalike.similarity import is_damaged, normalise
+from lookalike.similarity import is_damaged, normalize
 from lookalike.store import open_store
 from lookalike.store.rank import exact_scores
 
 
 def rows(count: int = 40, dim: int = 16) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
-    return normalise(np.random.default_rng(5).normal(size=(count, dim)))
+    return normalize(np.random.default_rng(5).normal(size=(count, dim)))
 
 
 @pytest.mark.parametrize("byte", range(4))

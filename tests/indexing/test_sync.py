@@ -394,7 +394,7 @@ def test_a_disk_that_fills_up_while_tidying_loses_no_picture(
     def full() -> None:
         raise StoreFailed("the disk is full")
 
-    monkeypatch.setattr(collection.store, "optimise", full)
+    monkeypatch.setattr(collection.store, "optimize", full)
     with pytest.raises(StoreFailed, match="every picture is indexed and kept"):
         collection.sync(photos)
     assert len(collection) == 5

@@ -26,7 +26,7 @@ from lookalike.relate.probability.calibrate_collection import calibrate
 from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 from lookalike.relate.relation import Evidence, Verdict
 from lookalike.search import Collection
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.types import Hit, Relation
 from tests.conftest import ColourEmbedder
 from tests.relate.conftest import png, scene
@@ -85,10 +85,10 @@ def test_the_loader_reads_the_file_while_it_is_there(photos: Collection, folder:
 def test_the_old_column_of_features_goes_and_a_column_of_ones_own_stays(photos: Collection) -> None:
     photos.store.update(["photos/1.png"], [{"features": b"LAfe of an older version"}])
     assert photos.store.columns()["features"] is bytes
-    photos.store.optimise()
+    photos.store.optimize()
     assert "features" not in photos.store.columns()
     photos.store.update(["photos/1.png"], [{"features": "red, round"}])
-    photos.store.optimise()
+    photos.store.optimize()
     assert photos.store.columns()["features"] is str
 
 
@@ -117,7 +117,7 @@ def test_copies_of_a_better_hit_are_left_out(photos: Collection) -> None:
 
 
 def test_diversity_by_hand() -> None:
-    vectors = normalise(np.array([(1, 0), (1, 0.01), (0, 1)], float))
+    vectors = normalize(np.array([(1, 0), (1, 0.01), (0, 1)], float))
     scores = [0.9, 0.89, 0.5]
     assert diverse(vectors, scores, 2, 0.0) == [0, 1]
     # .5 * .89 - .5 * 1 < .5 * .5 - .5 * 0

@@ -8,7 +8,7 @@ import pytest
 from lookalike.relate.probability.calibration_fit import calibration_error, fit_tails
 from lookalike.relate.probability.logistic import Logistic, fit_logistic
 from lookalike.relate.probability.score_tail import Background, Tail, fit_tail
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 
 def test_a_tail_tells_the_chance_of_rare_scores() -> None:
@@ -37,7 +37,7 @@ def test_score_and_chance_are_inverse(shape: float) -> None:
 
 def test_level_is_the_mean_of_the_ten_nearest() -> None:
     random = np.random.default_rng(0)
-    background, query = normalise(random.normal(size=(250, 8))), normalise(random.normal(size=(1, 8)))
+    background, query = normalize(random.normal(size=(250, 8))), normalize(random.normal(size=(1, 8)))
     by_hand = sorted((float(query[0] @ row) for row in background), reverse=True)[:10]
     assert Background(background).level(query)[0] == pytest.approx(sum(by_hand) / 10, abs=1e-6)
     assert Background(background[:50]).level(query)[0] == 0
@@ -46,12 +46,12 @@ def test_level_is_the_mean_of_the_ten_nearest() -> None:
 def test_normalised_scores_compare_between_queries() -> None:
     """A query that is like everything gets no more false matches than one that is like nothing."""
     random = np.random.default_rng(0)
-    vectors = normalise(np.concatenate((random.normal(size=(600, 16)), random.normal(size=(600, 16)) + 1.5)))
+    vectors = normalize(np.concatenate((random.normal(size=(600, 16)), random.normal(size=(600, 16)) + 1.5)))
     vectors = random.permutation(vectors)
     from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 
     fitted = fit_tails(vectors, Calibration(geometry=default_geometry()))
-    crowd, loner = normalise(np.full((1, 16), 1.0)), normalise(-np.full((1, 16), 1.0))
+    crowd, loner = normalize(np.full((1, 16), 1.0)), normalize(-np.full((1, 16), 1.0))
     level_crowd, level_loner = (float(fitted.level_of(q)[0]) for q in (crowd, loner))
     assert level_crowd > level_loner + 0.2
     busy, quiet = (fitted.expected_false(np.array([0.9]), 1000, level=v) for v in (level_crowd, level_loner))

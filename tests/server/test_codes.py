@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lookalike.server.service.codes import LEVELS, encode
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 COUNT = 3000
 
@@ -13,19 +13,19 @@ COUNT = 3000
 def clustered(dim: int, noise: float = 0.5) -> NDArray[np.float32]:
     rng = np.random.default_rng(dim)
     centres = rng.standard_normal((60, dim)) / np.arange(1, dim + 1) ** 0.3
-    return normalise(centres[rng.integers(0, 60, COUNT)] + noise * rng.standard_normal((COUNT, dim)) / 4)
+    return normalize(centres[rng.integers(0, 60, COUNT)] + noise * rng.standard_normal((COUNT, dim)) / 4)
 
 
 def outliers(dim: int) -> NDArray[np.float32]:
     vectors = clustered(dim)
-    vectors[::100] = normalise(np.eye(dim)[np.arange(0, COUNT, 100) % dim])
+    vectors[::100] = normalize(np.eye(dim)[np.arange(0, COUNT, 100) % dim])
     return vectors
 
 
 def constant(dim: int) -> NDArray[np.float32]:
     vectors = clustered(dim)
     vectors[:, 3] = 0.2
-    return normalise(vectors)
+    return normalize(vectors)
 
 
 @pytest.mark.parametrize("make", [clustered, outliers, constant])
@@ -37,9 +37,9 @@ def test_no_row_exceeds_what_is_said_of_it(make, dim: int, k: int) -> None:  # t
     assert codes is not None
     assert len(codes) == COUNT
     rng = np.random.default_rng(1)
-    near = normalise(vectors[rng.integers(0, COUNT, 20)] + 0.1 * rng.standard_normal((20, dim)) / dim**0.5)
+    near = normalize(vectors[rng.integers(0, COUNT, 20)] + 0.1 * rng.standard_normal((20, dim)) / dim**0.5)
     spikes = np.eye(dim, dtype=np.float32)[:10]
-    queries = np.concatenate([near, vectors[:20], normalise(rng.standard_normal((10, dim))), spikes])
+    queries = np.concatenate([near, vectors[:20], normalize(rng.standard_normal((10, dim))), spikes])
     rows, most, left = codes.candidates(queries, k)
     scores = queries @ vectors.T
     assert np.all(np.take_along_axis(scores, rows, 1) <= most + 1e-6)

@@ -5,7 +5,7 @@ import pytest
 
 from lookalike.server.service import resident
 from lookalike.server.service.resident import Ask, load
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.store import open_store
 
 DIM = 8
@@ -15,14 +15,14 @@ DIM = 8
 def store():  # type: ignore[no-untyped-def]
     made = open_store("memory:", dim=DIM, columns={"n": int})
     rng = np.random.default_rng(0)
-    vectors = normalise(rng.standard_normal((400, DIM)))
+    vectors = normalize(rng.standard_normal((400, DIM)))
     vectors[50:90] = vectors[50]  # forty of the same: ties go by id
     made.add([f"{n:03}" for n in range(400)], vectors, [{"n": n} for n in range(400)])
     return made
 
 
 def queries(count: int, seed: int = 1):  # type: ignore[no-untyped-def]
-    return normalise(np.random.default_rng(seed).standard_normal((count, DIM)))
+    return normalize(np.random.default_rng(seed).standard_normal((count, DIM)))
 
 
 @pytest.mark.parametrize("count", [1, 3, 20])

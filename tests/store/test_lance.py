@@ -14,7 +14,7 @@ import pytest
 
 from lookalike import errors
 from lookalike.errors import CollectionError, FormatMismatch, LookalikeError, NoCollection, ReadOnly, StoreFailed
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.store import open_store
 from lookalike.store.hot import MOST_SEGMENTS
 from lookalike.store.lance.engine import engine, translated
@@ -26,7 +26,7 @@ DIM = 16
 
 
 def vectors(n: int, seed: int = 0) -> Vectors:
-    return normalise(np.random.default_rng(seed).standard_normal((n, DIM)))
+    return normalize(np.random.default_rng(seed).standard_normal((n, DIM)))
 
 
 @pytest.fixture
@@ -201,7 +201,7 @@ def test_small_commits_do_not_fill_the_disk(place: str, tmp_path: Path) -> None:
     often.update([f"{n:05}" for n in range(0, 4000, 3)], [{"label": "x"}] * 1334)
     often.delete(["00000"])
     assert size(place) > 2 * size(str(tmp_path / "one"))
-    often.optimise()
+    often.optimize()
     assert size(place) < 2 * size(str(tmp_path / "one"))
     assert len(often) == 3999
 
@@ -211,7 +211,7 @@ def test_old_versions_stay_a_while(place: str) -> None:
     for n in range(5):
         store.add([f"{n}"], vectors(1), [{}])
     before = size(place)
-    store.optimise()
+    store.optimize()
     assert size(place) >= before
 
 
@@ -230,7 +230,7 @@ def test_the_hot_copy_follows_every_change(place: str) -> None:
             one.update([f"{step}-2", "0040"], [{"label": "l1"}] * 2)
             one.add(["0041"], vectors(1, seed=step), [{"label": "moved"}])
             if step % 5 == 4:
-                one.optimise()
+                one.optimize()
         for where in (None, "label = 'l1'", "label <> 'new'"):
             queries = vectors(3, seed=step)
             assert store.search(queries, 10, where=where) == judge.search(queries, 10, where=where)
@@ -256,11 +256,11 @@ def test_one_search_reads_no_hot_copy(place: str) -> None:
 def test_the_index_is_built_used_and_extended(place: str) -> None:
     store = made(place, n=3000, index_rows=1000, hot_bytes=0)
     assert not store._rows.latest().has_index
-    store.optimise()
+    store.optimize()
     assert store._rows.latest().has_index
     store.add(["late"], vectors(1, seed=9), [{}])
     assert store.search(vectors(1, seed=9), 1)[0][0].id == "late", "rows that are not in the index are found"
-    store.optimise()
+    store.optimize()
     (index,) = store._rows.latest().describe_indices()
     assert index.num_rows_indexed == 3001
     assert "_indexed_rows" not in store.settings

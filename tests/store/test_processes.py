@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.store import open_store
 from lookalike.store.lance.store import LanceStore
 
@@ -34,7 +34,7 @@ for batch in range(10**6):
     store.add([f"{name}-{batch}-{n}" for n in range(20)], vectors(20, batch), [{"batch": batch}] * 20)
     print(batch, flush=True)
     if batch % 7 == 6:
-        store.optimise()
+        store.optimize()
 """
 ADD_THE_SAME = """
 for batch in range(10):
@@ -106,8 +106,8 @@ def test_nothing_acknowledged_is_lost_on_kill(place: Path) -> None:
         missing = [batch for batch in range(batches) if found.get((name, batch)) != 20]
         assert not missing, f"{name}: {missing} of {batches}"
     assert set(found.values()) == {20}, "a batch that was not acknowledged is there in whole or not at all"
-    store.add(["next"], normalise(np.ones((1, DIM))), [{}])  # the next run goes on
-    store.optimise()
+    store.add(["next"], normalize(np.ones((1, DIM))), [{}])  # the next run goes on
+    store.optimize()
 
 
 def test_writers_at_once_leave_one_row_an_id(place: Path) -> None:
@@ -128,7 +128,7 @@ def test_writers_at_once_leave_one_row_an_id(place: Path) -> None:
 
 
 def test_readers_see_whole_batches_while_others_write_and_clean_up(place: Path) -> None:
-    LanceStore(str(place)).add([f"{n}" for n in range(20)], normalise(np.eye(20, DIM) + 0.1), [{}] * 20)
+    LanceStore(str(place)).add([f"{n}" for n in range(20)], normalize(np.eye(20, DIM) + 0.1), [{}] * 20)
     writer = start(ADD_FOR_EVER, place, keep=600)
     readers = [start(READ_FOR_EVER, place) for _ in range(2)]
     for process in (writer, *readers):
@@ -148,14 +148,14 @@ def test_readers_see_whole_batches_while_others_write_and_clean_up(place: Path) 
 def test_old_versions_are_kept_for_readers(place: Path) -> None:
     writer = LanceStore(str(place), keep=timedelta(minutes=10))
     writer.add(
-        [f"{n}" for n in range(200)], normalise(np.random.default_rng(0).standard_normal((200, DIM))), [{}] * 200
+        [f"{n}" for n in range(200)], normalize(np.random.default_rng(0).standard_normal((200, DIM))), [{}] * 200
     )
     reader = LanceStore(str(place))
     rows = reader.scan(["id"], batch=10)
     first = next(rows)
     for n in range(5):
-        writer.add([f"{n}"], normalise(np.ones((1, DIM))), [{}])
-        writer.optimise()
+        writer.add([f"{n}"], normalize(np.ones((1, DIM))), [{}])
+        writer.optimize()
     writer.delete([f"{n}" for n in range(100)])
-    writer.optimise()
+    writer.optimize()
     assert sum(len(batch["id"]) for batch in rows) + len(first["id"]) == 200

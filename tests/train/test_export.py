@@ -28,7 +28,7 @@ CARD = Card(
     dim=0,
     preprocessing=Preprocessing(size=(16, 24), mean=(127.0,) * 3, std=(128.0,) * 3),
     sha256="",
-    licence="Apache-2.0",
+    license="Apache-2.0",
     source="a test",
 )
 SAMPLES = np.random.default_rng(0).integers(0, 256, (5, 16, 24, 3), dtype=np.uint8)

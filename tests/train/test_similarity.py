@@ -35,7 +35,7 @@ FAST = {"model": "small-cnn", "side": 28, "width": 4, "dim": 8, "batch": 16, "ep
 class Coin:
     """An embedder that knows nothing: a picture's vector is drawn from its own sum."""
 
-    card = Card(name="coin", dim=4, preprocessing=Preprocessing(size=(28, 28)), sha256="", licence="-", source="-")
+    card = Card(name="coin", dim=4, preprocessing=Preprocessing(size=(28, 28)), sha256="", license="-", source="-")
 
     def embed(self, images):
         rows = [np.random.default_rng(int(image.sum())).normal(size=4) for image in images]

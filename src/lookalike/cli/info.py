@@ -44,7 +44,7 @@ def describe(photos: "Collection") -> dict[str, Any]:
         "failed": len(photos.failures()),
         "model": photos.card.name,
         "dim": photos.card.dim,
-        "licence": photos.card.licence,
+        "licence": photos.card.license,
         "roots": [
             {"path": r.path, "kind": r.kind, "present": os.path.lexists(to_path(r.path))} for r in photos.roots()
         ],

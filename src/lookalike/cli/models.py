@@ -16,5 +16,5 @@ def models(json: JsonOption = False) -> None:
         else:
             height, width = card.preprocessing.size
             default = "  (default)" if name == DEFAULT_MODEL else ""
-            put(f"{name:<28} {card.dim:>5} numbers  {width} x {height} px  {card.licence}{default}")
+            put(f"{name:<28} {card.dim:>5} numbers  {width} x {height} px  {card.license}{default}")
     say("also: --model FOLDER (model.onnx + card.json), --model hub:owner/name (needs: pip install 'lookalike[hub]')")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from lookalike.cluster.levels import Level, own_scores, sums
 from lookalike.cluster.neighbours import neighbours
 from lookalike.errors import LookalikeError
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.types import Vectors
 
 _NEIGHBOURS = 16
@@ -37,7 +37,7 @@ def dense_groups(vectors: Vectors, *, smallest: int = SMALLEST) -> Level:
     centres = np.zeros((len(sizes), vectors.shape[1]), np.float32)
     scores = np.full(len(vectors), -1, np.float32)
     if len(inside):
-        centres = normalise(sums(vectors[inside], found[inside], len(sizes)))
+        centres = normalize(sums(vectors[inside], found[inside], len(sizes)))
         scores[inside] = own_scores(vectors[inside], found[inside], centres)
     return Level(centres, found, scores)
 
@@ -105,7 +105,7 @@ def _bridges(vectors: Vectors, parts: list[NDArray[np.int64]]) -> NDArray[np.int
 
     if len(parts) < 2:
         return np.zeros((0, 2), np.int64)
-    means = normalise(np.stack([vectors[part].mean(axis=0) for part in parts]))
+    means = normalize(np.stack([vectors[part].mean(axis=0) for part in parts]))
     found = []
     for i, j in zip(*minimum_spanning_tree(2.001 - means @ means.T).nonzero(), strict=True):
         one, other = parts[i][:_ENDS], parts[j][:_ENDS]

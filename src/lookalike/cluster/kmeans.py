@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.types import Vectors
 
 _SAMPLE_EACH, _SAMPLE = 32, 8_000  # vectors a cluster, and at least, on which starts are compared
@@ -112,7 +112,7 @@ def _lloyd(
     )
     engine.train(vectors, weights=weights, init_centroids=start)
     centres: Any = engine.centroids
-    return normalise(centres), float(np.asarray(engine.obj)[-1])
+    return normalize(centres), float(np.asarray(engine.obj)[-1])
 
 
 def _mended(vectors: Vectors, centres: Vectors) -> tuple[Vectors, NDArray[np.int32], NDArray[np.float32]]:

@@ -15,11 +15,14 @@ FORMAT = 1
 _RESIZES = ("squash", "letterbox", "crop")
 _LAYOUTS = ("NHWC", "NCHW")
 _DTYPES = ("uint8", "float32")
+_OLD_NAMES = {"license": "licence"}  # as format 1 spells it
+_NEW_NAMES = {old: new for new, old in _OLD_NAMES.items()}
 
 
 def card_to_json(card: Card) -> str:
     """The card as one line of JSON."""
-    return json.dumps({"format": FORMAT, **asdict(card)}, ensure_ascii=False)
+    values = {_OLD_NAMES.get(name, name): value for name, value in asdict(card).items()}
+    return json.dumps({"format": FORMAT, **values}, ensure_ascii=False)
 
 
 def card_from_json(text: str, *, where: str = "card") -> Card:
@@ -32,7 +35,7 @@ def card_from_json(text: str, *, where: str = "card") -> Card:
         raise BrokenModel(f"{where} holds {type(raw).__name__} where an object was wanted; export the model again")
     if raw.pop("format", FORMAT) > FORMAT:
         raise BrokenModel(f"{where} was written by a newer Lookalike; update with: pip install -U lookalike")
-    values = _checked(raw, Card, where)
+    values = _checked({_NEW_NAMES.get(name, name): value for name, value in raw.items()}, Card, where)
     if not isinstance(values.get("preprocessing"), dict):
         raise BrokenModel(f"{where} lacks 'preprocessing'; export the model again")
     values["preprocessing"] = _preprocessing(values["preprocessing"], where)

@@ -46,7 +46,7 @@ def embedder_of_repository(folder: Path, name: str, *, threads: int = 1) -> Embe
         dim=outputs[output],
         preprocessing=_preprocessing(folder / _CONFIG, name),
         sha256=hashlib.sha256(model).hexdigest(),
-        licence=_licence(folder),
+        license=_licence(folder),
         source=name,
     )
     return OnnxEmbedder(model, card, threads=threads, output=output)

@@ -12,7 +12,7 @@ from lookalike.embed.card import MODEL_FILE, load_card
 from lookalike.embed.onnx_runtime import onnx_runtime
 from lookalike.errors import BrokenModel
 from lookalike.image import fit
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.types import RGB, Card, Preprocessing, Vectors
 
 # One picture takes 12.1 ms of a core at 1, 12.0 at 4, 12.6 at 8 and 14.2 at 16: larger buffers leave the cache.
@@ -64,7 +64,7 @@ class OnnxEmbedder:
                 f"{self._card.name} gives vectors of shape {vectors.shape[1:]}, its card says {self._card.dim}; "
                 "export it again"
             )
-        return normalise(vectors)
+        return normalize(vectors)
 
 
 def to_input(images: Sequence[RGB], preprocessing: Preprocessing) -> NDArray[Any]:

@@ -160,7 +160,7 @@ class _Writer:
     def _tidy(self) -> None:
         """Upkeep of the store; when it fails, nothing that was indexed is lost, and the sentence says so."""
         try:
-            self._store.optimise()
+            self._store.optimize()
         except StoreFailed as error:
             raise StoreFailed(f"every picture is indexed and kept, but the store was not tidied: {error}") from error
 

@@ -19,7 +19,7 @@ from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, s
 from lookalike.search.default_location import default_uri
 from lookalike.search.query import Query, as_query, asked_id, combine, load_picture
 from lookalike.search.results import Results
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.store import open_store
 from lookalike.types import RGB, AddReport, Card, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
 
@@ -206,7 +206,7 @@ class Collection:
         self, vectors: Vectors, k: int = DEFAULT_K, *, where: str | None = None, min_score: float | None = None
     ) -> list[Results]:
         """The k images nearest to each of (n, dim) vectors, which need not have length 1."""
-        queries = normalise(vectors)
+        queries = normalize(vectors)
         if queries.shape[1] != self.card.dim:
             raise BadQuery(f"vectors of {queries.shape[1]} numbers were given; {self.card.name} makes {self.card.dim}")
         found = self._nearest(queries, k, [set()] * len(queries), where, min_score)

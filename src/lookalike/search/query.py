@@ -11,7 +11,7 @@ from lookalike.errors import BadQuery, ImageError
 from lookalike.image import Limits, crop, decode, fit, read, to_rgb, to_text
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region, check_region
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.types import RGB, Embedder, Vectors
 
 
@@ -83,4 +83,4 @@ def combine(plus: Vectors, minus: Vectors) -> Vectors:
     total = plus.sum(axis=0) - minus.sum(axis=0)
     if float(np.linalg.norm(total)) < 1e-3:
         raise BadQuery("the pictures cancel each other out; subtract a picture that is not among those added")
-    return normalise(total)
+    return normalize(total)

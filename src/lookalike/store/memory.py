@@ -126,7 +126,7 @@ class MemoryStore:
             some = ids[at : at + batch]
             yield {name: self._column(name, some) for name in names}
 
-    def optimise(self) -> None:
+    def optimize(self) -> None:
         """The search is exact and nothing is on disk."""
         _check_writable(self._read_only)
 

@@ -191,7 +191,7 @@ def write_embedder(task: RestorationTask, config: AutoencoderConfig, run: RunFol
         dim=0,
         preprocessing=Preprocessing(size=(config.side, config.side)),
         sha256="",
-        licence="yours: trained from random weights",
+        license="yours: trained from random weights",
         source=f"convolutional autoencoder, {config.code} numbers, objective {config.objective}",
         description=f"Trained by Lookalike on {len(task.train):,} pictures, without labels.",
     )

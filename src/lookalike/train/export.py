@@ -20,7 +20,7 @@ from torch.nn import functional
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, card_to_json
 from lookalike.embed.onnx_runtime import onnx_runtime
 from lookalike.errors import BrokenModel
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.types import Card, Vectors
 
 OPSET = 18
@@ -187,7 +187,7 @@ def run(model: bytes, samples: NDArray[np.uint8]) -> Vectors:
 def compare(wanted: Vectors, found: Vectors) -> Parity:
     """Parity of two sets of vectors, row by row. Rows that are not of length 1 count as wrong."""
     lengths = np.linalg.norm(found, axis=1)
-    cosines = np.sum(normalise(wanted) * normalise(found), axis=1) * (np.abs(lengths - 1) < 1e-3)
+    cosines = np.sum(normalize(wanted) * normalize(found), axis=1) * (np.abs(lengths - 1) < 1e-3)
     return Parity(len(wanted), float(cosines.min()), float(np.abs(wanted - found).max()))
 
 

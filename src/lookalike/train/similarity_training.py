@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from lookalike.embed.card import CARD_FILE, MODEL_FILE
 from lookalike.embed.registry import DEFAULT_MODEL, model_location
 from lookalike.errors import BadQuery
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.train.config import SimilarityConfig
 from lookalike.train.data.augment import RECIPES, Views, views_of
 from lookalike.train.data.loader import Loader
@@ -290,14 +290,14 @@ def embed_by(network: nn.Module, pixels: NDArray[np.uint8], side: int) -> Vector
         network(to_input(torch.from_numpy(fitted(pixels[part], side)).to(device))).float().cpu().numpy()
         for part in in_batches(len(pixels), JUDGED)
     ]
-    return normalise(np.concatenate(parts))
+    return normalize(np.concatenate(parts))
 
 
 @torch.no_grad()
 def embed_vectors(head: nn.Module, vectors: NDArray[np.float32]) -> Vectors:
     """(n, dim) vectors of length 1 by a head over vectors."""
     device = next(head.parameters()).device
-    return normalise(head(torch.from_numpy(vectors).to(device)).float().cpu().numpy())
+    return normalize(head(torch.from_numpy(vectors).to(device)).float().cpu().numpy())
 
 
 def write_trained(
@@ -316,7 +316,7 @@ def write_trained(
         dim=0,
         preprocessing=Preprocessing(size=(config.side, config.side), mean=(MEAN,) * 3, std=(STD,) * 3),
         sha256="",
-        licence="yours: trained from random weights" if scratch else embedder.card.licence,
+        license="yours: trained from random weights" if scratch else embedder.card.license,
         source=config.model if scratch else f"{embedder.card.name}: {embedder.card.source}",
         description=(
             f"Trained from {data.kind} ({config.objective}, {config.train}) on {len(data.train):,} pictures; "

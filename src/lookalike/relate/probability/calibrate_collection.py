@@ -28,7 +28,7 @@ from lookalike.relate.probability.calibration_fit import (
 from lookalike.relate.probability.calibration_model import Calibration, of_card
 from lookalike.relate.probability.calibration_store import keep_calibration
 from lookalike.search import Collection
-from lookalike.similarity import cosine, normalise
+from lookalike.similarity import cosine, normalize
 from lookalike.types import RGB, Row, Vectors
 
 LEAST = 20  # pictures
@@ -128,7 +128,7 @@ def _decoded(data: Any) -> RGB:
 
 def _sample(photos: Collection, pictures: dict[str, RGB], progress: Callable[[int, int], None] | None) -> Sample:
     ids = list(pictures)
-    vectors = normalise(np.stack([row.vector for row in photos.get(ids, []) if row is not None]))
+    vectors = normalize(np.stack([row.vector for row in photos.get(ids, []) if row is not None]))
     features = [f for f in features_of(photos, ids) if f is not None]
     if progress:
         progress(len(ids), len(ids))
@@ -169,5 +169,5 @@ def _vectors(photos: Collection, random: np.random.Generator) -> tuple[Vectors, 
     ids = np.concatenate([part["id"] for part in photos.store.scan(["id"], where="plain = false")])
     picked = [str(i) for i in random.permutation(ids)[:_TAIL_SAMPLE]]
     rows = [row for row in photos.get(picked, []) if row is not None]
-    vectors = normalise(np.stack([row.vector for row in rows]))
+    vectors = normalize(np.stack([row.vector for row in rows]))
     return vectors, [row.id for row in rows]

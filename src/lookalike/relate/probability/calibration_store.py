@@ -14,7 +14,7 @@ from lookalike.relate.probability.calibration_model import (
 )
 from lookalike.relate.probability.score_tail import LEAST, Background
 from lookalike.search import Collection
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 
 BACKGROUND = "background"  # table of ids
 _MOST = 1000
@@ -48,4 +48,4 @@ def _background(photos: Collection) -> np.ndarray[tuple[int, ...], np.dtype[np.f
     rows = [row.vector for row in photos.store.get(ids, []) if row is not None]
     if len(rows) < LEAST:
         return np.zeros((0, photos.card.dim), np.float32)
-    return normalise(np.stack(rows))
+    return normalize(np.stack(rows))

@@ -19,7 +19,7 @@ from lookalike.server.process.settings import Settings
 from lookalike.server.service import resident
 from lookalike.server.service.batcher import Batcher, Busy
 from lookalike.server.service.resident import Ask, Resident
-from lookalike.similarity import normalise
+from lookalike.similarity import normalize
 from lookalike.types import RGB, Hit, Metadata, Row, Store, Vectors
 
 T = TypeVar("T")
@@ -252,7 +252,7 @@ class Desk:
     def _add(self, batch: Sequence[Added]) -> Sequence[bool]:
         photos = self.writable()
         last = {image_id: (vector, facts) for image_id, vector, facts in batch}
-        vectors = normalise(np.stack([vector for vector, _ in last.values()]))
+        vectors = normalize(np.stack([vector for vector, _ in last.values()]))
         with self._loading:
             before = photos.store.version
             known = [row is not None for row in photos.store.get(list(last), [])]

@@ -41,9 +41,9 @@ class LanceStore:
     """One collection. Searches see the version last committed by anyone.
 
     `hot_bytes`: memory for the vectors once a process searches more than once; 0 keeps none. `index_rows`: from how
-    many rows on `optimise` builds an index, which the searches use that find no hot copy. `filtered_rows`: up to how
+    many rows on `optimize` builds an index, which the searches use that find no hot copy. `filtered_rows`: up to how
     many rows that pass a filter are compared one by one rather than through the index, which may miss some. `keep`:
-    how long `optimise` keeps old versions for searches that other processes have under way.
+    how long `optimize` keeps old versions for searches that other processes have under way.
     """
 
     def __init__(
@@ -207,7 +207,7 @@ class LanceStore:
                 if len(found):
                     yield {name: column_out(found[name], name, types[name], self._dim) for name in names}
 
-    def optimise(self) -> None:
+    def optimize(self) -> None:
         self._rows.drop(_OBSOLETE)
         self._rows.tidy(self._keep)
         for table in self._tables.values():
