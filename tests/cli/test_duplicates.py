@@ -99,7 +99,7 @@ def test_who_may_only_read_looks_all_the_same(cli: Cli, indexed: Path, monkeypat
     def refused(*_: object) -> None:
         raise StoreFailed("the collection cannot be written to (read-only file system)")
 
-    monkeypatch.setattr("lookalike.cluster.saved_results.keep_duplicates", refused)
+    monkeypatch.setattr("lookalike.duplicates.review.saved_groups.keep_duplicates", refused)
     ran = cli("duplicates", *SURE, "--json")
     assert (ran.code, names(ran.out)) == (0, WANTED)
     assert "not kept for the page of lookalike serve: the collection cannot be written to" in ran.err

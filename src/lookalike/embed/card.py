@@ -35,7 +35,7 @@ def card_from_json(text: str, *, where: str = "card") -> Card:
         raise BrokenModel(f"{where} holds {type(raw).__name__} where an object was wanted; export the model again")
     if raw.pop("format", FORMAT) > FORMAT:
         raise BrokenModel(f"{where} was written by a newer Lookalike; update with: pip install -U lookalike")
-    values = _checked({_NEW_NAMES.get(name, name): value for name, value in raw.items()}, Card, where)
+    values = _checked({_NEW_NAMES.get(str(name), str(name)): value for name, value in raw.items()}, Card, where)
     if not isinstance(values.get("preprocessing"), dict):
         raise BrokenModel(f"{where} lacks 'preprocessing'; export the model again")
     values["preprocessing"] = _preprocessing(values["preprocessing"], where)
