@@ -153,8 +153,8 @@ def measure(folder: str, made: Made, count: int) -> None:
             line(name + what, built if not what else "", ms, f"{ms / base:.2f}", recall(found[: len(true)], true), "")
         line(f"{name}: second search {second * 1000:.0f} ms", "", "", "", "", resident() - before)
 
-    compare("exact", build, {"hot_bytes": 0})
-    compare("hot", 0.0, {"hot_bytes": 8 << 30})
+    compare("exact", build, {"memory_bytes": 0})
+    compare("in memory", 0.0, {"memory_bytes": 8 << 30})
     for add in range(3):
         new, _ = made.batch(10**7 + add, 1000)
         start = time.perf_counter()
@@ -169,7 +169,7 @@ def measure(folder: str, made: Made, count: int) -> None:
     writer.delete([f"new/{add}/{n}" for add in range(3) for n in range(1000)])
     start = time.perf_counter()
     LanceStore(place, index_rows=1, **options).optimize()
-    compare("indexed", time.perf_counter() - start, {"hot_bytes": 0, "filtered_rows": count // 4})
+    compare("indexed", time.perf_counter() - start, {"memory_bytes": 0, "filtered_rows": count // 4})
     line(f"cold process, index: {cold(place, saved)} ms", "", "", "", "", "")
     size = sum(file.stat().st_size for file in Path(place).rglob("*") if file.is_file())
     line("on disk", "", f"{size / 2**20:.0f} MB", f"{size / count / made.dim / 4:.2f} x float32", "", "")

@@ -18,7 +18,7 @@ from lookalike.types import Store, Table, Vectors
 
 DIM = 8
 COLUMNS = {"label": str, "width": int, "sharpness": float, "hidden": bool, "thumb": bytes}
-WAYS = ("memory", "lance", "lance, hot", "lance, indexed")
+WAYS = ("memory", "lance", "lance, in memory", "lance, indexed")
 
 Make = Callable[..., Store]
 
@@ -32,7 +32,11 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
         columns = COLUMNS if columns is None else columns
         if request.param == "memory":
             return MemoryStore(dim, columns)
-        options = {"lance": {"hot_bytes": 0}, "lance, hot": {}, "lance, indexed": {"hot_bytes": 0, "index_rows": 1000}}
+        options = {
+            "lance": {"memory_bytes": 0},
+            "lance, in memory": {},
+            "lance, indexed": {"memory_bytes": 0, "index_rows": 1000},
+        }
         place = str(tmp_path / f"c{next(count)}")
         return LanceStore.create(place, dim, columns, keep=timedelta(0), **options[request.param])
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.server.service import resident
-from lookalike.server.service.resident import Ask
 from lookalike.similarity import is_damaged, normalize
-from lookalike.store import open_store
+from lookalike.store import memory_index
+from lookalike.store.lance.store import LanceStore
 from lookalike.store.rank import exact_scores
+from lookalike.store.vector_index import SearchRequest
 
 
 def rows(count: int = 40, dim: int = 16) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
@@ -37,21 +37,15 @@ def test_half_precision_and_zeros_are_sound() -> None:
     assert is_damaged(np.full((1, 16), np.nan, np.float32)).all()
 
 
-def test_the_server_leaves_them_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_server_leaves_them_out(tmp_path: Path) -> None:
     vectors = rows()
-    with closing(open_store(str(tmp_path / "c"), dim=16, columns={}, create=True)) as store:
-        store.add([f"i{n}" for n in range(len(vectors))], vectors, [{} for _ in vectors])
-        scan = store.scan
-
-        def scanned(*arguments: object, **options: object):  # type: ignore[no-untyped-def]
-            for part in scan(*arguments, **options):  # type: ignore[arg-type]
-                part["vector"] = np.array(part["vector"])
-                part["vector"][7] *= 1e20
-                yield part
-
-        store.scan = scanned  # type: ignore[method-assign]
-        copy = resident.load(store)
-    assert "1 vectors are damaged and left out: i7" in caplog.text
-    (hits,) = copy.search([Ask(vectors[7], 10, None, frozenset(), None)])
-    assert "i7" not in [hit.id for hit in hits]
-    assert len(hits) == 10
+    with closing(LanceStore.create(str(tmp_path / "c"), 16)) as store:
+        damaged = vectors.copy()
+        damaged[7] *= 1e20
+        store._rows.upsert([f"i{n}" for n in range(len(vectors))], [{} for _ in vectors], damaged)
+        index = memory_index(store, max_bytes=1 << 20)
+        assert index is not None
+        assert index.damaged_ids() == ["i7"]
+        (hits,) = index.search([SearchRequest(vectors[7], 10)])
+        assert "i7" not in [hit.id for hit in hits]
+        assert len(hits) == 10

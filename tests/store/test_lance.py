@@ -1,4 +1,4 @@
-"""What only the store on disk does: places, formats, failures of the engine, room on disk, the hot copy."""
+"""What only the store on disk does: places, formats, failures of the engine, room on disk, the vectors in memory."""
 
 import errno
 import subprocess
@@ -16,11 +16,12 @@ from lookalike import errors
 from lookalike.errors import CollectionError, FormatMismatch, LookalikeError, NoCollection, ReadOnly, StoreFailed
 from lookalike.similarity import normalize
 from lookalike.store import open_store
-from lookalike.store.hot import MOST_SEGMENTS
+from lookalike.store.lance import refresh
 from lookalike.store.lance.engine import engine, translated
 from lookalike.store.lance.store import LanceStore
 from lookalike.store.memory import MemoryStore
-from lookalike.types import Vectors
+from lookalike.store.vector_index import SearchRequest
+from lookalike.types import Store, Vectors
 
 DIM = 16
 
@@ -215,14 +216,14 @@ def test_old_versions_stay_a_while(place: str) -> None:
     assert size(place) >= before
 
 
-# the hot copy
+# vectors in memory
 
 
-def test_the_hot_copy_follows_every_change(place: str) -> None:
+def test_the_index_in_memory_follows_every_change(place: str) -> None:
     store, judge = made(place, keep=timedelta(0)), MemoryStore(DIM, {"label": str})
     judge.add([f"{i:04}" for i in range(50)], vectors(50), [{"label": f"l{i % 5}"} for i in range(50)])
-    other = LanceStore(place, keep=timedelta(0))
-    for step in range(MOST_SEGMENTS + 5):
+    other, server = LanceStore(place, keep=timedelta(0)), LanceStore(place, keep=timedelta(0))
+    for step in range(13):
         for one in (other, judge):
             ids = [f"{step}-{n}" for n in range(7)]
             one.add(ids, vectors(7, seed=step), [{"label": "new"}] * 7)
@@ -235,26 +236,74 @@ def test_the_hot_copy_follows_every_change(place: str) -> None:
             queries = vectors(3, seed=step)
             assert store.search(queries, 10, where=where) == judge.search(queries, 10, where=where)
             assert store.within(queries, 0.4, where=where) == judge.within(queries, 0.4, where=where)
-    assert store._hot is not None
-    assert len(store._hot.segments) <= MOST_SEGMENTS
+        index = server.memory_index(max_bytes=1 << 20)
+        assert index is not None
+        assert index.search([SearchRequest(query, 10) for query in queries]) == judge.search(queries, 10)
+        labels = {row["id"]: row["label"] for row in rows_of(judge)}
+        assert dict(zip(index.ids(), index.column("label"), strict=True)) == labels
+        for where in (None, "label = 'l1'"):  # through the same index
+            assert server.search(queries, 10, where=where) == judge.search(queries, 10, where=where)
+            assert server.within(queries, 0.4, where=where) == judge.within(queries, 0.4, where=where)
+    assert server._half is None
+    assert store._half is not None
+    assert len(store._half.segments) <= 8
 
 
-def test_the_hot_copy_stays_within_its_memory(place: str) -> None:
-    store = made(place, hot_bytes=DIM * 2 * 49)
+def rows_of(store: Store) -> list[dict[str, object]]:
+    return [
+        dict(zip(("id", "label"), row, strict=True))
+        for batch in store.scan(["id", "label"])
+        for row in zip(batch["id"].tolist(), batch["label"].tolist(), strict=True)
+    ]
+
+
+def test_only_new_files_are_read_into_memory(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = made(place)
+    first = store.memory_index(max_bytes=1 << 20)
+    assert first is not None
+    read: list[int] = []
+    reading = refresh._read
+    monkeypatch.setattr(refresh, "_read", lambda *args: read.append(1) or reading(*args))
+    other = LanceStore(place)
+    other.update(["0003"], [{"label": "changed"}])
+    other.delete(["0004"])
+    second = store.memory_index(max_bytes=1 << 20)
+    assert second is not None
+    assert read == [], "neither a label nor a deletion reads a vector"
+    assert (second.metadata("0003"), second.metadata("0004")) == ({"label": "changed"}, None)
+    assert second.segments[0].vectors is first.segments[0].vectors
+    other.add(["late"], vectors(1, seed=9), [{"label": "late", "added": 7}])
+    third = store.memory_index(max_bytes=1 << 20)
+    assert third is not None
+    assert (third.metadata("late"), third.metadata("0003")) == (
+        {"label": "late", "added": 7},
+        {"label": "changed", "added": None},
+    )
+    assert store.memory_index(max_bytes=1 << 20) is third
+    other.drop_columns(["added"])
+    fourth = store.memory_index(max_bytes=1 << 20)
+    assert fourth is not None
+    assert fourth.metadata("late") == {"label": "late"}
+    assert len(read) == 1
+    assert store.memory_index(max_bytes=100) is None
+
+
+def test_the_vectors_in_memory_stay_within_their_limit(place: str) -> None:
+    store = made(place, memory_bytes=DIM * 2 * 49)
     assert store.search(vectors(1), 3) == store.search(vectors(1), 3)
-    assert store._hot is None
+    assert store._half is None
 
 
-def test_one_search_reads_no_hot_copy(place: str) -> None:
+def test_one_search_reads_no_vectors_into_memory(place: str) -> None:
     store = made(place)
     store.search(vectors(1), 3)
-    assert store._hot is None
+    assert store._half is None
     store.search(vectors(1), 3)
-    assert store._hot is not None
+    assert store._half is not None
 
 
 def test_the_index_is_built_used_and_extended(place: str) -> None:
-    store = made(place, n=3000, index_rows=1000, hot_bytes=0)
+    store = made(place, n=3000, index_rows=1000, memory_bytes=0)
     assert not store._rows.latest().has_index
     store.optimize()
     assert store._rows.latest().has_index

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from lookalike.errors import CollectionError, NoCollection, ReadOnly
 
 if TYPE_CHECKING:
+    from lookalike.store.vector_index import VectorIndex
     from lookalike.types import Store
 
-__all__ = ["open_store"]
+__all__ = ["memory_index", "open_store"]
 
 
 def open_store(
@@ -50,6 +51,45 @@ def open_store(
             "Use that model, or another folder."
         )
     return store
+
+
+def memory_index(
+    store: "Store",
+    *,
+    max_bytes: int,
+    skip_columns: frozenset[str] = frozenset(),
+    previous: "VectorIndex | None" = None,
+) -> "VectorIndex | None":
+    """All rows of the latest version in memory, with ids and metadata but for columns of bytes and `skip_columns`.
+
+    None where vectors and codes exceed `max_bytes`. `previous`: what an earlier call returned; a Lance store reads only
+    what was committed since.
+    """
+    from lookalike.store.lance.store import LanceStore
+
+    if isinstance(store, LanceStore):
+        return store.memory_index(skip_columns=skip_columns, max_bytes=max_bytes)
+    if len(store) * store.dim * 9 // 2 > max_bytes:
+        return None
+    if previous is not None and previous.version == store.version:
+        return previous
+    return _scanned(store, skip_columns)
+
+
+def _scanned(store: "Store", skip_columns: frozenset[str]) -> "VectorIndex":
+    """An index of everything that a scan of the store yields."""
+    import numpy as np
+
+    from lookalike.store.vector_index import Payload, VectorIndex, object_array, single_segment
+
+    version = store.version
+    names = [name for name, kind in store.columns().items() if kind is not bytes and name not in skip_columns]
+    batches = list(store.scan(["id", "vector", *names]))
+    vectors = np.concatenate([np.zeros((0, store.dim), np.float32), *(batch["vector"] for batch in batches)])
+    values = {name: [value for batch in batches for value in batch[name].tolist()] for name in ("id", *names)}
+    missing = {name: [None if value != value else value for value in values[name]] for name in names}  # noqa: PLR0124 - nan
+    payload = Payload(object_array(values["id"]), {name: object_array(column) for name, column in missing.items()})
+    return VectorIndex().with_segments([single_segment(vectors, np.arange(len(vectors)), payload)], version)
 
 
 def _needed(uri: str, dim: int | None) -> int:

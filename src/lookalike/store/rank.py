@@ -5,7 +5,7 @@ ranking all candidates here makes every store give the same answer.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -33,27 +33,53 @@ def best(scores: NDArray[np.float64], ids: Sequence[str] | NDArray[np.object_], 
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """Candidates with an engine's scores, each wrong by up to `error`, or unknown; `all_rows`: there are no others."""
+class Candidates:
+    """Rows that an engine proposes for one query.
 
-    row_ids: NDArray[np.int64]
+    `rows` (n,): row ids or positions. `scores` (n,): each off by up to `error`, infinite where it is unknown. `bound`:
+    the most that any row left out may score, -inf where none was or none counts.
+    """
+
+    rows: NDArray[np.int64]
     scores: NDArray[np.float32]
     error: float
-    all_rows: bool
+    bound: float = -np.inf
+
+    @classmethod
+    def none(cls) -> "Candidates":
+        return cls(np.empty(0, np.int64), np.empty(0, np.float32), 0.0)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[Candidates]") -> "Candidates":
+        """The candidates of several parts of a collection."""
+        if len(parts) == 1:
+            return parts[0]
+        none = cls.none()
+        return cls(
+            np.concatenate([none.rows, *(part.rows for part in parts)]),
+            np.concatenate([none.scores, *(part.scores for part in parts)]),
+            max((part.error for part in parts), default=0.0),
+            max((part.bound for part in parts), default=-np.inf),
+        )
+
+    def shifted(self, offset: int) -> "Candidates":
+        return replace(self, rows=self.rows + offset) if offset else self
 
     def pruned(self, k: int) -> tuple[NDArray[np.int64], float]:
-        """The candidates that may be among the k best, and a score that no other row exceeds.
+        """The rows that may be among the k best, and a bound of the score of every other row.
 
-        Of 64 candidates a dozen stay: reading their vectors is half of the time of a hot search.
+        Of 64 candidates a dozen remain: reading their vectors is half of the time of a search.
         """
-        if len(self.scores) > k:
+        if len(self.scores) > k and self.error < np.inf:
             kth = np.partition(self.scores, len(self.scores) - k)[len(self.scores) - k]
             may = self.scores >= kth - 2 * self.error - 10.0**-DECIMALS
             if not may.all():
-                return self.row_ids[may], float(self.scores[~may].max()) + self.error
-        return self.row_ids, -np.inf if self.all_rows else float(self.scores.min()) + self.error
+                return self.rows[may], max(self.bound, float(self.scores[~may].max()) + self.error)
+        return self.rows, self.bound
 
 
-def settled(scores: NDArray[np.float64], k: int, bound: float) -> bool:
-    """Whether the k best of these candidates are the k best of all, if all others score at most `bound`."""
+def is_complete(scores: NDArray[np.float64], k: int, bound: float) -> bool:
+    """Whether the k best of these candidates are the k best of all rows, if every other row scores at most `bound`."""
+    if bound == -np.inf:
+        return True
     return len(scores) >= k and bool(np.partition(scores, len(scores) - k)[len(scores) - k] > bound)

@@ -107,7 +107,5 @@ async def members(level: Level, number: Number, parts: Needs, k: K = 60, offset:
     rows = rows[np.argsort(-found.scores[rows], kind="stable")]
     ids = [made.ids[row] for row in rows[offset : offset + k]]
     _, copy = parts.desk.at_hand
-    told = [
-        {"id": i, "metadata": dict(copy.hit(copy.at[i], 0.0).metadata) if copy and i in copy.at else {}} for i in ids
-    ]
+    told = [{"id": i, "metadata": dict(copy.metadata(i) or {}) if copy else {}} for i in ids]
     return as_json({"images": told, "total": len(rows)})

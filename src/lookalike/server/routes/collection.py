@@ -17,7 +17,7 @@ from lookalike.server.http.dependencies import Needs, Offset, fails
 from lookalike.server.http.redaction import PLACES
 from lookalike.server.http.responses import as_json
 from lookalike.server.http.schemas import CollectionOut, Failures, Scores
-from lookalike.server.service.resident import Resident
+from lookalike.store.vector_index import VectorIndex
 
 router = APIRouter(tags=["collection"])
 PAIRS = 200_000
@@ -36,11 +36,11 @@ async def collection(request: Request, parts: Needs) -> Response:
     return as_json(told | {"may_write": parts.gate.may_write(lowered(request.scope["headers"]))})
 
 
-def _told(photos: Collection, copy: Resident | None) -> dict[str, Any]:
+def _told(photos: Collection, copy: VectorIndex | None) -> dict[str, Any]:
     columns = {name: WORDS[kind] for name, kind in photos.store.columns().items() if kind in WORDS}
     return {
         "images": len(photos),
-        "plain": sum(value is True for value in copy.columns.get("plain", ())) if copy else 0,
+        "plain": sum(value is True for value in copy.column("plain")) if copy else 0,
         "failed": len(photos.failures()),
         "model": photos.card.name,
         "dim": photos.card.dim,
@@ -136,10 +136,10 @@ def _share_above(pairs: NDArray[np.float32], scores: NDArray[np.float64]) -> NDA
     return np.asarray((len(pairs) - below + 1) / (len(pairs) + 1), np.float64)
 
 
-def _pairs(copy: Resident | None) -> NDArray[np.float32]:
+def _pairs(copy: VectorIndex | None) -> NDArray[np.float32]:
     """Scores of pairs of the collection drawn by lot."""
     rng = np.random.default_rng(0)
-    rows = np.flatnonzero(~copy.gone) if copy is not None else np.zeros(0, np.intp)
+    rows = copy.alive if copy is not None else np.zeros(0, np.intp)
     if copy is None or len(rows) < 2:
         return np.zeros(0, np.float32)
     count = min(PAIRS, len(rows) * (len(rows) - 1) // 2)
@@ -147,6 +147,9 @@ def _pairs(copy: Resident | None) -> NDArray[np.float32]:
     apart = a != b
     a, b = a[apart], b[apart]
     return np.concatenate(
-        [(copy.vectors[a[s : s + 8192]] * copy.vectors[b[s : s + 8192]]).sum(axis=1) for s in range(0, len(a), 8192)]
+        [
+            (copy.vectors_at(a[s : s + 8192]) * copy.vectors_at(b[s : s + 8192])).sum(axis=1)
+            for s in range(0, len(a), 8192)
+        ]
         or [np.zeros(0, np.float32)]
     )

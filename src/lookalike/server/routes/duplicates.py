@@ -83,8 +83,8 @@ def _present(parts: Parts, found: Duplicates) -> list[DuplicateGroup]:
         return groups
     present = []
     for group in groups:
-        extras = tuple(extra for extra in group.extras if copy.vector(extra.id) is not None)
-        if extras and copy.vector(group.keep.id) is not None:
+        extras = tuple(extra for extra in group.extras if extra.id in copy)
+        if extras and group.keep.id in copy:
             present.append(replace(group, extras=extras))
     return present
 

@@ -39,7 +39,7 @@ async def metrics(parts: Needs) -> Response:
         told.set("lookalike_waiting", batcher.depth, kind=kind)
     told.set("lookalike_waiting", parts.decoders.waiting, kind="decode")
     told.set("lookalike_decoder_restarts_total", parts.decoders.restarts)
-    told.set("lookalike_resident_bytes", desk.resident.bytes if desk.resident else 0)
+    told.set("lookalike_resident_bytes", desk.resident.nbytes if desk.resident else 0)
     told.set("lookalike_images", len(desk.resident) if desk.resident else 0)
     return PlainTextResponse(told.text(), media_type="text/plain; version=0.0.4")
 

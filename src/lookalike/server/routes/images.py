@@ -14,9 +14,9 @@ from lookalike.server.http.examples import FORMS
 from lookalike.server.http.responses import as_hits, as_json, public, with_tag
 from lookalike.server.http.schemas import AddedOut, Change, Found, ImageOut, Listed, Removed
 from lookalike.server.service.originals import kind_of, original
-from lookalike.server.service.resident import Resident
 from lookalike.server.uploads.query_vectors import pictures_of, texts
 from lookalike.server.uploads.validation import check_lists, metadata_of
+from lookalike.store.vector_index import VectorIndex
 from lookalike.text import now
 from lookalike.types import Metadata
 
@@ -76,11 +76,11 @@ async def images(
     return as_json({"images": told, "total": len(rows)})
 
 
-def _listed(copy: Resident, passing: Any, contains: str, seed: int | None) -> Any:
+def _listed(copy: VectorIndex, passing: Any, contains: str, seed: int | None) -> Any:
     rows = copy.order if passing is None else copy.order[passing[copy.order]]
     if contains:
         wanted = contains.casefold()
-        rows = np.array([row for row in rows if wanted in copy.ids[row].casefold()], np.intp)
+        rows = rows[[wanted in image_id.casefold() for image_id in copy.ids_at(rows)]]
     return rows if seed is None else np.random.default_rng(seed).permutation(rows)
 
 

@@ -17,7 +17,7 @@ from lookalike.server.http.dependencies import K, Needs, Offset, fails
 from lookalike.server.http.responses import as_json, public
 from lookalike.server.http.schemas import LabelIn, Labelled, Labels, SpreadList, Suspects
 from lookalike.server.service.collection_service import unknown
-from lookalike.server.service.resident import Resident
+from lookalike.store.vector_index import VectorIndex
 from lookalike.types import Scalar
 
 router = APIRouter(tags=["labels"])
@@ -51,27 +51,26 @@ async def labels(
     return as_json(answer)
 
 
-def _given(photos: Collection, copy: Resident | None) -> dict[str, list[str]]:
+def _given(photos: Collection, copy: VectorIndex | None) -> dict[str, list[str]]:
     """Who was given which label."""
     found: dict[str, list[str]] = {}
     if copy is None:
         for name, called in known_labels(photos).items():
             found.setdefault(called, []).append(name)
         return found
-    values = copy.columns.get("label", [None] * len(copy.ids))
-    for name, label, gone in zip(copy.ids, values, copy.gone.tolist(), strict=True):
-        if label not in (None, "") and not gone:
+    for name, label in zip(copy.ids(), copy.column("label"), strict=True):
+        if label not in (None, ""):
             found.setdefault(str(label), []).append(name)
     return found
 
 
-def _spread(photos: Collection, copy: Resident | None) -> list[dict[str, Scalar]]:
+def _spread(photos: Collection, copy: VectorIndex | None) -> list[dict[str, Scalar]]:
     """Who was named, or found unsure, by spreading, the surest first; without those that were given a label since."""
     given = {name for ids in _given(photos, copy).values() for name in ids}
     rows = [
         row
         for row in label_table(photos).all()
-        if not row["given"] and row["id"] not in given and (copy is None or copy.vector(str(row["id"])) is not None)
+        if not row["given"] and row["id"] not in given and (copy is None or str(row["id"]) in copy)
     ]
     return sorted(rows, key=lambda row: -float(row["confidence"] or 0))
 
@@ -91,7 +90,7 @@ async def spread(
 
     def told(row: dict[str, Scalar]) -> dict[str, Any]:
         name = str(row["id"])
-        facts = dict(copy.hit(copy.at[name], 0.0).metadata) if copy and name in copy.at else {}
+        facts = dict(copy.metadata(name) or {}) if copy else {}
         facts = public(facts, show_paths=parts.settings.show_paths)
         return {"id": name, "label": label, "confidence": round(float(row["confidence"] or 0), 4), "metadata": facts}
 

@@ -14,7 +14,7 @@ from lookalike.search import Collection
 from lookalike.server.http.dependencies import Needs, fails
 from lookalike.server.http.responses import json_of, with_tag
 from lookalike.server.http.schemas import MapOut
-from lookalike.server.service.resident import Resident
+from lookalike.store.vector_index import VectorIndex
 
 router = APIRouter(tags=["map"])
 _kept: dict[str, tuple[str, str, bytes]] = {}  # of a collection: its state, the tag and the body that go out
@@ -28,7 +28,7 @@ async def whole_map(request: Request, parts: Needs) -> Response:
     return with_tag(body, "application/json", tag, request.headers.get("if-none-match"), {"cache-control": "no-cache"})
 
 
-def _told(photos: Collection, copy: Resident | None) -> tuple[str, bytes]:
+def _told(photos: Collection, copy: VectorIndex | None) -> tuple[str, bytes]:
     """The answer as it goes out, made once for each state of the collection."""
     state = f"{copy.version if copy else photos.store.version} {map_version(photos)} {version(photos)}"
     known = _kept.get(photos.uri)
@@ -38,9 +38,9 @@ def _told(photos: Collection, copy: Resident | None) -> tuple[str, bytes]:
     return known[1:]
 
 
-def _map(photos: Collection, copy: Resident | None) -> dict[str, Any]:
+def _map(photos: Collection, copy: VectorIndex | None) -> dict[str, Any]:
     ids, positions = load_map(photos)
-    there = [row for row, name in enumerate(ids) if copy is None or copy.vector(name) is not None]
+    there = [row for row, name in enumerate(ids) if copy is None or name in copy]
     ids, positions = [ids[row] for row in there], positions[there]
     try:
         clusters = load_clusters(photos)

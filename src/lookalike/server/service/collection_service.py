@@ -16,10 +16,10 @@ from lookalike.errors import BadQuery, LookalikeError, NoCollection, ReadOnly, U
 from lookalike.search import Collection
 from lookalike.server.http.redaction import check_condition, masked
 from lookalike.server.process.settings import Settings
-from lookalike.server.service import resident
-from lookalike.server.service.batcher import Batcher, Busy
-from lookalike.server.service.resident import Ask, Resident
+from lookalike.server.service.batcher import Batcher
 from lookalike.similarity import normalize
+from lookalike.store import memory_index
+from lookalike.store.vector_index import Mask, SearchRequest, VectorIndex
 from lookalike.types import RGB, Hit, Metadata, Row, Store, Vectors
 
 T = TypeVar("T")
@@ -30,13 +30,9 @@ WRITE_BATCH = 256
 LOOK_SECONDS = 1.0
 SHARE = 10  # reading everything anew takes at most a tenth of the time
 MAX_K = 1000
-TRIES = 5  # of a search with a condition, while others write
+HIDDEN_COLUMNS = frozenset({"path", "root", "sha256", "mtime_ns", "size", "indexed", "frame", "frames", "thumbnail"})
 
 Added = tuple[str, NDArray[np.float32], Metadata]
-
-
-class CollectionChanged(LookalikeError):
-    """A condition's rows are no longer those of the collection: it is asked again."""
 
 
 class Desk:
@@ -46,7 +42,7 @@ class Desk:
         self.settings = settings
         self.given = collection is not None
         self.photos: Collection | None = collection
-        self.resident: Resident | None = None
+        self.resident: VectorIndex | None = None
         self.trouble = "the collection is being read"
         self._loading, self._closing = threading.Lock(), threading.Event()
         self._looked = threading.Event()
@@ -55,7 +51,7 @@ class Desk:
             self._embed, most=EMBED_BATCH, threads=cores, name="embed"
         )
         # One core is left to HTTP itself, and fewer threads make larger batches, which are cheaper for each query.
-        self.searching: Batcher[Ask, list[Hit]] = Batcher(
+        self.searching: Batcher[tuple[VectorIndex, SearchRequest], list[Hit]] = Batcher(
             self._search, most=SEARCH_BATCH, threads=max(1, cores - 1), name="search"
         )
         self.adding: Batcher[Added, bool] = Batcher(self._add, most=WRITE_BATCH, threads=1, name="write")
@@ -88,7 +84,7 @@ class Desk:
         return self.resident is not None and not self.trouble
 
     @property
-    def at_hand(self) -> tuple[Collection, Resident | None]:
+    def at_hand(self) -> tuple[Collection, VectorIndex | None]:
         """The collection, and its copy in memory where it fits. Raises NoCollection while there is none."""
         if self.photos is None or self.trouble:
             raise NoCollection(self.trouble or "the collection is not at hand")
@@ -128,16 +124,22 @@ class Desk:
             known = self.resident
             if known is not None and known.version > now and not self.given:  # another collection lies where ours was
                 raise NoCollection("it was replaced; it is being read anew")
-            if known is None or known.version != now or known.added or known.gone.any():
+            if known is None or known.version != now:
                 self._read(store)
             self.trouble = ""
 
     def _read(self, store: Store) -> None:
         self._same_card()
-        if len(store) * store.dim * 6 > self.settings.resident_bytes:
-            self.resident = None  # searches go to the store
-            return
-        self.resident = resident.load(store)
+        first = self.resident is None
+        self._refresh_index(store)
+        if first and self.resident is not None and (damaged := self.resident.damaged_ids()):
+            some = ", ".join(damaged[:3])
+            log.warning("%d vectors are damaged and left out: %s; index these images again", len(damaged), some)
+
+    def _refresh_index(self, store: Store) -> None:
+        """Read what was committed since; without an index, because it would be too large, searches go to the store."""
+        limit, previous = self.settings.resident_bytes, self.resident
+        self.resident = memory_index(store, max_bytes=limit, skip_columns=HIDDEN_COLUMNS, previous=previous)
 
     def _same_card(self) -> None:
         """Raise NoCollection where the collection at this place is no longer by the same model."""
@@ -172,19 +174,20 @@ class Desk:
             found = await asyncio.to_thread(photos.store.search, vector, k + len(without), where=where)
             floor = -2.0 if min_score is None else min_score
             return [hit for hit in found[0] if hit.id not in without and hit.score >= floor][:k]
-        for _ in range(TRIES):
-            try:
-                return await self.searching(Ask(vector[0], k, passing, without, min_score))
-            except CollectionChanged:
-                photos, copy = self.at_hand
-                passing = await asyncio.to_thread(self.passing, photos, copy, where) if where is not None else None
-        raise Busy("the collection changes too fast to be searched with a condition; try again in a moment")
+        return await self.searching((copy, SearchRequest(vector[0], k, passing, without, min_score)))
 
-    def passing(self, photos: Collection, copy: Resident | None, where: str) -> NDArray[np.bool_] | None:
-        """Which rows of the copy meet a condition; without one it is only looked at. Raises BadFilter."""
+    def passing(self, photos: Collection, copy: VectorIndex | None, where: str) -> Mask | None:
+        """Which rows of the index meet a condition; without an index it is only checked. Raises BadFilter."""
         if not self.settings.show_paths:
             check_condition(where, photos.store.columns())
-        return copy.passing(photos.store, where) if copy is not None else None
+        if copy is None:
+            return None
+
+        def mask() -> Mask:
+            batches = photos.store.scan(["id"], where=where)
+            return copy.mask_of_ids([image_id for batch in batches for image_id in batch["id"].tolist()])
+
+        return copy.cached_mask(where, mask)
 
     async def embed(self, image: RGB) -> NDArray[np.float32]:
         """The vector (dim,) of one fitted picture."""
@@ -193,6 +196,7 @@ class Desk:
     async def vector_of(self, image_id: str) -> NDArray[np.float32]:
         """The vector of an image of the collection. Raises UnknownId."""
         _, copy = self.at_hand
+        vector: NDArray[np.float32] | None
         if copy is not None:
             vector = copy.vector(image_id)
         else:
@@ -205,7 +209,7 @@ class Desk:
     async def row(self, image_id: str, columns: Sequence[str] | None = None) -> Row:
         """One stored image. Raises UnknownId."""
         photos, copy = self.at_hand
-        if copy is not None and copy.vector(image_id) is None:
+        if copy is not None and image_id not in copy:
             raise unknown(image_id)
         (row,) = await self.in_thread(lambda: photos.get([image_id], columns))
         if row is None:
@@ -239,45 +243,36 @@ class Desk:
             raise BadQuery("the model gave numbers that are not finite for this picture; try another")
         return list(vectors)
 
-    def _search(self, asks: Sequence[Ask]) -> Sequence[list[Hit] | BaseException]:
-        _, copy = self.at_hand
-        if copy is None:
-            raise NoCollection(self.trouble or "the collection is being read")
-        # A condition's mask belongs to the rows as they were: a collection that grew meanwhile is asked again.
-        fit = [ask.passing is None or len(ask.passing) == len(copy.ids) for ask in asks]
-        found = iter(copy.search([ask for ask, good in zip(asks, fit, strict=True) if good]))
-        changed = CollectionChanged("the collection changed during the search")
-        return [next(found) if good else changed for good in fit]
+    def _search(self, requests: Sequence[tuple[VectorIndex, SearchRequest]]) -> Sequence[list[Hit]]:
+        """Each in the index that it was made for: a condition's mask belongs to that version."""
+        answers: dict[int, list[Hit]] = {}
+        for index in {id(index): index for index, _ in requests}.values():
+            own = [n for n, (wanted, _) in enumerate(requests) if wanted is index]
+            answers.update(zip(own, index.search([requests[n][1] for n in own]), strict=True))
+        return [answers[n] for n in range(len(requests))]
 
     def _add(self, batch: Sequence[Added]) -> Sequence[bool]:
         photos = self.writable()
         last = {image_id: (vector, facts) for image_id, vector, facts in batch}
         vectors = normalize(np.stack([vector for vector, _ in last.values()]))
         with self._loading:
-            before = photos.store.version
             known = [row is not None for row in photos.store.get(list(last), [])]
             photos.store.add(list(last), vectors, [facts for _, facts in last.values()])
-            self._noted(
-                before, lambda copy, v: copy.with_rows(list(last), vectors, [facts for _, facts in last.values()], v)
-            )
+            self._noted()
         new = dict(zip(last, (not was for was in known), strict=True))
         return [new[image_id] for image_id, _, _ in batch]
 
     def _remove(self, photos: Collection, ids: Sequence[str]) -> int:
         with self._loading:
-            before = photos.store.version
             gone = photos.remove(ids)
-            self._noted(before, lambda copy, v: copy.without_rows(ids, v))
+            self._noted()
         return gone
 
-    def _noted(self, before: int, change: Callable[[Resident, int], Resident]) -> None:
-        """Our own writes are seen by the next search; what others wrote meanwhile by the next look."""
-        copy, photos = self.resident, self.photos
-        if copy is None or photos is None:
-            return
-        with suppress(LookalikeError):
-            after = photos.store.version if copy.version == before else copy.version
-            self.resident = change(copy, after)
+    def _noted(self) -> None:
+        """Our own writes are seen by the next search: their file is read at once."""
+        if self.resident is not None and self.photos is not None:
+            with suppress(LookalikeError):
+                self._refresh_index(self.photos.store)
 
 
 def unknown(image_id: str) -> UnknownId:

@@ -1,7 +1,7 @@
 """Finding candidates in a Lance data set, exactly or by its index, and turning candidates into hits."""
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,22 +9,22 @@ from numpy.typing import NDArray
 
 from lookalike.similarity import score_from_dot_distance
 from lookalike.store.columns import ID, VECTOR
-from lookalike.store.hot import RowIds
 from lookalike.store.lance.arrow import vectors_out
-from lookalike.store.rank import FLOAT32_ERROR, Found, best, exact_scores, settled
+from lookalike.store.rank import FLOAT32_ERROR, Candidates, best, exact_scores, is_complete
+from lookalike.store.vector_index import Mask, RowIds, VectorIndex
 from lookalike.types import Hit, Vectors
 
 if TYPE_CHECKING:
     import lance
 
-MARGIN = 4  # times k candidates are asked for at first, and MARGIN times as many again while the k-th is in doubt
-LEAST = 64
-REFINE = 12  # candidates for each of k from the index; of its own 10 best, a third are wrong (docs/store.md)
+GROWTH = 4  # times k candidates at first, and GROWTH times as many again while the k-th is in doubt
+MIN_CANDIDATES = 64
+OVERSAMPLE = 12  # candidates for each of k from the index; of its own 10 best, a third are wrong (docs/store.md)
 BLOCK = 8192
-TOGETHER = 64  # queries whose candidates are read in one go: 64 x 64 vectors of 320 are 5 MB
+QUERY_BATCH = 64  # queries whose candidates are read in one go: 64 x 64 vectors of 320 are 5 MB
 
-Propose = Callable[[NDArray[np.float32], int], Found]
-"""Candidates for one query, as many as asked for or all there are."""
+Propose = Callable[[Vectors, int], list[Candidates]]
+"""Candidates for each query (n, dim), by row id: as many as requested, or all there are."""
 
 
 def passing_rows(dataset: "lance.LanceDataset", where: str) -> RowIds:
@@ -33,11 +33,20 @@ def passing_rows(dataset: "lance.LanceDataset", where: str) -> RowIds:
     return np.sort(table["_rowid"].to_numpy().astype(np.int64))
 
 
+def from_memory(index: VectorIndex, mask: Mask | None) -> Propose:
+    """Candidates of the index in memory."""
+
+    def propose(queries: Vectors, k: int) -> list[Candidates]:
+        return [replace(c, rows=index.row_ids_at(c.rows)) for c in index.candidates(queries, k, mask)]
+
+    return propose
+
+
 def exactly(dataset: "lance.LanceDataset", where: str | None) -> Propose:
     """Every vector that passes is compared, by Lance."""
 
-    def propose(query: NDArray[np.float32], k: int) -> Found:
-        return _nearest(dataset, where, {"q": query, "k": k, "use_index": False})
+    def propose(queries: Vectors, k: int) -> list[Candidates]:
+        return [_nearest(dataset, where, {"q": query, "k": k, "use_index": False}) for query in queries]
 
     return propose
 
@@ -46,17 +55,21 @@ def by_index(dataset: "lance.LanceDataset", where: str | None) -> Propose:
     """The nearest partitions of the index, and all rows that are not yet in it; all rows where that is too few."""
     exact = exactly(dataset, where)
 
-    def propose(query: NDArray[np.float32], k: int) -> Found:
-        asked: dict[str, Any] = {"q": query, "k": k * REFINE // MARGIN, "use_index": True}
-        found = _nearest(dataset, where, asked)
-        if len(found.row_ids) < asked["k"]:  # the partitions it looked at hold too few that pass
-            return exact(query, k)
-        return Found(found.row_ids, found.scores, np.inf, all_rows=True)
+    def propose(queries: Vectors, k: int) -> list[Candidates]:
+        answers = []
+        for query in queries:
+            options: dict[str, Any] = {"q": query, "k": k * OVERSAMPLE // GROWTH, "use_index": True}
+            candidates = _nearest(dataset, where, options)
+            if len(candidates.rows) < options["k"]:  # the partitions hold too few rows that pass
+                answers += exact(query[None], k)
+            else:
+                answers.append(replace(candidates, error=np.inf, bound=-np.inf))  # approximate: taken as they are
+        return answers
 
     return propose
 
 
-def _nearest(dataset: "lance.LanceDataset", where: str | None, nearest: dict[str, Any]) -> Found:
+def _nearest(dataset: "lance.LanceDataset", where: str | None, nearest: dict[str, Any]) -> Candidates:
     table = dataset.to_table(
         columns=["_rowid", "_distance"],
         filter=where,
@@ -66,7 +79,8 @@ def _nearest(dataset: "lance.LanceDataset", where: str | None, nearest: dict[str
     )
     row_ids = table["_rowid"].to_numpy().astype(np.int64)
     scores = score_from_dot_distance(table["_distance"].to_numpy())
-    return Found(row_ids, scores, FLOAT32_ERROR, all_rows=len(row_ids) < nearest["k"])
+    bound = -np.inf if len(row_ids) < nearest["k"] else float(scores.min()) + FLOAT32_ERROR
+    return Candidates(row_ids, scores, FLOAT32_ERROR, bound)
 
 
 def blocks(dataset: "lance.LanceDataset", where: str | None) -> Iterator[tuple[RowIds, NDArray[np.float32]]]:
@@ -77,16 +91,18 @@ def blocks(dataset: "lance.LanceDataset", where: str | None) -> Iterator[tuple[R
         yield batch["_rowid"].to_numpy().astype(np.int64), vectors_out(batch[VECTOR], dim)
 
 
-def near(rows: Iterator[tuple[RowIds, NDArray[np.float32]]], queries: Vectors, floor: float) -> list[RowIds]:
-    """For each query the rows that score at least `floor`, in one pass."""
-    found: list[list[RowIds]] = [[] for _ in queries]
-    for row_ids, vectors in rows:
+def scan_above(
+    blocks: Iterator[tuple[RowIds, NDArray[np.float32]]], queries: Vectors, min_score: float
+) -> list[RowIds]:
+    """For each query the rows that score at least `min_score`, in one pass."""
+    parts: list[list[RowIds]] = [[] for _ in queries]
+    for row_ids, vectors in blocks:
         scores = queries @ vectors.T
-        for at, row in enumerate(scores):
-            passed = row >= floor
-            if passed.any():
-                found[at].append(row_ids[passed])
-    return [np.concatenate([np.empty(0, np.int64), *parts]) for parts in found]
+        for n, row in enumerate(scores):
+            passing = row >= min_score
+            if passing.any():
+                parts[n].append(row_ids[passing])
+    return [np.concatenate([np.empty(0, np.int64), *part]) for part in parts]
 
 
 class Reader:
@@ -97,31 +113,31 @@ class Reader:
 
     def search(self, queries: Vectors, k: int, propose: Propose) -> list[list[Hit]]:
         """The k best of each query."""
-        found: list[list[Hit]] = []
-        for at in range(0, len(queries), TOGETHER):
-            found += self._search(queries[at : at + TOGETHER], k, propose)
-        return found
+        hits: list[list[Hit]] = []
+        for start in range(0, len(queries), QUERY_BATCH):
+            hits += self._search(queries[start : start + QUERY_BATCH], k, propose)
+        return hits
 
     def _search(self, queries: Vectors, k: int, propose: Propose) -> list[list[Hit]]:
         done: dict[int, _Ranked] = {}
-        asked = max(MARGIN * k, LEAST)
-        while left := [at for at in range(len(queries)) if at not in done]:
-            proposed = [propose(queries[at], asked).pruned(k) for at in left]
-            scored = self._scored(queries[left], [row_ids for row_ids, _ in proposed])
-            for at, ranked, (_, bound) in zip(left, scored, proposed, strict=True):
+        count = max(GROWTH * k, MIN_CANDIDATES)
+        while remaining := [n for n in range(len(queries)) if n not in done]:
+            pruned = [candidates.pruned(k) for candidates in propose(queries[remaining], count)]
+            scored = self._scored(queries[remaining], [row_ids for row_ids, _ in pruned])
+            for n, ranked, (_, bound) in zip(remaining, scored, pruned, strict=True):
                 # Where a row left out may be as good as the k-th, as among hundreds of blank pictures, ask for more.
-                if bound == -np.inf or settled(ranked.scores, k, bound):
-                    done[at] = ranked.top(k)
-            asked *= MARGIN
-        return self._hits([done[at] for at in range(len(queries))])
+                if is_complete(ranked.scores, k, bound):
+                    done[n] = ranked.top(k)
+            count *= GROWTH
+        return self._hits([done[n] for n in range(len(queries))])
 
     def within(self, queries: Vectors, candidates: Sequence[RowIds], min_score: float) -> list[list[Hit]]:
         """All candidates that truly score `min_score` or more, best first."""
-        found: list[list[Hit]] = []
-        for at in range(0, len(queries), TOGETHER):
-            some = slice(at, at + TOGETHER)
-            found += self._hits([ranked.above(min_score) for ranked in self._scored(queries[some], candidates[some])])
-        return found
+        hits: list[list[Hit]] = []
+        for start in range(0, len(queries), QUERY_BATCH):
+            some = slice(start, start + QUERY_BATCH)
+            hits += self._hits([ranked.above(min_score) for ranked in self._scored(queries[some], candidates[some])])
+        return hits
 
     def _scored(self, queries: Vectors, candidates: Sequence[RowIds]) -> "list[_Ranked]":
         """Candidates with their exact scores; a row that several queries share is read once."""

@@ -1,7 +1,6 @@
 """A collection in a folder or an object store, kept by Lance: many processes, crash-safe, exact where it can be."""
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -10,12 +9,13 @@ from numpy.typing import NDArray
 
 from lookalike.errors import FormatMismatch, NoCollection
 from lookalike.store import columns as cols
-from lookalike.store.hot import Hot, RowIds, refreshed
-from lookalike.store.lance import search as ask
+from lookalike.store.lance import search as lance_search
 from lookalike.store.lance.arrow import column_out, one_of, vectors_out
 from lookalike.store.lance.engine import child, engine
+from lookalike.store.lance.refresh import IndexContents, refreshed
 from lookalike.store.lance.table import LanceTable
 from lookalike.store.rank import FLOAT32_ERROR, HALF_ERROR
+from lookalike.store.vector_index import Mask, VectorIndex
 from lookalike.store.where import backticks, condition
 from lookalike.types import Hit, Metadata, Row, Vectors
 
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
     import lance
 
 FORMAT = 1
-HOT_BYTES = 1 << 30  # 1.6 million rows of dim 320
-HOT_QUERIES = 8  # so many queries at once pay for reading all vectors into memory
+MEMORY_BYTES = 1 << 30  # 1.6 million rows of dim 320
+MIN_QUERIES = 8  # so many queries at once pay for reading all vectors into memory
 INDEX_ROWS = 50_000  # docs/store.md
 FILTERED_ROWS = 1_000_000
 PARTITION_ROWS = 4000
 SAMPLE_RATE = 64  # vectors a partition that k-means sees; Lance's 256 takes 20 times as long for the same recall
 GROWN = 4  # times the rows it was built with: then the partitions are too large, and it is built anew
 INDEXED = "_indexed_rows"
-CONDITIONS_KEPT = 16
 KEEP = timedelta(minutes=10)
 
 _OBSOLETE = {"features": bytes}  # columns that older versions filled, at 85 kB an image, and nothing reads any more
@@ -40,8 +39,8 @@ _OBSOLETE = {"features": bytes}  # columns that older versions filled, at 85 kB 
 class LanceStore:
     """One collection. Searches see the version last committed by anyone.
 
-    `hot_bytes`: memory for the vectors once a process searches more than once; 0 keeps none. `index_rows`: from how
-    many rows on `optimize` builds an index, which the searches use that find no hot copy. `filtered_rows`: up to how
+    `memory_bytes`: memory for the vectors once a process searches more than once; 0 keeps none. `index_rows`: from how
+    many rows on `optimize` builds an index, used by searches that find no vectors in memory. `filtered_rows`: up to how
     many rows that pass a filter are compared one by one rather than through the index, which may miss some. `keep`:
     how long `optimize` keeps old versions for searches that other processes have under way.
     """
@@ -52,20 +51,22 @@ class LanceStore:
         *,
         read_only: bool = False,
         storage_options: Mapping[str, str] | None = None,
-        hot_bytes: int = HOT_BYTES,
+        memory_bytes: int = MEMORY_BYTES,
         index_rows: int = INDEX_ROWS,
         filtered_rows: int = FILTERED_ROWS,
         keep: timedelta = KEEP,
     ) -> None:
         self.uri = uri
         self._read_only, self._options = read_only, storage_options
-        self._hot_bytes, self._index_rows, self._filtered_rows, self._keep = hot_bytes, index_rows, filtered_rows, keep
+        self._memory_bytes, self._keep = memory_bytes, keep
+        self._index_rows, self._filtered_rows = index_rows, filtered_rows
         self._rows = LanceTable(child(uri, "images"), cols.ID, read_only=read_only, storage_options=storage_options)
         self._tables: dict[str, LanceTable] = {}
-        self._hot: Hot | None = None
-        self._heating = threading.Lock()
+        self._half: VectorIndex | None = None  # vectors alone, in half precision: for searches of this class
+        self._full: VectorIndex | None = None  # with ids and metadata: `memory_index`
+        self._contents = IndexContents()
+        self._refreshing = threading.Lock()
         self._searches = 0
-        self._passing: OrderedDict[tuple[int, str], RowIds] = OrderedDict()
         self._rows.dim = self._dim = _dim(self._open())
         self._check_format()
 
@@ -176,7 +177,7 @@ class LanceStore:
             return []
         with engine(self.uri, where):
             propose = self._propose(dataset, sql, len(queries))
-            return ask.Reader(dataset, names).search(queries, k, propose)
+            return lance_search.Reader(dataset, names).search(queries, k, propose)
 
     def within(
         self, queries: Vectors, min_score: float, *, where: str | None = None, columns: Sequence[str] | None = None
@@ -187,12 +188,12 @@ class LanceStore:
         if not len(queries):
             return []
         with engine(self.uri, where):
-            if hot := self._heated(dataset, len(queries)):
-                rows, error = hot.blocks(self._passing_rows(dataset, sql)), HALF_ERROR
+            if index := self._in_memory(dataset, len(queries)):
+                blocks, error = index.blocks_by_row_id(self._mask(index, dataset, sql)), HALF_ERROR
             else:
-                rows, error = ask.blocks(dataset, sql), FLOAT32_ERROR
-            candidates = ask.near(rows, queries, min_score - error)
-            return ask.Reader(dataset, names).within(queries, candidates, min_score)
+                blocks, error = lance_search.blocks(dataset, sql), FLOAT32_ERROR
+            candidates = lance_search.scan_above(blocks, queries, min_score - error)
+            return lance_search.Reader(dataset, names).within(queries, candidates, min_score)
 
     def scan(
         self, columns: Sequence[str], *, where: str | None = None, batch: int = 8192
@@ -220,8 +221,26 @@ class LanceStore:
             return int(dataset.count_rows())
 
     def close(self) -> None:
-        self._hot = None
-        self._passing.clear()
+        self._half = self._full = None
+
+    def memory_index(self, *, skip_columns: frozenset[str] = frozenset(), max_bytes: int) -> VectorIndex | None:
+        """All rows of the latest version in memory, in single precision, with ids and metadata but for columns of
+        bytes and `skip_columns`.
+
+        None where vectors and codes alone exceed `max_bytes`. Kept: the next call reads what was committed since.
+        """
+        dataset = self._rows.latest()
+        with engine(self.uri):
+            if dataset.count_rows() * self._dim * 9 // 2 > max_bytes:
+                self._full = None
+                return None
+            with self._refreshing:
+                contents = IndexContents(metadata=True, skip=skip_columns)
+                if self._contents != contents:
+                    self._full = None
+                if self._full is None or self._full.version < dataset.version:
+                    self._full, self._contents = refreshed(self._full, dataset, contents), contents
+                return self._full
 
     def _seen(self, columns: Sequence[str] | None) -> "tuple[lance.LanceDataset, list[str]]":
         dataset = self._rows.latest()
@@ -237,38 +256,34 @@ class LanceStore:
             return None
         return condition(where, {cols.ID: str, **self._types(dataset)}, backticks)
 
-    def _propose(self, dataset: "lance.LanceDataset", sql: str | None, queries: int) -> ask.Propose:
-        """Where candidates come from: the hot copy, all rows, or the index."""
-        if hot := self._heated(dataset, queries):
-            passing = self._passing_rows(dataset, sql)
-            return lambda query, k: hot.nearest(query, k, passing)
+    def _propose(self, dataset: "lance.LanceDataset", sql: str | None, queries: int) -> lance_search.Propose:
+        """Where candidates come from: the vectors in memory, all rows on disk, or the index."""
+        if index := self._in_memory(dataset, queries):
+            return lance_search.from_memory(index, self._mask(index, dataset, sql))
         if not dataset.has_index or (sql and dataset.count_rows(sql) <= self._filtered_rows):
-            return ask.exactly(dataset, sql)
-        return ask.by_index(dataset, sql)
+            return lance_search.exactly(dataset, sql)
+        return lance_search.by_index(dataset, sql)
 
-    def _heated(self, dataset: "lance.LanceDataset", queries: int) -> Hot | None:
-        """The hot copy of this version, from the second search on, if it fits its memory."""
+    def _in_memory(self, dataset: "lance.LanceDataset", queries: int) -> VectorIndex | None:
+        """The vectors of this version in memory, from the second search on, if they fit."""
         self._searches += 1
-        if self._searches == 1 and queries < HOT_QUERIES:
+        full = self._full
+        if full is not None and full.version == dataset.version:
+            return full
+        if self._searches == 1 and queries < MIN_QUERIES:
             return None
-        if dataset.count_rows() * self._dim * 2 > self._hot_bytes:
-            self._hot = None
+        if dataset.count_rows() * self._dim * 2 > self._memory_bytes:
+            self._half = None
             return None
-        with self._heating:
-            if self._hot is None or self._hot.version < dataset.version:
-                self._hot = refreshed(self._hot, dataset)
-            return self._hot if self._hot.version == dataset.version else None
+        with self._refreshing:
+            if self._half is None or self._half.version < dataset.version:
+                self._half = refreshed(self._half, dataset, IndexContents())
+            return self._half if self._half.version == dataset.version else None
 
-    def _passing_rows(self, dataset: "lance.LanceDataset", sql: str | None) -> RowIds | None:
+    def _mask(self, index: VectorIndex, dataset: "lance.LanceDataset", sql: str | None) -> Mask | None:
         if sql is None:
             return None
-        key = (dataset.version, sql)
-        found = self._passing.get(key)
-        if found is None:
-            found = self._passing[key] = ask.passing_rows(dataset, sql)
-            while len(self._passing) > CONDITIONS_KEPT:
-                self._passing.popitem(last=False)
-        return found
+        return index.cached_mask(sql, lambda: index.mask_of_row_ids(lance_search.passing_rows(dataset, sql)))
 
     def _index(self, dataset: "lance.LanceDataset") -> None:
         """Build the index once there are enough rows; later, take in the new rows."""

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lookalike.server.service.codes import LEVELS, encode
 from lookalike.similarity import normalize
+from lookalike.store.quantizer import LEVELS, encode
 
 COUNT = 3000
 

@@ -1,0 +1,219 @@
+"""The index in memory answers as the store does, whatever was added, changed and removed since it was built."""
+
+import numpy as np
+import pytest
+
+from lookalike.similarity import normalize
+from lookalike.store import memory_index, open_store, vector_index
+from lookalike.store.vector_index import (
+    HalfVectors,
+    SearchRequest,
+    Segment,
+    VectorIndex,
+    merged,
+    nearest_by_product,
+)
+from lookalike.types import Hit, Store, Vectors
+
+DIM = 8
+
+
+@pytest.fixture
+def store() -> Store:
+    store = open_store("memory:", dim=DIM, columns={"n": int})
+    vectors = normalize(np.random.default_rng(0).standard_normal((400, DIM)))
+    vectors[50:90] = vectors[50]  # forty of the same: ties go by id
+    store.add([f"{n:03}" for n in range(400)], vectors, [{"n": n} for n in range(400)])
+    return store
+
+
+def index_of(store: Store) -> VectorIndex:
+    index = memory_index(store, max_bytes=1 << 30)
+    assert index is not None
+    return index
+
+
+def unit_vectors(count: int, seed: int = 1) -> Vectors:
+    return normalize(np.random.default_rng(seed).standard_normal((count, DIM)))
+
+
+def search(index: VectorIndex, queries: Vectors, k: int, **options: object) -> list[list[tuple[str, float]]]:
+    hits = index.search([SearchRequest(query, k, **options) for query in queries])  # type: ignore[arg-type]
+    return pairs(hits)
+
+
+def pairs(answers: list[list[Hit]]) -> list[list[tuple[str, float]]]:
+    return [[(hit.id, hit.score) for hit in hits] for hits in answers]
+
+
+@pytest.mark.parametrize("count", [1, 3, 20])
+@pytest.mark.parametrize("k", [1, 12, 399, 1000])
+def test_the_same_hits_as_the_store(store: Store, count: int, k: int) -> None:
+    queries = unit_vectors(count)
+    queries[0] = vector_of(store, "050")
+    assert search(index_of(store), queries, k) == pairs(store.search(queries, k))
+
+
+@pytest.mark.parametrize("candidates", [60, 100, 300])
+def test_a_pass_over_codes_changes_no_answer(store: Store, monkeypatch: pytest.MonkeyPatch, candidates: int) -> None:
+    monkeypatch.setattr(vector_index, "MIN_CODED_ROWS", 100)
+    monkeypatch.setattr(vector_index, "CODE_CANDIDATES", candidates)
+    index, queries = index_of(store), unit_vectors(30)
+    assert index.segments[0].codes is not None
+    queries[0] = vector_of(store, "050")  # forty ties
+    assert search(index, queries, 9) == pairs(store.search(queries, 9))
+
+
+def test_rows_beside_the_codes_are_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_index, "MIN_CODED_ROWS", 100)
+    monkeypatch.setattr(vector_index, "MAX_MERGED_ROWS", 100)
+    index, new = index_of(store), unit_vectors(6, seed=3)
+    ids = ["x1", "x2", "x3", "x4", "060", "007"]
+    store.add(ids, new, [{"n": -1}] * 6)
+    index = index.add(ids, new, [{"n": -1}] * 6, 1)
+    assert [segment.codes is not None for segment in index.segments] == [True, False]
+    expected = [[pair for pair in hits if pair[0] != "x2"][:5] for hits in pairs(store.search(new, 6))]
+    assert search(index, new, 5, exclude=frozenset({"x2"})) == expected
+
+
+@pytest.mark.parametrize("where", ["n < 5", "n >= 5", "n = 999", "n > 60"])
+def test_filters(store: Store, where: str) -> None:
+    index, queries = index_of(store), unit_vectors(4)
+    passing = [image_id for batch in store.scan(["id"], where=where) for image_id in batch["id"].tolist()]
+    mask = index.mask_of_ids(passing)
+    assert search(index, queries, 10, mask=mask) == pairs(store.search(queries, 10, where=where))
+    assert mask.tolist() == index.mask_of_row_ids(np.array([int(i) for i in reversed(passing)], np.int64)).tolist()
+
+
+def test_what_is_excluded_and_a_minimum_score(store: Store) -> None:
+    index, queries = index_of(store), unit_vectors(1)
+    best = [hit.id for hit in store.search(queries, 5)[0]]
+    (hits,) = search(index, queries, 2, exclude=frozenset(best[:3]))
+    assert [image_id for image_id, _ in hits] == best[3:5]
+    assert search(index, queries, 400, min_score=0.5) == pairs(store.within(queries, 0.5))
+
+
+def test_rows_added_replaced_and_removed(store: Store) -> None:
+    index, added, ids = index_of(store), unit_vectors(6, seed=3), ["x1", "x2", "003", "004", "005", "006"]
+    store.add(ids, added, [{"n": -1}] * 6)
+    after = index.add(ids, added, [{"n": -1}] * 6, 1)
+    some = [f"{n:03}" for n in range(100, 130)]
+    store.delete(some)
+    after = after.remove([*some, "never there"], 2)
+    queries = unit_vectors(9, seed=4)
+    assert search(after, queries, 12) == pairs(store.search(queries, 12))
+    assert len(after) == len(store)
+    assert ("100" in after, "003" in after, "x2" in after) == (False, True, True)
+    assert after.vector("100") is None
+    assert after.metadata("x2") == {"n": -1}
+    listed = after.ids_at(after.order).tolist()
+    assert listed == sorted(after.ids())
+    assert dict(zip(after.ids(), after.column("n"), strict=True))["007"] == 7
+    assert (len(index), index.metadata("003")) == (400, {"n": 3}), "an index is never modified"
+    many = [f"{n:03}" for n in range(140, 390)]
+    store.delete(many)
+    after = after.remove(many, 3)
+    assert sum(map(len, after.segments)) < 400, "half-empty segments are rewritten"
+    assert search(after, queries, 12) == pairs(store.search(queries, 12))
+
+
+def test_rows_added_one_by_one_make_few_segments(store: Store) -> None:
+    index = index_of(store)
+    for n in range(300):
+        row = unit_vectors(1, seed=n)
+        store.add([f"y{n}"], row, [{"n": n}])
+        index = index.add([f"y{n}"], row, [{"n": n}], n)
+        assert len(index.segments) <= 10
+    assert search(index, unit_vectors(5), 20) == pairs(store.search(unit_vectors(5), 20))
+
+
+def test_a_large_segment_is_not_copied_for_an_added_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_index, "MAX_MERGED_ROWS", 300)
+    index = index_of(store)
+    after = index.add(["x"], unit_vectors(1), [{"n": 0}], 1)
+    assert after.segments[0] is index.segments[0]
+    assert index.add(["007"], unit_vectors(1), [{"n": 0}], 1).segments[0].vectors is index.segments[0].vectors
+
+
+def test_an_empty_collection_has_an_index() -> None:
+    index = index_of(open_store("memory:", dim=DIM))
+    assert index
+    assert (len(index), index.nbytes, index.ids(), index.order.tolist()) == (0, 0, [], [])
+    assert search(index, unit_vectors(1), 5) == [[]]
+    after = index.add(["a"], unit_vectors(1), [{}], 1)
+    assert [image_id for image_id, _ in search(after, unit_vectors(1), 5)[0]] == ["a"]
+
+
+def test_damaged_vectors_are_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_index, "MIN_CODED_ROWS", 10)
+    vectors = unit_vectors(40)
+    vectors[7] = np.nan
+    index = VectorIndex().add([f"{n}" for n in range(40)], vectors, [{}] * 40, 1)
+    ids = [image_id for image_id, _ in search(index, vectors[:1], 40)[0]]
+    assert sorted(ids, key=int) == [str(n) for n in range(40) if n != 7]
+
+
+def test_memory_counts_ids_columns_and_codes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = index_of(store).nbytes
+    assert plain > 400 * (DIM * 4 + 8 + 3)
+    monkeypatch.setattr(vector_index, "MIN_CODED_ROWS", 100)
+    assert index_of(store).nbytes > plain
+    assert memory_index(store, max_bytes=1000) is None
+
+
+def test_a_mask_is_made_once_a_version(store: Store) -> None:
+    index, calls = index_of(store), []
+
+    def make() -> vector_index.Mask:
+        calls.append(1)
+        return index.mask_of_ids(["007"])
+
+    assert index.cached_mask("n = 7", make) is index.cached_mask("n = 7", make)
+    assert len(calls) == 1
+    index.add(["x"], unit_vectors(1), [{}], 1).cached_mask("n = 7", make)
+    assert len(calls) == 2
+
+
+def test_a_blocked_product_finds_what_a_full_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vector_index, "_BLOCK", 16)
+    vectors, queries = unit_vectors(200), unit_vectors(7, seed=2)
+    random = np.random.default_rng(0)
+    for k, share in ((1, 1.0), (5, 0.5), (12, 0.2), (20, 0.1)):
+        mask = random.random(200) < share
+        mask[:20] = mask[:20] & (share != 0.5)  # a first block in which nothing passes
+        if mask.sum() < k:
+            continue
+        scores = np.where(mask, queries @ vectors.T, -2)
+        expected = np.sort(scores, axis=1)[:, ::-1][:, :k]
+        answers = nearest_by_product(queries, vectors, k, None if mask.all() else mask)
+        np.testing.assert_allclose([found for found, _ in answers], expected, atol=1e-6)
+        assert all(mask[positions].all() for _, positions in answers)
+
+
+def test_half_precision_proposes_the_best(store: Store) -> None:
+    vectors = np.concatenate([batch["vector"] for batch in store.scan(["vector"])])
+    half = HalfVectors.of(iter([vectors[:300], vectors[300:]]), DIM)
+    index = VectorIndex((Segment(half, np.arange(400), np.ones(400, np.bool_)),))
+    for query, candidates in zip(unit_vectors(5), index.candidates(unit_vectors(5), 20), strict=True):
+        rows, bound = candidates.pruned(10)
+        true = vectors @ query
+        assert set(np.argsort(-true)[:10]) <= set(rows.tolist())
+        assert np.delete(true, rows).max() <= bound
+    parts = [half.select(np.arange(0, 100)), half.select(np.arange(100, 400))]
+    np.testing.assert_array_equal(parts[0].joined(parts[1:]).take(slice(None)), half.take(slice(None)))
+    np.testing.assert_allclose(half.take(slice(None)), vectors, atol=1e-3)
+
+
+def test_segments_are_merged_in_the_order_of_their_row_ids() -> None:
+    rows = unit_vectors(9)
+    ones = np.ones(3, np.bool_)
+    parts = [Segment(HalfVectors.of(iter([rows[at : at + 3]]), DIM), np.arange(at, at + 3), ones) for at in (6, 0, 3)]
+    (segment,) = merged(parts)
+    assert segment.row_ids.tolist() == list(range(9))
+    np.testing.assert_allclose(segment.vectors.take(slice(None)), rows, atol=1e-3)
+
+
+def vector_of(store: Store, image_id: str) -> np.ndarray:
+    (row,) = store.get([image_id])
+    assert row is not None
+    return row.vector
