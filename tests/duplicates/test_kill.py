@@ -143,7 +143,7 @@ def undo_killed_anywhere(journal: Path, number: int, photos: Path, wanted: set[s
 
 APPLY = """
 import json, sys
-from lookalike.cluster import Action, apply_steps, parse_action
+from lookalike.duplicates import Action, apply_steps, parse_action
 from lookalike.duplicates.files.journal import Step
 steps = [Step(**step) for step in json.load(open(sys.argv[1]))]
 print("begun", flush=True)

@@ -24,7 +24,7 @@ CHILD = """
 import sys, time
 sys.path[:0] = {path!r}
 from lookalike.search import Collection
-from lookalike.search import sync as module
+from lookalike.indexing import sync as module
 from tests.conftest import ColourEmbedder
 module.COMMIT_SECONDS = 0.0
 print("ready", flush=True)
