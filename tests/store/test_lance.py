@@ -216,6 +216,61 @@ def test_old_versions_stay_a_while(place: str) -> None:
     assert size(place) >= before
 
 
+# columns that change their type while others write
+
+
+@pytest.mark.parametrize("moment", ["add_columns", "alter_columns"])
+def test_what_others_write_while_a_column_is_widened_is_kept(
+    place: str, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    store = LanceStore.create(place, DIM, {"width": int})
+    store.add(["a", "b", "c", "gone"], vectors(4), [{"width": 1}, {"width": 2}, {}, {"width": 3}])
+    other = LanceStore(place)
+    original = getattr(lance.LanceDataset, moment)
+    turns: list[int] = []
+
+    def meanwhile(dataset: lance.LanceDataset, *arguments: Any, **options: Any) -> Any:
+        if moment == "add_columns":
+            result = original(dataset, *arguments, **options)
+        if not turns:
+            turns.append(1)
+            other.update(["a"], [{"width": 10}])
+            other.update(["c"], [{"width": 30}])
+            other.add(["d"], vectors(1, seed=4), [{"width": 40}])
+            other.delete(["gone"])
+        return result if moment == "add_columns" else original(dataset, *arguments, **options)
+
+    monkeypatch.setattr(lance.LanceDataset, moment, meanwhile)
+    store.add(["e"], vectors(1, seed=5), [{"width": 0.5}])
+    assert turns
+    rows = store.get(["a", "b", "c", "d", "e", "gone"], ["width"])
+    assert [row and row.metadata["width"] for row in rows] == [10.0, 2.0, 30.0, 40.0, 0.5, None]
+
+
+def test_what_is_written_after_a_column_was_widened_is_not_overwritten(
+    place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LanceStore.create(place, DIM, {"width": int})
+    store.add(["a", "b"], vectors(2), [{"width": 1}, {"width": 2}])
+    other = LanceStore(place)
+    altered = lance.LanceDataset.alter_columns
+    turns: list[int] = []
+
+    def meanwhile(dataset: lance.LanceDataset, *changes: Any) -> Any:
+        if turns:
+            return altered(dataset, *changes)
+        turns.append(1)
+        other.update(["a", "b"], [{"width": 10}, {"width": 20}])
+        result = altered(dataset, *changes)
+        other.update(["a"], [{"width": 100.5}])
+        return result
+
+    monkeypatch.setattr(lance.LanceDataset, "alter_columns", meanwhile)
+    store.add(["e"], vectors(1, seed=5), [{"width": 0.5}])
+    rows = store.get(["a", "b", "e"], ["width"])
+    assert [row and row.metadata["width"] for row in rows] == [100.5, 20.0, 0.5]
+
+
 # vectors in memory
 
 

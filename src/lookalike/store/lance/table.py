@@ -258,26 +258,52 @@ class LanceTable:
         def convert(batch: Any) -> Any:
             return pa.record_batch([column_in(batch.to_pylist(), name, kind)], names=[new])
 
+        before = dataset.version
         dataset.add_columns(lance.batch_udf(output_schema=pa.schema([field(new, kind)]))(convert), read_columns=[name])
         added = dataset.version
         dataset.alter_columns({"path": name, "name": old}, {"path": new, "name": name})
-        if dataset.version != added + 1:
-            self._carried_over(dataset, name, kind)
+        if (added, dataset.version) != (before + 1, before + 2):
+            self._carry_over(dataset, name, kind, dataset.checkout_version(before), dataset.version)
         dataset.drop_columns([old])
 
-    def _carried_over(self, dataset: "lance.LanceDataset", name: str, kind: type) -> None:
-        """Values that another process wrote to the old column while the new one was being made."""
+    def _carry_over(
+        self, dataset: "lance.LanceDataset", name: str, kind: type, before: "lance.LanceDataset", swapped: int
+    ) -> None:
+        """Write to the new column what other processes wrote to the old one while the new one was being made.
+
+        `before`: the version that was converted; `swapped`: the one since which everyone writes to the new column.
+        """
         import pyarrow as pa
 
         from lookalike.store.lance.arrow import column_in
 
-        late = dataset.to_table(
-            columns=[self.key, name + OLD], filter=f"`{name}` IS NULL AND `{name + OLD}` IS NOT NULL"
-        )
-        rows = [{name: value} for value in late[name + OLD].to_pylist()]
-        if rows:
-            table = pa.table({self.key: late[self.key], name: column_in(rows, name, kind)})
-            self._merge(dataset).execute(table)
+        known = _values(before, self.key, name)
+        at_swap = dataset.checkout_version(swapped)
+        old = _values(at_swap, self.key, name + OLD)
+        written = {key: value for key, value in old.items() if key not in known or known[key] != value}
+        converted = _values(at_swap, self.key, name)
+        for _ in range(TRIES):
+            dataset.checkout_latest()
+            current = _values(dataset, self.key, name)
+            late = {key: value for key, value in written.items() if key in current and current[key] == converted[key]}
+            if not late:
+                return
+            rows = [{name: value} for value in late.values()]
+            table = pa.table({self.key: pa.array(list(late), pa.string()), name: column_in(rows, name, kind)})
+            try:
+                self._merge(dataset).conflict_retries(0).execute(table)
+            except Exception as error:
+                if not is_conflict(error):
+                    raise
+            else:
+                return
+        raise StoreFailed(f"Other processes kept writing to {self.uri}; the column {name} lacks some of their values.")
+
+
+def _values(dataset: "lance.LanceDataset", key: str, name: str) -> dict[str, Any]:
+    """A column by key."""
+    table = dataset.to_table(columns=[key, name])
+    return dict(zip(table[key].to_pylist(), table[name].to_pylist(), strict=True))
 
 
 def _merge_files(dataset: "lance.LanceDataset", rows: int) -> None:
