@@ -1,4 +1,4 @@
-"""Rows of ids, vectors and metadata, kept safely and searched. `open_store` is the door."""
+"""Storage and search of rows of ids, vectors and metadata. `open_store` opens or creates a store."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -21,20 +21,20 @@ def open_store(
     read_only: bool = False,
     storage_options: Mapping[str, str] | None = None,
 ) -> "Store":
-    """Open a collection, or make it.
+    """Open a collection, or create it.
 
     `uri` is a folder, `s3://`, `gs://`, `az://`, or `memory:` for one that lives as long as the process. `dim` is
-    needed to make one, and checked on opening. `columns` declares metadata columns; others appear with their first
-    value. `storage_options` goes to the object store. Raises NoCollection, CollectionError, FormatMismatch.
+    required to create one, and checked on opening. `columns` declares metadata columns; others appear with their first
+    value. `storage_options` are passed to the object store. Raises NoCollection, CollectionError, FormatMismatch.
     """
     if uri.startswith("memory:"):
         from lookalike.store.memory import MemoryStore
 
         return MemoryStore(_needed(uri, dim), columns, read_only=read_only)
-    from lookalike.store.lance.engine import check_place
+    from lookalike.store.lance.engine import check_location
     from lookalike.store.lance.store import LanceStore
 
-    check_place(uri)
+    check_location(uri)
     try:
         store = LanceStore(uri, read_only=read_only, storage_options=storage_options)
     except NoCollection:
@@ -42,7 +42,7 @@ def open_store(
             raise
         if read_only:
             raise ReadOnly(
-                f"There is no collection at {uri}, and read_only forbids making one; leave it out."
+                f"There is no collection at {uri}, and read_only forbids creating one; leave it out."
             ) from None
         store = LanceStore.create(uri, _needed(uri, dim), columns, storage_options=storage_options)
     if dim is not None and store.dim != dim:

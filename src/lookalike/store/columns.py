@@ -1,8 +1,8 @@
-"""Metadata columns: a name, one Python type, and what happens when a value does not fit.
+"""Metadata columns: names, types, and how values are coerced.
 
-A column is declared when the collection is made, or takes the type of its first value that is not None. Values fit
-by widening, in this order: bool < int < float < str. A float that meets a column of ints makes it a column of
-floats; text that meets a number makes it a column of text (`str(value)`). bytes mix with nothing.
+A column is declared when the collection is created, or takes the type of its first value that is not None. A value of
+another type widens its column in the order bool < int < float < str: a float turns a column of ints into floats, a text
+turns numbers into text (`str(value)`). bytes mix with no other type.
 """
 
 import re
@@ -16,19 +16,19 @@ from lookalike.types import Metadata, Scalar, Vectors
 ID, VECTOR = "id", "vector"
 WIDTH = {bool: 0, int: 1, float: 2, str: 3}
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
-TEMPORARY = ("__new", "__old")  # endings of ours, while a column changes its type
+TEMPORARY = ("__new", "__old")  # suffixes that a column has while its type changes
 INT_MIN, INT_MAX = -(2**63), 2**63 - 1
 
 Types = Mapping[str, type]
 
 
 def plain(value: Scalar) -> Scalar:
-    """A NumPy scalar as its Python value; everything else as it is."""
+    """Convert a NumPy scalar to its Python value; return anything else unchanged."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def check_name(name: str, known: Types, reserved: Sequence[str] = (ID, VECTOR)) -> None:
-    """A new column's name: letters, digits and _, not one of ours, and not another's in other capitals."""
+    """Check a new column's name: letters, digits and _, not reserved, not a known one in other capitals."""
     if not NAME.fullmatch(name) or name.lower() in reserved or name.endswith(TEMPORARY):
         raise CollectionError(
             f"{name!r} cannot be the name of a metadata column: use letters, digits and _, begin with a letter, "
@@ -39,7 +39,7 @@ def check_name(name: str, known: Types, reserved: Sequence[str] = (ID, VECTOR)) 
 
 
 def check_declared(columns: Types) -> dict[str, type]:
-    """The columns declared at creation, each with a name and a type that can be kept."""
+    """Check the columns declared at creation."""
     checked: dict[str, type] = {}
     for name, kind in columns.items():
         check_name(name, checked)
@@ -50,7 +50,7 @@ def check_declared(columns: Types) -> dict[str, type]:
 
 
 def wider(name: str, old: type, new: type) -> type:
-    """The narrowest type that holds both."""
+    """Return the narrowest type that holds both."""
     if old is new:
         return old
     if bytes in (old, new):
@@ -61,7 +61,7 @@ def wider(name: str, old: type, new: type) -> type:
 
 
 def widened(known: Types, rows: Sequence[Metadata], reserved: Sequence[str] = (ID, VECTOR)) -> dict[str, type]:
-    """The columns after these rows: new keys added, types widened where a value asks for it."""
+    """Return the columns after these rows: new names added, types widened where a value requires it."""
     types = dict(known)
     for name in {key: None for row in rows for key in row}:
         kinds = {type(plain(row[name])) for row in rows if row.get(name) is not None}
@@ -76,8 +76,8 @@ def widened(known: Types, rows: Sequence[Metadata], reserved: Sequence[str] = (I
     return types
 
 
-def fit(value: Scalar, kind: type, name: str) -> Scalar:
-    """The value as its column's type."""
+def coerce(value: Scalar, kind: type, name: str) -> Scalar:
+    """Convert a value to its column's type."""
     value = plain(value)
     if value is None or (type(value) is kind and kind in (bool, bytes)):
         return value
@@ -90,7 +90,7 @@ def fit(value: Scalar, kind: type, name: str) -> Scalar:
 
 
 def check_text(text: str, what: str) -> None:
-    """Text must be valid Unicode: a file name of odd bytes carries surrogates, which no format can keep."""
+    """Check that text is valid Unicode: a file name with other bytes contains surrogates, which no format can store."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -98,7 +98,7 @@ def check_text(text: str, what: str) -> None:
 
 
 def check_batch(dim: int, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]) -> None:
-    """What `add` is given: as many ids as vectors as metadata, vectors of the right size, all finite."""
+    """Check the arguments of `add`: equal numbers of ids, vectors and metadata; vectors of the right size, all finite."""
     if not len(ids) == len(vectors) == len(metadata):
         raise CollectionError(
             f"{len(ids)} ids, {len(vectors)} vectors and {len(metadata)} metadata do not match; give one of each a row."
@@ -112,22 +112,22 @@ def check_batch(dim: int, ids: Sequence[str], vectors: Vectors, metadata: Sequen
         )
     if not np.isfinite(vectors).all():
         row = int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])
-        raise CollectionError(f"The vector of {ids[row]!r} is not finite; the model or the picture is broken.")
+        raise CollectionError(f"The vector of {ids[row]!r} is not finite; the model or the image is broken.")
 
 
 def check_queries(dim: int, queries: Vectors, k: int | None = None) -> Vectors:
-    """Queries as (n, dim) float32, contiguous, or BadQuery."""
+    """Return queries as contiguous (n, dim) float32. Raises BadQuery."""
     if queries.ndim != 2 or queries.shape[1] != dim:
         raise BadQuery(f"The collection holds vectors of {dim} numbers; a query of shape {queries.shape} does not fit.")
     if not np.isfinite(queries).all():
-        raise BadQuery("A query holds a number that is not finite; the model or the picture is broken.")
+        raise BadQuery("A query holds a number that is not finite; the model or the image is broken.")
     if k is not None and k < 1:
         raise BadQuery(f"k is {k}; ask for at least one image.")
     return np.ascontiguousarray(queries, dtype=np.float32)
 
 
-def chosen(columns: Sequence[str] | None, known: Types, also: Sequence[str] = ()) -> list[str]:
-    """The metadata columns to return: those named, or all that are not bytes."""
+def select_columns(columns: Sequence[str] | None, known: Types, also: Sequence[str] = ()) -> list[str]:
+    """Return the metadata columns to read: those named, or all but columns of bytes. Raises BadQuery."""
     if columns is None:
         return [name for name, kind in known.items() if kind is not bytes]
     for name in columns:
@@ -137,7 +137,7 @@ def chosen(columns: Sequence[str] | None, known: Types, also: Sequence[str] = ()
 
 
 def as_array(values: Sequence[Scalar], kind: type) -> np.ndarray[tuple[int], np.dtype[np.generic]]:
-    """A column as an array: int64, float64 (NaN for None), bool; objects for text, bytes, and where a None asks."""
+    """Return a column as an array: int64, float64 (NaN for None) or bool; else objects."""
     if kind is float:
         return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
     if kind in (bool, int) and None not in values:

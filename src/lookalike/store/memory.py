@@ -1,4 +1,4 @@
-"""A store in memory: a matrix product, a dict, and SQLite for conditions. The judge of the other stores in tests."""
+"""A store in memory: a matrix product, a dict, and SQLite for conditions. Tests compare the other stores with it."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,13 +34,13 @@ class MemoryTable:
 
     def all(self) -> list[dict[str, Scalar]]:
         return [
-            {name: cols.fit(row.get(name), kind, name) for name, kind in self._types.items()}
+            {name: cols.coerce(row.get(name), kind, name) for name, kind in self._types.items()}
             for _, row in sorted(self._rows.items())
         ]
 
 
 class MemoryStore:
-    """Exact, and gone when the process ends."""
+    """An exact store that lives as long as the process."""
 
     def __init__(self, dim: int, columns: Mapping[str, type] | None = None, *, read_only: bool = False) -> None:
         self._dim = dim
@@ -104,7 +104,7 @@ class MemoryStore:
         return sum(self._rows.pop(id, None) is not None for id in ids)
 
     def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> list[Row | None]:
-        names = cols.chosen(columns, self._types)
+        names = cols.select_columns(columns, self._types)
         return [self._row(id, names) if id in self._rows else None for id in ids]
 
     def search(
@@ -120,24 +120,24 @@ class MemoryStore:
     def scan(
         self, columns: Sequence[str], *, where: str | None = None, batch: int = 8192
     ) -> Iterator[dict[str, NDArray[Any]]]:
-        names = cols.chosen(columns, self._types, also=(cols.ID, cols.VECTOR))
+        names = cols.select_columns(columns, self._types, also=(cols.ID, cols.VECTOR))
         ids = self._passing(where)
         for at in range(0, len(ids), batch):
             some = ids[at : at + batch]
             yield {name: self._column(name, some) for name in names}
 
     def optimize(self) -> None:
-        """The search is exact and nothing is on disk."""
+        """Do nothing: the search is exact and nothing is on disk."""
         _check_writable(self._read_only)
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Do nothing: no file is open."""
 
     def _commit(self) -> None:
-        """What every change begins with."""
+        """Check that the store is writable and count a new version."""
         _check_writable(self._read_only)
         self._version += 1
 
@@ -147,10 +147,10 @@ class MemoryStore:
         self._types = types
         for name in changed:
             for _, row in self._rows.values():
-                row[name] = cols.fit(row.get(name), types[name], name)
+                row[name] = cols.coerce(row.get(name), types[name], name)
 
     def _fitted(self, row: Metadata) -> dict[str, Scalar]:
-        return {name: cols.fit(value, self._types[name], name) for name, value in row.items() if name in self._types}
+        return {name: cols.coerce(value, self._types[name], name) for name, value in row.items() if name in self._types}
 
     def _row(self, id: str, names: Sequence[str]) -> Row:
         vector, metadata = self._rows[id]
@@ -159,15 +159,15 @@ class MemoryStore:
     def _nearest(
         self, queries: Vectors, k: int | None, min_score: float, where: str | None, columns: Sequence[str] | None
     ) -> list[list[Hit]]:
-        names = cols.chosen(columns, self._types)
+        names = cols.select_columns(columns, self._types)
         ids = self._passing(where)
         vectors: NDArray[np.float32] = self._column(cols.VECTOR, ids)
-        found = []
+        answers = []
         for query in queries:
             scores = exact_scores(query, vectors)
             order = [at for at in best(scores, ids, k) if scores[at] >= min_score]
-            found.append([Hit(ids[at], float(scores[at]), self._row(ids[at], names).metadata) for at in order])
-        return found
+            answers.append([Hit(ids[at], float(scores[at]), self._row(ids[at], names).metadata) for at in order])
+        return answers
 
     def _column(self, name: str, ids: Sequence[str]) -> NDArray[Any]:
         if name == cols.VECTOR:
@@ -177,7 +177,7 @@ class MemoryStore:
         return cols.as_array([self._rows[id][1].get(name) for id in ids], self._types[name])
 
     def _passing(self, where: str | None) -> list[str]:
-        """The ids whose metadata meets the condition."""
+        """Return the ids whose metadata meets the condition."""
         if where is None:
             return list(self._rows)
         known = {cols.ID: str, **self._types}
@@ -200,7 +200,7 @@ def _check_writable(read_only: bool) -> None:  # noqa: FBT001
 
 
 def _database() -> sqlite3.Connection:
-    """SQLite in memory, made to agree with Lance: LIKE minds the case, lower() and upper() know all letters."""
+    """Open SQLite in memory, set up to agree with Lance: LIKE is case-sensitive, lower() and upper() handle Unicode."""
     database = sqlite3.connect(":memory:")
     database.execute("PRAGMA case_sensitive_like = ON")
     database.create_function("lower", 1, lambda text: text and text.lower(), deterministic=True)

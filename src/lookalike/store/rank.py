@@ -1,7 +1,7 @@
-"""The order of hits: exact scores in double precision, equal to six decimals counts as a tie, ties go by id.
+"""The order of hits: exact scores in double precision; scores equal to six decimals are a tie, broken by id.
 
-Engines propose candidates in float32 or less, where the same vector under two ids can differ in the last digit;
-ranking all candidates here makes every store give the same answer.
+Engines compute scores in float32 or less, where one vector under two ids can differ in the last digit. All candidates
+are ranked here, so that every store returns the same hits.
 """
 
 from collections.abc import Sequence
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from lookalike.similarity import cosine, is_damaged
 
 DECIMALS = 6
-FLOAT32_ERROR = 2e-6  # of a dot product of unit vectors with up to 2048 numbers
+FLOAT32_ERROR = 2e-6  # of a dot product of unit vectors of up to 2048 numbers
 HALF_ERROR = 5e-4  # the same with one side in half precision: 2**-11 for each number, at worst
 
 
 def exact_scores(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Scores (n,) of one query (dim,) against candidates (n, dim); -1 for those whose vector is damaged."""
+    """Compute scores (n,) of one query (dim,) against candidates (n, dim); -1 for damaged vectors."""
     precise: Any = cosine(query[None].astype(np.float64), vectors.astype(np.float64))
     scores: NDArray[np.float64] = np.round(precise[0], DECIMALS) + 0.0  # + 0.0: no minus nought
     scores[is_damaged(vectors)] = -1.0
@@ -27,7 +27,7 @@ def exact_scores(query: NDArray[np.float32], vectors: NDArray[np.float32]) -> ND
 
 
 def best(scores: NDArray[np.float64], ids: Sequence[str] | NDArray[np.object_], k: int | None = None) -> list[int]:
-    """Positions from best to worst, at most k."""
+    """Return positions from best to worst, at most k."""
     order = sorted(range(len(ids)), key=lambda at: (-scores[at], ids[at]))
     return order if k is None else order[:k]
 

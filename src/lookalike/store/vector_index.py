@@ -121,12 +121,12 @@ class HalfVectors:
 
     def nearest(self, queries: Vectors, k: int, mask: Mask | None) -> list[tuple[NDArray[np.float32], Positions]]:
         if mask is None:
-            found = [self._index.search(query[None], k) for query in queries]
+            answers = [self._index.search(query[None], k) for query in queries]
         else:
             faiss = _faiss()
             params = faiss.SearchParameters(sel=faiss.IDSelectorBitmap(np.packbits(mask, bitorder="little")))
-            found = [self._index.search(query[None], k, params=params) for query in queries]
-        return [(scores[0], positions[0]) for scores, positions in found]
+            answers = [self._index.search(query[None], k, params=params) for query in queries]
+        return [(scores[0], positions[0]) for scores, positions in answers]
 
 
 class SingleVectors:
@@ -276,13 +276,13 @@ class Segment:
             return [Candidates.none() for _ in queries]
         if count <= self.vectors.gather_below * len(mask):
             positions = np.flatnonzero(mask)
-            found = [largest(scores, positions, k) for scores in queries @ self.vectors.take(positions).T]
+            answers = [largest(scores, positions, k) for scores in queries @ self.vectors.take(positions).T]
         else:
-            found = self.vectors.nearest(queries, min(k, count), mask if count < len(mask) else None)
+            answers = self.vectors.nearest(queries, min(k, count), mask if count < len(mask) else None)
         error = self.vectors.error
         return [
             Candidates(positions, scores, error, float(scores.min()) + error if len(positions) < count else -np.inf)
-            for scores, positions in found
+            for scores, positions in answers
         ]
 
 
@@ -488,8 +488,8 @@ class VectorIndex:
             some = [requests[n] for n in group]
             k = max(request.k + len(request.exclude) for request in some)
             candidates = self.candidates(np.stack([request.vector for request in some]), k + OVERSAMPLE, some[0].mask)
-            for n, request, found in zip(group, some, candidates, strict=True):
-                answers[n] = self._hits(request, found)
+            for n, request, proposed in zip(group, some, candidates, strict=True):
+                answers[n] = self._hits(request, proposed)
         return answers
 
     def _hits(self, request: SearchRequest, candidates: Candidates) -> list[Hit]:

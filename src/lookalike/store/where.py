@@ -1,9 +1,9 @@
-"""The conditions of `where`: one small SQL dialect, checked here, so that every store understands the same.
+"""Conditions for `where`: one small SQL dialect, parsed here so that every store evaluates the same.
 
     label = 'shoe' AND (width >= 640 OR NOT hidden) AND path LIKE 'summer/%' AND taken IS NOT NULL
 
-Comparisons, AND, OR, NOT, IN, BETWEEN, LIKE (case counts; `lower(x)` and `upper(x)` help), IS [NOT] NULL, TRUE and
-FALSE. Handing the text to an engine as it stands is unsafe: Lance 14 reads "label" in double quotes as a string and
+Comparisons, AND, OR, NOT, IN, BETWEEN, LIKE (case-sensitive; `lower(x)` and `upper(x)` help), IS [NOT] NULL, TRUE and
+FALSE. Passing the text to an engine unparsed is unsafe: Lance 14 reads "label" in double quotes as a string and
 finds nothing, drops what follows a semicolon, and stops at `width > 2.5`; SQLite guesses types.
 """
 
@@ -22,15 +22,15 @@ TOKEN = re.compile(
 COMPARISONS = {"=": "=", "==": "=", "!=": "<>", "<>": "<>", "<": "<", ">": ">", "<=": "<=", ">=": ">="}
 RESERVED = {"and", "or", "not", "in", "between", "like", "is", "null", "true", "false"}
 NAMES = {bool: "true or false", int: "a number", float: "a number", str: "text", bytes: "bytes"}
-LARGEST_INT = 2**63 - 1
-DEEPEST = 64  # Python's stack is not the user's to exhaust
+MAX_INT = 2**63 - 1
+MAX_DEPTH = 64  # a condition must not exhaust Python's stack
 
 Quote = Callable[[str], str]
 
 
 @dataclass(frozen=True, slots=True)
 class Term:
-    """A piece of the condition, as SQL, with its type and its kind: "column", "literal" or "test"."""
+    """A part of the condition as SQL, its type, and its kind: "column", "literal" or "test"."""
 
     sql: str
     type: type
@@ -38,8 +38,8 @@ class Term:
 
 
 def condition(where: str, columns: Mapping[str, type], quote: Quote) -> str:
-    """The condition as SQL for one engine, every column quoted by `quote`. Raises BadFilter."""
-    return _Parser(where, columns, quote).whole()
+    """Return the condition as SQL for one engine, every column quoted by `quote`. Raises BadFilter."""
+    return _Parser(where, columns, quote).parse()
 
 
 def backticks(name: str) -> str:
@@ -61,44 +61,44 @@ class _Parser:
         return BadFilter(f"The condition {self.where!r} cannot be understood: {reason}")
 
     def _tokens(self) -> list[tuple[str, str]]:
-        found, at, end = [], 0, len(self.where.rstrip())
+        tokens, at, end = [], 0, len(self.where.rstrip())
         while at < end:
             match = TOKEN.match(self.where, at)
             if match is None or match.lastgroup is None:
                 raise self.fail(f"{self.where[at:].strip()[:20]!r} was not expected. Text goes in single quotes.")
-            found.append((match.lastgroup, match[match.lastgroup]))
+            tokens.append((match.lastgroup, match[match.lastgroup]))
             at = match.end()
-        return found
+        return tokens
 
     def peek(self) -> str:
-        """The next token, lower case where it is a keyword or sign; "" at the end or where it is a value."""
+        """Return the next token in lower case if it is a keyword or an operator, else ""."""
         if self.at == len(self.tokens):
             return ""
         kind, text = self.tokens[self.at]
         word = text.lower()
         return word if kind == "op" or (kind == "word" and word in RESERVED) else ""
 
-    def take(self, *wanted: str) -> str:
-        """Step over the next token if it is one of these; "" otherwise."""
+    def take(self, *expected: str) -> str:
+        """Consume and return the next token if it is one of these, else ""."""
         token = self.peek()
-        if token and token in wanted:
+        if token and token in expected:
             self.at += 1
             return token
         return ""
 
-    def expect(self, wanted: str) -> None:
-        if not self.take(wanted):
-            raise self.fail(f"{wanted.upper()!r} was expected {self.place()}.")
+    def expect(self, token: str) -> None:
+        if not self.take(token):
+            raise self.fail(f"{token.upper()!r} was expected {self.context()}.")
 
-    def place(self) -> str:
+    def context(self) -> str:
         return "at the end" if self.at >= len(self.tokens) else f"before {self.tokens[self.at][1]!r}"
 
-    def whole(self) -> str:
+    def parse(self) -> str:
         if not self.tokens:
             raise self.fail("it is empty. Leave `where` out to search everything.")
         term = self.test(self.disjunction())
         if self.at < len(self.tokens):
-            raise self.fail(f"AND or OR was expected {self.place()}.")
+            raise self.fail(f"AND or OR was expected {self.context()}.")
         return term.sql
 
     def test(self, term: Term) -> Term:
@@ -129,58 +129,58 @@ class _Parser:
 
     def _deeper(self, part: Callable[[], Term]) -> Term:
         self.depth += 1
-        if self.depth > DEEPEST:
-            raise self.fail(f"it is nested more than {DEEPEST} deep.")
+        if self.depth > MAX_DEPTH:
+            raise self.fail(f"it is nested more than {MAX_DEPTH} deep.")
         term = part()
         self.depth -= 1
         return term
 
     def predicate(self) -> Term:
-        left = self.operand()
+        term = self.operand()
         if sign := self.take(*COMPARISONS):
-            return self.compare(left, COMPARISONS[sign], self.operand())
+            return self.compare(term, COMPARISONS[sign], self.operand())
         if self.take("is"):
             negated = "NOT " if self.take("not") else ""
             self.expect("null")
-            return Term(f"({left.sql} IS {negated}NULL)", bool, "test")
+            return Term(f"({term.sql} IS {negated}NULL)", bool, "test")
         negated = "NOT " if self.take("not") else ""
         if self.take("in"):
-            return self.member(left, negated)
+            return self.member(term, negated)
         if self.take("between"):
             low = self.operand()
             self.expect("and")
-            low_sql, high_sql = self.compare(left, ">=", low).sql, self.compare(left, "<=", self.operand()).sql
+            low_sql, high_sql = self.compare(term, ">=", low).sql, self.compare(term, "<=", self.operand()).sql
             return Term(f"({'NOT ' if negated else ''}({low_sql} AND {high_sql}))", bool, "test")
         if self.take("like"):
-            return self.like(left, negated)
+            return self.like(term, negated)
         if negated:
-            raise self.fail(f"IN, BETWEEN or LIKE was expected {self.place()}.")
-        return left
+            raise self.fail(f"IN, BETWEEN or LIKE was expected {self.context()}.")
+        return term
 
-    def member(self, left: Term, negated: str) -> Term:
+    def member(self, operand: Term, negated: str) -> Term:
         self.expect("(")
-        tests = [self.compare(left, "=", self.operand()).sql]
+        tests = [self.compare(operand, "=", self.operand()).sql]
         while self.take(","):
-            tests.append(self.compare(left, "=", self.operand()).sql)
+            tests.append(self.compare(operand, "=", self.operand()).sql)
         self.expect(")")
         return Term(f"({negated}{_balanced(tests, 'OR')})", bool, "test")
 
-    def like(self, left: Term, negated: str) -> Term:
+    def like(self, operand: Term, negated: str) -> Term:
         pattern = self.operand()
-        if left.type is not str or pattern.type is not str or pattern.kind != "literal":
+        if operand.type is not str or pattern.type is not str or pattern.kind != "literal":
             raise self.fail("LIKE takes a text column and a pattern in single quotes, as in path LIKE 'summer/%'.")
-        return Term(f"({left.sql} {negated}LIKE {pattern.sql} ESCAPE '\\')", bool, "test")
+        return Term(f"({operand.sql} {negated}LIKE {pattern.sql} ESCAPE '\\')", bool, "test")
 
-    def compare(self, left: Term, sign: str, right: Term) -> Term:
-        numbers = {left.type, right.type} <= {int, float}
-        if bytes in (left.type, right.type):
+    def compare(self, operand: Term, sign: str, right: Term) -> Term:
+        numbers = {operand.type, right.type} <= {int, float}
+        if bytes in (operand.type, right.type):
             raise self.fail("a column of bytes can only be tested with IS NULL or IS NOT NULL.")
-        if left.type is not right.type and not numbers:
-            reason = f"{left.sql} is {NAMES[left.type]} and {right.sql} is {NAMES[right.type]}."
+        if operand.type is not right.type and not numbers:
+            reason = f"{operand.sql} is {NAMES[operand.type]} and {right.sql} is {NAMES[right.type]}."
             raise self.fail(reason + " Text goes in single quotes, numbers without.")
-        if numbers and left.type is not right.type:
-            left, right = _as_double(left), _as_double(right)
-        return Term(f"({left.sql} {sign} {right.sql})", bool, "test")
+        if numbers and operand.type is not right.type:
+            operand, right = _as_double(operand), _as_double(right)
+        return Term(f"({operand.sql} {sign} {right.sql})", bool, "test")
 
     def operand(self) -> Term:
         if self.take("("):
@@ -192,7 +192,7 @@ class _Parser:
         if word := self.take("true", "false"):
             return Term(word.upper(), bool, "literal")
         if self.at == len(self.tokens) or self.peek():
-            raise self.fail(f"a column or a value was expected {self.place()}.")
+            raise self.fail(f"a column or a value was expected {self.context()}.")
         return self.value()
 
     def value(self) -> Term:
@@ -219,13 +219,13 @@ class _Parser:
     def number(self, sign: str) -> Term:
         kind, text = self.tokens[self.at] if self.at < len(self.tokens) else ("", "")
         if kind != "number":
-            raise self.fail(f"a number was expected {self.place()}.")
+            raise self.fail(f"a number was expected {self.context()}.")
         self.at += 1
         if not text.isdigit():
             if not math.isfinite(value := float(text)):
                 raise self.fail(f"{sign}{text} is larger than any number can be.")
             return Term(f"{sign}{value!r}", float, "literal")
-        if int(text) > LARGEST_INT:
+        if int(text) > MAX_INT:
             raise self.fail(f"{text} is beyond 64 bits.")
         return Term(f"{sign}{int(text)}", int, "literal")
 
@@ -235,7 +235,7 @@ def _as_double(term: Term) -> Term:
 
 
 def _balanced(tests: list[str], word: str) -> str:
-    """A long AND or OR as a balanced tree: engines recurse, and a chain of 10,000 would overflow their stacks."""
+    """Nest a long AND or OR as a balanced tree: engines recurse, and a chain of 10,000 would overflow their stacks."""
     while len(tests) > 1:
         tests = [f"({f' {word} '.join(tests[at : at + 2])})" for at in range(0, len(tests), 2)]
     return tests[0]

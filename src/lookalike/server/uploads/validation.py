@@ -7,7 +7,7 @@ from typing import Any
 
 from lookalike.errors import BadQuery, CollectionError
 from lookalike.indexing.plan import FACTS
-from lookalike.store.columns import ID, VECTOR, fit, widened
+from lookalike.store.columns import ID, VECTOR, coerce, widened
 from lookalike.types import Scalar
 
 LONGEST_ID = 1000
@@ -64,6 +64,6 @@ def _fitted(told: dict[str, Any], known: Mapping[str, type]) -> dict[str, Scalar
     """Looked at before it is written: those who are written together with it must not fail with it."""
     try:
         types = widened(known, [told])
-        return {name: None if value is None else fit(value, types[name], name) for name, value in told.items()}
+        return {name: None if value is None else coerce(value, types[name], name) for name, value in told.items()}
     except CollectionError as error:
         raise BadQuery(f"`metadata` cannot be kept: {error}") from None

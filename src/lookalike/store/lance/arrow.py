@@ -1,4 +1,4 @@
-"""Between rows of Python values and Arrow tables."""
+"""Conversion between rows of Python values and Arrow tables."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,20 +26,20 @@ def field(name: str, kind: type) -> Any:
 
 
 def schema(key: str, types: Mapping[str, type], dim: int | None = None) -> Any:
-    """The key, the vector if there is one, and the metadata columns."""
+    """Return the schema of the key, the vector if there is one, and the metadata columns."""
     vector = [pa.field(cols.VECTOR, pa.list_(pa.float32(), dim), nullable=False)] if dim else []
     key_field = pa.field(key, pa.string(), nullable=False, metadata=PRIMARY_KEY)
     return pa.schema([key_field, *vector, *(field(name, kind) for name, kind in types.items())])
 
 
 def types_of(arrow_schema: Any, key: str) -> dict[str, type]:
-    """The metadata columns of a data set, without its key and its vector."""
-    ours = [f for f in arrow_schema if f.name not in (key, cols.VECTOR) and not f.name.endswith(cols.TEMPORARY)]
-    return {f.name: kind_of(f.type) for f in ours}
+    """Return the metadata columns of a data set, without its key and its vector."""
+    fields = [f for f in arrow_schema if f.name not in (key, cols.VECTOR) and not f.name.endswith(cols.TEMPORARY)]
+    return {f.name: kind_of(f.type) for f in fields}
 
 
 def kind_of(arrow_type: Any) -> type:
-    """The Python type that a column of another writer comes closest to (lance-ray may write int32 or large_string)."""
+    """Return the Python type closest to a column's (another writer such as lance-ray may use int32 or large_string)."""
     if pa.types.is_boolean(arrow_type):
         return bool
     if pa.types.is_integer(arrow_type):
@@ -55,7 +55,7 @@ def vectors_in(vectors: NDArray[Any]) -> Any:
 
 
 def vectors_out(column: Any, dim: int) -> NDArray[np.float32]:
-    """A vector column as (n, dim) float32, without a copy where it is one chunk."""
+    """Return a vector column as (n, dim) float32, without a copy if it is one chunk."""
     chunk = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     if isinstance(chunk, pa.ChunkedArray):  # an empty one stays chunked
         return np.empty((0, dim), dtype=np.float32)
@@ -64,21 +64,21 @@ def vectors_out(column: Any, dim: int) -> NDArray[np.float32]:
 
 
 def column_in(rows: Sequence[Mapping[str, Scalar]], name: str, kind: type) -> Any:
-    return pa.array([cols.fit(row.get(name), kind, name) for row in rows], TO_ARROW[kind])
+    return pa.array([cols.coerce(row.get(name), kind, name) for row in rows], TO_ARROW[kind])
 
 
 def column_out(column: Any, name: str, kind: type, dim: int | None) -> NDArray[Any]:
-    """One column of a scan as an array."""
+    """Return one column of a scan as an array."""
     if name == cols.VECTOR:
         return vectors_out(column, dim or 0).copy()
     return cols.as_array(column.to_pylist(), kind)
 
 
 def literal(text: str) -> str:
-    """A text as SQL; Lance knows no other escape than the doubled quote."""
+    """Quote text as SQL; a doubled quote is the only escape that Lance has."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def one_of(key: str, keys: Sequence[str]) -> str:
-    """The condition that the key is one of these; at least one."""
+    """Return the condition that the key is one of these (at least one)."""
     return f"`{key}` IN ({', '.join(map(literal, keys))})"

@@ -1,4 +1,4 @@
-"""The seam to Lance: opening data sets, and its exceptions in our words. Nothing else catches what Lance raises."""
+"""The boundary to Lance: data sets are opened here, and Lance's exceptions become LookalikeErrors here alone."""
 
 import os
 import re
@@ -42,7 +42,7 @@ _INTERRUPTED = "External error: KeyboardInterrupt"
 
 @contextmanager
 def engine(uri: str, where: str | None = None) -> Iterator[None]:
-    """Run a call of Lance's; whatever it raises becomes one of our errors. KeyboardInterrupt and our own pass."""
+    """Translate exceptions that Lance raises within the block; KeyboardInterrupt and LookalikeErrors pass."""
     try:
         yield
     except LookalikeError:
@@ -51,13 +51,13 @@ def engine(uri: str, where: str | None = None) -> Iterator[None]:
         # A Rust panic arrives as pyo3's PanicException, which is not an Exception.
         if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
             raise
-        if _INTERRUPTED in str(error):  # Ctrl-C while Lance was calling us back
+        if _INTERRUPTED in str(error):  # Ctrl-C during a callback from Lance
             raise KeyboardInterrupt from error
         raise translated(error, uri, where) from error
 
 
 def translated(error: BaseException, uri: str, where: str | None = None) -> LookalikeError:
-    """Lance's OSError, ValueError, RuntimeError ... as the error of ours that fits its text."""
+    """Return the LookalikeError that fits the text of Lance's OSError, ValueError, RuntimeError ..."""
     text = _reason(error)
     if where is not None and BAD_FILTER.search(text):
         return BadFilter(f"The condition {where!r} cannot be evaluated: {text}")
@@ -68,18 +68,18 @@ def translated(error: BaseException, uri: str, where: str | None = None) -> Look
 
 
 def is_conflict(error: BaseException) -> bool:
-    """Whether another writer was faster, so that doing it again may work."""
+    """Whether another writer committed first, so that a retry may succeed."""
     return bool(CONFLICT.search(f"{type(error).__name__}: {error}"))
 
 
 def _reason(error: BaseException) -> str:
-    """Lance's message without the addresses of its source lines."""
+    """Return Lance's message without references to its source lines."""
     text = re.sub(r",? ?/\S+\.rs:\d+:\d+", "", str(error)).strip().rstrip(".")
     return text or type(error).__name__
 
 
 def load_lance() -> ModuleType:
-    """Lance, told before it starts to keep quiet and to read ahead by megabytes; what the user has set stands."""
+    """Import Lance with quiet logging and a small read-ahead, unless environment variables are set to other values."""
     os.environ.setdefault("LANCE_LOG", "error")
     os.environ.setdefault("LANCE_DEFAULT_IO_BUFFER_SIZE", str(READ_AHEAD_BYTES))
     import lance
@@ -89,7 +89,7 @@ def load_lance() -> ModuleType:
 
 
 def open_dataset(uri: str, options: Mapping[str, str] | None) -> "lance.LanceDataset":
-    """A data set with small caches. Raises NoCollection where there is none."""
+    """Open a data set with small caches. Raises NoCollection."""
     lance = load_lance()
     with engine(uri):
         return lance.dataset(
@@ -101,7 +101,7 @@ def open_dataset(uri: str, options: Mapping[str, str] | None) -> "lance.LanceDat
 
 
 def create_dataset(uri: str, schema: Any, options: Mapping[str, str] | None) -> None:
-    """An empty data set, in one commit. Where another process was faster, theirs stands."""
+    """Create an empty data set in one commit, unless another process has just created it."""
     lance = load_lance()
     try:
         lance.write_dataset(
@@ -117,12 +117,12 @@ def is_remote(uri: str) -> bool:
 
 
 def child(uri: str, name: str) -> str:
-    """The data set of that name in a collection."""
+    """Return the URI of a data set within a collection."""
     return f"{uri.rstrip('/')}/{name}.lance" if is_remote(uri) else str(Path(uri) / f"{name}.lance")
 
 
-def check_place(uri: str) -> None:
-    """A folder with something else in it is never written to."""
+def check_location(uri: str) -> None:
+    """Raise CollectionError if something other than a collection is at `uri`: it is never written to."""
     if is_remote(uri):
         return
     path = Path(uri)

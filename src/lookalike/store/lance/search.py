@@ -1,4 +1,4 @@
-"""Finding candidates in a Lance data set, exactly or by its index, and turning candidates into hits."""
+"""Find candidates in a Lance data set, exactly or by its index, and turn candidates into hits."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +28,7 @@ Propose = Callable[[Vectors, int], list[Candidates]]
 
 
 def passing_rows(dataset: "lance.LanceDataset", where: str) -> RowIds:
-    """The row ids that meet a condition, ascending."""
+    """Return the row ids that meet a condition, ascending."""
     table = dataset.to_table(columns=[], filter=where, with_row_id=True)
     return np.sort(table["_rowid"].to_numpy().astype(np.int64))
 
@@ -43,7 +43,7 @@ def from_memory(index: VectorIndex, mask: Mask | None) -> Propose:
 
 
 def exactly(dataset: "lance.LanceDataset", where: str | None) -> Propose:
-    """Every vector that passes is compared, by Lance."""
+    """Candidates by Lance's comparison of every vector that passes."""
 
     def propose(queries: Vectors, k: int) -> list[Candidates]:
         return [_nearest(dataset, where, {"q": query, "k": k, "use_index": False}) for query in queries]
@@ -52,7 +52,7 @@ def exactly(dataset: "lance.LanceDataset", where: str | None) -> Propose:
 
 
 def by_index(dataset: "lance.LanceDataset", where: str | None) -> Propose:
-    """The nearest partitions of the index, and all rows that are not yet in it; all rows where that is too few."""
+    """Candidates from the nearest partitions and the rows not yet indexed; from all rows if those are too few."""
     exact = exactly(dataset, where)
 
     def propose(queries: Vectors, k: int) -> list[Candidates]:
@@ -63,7 +63,7 @@ def by_index(dataset: "lance.LanceDataset", where: str | None) -> Propose:
             if len(candidates.rows) < options["k"]:  # the partitions hold too few rows that pass
                 answers += exact(query[None], k)
             else:
-                answers.append(replace(candidates, error=np.inf, bound=-np.inf))  # approximate: taken as they are
+                answers.append(replace(candidates, error=np.inf, bound=-np.inf))  # approximate: accepted as they are
         return answers
 
     return propose
@@ -84,7 +84,7 @@ def _nearest(dataset: "lance.LanceDataset", where: str | None, nearest: dict[str
 
 
 def blocks(dataset: "lance.LanceDataset", where: str | None) -> Iterator[tuple[RowIds, NDArray[np.float32]]]:
-    """All rows that pass, some thousands at a time."""
+    """Yield row ids and vectors (n, dim) of all rows that pass, some thousands at a time."""
     dim = dataset.schema.field(VECTOR).type.list_size
     scanner = dataset.scanner(columns=[VECTOR], filter=where, with_row_id=True, batch_size=BLOCK, batch_readahead=2)
     for batch in scanner.to_batches():
@@ -106,7 +106,7 @@ def scan_above(
 
 
 class Reader:
-    """Reads candidates from one version, scores them exactly, and makes hits of the best."""
+    """Reads candidates of one version, scores them exactly and returns the best as hits."""
 
     def __init__(self, dataset: "lance.LanceDataset", columns: Sequence[str]) -> None:
         self.dataset, self.columns = dataset, list(columns)
@@ -125,7 +125,7 @@ class Reader:
             pruned = [candidates.pruned(k) for candidates in propose(queries[remaining], count)]
             scored = self._scored(queries[remaining], [row_ids for row_ids, _ in pruned])
             for n, ranked, (_, bound) in zip(remaining, scored, pruned, strict=True):
-                # Where a row left out may be as good as the k-th, as among hundreds of blank pictures, ask for more.
+                # Request more if another row may equal the k-th, as among hundreds of blank images.
                 if is_complete(ranked.scores, k, bound):
                     done[n] = ranked.top(k)
             count *= GROWTH
@@ -140,7 +140,7 @@ class Reader:
         return hits
 
     def _scored(self, queries: Vectors, candidates: Sequence[RowIds]) -> "list[_Ranked]":
-        """Candidates with their exact scores; a row that several queries share is read once."""
+        """Compute exact scores of candidates; a row that several queries share is read once."""
         row_ids, places = np.unique(np.concatenate(candidates), return_inverse=True)
         table = self._take(row_ids, [ID, VECTOR])
         ids = np.array(table[ID].to_pylist(), dtype=object)
@@ -159,7 +159,7 @@ class Reader:
         ]
 
     def _take(self, row_ids: RowIds, columns: list[str]) -> Any:
-        # Lance's public take() counts rows from the start, past deleted ones; by row id there is only this.
+        # Lance's public take() takes offsets without deleted rows; only this takes row ids.
         return self.dataset._take_rows(row_ids.tolist(), columns=columns)
 
 

@@ -1,4 +1,4 @@
-"""A collection in a folder or an object store, kept by Lance: many processes, crash-safe, exact where it can be."""
+"""A collection in a folder or an object store, stored by Lance: many processes, crash-safe, exact where possible."""
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,21 +28,21 @@ MIN_QUERIES = 8  # so many queries at once pay for reading all vectors into memo
 INDEX_ROWS = 50_000  # docs/store.md
 FILTERED_ROWS = 1_000_000
 PARTITION_ROWS = 4000
-SAMPLE_RATE = 64  # vectors a partition that k-means sees; Lance's 256 takes 20 times as long for the same recall
-GROWN = 4  # times the rows it was built with: then the partitions are too large, and it is built anew
+SAMPLE_RATE = 64  # vectors per partition in k-means; Lance's default of 256 takes 20 times as long for the same recall
+MAX_GROWTH = 4  # an index is rebuilt beyond so many times its original rows: partitions have become too large
 INDEXED = "_indexed_rows"
 KEEP = timedelta(minutes=10)
 
-_OBSOLETE = {"features": bytes}  # columns that older versions filled, at 85 kB an image, and nothing reads any more
+_OBSOLETE = {"features": bytes}  # written by older versions, 85 kB an image; nothing reads it
 
 
 class LanceStore:
-    """One collection. Searches see the version last committed by anyone.
+    """One collection. Searches use the latest version that any process committed.
 
     `memory_bytes`: memory for the vectors once a process searches more than once; 0 keeps none. `index_rows`: from how
-    many rows on `optimize` builds an index, used by searches that find no vectors in memory. `filtered_rows`: up to how
-    many rows that pass a filter are compared one by one rather than through the index, which may miss some. `keep`:
-    how long `optimize` keeps old versions for searches that other processes have under way.
+    many rows on `optimize` builds an index, used by searches that find no vectors in memory. `filtered_rows`: if a
+    filter passes at most so many rows, all are compared; beyond, the index is used, which may miss some. `keep`: how
+    long `optimize` keeps old versions for searches that other processes are running.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class LanceStore:
         storage_options: Mapping[str, str] | None = None,
         **options: Any,
     ) -> "LanceStore":
-        """Make an empty collection; where there is one, open it."""
+        """Create an empty collection, or open an existing one."""
         rows = LanceTable(child(uri, "images"), cols.ID, dim=dim, storage_options=storage_options)
         rows.create(cols.check_declared(columns or {}))
         store = cls(uri, storage_options=storage_options, **options)
@@ -97,7 +97,9 @@ class LanceStore:
             raise NoCollection(message) from error
 
     def _check_format(self) -> None:
-        written = self.settings.get("format", "1")  # absent: killed between creation and its first commit
+        written = self.settings.get(
+            "format", "1"
+        )  # absent if the process was killed between creation and the first commit
         if not written.isdigit() or int(written) > FORMAT:
             raise FormatMismatch(
                 f"The collection at {self.uri} has format {written} and this Lookalike reads up to format {FORMAT}; "
@@ -126,8 +128,8 @@ class LanceStore:
 
     def table(self, name: str, key: str = "path") -> LanceTable:
         if name not in self._tables:
-            place = child(self.uri, name)
-            self._tables[name] = LanceTable(place, key, read_only=self._read_only, storage_options=self._options)
+            uri = child(self.uri, name)
+            self._tables[name] = LanceTable(uri, key, read_only=self._read_only, storage_options=self._options)
         return self._tables[name]
 
     def columns(self) -> Mapping[str, type]:
@@ -154,24 +156,24 @@ class LanceStore:
         return self._rows.remove(ids)
 
     def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> list[Row | None]:
-        dataset, names = self._seen(columns)
+        dataset, names = self._latest(columns)
         if not len(ids):
             return []
         with engine(self.uri):
             table = dataset.to_table(columns=[cols.ID, cols.VECTOR, *names], filter=one_of(cols.ID, ids))
         vectors = vectors_out(table[cols.VECTOR], self._dim)
         metadata = table.select(names).to_pylist() if names else [{} for _ in vectors]
-        found = {
+        rows = {
             id: Row(id, vector.copy(), row)
             for id, vector, row in zip(table[cols.ID].to_pylist(), vectors, metadata, strict=True)
         }
-        return [found.get(id) for id in ids]
+        return [rows.get(id) for id in ids]
 
     def search(
         self, queries: Vectors, k: int, *, where: str | None = None, columns: Sequence[str] | None = None
     ) -> list[list[Hit]]:
         queries = cols.check_queries(self._dim, queries, k)
-        dataset, names = self._seen(columns)
+        dataset, names = self._latest(columns)
         sql = self._condition(dataset, where)
         if not len(queries):
             return []
@@ -183,7 +185,7 @@ class LanceStore:
         self, queries: Vectors, min_score: float, *, where: str | None = None, columns: Sequence[str] | None = None
     ) -> list[list[Hit]]:
         queries = cols.check_queries(self._dim, queries)
-        dataset, names = self._seen(columns)
+        dataset, names = self._latest(columns)
         sql = self._condition(dataset, where)
         if not len(queries):
             return []
@@ -200,13 +202,13 @@ class LanceStore:
     ) -> Iterator[dict[str, NDArray[Any]]]:
         dataset = self._rows.latest()
         types = {cols.ID: str, cols.VECTOR: float, **self._types(dataset)}
-        names = cols.chosen(columns, self._types(dataset), also=(cols.ID, cols.VECTOR))
+        names = cols.select_columns(columns, self._types(dataset), also=(cols.ID, cols.VECTOR))
         sql = self._condition(dataset, where)
         with engine(self.uri, where):
             scanner = dataset.scanner(columns=names, filter=sql, batch_size=batch, batch_readahead=2)
-            for found in scanner.to_batches():
-                if len(found):
-                    yield {name: column_out(found[name], name, types[name], self._dim) for name in names}
+            for part in scanner.to_batches():
+                if len(part):
+                    yield {name: column_out(part[name], name, types[name], self._dim) for name in names}
 
     def optimize(self) -> None:
         self._rows.drop(_OBSOLETE)
@@ -242,9 +244,9 @@ class LanceStore:
                     self._full, self._contents = refreshed(self._full, dataset, contents), contents
                 return self._full
 
-    def _seen(self, columns: Sequence[str] | None) -> "tuple[lance.LanceDataset, list[str]]":
+    def _latest(self, columns: Sequence[str] | None) -> "tuple[lance.LanceDataset, list[str]]":
         dataset = self._rows.latest()
-        return dataset, cols.chosen(columns, self._types(dataset))
+        return dataset, cols.select_columns(columns, self._types(dataset))
 
     def _types(self, dataset: "lance.LanceDataset") -> dict[str, type]:
         from lookalike.store.lance.arrow import types_of
@@ -257,7 +259,7 @@ class LanceStore:
         return condition(where, {cols.ID: str, **self._types(dataset)}, backticks)
 
     def _propose(self, dataset: "lance.LanceDataset", sql: str | None, queries: int) -> lance_search.Propose:
-        """Where candidates come from: the vectors in memory, all rows on disk, or the index."""
+        """Return the source of candidates: the vectors in memory, all rows on disk, or the index."""
         if index := self._in_memory(dataset, queries):
             return lance_search.from_memory(index, self._mask(index, dataset, sql))
         if not dataset.has_index or (sql and dataset.count_rows(sql) <= self._filtered_rows):
@@ -265,7 +267,7 @@ class LanceStore:
         return lance_search.by_index(dataset, sql)
 
     def _in_memory(self, dataset: "lance.LanceDataset", queries: int) -> VectorIndex | None:
-        """The vectors of this version in memory, from the second search on, if they fit."""
+        """Return the vectors of this version in memory, from the second search on and if they fit."""
         self._searches += 1
         full = self._full
         if full is not None and full.version == dataset.version:
@@ -286,12 +288,12 @@ class LanceStore:
         return index.cached_mask(sql, lambda: index.mask_of_row_ids(lance_search.passing_rows(dataset, sql)))
 
     def _index(self, dataset: "lance.LanceDataset") -> None:
-        """Build the index once there are enough rows; later, take in the new rows."""
+        """Build the index once there are enough rows; later, add the new rows to it."""
         rows = dataset.count_rows()
         if rows < self._index_rows:
             return
         built = int(dataset.metadata.get(INDEXED, "0"))
-        if dataset.has_index and rows < GROWN * built:
+        if dataset.has_index and rows < MAX_GROWTH * built:
             dataset.optimize.optimize_indices()
             return
         dataset.create_index(

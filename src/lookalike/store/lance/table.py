@@ -1,6 +1,6 @@
-"""Rows keyed by a text column in one Lance data set: upsert, update, delete, columns that appear and widen.
+"""Rows keyed by a text column in one Lance data set: upsert, update, delete; columns that are added and widened.
 
-Every change is one commit of Lance's: another process sees all of it or nothing, and kill -9 leaves either.
+Every change is one commit of Lance: another process sees all of it or nothing, also after kill -9.
 """
 
 import threading
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     import lance
 
 T = TypeVar("T")
-TRIES = 20  # five writers at once, each adding the same ids, needed 4 (tests/store/test_processes.py)
-COMPACT_EVERY = 64  # commits; each file adds .1 ms to the next upsert: 500 of 100 rows went from 10 to 61 ms
-FILE_ROWS = 16_384  # a file of so many rows is left alone: with thumbnails 200 MB, which each run would write anew
-MERGED_ROWS = 64  # read at once while merging; Lance's own choice took 500 MB more at 50,000 rows with thumbnails
-SMALL_ROWS = 4096  # files with fewer rows are merged on the way; larger ones only by `tidy`
-NEW, OLD = TEMPORARY  # the two names of a column that changes its type
+MAX_TRIES = 20  # five concurrent writers of the same ids needed 4 (tests/store/test_processes.py)
+COMPACT_EVERY = 64  # commits; each file adds .1 ms to an upsert: over 500 upserts of 100 rows, 10 grew to 61 ms
+FILE_ROWS = 16_384  # a file of so many rows (200 MB with thumbnails) is not merged again by each run
+MERGED_ROWS = 64  # batch size of merging; Lance's default took 500 MB more at 50,000 rows with thumbnails
+SMALL_ROWS = 4096  # smaller files are merged every COMPACT_EVERY commits, larger ones by `tidy` alone
+NEW, OLD = TEMPORARY  # suffixes of a column whose type changes
 
 
 class LanceTable:
-    """One data set. `dim` adds a vector column; the data set is made by `create` or the first `put`."""
+    """One data set, created by `create` or the first `put`. `dim` adds a vector column."""
 
     def __init__(
         self,
@@ -47,14 +47,14 @@ class LanceTable:
     # reading
 
     def latest(self) -> "lance.LanceDataset":
-        """The data set as last committed by anyone; looking costs 10 us. Raises NoCollection."""
+        """Return the latest version that any process committed; a check takes 10 us. Raises NoCollection."""
         dataset = self._dataset
         if dataset is None:
             dataset = open_dataset(self.uri, self._options)
         with engine(self.uri):
             newest = dataset.latest_version
             if newest != dataset.version:
-                # A new object: searches under way in other threads keep the version they began with.
+                # A new object: concurrent searches in other threads keep the version they started with.
                 dataset = dataset.checkout_version(newest)
         self._dataset = dataset
         return dataset
@@ -65,7 +65,7 @@ class LanceTable:
         return types_of(self.latest().schema, self.key)
 
     def all(self) -> list[dict[str, Scalar]]:
-        """Every row, by key."""
+        """Return all rows, sorted by key."""
         try:
             dataset = self.latest()
         except NoCollection:
@@ -83,7 +83,7 @@ class LanceTable:
         create_dataset(self.uri, schema(self.key, types, self.dim), self._options)
 
     def put(self, rows: Sequence[Metadata]) -> None:
-        """Insert or replace rows by key, in one commit; the last of a key wins."""
+        """Insert or replace rows by key, in one commit; the last row of a key wins."""
         self._writable()
         if not rows:
             return
@@ -97,7 +97,7 @@ class LanceTable:
         self.upsert([str(row[self.key]) for row in rows], others)
 
     def upsert(self, keys: Sequence[str], rows: Sequence[Metadata], vectors: Any = None) -> None:
-        """Insert or replace, in one commit. `vectors` (n, dim) belongs to the rows; the key is not in `rows`."""
+        """Insert or replace, in one commit. `vectors` (n, dim) are those of the rows; `rows` do not contain the key."""
         self._writable()
         last = list({key: at for at, key in enumerate(keys)}.values())
         chosen = [rows[at] for at in last]
@@ -128,14 +128,14 @@ class LanceTable:
             known = [name for name in names if name in dataset.schema.names]
             filled = self._filled(dataset, merged, known)
             table = self._table(list(filled), list(filled.values()), dataset.schema, None, known)
-            # rewrite_columns leaves the vectors, their index and the hot copy alone; 13 ms against 59 at 100,000 rows.
+            # rewrite_columns does not touch vectors, their index or their copy in memory: 13 ms against 59 at 100,000 rows.
             if filled and known:
                 self._merge(dataset).write_mode("rewrite_columns").execute(table)
 
         self._commit(change)
 
     def remove(self, keys: Sequence[str]) -> int:
-        """Delete rows, in one commit. Returns how many went."""
+        """Delete rows, in one commit. Returns their number."""
         from lookalike.store.lance.arrow import one_of
 
         self._writable()
@@ -148,12 +148,12 @@ class LanceTable:
             return 0
 
     def note(self, changes: Mapping[str, str]) -> None:
-        """Commit entries of the data set's own metadata; other processes' entries stay."""
+        """Commit entries of the data set's metadata; entries of other processes are not affected."""
         self._writable()
         self._commit(lambda dataset: dataset.update_metadata(dict(changes)))
 
     def drop(self, columns: Mapping[str, type]) -> None:
-        """Forget the columns of these names and types, in one commit; `tidy` frees their space."""
+        """Drop columns of these names and types, in one commit; `tidy` frees their space."""
         self._writable()
         types = self.types()
         if present := [name for name, kind in columns.items() if types.get(name) is kind]:
@@ -177,12 +177,12 @@ class LanceTable:
             raise ReadOnly(f"The collection at {self.uri} was opened for reading only; open it without read_only.")
 
     def _commit(self, change: "Callable[[lance.LanceDataset], T]") -> T:
-        """Do it on the latest version; again from the start where another process was faster."""
+        """Apply a change to the latest version; on a conflict with another process, again from the start."""
         with self._writing:
-            for _ in range(TRIES):
+            for _ in range(MAX_TRIES):
                 latest = self.latest()
                 with engine(self.uri):
-                    # Lance moves the object that writes to the new version; readers' objects must stay.
+                    # The object that writes moves to the new version; objects of readers must not.
                     dataset = latest.checkout_version(latest.version)
                 try:
                     result = change(dataset)
@@ -198,9 +198,9 @@ class LanceTable:
         raise StoreFailed(f"Other processes kept writing to {self.uri}; nothing was changed. Run again.") from conflict
 
     def _merge(self, dataset: "lance.LanceDataset") -> "lance.MergeInsertBuilder":
-        # Through an index on the key, merge_insert would forget to compare concurrent inserts (lance#9238).
+        # With an index on the key, merge_insert misses concurrent inserts (lance#9238).
         merge = dataset.merge_insert(self.key).when_matched_update_all()
-        return merge.use_index(False).conflict_retries(TRIES)  # noqa: FBT003
+        return merge.use_index(False).conflict_retries(MAX_TRIES)  # noqa: FBT003
 
     def _table(
         self,
@@ -210,7 +210,7 @@ class LanceTable:
         vectors: Any,
         names: Sequence[str] | None = None,
     ) -> Any:
-        """Rows as an Arrow table with the data set's columns, or those named."""
+        """Return rows as an Arrow table with the data set's columns, or with those named."""
         import pyarrow as pa
 
         from lookalike.store.lance.arrow import column_in, kind_of, vectors_in
@@ -226,14 +226,14 @@ class LanceTable:
     def _filled(
         self, dataset: "lance.LanceDataset", rows: Mapping[str, Metadata], names: Sequence[str]
     ) -> dict[str, dict[str, Scalar]]:
-        """Existing rows with all of `names`: what `rows` does not change as it is stored."""
+        """Return existing rows with all of `names`; values that `rows` does not change are the stored ones."""
         from lookalike.store.lance.arrow import one_of
 
         stored = dataset.to_table(columns=[self.key, *names], filter=one_of(self.key, list(rows))).to_pylist()
         return {row[self.key]: {**row, **rows[row[self.key]]} for row in stored}
 
     def _widen(self, dataset: "lance.LanceDataset", rows: Sequence[Metadata]) -> None:
-        """Give the data set every column that these rows need, of a type that holds them."""
+        """Add and widen columns so that the data set can hold these rows."""
         from lookalike.store.lance.arrow import field, types_of
 
         known = types_of(dataset.schema, self.key)
@@ -242,18 +242,18 @@ class LanceTable:
             dataset.add_columns(new)
         for name, kind in types.items():
             if name in known and known[name] is not kind:
-                self._retyped(dataset, name, kind)
+                self._change_type(dataset, name, kind)
 
-    def _retyped(self, dataset: "lance.LanceDataset", name: str, kind: type) -> None:
-        """The column as another type: added under another name, swapped in one commit, the old one dropped."""
+    def _change_type(self, dataset: "lance.LanceDataset", name: str, kind: type) -> None:
+        """Change a column's type: add it under another name, swap the names in one commit, drop the old one."""
         lance = load_lance()
         import pyarrow as pa
 
         from lookalike.store.lance.arrow import column_in, field
 
         new, old = name + NEW, name + OLD
-        if left := [left for left in (new, old) if left in dataset.schema.names]:  # by a process that was killed
-            dataset.drop_columns(left)
+        if leftovers := [column for column in (new, old) if column in dataset.schema.names]:  # of a killed process
+            dataset.drop_columns(leftovers)
 
         def convert(batch: Any) -> Any:
             return pa.record_batch([column_in(batch.to_pylist(), name, kind)], names=[new])
@@ -269,9 +269,9 @@ class LanceTable:
     def _carry_over(
         self, dataset: "lance.LanceDataset", name: str, kind: type, before: "lance.LanceDataset", swapped: int
     ) -> None:
-        """Write to the new column what other processes wrote to the old one while the new one was being made.
+        """Copy to the new column what other processes wrote to the old one while the new one was being computed.
 
-        `before`: the version that was converted; `swapped`: the one since which everyone writes to the new column.
+        `before`: the version that was converted; `swapped`: the version from which all writes go to the new column.
         """
         import pyarrow as pa
 
@@ -282,7 +282,7 @@ class LanceTable:
         old = _values(at_swap, self.key, name + OLD)
         written = {key: value for key, value in old.items() if key not in known or known[key] != value}
         converted = _values(at_swap, self.key, name)
-        for _ in range(TRIES):
+        for _ in range(MAX_TRIES):
             dataset.checkout_latest()
             current = _values(dataset, self.key, name)
             late = {key: value for key, value in written.items() if key in current and current[key] == converted[key]}
@@ -301,15 +301,15 @@ class LanceTable:
 
 
 def _values(dataset: "lance.LanceDataset", key: str, name: str) -> dict[str, Any]:
-    """A column by key."""
+    """Return a column by key."""
     table = dataset.to_table(columns=[key, name])
     return dict(zip(table[key].to_pylist(), table[name].to_pylist(), strict=True))
 
 
 def _merge_files(dataset: "lance.LanceDataset", rows: int) -> None:
-    """Merge neighbouring files that have fewer rows than that: copied as they are where no row was deleted.
+    """Merge adjacent files with fewer than `rows` rows; files without deleted rows are copied byte for byte.
 
-    Copying takes a quarter of the time of writing anew, and 50 MB where that takes 250 (50,000 rows with thumbnails).
+    Copying takes a quarter of the time of rewriting and 50 MB instead of 250 (50,000 rows with thumbnails).
     """
     dataset.optimize.compact_files(
         target_rows_per_fragment=rows, batch_size=MERGED_ROWS, num_threads=1, compaction_mode="try_binary_copy"
