@@ -98,7 +98,7 @@ def check_text(text: str, what: str) -> None:
 
 
 def check_batch(dim: int, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]) -> None:
-    """Check the arguments of `add`: equal numbers of ids, vectors and metadata; vectors of the right size, all finite."""
+    """Check the arguments of `add`: ids, vectors and metadata of one length; vectors of the right size, all finite."""
     if not len(ids) == len(vectors) == len(metadata):
         raise CollectionError(
             f"{len(ids)} ids, {len(vectors)} vectors and {len(metadata)} metadata do not match; give one of each a row."

@@ -128,7 +128,7 @@ class LanceTable:
             known = [name for name in names if name in dataset.schema.names]
             filled = self._filled(dataset, merged, known)
             table = self._table(list(filled), list(filled.values()), dataset.schema, None, known)
-            # rewrite_columns does not touch vectors, their index or their copy in memory: 13 ms against 59 at 100,000 rows.
+            # rewrite_columns does not touch vectors or their index: 13 ms instead of 59 at 100,000 rows.
             if filled and known:
                 self._merge(dataset).write_mode("rewrite_columns").execute(table)
 
