@@ -67,7 +67,7 @@ def _header() -> Target:
 
     def run(data: bytes) -> None:
         try:
-            found = header.read_facts(data)
+            found = header.read_encoding(data)
         except ImageError:
             return
         assert found.width > 0
@@ -92,7 +92,7 @@ def _boxes() -> Target:
     from lookalike.image.containers import jxl
 
     def run(data: bytes) -> None:
-        boxes.colour_space(data)
+        boxes.color_space(data)
         assert 1 <= boxes.exif_orientation(data) <= 8
         try:
             jxl.jxl_header(data)

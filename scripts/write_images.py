@@ -51,7 +51,7 @@ def _told(error: float) -> str:
 
 
 def scene() -> NDArray[np.uint8]:
-    """Soft colours and a few edges, (96, 128, 3)."""
+    """Soft colors and a few edges, (96, 128, 3)."""
     y, x = np.mgrid[:96, :128].astype(np.float32)
     waves = (np.sin(x / 19 + y / 31), np.cos(x / 23 - y / 17), np.sin((x + y) / 29))
     image = np.stack([127 + 110 * wave for wave in waves], axis=2)
@@ -62,20 +62,20 @@ def scene() -> NDArray[np.uint8]:
 def rows() -> Iterator[Row]:
     """Name, writer, bytes, and the picture that must come out."""
     image = scene()
-    grey = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-    yield from _by_pillow(image, grey)
-    yield from _of_tiff(image, grey)
-    yield from _others(image, grey)
+    gray = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+    yield from _by_pillow(image, gray)
+    yield from _of_tiff(image, gray)
+    yield from _others(image, gray)
 
 
-def _by_pillow(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]:
+def _by_pillow(image: NDArray[np.uint8], gray: NDArray[np.uint8]) -> Iterator[Row]:
     forms: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         ("JPEG, quality 95", "JPEG", "RGB", {"quality": 95}),
         ("JPEG, progressive", "JPEG", "RGB", {"quality": 95, "progressive": True}),
-        ("JPEG, grey", "JPEG", "L", {"quality": 95}),
+        ("JPEG, gray", "JPEG", "L", {"quality": 95}),
         ("JPEG, CMYK", "JPEG", "CMYK", {"quality": 95}),
         ("PNG", "PNG", "RGB", {}),
-        ("PNG, grey", "PNG", "L", {}),
+        ("PNG, gray", "PNG", "L", {}),
         ("PNG, opaque alpha", "PNG", "RGBA", {}),
         ("WebP, lossless", "WEBP", "RGB", {"lossless": True}),
         ("WebP, quality 95", "WEBP", "RGB", {"quality": 95}),
@@ -93,7 +93,7 @@ def _by_pillow(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Ro
         file = io.BytesIO()
         source = Image.fromarray(image).convert(mode)
         source.save(file, form, **options)
-        yield name, "Pillow", file.getvalue(), grey if mode == "L" else image
+        yield name, "Pillow", file.getvalue(), gray if mode == "L" else image
     file = io.BytesIO()
     palette = Image.fromarray(image).quantize(64)
     palette.save(file, "GIF")
@@ -103,11 +103,11 @@ def _by_pillow(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Ro
     yield "HEIC, quality 95", "pillow-heif", file.getvalue(), image
 
 
-def _of_tiff(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]:
+def _of_tiff(image: NDArray[np.uint8], gray: NDArray[np.uint8]) -> Iterator[Row]:
     from tests.image.test_as_said import tiff
 
     for bits in (1, 4, 10, 12, 14):
-        levels = np.rint(grey[:, :, 0] * ((2**bits - 1) / 255)).astype(np.uint8 if bits <= 8 else np.uint16)
+        levels = np.rint(gray[:, :, 0] * ((2**bits - 1) / 255)).astype(np.uint8 if bits <= 8 else np.uint16)
         wanted = np.repeat(np.rint(levels * (255 / (2**bits - 1)))[:, :, None], 3, axis=2)
         yield (
             f"TIFF, {bits} bit{'s' * (bits > 1)}",
@@ -123,7 +123,7 @@ def _of_tiff(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]
         image,
     )
     yield "TIFF, floats", "tifffile", tiff((image / 255).astype(np.float32), photometric="rgb"), image
-    yield "TIFF, white is zero", "tifffile", tiff(255 - grey[:, :, 0], photometric="miniswhite"), grey
+    yield "TIFF, white is zero", "tifffile", tiff(255 - gray[:, :, 0], photometric="miniswhite"), gray
     inks = np.concatenate((255 - image, np.zeros_like(image[:, :, :1])), axis=2)
     yield "TIFF, CMYK", "tifffile", tiff(inks, photometric="separated"), image
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
@@ -133,7 +133,7 @@ def _of_tiff(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]
         yield f"TIFF, {compression}", "tifffile", tiff(image, photometric="rgb", compression=compression), image
 
 
-def _others(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]:
+def _others(image: NDArray[np.uint8], gray: NDArray[np.uint8]) -> Iterator[Row]:
     from tests.image.test_as_said import chunk, linear_of, png_with, psd
 
     planes = np.moveaxis(image, 2, 0)
@@ -164,7 +164,7 @@ def _others(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]:
     )
     header = f"P7\nWIDTH {image.shape[1]}\nHEIGHT {image.shape[0]}\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
     yield "PAM", "our test", header.encode() + image.tobytes(), image
-    bits = np.where(grey[:, :, :1] > 127, 255, 0).astype(np.uint8)
+    bits = np.where(gray[:, :, :1] > 127, 255, 0).astype(np.uint8)
     packed = np.packbits(bits[:, :, 0] == 0, axis=1, bitorder="little")
     told = ", ".join(f"0x{byte:02x}" for byte in packed.ravel())
     size = f"#define x_width {image.shape[1]}\n#define x_height {image.shape[0]}\n"

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.embed import DEFAULT_MODEL, card_from_json, card_to_json, get_embedder, known_models, model_location
+from lookalike.embed import DEFAULT_MODEL, card_from_json, card_to_json, get_embedder, known_models, model_folder
 from lookalike.errors import BrokenModel, UnknownModel
 from lookalike.types import Card, Embedder, Preprocessing
 
@@ -66,15 +66,15 @@ def test_every_shipped_model_gives_unit_vectors_of_its_dimension(name: str) -> N
 
 
 @pytest.mark.parametrize("name", sorted(known_models()))
-def test_every_shipped_card_tells_its_weights_checksum_and_licence(name: str) -> None:
+def test_every_shipped_card_tells_its_weights_checksum_and_license(name: str) -> None:
     card = known_models()[name]
-    model = (model_location(name) / "model.onnx").read_bytes()
+    model = (model_folder(name) / "model.onnx").read_bytes()
     assert hashlib.sha256(model).hexdigest() == card.sha256
     assert card.license == "Apache-2.0"
 
 
 def test_altered_weights_are_refused(tmp_path: Path) -> None:
-    source = model_location(DEFAULT_MODEL)
+    source = model_folder(DEFAULT_MODEL)
     (tmp_path / "card.json").write_bytes((source / "card.json").read_bytes())
     (tmp_path / "model.onnx").write_bytes((source / "model.onnx").read_bytes() + b"\0")
     with pytest.raises(BrokenModel, match="sha256"):

@@ -26,7 +26,7 @@ SIGLIP = {"size": {"height": 16, "width": 16}, "image_mean": [0.5] * 3, "image_s
 def write_repository(
     folder: Path, graph: str, outputs: list[str], config: dict[str, object], *, inputs: int = 1
 ) -> Path:
-    """pixel_values (n, 3, 16, 16) to its mean colour; as tokens (n, 2, 3) under the name last_hidden_state."""
+    """pixel_values (n, 3, 16, 16) to its mean color; as tokens (n, 2, 3) under the name last_hidden_state."""
     from onnx import TensorProto, helper
 
     pixels = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["n", 3, 16, 16])

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.errors import SourceError
-from lookalike.image import Found, close_archives, find
+from lookalike.image import SourceFile, close_archives, find
 from lookalike.image.sources.tables import read_table
 from lookalike.search import Collection
 from tests.conftest import ColourEmbedder, encode, picture
@@ -136,7 +136,7 @@ def test_a_member_without_a_name(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     path.write_bytes(data)
     try:
-        assert len([one for one in find([path]) if isinstance(one, Found)]) == 3
+        assert len([one for one in find([path]) if isinstance(one, SourceFile)]) == 3
     except SourceError as error:
         assert "x.zip" in str(error)  # noqa: PT017 - either is right
 

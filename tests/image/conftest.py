@@ -11,7 +11,7 @@ from lookalike.types import RGB
 
 @pytest.fixture(scope="session")
 def scene() -> RGB:
-    """A smooth picture without symmetry, 60 high and 90 wide: each corner has its own colour."""
+    """A smooth picture without symmetry, 60 high and 90 wide: each corner has its own color."""
     down, across = np.mgrid[0:60, 0:90]
     red = across * 255 / 89
     green = down * 255 / 59

@@ -17,7 +17,7 @@ from PIL import Image, ImageCms
 
 from lookalike.errors import ImageTooLarge, UnreadableImage
 from lookalike.image import Limits, decode, decode_frames, read_header
-from lookalike.image.color.transfer import HLG, PQ, Space, to_srgb_curve
+from lookalike.image.color.transfer import HLG, PQ, ColorSpace, to_srgb_transfer
 from lookalike.image.containers.jxl import jxl_header
 from lookalike.types import RGB
 
@@ -36,7 +36,7 @@ def off(data: bytes, wanted: NDArray[Any]) -> float:
     return float(np.abs(image.astype(int) - wanted).mean())
 
 
-def grey_of(scene: RGB) -> RGB:
+def gray_of(scene: RGB) -> RGB:
     return np.repeat(cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
 
 
@@ -45,7 +45,7 @@ def grey_of(scene: RGB) -> RGB:
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 5, 7, 10, 12, 14, 15])
 def test_full_light_is_what_the_bits_hold(scene: RGB, bits: int) -> None:
-    levels = np.rint(grey_of(scene)[:, :, 0] * ((2**bits - 1) / 255)).astype(np.uint8 if bits <= 8 else np.uint16)
+    levels = np.rint(gray_of(scene)[:, :, 0] * ((2**bits - 1) / 255)).astype(np.uint8 if bits <= 8 else np.uint16)
     data = tiff(levels, bitspersample=bits, photometric="minisblack")
     wanted = np.repeat(np.rint(levels * (255 / (2**bits - 1)))[:, :, None], 3, axis=2)
     assert off(data, wanted) < 1
@@ -53,15 +53,15 @@ def test_full_light_is_what_the_bits_hold(scene: RGB, bits: int) -> None:
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.int16, bool])
 def test_white_may_be_zero(scene: RGB, kind: type) -> None:
-    grey = grey_of(scene)[:, :, 0]
+    gray = gray_of(scene)[:, :, 0]
     made = {
-        np.uint8: 255 - grey,
-        np.uint16: 65535 - grey.astype(np.uint16) * 257,
-        np.float32: 1 - grey.astype(np.float32) / 255,
-        np.int16: (127 - grey.astype(np.int16)) * 100,
-        bool: grey < 128,
+        np.uint8: 255 - gray,
+        np.uint16: 65535 - gray.astype(np.uint16) * 257,
+        np.float32: 1 - gray.astype(np.float32) / 255,
+        np.int16: (127 - gray.astype(np.int16)) * 100,
+        bool: gray < 128,
     }
-    wanted = grey_of(scene) if kind is not bool else np.where(grey_of(scene) < 128, 0, 255)
+    wanted = gray_of(scene) if kind is not bool else np.where(gray_of(scene) < 128, 0, 255)
     if kind is np.int16:  # signed samples are stretched
         wanted = (wanted - wanted.min()) * (255 / (int(wanted.max()) - int(wanted.min())))
     assert off(tiff(made[kind].astype(kind), photometric="miniswhite"), wanted) < NEAR
@@ -77,8 +77,8 @@ def test_planes_extra_samples_and_big_files(scene: RGB, planar: str, kind: type,
     wanted = scene.astype(np.float64)
     if extra:
         alpha = np.linspace(0.3, 1, scene.shape[1])[None, :, None].repeat(scene.shape[0], 0)
-        colour = samples * alpha if extra == "assocalpha" else samples
-        samples = np.concatenate((colour, alpha), axis=2)
+        color = samples * alpha if extra == "assocalpha" else samples
+        samples = np.concatenate((color, alpha), axis=2)
         if extra != "unspecified":
             wanted = scene * alpha + 255 * (1 - alpha)
     stored = (samples * full).astype(kind)
@@ -220,9 +220,9 @@ def test_a_negative_count_of_layers_means_transparency(scene: RGB) -> None:
 
 
 def test_other_modes(scene: RGB) -> None:
-    grey = grey_of(scene)
-    assert off(psd(grey[None, :, :, 0], 1), grey) < 1
-    assert off(psd(grey[None, :, :, 0].astype(np.uint16) * 257, 8, rle=True), grey) < 1
+    gray = gray_of(scene)
+    assert off(psd(gray[None, :, :, 0], 1), gray) < 1
+    assert off(psd(gray[None, :, :, 0].astype(np.uint16) * 257, 8, rle=True), gray) < 1
     inks = np.concatenate((np.moveaxis(scene, 2, 0), np.full((1, *scene.shape[:2]), 255, np.uint8)))
     assert off(psd(inks, 4), scene) < NEAR  # 255 is no ink
     lab = cv2.cvtColor(scene.astype(np.float32) / 255, cv2.COLOR_RGB2Lab) * (2.55, 1, 1) + (0, 128, 128)
@@ -251,7 +251,7 @@ def test_a_file_that_stops_before_its_composite_is_no_black_picture(scene: RGB) 
 
 
 def wide() -> bytes:
-    """A profile that changes every colour: red and blue exchanged."""
+    """A profile that changes every color: red and blue exchanged."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
     profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
@@ -316,10 +316,10 @@ def test_alpha_stays_as_it_is_beside_another_curve(scene: RGB) -> None:
 
 
 def test_high_dynamic_range_is_tone_mapped(scene: RGB) -> None:
-    """Reference white is a signal of .58 in PQ and of .75 in HLG: shown nearly white, and never darker than grey."""
+    """Reference white is a signal of .58 in PQ and of .75 in HLG: shown nearly white, and never darker than gray."""
     for transfer, white in ((PQ, 0.5807), (HLG, 0.75)):
         ramp = np.linspace(0, 1, 256)[None, :, None].repeat(3, 2).astype(np.float32)
-        shown = to_srgb_curve(ramp, Space(9, transfer))[0, :, 0].astype(int)
+        shown = to_srgb_transfer(ramp, ColorSpace(9, transfer))[0, :, 0].astype(int)
         assert (np.diff(shown) >= 0).all()
         assert 220 <= shown[round(white * 255)] <= 240
         assert shown[-1] >= 250 > shown[round(white * 255)]
@@ -328,17 +328,17 @@ def test_high_dynamic_range_is_tone_mapped(scene: RGB) -> None:
 def test_wide_primaries_come_nearer() -> None:
     """The red of P3 lies beyond that of sRGB; sRGB's own red, written in P3, comes back."""
     as_p3 = np.array([[[0.9176, 0.2003, 0.1386]]], np.float32)
-    assert np.abs(to_srgb_curve(as_p3, Space(12, 13))[0, 0].astype(int) - (255, 0, 0)).max() <= 4
+    assert np.abs(to_srgb_transfer(as_p3, ColorSpace(12, 13))[0, 0].astype(int) - (255, 0, 0)).max() <= 4
 
 
 def test_jpeg_xl_says_its_curve(scene: RGB) -> None:
     assert jxl_header(imagecodecs.jpegxl_encode(scene)).space.is_srgb
     data = imagecodecs.jpegxl_encode(linear_of(scene), lossless=True)
-    assert jxl_header(data).space == Space(transfer=8)
+    assert jxl_header(data).space == ColorSpace(transfer=8)
     assert off(data, scene) < 1
     with_alpha = np.concatenate((scene, scene[:, :, :1]), axis=2)
     found = jxl_header(imagecodecs.jpegxl_encode(with_alpha))
-    assert (found.width, found.height, found.profiled) == (scene.shape[1], scene.shape[0], False)
+    assert (found.width, found.height, found.profile_missing) == (scene.shape[1], scene.shape[0], False)
 
 
 # --- others
@@ -378,7 +378,7 @@ CASES = {
     "jxl": "jx_p3_lossy jx_pro_lossy",
     "png": "gama_linear",
 }
-GREY_CASES = (
+GRAY_CASES = (
     ("tiff", "gray12"),
     ("tiff", "gray16_white"),
     ("tiff", "gray32f_white"),
@@ -394,13 +394,13 @@ def test_real_files(data: Path, kind: str, name: str) -> None:
     assert off(file.read_bytes(), wanted) < NEAR + 0.5
 
 
-@pytest.mark.parametrize(("kind", "name"), GREY_CASES)
-def test_real_grey_files(data: Path, kind: str, name: str) -> None:
+@pytest.mark.parametrize(("kind", "name"), GRAY_CASES)
+def test_real_gray_files(data: Path, kind: str, name: str) -> None:
     (file,) = (path for path in (data / "cases" / kind).iterdir() if path.stem == name)
-    wanted = grey_of(decode((data / "cases" / kind / "ref.png").read_bytes()).image)
+    wanted = gray_of(decode((data / "cases" / kind / "ref.png").read_bytes()).image)
     assert off(file.read_bytes(), wanted) < NEAR
 
 
 def test_a_lossless_jpeg_xl_with_a_profile_is_refused_with_the_reason(data: Path) -> None:
-    with pytest.raises(UnreadableImage, match="JPEG XL picture in the colours of a profile"):
+    with pytest.raises(UnreadableImage, match="JPEG XL image in the colors of a profile"):
         decode((data / "cases" / "jxl" / "jx_pro_lossless.jxl").read_bytes())

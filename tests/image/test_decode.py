@@ -149,7 +149,7 @@ def test_a_reduced_picture_is_upright_too(scene: RGB) -> None:
     assert picture.image.shape[:2] == (113, 75)
 
 
-# --- depth and colour
+# --- depth and color
 
 
 def test_16_bits_are_scaled_not_cut_off() -> None:
@@ -217,7 +217,7 @@ def test_ycck_jpeg(scene: RGB, far_apart: Distance) -> None:
     assert far_apart(decode(data).image, scene) < 6
 
 
-def profile_with_swapped_colours() -> bytes:
+def profile_with_swapped_colors() -> bytes:
     """sRGB with red and blue exchanged: a conversion nobody can overlook."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = struct.unpack_from(">I", profile, 128)[0]
@@ -229,7 +229,7 @@ def profile_with_swapped_colours() -> bytes:
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_profiles_are_converted_to_srgb(kind: str, scene: RGB, far_apart: Distance) -> None:
-    data = saved(scene, kind, icc_profile=profile_with_swapped_colours())
+    data = saved(scene, kind, icc_profile=profile_with_swapped_colors())
     assert far_apart(decode(data).image, scene[:, :, ::-1]) < 8
 
 
@@ -242,13 +242,13 @@ def test_a_profile_that_is_srgb_or_broken_changes_nothing(scene: RGB) -> None:
 # --- transparency
 
 
-def logo(colour: tuple[int, int, int]) -> Image.Image:
+def logo(color: tuple[int, int, int]) -> Image.Image:
     picture = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
-    picture.paste((*colour, 255), (10, 10, 30, 30))
+    picture.paste((*color, 255), (10, 10, 30, 30))
     return picture
 
 
-def test_a_coloured_logo_lies_on_white() -> None:
+def test_a_colored_logo_lies_on_white() -> None:
     image = decode(saved(logo((200, 30, 30)), "PNG")).image
     assert image[0, 0].tolist() == [255, 255, 255]
     assert image[20, 20].tolist() == [200, 30, 30]
@@ -272,20 +272,20 @@ def test_an_alpha_that_would_hide_everything_is_ignored(scene: RGB) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
-def test_png_transparent_colour(mode: str) -> None:
+def test_png_transparent_color(mode: str) -> None:
     source = Image.new("RGB", (8, 8), (255, 255, 255))
     source.paste((0, 0, 0), (2, 2, 6, 6))
     source = source.convert(mode)
     see_through = source.getpixel((3, 3))
     image = decode(saved(source, "PNG", transparency=see_through)).image
-    # What is left is white: it is laid on grey.
+    # What is left is white: it is laid on gray.
     assert image[0, 0].tolist() == [255, 255, 255]
     assert image[3, 3].tolist() == [160, 160, 160]
 
 
 # --- several frames
 
-COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
+COLORS = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
 ANIMATED = {
     "GIF": {},
     "WEBP": {"lossless": True},
@@ -296,7 +296,7 @@ ANIMATED = {
 
 
 def animation(kind: str) -> bytes:
-    first, *others = [Image.new("RGB", (32, 24), colour) for colour in COLOURS]
+    first, *others = [Image.new("RGB", (32, 24), color) for color in COLORS]
     return saved(first, kind, save_all=True, append_images=others, **ANIMATED[kind])
 
 
@@ -304,10 +304,10 @@ def animation(kind: str) -> bytes:
 def test_the_frame_asked_for(kind: str) -> None:
     data = animation(kind)
     assert read_header(data).frames == 4
-    for frame, colour in enumerate(COLOURS):
+    for frame, color in enumerate(COLORS):
         picture = decode(data, frame=frame)
         assert (picture.frame, picture.frames) == (frame, 4)
-        assert np.abs(picture.image[12, 16].astype(int) - colour).max() < 12
+        assert np.abs(picture.image[12, 16].astype(int) - color).max() < 12
     with pytest.raises(UnreadableImage, match="has 4 frames"):
         decode(data, frame=4)
 
@@ -372,8 +372,8 @@ def test_of_half_a_file_half_is_shown(kind: str, scene: RGB) -> None:
 
 PLAIN_REASONS = {
     b"": "is empty",
-    b"hello, world": "not a picture we can read",
-    b"\0" * 64: "zeros only",
+    b"hello, world": "is not a supported image format",
+    b"\0" * 64: "only zeros",
     b"<svg xmlns='http://www.w3.org/2000/svg'/>": "SVG",
     b"<?xml version='1.0'?>\n<svg/>": "SVG",
     b"<!DOCTYPE html><html>": "web page",
@@ -381,7 +381,7 @@ PLAIN_REASONS = {
     b"%!PS-Adobe": "PostScript",
     b"PK\x03\x04": "zip archive",
     b"\0\0\0\x20ftypisom": "video",
-    b"\xff\xd8\xff\xe0": "stops before its size is told",
+    b"\xff\xd8\xff\xe0": "ends before the header states its size",
     b"\x89PNG\r\n\x1a\n": "header is damaged",
 }
 

@@ -45,7 +45,7 @@ def test_edits_take_any_size(name: str, shape: tuple[int, int]) -> None:
 
 
 def test_strength_outside_its_range(scene: RGB) -> None:
-    with pytest.raises(BadQuery, match="not from 0 to 1"):
+    with pytest.raises(BadQuery, match="not between 0 and 1"):
         get_edit("blur").apply(scene, 1.5, seed=0)
 
 
@@ -54,5 +54,5 @@ def test_by_hand(scene: RGB) -> None:
     assert sorted(get_edit("turn").apply(scene, 0.5, seed=0).shape[:2]) == [60, 90]
     cut = get_edit("crop").apply(scene, 1.0, seed=0)
     assert cut.shape[:2] == (30, 45)
-    grey = get_edit("grey").apply(scene, 0.5, seed=0)
-    assert (grey[:, :, 0] == grey[:, :, 2]).all()
+    gray = get_edit("grey").apply(scene, 0.5, seed=0)
+    assert (gray[:, :, 0] == gray[:, :, 2]).all()

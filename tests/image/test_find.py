@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.errors import ImageTooLarge, SourceError, UnreadableImage
-from lookalike.image import Found, Limits, NotListed, close_archives, find, read, read_list, to_path, to_text
+from lookalike.image import Limits, NotListed, SourceFile, close_archives, find, read, read_list, to_path, to_text
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX file names and links")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs a disk that takes any bytes as a name")
@@ -36,7 +36,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def names(*sources: str | Path, **options: bool) -> list[str]:
-    return [one.name for one in find(sources, **options) if isinstance(one, Found)]
+    return [one.name for one in find(sources, **options) if isinstance(one, SourceFile)]
 
 
 def refused(*sources: str | Path, **options: bool) -> list[NotListed]:
@@ -51,7 +51,7 @@ def test_a_folder_is_listed_in_order_without_what_is_hidden(tmp_path: Path) -> N
     touch(tmp_path, ".git/x.jpg", "__MACOSX/x.jpg", "@eaDir/x.jpg", "._a.jpg", ".hidden.png", "Thumbs.db", "jpg")
     assert names(tmp_path) == ["a.PNG", "b.jpg", "sub/c.heic", "sub/deep/d.jxl"]
     found = next(iter(find([tmp_path])))
-    assert isinstance(found, Found)
+    assert isinstance(found, SourceFile)
     assert (found.root, found.size, found.id) == (str(tmp_path), 5, None)
     assert found.path == str(tmp_path / "a.PNG")
     assert found.mtime_ns == (tmp_path / "a.PNG").stat().st_mtime_ns
@@ -73,7 +73,7 @@ def test_loops_of_links_end_and_real_files_win(tmp_path: Path) -> None:
     (root / "nowhere.jpg").symlink_to(root / "gone.jpg")
     assert names(root) == ["real.jpg", "elsewhere/other.jpg"]
     assert names(root, follow_links=False) == ["real.jpg"]
-    assert [one.reason for one in refused(root)] == ["is a link that leads nowhere"]
+    assert [one.reason for one in refused(root)] == ["is a link to a missing file"]
 
 
 def test_a_missing_source_is_named_before_anything_is_listed(tmp_path: Path) -> None:
@@ -131,10 +131,10 @@ def test_a_real_name_with_glob_signs_is_that_file(tmp_path: Path) -> None:
 # --- manifests
 
 
-def rows(path: Path) -> list[Found]:
+def rows(path: Path) -> list[SourceFile]:
     listed = list(find([path]))
-    assert all(isinstance(one, Found) for one in listed), listed
-    return [one for one in listed if isinstance(one, Found)]
+    assert all(isinstance(one, SourceFile) for one in listed), listed
+    return [one for one in listed if isinstance(one, SourceFile)]
 
 
 def test_csv_columns_are_typed_by_all_their_values(tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_manifests_that_make_no_sense(tmp_path: Path) -> None:
     (tmp_path / "wrong.csv").write_text("name,price\nx,1\n", encoding="utf-8")
     (tmp_path / "empty.csv").write_bytes(b"")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(SourceError, match=r"no column of paths; name one path, .*its columns: name, price"):
+    with pytest.raises(SourceError, match=r"no column of paths; name one of its columns path, .*it has: name, price"):
         list(find([tmp_path / "wrong.csv"]))
     for name in ("empty.csv", "broken.parquet"):
         with pytest.raises(SourceError, match=name):
@@ -236,7 +236,7 @@ def test_text_is_valid_and_reversible(raw: bytes) -> None:
 def test_files_whose_names_are_not_utf8(tmp_path: Path) -> None:
     for raw in (b"caf\xe9.jpg", "\uef80.jpg".encode(), b"new\nline.jpg", b"!.jpg"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + raw)).write_bytes(raw)
-    found = [one for one in find([tmp_path]) if isinstance(one, Found)]
+    found = [one for one in find([tmp_path]) if isinstance(one, SourceFile)]
     assert len(found) == 4
     for one in found:
         one.path.encode("utf-8")
@@ -302,7 +302,7 @@ MEMBERS = {"x/b.jpg": b"B" * 1000, "a.png": b"A", "notes.txt": b"no", ".hid/c.jp
 @pytest.mark.parametrize("kind", KINDS)
 def test_archives_are_read_in_place(kind: str, tmp_path: Path) -> None:
     archive = make_archive(tmp_path / kind, MEMBERS)
-    found = [one for one in find([archive]) if isinstance(one, Found)]
+    found = [one for one in find([archive]) if isinstance(one, SourceFile)]
     assert [(one.name, one.size) for one in found] == [("x/b.jpg", 1000), ("a.png", 1)]
     assert found[0].path == f"{archive}!/x/b.jpg"
     for one in [*found, *reversed(found)]:
@@ -320,7 +320,7 @@ def test_archives_are_read_in_place(kind: str, tmp_path: Path) -> None:
 def test_tricks_with_paths_are_harmless(kind: str, tmp_path: Path) -> None:
     tricks = {"../../evil.jpg": b"1", "/abs.jpg": b"2", "C:\\win.jpg": b"3", "a/./b//c.jpg": b"4"}
     archive = make_archive(tmp_path / kind, tricks)
-    found = [one for one in find([archive]) if isinstance(one, Found)]
+    found = [one for one in find([archive]) if isinstance(one, SourceFile)]
     assert [one.name for one in found] == ["evil.jpg", "abs.jpg", "win.jpg", "a/b/c.jpg"]
     assert [read(one.path) for one in found] == [b"1", b"2", b"3", b"4"]
 
@@ -354,7 +354,7 @@ def test_a_broken_archive_is_a_source_error(kind: str, tmp_path: Path) -> None:
 def test_an_archive_cut_short_gives_reasons_not_crashes(kind: str, tmp_path: Path) -> None:
     archive = make_archive(tmp_path / kind, {f"{number}.jpg": os.urandom(5000) for number in range(20)})
     whole = archive.read_bytes()
-    paths = [one.path for one in find([archive]) if isinstance(one, Found)]
+    paths = [one.path for one in find([archive]) if isinstance(one, SourceFile)]
     archive.write_bytes(whole[: len(whole) // 2] + (whole[-2000:] if kind == "a.zip" else b""))
     for path in paths:
         try:
@@ -374,7 +374,7 @@ def test_a_changed_archive_is_opened_again(tmp_path: Path) -> None:
 def test_a_compressed_tar_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Read in order by four threads at once, which take their turns as they please."""
     archive = make_archive(tmp_path / "a.tar.gz", {f"{number:03}.jpg": os.urandom(3000) for number in range(200)})
-    paths = [one.path for one in find([archive]) if isinstance(one, Found)]
+    paths = [one.path for one in find([archive]) if isinstance(one, SourceFile)]
     opened: list[int] = []
     real = tarfile.open
 

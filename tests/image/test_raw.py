@@ -22,7 +22,7 @@ FULL: Tags = PREVIEW | {254: (4, [0])}
 
 
 def tiff(*pages: Tags, subs: Sequence[Tags] = (), order: str = "<", big: bool = False) -> bytes:
-    """A TIFF of 4 x 4 grey pages; `subs` are the first page's SubIFDs."""
+    """A TIFF of 4 x 4 gray pages; `subs` are the first page's SubIFDs."""
     pointer, width = ("Q", 8) if big else ("I", 4)
     head = (b"II" if order == "<" else b"MM") + struct.pack(
         order + ("HHHQ" if big else "HI"), *((43, 8, 0, 16) if big else (42, 8))
@@ -138,7 +138,7 @@ def test_ordinary_tiffs_are_read(pages: list[Tags], subs: list[Tags], order: str
 
 
 @pytest.mark.parametrize("level", [0x49, 0x4D, 0x43, 0])
-def test_grey_pixels_that_spell_a_mark_are_pixels(level: int) -> None:
+def test_gray_pixels_that_spell_a_mark_are_pixels(level: int) -> None:
     """libtiff puts the pixels right behind the header."""
     file = io.BytesIO()
     Image.fromarray(np.full((40, 40), level, np.uint8)).save(file, "TIFF")

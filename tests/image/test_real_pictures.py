@@ -6,17 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.image import Picture, decode, read, to_text
+from lookalike.image import DecodedImage, decode, read, to_text
 
 
-def opened(path: Path) -> Picture:
+def opened(path: Path) -> DecodedImage:
     return decode(read(to_text(path)), side=224)
 
 
-def shape_of(picture: Picture) -> np.ndarray:
-    """Its edges on a 24 x 24 grid: what stays when light, colour and transparency differ."""
-    grey = cv2.resize(cv2.cvtColor(picture.image, cv2.COLOR_RGB2GRAY), (192, 192), interpolation=cv2.INTER_AREA)
-    edges = np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1))
+def shape_of(picture: DecodedImage) -> np.ndarray:
+    """Its edges on a 24 x 24 grid: what stays when light, color and transparency differ."""
+    gray = cv2.resize(cv2.cvtColor(picture.image, cv2.COLOR_RGB2GRAY), (192, 192), interpolation=cv2.INTER_AREA)
+    edges = np.hypot(cv2.Sobel(gray, cv2.CV_32F, 1, 0), cv2.Sobel(gray, cv2.CV_32F, 0, 1))
     flat = cv2.resize(edges, (24, 24), interpolation=cv2.INTER_AREA).ravel()
     return (flat - flat.mean()) / flat.std()
 

@@ -11,7 +11,7 @@ from PIL import Image
 
 from lookalike.errors import BadQuery, BrokenModel
 from lookalike.image import crop, decode, fit, is_plain, thumbnail, to_rgb
-from lookalike.image.color.to_rgb import to_rgb_on_ground, to_uint8
+from lookalike.image.color.to_rgb import flatten_to_rgb, to_uint8
 from lookalike.image.decoding.decode import finish
 from lookalike.image.resize import shrink
 from lookalike.types import RGB, Preprocessing
@@ -52,7 +52,7 @@ def test_unknown_resize_names_the_nearest() -> None:
 
 @pytest.mark.parametrize("factor", [1.3, 2, 3, 4, 5.5, 9])
 def test_shrinking_does_not_alias(factor: float) -> None:
-    """A fine chequer-board must become even grey, whatever the factor."""
+    """A fine checkerboard must become even gray, whatever the factor."""
     side = round(64 * factor)
     board = ((np.indices((side, side)).sum(axis=0) % 2) * 255).astype(np.uint8)
     small = fit(np.repeat(board[:, :, None], 3, axis=2), Preprocessing(size=(64, 64)))
@@ -93,7 +93,7 @@ def test_crop_by_hand(scene: RGB) -> None:
     "region", [(0, 0, 0, 1), (-0.1, 0, 1, 1), (0.5, 0, 0.6, 1), (0, 0, 1, float("nan")), (1, 0, 0.1, 0.1)]
 )
 def test_regions_outside_are_refused(region: tuple[float, float, float, float], scene: RGB) -> None:
-    with pytest.raises(BadQuery, match="is not inside the picture"):
+    with pytest.raises(BadQuery, match="is not inside the image"):
         crop(scene, region)
 
 
@@ -176,7 +176,7 @@ def test_large_pictures_are_reduced_strip_by_strip_to_the_same(
     if faint and channels in (2, 4):
         samples[:, :, -1] //= 16  # an alpha that was left unset
     samples = samples if channels else samples[:, :, 0]
-    whole = shrink(to_rgb_on_ground(to_uint8(samples)), 60)
+    whole = shrink(flatten_to_rgb(to_uint8(samples)), 60)
     strips = finish(samples, None, 1, 60)
     assert strips.shape == whole.shape
     assert np.array_equal(strips, whole)

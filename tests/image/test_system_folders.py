@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.image import Found, SkippedFiles, find, is_hidden, is_system_folder, system_folder_of
+from lookalike.image import SkippedFiles, SourceFile, find, is_hidden, is_system_folder, system_folder_of
 from lookalike.image.sources.system_folders import SYSTEM_FOLDERS, system_folder_kind
 
 NAMES = [
@@ -33,7 +33,7 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def names(*sources: str | Path, skipped: SkippedFiles | None = None) -> list[str]:
-    return [one.name for one in find(sources, skipped=skipped) if isinstance(one, Found)]
+    return [one.name for one in find(sources, skipped=skipped) if isinstance(one, SourceFile)]
 
 
 @pytest.mark.parametrize(("name", "kind"), NAMES)

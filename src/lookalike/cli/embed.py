@@ -47,16 +47,16 @@ def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vect
     """Paths in the order found and their vectors; what fails is told and left out."""
     import numpy as np
 
-    from lookalike.image import Found, find
+    from lookalike.image import SourceFile, find
     from lookalike.indexing.pipeline import default_workers, parallel
     from lookalike.indexing.plan import Job
     from lookalike.indexing.worker import Fresh, Intake
 
     listed = list(find(files))
     for item in listed:
-        if not isinstance(item, Found):
+        if not isinstance(item, SourceFile):
             say(f"skipped {item.path}: {item.reason}")
-    jobs = [Job(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, Found))]
+    jobs = [Job(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, SourceFile))]
     rows: dict[int, Vectors] = {}
     with ProgressLine("pictures") as progress, Intake(embedder) as intake:
         done = 0
