@@ -58,7 +58,7 @@ def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vect
             say(f"skipped {item.path}: {item.reason}")
     jobs = [Job(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, SourceFile))]
     rows: dict[int, Vectors] = {}
-    with ProgressLine("pictures") as progress, Intake(embedder) as intake:
+    with ProgressLine("images") as progress, Intake(embedder) as intake:
         done = 0
         for outcomes in parallel(jobs, intake, workers=default_workers()):
             done += len(outcomes)

@@ -115,15 +115,15 @@ def _respond(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
         return _frames(head, data, limits)
     region = head.get("region")
     share = min(region[2:]) if region else 1.0
-    picture = decode(data, side=max(1, round(head["side"] / share)), limits=limits)
-    image = crop(picture.image, tuple(region)) if region else picture.image
-    properties = {name: getattr(picture, name) for name in ("width", "height", "format", "frame", "frames")}
+    decoded = decode(data, side=max(1, round(head["side"] / share)), limits=limits)
+    image = crop(decoded.image, tuple(region)) if region else decoded.image
+    properties = {name: getattr(decoded, name) for name in ("width", "height", "format", "frame", "frames")}
     if head.get("pixels"):
         return properties | {"shape": image.shape}, image.tobytes()
     if "preprocessing" not in head:
         return properties, thumbnail(image, head["side"], 85)
     fitted = fit(image, _preprocessing(head["preprocessing"]))
-    small = thumbnail(picture.image, head["thumbnail"]) if head.get("thumbnail") else b""
+    small = thumbnail(decoded.image, head["thumbnail"]) if head.get("thumbnail") else b""
     properties |= {"plain": is_plain(fitted) if small else False, "shape": fitted.shape}
     return properties, fitted.tobytes() + small
 
@@ -132,13 +132,13 @@ def _frames(head: dict[str, Any], data: bytes, limits: Any) -> tuple[dict[str, A
     """Return evenly spaced frames, reduced to the requested side; the body is their pixels one after another."""
     from lookalike.image.decoding.decode import decode_frames
 
-    pictures = decode_frames(data, head["frames"], side=head["side"], limits=limits)
+    images = decode_frames(data, head["frames"], side=head["side"], limits=limits)
     properties = [
-        {name: getattr(picture, name) for name in ("width", "height", "format", "frame", "frames")}
-        | {"shape": picture.image.shape}
-        for picture in pictures
+        {name: getattr(decoded, name) for name in ("width", "height", "format", "frame", "frames")}
+        | {"shape": decoded.image.shape}
+        for decoded in images
     ]
-    return {"pictures": properties}, b"".join(picture.image.tobytes() for picture in pictures)
+    return {"pictures": properties}, b"".join(decoded.image.tobytes() for decoded in images)
 
 
 def _preprocessing(fields: dict[str, Any]) -> Any:

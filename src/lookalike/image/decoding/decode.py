@@ -108,7 +108,7 @@ def _read_checked_encoding(data: bytes, limits: Limits) -> ImageEncoding:
 def _decode_frames(
     data: bytes, encoding: ImageEncoding, frames: Sequence[int], side: int | None, limits: Limits, *, trusted: bool
 ) -> list[DecodedImage]:
-    pictures: list[DecodedImage] = []
+    images: list[DecodedImage] = []
     decoded_frames = read_frames(data, encoding, frames, side=side, limits=limits, trusted=trusted)
     header = encoding.header
     for frame in frames:
@@ -119,11 +119,11 @@ def _decode_frames(
                 samples = to_srgb_transfer(samples, encoding.space)
             image = finish(samples, decoded.icc, decoded.orientation, side)
         except Exception:
-            if not pictures:
+            if not images:
                 raise
             break
-        pictures.append(DecodedImage(image, header.width, header.height, header.format, frame, header.frames))
-    return pictures
+        images.append(DecodedImage(image, header.width, header.height, header.format, frame, header.frames))
+    return images
 
 
 def finish(samples: NDArray[Any], icc: bytes | None, orientation: int, side: int | None) -> RGB:

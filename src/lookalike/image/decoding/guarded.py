@@ -137,7 +137,7 @@ class GuardedDecoder:
                 child = _ChildProcess(child_memory(self.limits.max_pixels))
             except OSError as error:
                 raise DecoderFailed(f"cannot be decoded at the moment ({error.strerror}); try again later") from error
-            self._children = [child for child in self._children if child.alive] + [child]
+            self._children = [*(known for known in self._children if known.alive), child]
         return child
 
     def _release(self, child: "_ChildProcess") -> None:
