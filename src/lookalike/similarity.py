@@ -33,9 +33,3 @@ def score_from_dot_distance(distance: NDArray[Any]) -> NDArray[np.float32]:
     """Convert Lance's dot distance of unit vectors, 1 - a.b, to a cosine."""
     scores: NDArray[np.float32] = np.clip(1.0 - np.asarray(distance, dtype=np.float32), -1.0, 1.0)
     return scores
-
-
-def score_from_l2_squared(distance: NDArray[Any]) -> NDArray[np.float32]:
-    """Convert a squared Euclidean distance of unit vectors, 2 - 2 a.b, to a cosine."""
-    scores: NDArray[np.float32] = np.clip(1.0 - np.asarray(distance, dtype=np.float32) / 2.0, -1.0, 1.0)
-    return scores

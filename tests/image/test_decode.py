@@ -347,7 +347,7 @@ def test_a_decompression_bomb_is_refused_by_its_header(kind: str) -> None:
         decode(huge(kind))
 
 
-def test_the_users_own_limit(scene: RGB) -> None:
+def test_custom_limits(scene: RGB) -> None:
     data = saved(scene, "PNG")
     with pytest.raises(ImageTooLarge, match="max_pixels"):
         decode(data, limits=Limits(max_pixels=100))
@@ -355,7 +355,7 @@ def test_the_users_own_limit(scene: RGB) -> None:
         decode(data, limits=Limits(max_bytes=100))
 
 
-def test_large_but_allowed_pictures_cause_no_warning() -> None:
+def test_large_but_allowed_images_cause_no_warning() -> None:
     data = saved(Image.new("1", (12_000, 8_000)), "TIFF", compression="group4")  # above Pillow's limit for warnings
     assert decode(data, side=32).width == 12_000
 

@@ -1,4 +1,4 @@
-"""Camera raw files are refused by what they hold; ordinary TIFFs, whatever their first page, are not."""
+"""Camera raw files are refused by their content; ordinary TIFFs are not, whatever their first page."""
 
 import io
 import struct
@@ -47,7 +47,7 @@ def tiff(*pages: Tags, subs: Sequence[Tags] = (), order: str = "<", big: bool = 
         )
 
     pixels: Tags = {273: (4, [len(head) + 4096]), 277: (3, [1]), 278: (3, [4]), 279: (4, [16])}
-    first_size = 4096  # the first directory lies right behind the header, all else after it
+    first_size = 4096  # the first directory directly follows the header, then everything else
     body.extend(bytes(first_size) + bytes(range(0, 256, 16)))
     offsets = [put(directory(sub | pixels, 0)) for sub in subs]
     following = 0
@@ -139,7 +139,7 @@ def test_ordinary_tiffs_are_read(pages: list[Tags], subs: list[Tags], order: str
 
 @pytest.mark.parametrize("level", [0x49, 0x4D, 0x43, 0])
 def test_gray_pixels_that_equal_a_magic_number_are_pixels(level: int) -> None:
-    """libtiff puts the pixels right behind the header."""
+    """libtiff writes the pixels directly after the header."""
     file = io.BytesIO()
     Image.fromarray(np.full((40, 40), level, np.uint8)).save(file, "TIFF")
     data = b"II*\0" + struct.pack("<I", 8 + 1600) + bytes([level]) * 1600 + file.getvalue()[8:]

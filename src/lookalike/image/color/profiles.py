@@ -45,7 +45,7 @@ def cmyk_to_rgb(image: "Image.Image", icc: bytes | None) -> "Image.Image":
     return image.convert("RGB")
 
 
-def lab_to_rgb(image: "Image.Image") -> "Image.Image":
+def pillow_lab_to_rgb(image: "Image.Image") -> "Image.Image":
     """Convert a Pillow image of mode LAB to sRGB."""
     from PIL import ImageCms
 

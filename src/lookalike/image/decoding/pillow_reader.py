@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import UnreadableImage
-from lookalike.image.color.profiles import cmyk_to_rgb, lab_to_rgb
+from lookalike.image.color.profiles import cmyk_to_rgb, pillow_lab_to_rgb
 from lookalike.image.containers.isobmff import exif_orientation, has_rotation
 from lookalike.image.decoding.exif import ORIENTATION
 from lookalike.image.decoding.formats import BY_NAME, Format
@@ -138,7 +138,7 @@ def pillow_samples(image: "Image.Image") -> tuple[NDArray[Any], bytes | None]:
     if mode == "CMYK":
         return np.asarray(cmyk_to_rgb(image, icc)), None
     if mode == "LAB":
-        return np.asarray(lab_to_rgb(image)), None
+        return np.asarray(pillow_lab_to_rgb(image)), None
     if mode == "I":
         samples = np.asarray(image)
         # Pillow scales portable maps of any maximum to 0..65535, but does not scale the integers of other files.
