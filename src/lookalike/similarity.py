@@ -1,4 +1,4 @@
-"""Normalize vectors, and convert distances to scores. A score is a cosine; no other module computes one."""
+"""Normalize vectors and convert distances to scores; a score is a cosine. No other module does either."""
 
 from typing import Any
 

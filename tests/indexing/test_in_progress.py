@@ -18,7 +18,7 @@ import os, sys
 sys.path[:0] = {path!r}
 from lookalike.search import Collection
 from lookalike.indexing.sync import SyncOptions
-from lookalike.image import guarded
+from lookalike.image.decoding import guarded
 from tests.conftest import ColourEmbedder
 real = guarded.decode_frames
 def decode_frames(data, *arguments, **options):
