@@ -29,7 +29,7 @@ import numpy as np
 from benchmarks.made_pictures import KINDS, different_pairs, same_pairs
 from numpy.typing import NDArray
 
-from lookalike.embed.registry import DEFAULT_MODEL, get_embedder, model_location
+from lookalike.embed.registry import DEFAULT_MODEL, get_embedder, model_folder
 from lookalike.errors import ImageError
 from lookalike.image import decode
 from lookalike.relate.examine import examine
@@ -111,7 +111,7 @@ def weighted(examples: list[Example]) -> list[Example]:
 
 
 def write(fitted: cal.Calibration, model: str, *, geometry: bool) -> None:
-    card = model_location(model) / "card.json"
+    card = model_folder(model) / "card.json"
     raw = json.loads(card.read_text(encoding="utf-8"))
     raw["calibration"] = fitted.to_json()
     card.write_text(json.dumps(raw, ensure_ascii=False), encoding="utf-8")

@@ -1,10 +1,10 @@
-"""Feed what reads files from outside with damaged ones, guided by what they reach (atheris): make fuzz.
+"""Fuzz the parsers of untrusted files with atheris, guided by coverage: make fuzz.
 
     python scripts/fuzz.py [--seconds 3600] [--target header ...] [--corpus DIR]
 
-Each target has its share of the time, in a process of its own. All but the last look for anything but our own errors;
-`decode` runs the real decoders in child processes and counts those that died. What fails is left in the corpus folder.
-Needs atheris, from the package index.
+The time is divided among the targets; each runs in a separate process. A target fails on any exception but Lookalike's
+own. The last target, `decode`, runs the real decoders in child processes and counts crashes. Failing inputs are saved
+in the corpus folder. Requires the package atheris.
 """
 
 import argparse
@@ -44,11 +44,11 @@ def _in_process(name: str, folder: Path, seconds: int) -> int:
         (folder / f"seed-{kind}").write_bytes(data)
     command = [sys.executable, __file__, "--one", name, "--", str(folder)]
     command += [f"-max_total_time={seconds}", "-rss_limit_mb=2048", "-timeout=10", f"-artifact_prefix={folder}/failed-"]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    done = [line for line in ran.stderr.splitlines() if line.startswith(("Done ", "stat::number_of_executed"))]
-    told = done[0] if done else ran.stderr[-2000:]
-    print(f"{name}: {'held' if ran.returncode == 0 else 'FAILED'}: {told}", flush=True)
-    return int(ran.returncode != 0)
+    completed = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = [line for line in completed.stderr.splitlines() if line.startswith(("Done ", "stat::number_of_executed"))]
+    summary = done[0] if done else completed.stderr[-2000:]
+    print(f"{name}: {'passed' if completed.returncode == 0 else 'FAILED'}: {summary}", flush=True)
+    return int(completed.returncode != 0)
 
 
 def _guided(name: str, rest: list[str]) -> int:
@@ -56,7 +56,7 @@ def _guided(name: str, rest: list[str]) -> int:
 
     with atheris.instrument_imports(include=["lookalike.image", "lookalike.store.where"]):
         target = TARGETS[name]()
-    atheris.Setup([sys.argv[0], *(one for one in rest if one != "--")], target)
+    atheris.Setup([sys.argv[0], *(option for option in rest if option != "--")], target)
     atheris.Fuzz()
     return 0
 
@@ -67,11 +67,11 @@ def _header() -> Target:
 
     def run(data: bytes) -> None:
         try:
-            found = header.read_facts(data)
+            encoding = header.read_encoding(data)
         except ImageError:
             return
-        assert found.width > 0
-        assert found.frames > 0
+        assert encoding.width > 0
+        assert encoding.frames > 0
 
     return run
 
@@ -88,12 +88,11 @@ def _exif() -> Target:
 
 
 def _boxes() -> Target:
-    from lookalike.image.containers import isobmff as boxes
-    from lookalike.image.containers import jxl
+    from lookalike.image.containers import isobmff, jxl
 
     def run(data: bytes) -> None:
-        boxes.colour_space(data)
-        assert 1 <= boxes.exif_orientation(data) <= 8
+        isobmff.color_space(data)
+        assert 1 <= isobmff.exif_orientation(data) <= 8
         try:
             jxl.jxl_header(data)
         except ValueError:
@@ -151,28 +150,28 @@ TARGETS: dict[str, Callable[[], Target]] = {
 
 
 def _seeds() -> dict[str, bytes]:
-    """A whole file of each kind."""
+    """Return a valid file of each kind."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.hostile.test_fuzz import FORMS
+    from tests.hostile.test_fuzz import ENCODERS
     from tests.hostile.test_sources import WHOLE
 
-    made = {name: make() for name, make in (FORMS | WHOLE).items()}
-    return made | {"where": b"width > 1000 and (label = 'cat' or price is null) and id like '%x%'"}
+    seeds = {name: encode() for name, encode in (ENCODERS | WHOLE).items()}
+    return seeds | {"where": b"width > 1000 and (label = 'cat' or price is null) and id like '%x%'"}
 
 
 def _decode(seconds: int) -> int:
-    """Damaged files in child processes, one format after another, until the time is up."""
+    """Decode damaged files of random formats in child processes for `seconds`."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from tests.hostile.test_fuzz import FORMS, LIMITS, damaged
+    from tests.hostile.test_fuzz import ENCODERS, LIMITS, damaged
 
     from lookalike.errors import ImageError
     from lookalike.image import DecoderFailed, GuardedDecoder
 
     seed = int(time.time())
     randomly = random.Random(seed)
-    whole = {name: make() for name, make in FORMS.items()}
+    whole = {name: encode() for name, encode in ENCODERS.items()}
     counts: dict[str, int] = dict.fromkeys(("shown", "refused", "died"), 0)
-    dead: list[str] = []
+    crashes: list[str] = []
     end = time.monotonic() + seconds
     with GuardedDecoder(LIMITS, seconds=20) as decoder:
         while time.monotonic() < end:
@@ -182,13 +181,14 @@ def _decode(seconds: int) -> int:
                 counts["shown"] += 1
             except DecoderFailed as error:
                 counts["died"] += 1
-                dead.append(f"{name}: {error}")
+                crashes.append(f"{name}: {error}")
             except ImageError:
                 counts["refused"] += 1
     print(
-        f"decode: seed {seed}: {counts['shown']:,} shown, {counts['refused']:,} refused, {counts['died']} died {dead}"
+        f"decode: seed {seed}: {counts['shown']:,} shown, {counts['refused']:,} refused, "
+        f"{counts['died']} died {crashes}"
     )
-    return 0  # a decoder that dies costs a file; that it does is for its makers
+    return 0  # a crash costs one file; the bug is in the decoder's library
 
 
 if __name__ == "__main__":

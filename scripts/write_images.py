@@ -1,8 +1,8 @@
-"""Write every format, read it back, paste the errors into docs/images.md; a test compares, so a stale table is red.
+"""Write an image in every format, decode it, and update the table of errors in docs/images.md; a test compares it.
 
     python scripts/write_images.py
 
-The reference is the picture that was written, by the writer named; errors are means over all samples, of 255 levels.
+The reference is the image that was written by the named writer; errors are means over all samples, of 255 levels.
 """
 
 import io
@@ -27,31 +27,31 @@ Row = tuple[str, str, bytes, NDArray[Any]]
 
 
 def table() -> str:
-    """The rows, each with the class of its error."""
+    """Return the table; each row has the class of its error."""
     from lookalike.image import decode
 
     lines = [BEGIN, "", "| file | written by | mean error of 255 |", "|---|---|---|"]
-    for name, writer, data, wanted in rows():
+    for name, writer, data, expected in rows():
         image = decode(data).image
-        error = float(np.abs(image.astype(np.float64) - wanted).mean()) if image.shape == wanted.shape else 255.0
-        lines.append(f"| {name} | {writer} | {_told(error)} |")
+        error = float(np.abs(image.astype(np.float64) - expected).mean()) if image.shape == expected.shape else 255.0
+        lines.append(f"| {name} | {writer} | {_error_class(error)} |")
     return "\n".join([*lines, "", END])
 
 
 def page() -> str:
-    """docs/images.md as it should be."""
+    """Return the updated docs/images.md."""
     before, _, rest = TARGET.read_text(encoding="utf-8").partition(BEGIN)
     return before + table() + rest.partition(END)[2]
 
 
-def _told(error: float) -> str:
+def _error_class(error: float) -> str:
     if error < 0.01:
         return "0"
-    return next((f"≤ {most}" for most in CLASSES[1:] if error <= most), f"**{error:.0f}**")
+    return next((f"≤ {limit}" for limit in CLASSES[1:] if error <= limit), f"**{error:.0f}**")
 
 
 def scene() -> NDArray[np.uint8]:
-    """Soft colours and a few edges, (96, 128, 3)."""
+    """Return smooth colors with a few edges, (96, 128, 3)."""
     y, x = np.mgrid[:96, :128].astype(np.float32)
     waves = (np.sin(x / 19 + y / 31), np.cos(x / 23 - y / 17), np.sin((x + y) / 29))
     image = np.stack([127 + 110 * wave for wave in waves], axis=2)
@@ -60,22 +60,22 @@ def scene() -> NDArray[np.uint8]:
 
 
 def rows() -> Iterator[Row]:
-    """Name, writer, bytes, and the picture that must come out."""
+    """Yield name, writer, bytes and the expected image."""
     image = scene()
-    grey = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
-    yield from _by_pillow(image, grey)
-    yield from _of_tiff(image, grey)
-    yield from _others(image, grey)
+    gray = np.repeat(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
+    yield from _pillow_rows(image, gray)
+    yield from _tiff_rows(image, gray)
+    yield from _other_rows(image, gray)
 
 
-def _by_pillow(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]:
-    forms: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+def _pillow_rows(image: NDArray[np.uint8], gray: NDArray[np.uint8]) -> Iterator[Row]:
+    formats: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
         ("JPEG, quality 95", "JPEG", "RGB", {"quality": 95}),
         ("JPEG, progressive", "JPEG", "RGB", {"quality": 95, "progressive": True}),
-        ("JPEG, grey", "JPEG", "L", {"quality": 95}),
+        ("JPEG, gray", "JPEG", "L", {"quality": 95}),
         ("JPEG, CMYK", "JPEG", "CMYK", {"quality": 95}),
         ("PNG", "PNG", "RGB", {}),
-        ("PNG, grey", "PNG", "L", {}),
+        ("PNG, gray", "PNG", "L", {}),
         ("PNG, opaque alpha", "PNG", "RGBA", {}),
         ("WebP, lossless", "WEBP", "RGB", {"lossless": True}),
         ("WebP, quality 95", "WEBP", "RGB", {"quality": 95}),
@@ -89,11 +89,11 @@ def _by_pillow(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Ro
         ("PCX", "PCX", "RGB", {}),
         ("TGA", "TGA", "RGB", {"compression": "tga_rle"}),
     )
-    for name, form, mode, options in forms:
+    for name, format_name, mode, options in formats:
         file = io.BytesIO()
         source = Image.fromarray(image).convert(mode)
-        source.save(file, form, **options)
-        yield name, "Pillow", file.getvalue(), grey if mode == "L" else image
+        source.save(file, format_name, **options)
+        yield name, "Pillow", file.getvalue(), gray if mode == "L" else image
     file = io.BytesIO()
     palette = Image.fromarray(image).quantize(64)
     palette.save(file, "GIF")
@@ -103,17 +103,17 @@ def _by_pillow(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Ro
     yield "HEIC, quality 95", "pillow-heif", file.getvalue(), image
 
 
-def _of_tiff(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]:
-    from tests.image.test_as_said import tiff
+def _tiff_rows(image: NDArray[np.uint8], gray: NDArray[np.uint8]) -> Iterator[Row]:
+    from tests.image.test_format_rules import tiff
 
     for bits in (1, 4, 10, 12, 14):
-        levels = np.rint(grey[:, :, 0] * ((2**bits - 1) / 255)).astype(np.uint8 if bits <= 8 else np.uint16)
-        wanted = np.repeat(np.rint(levels * (255 / (2**bits - 1)))[:, :, None], 3, axis=2)
+        levels = np.rint(gray[:, :, 0] * ((2**bits - 1) / 255)).astype(np.uint8 if bits <= 8 else np.uint16)
+        expected = np.repeat(np.rint(levels * (255 / (2**bits - 1)))[:, :, None], 3, axis=2)
         yield (
             f"TIFF, {bits} bit{'s' * (bits > 1)}",
             "tifffile",
             tiff(levels, bitspersample=bits, photometric="minisblack"),
-            wanted,
+            expected,
         )
     wide = image.astype(np.uint16) * 257
     yield (
@@ -123,7 +123,7 @@ def _of_tiff(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]
         image,
     )
     yield "TIFF, floats", "tifffile", tiff((image / 255).astype(np.float32), photometric="rgb"), image
-    yield "TIFF, white is zero", "tifffile", tiff(255 - grey[:, :, 0], photometric="miniswhite"), grey
+    yield "TIFF, white is zero", "tifffile", tiff(255 - gray[:, :, 0], photometric="miniswhite"), gray
     inks = np.concatenate((255 - image, np.zeros_like(image[:, :, :1])), axis=2)
     yield "TIFF, CMYK", "tifffile", tiff(inks, photometric="separated"), image
     lab = cv2.cvtColor(image.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
@@ -133,8 +133,8 @@ def _of_tiff(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]
         yield f"TIFF, {compression}", "tifffile", tiff(image, photometric="rgb", compression=compression), image
 
 
-def _others(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]:
-    from tests.image.test_as_said import chunk, linear_of, png_with, psd
+def _other_rows(image: NDArray[np.uint8], gray: NDArray[np.uint8]) -> Iterator[Row]:
+    from tests.image.test_format_rules import chunk, linear_of, png_with, psd
 
     planes = np.moveaxis(image, 2, 0)
     yield "PSD, 8 bits", "our test", psd(planes, 3, rle=True), image
@@ -164,11 +164,11 @@ def _others(image: NDArray[np.uint8], grey: NDArray[np.uint8]) -> Iterator[Row]:
     )
     header = f"P7\nWIDTH {image.shape[1]}\nHEIGHT {image.shape[0]}\nDEPTH 3\nMAXVAL 255\nTUPLTYPE RGB\nENDHDR\n"
     yield "PAM", "our test", header.encode() + image.tobytes(), image
-    bits = np.where(grey[:, :, :1] > 127, 255, 0).astype(np.uint8)
+    bits = np.where(gray[:, :, :1] > 127, 255, 0).astype(np.uint8)
     packed = np.packbits(bits[:, :, 0] == 0, axis=1, bitorder="little")
-    told = ", ".join(f"0x{byte:02x}" for byte in packed.ravel())
+    values = ", ".join(f"0x{byte:02x}" for byte in packed.ravel())
     size = f"#define x_width {image.shape[1]}\n#define x_height {image.shape[0]}\n"
-    yield "XBM", "our test", f"{size}static char x_bits[] = {{\n{told}}};\n".encode(), np.repeat(bits, 3, axis=2)
+    yield "XBM", "our test", f"{size}static char x_bits[] = {{\n{values}}};\n".encode(), np.repeat(bits, 3, axis=2)
 
 
 if __name__ == "__main__":

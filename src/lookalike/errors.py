@@ -1,25 +1,25 @@
-"""Everything that Lookalike raises on purpose.
+"""The exceptions that Lookalike raises.
 
     LookalikeError
-    ├── ImageError               one picture cannot be used
-    │   ├── UnreadableImage      missing, forbidden, vanished, or not a picture
-    │   └── ImageTooLarge        beyond the limits, told by its header
+    ├── ImageError               one image cannot be used
+    │   ├── UnreadableImage      missing, forbidden, removed, or not an image
+    │   └── ImageTooLarge        beyond the limits, by its header
     ├── SourceError              a folder, list, manifest or archive cannot be listed
     ├── ModelError               a model cannot be used
-    │   ├── UnknownModel         no model of that name
-    │   └── BrokenModel          files missing, checksum wrong, shapes that do not fit
+    │   ├── UnknownModel         no model has this name
+    │   └── BrokenModel          missing files, wrong checksum, inconsistent shapes
     ├── CollectionError          a collection cannot be used
-    │   ├── NoCollection         there is none at that place
-    │   ├── ModelMismatch        made by another model
+    │   ├── NoCollection         no collection at this location
+    │   ├── ModelMismatch        built with another model
     │   ├── FormatMismatch       written by a newer Lookalike
-    │   ├── ReadOnly             may not be written to
-    │   └── StoreFailed          the engine failed: disk full, network gone, files damaged
-    ├── UnknownId                no image of that id in the collection
-    ├── BadFilter                a `where` that cannot be understood
-    ├── BadQuery                 a query that asks for nothing, or for the impossible
-    └── JournalError             what was done to files cannot be noted, or a journal cannot be followed
+    │   ├── ReadOnly             the collection is read-only
+    │   └── StoreFailed          the engine failed: full disk, lost network, damaged files
+    ├── UnknownId                no image in the collection has this id
+    ├── BadFilter                an invalid `where` condition
+    ├── BadQuery                 an invalid or empty query, or an invalid argument
+    └── JournalError             a journal of file operations cannot be written, read or followed
 
-Each message names the thing, the reason and the way out.
+Each message names the object, the reason and the remedy.
 """
 
 from collections.abc import Iterable
@@ -27,19 +27,19 @@ from difflib import get_close_matches
 
 
 class LookalikeError(Exception):
-    """The root of the tree: catch this to catch all of it."""
+    """Base class of all exceptions of Lookalike."""
 
 
 class ImageError(LookalikeError):
-    """One picture cannot be used."""
+    """One image cannot be used."""
 
 
 class UnreadableImage(ImageError):
-    """The file is missing, forbidden, vanished, or not a picture."""
+    """The file is missing, forbidden, removed, or not an image."""
 
 
 class ImageTooLarge(ImageError):
-    """The picture is beyond the limits, which its header tells before a pixel is decoded."""
+    """The image exceeds the limits; its header is checked before any pixel is decoded."""
 
 
 class SourceError(LookalikeError):
@@ -51,11 +51,11 @@ class ModelError(LookalikeError):
 
 
 class UnknownModel(ModelError):
-    """No model of that name."""
+    """No model has this name."""
 
 
 class BrokenModel(ModelError):
-    """A model's files are missing, altered, or do not fit each other."""
+    """A model's files are missing, modified, or inconsistent."""
 
 
 class CollectionError(LookalikeError):
@@ -63,11 +63,11 @@ class CollectionError(LookalikeError):
 
 
 class NoCollection(CollectionError):
-    """There is no collection at that place."""
+    """There is no collection at this location."""
 
 
 class ModelMismatch(CollectionError):
-    """The collection was made by another model: scores between the two mean nothing."""
+    """The collection was built with another model; scores between the two have no meaning."""
 
 
 class FormatMismatch(CollectionError):
@@ -75,31 +75,31 @@ class FormatMismatch(CollectionError):
 
 
 class ReadOnly(CollectionError):
-    """The collection may not be written to."""
+    """The collection is read-only."""
 
 
 class StoreFailed(CollectionError):
-    """The storage engine failed: disk full, network gone, files damaged."""
+    """The storage engine failed: full disk, lost network, damaged files."""
 
 
 class UnknownId(LookalikeError):
-    """No image of that id in the collection."""
+    """No image in the collection has this id."""
 
 
 class BadFilter(LookalikeError):
-    """A `where` that cannot be understood."""
+    """A `where` condition is invalid."""
 
 
 class BadQuery(LookalikeError):
-    """A query that asks for nothing, or for the impossible."""
+    """A query or an argument is empty, invalid or impossible to fulfill."""
 
 
 class JournalError(LookalikeError):
-    """What is done to files cannot be noted, or a journal cannot be read or followed."""
+    """A journal of file operations cannot be written, read or followed."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """The end of an error sentence: the three known names nearest to a mistyped one."""
+    """Return the end of an error message: the three known names nearest to a mistyped one."""
     names = sorted(known)
     near = get_close_matches(name, names, n=3, cutoff=0.0) if names else []
     return f"nearest: {', '.join(near)}" if near else "none is known"

@@ -1,20 +1,20 @@
-"""Small things that go into sentences: counts, shares, times."""
+"""Format counts, probabilities, sizes and times as text."""
 
 from datetime import UTC, datetime
 
 
 def counted(count: int, noun: str) -> str:
-    """A number and its noun: "1 picture", "2,000 pictures"."""
+    """Return a number and its noun: "1 image", "2,000 images"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def percent(probability: float) -> str:
-    """A probability for people, never rounded up to certainty."""
+    """Return a probability as a percentage, never rounded up to 100 %."""
     return "100 %" if probability >= 1 else f"{min(probability, 0.999) * 100:.1f} %"
 
 
 def bytes_text(count: int) -> str:
-    """A number of bytes: "1.2 MB"."""
+    """Return a number of bytes with its unit: "1.2 MB"."""
     for unit, each in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= each:
             return f"{count / each:.1f} {unit}"
@@ -22,5 +22,5 @@ def bytes_text(count: int) -> str:
 
 
 def now() -> str:
-    """The current time as ISO 8601 in UTC, to the second."""
+    """Return the current time in UTC as ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -178,7 +178,7 @@ def test_why_tells_of_a_recycle_bin_or_snapshot_and_how_to_index_it(cli: Cli, ph
     assert ("a photo library, was passed by" in indexed.err) == bool(library)
     (answer,) = lines(cli("why", inside, "--json").out)
     assert answer["state"] == "passed over"
-    assert f"lies in {photos / name}, a" in answer["answer"]
+    assert f"is in {photos / name}, a" in answer["answer"]
     assert f"lookalike index {shlex.quote(str(inside))}" in answer["answer"]
     assert lines(cli("index", photos / name, "--json").out)[0]["added"] == 1
     (answer,) = lines(cli("why", inside, "--json").out)

@@ -1,4 +1,4 @@
-"""A model is a folder with a graph and a card; what does not fit is refused with its reason."""
+"""Model folders with a graph and a card; invalid ones are refused with a reason."""
 
 import hashlib
 import json
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.embed import DEFAULT_MODEL, card_from_json, card_to_json, get_embedder, known_models, model_location
+import lookalike.embed
+from lookalike.embed import DEFAULT_MODEL, card_from_json, card_to_json, get_embedder, known_models, model_folder
 from lookalike.errors import BrokenModel, UnknownModel
 from lookalike.types import Card, Embedder, Preprocessing
 
@@ -21,7 +22,7 @@ CARD = Card(
 )
 
 
-def test_a_card_survives_the_journey() -> None:
+def test_a_card_survives_a_round_trip() -> None:
     assert card_from_json(card_to_json(CARD)) == CARD
 
 
@@ -35,25 +36,25 @@ def test_a_card_survives_the_journey() -> None:
         ({"preprocessing": None}, "preprocessing"),
     ],
 )
-def test_a_wrong_card_is_refused_by_the_field(change: dict[str, object], message: str) -> None:
+def test_the_error_names_the_invalid_field(change: dict[str, object], message: str) -> None:
     raw = json.loads(card_to_json(CARD)) | change
     with pytest.raises(BrokenModel, match=message):
         card_from_json(json.dumps(raw))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1, "name": "x", "preprocessing": {"size": [1, 1]}}'])
-def test_what_is_no_card_is_refused(text: str) -> None:
+def test_invalid_cards_are_refused(text: str) -> None:
     with pytest.raises(BrokenModel, match="export the model again"):
         card_from_json(text)
 
 
-def test_an_unknown_name_is_answered_with_the_nearest() -> None:
+def test_an_unknown_name_raises_with_the_nearest_names() -> None:
     with pytest.raises(UnknownModel, match=DEFAULT_MODEL):
         get_embedder("eficientnet-lite")
 
 
 @pytest.mark.parametrize("name", sorted(known_models()))
-def test_every_shipped_model_gives_unit_vectors_of_its_dimension(name: str) -> None:
+def test_shipped_models_give_unit_vectors(name: str) -> None:
     embedder = get_embedder(name)
     images = [np.random.default_rng(n).integers(0, 256, (50 + n, 70, 3)).astype(np.uint8) for n in range(9)]
     vectors = embedder.embed(images)
@@ -66,22 +67,22 @@ def test_every_shipped_model_gives_unit_vectors_of_its_dimension(name: str) -> N
 
 
 @pytest.mark.parametrize("name", sorted(known_models()))
-def test_every_shipped_card_tells_its_weights_checksum_and_licence(name: str) -> None:
+def test_shipped_cards_state_checksum_and_license(name: str) -> None:
     card = known_models()[name]
-    model = (model_location(name) / "model.onnx").read_bytes()
+    model = (model_folder(name) / "model.onnx").read_bytes()
     assert hashlib.sha256(model).hexdigest() == card.sha256
     assert card.license == "Apache-2.0"
 
 
 def test_altered_weights_are_refused(tmp_path: Path) -> None:
-    source = model_location(DEFAULT_MODEL)
+    source = model_folder(DEFAULT_MODEL)
     (tmp_path / "card.json").write_bytes((source / "card.json").read_bytes())
     (tmp_path / "model.onnx").write_bytes((source / "model.onnx").read_bytes() + b"\0")
     with pytest.raises(BrokenModel, match="sha256"):
         get_embedder(tmp_path)
 
 
-def test_rubbish_with_a_right_checksum_is_still_no_model(tmp_path: Path) -> None:
+def test_an_invalid_graph_with_a_valid_checksum_is_refused(tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"rubbish")
     raw = json.loads(card_to_json(CARD)) | {"sha256": hashlib.sha256(b"rubbish").hexdigest()}
     (tmp_path / "card.json").write_text(json.dumps(raw))
@@ -89,6 +90,13 @@ def test_rubbish_with_a_right_checksum_is_still_no_model(tmp_path: Path) -> None
         get_embedder(tmp_path)
 
 
-def test_a_folder_without_a_card_says_what_a_model_is(tmp_path: Path) -> None:
+def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BrokenModel, match=r"model\.onnx and card\.json"):
         get_embedder(tmp_path)
+
+
+def test_the_old_name_of_model_folder_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="use model_folder"):
+        assert lookalike.embed.model_location is model_folder
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        _ = lookalike.embed.nothing

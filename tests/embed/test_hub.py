@@ -1,4 +1,4 @@
-"""Repositories in the layouts of CLIP, SigLIP and DINOv2, made here with onnx; and the hub client offline."""
+"""Repositories in the layouts of CLIP, SigLIP and DINOv2, created with onnx; and the hub client offline."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ SIGLIP = {"size": {"height": 16, "width": 16}, "image_mean": [0.5] * 3, "image_s
 def write_repository(
     folder: Path, graph: str, outputs: list[str], config: dict[str, object], *, inputs: int = 1
 ) -> Path:
-    """pixel_values (n, 3, 16, 16) to its mean colour; as tokens (n, 2, 3) under the name last_hidden_state."""
+    """Write a model that maps pixel_values (n, 3, 16, 16) to mean colors; last_hidden_state are tokens (n, 2, 3)."""
     from onnx import TensorProto, helper
 
     pixels = helper.make_tensor_value_info("pixel_values", TensorProto.FLOAT, ["n", 3, 16, 16])
@@ -44,13 +44,13 @@ def write_repository(
         else:
             nodes.append(helper.make_node("Identity", ["mean"], [name]))
             results.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, ["n", 3]))
-    made = helper.make_model(
+    model = helper.make_model(
         helper.make_graph(nodes, "g", [pixels, *more], results),
         opset_imports=[helper.make_opsetid("", 11)],
         ir_version=8,
     )
     (folder / graph).parent.mkdir(parents=True, exist_ok=True)
-    onnx.save(made, folder / graph)
+    onnx.save(model, folder / graph)
     (folder / "preprocessor_config.json").write_text(json.dumps(config))
     (folder / "README.md").write_text("---\nlicense: mit\n---\n")
     return folder
@@ -70,7 +70,7 @@ def test_a_layout_becomes_an_embedder(
     embedder = embedder_of_repository(write_repository(tmp_path, graph, outputs, config), "hub:a/b")
     assert (embedder.card.preprocessing.resize, embedder.card.license, embedder.card.dim) == (resize, "mit", 3)
     image = np.full((40, 60, 3), (255, 127.5, 0), np.uint8)
-    # (x / 255 - 0.5) / std is 0.5, 0, -0.5 times a constant: mean and std were applied on the right scale.
+    # (x / 255 - 0.5) / std is 0.5, 0, -0.5 times a constant: mean and std are applied on the right scale.
     assert np.allclose(embedder.embed([image]), [[0.7071, 0, -0.7071]], atol=5e-3)
 
 

@@ -1,4 +1,4 @@
-"""Hostile inputs are opened under a limit of memory: what would eat the machine fails instead."""
+"""Open hostile inputs under a memory limit, so that excessive allocations fail."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ MEMORY = 2 * 2**30  # bytes of address space beyond what is in use
 
 @contextmanager
 def limited_memory(more: int = MEMORY) -> Iterator[None]:
-    """No more than so many bytes of address space, beyond those in use; where a system has no such limit, as it is."""
+    """Limit the address space inside the block to `more` bytes beyond those in use; no limit without /proc."""
     if not Path("/proc/self/statm").exists():
         yield
         return
@@ -28,11 +28,11 @@ def limited_memory(more: int = MEMORY) -> Iterator[None]:
 
 
 def limited(test: Callable[..., None]) -> Callable[..., None]:
-    """Run a test under a limit of memory."""
+    """Decorate a test to run under a memory limit."""
 
     @wraps(test)
-    def run(*arguments: Any, **named: Any) -> None:
+    def run(*arguments: Any, **keywords: Any) -> None:
         with limited_memory():
-            test(*arguments, **named)
+            test(*arguments, **keywords)
 
     return run

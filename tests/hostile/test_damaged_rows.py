@@ -1,4 +1,4 @@
-"""A byte of the collection that was changed on the disk must not come first in every search."""
+"""A vector with a byte changed on disk must not be the first hit of every search."""
 
 from contextlib import closing
 from pathlib import Path
@@ -18,8 +18,8 @@ def rows(count: int = 40, dim: int = 16) -> np.ndarray[tuple[int, int], np.dtype
 
 
 @pytest.mark.parametrize("byte", range(4))
-def test_a_flipped_byte_is_seen_where_it_matters(byte: int) -> None:
-    """Of each number the sign and exponent and the first bits after them; further ones change nothing."""
+def test_a_flipped_byte_is_detected_where_it_matters(byte: int) -> None:
+    """Changes of the sign, the exponent and the first fraction bits matter; those of further bits do not."""
     vectors = rows()
     for row, column in ((3, 2), (17, 9), (30, 15)):
         damaged = vectors.copy()
@@ -31,13 +31,13 @@ def test_a_flipped_byte_is_seen_where_it_matters(byte: int) -> None:
             assert abs(scores[row] - exact_scores(vectors[0], vectors)[row]) < 0.05
 
 
-def test_half_precision_and_zeros_are_sound() -> None:
+def test_half_precision_and_zeros_are_not_damaged() -> None:
     assert not is_damaged(rows().astype(np.float16)).any()
     assert not is_damaged(np.zeros((3, 16), np.float32)).any()
     assert is_damaged(np.full((1, 16), np.nan, np.float32)).all()
 
 
-def test_the_server_leaves_them_out(tmp_path: Path) -> None:
+def test_the_index_in_memory_skips_damaged_rows(tmp_path: Path) -> None:
     vectors = rows()
     with closing(LanceStore.create(str(tmp_path / "c"), 16)) as store:
         damaged = vectors.copy()

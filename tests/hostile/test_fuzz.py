@@ -1,6 +1,6 @@
-"""Two thousand damaged files of each format, in a child process whose memory is limited: a picture or a reason.
+"""Two thousand damaged files of each format, decoded in a child with limited memory, give an image or a reason.
 
-`make fuzz` runs longer, guided by what is covered.
+`make fuzz` runs longer and is guided by coverage.
 """
 
 import io
@@ -18,7 +18,7 @@ from PIL import Image
 
 from lookalike.errors import ImageError
 from lookalike.image import DecoderFailed, GuardedDecoder, Limits
-from tests.image.test_as_said import psd
+from tests.image.test_format_rules import psd
 
 ROUNDS = 2000
 SIDE = 16
@@ -34,12 +34,12 @@ def scene() -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
 
 
 def pillow(form: str, mode: str = "RGB", **options: object) -> Callable[[], bytes]:
-    def made() -> bytes:
+    def encode() -> bytes:
         file = io.BytesIO()
         Image.fromarray(scene()).convert(mode).save(file, form, **options)
         return file.getvalue()
 
-    return made
+    return encode
 
 
 def heic() -> bytes:
@@ -49,12 +49,12 @@ def heic() -> bytes:
 
 
 def tiff(**options: object) -> Callable[[], bytes]:
-    def made() -> bytes:
+    def encode() -> bytes:
         file = io.BytesIO()
         tifffile.imwrite(file, scene(), photometric="rgb", **options)
         return file.getvalue()
 
-    return made
+    return encode
 
 
 def animation() -> bytes:
@@ -72,7 +72,7 @@ def planes() -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
     return np.moveaxis(scene(), 2, 0)
 
 
-FORMS: dict[str, Callable[[], bytes]] = {
+ENCODERS: dict[str, Callable[[], bytes]] = {
     "jpeg": pillow("JPEG"),
     "cmyk.jpeg": pillow("JPEG", "CMYK"),
     "png": pillow("PNG"),
@@ -104,32 +104,32 @@ FORMS: dict[str, Callable[[], bytes]] = {
 
 
 def damaged(whole: bytes, randomly: random.Random) -> bytes:
-    """A few bytes changed, often in the head; a part cut, doubled or moved; a checksum mended in one PNG of two."""
-    found = bytearray(whole)
-    head = min(len(found), 64)
+    """Change a few bytes, often in the header, or delete or repeat a part; repair the checksums of every second PNG."""
+    data = bytearray(whole)
+    head = min(len(data), 64)
     for _ in range(randomly.choice((1, 1, 2, 4, 9))):
-        at = randomly.randrange(head if randomly.random() < 0.5 else len(found))
+        at = randomly.randrange(head if randomly.random() < 0.5 else len(data))
         match randomly.randrange(6):
             case 0 | 1:
-                found[at] = randomly.choice((0, 1, 0x7F, 0x80, 0xFF, randomly.randrange(256)))
+                data[at] = randomly.choice((0, 1, 0x7F, 0x80, 0xFF, randomly.randrange(256)))
             case 2:
-                found[at : at + 4] = randomly.choice(
+                data[at : at + 4] = randomly.choice(
                     (b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff", b"\0\1\0\0")
                 )
             case 3:
-                found[at] ^= 1 << randomly.randrange(8)
+                data[at] ^= 1 << randomly.randrange(8)
             case 4:
-                del found[at : at + randomly.choice((1, 2, 16, len(found)))]
+                del data[at : at + randomly.choice((1, 2, 16, len(data)))]
             case _:
-                found[at:at] = found[at : at + randomly.randint(1, 32)]
-        if not found:
+                data[at:at] = data[at : at + randomly.randint(1, 32)]
+        if not data:
             return b""
-        head = min(len(found), 64)
-    return _mended(found) if found[:4] == b"\x89PNG" and randomly.random() < 0.5 else bytes(found)
+        head = min(len(data), 64)
+    return _repair_checksums(data) if data[:4] == b"\x89PNG" and randomly.random() < 0.5 else bytes(data)
 
 
-def _mended(data: bytearray) -> bytes:
-    """With the checksums of a PNG's chunks as they must be, for the damage to be looked at at all."""
+def _repair_checksums(data: bytearray) -> bytes:
+    """Correct the checksums of a PNG's chunks; decoders skip chunks with wrong ones."""
     at = 8
     while at + 12 <= len(data):
         end = at + 8 + int.from_bytes(data[at : at + 4], "big")
@@ -142,16 +142,16 @@ def _mended(data: bytearray) -> bytes:
 
 @pytest.fixture(scope="module")
 def decoder() -> Iterator[GuardedDecoder]:
-    with GuardedDecoder(LIMITS, seconds=20) as made:
-        yield made
+    with GuardedDecoder(LIMITS, seconds=20) as guarded:
+        yield guarded
 
 
-@pytest.mark.parametrize("name", FORMS)
-def test_a_picture_or_a_reason(decoder: GuardedDecoder, name: str) -> None:
-    whole = FORMS[name]()
+@pytest.mark.parametrize("name", ENCODERS)
+def test_an_image_or_a_reason(decoder: GuardedDecoder, name: str) -> None:
+    whole = ENCODERS[name]()
     assert decoder.decode(whole, side=None).image.shape[2] == 3
 
-    def some(seed: int) -> tuple[int, int, list[str]]:
+    def decode_damaged(seed: int) -> tuple[int, int, list[str]]:
         randomly = random.Random(f"{name} {seed}")
         shown = refused = 0
         died: list[str] = []
@@ -171,8 +171,8 @@ def test_a_picture_or_a_reason(decoder: GuardedDecoder, name: str) -> None:
         return shown, refused, died
 
     with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(some, (1, 2)))
-    shown, refused = sum(one[0] for one in found), sum(one[1] for one in found)
-    assert shown + refused >= ROUNDS - 2, [one[2] for one in found]
+        results = list(pool.map(decode_damaged, (1, 2)))
+    shown, refused = sum(result[0] for result in results), sum(result[1] for result in results)
+    assert shown + refused >= ROUNDS - 2, [result[2] for result in results]
     assert shown > 0
     assert refused > 0

@@ -1,4 +1,4 @@
-"""Headers that would keep a reader busy: a cap ends it. Each took from seconds to minutes, or never ended."""
+"""Headers that took a reader seconds to minutes, or forever, before their counts were capped."""
 
 import io
 import struct
@@ -16,7 +16,7 @@ from lookalike.image.containers.raw import raw_format
 from tests.conftest import encode, picture
 from tests.hostile.conftest import limited
 
-MUCH = 3.0  # processor seconds; the slowest takes a fifth of that, and without its cap ten times as long
+MAX_SECONDS = 3.0  # CPU time; the slowest takes a fifth of that, and without its cap ten times as long
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -59,7 +59,7 @@ def a_million_frames() -> bytes:
 
 
 def tiff_directories() -> bytes:
-    """Ten thousand TIFF headers in a HEIC, each with a directory that reaches to its end."""
+    """Return a HEIC with 65,536 TIFF headers, each with a directory that extends to the end of the file."""
     head = struct.pack(">I4s4sI4s4s", 24, b"ftyp", b"heic", 0, b"mif1", b"heic")
     return head + struct.pack(">I4s", 8, b"meta") + b"II*\0\x08\0\0\0\xff\xff" * 65_536
 
@@ -74,18 +74,18 @@ def jxl_boxes() -> bytes:
 
 
 def pages(count: int, entries: int, *, loop: bool) -> bytes:
-    """A TIFF of many directories of many entries."""
+    """Return a TIFF with many directories of many entries."""
     size = 2 + 12 * entries + 4
     entry = struct.pack("<HHII", 256, 3, 1, 8)
-    found = [b"II*\0", struct.pack("<I", 8)]
+    parts = [b"II*\0", struct.pack("<I", 8)]
     for n in range(count):
         after = 8 + (n + 1) * size if n + 1 < count else (8 if loop else 0)
-        found.append(struct.pack("<H", entries) + entry * entries + struct.pack("<I", after))
-    return b"".join(found)
+        parts.append(struct.pack("<H", entries) + entry * entries + struct.pack("<I", after))
+    return b"".join(parts)
 
 
 def overlapping_pages() -> bytes:
-    """Directories that begin two bytes apart, each as long as can be."""
+    """Return a TIFF with directories two bytes apart, each of the maximum length."""
     return b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", 0xFFFF) * 400_000
 
 
@@ -101,9 +101,9 @@ def webp_chunks() -> bytes:
     return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
 
 
-MADE: dict[str, Callable[[], bytes]] = {
-    made.__name__: made
-    for made in (
+HEADERS: dict[str, Callable[[], bytes]] = {
+    build.__name__: build
+    for build in (
         profiles,
         broken_profiles,
         exif_chunks,
@@ -117,7 +117,7 @@ MADE: dict[str, Callable[[], bytes]] = {
         webp_chunks,
     )
 }
-MADE |= {
+HEADERS |= {
     f"pages_{count}_{entries}_{loop}": lambda count=count, entries=entries, loop=loop: pages(  # type: ignore[misc]
         count, entries, loop=loop
     )
@@ -126,20 +126,20 @@ MADE |= {
 
 
 @limited
-@pytest.mark.parametrize("name", MADE)
-def test_a_header_is_read_in_no_time(name: str) -> None:
-    data = MADE[name]()
-    begun = time.process_time()
+@pytest.mark.parametrize("name", HEADERS)
+def test_a_hostile_header_is_read_fast(name: str) -> None:
+    data = HEADERS[name]()
+    started_at = time.process_time()
     try:
         header = read_header(data)
         assert header.frames <= 100_000
     except ImageError:
         pass
     raw_format(data)
-    assert time.process_time() - begun < MUCH
+    assert time.process_time() - started_at < MAX_SECONDS
 
 
-def test_honest_headers_are_still_whole() -> None:
+def test_valid_headers_are_read_completely() -> None:
     frames = [Image.fromarray(np.roll(picture((200, 10, 10)), n, 0)).quantize(16) for n in range(30)]
     file = io.BytesIO()
     frames[0].save(file, "GIF", save_all=True, append_images=frames[1:])

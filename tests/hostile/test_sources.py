@@ -1,4 +1,4 @@
-"""Damaged archives, manifests and tables: named with a reason, in little memory, and never the end of a run."""
+"""Damaged archives, manifests and tables are reported with a reason, in little memory, and do not end a run."""
 
 import gzip
 import io
@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.errors import SourceError
-from lookalike.image import Found, close_archives, find
+from lookalike.image import SourceFile, close_archives, find
 from lookalike.image.sources.tables import read_table
 from lookalike.search import Collection
 from tests.conftest import ColourEmbedder, encode, picture
@@ -24,20 +24,20 @@ ROUNDS = 150
 
 def whole_zip() -> bytes:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w") as made:
+    with zipfile.ZipFile(file, "w") as archive:
         for n in range(4):
-            made.writestr(f"folder/{n}.png", encode(picture((n, 9, 9))))
+            archive.writestr(f"folder/{n}.png", encode(picture((n, 9, 9))))
     return file.getvalue()
 
 
 def whole_tar() -> bytes:
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as made:
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for n in range(3):
             data = encode(picture((n, 9, 9)))
             info = tarfile.TarInfo(f"folder/{'long ' * 30}{n}.png")
             info.size = len(data)
-            made.addfile(info, io.BytesIO(data))
+            archive.addfile(info, io.BytesIO(data))
     return file.getvalue()
 
 
@@ -57,44 +57,44 @@ WHOLE: dict[str, Callable[[], bytes]] = {
 
 
 def mutated(data: bytes, randomly: random.Random) -> bytes:
-    """Some bytes changed, or cut, or a part said twice."""
-    found = bytearray(data)
+    """Change or delete some bytes, or repeat a part."""
+    result = bytearray(data)
     for _ in range(randomly.randint(1, 8)):
-        at = randomly.randrange(len(found))
+        at = randomly.randrange(len(result))
         match randomly.randrange(4):
             case 0:
-                found[at] = randomly.randrange(256)
+                result[at] = randomly.randrange(256)
             case 1:
-                found[at : at + 4] = randomly.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
+                result[at : at + 4] = randomly.choice((b"\xff\xff\xff\xff", b"\0\0\0\0", b"\x7f\xff\xff\xff"))
             case 2:
-                del found[at : at + randomly.randint(1, 64)]
+                del result[at : at + randomly.randint(1, 64)]
             case _:
-                found[at:at] = found[at : at + randomly.randint(1, 64)]
-        if not found:
+                result[at:at] = result[at : at + randomly.randint(1, 64)]
+        if not result:
             break
-    return bytes(found)
+    return bytes(result)
 
 
 @limited
 @pytest.mark.parametrize("name", WHOLE)
-def test_whatever_is_wrong_with_a_source_is_a_source_error(tmp_path: Path, name: str) -> None:
+def test_any_damage_of_a_source_is_a_source_error(tmp_path: Path, name: str) -> None:
     randomly = random.Random(name)
     path = tmp_path / name
     whole = WHOLE[name]()
-    told = 0
+    reported = 0
     for _ in range(ROUNDS):
         path.write_bytes(mutated(whole, randomly))
         try:
             list(find([path]))
         except SourceError as error:
-            told += name in str(error)
+            reported += name in str(error)
         close_archives()
-    assert told > 0
+    assert reported > 0
 
 
 @limited
 @pytest.mark.parametrize("name", ["x.parquet", "x.csv"])
-def test_whatever_is_wrong_with_a_table_is_a_source_error(tmp_path: Path, name: str) -> None:
+def test_any_damage_of_a_table_is_a_source_error(tmp_path: Path, name: str) -> None:
     randomly = random.Random(name)
     path = tmp_path / name
     for _ in range(ROUNDS):
@@ -106,7 +106,7 @@ def test_whatever_is_wrong_with_a_table_is_a_source_error(tmp_path: Path, name: 
 
 
 def claiming(kind: bytes, size: int) -> bytes:
-    """A tar of one header that claims to go on for so many bytes."""
+    """Return a tar with one header that claims `size` bytes."""
     info = tarfile.TarInfo("a.png")
     info.type, info.size = kind, size
     return info.tobuf(tarfile.GNU_FORMAT) + b"name" + bytes(1020)
@@ -115,7 +115,7 @@ def claiming(kind: bytes, size: int) -> bytes:
 @limited
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK])
-def test_a_tar_header_is_not_believed(tmp_path: Path, kind: bytes, *, packed: bool) -> None:
+def test_the_size_in_a_tar_header_is_not_trusted(tmp_path: Path, kind: bytes, *, packed: bool) -> None:
     data = claiming(kind, 3 * 2**30)
     path = tmp_path / ("x.tar.gz" if packed else "x.tar")
     path.write_bytes(gzip.compress(data) if packed else data)
@@ -136,13 +136,13 @@ def test_a_member_without_a_name(tmp_path: Path) -> None:
     path = tmp_path / "x.zip"
     path.write_bytes(data)
     try:
-        assert len([one for one in find([path]) if isinstance(one, Found)]) == 3
+        assert len([item for item in find([path]) if isinstance(item, SourceFile)]) == 3
     except SourceError as error:
         assert "x.zip" in str(error)  # noqa: PT017 - either is right
 
 
 @pytest.mark.parametrize("again", [False, True])
-def test_one_damaged_source_is_skipped_and_the_others_are_done(tmp_path: Path, photos: Path, *, again: bool) -> None:
+def test_one_damaged_source_is_skipped(tmp_path: Path, photos: Path, *, again: bool) -> None:
     good, bad = tmp_path / "good.zip", tmp_path / "bad.zip"
     good.write_bytes(whole_zip())
     bad.write_bytes(whole_zip())
@@ -156,7 +156,7 @@ def test_one_damaged_source_is_skipped_and_the_others_are_done(tmp_path: Path, p
         assert len(collection) == (4 if again else 0) + 4 + len(list(photos.iterdir()))
 
 
-def test_a_single_source_that_is_damaged_is_an_error(tmp_path: Path) -> None:
+def test_a_single_damaged_source_is_an_error(tmp_path: Path) -> None:
     bad = tmp_path / "bad.zip"
     bad.write_bytes(whole_zip()[:300])
     with (

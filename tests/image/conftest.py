@@ -1,4 +1,4 @@
-"""Small pictures to test with."""
+"""Small test images."""
 
 from collections.abc import Callable
 
@@ -11,7 +11,7 @@ from lookalike.types import RGB
 
 @pytest.fixture(scope="session")
 def scene() -> RGB:
-    """A smooth picture without symmetry, 60 high and 90 wide: each corner has its own colour."""
+    """Return a smooth image without symmetry, 60 x 90; each corner has a different color."""
     down, across = np.mgrid[0:60, 0:90]
     red = across * 255 / 89
     green = down * 255 / 59
@@ -20,11 +20,11 @@ def scene() -> RGB:
 
 
 @pytest.fixture(scope="session")
-def far_apart() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]:
-    """Mean difference of two pictures, in levels of 255."""
+def mean_difference() -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], float]:
+    """Return a function that measures the mean difference of two images, in levels of 255."""
 
-    def measure(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
-        assert one.shape == other.shape
-        return float(np.abs(one.astype(int) - other).mean())
+    def measure(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+        assert first.shape == second.shape
+        return float(np.abs(first.astype(int) - second).mean())
 
     return measure

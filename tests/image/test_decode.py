@@ -1,4 +1,4 @@
-"""Every format and every row of the rules' table in docs/images.md."""
+"""Every format, and the rules in docs/images.md."""
 
 import io
 import os
@@ -86,7 +86,7 @@ FORMATS: dict[str, Callable[[RGB], bytes]] = {
 
 
 @pytest.mark.parametrize("kind", FORMATS)
-def test_every_format_gives_the_same_picture(kind: str, scene: RGB, far_apart: Distance) -> None:
+def test_every_format_gives_the_same_image(kind: str, scene: RGB, mean_difference: Distance) -> None:
     data = FORMATS[kind](scene)
     picture, header = decode(data), read_header(data)
     assert header.format == picture.format == kind.split(maxsplit=1)[0]
@@ -94,10 +94,10 @@ def test_every_format_gives_the_same_picture(kind: str, scene: RGB, far_apart: D
     assert picture.image.dtype == np.uint8
     assert picture.image.flags.c_contiguous
     image = cv2.resize(picture.image, (90, 60), interpolation=cv2.INTER_AREA)  # ICNS is square and large
-    assert far_apart(image, scene) < (9 if kind == "GIF" else 4)
+    assert mean_difference(image, scene) < (9 if kind == "GIF" else 4)
 
 
-# --- which way is up
+# --- orientation
 
 
 def exif_block(orientation: int) -> bytes:
@@ -121,20 +121,20 @@ TURNED: dict[str, Callable[[RGB, int], bytes]] = {
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", TURNED)
-def test_every_format_comes_upright(kind: str, orientation: int, scene: RGB, far_apart: Distance) -> None:
+def test_every_format_is_upright(kind: str, orientation: int, scene: RGB, mean_difference: Distance) -> None:
     data = TURNED[kind](scene, orientation)
-    if kind == "HEIC":  # its writer turns the EXIF orientation into the file's own, which its reader applies
+    if kind == "HEIC":  # the writer converts the EXIF orientation to the file's own, which the reader applies
         reference = np.asarray(pillow_heif.open_heif(data).to_pillow().convert("RGB"))
-        assert far_apart(decode(data).image, reference) < 1
-    wanted = upright(scene, orientation)
+        assert mean_difference(decode(data).image, reference) < 1
+    expected = upright(scene, orientation)
     picture, header = decode(data), read_header(data)
-    assert (header.height, header.width) == wanted.shape[:2] == picture.image.shape[:2]
-    assert far_apart(picture.image, wanted) < 5
+    assert (header.height, header.width) == expected.shape[:2] == picture.image.shape[:2]
+    assert mean_difference(picture.image, expected) < 5
 
 
 def test_orientation_means_what_exif_says() -> None:
     marked = np.zeros((2, 3, 3), np.uint8)
-    marked[0, 0] = 255  # top left, as stored; where it lands by the EXIF standard's table
+    marked[0, 0] = 255  # top left, as stored; `corners` is its position by the EXIF standard
     corners = {1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}
     for orientation, corner in corners.items():
         turned = upright(marked, orientation)
@@ -142,19 +142,19 @@ def test_orientation_means_what_exif_says() -> None:
         assert turned[corner].all(), orientation
 
 
-def test_a_reduced_picture_is_upright_too(scene: RGB) -> None:
+def test_a_reduced_image_is_upright(scene: RGB) -> None:
     big = cv2.resize(scene, (900, 600))
     picture = decode(saved(big, "JPEG", exif=exif_block(6)), side=50)
     assert (picture.width, picture.height) == (600, 900)
     assert picture.image.shape[:2] == (113, 75)
 
 
-# --- depth and colour
+# --- depth and color
 
 
-def test_16_bits_are_scaled_not_cut_off() -> None:
+def test_16_bits_are_scaled() -> None:
     ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
-    wanted = np.arange(256).reshape(16, 16)
+    expected = np.arange(256).reshape(16, 16)
     for data in (
         imagecodecs.png_encode(ramp),
         saved(ramp, "TIFF"),
@@ -162,14 +162,14 @@ def test_16_bits_are_scaled_not_cut_off() -> None:
         pam(ramp[:, :, None], 65535),
         saved(ramp, "JPEG2000"),
     ):
-        assert np.abs(decode(data).image[:, :, 0].astype(int) - wanted).max() <= 1
-    # That writer declares 16 bits to be linear light, and so they are read.
+        assert np.abs(decode(data).image[:, :, 0].astype(int) - expected).max() <= 1
+    # imagecodecs declares 16-bit JPEG XL as linear light, and it is read as such.
     light = decode(imagecodecs.jpegxl_encode(ramp, lossless=True)).image[:, :, 0] / 255
-    assert np.abs(((light + 0.055) / 1.055) ** 2.4 - wanted / 255)[light > 0.1].max() < 0.01
+    assert np.abs(((light + 0.055) / 1.055) ** 2.4 - expected / 255)[light > 0.1].max() < 0.01
 
 
 @pytest.mark.parametrize("maximum", [1, 3, 7, 100, 511, 4095])
-def test_odd_maxima_mean_full_light(maximum: int) -> None:
+def test_any_maximum_is_full_light(maximum: int) -> None:
     samples = np.array([[0, maximum]], np.uint16)
     plain = samples.astype(np.uint8 if maximum < 256 else ">u2").tobytes()
     for data in (f"P5 2 1 {maximum}\n".encode() + plain, pam(samples[:, :, None], maximum)):
@@ -177,48 +177,48 @@ def test_odd_maxima_mean_full_light(maximum: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "wanted"), [(0, 1, [0, 128, 255]), (-5, 5, [0, 128, 255]), (0, 0.5, [0, 64, 128])]
+    ("low", "high", "expected"), [(0, 1, [0, 128, 255]), (-5, 5, [0, 128, 255]), (0, 0.5, [0, 64, 128])]
 )
-def test_floats_are_0_to_1_or_their_own_range(low: float, high: float, wanted: list[int]) -> None:
+def test_floats_are_0_to_1_or_their_own_range(low: float, high: float, expected: list[int]) -> None:
     values = np.array([[low, (low + high) / 2, high]], np.float32)
-    assert decode(saved(values, "TIFF")).image[0, :, 0].tolist() == pytest.approx(wanted, abs=1)
+    assert decode(saved(values, "TIFF")).image[0, :, 0].tolist() == pytest.approx(expected, abs=1)
 
 
-def test_floats_that_are_not_numbers_are_black() -> None:
+def test_nan_and_infinity_are_black() -> None:
     values = np.array([[np.nan, 0.5, 1.0, np.inf]], np.float32)
     assert decode(saved(values, "TIFF")).image.max() == 255
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "LA"])
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_modes_give_three_channels(mode: str, kind: str, scene: RGB, far_apart: Distance) -> None:
+def test_modes_give_three_channels(mode: str, kind: str, scene: RGB, mean_difference: Distance) -> None:
     source = Image.fromarray(scene).convert(mode)
-    wanted = np.asarray(source.convert("RGB"))
-    assert far_apart(decode(saved(source, kind)).image, wanted) <= 1
+    expected = np.asarray(source.convert("RGB"))
+    assert mean_difference(decode(saved(source, kind)).image, expected) <= 1
 
 
-def test_lab_tiff(scene: RGB, far_apart: Distance) -> None:
-    """White is taken for D65, as by ImageMagick and libvips; lcms takes it for D50, which is some levels apart."""
+def test_lab_tiff(scene: RGB, mean_difference: Distance) -> None:
+    """The white point is D65, as in ImageMagick and libvips; lcms assumes D50, which differs by some levels."""
     import tifffile
 
     lab = cv2.cvtColor(scene.astype(np.float32) / 255, cv2.COLOR_RGB2Lab)
     samples = np.stack((lab[..., 0] * 2.55, lab[..., 1] % 256, lab[..., 2] % 256), axis=2).round().astype(np.uint8)
     file = io.BytesIO()
     tifffile.imwrite(file, samples, photometric="cielab")
-    assert far_apart(decode(file.getvalue()).image, scene) < 2
+    assert mean_difference(decode(file.getvalue()).image, scene) < 2
     to_lab = ImageCms.buildTransform(ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), "RGB", "LAB")
     by_lcms = ImageCms.applyTransform(Image.fromarray(scene), to_lab)
-    assert far_apart(decode(saved(by_lcms, "TIFF")).image, scene) < 6
+    assert mean_difference(decode(saved(by_lcms, "TIFF")).image, scene) < 6
 
 
-def test_ycck_jpeg(scene: RGB, far_apart: Distance) -> None:
+def test_ycck_jpeg(scene: RGB, mean_difference: Distance) -> None:
     ink = np.asarray(Image.fromarray(scene).convert("CMYK"))
     data = imagecodecs.jpeg8_encode(np.ascontiguousarray(255 - ink), colorspace="CMYK", outcolorspace="YCCK", level=97)
-    assert far_apart(decode(data).image, scene) < 6
+    assert mean_difference(decode(data).image, scene) < 6
 
 
-def profile_with_swapped_colours() -> bytes:
-    """sRGB with red and blue exchanged: a conversion nobody can overlook."""
+def profile_with_swapped_colors() -> bytes:
+    """Return sRGB with red and blue swapped, so that the conversion is obvious."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = struct.unpack_from(">I", profile, 128)[0]
     for at in range(132, 132 + 12 * count, 12):
@@ -228,9 +228,9 @@ def profile_with_swapped_colours() -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
-def test_profiles_are_converted_to_srgb(kind: str, scene: RGB, far_apart: Distance) -> None:
-    data = saved(scene, kind, icc_profile=profile_with_swapped_colours())
-    assert far_apart(decode(data).image, scene[:, :, ::-1]) < 8
+def test_profiles_are_converted_to_srgb(kind: str, scene: RGB, mean_difference: Distance) -> None:
+    data = saved(scene, kind, icc_profile=profile_with_swapped_colors())
+    assert mean_difference(decode(data).image, scene[:, :, ::-1]) < 8
 
 
 def test_a_profile_that_is_srgb_or_broken_changes_nothing(scene: RGB) -> None:
@@ -242,13 +242,13 @@ def test_a_profile_that_is_srgb_or_broken_changes_nothing(scene: RGB) -> None:
 # --- transparency
 
 
-def logo(colour: tuple[int, int, int]) -> Image.Image:
+def logo(color: tuple[int, int, int]) -> Image.Image:
     picture = Image.new("RGBA", (40, 40), (0, 0, 0, 0))
-    picture.paste((*colour, 255), (10, 10, 30, 30))
+    picture.paste((*color, 255), (10, 10, 30, 30))
     return picture
 
 
-def test_a_coloured_logo_lies_on_white() -> None:
+def test_a_colored_logo_is_on_white() -> None:
     image = decode(saved(logo((200, 30, 30)), "PNG")).image
     assert image[0, 0].tolist() == [255, 255, 255]
     assert image[20, 20].tolist() == [200, 30, 30]
@@ -260,7 +260,7 @@ def test_a_white_logo_does_not_vanish(kind: str) -> None:
     assert abs(int(image[0, 0, 0]) - int(image[20, 20, 0])) > 80
 
 
-def test_half_transparency_is_half_the_ground() -> None:
+def test_half_transparency_is_half_the_background() -> None:
     half = np.zeros((4, 4, 4), np.uint8)
     half[:, :, 3] = 128
     assert decode(saved(half, "PNG")).image[0, 0].tolist() == [127, 127, 127]
@@ -272,20 +272,20 @@ def test_an_alpha_that_would_hide_everything_is_ignored(scene: RGB) -> None:
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGB"])
-def test_png_transparent_colour(mode: str) -> None:
+def test_png_transparent_color(mode: str) -> None:
     source = Image.new("RGB", (8, 8), (255, 255, 255))
     source.paste((0, 0, 0), (2, 2, 6, 6))
     source = source.convert(mode)
-    see_through = source.getpixel((3, 3))
-    image = decode(saved(source, "PNG", transparency=see_through)).image
-    # What is left is white: it is laid on grey.
+    transparent = source.getpixel((3, 3))
+    image = decode(saved(source, "PNG", transparency=transparent)).image
+    # The opaque part is white, so the background is gray.
     assert image[0, 0].tolist() == [255, 255, 255]
     assert image[3, 3].tolist() == [160, 160, 160]
 
 
 # --- several frames
 
-COLOURS = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
+COLORS = [(250, 0, 0), (0, 250, 0), (0, 0, 250), (250, 250, 0)]
 ANIMATED = {
     "GIF": {},
     "WEBP": {"lossless": True},
@@ -296,18 +296,18 @@ ANIMATED = {
 
 
 def animation(kind: str) -> bytes:
-    first, *others = [Image.new("RGB", (32, 24), colour) for colour in COLOURS]
+    first, *others = [Image.new("RGB", (32, 24), color) for color in COLORS]
     return saved(first, kind, save_all=True, append_images=others, **ANIMATED[kind])
 
 
 @pytest.mark.parametrize("kind", ANIMATED)
-def test_the_frame_asked_for(kind: str) -> None:
+def test_the_requested_frame(kind: str) -> None:
     data = animation(kind)
     assert read_header(data).frames == 4
-    for frame, colour in enumerate(COLOURS):
+    for frame, color in enumerate(COLORS):
         picture = decode(data, frame=frame)
         assert (picture.frame, picture.frames) == (frame, 4)
-        assert np.abs(picture.image[12, 16].astype(int) - colour).max() < 12
+        assert np.abs(picture.image[12, 16].astype(int) - color).max() < 12
     with pytest.raises(UnreadableImage, match="has 4 frames"):
         decode(data, frame=4)
 
@@ -342,12 +342,12 @@ def huge(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "PAM", "PNM", "BMP"])
-def test_a_bomb_is_refused_by_its_header(kind: str) -> None:
+def test_a_decompression_bomb_is_refused_by_its_header(kind: str) -> None:
     with pytest.raises(ImageTooLarge, match=r"60,000 x 60,000 .* limit is 200,000,000 \(max_pixels\)"):
         decode(huge(kind))
 
 
-def test_the_users_own_limit(scene: RGB) -> None:
+def test_custom_limits(scene: RGB) -> None:
     data = saved(scene, "PNG")
     with pytest.raises(ImageTooLarge, match="max_pixels"):
         decode(data, limits=Limits(max_pixels=100))
@@ -355,25 +355,25 @@ def test_the_users_own_limit(scene: RGB) -> None:
         decode(data, limits=Limits(max_bytes=100))
 
 
-def test_large_but_allowed_pictures_cause_no_warning() -> None:
-    data = saved(Image.new("1", (12_000, 8_000)), "TIFF", compression="group4")  # above Pillow's own first limit
+def test_large_but_allowed_images_cause_no_warning() -> None:
+    data = saved(Image.new("1", (12_000, 8_000)), "TIFF", compression="group4")  # above Pillow's limit for warnings
     assert decode(data, side=32).width == 12_000
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "JPEG progressive", "PNG", "BMP", "TIFF", "PNM", "PAM", "GIF"])
-def test_of_half_a_file_half_is_shown(kind: str, scene: RGB) -> None:
+def test_a_truncated_file_is_decoded_in_part(kind: str, scene: RGB) -> None:
     big = cv2.resize(scene, (450, 300))
     data = FORMATS[kind](big)
     image = decode(data[: len(data) * 2 // 3]).image
     assert image.shape == big.shape
-    part = slice(-80, None) if kind == "BMP" else slice(80)  # a BMP begins with its last row
+    part = slice(-80, None) if kind == "BMP" else slice(80)  # a BMP starts with its last row
     assert np.abs(image[part].astype(int) - big[part]).mean() < 16
 
 
-PLAIN_REASONS = {
+REASONS = {
     b"": "is empty",
-    b"hello, world": "not a picture we can read",
-    b"\0" * 64: "zeros only",
+    b"hello, world": "is not a supported image format",
+    b"\0" * 64: "only zeros",
     b"<svg xmlns='http://www.w3.org/2000/svg'/>": "SVG",
     b"<?xml version='1.0'?>\n<svg/>": "SVG",
     b"<!DOCTYPE html><html>": "web page",
@@ -381,18 +381,18 @@ PLAIN_REASONS = {
     b"%!PS-Adobe": "PostScript",
     b"PK\x03\x04": "zip archive",
     b"\0\0\0\x20ftypisom": "video",
-    b"\xff\xd8\xff\xe0": "stops before its size is told",
+    b"\xff\xd8\xff\xe0": "ends before the header states its size",
     b"\x89PNG\r\n\x1a\n": "header is damaged",
 }
 
 
-@pytest.mark.parametrize("data", PLAIN_REASONS)
-def test_the_reason_is_plain(data: bytes) -> None:
-    with pytest.raises(UnreadableImage, match=PLAIN_REASONS[data]):
+@pytest.mark.parametrize("data", REASONS)
+def test_the_reason_is_stated(data: bytes) -> None:
+    with pytest.raises(UnreadableImage, match=REASONS[data]):
         decode(data)
 
 
-def test_bytes_are_believed_not_names(tmp_path: Path, scene: RGB) -> None:
+def test_the_format_is_detected_from_the_bytes(tmp_path: Path, scene: RGB) -> None:
     from lookalike.image import read
 
     (tmp_path / "really_png.jpg").write_bytes(saved(scene, "PNG"))
@@ -400,7 +400,7 @@ def test_bytes_are_believed_not_names(tmp_path: Path, scene: RGB) -> None:
 
 
 def test_nothing_is_printed_by_native_code(tmp_path: Path, scene: RGB) -> None:
-    """Broken files of each format in a process of their own: its stderr stays empty."""
+    """A separate process that decodes truncated files of each format prints nothing to stderr."""
     for number, kind in enumerate(FORMATS):
         data = FORMATS[kind](scene)
         (tmp_path / f"{number}").write_bytes(data[: len(data) // 2])

@@ -1,4 +1,4 @@
-"""Finding files: folders, links, globs, manifests, archives, lists, odd names."""
+"""Finding files: folders, links, globs, manifests, archives, lists, unusual names."""
 
 import gzip
 import io
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lookalike.errors import ImageTooLarge, SourceError, UnreadableImage
-from lookalike.image import Found, Limits, NotListed, close_archives, find, read, read_list, to_path, to_text
+from lookalike.image import Limits, NotListed, SourceFile, close_archives, find, read, read_list, to_path, to_text
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX file names and links")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs a disk that takes any bytes as a name")
@@ -36,28 +36,28 @@ def touch(folder: Path, *names: str) -> None:
 
 
 def names(*sources: str | Path, **options: bool) -> list[str]:
-    return [one.name for one in find(sources, **options) if isinstance(one, Found)]
+    return [item.name for item in find(sources, **options) if isinstance(item, SourceFile)]
 
 
 def refused(*sources: str | Path, **options: bool) -> list[NotListed]:
-    return [one for one in find(sources, **options) if isinstance(one, NotListed)]
+    return [item for item in find(sources, **options) if isinstance(item, NotListed)]
 
 
 # --- folders
 
 
-def test_a_folder_is_listed_in_order_without_what_is_hidden(tmp_path: Path) -> None:
+def test_a_folder_is_listed_in_order_without_hidden_files(tmp_path: Path) -> None:
     touch(tmp_path, "b.jpg", "a.PNG", "sub/c.heic", "sub/deep/d.jxl", "notes.txt", "noextension", "a.zip")
     touch(tmp_path, ".git/x.jpg", "__MACOSX/x.jpg", "@eaDir/x.jpg", "._a.jpg", ".hidden.png", "Thumbs.db", "jpg")
     assert names(tmp_path) == ["a.PNG", "b.jpg", "sub/c.heic", "sub/deep/d.jxl"]
-    found = next(iter(find([tmp_path])))
-    assert isinstance(found, Found)
-    assert (found.root, found.size, found.id) == (str(tmp_path), 5, None)
-    assert found.path == str(tmp_path / "a.PNG")
-    assert found.mtime_ns == (tmp_path / "a.PNG").stat().st_mtime_ns
+    file = next(iter(find([tmp_path])))
+    assert isinstance(file, SourceFile)
+    assert (file.root, file.size, file.id) == (str(tmp_path), 5, None)
+    assert file.path == str(tmp_path / "a.PNG")
+    assert file.mtime_ns == (tmp_path / "a.PNG").stat().st_mtime_ns
 
 
-def test_a_file_named_is_tried_whatever_its_extension(tmp_path: Path) -> None:
+def test_a_named_file_is_listed_whatever_its_extension(tmp_path: Path) -> None:
     touch(tmp_path, "picture.dat", ".hidden.jpg")
     assert names(tmp_path / "picture.dat", tmp_path / ".hidden.jpg") == ["picture.dat", ".hidden.jpg"]
 
@@ -73,7 +73,7 @@ def test_loops_of_links_end_and_real_files_win(tmp_path: Path) -> None:
     (root / "nowhere.jpg").symlink_to(root / "gone.jpg")
     assert names(root) == ["real.jpg", "elsewhere/other.jpg"]
     assert names(root, follow_links=False) == ["real.jpg"]
-    assert [one.reason for one in refused(root)] == ["is a link that leads nowhere"]
+    assert [one.reason for one in refused(root)] == ["is a link to a missing file"]
 
 
 def test_a_missing_source_is_named_before_anything_is_listed(tmp_path: Path) -> None:
@@ -103,9 +103,9 @@ def test_many_files_list_fast_without_being_opened(tmp_path: Path, monkeypatch: 
     for number in range(5_000):
         os.close(os.open(tmp_path / f"{number:06}.jpg", os.O_CREAT | os.O_WRONLY))
     monkeypatch.setattr("builtins.open", lambda *_: pytest.fail("a file was opened"))
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     assert sum(1 for _ in find([tmp_path])) == 5_000
-    assert time.perf_counter() - begun < 10  # 100,000 in 2 s is 0.1 s; the rest is for a busy machine
+    assert time.perf_counter() - started_at < 10  # 100,000 in 2 s is 0.1 s; the rest is for a busy machine
 
 
 # --- globs
@@ -131,10 +131,10 @@ def test_a_real_name_with_glob_signs_is_that_file(tmp_path: Path) -> None:
 # --- manifests
 
 
-def rows(path: Path) -> list[Found]:
+def rows(path: Path) -> list[SourceFile]:
     listed = list(find([path]))
-    assert all(isinstance(one, Found) for one in listed), listed
-    return [one for one in listed if isinstance(one, Found)]
+    assert all(isinstance(one, SourceFile) for one in listed), listed
+    return [one for one in listed if isinstance(one, SourceFile)]
 
 
 def test_csv_columns_are_typed_by_all_their_values(tmp_path: Path) -> None:
@@ -187,11 +187,11 @@ def test_rows_without_a_file_are_reported_with_their_number(tmp_path: Path) -> N
     assert reasons == ["row 3: no such file", "row 4 is a web address: download it first"]
 
 
-def test_manifests_that_make_no_sense(tmp_path: Path) -> None:
+def test_invalid_manifests(tmp_path: Path) -> None:
     (tmp_path / "wrong.csv").write_text("name,price\nx,1\n", encoding="utf-8")
     (tmp_path / "empty.csv").write_bytes(b"")
     (tmp_path / "broken.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(SourceError, match=r"no column of paths; name one path, .*its columns: name, price"):
+    with pytest.raises(SourceError, match=r"no column of paths; name one of its columns path, .*it has: name, price"):
         list(find([tmp_path / "wrong.csv"]))
     for name in ("empty.csv", "broken.parquet"):
         with pytest.raises(SourceError, match=name):
@@ -202,7 +202,7 @@ def test_manifests_that_make_no_sense(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "wanted"),
+    ("data", "expected"),
     [
         (b"a.jpg\nb c.jpg\r\n\nd.jpg", ["a.jpg", "b c.jpg", "d.jpg"]),
         (b"a\n1.jpg\0b.jpg\0", ["a\n1.jpg", "b.jpg"]),
@@ -210,8 +210,8 @@ def test_manifests_that_make_no_sense(tmp_path: Path) -> None:
         (b"one.jpg", ["one.jpg"]),
     ],
 )
-def test_lists_on_stdin(data: bytes, wanted: list[str]) -> None:
-    assert list(read_list(io.BytesIO(data))) == wanted
+def test_lists_on_stdin(data: bytes, expected: list[str]) -> None:
+    assert list(read_list(io.BytesIO(data))) == expected
 
 
 def test_a_long_list(tmp_path: Path) -> None:
@@ -219,7 +219,7 @@ def test_a_long_list(tmp_path: Path) -> None:
     assert list(read_list(io.BytesIO("\n".join(many).encode()))) == many
 
 
-# --- odd names
+# --- unusual names
 
 
 @pytest.mark.parametrize(
@@ -236,18 +236,18 @@ def test_text_is_valid_and_reversible(raw: bytes) -> None:
 def test_files_whose_names_are_not_utf8(tmp_path: Path) -> None:
     for raw in (b"caf\xe9.jpg", "\uef80.jpg".encode(), b"new\nline.jpg", b"!.jpg"):
         Path(os.fsdecode(os.fsencode(tmp_path) + b"/" + raw)).write_bytes(raw)
-    found = [one for one in find([tmp_path]) if isinstance(one, Found)]
-    assert len(found) == 4
-    for one in found:
+    files = [one for one in find([tmp_path]) if isinstance(one, SourceFile)]
+    assert len(files) == 4
+    for one in files:
         one.path.encode("utf-8")
         assert read(one.path) == os.fsencode(to_path(one.name))
-    assert len(list(find([one.path for one in found]))) == 4
+    assert len(list(find([one.path for one in files]))) == 4
 
 
 # --- reading
 
 
-def test_reasons_in_plain_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_reasons_are_readable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     touch(tmp_path, "a.jpg")
     (tmp_path / "empty.jpg").write_bytes(b"")
     for name, reason in {
@@ -302,27 +302,27 @@ MEMBERS = {"x/b.jpg": b"B" * 1000, "a.png": b"A", "notes.txt": b"no", ".hid/c.jp
 @pytest.mark.parametrize("kind", KINDS)
 def test_archives_are_read_in_place(kind: str, tmp_path: Path) -> None:
     archive = make_archive(tmp_path / kind, MEMBERS)
-    found = [one for one in find([archive]) if isinstance(one, Found)]
-    assert [(one.name, one.size) for one in found] == [("x/b.jpg", 1000), ("a.png", 1)]
-    assert found[0].path == f"{archive}!/x/b.jpg"
-    for one in [*found, *reversed(found)]:
+    files = [one for one in find([archive]) if isinstance(one, SourceFile)]
+    assert [(one.name, one.size) for one in files] == [("x/b.jpg", 1000), ("a.png", 1)]
+    assert files[0].path == f"{archive}!/x/b.jpg"
+    for one in [*files, *reversed(files)]:
         assert read(one.path) == MEMBERS[one.name]
     with pytest.raises(UnreadableImage, match="no such file in the archive"):
         read(f"{archive}!/gone.jpg")
-    assert read(found[0].path) == MEMBERS["x/b.jpg"]  # a miss does not spoil the cursor
+    assert read(files[0].path) == MEMBERS["x/b.jpg"]  # a missing member does not invalidate the cursor
     with pytest.raises(ImageTooLarge, match="max_bytes"):
-        read(found[0].path, Limits(max_bytes=999))
+        read(files[0].path, Limits(max_bytes=999))
     assert sorted(os.listdir(tmp_path)) == [kind]
-    assert names(tmp_path) == []  # inside a folder, archives stay closed
+    assert names(tmp_path) == []  # archives inside folders are not opened
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar", "a.tar.gz"])
-def test_tricks_with_paths_are_harmless(kind: str, tmp_path: Path) -> None:
+def test_unsafe_member_paths_are_harmless(kind: str, tmp_path: Path) -> None:
     tricks = {"../../evil.jpg": b"1", "/abs.jpg": b"2", "C:\\win.jpg": b"3", "a/./b//c.jpg": b"4"}
     archive = make_archive(tmp_path / kind, tricks)
-    found = [one for one in find([archive]) if isinstance(one, Found)]
-    assert [one.name for one in found] == ["evil.jpg", "abs.jpg", "win.jpg", "a/b/c.jpg"]
-    assert [read(one.path) for one in found] == [b"1", b"2", b"3", b"4"]
+    files = [one for one in find([archive]) if isinstance(one, SourceFile)]
+    assert [one.name for one in files] == ["evil.jpg", "abs.jpg", "win.jpg", "a/b/c.jpg"]
+    assert [read(one.path) for one in files] == [b"1", b"2", b"3", b"4"]
 
 
 def test_a_folder_called_like_an_archives_member(tmp_path: Path) -> None:
@@ -351,10 +351,10 @@ def test_a_broken_archive_is_a_source_error(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["a.zip", "a.tar.gz"])
-def test_an_archive_cut_short_gives_reasons_not_crashes(kind: str, tmp_path: Path) -> None:
+def test_a_truncated_archive_gives_reasons(kind: str, tmp_path: Path) -> None:
     archive = make_archive(tmp_path / kind, {f"{number}.jpg": os.urandom(5000) for number in range(20)})
     whole = archive.read_bytes()
-    paths = [one.path for one in find([archive]) if isinstance(one, Found)]
+    paths = [one.path for one in find([archive]) if isinstance(one, SourceFile)]
     archive.write_bytes(whole[: len(whole) // 2] + (whole[-2000:] if kind == "a.zip" else b""))
     for path in paths:
         try:
@@ -372,9 +372,9 @@ def test_a_changed_archive_is_opened_again(tmp_path: Path) -> None:
 
 
 def test_a_compressed_tar_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Read in order by four threads at once, which take their turns as they please."""
+    """Read in order by four threads at once."""
     archive = make_archive(tmp_path / "a.tar.gz", {f"{number:03}.jpg": os.urandom(3000) for number in range(200)})
-    paths = [one.path for one in find([archive]) if isinstance(one, Found)]
+    paths = [one.path for one in find([archive]) if isinstance(one, SourceFile)]
     opened: list[int] = []
     real = tarfile.open
 
@@ -385,10 +385,10 @@ def test_a_compressed_tar_is_unpacked_once(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setattr(tarfile, "open", counting)
     with ThreadPoolExecutor(4) as pool:
         assert all(len(data) == 3000 for data in pool.map(read, paths))
-    assert len(opened) <= 2  # once to see whether it is a plain tar, once to walk it
+    assert len(opened) <= 2  # once to test for a plain tar, once to read it
 
 
-def test_zip_bombs_stop_at_what_the_directory_says(tmp_path: Path) -> None:
+def test_zip_bombs_stop_at_the_limit(tmp_path: Path) -> None:
     bomb = make_archive(tmp_path / "a.zip", {"a.jpg": b"\0" * 10_000_000})
     with pytest.raises(ImageTooLarge):
         read(f"{bomb}!/a.jpg", Limits(max_bytes=1_000_000))

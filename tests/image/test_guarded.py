@@ -1,4 +1,4 @@
-"""Decoding in child processes: one that dies, hangs or eats memory costs one file; what is trusted starts none."""
+"""Decoding in child processes: a crash, hang or exhausted memory costs one file; trusted formats start no process."""
 
 import io
 import os
@@ -42,7 +42,7 @@ def test_trusted_formats_start_no_process(guarded: GuardedDecoder, scene: RGB) -
 
 
 @pytest.mark.parametrize("form", ["TIFF", "BMP", "GIF", "AVIF", "JPEG2000"])
-def test_a_child_gives_what_we_would(guarded: GuardedDecoder, scene: RGB, form: str) -> None:
+def test_a_child_gives_the_same_image(guarded: GuardedDecoder, scene: RGB, form: str) -> None:
     data = encoded(scene, form)
     (picture,) = guarded.decode_frames(data, 1, side=64)
     (ours,) = decode_frames(data, 1, side=64)
@@ -50,13 +50,13 @@ def test_a_child_gives_what_we_would(guarded: GuardedDecoder, scene: RGB, form: 
     assert (picture.width, picture.height, picture.format, picture.frames) == (ours.width, ours.height, form, 1)
 
 
-def test_frames_of_an_animation_come_together(guarded: GuardedDecoder, scene: RGB) -> None:
+def test_frames_of_an_animation(guarded: GuardedDecoder, scene: RGB) -> None:
     others = [Image.fromarray(np.roll(scene, shift, 0)) for shift in (9, 18, 27)]
     data = encoded(scene, "GIF", save_all=True, append_images=others)
     assert [picture.frame for picture in guarded.decode_frames(data, 2, side=None)] == [0, 2]
 
 
-def test_reasons_are_those_of_the_child(guarded: GuardedDecoder, scene: RGB) -> None:
+def test_reasons_come_from_the_child(guarded: GuardedDecoder, scene: RGB) -> None:
     with pytest.raises(UnreadableImage, match="SVG"):
         guarded.decode_frames(b"<svg xmlns='x'></svg>", 1, side=64)
     with pytest.raises(ImageTooLarge, match="max_pixels"), GuardedDecoder(Limits(max_pixels=100)) as small:
@@ -65,7 +65,7 @@ def test_reasons_are_those_of_the_child(guarded: GuardedDecoder, scene: RGB) -> 
         short.decode_frames(encoded(scene, "TIFF"), 1, side=64)
 
 
-def test_one_that_dies_costs_one_file(guarded: GuardedDecoder, scene: RGB) -> None:
+def test_a_crash_costs_one_file(guarded: GuardedDecoder, scene: RGB) -> None:
     data = encoded(scene, "TIFF")
     guarded.decode_frames(data, 1, side=64)
     os.kill(process_of(guarded), signal.SIGSTOP)
@@ -75,19 +75,19 @@ def test_one_that_dies_costs_one_file(guarded: GuardedDecoder, scene: RGB) -> No
     assert guarded.decode_frames(data, 1, side=64)[0].width == scene.shape[1]
 
 
-def test_one_that_hangs_is_ended(scene: RGB) -> None:
+def test_a_hanging_child_is_killed(scene: RGB) -> None:
     data = encoded(scene, "TIFF")
     with GuardedDecoder(Limits(), seconds=0.5) as decoder:
         decoder.decode_frames(data, 1, side=64)
         os.kill(process_of(decoder), signal.SIGSTOP)
-        begun = time.monotonic()
+        started_at = time.monotonic()
         with pytest.raises(DecoderFailed, match=r"more than 0\.5 seconds"):
             decoder.decode_frames(data, 1, side=64)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - started_at < 5
         assert decoder.decode_frames(data, 1, side=64)[0].width == scene.shape[1]
 
 
-def test_one_that_eats_memory_is_refused(scene: RGB, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exhausted_memory_is_refused(scene: RGB, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "child_memory", lambda _: 900 * 2**20)
     with GuardedDecoder(Limits(max_pixels=10**10)) as decoder:
         large = encoded(np.zeros((20_000, 20_000), np.uint8), "TIFF", compression="tiff_adobe_deflate")
@@ -97,23 +97,23 @@ def test_one_that_eats_memory_is_refused(scene: RGB, monkeypatch: pytest.MonkeyP
 
 
 def test_many_threads_share_the_children(guarded: GuardedDecoder, scene: RGB) -> None:
-    wanted = {shift: encoded(np.roll(scene, shift, 1), "BMP") for shift in range(0, 60, 5)}
-    found: dict[int, RGB] = {}
+    files = {shift: encoded(np.roll(scene, shift, 1), "BMP") for shift in range(0, 60, 5)}
+    decoded: dict[int, RGB] = {}
 
     def some(shifts: list[int]) -> None:
         for shift in shifts:
-            found[shift] = guarded.decode_frames(wanted[shift], 1, side=None)[0].image
+            decoded[shift] = guarded.decode_frames(files[shift], 1, side=None)[0].image
 
-    threads = [threading.Thread(target=some, args=(list(wanted)[n::3],)) for n in range(3)]
+    threads = [threading.Thread(target=some, args=(list(files)[n::3],)) for n in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert all(np.array_equal(found[shift], np.roll(scene, shift, 1)) for shift in wanted)
+    assert all(np.array_equal(decoded[shift], np.roll(scene, shift, 1)) for shift in files)
     assert len(guarded._children) <= 3
 
 
-def test_closing_ends_them_all(guarded: GuardedDecoder, scene: RGB) -> None:
+def test_close_kills_all_children(guarded: GuardedDecoder, scene: RGB) -> None:
     guarded.decode_frames(encoded(scene, "BMP"), 1, side=64)
     process = process_of(guarded)
     guarded.close()
@@ -121,8 +121,8 @@ def test_closing_ends_them_all(guarded: GuardedDecoder, scene: RGB) -> None:
         os.kill(process, 0)
 
 
-def test_one_that_was_ended_while_idle_costs_nothing(guarded: GuardedDecoder, scene: RGB) -> None:
-    """As by a system that is short of memory."""
+def test_a_child_killed_while_idle_is_replaced(guarded: GuardedDecoder, scene: RGB) -> None:
+    """A system short of memory may kill an idle child."""
     data = encoded(scene, "TIFF")
     guarded.decode_frames(data, 1, side=64)
     os.kill(process_of(guarded), signal.SIGKILL)
@@ -130,30 +130,30 @@ def test_one_that_was_ended_while_idle_costs_nothing(guarded: GuardedDecoder, sc
     assert guarded.decode_frames(data, 1, side=64)[0].width == scene.shape[1]
 
 
-def test_closing_under_a_thread_that_decodes(scene: RGB) -> None:
+def test_close_while_a_thread_decodes(scene: RGB) -> None:
     decoder = GuardedDecoder(Limits())
     data = encoded(scene, "TIFF")
     decoder.decode_frames(data, 1, side=64)
     os.kill(process_of(decoder), signal.SIGSTOP)
-    told: list[BaseException] = []
+    errors: list[BaseException] = []
 
     def some() -> None:
         try:
             decoder.decode_frames(data, 1, side=64)
         except BaseException as error:
-            told.append(error)
+            errors.append(error)
 
     thread = threading.Thread(target=some)
     thread.start()
     time.sleep(0.3)
     decoder.close()
     thread.join(timeout=20)
-    assert [type(error) for error in told] == [DecoderFailed]
+    assert [type(error) for error in errors] == [DecoderFailed]
     with pytest.raises(DecoderFailed, match="closed"):
         decoder.decode_frames(data, 1, side=64)
 
 
-def test_no_room_for_another_process_is_told_as_such(
+def test_a_failed_process_start_is_reported(
     guarded: GuardedDecoder, scene: RGB, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object, **__: object) -> None:

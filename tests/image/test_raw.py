@@ -1,4 +1,4 @@
-"""Camera raw files are refused by what they hold; ordinary TIFFs, whatever their first page, are not."""
+"""Camera raw files are refused by their content; ordinary TIFFs are not, whatever their first page."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ FULL: Tags = PREVIEW | {254: (4, [0])}
 
 
 def tiff(*pages: Tags, subs: Sequence[Tags] = (), order: str = "<", big: bool = False) -> bytes:
-    """A TIFF of 4 x 4 grey pages; `subs` are the first page's SubIFDs."""
+    """A TIFF of 4 x 4 gray pages; `subs` are the first page's SubIFDs."""
     pointer, width = ("Q", 8) if big else ("I", 4)
     head = (b"II" if order == "<" else b"MM") + struct.pack(
         order + ("HHHQ" if big else "HI"), *((43, 8, 0, 16) if big else (42, 8))
@@ -47,7 +47,7 @@ def tiff(*pages: Tags, subs: Sequence[Tags] = (), order: str = "<", big: bool = 
         )
 
     pixels: Tags = {273: (4, [len(head) + 4096]), 277: (3, [1]), 278: (3, [4]), 279: (4, [16])}
-    first_size = 4096  # the first directory lies right behind the header, all else after it
+    first_size = 4096  # the first directory directly follows the header, then everything else
     body.extend(bytes(first_size) + bytes(range(0, 256, 16)))
     offsets = [put(directory(sub | pixels, 0)) for sub in subs]
     following = 0
@@ -86,7 +86,7 @@ RAWS: dict[str, tuple[Tags, Sequence[Tags]]] = {
 
 @pytest.mark.parametrize(("order", "big"), LAYOUTS)
 @pytest.mark.parametrize("name", RAWS)
-def test_raws_in_a_tiff_are_refused_by_what_they_hold(name: str, order: str, big: bool) -> None:
+def test_raw_files_in_a_tiff_are_refused_by_content(name: str, order: str, big: bool) -> None:
     page, subs = RAWS[name]
     data = tiff(page, subs=subs, order=order, big=big)
     kind = name.replace(",", "").split()[0]
@@ -103,7 +103,7 @@ MAGICS = {
 
 
 @pytest.mark.parametrize("name", MAGICS)
-def test_raws_with_a_mark_of_their_own_are_refused_by_it(name: str) -> None:
+def test_raw_files_with_a_magic_number_are_refused(name: str) -> None:
     kind = name.replace(",", "").split()[0]
     assert reason(MAGICS[name] + bytes(64)) == f"is a camera's raw file ({kind}): export it as JPEG first"
 
@@ -138,8 +138,8 @@ def test_ordinary_tiffs_are_read(pages: list[Tags], subs: list[Tags], order: str
 
 
 @pytest.mark.parametrize("level", [0x49, 0x4D, 0x43, 0])
-def test_grey_pixels_that_spell_a_mark_are_pixels(level: int) -> None:
-    """libtiff puts the pixels right behind the header."""
+def test_gray_pixels_that_equal_a_magic_number_are_pixels(level: int) -> None:
+    """libtiff writes the pixels directly after the header."""
     file = io.BytesIO()
     Image.fromarray(np.full((40, 40), level, np.uint8)).save(file, "TIFF")
     data = b"II*\0" + struct.pack("<I", 8 + 1600) + bytes([level]) * 1600 + file.getvalue()[8:]
@@ -156,7 +156,7 @@ def test_damage_never_raises(name: str, layout: tuple[str, bool], data: st.DataO
     raw_format(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
 
 
-def test_a_file_is_known_by_its_extension_or_by_what_it_holds(tmp_path: Path) -> None:
+def test_a_file_is_detected_by_extension_or_content(tmp_path: Path) -> None:
     raw, plain = tmp_path / "1ds.TIF", tmp_path / "scan.tif"
     raw.write_bytes(tiff(PREVIEW | DNG))
     plain.write_bytes(tiff(PREVIEW, FULL))
@@ -168,10 +168,10 @@ def test_a_file_is_known_by_its_extension_or_by_what_it_holds(tmp_path: Path) ->
     )
 
 
-def test_the_raw_file_of_the_cases_is_refused_and_ordinary_tiffs_are_not(data: Path) -> None:
+def test_real_raw_files_are_refused_and_ordinary_tiffs_are_not(data: Path) -> None:
     cases = data / "cases"
     if not cases.is_dir():
-        pytest.skip("these data hold no cases")
+        pytest.skip("the test data have no cases")
     assert "camera's raw file (DNG)" in reason((cases / "raw/IMG_7.dng").read_bytes())
     tiffs = [path for path in data.rglob("*.tif*") if path.is_file()]
     assert tiffs

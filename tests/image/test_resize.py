@@ -1,4 +1,4 @@
-"""Resizing, thumbnails, regions, plain pictures, and pictures already in memory."""
+"""Resizing, thumbnails, regions, plain images, and images in memory."""
 
 import io
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from PIL import Image
 
 from lookalike.errors import BadQuery, BrokenModel
 from lookalike.image import crop, decode, fit, is_plain, thumbnail, to_rgb
-from lookalike.image.color.to_rgb import to_rgb_on_ground, to_uint8
+from lookalike.image.color.to_rgb import flatten_to_rgb, to_uint8
 from lookalike.image.decoding.decode import finish
 from lookalike.image.resize import shrink
 from lookalike.types import RGB, Preprocessing
@@ -52,7 +52,7 @@ def test_unknown_resize_names_the_nearest() -> None:
 
 @pytest.mark.parametrize("factor", [1.3, 2, 3, 4, 5.5, 9])
 def test_shrinking_does_not_alias(factor: float) -> None:
-    """A fine chequer-board must become even grey, whatever the factor."""
+    """A fine checkerboard becomes uniform gray at any factor."""
     side = round(64 * factor)
     board = ((np.indices((side, side)).sum(axis=0) % 2) * 255).astype(np.uint8)
     small = fit(np.repeat(board[:, :, None], 3, axis=2), Preprocessing(size=(64, 64)))
@@ -60,18 +60,18 @@ def test_shrinking_does_not_alias(factor: float) -> None:
     assert abs(float(small.mean()) - 127.5) < 3
 
 
-def test_a_large_and_a_small_file_of_a_photo_agree(scene: RGB, far_apart: Callable[[Any, Any], float]) -> None:
+def test_a_large_and_a_small_file_of_a_photo_agree(scene: RGB, mean_difference: Callable[[Any, Any], float]) -> None:
     large = cv2.resize(scene, (3600, 2400), interpolation=cv2.INTER_CUBIC)
     small = cv2.resize(scene, (640, 426), interpolation=cv2.INTER_CUBIC)
-    wanted = Preprocessing(size=(224, 224))
+    preprocessing = Preprocessing(size=(224, 224))
     fitted = []
     for picture in (large, small):
         file = io.BytesIO()
         Image.fromarray(picture).save(file, "JPEG", quality=92)
         decoded = decode(file.getvalue(), side=224)
         assert min(decoded.image.shape[:2]) >= 1.5 * 224
-        fitted.append(fit(decoded.image, wanted))
-    assert far_apart(*fitted) < 1.5
+        fitted.append(fit(decoded.image, preprocessing))
+    assert mean_difference(*fitted) < 1.5
 
 
 def test_thumbnails_never_enlarge(scene: RGB) -> None:
@@ -93,11 +93,11 @@ def test_crop_by_hand(scene: RGB) -> None:
     "region", [(0, 0, 0, 1), (-0.1, 0, 1, 1), (0.5, 0, 0.6, 1), (0, 0, 1, float("nan")), (1, 0, 0.1, 0.1)]
 )
 def test_regions_outside_are_refused(region: tuple[float, float, float, float], scene: RGB) -> None:
-    with pytest.raises(BadQuery, match="is not inside the picture"):
+    with pytest.raises(BadQuery, match="is not inside the image"):
         crop(scene, region)
 
 
-def test_plain_pictures() -> None:
+def test_plain_images() -> None:
     white = np.full((300, 400, 3), 255, np.uint8)
     noise = np.random.default_rng(0).normal(128, 4, (300, 400, 3)).astype(np.uint8)
     line = white.copy()
@@ -126,7 +126,7 @@ def test_arrays_of_any_kind(kind: Any, shape: tuple[int, ...]) -> None:
     assert (image[1:] == 255).all()
 
 
-def test_an_array_that_is_right_is_not_copied(scene: RGB) -> None:
+def test_a_valid_array_is_not_copied(scene: RGB) -> None:
     assert to_rgb(scene) is scene
     assert to_rgb(scene[:, ::-1]).flags.c_contiguous
 
@@ -144,7 +144,7 @@ def test_an_array_that_is_right_is_not_copied(scene: RGB) -> None:
         None,
     ],
 )
-def test_what_is_not_a_picture_is_refused(bad: Any) -> None:
+def test_other_objects_are_refused(bad: Any) -> None:
     with pytest.raises(BadQuery):
         to_rgb(bad)
 
@@ -158,7 +158,7 @@ def test_pillow_images_of_any_mode(mode: str, scene: RGB) -> None:
     assert image == before
 
 
-def test_pillow_images_are_turned(scene: RGB) -> None:
+def test_the_orientation_of_pillow_images_is_applied(scene: RGB) -> None:
     image = Image.fromarray(scene)
     image.getexif()[0x0112] = 6
     assert np.array_equal(to_rgb(image), np.rot90(scene, -1))
@@ -168,15 +168,15 @@ def test_pillow_images_are_turned(scene: RGB) -> None:
 @pytest.mark.parametrize("channels", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize(("height", "width"), [(2111, 1999), (2048, 2050), (4097, 1001)])
 @pytest.mark.parametrize("faint", [False, True])
-def test_large_pictures_are_reduced_strip_by_strip_to_the_same(
+def test_reducing_by_strips_gives_the_same_image(
     kind: type, channels: int, height: int, width: int, *, faint: bool
 ) -> None:
     random = np.random.default_rng(height)
     samples = random.integers(0, np.iinfo(kind).max + 1, (height, width, channels or 1)).astype(kind)
     if faint and channels in (2, 4):
-        samples[:, :, -1] //= 16  # an alpha that was left unset
+        samples[:, :, -1] //= 16  # like an alpha channel that was left unset
     samples = samples if channels else samples[:, :, 0]
-    whole = shrink(to_rgb_on_ground(to_uint8(samples)), 60)
+    whole = shrink(flatten_to_rgb(to_uint8(samples)), 60)
     strips = finish(samples, None, 1, 60)
     assert strips.shape == whole.shape
     assert np.array_equal(strips, whole)

@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 
-from lookalike.embed.registry import DEFAULT_MODEL, model_location
+from lookalike.embed.registry import DEFAULT_MODEL, model_folder
 from lookalike.errors import BrokenModel
 from lookalike.relate import verify
 from lookalike.relate.content.similarity_map import last_convolution, network_map
 from lookalike.relate.geometry.features import find_features
 from tests.relate.conftest import features, scene
 
-MODEL = model_location(DEFAULT_MODEL)
+MODEL = model_folder(DEFAULT_MODEL)
 
 
 def test_a_picture_agrees_with_itself_everywhere_and_a_changed_part_does_not() -> None:

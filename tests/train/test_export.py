@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lookalike.embed.card import load_card
-from lookalike.embed.registry import get_embedder, model_location
+from lookalike.embed.registry import get_embedder, model_folder
 from lookalike.errors import BrokenModel, UnknownModel
 from lookalike.types import Card, Preprocessing
 
@@ -110,7 +110,7 @@ def test_float32_storage_is_nearer_still(tmp_path, folder):
 
 def shipped() -> Path:
     try:
-        return model_location("efficientnet-lite1.in1k")
+        return model_folder("efficientnet-lite1.in1k")
     except UnknownModel:
         pytest.skip("the default model's weights are not in this checkout")
 

@@ -8,7 +8,7 @@ import pytest
 
 from lookalike.embed import DEFAULT_MODEL, get_embedder
 from lookalike.embed.card import load_card
-from lookalike.embed.registry import model_location
+from lookalike.embed.registry import model_folder
 from lookalike.errors import BadQuery, BrokenModel, SourceError
 from lookalike.types import Card, Preprocessing
 
@@ -95,7 +95,7 @@ def test_training_that_makes_it_no_better_keeps_the_model_of_before(split, tmp_p
     assert taught.kept == "before"
     assert "no better, so" in str(taught)
     assert load_card(tmp_path / "mine").name == DEFAULT_MODEL
-    assert get_embedder(tmp_path / "mine").card.sha256 == load_card(model_location(DEFAULT_MODEL)).sha256
+    assert get_embedder(tmp_path / "mine").card.sha256 == load_card(model_folder(DEFAULT_MODEL)).sha256
 
 
 @pytest.mark.parametrize(
@@ -141,13 +141,13 @@ def test_validation_of_one_label_is_asked_among_training_pictures_or_refused():
 
 
 weights_needed = pytest.mark.skipif(
-    not (model_location(DEFAULT_MODEL) / "model.onnx").exists(), reason="the default model's weights are not here"
+    not (model_folder(DEFAULT_MODEL) / "model.onnx").exists(), reason="the default model's weights are not here"
 )
 
 
 @pytest.fixture(scope="module")
 def tuned() -> Tuned:
-    return Tuned(read_weights(model_location(DEFAULT_MODEL) / "model.onnx")).eval()
+    return Tuned(read_weights(model_folder(DEFAULT_MODEL) / "model.onnx")).eval()
 
 
 @weights_needed
@@ -163,7 +163,7 @@ def test_it_starts_as_the_shipped_model(tuned):
 def test_what_learns(tuned):
     counts = {}
     for what in ("head", "last", "all"):
-        network = Tuned(read_weights(model_location(DEFAULT_MODEL) / "model.onnx"), hidden=8)
+        network = Tuned(read_weights(model_folder(DEFAULT_MODEL) / "model.onnx"), hidden=8)
         network.learn(what)
         own, rest = network.groups()
         counts[what] = (sum(p.numel() for p in own), sum(p.numel() for p in rest))

@@ -61,7 +61,7 @@ def compare(
 def calibrated(collection: str | None, model: str | None) -> "tuple[Embedder, Calibration, Path | None]":
     """The embedder, what its scores mean, and the folder it was loaded from where there is one."""
     from lookalike.embed import DEFAULT_MODEL, get_embedder
-    from lookalike.embed.registry import model_location
+    from lookalike.embed.registry import model_folder
     from lookalike.errors import UnknownModel
     from lookalike.relate import calibration_of, of_card
 
@@ -75,7 +75,7 @@ def calibrated(collection: str | None, model: str | None) -> "tuple[Embedder, Ca
         embedder = get_embedder(name)
         calibration = of_card(embedder.card)
     try:
-        return embedder, calibration, model_location(name)
+        return embedder, calibration, model_folder(name)
     except UnknownModel:  # a model from a hub: no heat map of its own
         return embedder, calibration, None
 

@@ -1,4 +1,4 @@
-"""lookalike embed: vectors of files, as an array."""
+"""lookalike embed: write the vectors of files to an array."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def embed(
     files: Annotated[
-        list[str], typer.Argument(metavar="FILE...", help="Pictures, folders, globs, manifests or archives.")
+        list[str], typer.Argument(metavar="FILE...", help="Images, folders, globs, manifests or archives.")
     ],
     output: Annotated[
         Path,
@@ -26,14 +26,14 @@ def embed(
     model: Annotated[Optional[str], typer.Option(help="A model's name or folder, or hub:owner/name.")] = None,  # noqa: UP045
     json: JsonOption = False,
 ) -> None:
-    """Write the vectors of pictures to a NumPy file and print the path of each row. Pictures that fail have no row."""
+    """Write the vectors of images to a NumPy file and print the path of each row. Images that fail have no row."""
     from lookalike.embed import DEFAULT_MODEL, get_embedder
 
     if output.suffix not in (".npy", ".npz"):
         raise LookalikeError(f"{output} does not end in .npy or .npz; name a NumPy file")
     paths, vectors = _embed_all(files, get_embedder(model or DEFAULT_MODEL))
     if not paths:
-        raise UnreadableImage("not one of these files could be embedded; see the reasons above")
+        raise UnreadableImage("none of these files could be embedded; see the reasons above")
     _write(output, paths, vectors)
     for row, path in enumerate(paths):
         if json:
@@ -44,21 +44,21 @@ def embed(
 
 
 def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vectors]":
-    """Paths in the order found and their vectors; what fails is told and left out."""
+    """Return the paths, in listing order, and their vectors; files that fail are reported and skipped."""
     import numpy as np
 
-    from lookalike.image import Found, find
+    from lookalike.image import SourceFile, find
     from lookalike.indexing.pipeline import default_workers, parallel
     from lookalike.indexing.plan import Job
     from lookalike.indexing.worker import Fresh, Intake
 
     listed = list(find(files))
     for item in listed:
-        if not isinstance(item, Found):
+        if not isinstance(item, SourceFile):
             say(f"skipped {item.path}: {item.reason}")
-    jobs = [Job(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, Found))]
+    jobs = [Job(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, SourceFile))]
     rows: dict[int, Vectors] = {}
-    with ProgressLine("pictures") as progress, Intake(embedder) as intake:
+    with ProgressLine("images") as progress, Intake(embedder) as intake:
         done = 0
         for outcomes in parallel(jobs, intake, workers=default_workers()):
             done += len(outcomes)
@@ -82,4 +82,4 @@ def _write(output: Path, paths: list[str], vectors: "Vectors") -> None:
         else:
             np.save(output, vectors)
     except OSError as error:
-        raise LookalikeError(f"{output} cannot be written ({error.strerror}); choose another place with -o") from None
+        raise LookalikeError(f"{output} cannot be written ({error.strerror}); choose another path with -o") from None

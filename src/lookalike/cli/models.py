@@ -1,4 +1,4 @@
-"""lookalike models: what can embed."""
+"""lookalike models: list the models of the package."""
 
 from dataclasses import asdict
 

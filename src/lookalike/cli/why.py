@@ -1,4 +1,4 @@
-"""lookalike why: what became of a file, and the reason."""
+"""lookalike why: whether a file is in the collection, and if not, why."""
 
 import os
 import shlex
@@ -35,14 +35,14 @@ def _explain(photos: "Collection", file: str) -> dict[str, Any]:
     path = absolute_text(file)
     rows = rows_of(photos, path)
     if rows:
-        facts = photos.get(rows[:1], ["width", "height", "format", "indexed", "plain"])[0]
-        seen = facts.metadata if facts else {}
-        plain = ", too plain to compare" if seen.get("plain") else ""
-        size = f"{seen.get('width')!s} x {seen.get('height')!s} {seen.get('format')!s}"
-        inside = f"; it lies in {folder.path}, {folder.words}" if (folder := system_folder_of(path)) else ""
+        hit = photos.get(rows[:1], ["width", "height", "format", "indexed", "plain"])[0]
+        columns = hit.metadata if hit else {}
+        plain = ", too plain to compare" if columns.get("plain") else ""
+        size = f"{columns.get('width')!s} x {columns.get('height')!s} {columns.get('format')!s}"
+        inside = f"; it is in {folder.path}, {folder.words}" if (folder := system_folder_of(path)) else ""
         plain += _tone_mapped(photos, path)
-        told = f"in the collection as {', '.join(rows)}: {size}, since {seen.get('indexed')!s}{plain}{inside}"
-        return {"path": path, "state": "indexed", "answer": told, "ids": rows}
+        answer = f"in the collection as {', '.join(rows)}: {size}, since {columns.get('indexed')!s}{plain}{inside}"
+        return {"path": path, "state": "indexed", "answer": answer, "ids": rows}
     reason = next((f.reason for f in photos.failures() if f.path == path), None)
     if reason:
         return {"path": path, "state": "failed", "answer": f"not in the collection: {reason}"}
@@ -50,7 +50,7 @@ def _explain(photos: "Collection", file: str) -> dict[str, Any]:
 
 
 def _tone_mapped(photos: "Collection", path: str) -> str:
-    """What was done to a picture in high dynamic range, if it is one and is there."""
+    """Return a note for an image in high dynamic range; "" for others and for files that are gone."""
     from lookalike.errors import ImageError
     from lookalike.image import GuardedDecoder, read
 
@@ -63,46 +63,46 @@ def _tone_mapped(photos: "Collection", path: str) -> str:
 
 
 def rows_of(photos: "Collection", path: str) -> list[str]:
-    """The ids of a file's images."""
+    """Return the ids of a file's images."""
     quoted = path.replace("'", "''")
     return [str(i) for part in photos.store.scan(["id"], where=f"path = '{quoted}'") for i in part["id"]]
 
 
 def _outside(photos: "Collection", path: str) -> dict[str, str]:
-    """Why a file that the collection never saw is not in it."""
+    """Return why a file that was never indexed is not in the collection."""
     from lookalike.errors import ImageError
     from lookalike.image import GuardedDecoder, read, to_path
     from lookalike.image.sources.source_types import is_candidate
 
     if "!/" not in path and not os.path.lexists(to_path(path)):
-        return {"state": "absent", "answer": "there is no such file, and the collection knows none of that name"}
+        return {"state": "absent", "answer": "there is no such file, and none of that name is in the collection"}
     try:
         with GuardedDecoder(photos.limits) as decoder:
             decoder.decode(read(path, photos.limits), side=64)
     except ImageError as error:
         return {"state": "unreadable", "answer": f"not in the collection: {error}"}
-    if (folder := _passed_folder(photos, path)) is not None:
+    if (folder := _skipped_folder(photos, path)) is not None:
         return {
             "state": "passed over",
-            "answer": f"a good picture, but it lies in {folder.path}, {folder.words}, which is passed by unless named; "
+            "answer": f"a valid image, but it is in {folder.path}, {folder.words}, which is skipped unless named; "
             f"add it with: lookalike index {shlex.quote(path)} (or name the folder, for all "
             f"{'originals ' if folder.kind == 'library' else ''}inside)",
         }
     if not any(path.startswith(root.path) for root in photos.roots()):
         return {
             "state": "outside",
-            "answer": f"a good picture, under no folder of the collection; add it with: lookalike index '{path}'",
+            "answer": f"a valid image, but under no folder of the collection; add it with: lookalike index '{path}'",
         }
     if not is_candidate(os.path.basename(path)):
         return {
             "state": "passed over",
-            "answer": f"a good picture, but hidden or not named like one; add it with: lookalike index '{path}'",
+            "answer": f"a valid image, but hidden or without an image extension; add it with: lookalike index '{path}'",
         }
-    return {"state": "new", "answer": "a good picture that came after the last run; take it in with: lookalike index"}
+    return {"state": "new", "answer": "a valid image that was added after the last run; index it with: lookalike index"}
 
 
-def _passed_folder(photos: "Collection", path: str) -> "SystemFolder | None":
-    """The system folder for which the collection's sources pass a file by, None where one of them lists it."""
+def _skipped_folder(photos: "Collection", path: str) -> "SystemFolder | None":
+    """Return the system folder because of which a file is skipped; None when a source of the collection lists it."""
     from lookalike.image import system_folder_of
 
     roots = [root.path for root in photos.roots() if path.startswith((f"{root.path}/", f"{root.path}\\"))]

@@ -1,4 +1,4 @@
-"""A model's card as JSON: what travels with the weights, read with suspicion, since folders come from anywhere."""
+"""Read and write model cards as JSON. Cards are validated, since model folders come from any source."""
 
 import json
 from dataclasses import asdict, fields
@@ -15,27 +15,27 @@ FORMAT = 1
 _RESIZES = ("squash", "letterbox", "crop")
 _LAYOUTS = ("NHWC", "NCHW")
 _DTYPES = ("uint8", "float32")
-_OLD_NAMES = {"license": "licence"}  # as format 1 spells it
+_OLD_NAMES = {"license": "licence"}  # spelling in format 1
 _NEW_NAMES = {old: new for new, old in _OLD_NAMES.items()}
 
 
 def card_to_json(card: Card) -> str:
-    """The card as one line of JSON."""
+    """Return the card as one line of JSON."""
     values = {_OLD_NAMES.get(name, name): value for name, value in asdict(card).items()}
     return json.dumps({"format": FORMAT, **values}, ensure_ascii=False)
 
 
 def card_from_json(text: str, *, where: str = "card") -> Card:
-    """Read a card. Raises BrokenModel, naming `where` and the field at fault."""
+    """Parse a card. Raises BrokenModel, which names `where` and the invalid field."""
     try:
         raw = json.loads(text)
     except ValueError as error:
         raise BrokenModel(f"{where} is not JSON ({error}); export the model again") from None
     if not isinstance(raw, dict):
-        raise BrokenModel(f"{where} holds {type(raw).__name__} where an object was wanted; export the model again")
+        raise BrokenModel(f"{where} must be a JSON object, not {type(raw).__name__}; export the model again")
     if raw.pop("format", FORMAT) > FORMAT:
         raise BrokenModel(f"{where} was written by a newer Lookalike; update with: pip install -U lookalike")
-    values = _checked({_NEW_NAMES.get(str(name), str(name)): value for name, value in raw.items()}, Card, where)
+    values = _check_fields({_NEW_NAMES.get(str(name), str(name)): value for name, value in raw.items()}, Card, where)
     if not isinstance(values.get("preprocessing"), dict):
         raise BrokenModel(f"{where} lacks 'preprocessing'; export the model again")
     values["preprocessing"] = _preprocessing(values["preprocessing"], where)
@@ -46,7 +46,7 @@ def card_from_json(text: str, *, where: str = "card") -> Card:
 
 
 def load_card(folder: Path) -> Card:
-    """The card of a folder that holds model.onnx and card.json."""
+    """Read the card of a folder with model.onnx and card.json. Raises BrokenModel."""
     path = folder / CARD_FILE
     try:
         text = path.read_text(encoding="utf-8")
@@ -59,25 +59,27 @@ def load_card(folder: Path) -> Card:
 
 
 def same_model(a: Card, b: Card) -> bool:
-    """Whether two cards give the same vectors: same weights, same preprocessing; names may differ."""
+    """Return whether two cards give the same vectors: same weights and preprocessing; names may differ."""
     return a.sha256 == b.sha256 and a.preprocessing == b.preprocessing and a.dim == b.dim
 
 
 def _preprocessing(raw: dict[str, Any], where: str) -> Preprocessing:
-    values = _checked(raw, Preprocessing, where)
+    values = _check_fields(raw, Preprocessing, where)
     for name, allowed in (("resize", _RESIZES), ("layout", _LAYOUTS), ("dtype", _DTYPES)):
         if name in values and values[name] not in allowed:
-            raise BrokenModel(f"{where}: {name} is {values[name]!r}; one of {', '.join(allowed)} was wanted")
+            raise BrokenModel(
+                f"{where}: {name} is {values[name]!r}, but must be one of {', '.join(allowed)}; export the model again"
+            )
     size = values.get("size")
     if not (
         isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(s, int) and 0 < s < 4096 for s in size)
     ):
-        raise BrokenModel(f"{where}: size is {size!r}; [height, width] in pixels was wanted")
+        raise BrokenModel(f"{where}: size is {size!r}, but must be [height, width] in pixels; export the model again")
     as_tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return Preprocessing(**as_tuples)
 
 
-def _checked(raw: dict[str, Any], kind: type, where: str) -> dict[str, Any]:
+def _check_fields(raw: dict[str, Any], kind: type, where: str) -> dict[str, Any]:
     known = [f.name for f in fields(kind)]
     for name in raw:
         if name not in known:

@@ -1,8 +1,8 @@
-"""ONNX Runtime, silent. The only lines that import it.
+"""Import ONNX Runtime with telemetry disabled; no other module imports it.
 
-Its official builds from 1.29 on send what models are run to their maker, and keep an identifier of the machine in the
-user's cache, unless this variable is set before it is loaded (microsoft/onnxruntime#27379). We promise that nothing is
-sent anywhere.
+From 1.29 on, the official builds report the models that are run to Microsoft and store an identifier of the machine in
+the user's cache, unless ORT_DISABLE_TELEMETRY is set before the import (microsoft/onnxruntime#27379). Lookalike sends
+nothing anywhere.
 """
 
 import os
@@ -10,9 +10,9 @@ from typing import Any
 
 
 def onnx_runtime() -> Any:
-    """The module `onnxruntime`, loaded with its telemetry off. Processes begun later inherit the setting."""
+    """Import `onnxruntime` with telemetry disabled; child processes inherit the setting."""
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     import onnxruntime
 
-    onnxruntime.disable_telemetry_events()  # for who loaded it before us
+    onnxruntime.disable_telemetry_events()  # in case it was imported before
     return onnxruntime

@@ -1,4 +1,4 @@
-"""Models by name. What ships is what lies in weights/, each a folder with model.onnx and card.json."""
+"""Models by name. Each folder in weights/ is a model of the package, with model.onnx and card.json."""
 
 from pathlib import Path
 
@@ -11,16 +11,16 @@ _WEIGHTS = Path(__file__).parent / "weights"
 
 
 def known_models() -> dict[str, Card]:
-    """The cards of the models inside the package, by name."""
+    """Return the cards of the models in the package, by name."""
     folders = sorted(p.parent for p in _WEIGHTS.glob(f"*/{CARD_FILE}"))
     return {card.name: card for card in map(load_card, folders)}
 
 
 def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embedder:
-    """The embedder called `name`: one of ours, a folder with model.onnx and card.json, or hub:owner/name[@revision].
+    """Return the embedder called `name`.
 
-    `threads`: of one forward pass. One is right where several workers share the embedder (the pipeline).
-    Raises UnknownModel or BrokenModel.
+    `name`: a model of the package, a folder with model.onnx and card.json, or hub:owner/name[@revision]. `threads`: of
+    one forward pass; use 1 when several workers share the embedder. Raises UnknownModel or BrokenModel.
     """
     from lookalike.embed.onnx import OnnxEmbedder
 
@@ -28,11 +28,11 @@ def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embed
         from lookalike.embed.hub import hub_embedder
 
         return hub_embedder(str(name).removeprefix("hub:"), threads=threads)
-    return OnnxEmbedder.load(model_location(name), threads=threads)
+    return OnnxEmbedder.load(model_folder(name), threads=threads)
 
 
-def model_location(name: str | Path) -> Path:
-    """The folder of a model of ours, or the folder named."""
+def model_folder(name: str | Path) -> Path:
+    """Return the folder of a model of the package, or `name` itself if it is a folder. Raises UnknownModel."""
     shipped = _WEIGHTS / str(name)
     if (shipped / MODEL_FILE).is_file():
         return shipped
@@ -40,6 +40,6 @@ def model_location(name: str | Path) -> Path:
     if folder.is_dir():
         return folder
     raise UnknownModel(
-        f"no model is called {str(name)!r}, and it is no folder with {MODEL_FILE} and {CARD_FILE} "
+        f"no model is called {str(name)!r}, and it is not a folder with {MODEL_FILE} and {CARD_FILE} "
         f"({nearest(str(name), known_models())}); see: lookalike models"
     )

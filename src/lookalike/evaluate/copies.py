@@ -15,7 +15,7 @@ from lookalike.evaluate.bootstrap import TIMES, Difference, differences, draw
 from lookalike.evaluate.metrics import recall_at_precision
 from lookalike.evaluate.retrieval import Retrieval, retrieval
 from lookalike.evaluate.vectors import Progress
-from lookalike.image import EDITS, Edit, Found, NotListed, decode, find, fit, get_edit, read
+from lookalike.image import EDITS, Edit, NotListed, SourceFile, decode, find, fit, get_edit, read
 from lookalike.indexing.pipeline import default_workers, parallel
 from lookalike.types import RGB, Embedder, Failure, Preprocessing, Vectors
 
@@ -167,7 +167,7 @@ def benchmark(
 
 @dataclass(frozen=True, slots=True)
 class _Job:
-    found: Found
+    found: SourceFile
     place: int
     source: bool
     held_out: bool

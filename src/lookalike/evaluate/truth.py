@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import SourceError, nearest
-from lookalike.image import Found, NotListed, find, to_text
+from lookalike.image import NotListed, SourceFile, find, to_text
 from lookalike.image.sources.manifest import LABEL_COLUMNS, PATH_COLUMNS
-from lookalike.image.sources.source_types import found_file
-from lookalike.image.sources.tables import Table, moved, read_table
+from lookalike.image.sources.source_types import source_file
+from lookalike.image.sources.tables import TextTable, moved, read_table
 from lookalike.types import Failure
 
 Rows = NDArray[np.int64]
@@ -44,7 +44,7 @@ class Truth:
 
     name: str
     kind: str
-    pictures: tuple[Found, ...]
+    pictures: tuple[SourceFile, ...]
     queries: Rows = field(default_factory=lambda: _NO_ROWS)
     query_labels: Names = field(default_factory=lambda: _NO_NAMES)
     gallery: Rows = field(default_factory=lambda: _NO_ROWS)
@@ -137,7 +137,7 @@ def _folders(path: str) -> Truth:
 def _each_against_the_rest(
     name: str,
     kind: str,
-    pictures: Sequence[Found],
+    pictures: Sequence[SourceFile],
     labels: Names,
     columns: Mapping[str, Names],
     skipped: Sequence[Failure],
@@ -162,13 +162,13 @@ def _each_against_the_rest(
 class _Pictures:
     """The pictures that a table names, each once, and what could not be found."""
 
-    def __init__(self, table: Table, columns: Sequence[str], root: str | None) -> None:
+    def __init__(self, table: TextTable, columns: Sequence[str], root: str | None) -> None:
         cells = list(dict.fromkeys(row[column] for row in table.rows for column in columns if row[column]))
         paths = [table.file(cell) for cell in cells]
         self._table = table
         self._paths = dict(zip(cells, moved(paths, root) if root and paths else paths, strict=True))
         self._rows: dict[str, int | None] = {}
-        self.found: list[Found] = []
+        self.found: list[SourceFile] = []
         self.skipped: list[Failure] = []
 
     def row(self, cell: str) -> int | None:
@@ -194,14 +194,14 @@ class _Pictures:
             )
 
 
-def _file(path: str) -> Found | NotListed:
+def _file(path: str) -> SourceFile | NotListed:
     """The file at a path; of a member of an archive ("a.zip!/x.jpg") the size and time are the archive's."""
     archive, mark, _ = path.partition("!/")
-    found = found_file(archive if mark else path, os.path.dirname(path))
-    return replace(found, path=to_text(path)) if mark and isinstance(found, Found) else found
+    found = source_file(archive if mark else path, os.path.dirname(path))
+    return replace(found, path=to_text(path)) if mark and isinstance(found, SourceFile) else found
 
 
-def _table(table: Table, root: str | None) -> Truth:
+def _table(table: TextTable, root: str | None) -> Truth:
     path, label = table.column(*PATH_COLUMNS), table.column(*LABEL_COLUMNS)
     role, part = table.column("role"), table.column("part")
     if path is None or label is None:
@@ -238,7 +238,7 @@ def _table(table: Table, root: str | None) -> Truth:
 
 
 def _unroled(
-    table: Table,
+    table: TextTable,
     pictures: _Pictures,
     placed: Sequence[tuple[int, Mapping[str, str]]],
     *,
@@ -258,7 +258,7 @@ def _unroled(
     )
 
 
-def _role(table: Table, cell: str) -> str:
+def _role(table: TextTable, cell: str) -> str:
     role = cell.lower()
     if role not in ("query", "gallery"):
         raise SourceError(f"{to_text(table.path)}: a row's role is {cell!r}; query or gallery is wanted")
@@ -268,7 +268,7 @@ def _role(table: Table, cell: str) -> str:
 # --- pairs
 
 
-def _pairs(table: Table, root: str | None) -> Truth:
+def _pairs(table: TextTable, root: str | None) -> Truth:
     same, a, b = table.column("same"), table.column("a"), table.column("b")
     if same is None or a is None or b is None:
         raise SourceError(
@@ -294,7 +294,7 @@ def _pairs(table: Table, root: str | None) -> Truth:
     )
 
 
-def _is_same(table: Table, cell: str) -> bool:
+def _is_same(table: TextTable, cell: str) -> bool:
     if cell.lower() not in _SAME:
         raise SourceError(f"{to_text(table.path)}: a pair's same is {cell!r}; 1 or 0 is wanted")
     return _SAME[cell.lower()]

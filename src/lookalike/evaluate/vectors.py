@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.errors import LookalikeError
-from lookalike.image import Found
+from lookalike.image import SourceFile
 from lookalike.indexing.pipeline import default_workers, parallel
 from lookalike.indexing.plan import Job
 from lookalike.indexing.worker import Fresh, Intake
@@ -31,7 +31,7 @@ class Embedded:
 
 
 def embed_pictures(
-    pictures: Sequence[Found], embedder: Embedder, *, keep: Path | None = None, progress: Progress | None = None
+    pictures: Sequence[SourceFile], embedder: Embedder, *, keep: Path | None = None, progress: Progress | None = None
 ) -> Embedded:
     """Embed picture files on all cores. `keep`: a folder where vectors stay for the next run, by model and file."""
     known = _Kept.open(keep, embedder.card)
@@ -62,7 +62,7 @@ def embed_pictures(
     return Embedded(vectors, bad, tuple(failed[row] for row in bad), len(pictures) - len(wanted))
 
 
-def _mark(picture: Found) -> str:
+def _mark(picture: SourceFile) -> str:
     """What a file must still be for its vector to be used again."""
     return f"{picture.path}|{picture.size}|{picture.mtime_ns}"
 

@@ -1,23 +1,26 @@
-"""Pictures: found in folders, lists and archives; decoded to upright RGB within limits; resized; edited.
+"""Find, decode, resize and edit images.
 
-Importing this loads none of OpenCV, Pillow, imagecodecs and pyarrow: each is loaded where it is used.
+Importing this package does not import OpenCV, Pillow, imagecodecs or pyarrow; each is imported where it is used.
 """
+
+import warnings
+from typing import TYPE_CHECKING
 
 from lookalike.image.containers.raw import is_raw_file
 from lookalike.image.convert import to_rgb
-from lookalike.image.decoding.decode import Picture, decode, decode_frames
+from lookalike.image.decoding.decode import DecodedImage, decode, decode_frames
 from lookalike.image.decoding.formats import EXTENSIONS, RAW_EXTENSIONS
 from lookalike.image.decoding.guarded import DecoderFailed, GuardedDecoder
 from lookalike.image.decoding.header import read_header
 from lookalike.image.decoding.limits import Limits
-from lookalike.image.decoding.types import Header
+from lookalike.image.decoding.types import ImageHeader
 from lookalike.image.edits import EDITS, Edit, get_edit
 from lookalike.image.resize import crop, fit, is_plain, thumbnail
 from lookalike.image.sources.archive import close_archives
 from lookalike.image.sources.find import find, read_list
 from lookalike.image.sources.path_text import to_path, to_text
 from lookalike.image.sources.read import read
-from lookalike.image.sources.source_types import Found, NotListed, SkippedFiles, is_hidden
+from lookalike.image.sources.source_types import NotListed, SkippedFiles, SourceFile, is_hidden
 from lookalike.image.sources.system_folders import SystemFolder, is_system_folder, system_folder_of
 from lookalike.image.threads import single_threaded_opencv
 
@@ -25,15 +28,15 @@ __all__ = [
     "EDITS",
     "EXTENSIONS",
     "RAW_EXTENSIONS",
+    "DecodedImage",
     "DecoderFailed",
     "Edit",
-    "Found",
     "GuardedDecoder",
-    "Header",
+    "ImageHeader",
     "Limits",
     "NotListed",
-    "Picture",
     "SkippedFiles",
+    "SourceFile",
     "SystemFolder",
     "close_archives",
     "crop",
@@ -56,3 +59,14 @@ __all__ = [
     "to_rgb",
     "to_text",
 ]
+
+_RENAMED = {"Found": "SourceFile", "Header": "ImageHeader", "Picture": "DecodedImage"}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Return the class that replaces a deprecated name, with a DeprecationWarning."""
+        if name not in _RENAMED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        warnings.warn(f"lookalike.image.{name} is deprecated; use {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        return globals()[_RENAMED[name]]

@@ -1,7 +1,7 @@
-"""Edits of a picture, as people make them: for calibration, training and benchmarks.
+"""Image edits as people make them, for calibration, training and benchmarks.
 
-Each is one small function of (picture, strength, random generator). Strength runs from 0, hardly visible, to 1, as
-strong as is still the same picture to a person. The same picture, strength and seed give the same result.
+Each edit is a function of (image, strength, random generator). Strength ranges from 0, barely visible, to 1, the
+strongest change after which a person still sees the same image. The same image, strength and seed give the same result.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,39 +15,40 @@ from numpy.typing import NDArray
 from lookalike.errors import BadQuery, nearest
 from lookalike.types import RGB
 
-Change = Callable[[RGB, float, np.random.Generator], Any]
+EditFunction = Callable[[RGB, float, np.random.Generator], Any]
 
 _WORDS = ("look at this", "WHEN IT IS MONDAY", "for sale", "no way", "summer 2019", "BREAKING NEWS", "(c) somebody")
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """One kind of edit, under its name."""
+    """A named edit."""
 
     name: str
-    change: Change
+    change: EditFunction
 
     def apply(self, image: RGB, strength: float, seed: int) -> RGB:
-        """The edited picture, a new array. `strength` from 0 to 1. Raises BadQuery."""
+        """Return the edited image as a new array. `strength`: 0 to 1. Raises BadQuery."""
         if not 0 <= strength <= 1:
-            raise BadQuery(f"strength {strength} of edit {self.name!r} is not from 0 to 1")
+            raise BadQuery(f"strength {strength} of edit {self.name!r} is not between 0 and 1")
         changed = self.change(image.copy(), strength, np.random.default_rng(seed))
         return np.ascontiguousarray(changed, dtype=np.uint8)
 
 
 _REGISTRY: dict[str, Edit] = {}
 EDITS: Mapping[str, Edit] = MappingProxyType(_REGISTRY)
-"""Every edit by its name."""
+"""All edits by name."""
 
 
 def get_edit(name: str) -> Edit:
-    """The edit of that name. Raises BadQuery with the nearest names."""
+    """Return the edit called `name`. Raises BadQuery, which names the nearest edits."""
     if name not in EDITS:
-        raise BadQuery(f"edit {name!r} is not known; {nearest(name, EDITS)}")
+        raise BadQuery(f"unknown edit {name!r}; {nearest(name, EDITS)}")
     return EDITS[name]
 
 
-def _edit(change: Change) -> Change:
+def _edit(change: EditFunction) -> EditFunction:
+    """Register a function as an edit; its name without the leading underscore is the edit's name."""
     name = change.__name__.removeprefix("_")
     if name in _REGISTRY:
         raise ValueError(f"two edits are called {name!r}")
@@ -69,7 +70,7 @@ def _clipped(values: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(np.clip(np.rint(values), 0, 255), np.uint8)
 
 
-# --- the file
+# --- file
 
 
 @_edit
@@ -87,12 +88,12 @@ def _resize(image: RGB, strength: float, _random: np.random.Generator) -> Any:
     return _resized(image, image.shape[0] * share, image.shape[1] * share)
 
 
-# --- the frame
+# --- geometry
 
 
 @_edit
 def _crop(image: RGB, strength: float, random: np.random.Generator) -> Any:
-    share = np.sqrt(_between(0.95, 0.25, strength))  # of the area that stays
+    share = np.sqrt(_between(0.95, 0.25, strength))  # fraction of the area that stays
     height, width = (max(1, round(side * share)) for side in image.shape[:2])
     top, left = (
         random.integers(0, whole - part + 1) for whole, part in zip(image.shape, (height, width), strict=False)
@@ -147,7 +148,7 @@ def _letterbox(image: RGB, strength: float, _random: np.random.Generator) -> Any
     return np.concatenate((bars, image, bars))
 
 
-# --- the light
+# --- color and sharpness
 
 
 @_edit
@@ -163,8 +164,8 @@ def _contrast(image: RGB, strength: float, random: np.random.Generator) -> Any:
 
 @_edit
 def _saturation(image: RGB, strength: float, random: np.random.Generator) -> Any:
-    grey = image.mean(axis=2, keepdims=True)
-    return _clipped(grey + (image - grey) * (1 + random.choice((-1, 1)) * _between(0.1, 0.9, strength)))
+    gray = image.mean(axis=2, keepdims=True)
+    return _clipped(gray + (image - gray) * (1 + random.choice((-1, 1)) * _between(0.1, 0.9, strength)))
 
 
 @_edit
@@ -188,11 +189,11 @@ def _noise(image: RGB, strength: float, random: np.random.Generator) -> Any:
 
 @_edit
 def _hue(image: RGB, strength: float, random: np.random.Generator) -> Any:
-    """All hues turned by up to a quarter of the circle."""
+    """Rotate all hues by up to a quarter of the color circle."""
     import cv2
 
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
-    turn = random.choice((-1, 1)) * _between(6, 45, strength)  # of 180
+    turn = random.choice((-1, 1)) * _between(6, 45, strength)  # OpenCV's hues run from 0 to 179
     hsv[..., 0] = (hsv[..., 0].astype(np.int16) + round(turn)) % 180
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
@@ -207,7 +208,7 @@ def _sharpen(image: RGB, strength: float, _random: np.random.Generator) -> Any:
 
 @_edit
 def _halftone(image: RGB, strength: float, _random: np.random.Generator) -> Any:
-    """Printed in dots of one size whose screen is at 45 degrees: black on white, or each colour by itself."""
+    """Halftone dots on a 45-degree screen: black on white, or one screen per color channel."""
     height, width = image.shape[:2]
     pitch = _between(2.0, 4.5, strength)
     y, x = np.mgrid[:height, :width].astype(np.float32)
@@ -217,12 +218,12 @@ def _halftone(image: RGB, strength: float, _random: np.random.Generator) -> Any:
     return np.where(levels > screen[..., None], 255, 0)
 
 
-# --- things laid on, and being laid on things
+# --- overlays and compositions
 
 
 @_edit
 def _watermark(image: RGB, strength: float, random: np.random.Generator) -> Any:
-    """Words, half transparent, again and again over the whole picture."""
+    """Half-transparent text repeated over the whole image."""
     import cv2
 
     height, width = image.shape[:2]
@@ -238,7 +239,7 @@ def _watermark(image: RGB, strength: float, random: np.random.Generator) -> Any:
 
 @_edit
 def _meme(image: RGB, strength: float, random: np.random.Generator) -> Any:
-    """White words with a dark rim at the top and at the bottom."""
+    """White text with a dark outline at the top and the bottom."""
     import cv2
 
     height, width = image.shape[:2]
@@ -247,23 +248,23 @@ def _meme(image: RGB, strength: float, random: np.random.Generator) -> Any:
         (wide, tall), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_DUPLEX, 1, 3)
         size = _between(0.5, 0.95, strength) * width / wide
         foot = min(height - 1, round(tall * size * 1.4)) if at_top else max(1, height - round(tall * size * 0.5))
-        thick, place = max(1, round(3 * size)), (round((width - wide * size) / 2), foot)
-        cv2.putText(image, words, place, cv2.FONT_HERSHEY_DUPLEX, size, (0, 0, 0), 3 * thick, cv2.LINE_AA)
-        cv2.putText(image, words, place, cv2.FONT_HERSHEY_DUPLEX, size, (255, 255, 255), thick, cv2.LINE_AA)
+        thick, origin = max(1, round(3 * size)), (round((width - wide * size) / 2), foot)
+        cv2.putText(image, words, origin, cv2.FONT_HERSHEY_DUPLEX, size, (0, 0, 0), 3 * thick, cv2.LINE_AA)
+        cv2.putText(image, words, origin, cv2.FONT_HERSHEY_DUPLEX, size, (255, 255, 255), thick, cv2.LINE_AA)
     return image
 
 
 @_edit
 def _stickers(image: RGB, strength: float, random: np.random.Generator) -> Any:
-    """Round faces, one to four."""
+    """One to four round faces."""
     import cv2
 
     height, width = image.shape[:2]
     for _ in range(1 + round(3 * strength)):
         radius = max(2, round(random.uniform(0.06, 0.14) * min(height, width)))
         x, y = int(random.integers(width)), int(random.integers(height))
-        colour = [int(part) for part in random.integers(120, 256, 3)]
-        cv2.circle(image, (x, y), radius, colour, -1, cv2.LINE_AA)
+        color = [int(part) for part in random.integers(120, 256, 3)]
+        cv2.circle(image, (x, y), radius, color, -1, cv2.LINE_AA)
         for side in (-1, 1):
             cv2.circle(image, (x + side * radius // 3, y - radius // 4), max(1, radius // 8), (20, 20, 20), -1)
         cv2.ellipse(image, (x, y), (radius // 2, radius // 2), 0, 20, 160, (20, 20, 20), max(1, radius // 10))
@@ -279,9 +280,9 @@ def _caption(image: RGB, strength: float, random: np.random.Generator) -> Any:
     (wide, tall), _ = cv2.getTextSize(words, cv2.FONT_HERSHEY_SIMPLEX, 1, 2)
     size = _between(0.4, 0.95, strength) * width / wide
     bottom = height - 4 if random.integers(2) else min(height - 1, round(tall * size) + 4)
-    place, thick = ((width - round(wide * size)) // 2, int(bottom)), max(1, round(2 * size))
-    cv2.putText(image, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 3 * thick)
-    return cv2.putText(image, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), thick)
+    origin, thick = ((width - round(wide * size)) // 2, int(bottom)), max(1, round(2 * size))
+    cv2.putText(image, words, origin, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 3 * thick)
+    return cv2.putText(image, words, origin, cv2.FONT_HERSHEY_SIMPLEX, size, (255, 255, 255), thick)
 
 
 @_edit
@@ -291,8 +292,8 @@ def _logo(image: RGB, strength: float, random: np.random.Generator) -> Any:
     height, width = image.shape[:2]
     radius = max(2, round(_between(0.05, 0.22, strength) * min(height, width)))
     x, y = ((radius, side - radius)[random.integers(2)] for side in (width, height))
-    colour = [int(part) for part in random.integers(0, 256, 3)]
-    cv2.circle(image, (x, y), radius, colour, -1)
+    color = [int(part) for part in random.integers(0, 256, 3)]
+    cv2.circle(image, (x, y), radius, color, -1)
     return cv2.rectangle(
         image, (x - radius // 3, y - radius // 2), (x + radius // 3, y + radius // 2), (255, 255, 255), -1
     )
@@ -300,7 +301,7 @@ def _logo(image: RGB, strength: float, random: np.random.Generator) -> Any:
 
 @_edit
 def _screenshot(image: RGB, strength: float, random: np.random.Generator) -> Any:
-    """The picture on a page: a bar with an address, lines of text beneath."""
+    """The image on a web page: an address bar above, lines of text below."""
     height, width = image.shape[:2]
     margin = max(2, round(_between(0.05, 0.5, strength) * width))
     bar, foot = max(4, height // 8), round(height * _between(0.2, 1.0, strength))
@@ -316,9 +317,9 @@ def _screenshot(image: RGB, strength: float, random: np.random.Generator) -> Any
 
 @_edit
 def _paste(image: RGB, strength: float, random: np.random.Generator) -> Any:
-    """The picture inside another: soft clouds of colour stand for any photo."""
+    """The image inside another one; soft color gradients stand in for a photo."""
     height, width = image.shape[:2]
-    share = np.sqrt(_between(0.8, 0.15, strength))  # of the area that the picture takes
+    share = np.sqrt(_between(0.8, 0.15, strength))  # fraction of the scene's area
     inner = _resized(image, height * share, width * share)
     cells = random.integers(0, 256, (6, 8, 3)).astype(np.uint8)
     scene = _resized(cells, height, width)

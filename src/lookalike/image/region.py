@@ -1,4 +1,4 @@
-"""A region of an image: x, y, width and height as fractions of the upright image."""
+"""Regions of an image: x, y, width and height as fractions of the upright image."""
 
 from typing import TypeAlias
 
@@ -9,18 +9,18 @@ Region: TypeAlias = tuple[float, float, float, float]
 
 
 def check_region(region: Region) -> None:
-    """Raise BadQuery unless the region has a size and lies inside the picture."""
+    """Raise BadQuery unless the region has a positive size and lies inside the image."""
     x, y, width, height = region
     inside = 0 <= x < 1 and 0 <= y < 1 and width > 0 and height > 0 and x + width <= 1 + 1e-6 and y + height <= 1 + 1e-6
     if not inside:
         raise BadQuery(
-            f"the region {x:g},{y:g},{width:g},{height:g} is not inside the picture; "
+            f"the region {x:g},{y:g},{width:g},{height:g} is not inside the image; "
             "give x,y,width,height as fractions between 0 and 1"
         )
 
 
 def parse_region(text: str) -> Region:
-    """A region written as "x,y,width,height". Raises BadQuery."""
+    """Parse a region written as "x,y,width,height". Raises BadQuery."""
     try:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError:

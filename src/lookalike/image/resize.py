@@ -1,7 +1,8 @@
-"""Resize: to a model's input, to a thumbnail, to a region; and tell a picture too plain to compare.
+"""Resize images to a model's input or a thumbnail, crop regions, and detect images too plain to compare.
 
-Recipe (benchmarks/decode.py): up to 4 times too large, bilinear to exactly twice the size and then exact 2 x 2 means;
-beyond, area means. It equals full decoding with area means, at a fraction of the time.
+Method (benchmarks/decode.py): an image up to 4 times too large is resized bilinearly to exactly twice the target and
+then by exact 2 x 2 means; a larger one by area means. The result equals full decoding with area means, in a fraction
+of the time.
 """
 
 import math
@@ -9,41 +10,42 @@ import math
 import numpy as np
 
 from lookalike.errors import BadQuery, BrokenModel, nearest
+from lookalike.image.region import Region, check_region
 from lookalike.types import RGB, Preprocessing
 
-ENOUGH = 1.5  # a picture asked for at a side may come back with a short side this many times larger
-PLAIN_DEVIATION = 2.0  # levels of 255: the largest standard deviation over a plain picture, per channel
-PLAIN_STRUCTURE = 16  # levels: one spot farther than this from the middle colour is structure
+MIN_SIDE_RATIO = 1.5  # a reduced image keeps a short side of at least this many times the requested side
+PLAIN_DEVIATION = 2.0  # levels of 255: largest standard deviation of a channel in a plain image
+PLAIN_STRUCTURE = 16  # levels: a pixel farther than this from the median color is structure
 _PLAIN_SIDE = 64
 _MAX_HALVINGS = 10
 
 
 def fit(image: RGB, preprocessing: Preprocessing) -> RGB:
-    """The picture at exactly `preprocessing.size`, squashed, letterboxed or cropped as the model was taught.
+    """Resize an image to exactly `preprocessing.size`: squashed, letterboxed or cropped, as in the model's training.
 
-    Raises BrokenModel for an unknown way of resizing.
+    Raises BrokenModel for an unknown resize mode.
     """
     height, width = preprocessing.size
     match preprocessing.resize:
         case "squash":
             return scaled(image, height, width)
         case "crop":
-            return scaled(_centre(image, height / width), height, width)
+            return scaled(_center_crop(image, height / width), height, width)
         case "letterbox":
             return _letterboxed(image, height, width, preprocessing.ground)
         case unknown:
-            raise BrokenModel(f"resize {unknown!r} is not known; {nearest(unknown, ('squash', 'letterbox', 'crop'))}")
+            raise BrokenModel(f"unknown resize mode {unknown!r}; {nearest(unknown, ('squash', 'letterbox', 'crop'))}")
 
 
 def scaled(image: RGB, height: int, width: int) -> RGB:
-    """The picture at (height, width), aspect ignored, without aliasing."""
+    """Resize an image to (height, width) without aliasing; the aspect ratio is ignored."""
     import cv2
 
     tall, wide = image.shape[0] / height, image.shape[1] / width
     if tall == wide == 1:
         return np.ascontiguousarray(image)
     if min(tall, wide) < 1:
-        # Area means cannot enlarge: first shrink the side that is too long, then enlarge the other.
+        # Area means cannot enlarge, so first shrink the side that is too long, then enlarge the other.
         smaller = (
             scaled(image, min(height, image.shape[0]), min(width, image.shape[1])) if max(tall, wide) > 1 else image
         )
@@ -55,34 +57,34 @@ def scaled(image: RGB, height: int, width: int) -> RGB:
 
 
 def shrink(image: RGB, side: int | None) -> RGB:
-    """Halve the picture, by exact 2 x 2 means, while its short side stays at least 1.5 times `side`."""
+    """Halve an image by exact 2 x 2 means while its short side stays at least 1.5 times `side`."""
     return halved(image, halvings_of(image.shape[0], image.shape[1], side))
 
 
 def halvings_of(height: int, width: int, side: int | None) -> int:
-    """How often a picture is halved to have at least 1.5 times `side` along its short side, at most ten times."""
+    """Return how often an image can be halved with a short side of at least 1.5 times `side`; at most 10."""
     count, short = 0, min(height, width)
-    while side is not None and short >= max(2 * ENOUGH * side, 2) and count < _MAX_HALVINGS:
+    while side is not None and short >= max(2 * MIN_SIDE_RATIO * side, 2) and count < _MAX_HALVINGS:
         short //= 2
         count += 1
     return count
 
 
 def halved(image: RGB, times: int) -> RGB:
-    """The picture reduced by exact 2 x 2 means, so often; nothing where it has too few rows for that."""
+    """Halve an image `times` times by exact 2 x 2 means; empty when it is too small for that."""
     import cv2
 
     for _ in range(times):
         height, width = image.shape[0] // 2, image.shape[1] // 2
         if not height or not width:
             return np.empty((0, max(width, 0), 3), np.uint8)
-        even = image[: 2 * height, : 2 * width]  # an odd last row or column would make every mean a fractional one
+        even = image[: 2 * height, : 2 * width]  # an odd last row or column would break the 2 x 2 means
         image = np.asarray(cv2.resize(even, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
     return image
 
 
 def thumbnail(image: RGB, side: int = 256, quality: int = 80) -> bytes:
-    """A JPEG whose long side is at most `side` pixels; a smaller picture keeps its size. `quality`: 1 to 100."""
+    """Encode a JPEG whose long side is at most `side` pixels; smaller images keep their size. `quality`: 1 to 100."""
     import cv2
 
     height, width = image.shape[:2]
@@ -90,16 +92,14 @@ def thumbnail(image: RGB, side: int = 256, quality: int = 80) -> bytes:
     small = scaled(image, max(1, round(height * share)), max(1, round(width * share)))
     done, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), (cv2.IMWRITE_JPEG_QUALITY, quality))
     if not done:
-        raise BadQuery(f"a thumbnail of side {side} and quality {quality} cannot be made")
+        raise BadQuery(f"a thumbnail with side {side} and quality {quality} cannot be encoded")
     return bytes(data)
 
 
-def crop(image: RGB, region: tuple[float, float, float, float]) -> RGB:
-    """A part of the picture. `region`: x, y, width, height as shares of the upright picture. Raises BadQuery."""
+def crop(image: RGB, region: Region) -> RGB:
+    """Return a copy of one region of the image. Raises BadQuery."""
+    check_region(region)
     x, y, width, height = region
-    inside = 0 <= x < 1 and 0 <= y < 1 and width > 0 and height > 0 and x + width <= 1 + 1e-6 and y + height <= 1 + 1e-6
-    if not inside:
-        raise BadQuery(f"region {region} is not inside the picture; give x, y, width, height as shares from 0 to 1")
     down, across = image.shape[:2]
     left, top = min(int(x * across), across - 1), min(int(y * down), down - 1)
     right = max(left + 1, min(across, math.ceil((x + width) * across - 1e-6)))
@@ -108,10 +108,10 @@ def crop(image: RGB, region: tuple[float, float, float, float]) -> RGB:
 
 
 def is_plain(image: RGB) -> bool:
-    """Whether a picture is too plain to compare: practically one colour.
+    """Return whether an image is too plain to compare, that is, has practically one color.
 
-    At 64 x 64 pixels no channel's standard deviation exceeds 2 of 255 levels, and no spot is more than 16 levels from
-    the median. Blank pages, black frames and lens caps are; a thin line on white is not.
+    At 64 x 64 pixels no channel's standard deviation exceeds 2 of 255 levels, and no pixel is more than 16 levels from
+    the median. Blank pages, black frames and lens caps are plain; a thin line on white is not.
     """
     small = scaled(image, _PLAIN_SIDE, _PLAIN_SIDE).reshape(-1, 3).astype(np.float32)
     if float(small.std(axis=0).max()) > PLAIN_DEVIATION:
@@ -119,8 +119,8 @@ def is_plain(image: RGB) -> bool:
     return float(np.abs(small - np.median(small, axis=0)).max()) <= PLAIN_STRUCTURE
 
 
-def _centre(image: RGB, aspect: float) -> RGB:
-    """The largest middle part whose height is `aspect` times its width."""
+def _center_crop(image: RGB, aspect: float) -> RGB:
+    """Return the largest central part whose height is `aspect` times its width."""
     height, width = image.shape[:2]
     tall = min(height, max(1, round(width * aspect)))
     wide = min(width, max(1, round(height / aspect)))

@@ -1,4 +1,4 @@
-"""OpenCV's own threads, held back where pictures are worked on side by side already."""
+"""Limit OpenCV to one thread where images are already processed in parallel."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def single_threaded_opencv() -> Iterator[None]:
-    """One thread for each call into OpenCV while this lasts: workers, one a core, would only wait for each other's."""
+    """Run OpenCV single-threaded inside the block: with one worker per core, its own threads only compete."""
     import cv2
 
     before = cv2.getNumThreads()

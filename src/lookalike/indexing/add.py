@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.errors import BadQuery, ImageError
-from lookalike.image import GuardedDecoder, Limits, Picture, fit, read, to_rgb
+from lookalike.image import DecodedImage, GuardedDecoder, Limits, fit, read, to_rgb
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.indexing.pipeline import BATCH
 from lookalike.indexing.plan import absolute_text, given_facts
@@ -98,7 +98,7 @@ def _take(image: ImageLike, preprocessing: Preprocessing, decoder: GuardedDecode
 
 def _take_array(image: RGB, preprocessing: Preprocessing) -> tuple[str, RGB, Facts]:
     height, width = image.shape[:2]
-    picture = Picture(image=image, width=width, height=height, format="array", frame=0, frames=1)
+    picture = DecodedImage(image=image, width=width, height=height, format="array", frame=0, frames=1)
     sha256 = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
     fitted = fit(image, preprocessing)
     return sha256[:16], fitted, picture_facts(picture, fitted) | {"sha256": sha256, "indexed": now()}

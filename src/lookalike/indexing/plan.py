@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lookalike._version import __version__
 from lookalike.errors import SourceError
-from lookalike.image import Found, NotListed, SkippedFiles, find, is_hidden, to_path, to_text
+from lookalike.image import NotListed, SkippedFiles, SourceFile, find, is_hidden, to_path, to_text
 from lookalike.indexing.roots import Kind, Root, ensure_root, load_roots
 from lookalike.types import Failure, Metadata, Scalar, Store
 
@@ -34,7 +34,7 @@ class KnownFile:
 class Job:
     """A file to look into: new, or not as it was."""
 
-    found: Found
+    found: SourceFile
     id: str
     known: KnownFile | None = None
 
@@ -138,7 +138,7 @@ class _Planner:
         self._plan.stamps[path] = stamp
         return self._store.settings.get(STAMP + path) != stamp
 
-    def _item(self, item: Found | NotListed, root: Root | None, *, relabel: bool) -> None:
+    def _item(self, item: SourceFile | NotListed, root: Root | None, *, relabel: bool) -> None:
         if isinstance(item, NotListed):
             self._not_listed(item)
             return
@@ -165,7 +165,7 @@ class _Planner:
         self._unreadable.append(item.path)
         self._plan.failed.append(Failure(item.path, item.reason))
 
-    def _last_wins(self, item: Found) -> None:
+    def _last_wins(self, item: SourceFile) -> None:
         """Promise 5: of two rows of a manifest with the same id, the later one counts."""
         earlier = self._given_ids.get(str(item.id))
         self._given_ids[str(item.id)] = item.path
@@ -174,11 +174,11 @@ class _Planner:
             reason = f"its id {item.id!r} is given again further down in {item.root}; the last one wins"
             self._plan.failed.append(Failure(earlier, reason))
 
-    def _unchanged(self, item: Found, known: KnownFile) -> bool:
+    def _unchanged(self, item: SourceFile, known: KnownFile) -> bool:
         same = item.size == known.size and item.mtime_ns == known.mtime_ns and item.id in (None, known.ids[0])
         return same and len(known.ids) == min(max(known.frames, 1), self._frames)
 
-    def _failed_before(self, item: Found) -> bool:
+    def _failed_before(self, item: SourceFile) -> bool:
         row = self._failures.get(item.path)
         return (
             row is not None
@@ -186,7 +186,7 @@ class _Planner:
             and (row["size"], row["mtime_ns"], row["version"]) == (item.size, item.mtime_ns, __version__)
         )
 
-    def _new_id(self, item: Found, root: Root | None) -> str:
+    def _new_id(self, item: SourceFile, root: Root | None) -> str:
         wanted = f"{root.prefix}/{item.name}" if root else item.path
         tries = (wanted if n == 1 else f"{wanted}~{n}" for n in range(1, len(self._taken) + 2))
         free = next(t for t in tries if t not in self._taken)
@@ -252,7 +252,7 @@ def known_files(store: Store) -> dict[str, KnownFile]:
     return files
 
 
-def facts_of_manifest(item: Found) -> dict[str, Scalar]:
+def facts_of_manifest(item: SourceFile) -> dict[str, Scalar]:
     """Label and columns of a manifest's row; a column that has the name of one of our facts gets a trailing `_`."""
     return given_facts(item.metadata) | ({"label": item.label} if item.label is not None else {})
 
@@ -286,10 +286,10 @@ def absolute_text(source: str | Path) -> str:
     return to_text(os.path.abspath(os.path.expanduser(to_path(str(source)))))
 
 
-def _kind_of(path: str, first: Found | NotListed | None) -> Kind:
+def _kind_of(path: str, first: SourceFile | NotListed | None) -> Kind:
     if os.path.isdir(to_path(path)):
         return "folder"
-    if isinstance(first, Found) and first.root == path and first.path != path:
+    if isinstance(first, SourceFile) and first.root == path and first.path != path:
         return "archive" if first.path.startswith(path + "!/") else "manifest"
     return "file"
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lookalike._version import __version__
 from lookalike.errors import StoreFailed
-from lookalike.image import Found, single_threaded_opencv
+from lookalike.image import SourceFile, single_threaded_opencv
 from lookalike.indexing.in_progress import InHand, take_left_in_hand
 from lookalike.indexing.pipeline import parallel
 from lookalike.indexing.plan import FACTS, FAILURES, STAMP, Job, KnownFile, Plan, facts_of_manifest, make_plan
@@ -267,7 +267,7 @@ def frame_ids(base: str, frames: Sequence[int]) -> list[str]:
     return [base if n == 0 else f"{base}#{frame}" for n, frame in enumerate(frames)]
 
 
-def place(found: Found) -> dict[str, Scalar]:
+def place(found: SourceFile) -> dict[str, Scalar]:
     """Where a file is, and what its manifest says of it."""
     at: dict[str, Scalar] = {
         "path": found.path,
@@ -278,6 +278,6 @@ def place(found: Found) -> dict[str, Scalar]:
     return at | facts_of_manifest(found)
 
 
-def file_facts(found: Found, sha256: str) -> dict[str, Scalar]:
+def file_facts(found: SourceFile, sha256: str) -> dict[str, Scalar]:
     """What the collection keeps of a file, besides what its picture says."""
     return place(found) | {"sha256": sha256, "indexed": now()}

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from lookalike.errors import ImageError, ImageTooLarge
 from lookalike.image import (
+    DecodedImage,
     DecoderFailed,
     GuardedDecoder,
     Limits,
-    Picture,
     fit,
     is_plain,
     read,
@@ -171,7 +171,7 @@ def _judged(job: Job, sha256: str, vectors: NDArray[np.float32], facts: Sequence
     return Fresh(job, sha256, vectors, facts)
 
 
-def picture_facts(picture: Picture, image: RGB) -> Facts:
+def picture_facts(picture: DecodedImage, image: RGB) -> Facts:
     """What the collection keeps of a decoded picture besides its vector. `image`: the same, fitted to the model."""
     return {
         "width": picture.width,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE
-from lookalike.embed.registry import DEFAULT_MODEL, model_location
+from lookalike.embed.registry import DEFAULT_MODEL, model_folder
 from lookalike.errors import BadQuery
 from lookalike.similarity import normalize
 from lookalike.train.config import SimilarityConfig
@@ -202,7 +202,7 @@ def make_network(config: SimilarityConfig, embedder: Embedder) -> Tuned | SmallC
     """The network that the settings ask for, at its start."""
     if config.model == SMALL:
         return SmallCNN(dim=config.dim, width=config.width, halvings=max(1, round(float(np.log2(config.side / 7)))))
-    network = Tuned(read_weights(model_location(config.model) / MODEL_FILE), dim=config.dim, hidden=config.hidden)
+    network = Tuned(read_weights(model_folder(config.model) / MODEL_FILE), dim=config.dim, hidden=config.hidden)
     if config.train == "head" and config.side != embedder.card.preprocessing.size[0]:
         raise BadQuery(
             f"a head alone is trained over vectors of pictures at {embedder.card.preprocessing.size[0]} pixels; "
@@ -329,7 +329,7 @@ def write_trained(
 
 def keep_before(config: SimilarityConfig, run: RunFolder) -> str:
     """The folder gets the model of before, under its own name."""
-    source = model_location(DEFAULT_MODEL if config.model == SMALL else config.model)
+    source = model_folder(DEFAULT_MODEL if config.model == SMALL else config.model)
     for name in (MODEL_FILE, CARD_FILE):
         shutil.copyfile(source / name, run.path / name)
     return "unchanged"

@@ -1,1 +1,1 @@
-"""From samples in any color space, depth and transfer function to 8-bit sRGB."""
+"""Convert samples of any color space, depth and transfer function to 8-bit sRGB."""

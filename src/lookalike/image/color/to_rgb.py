@@ -1,4 +1,4 @@
-"""From samples of any depth and channels to RGB: the rules of docs/images.md, one function each."""
+"""Convert samples of any depth and channel count to RGB, by the rules of docs/images.md."""
 
 from typing import Any
 
@@ -7,16 +7,16 @@ from numpy.typing import NDArray
 
 from lookalike.types import RGB
 
-_ROWS = 512  # laid on a ground at a time: each step takes as much memory as its rows
-WHITE, IGNORED = 255, -1
-GREY = 160  # white logos find their coloured twins best on it: docs/images.md has the figures
-NEAR_WHITE = 40  # levels; a pixel none of whose channels is farther from white vanishes on a white ground
-NEVER_OPAQUE = 26  # of 255: an alpha that nowhere exceeds this hides everything; it was left unset, or scaled wrongly
-VISIBLE_SHARE = 0.05  # of the opaque area that must stand out from white (white logos: 0, the palest emoji: .10)
+_BATCH_ROWS = 512  # rows flattened at a time, to bound the memory of each step
+WHITE, IGNORE_ALPHA = 255, -1
+GRAY = 160  # the background on which white logos match their colored versions best: figures in docs/images.md
+NEAR_WHITE = 40  # levels; a pixel whose channels are all this close to white vanishes on a white background
+MAX_HIDDEN_ALPHA = 26  # of 255: an alpha channel that never exceeds this was left unset or scaled wrongly
+MIN_VISIBLE_FRACTION = 0.05  # of the opaque area that must differ from white (white logos: 0, palest emoji: .10)
 
 
 def in_full_range(samples: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Samples of 1 to 15 bits in 8 or 16: what the file calls full light is full light."""
+    """Scale samples of 1 to 15 bits to the full range of uint8 or uint16."""
     if samples.dtype == np.bool_:
         return samples
     if samples.dtype.kind != "u" or bits >= 8 * samples.dtype.itemsize or bits > 16:
@@ -29,7 +29,11 @@ def in_full_range(samples: NDArray[Any], bits: int) -> NDArray[Any]:
 
 
 def to_uint8(samples: NDArray[Any]) -> NDArray[np.uint8]:
-    """Samples of any type as 8 bits: 16-bit is scaled, floats are 0..1 or else their own least to largest."""
+    """Convert samples of any type to 8 bits.
+
+    16 bits are scaled. Floats from 0 to 1 are scaled by 255; any other type or range is stretched from its minimum to
+    its maximum.
+    """
     if samples.dtype == np.uint8:
         return samples
     if samples.dtype == np.bool_:
@@ -51,10 +55,12 @@ def _stretched(samples: NDArray[Any]) -> NDArray[np.uint8]:
     return np.asarray(np.rint((values - low) * scale), np.uint8)
 
 
-def to_rgb_on_ground(samples: NDArray[np.uint8], ground: int | None = None) -> RGB:
-    """(H, W), (H, W, 1), (H, W, 2) grey and alpha, (H, W, 3), (H, W, 4) with alpha; of more, the first three.
+def flatten_to_rgb(samples: NDArray[np.uint8], background: int | None = None) -> RGB:
+    """Convert 8-bit samples to RGB, with alpha blended onto a background.
 
-    `ground`: what is laid beneath what is transparent, by `ground_of` the whole where this is a part of it.
+    `samples`: (H, W) or (H, W, 1) gray, (H, W, 2) gray and alpha, (H, W, 3) RGB, (H, W, 4) RGBA; of more channels the
+    first three are used. `background`: gray level beneath transparent pixels; when `samples` is only a part of an
+    image, pass the `choose_background` of the whole.
     """
     import cv2
 
@@ -64,53 +70,54 @@ def to_rgb_on_ground(samples: NDArray[np.uint8], ground: int | None = None) -> R
         case 1:
             return np.asarray(cv2.cvtColor(np.ascontiguousarray(samples), cv2.COLOR_GRAY2RGB), np.uint8)
         case 2 | 4:
-            return _flattened(samples, ground_of(samples) if ground is None else ground)
+            return _flattened(samples, choose_background(samples) if background is None else background)
         case channels:
             return np.ascontiguousarray(samples if channels == 3 else samples[:, :, :3])
 
 
-def ground_of(samples: NDArray[Any]) -> int:
-    """What to lay beneath (H, W, 2 or 4) samples of 8 or 16 bits: white, or mid grey if they would all but vanish.
+def choose_background(samples: NDArray[Any]) -> int:
+    """Return the background level for (H, W, 2 or 4) samples of 8 or 16 bits: WHITE, or GRAY if they vanish on white.
 
-    IGNORED for an alpha that is full everywhere, or that would hide the whole picture: writers of BMP, TGA and PAM
-    leave such behind. Unless there is nothing beneath: then it is all there is. Copies little of the samples.
+    IGNORE_ALPHA when alpha is full everywhere, or when it would hide the whole image, as some writers of BMP, TGA and
+    PAM leave it; but when all pixels have one color, alpha is the image and counts. Only a small part of the samples is
+    copied.
     """
     full = int(np.iinfo(samples.dtype).max)
-    alpha, colour = samples[:, :, -1], samples[:, :, :-1]
+    alpha, color = samples[:, :, -1], samples[:, :, :-1]
     if int(alpha.min()) == full:
-        return IGNORED
-    if int(alpha.max()) * 255 <= NEVER_OPAQUE * full and not _is_of_one_colour(colour):
-        return IGNORED
+        return IGNORE_ALPHA
+    if int(alpha.max()) * 255 <= MAX_HIDDEN_ALPHA * full and not _is_single_color(color):
+        return IGNORE_ALPHA
     step = max(1, min(alpha.shape) // 256)
-    return WHITE if _shows_on_white(to_uint8(colour[::step, ::step]), to_uint8(alpha[::step, ::step])) else GREY
+    return WHITE if _shows_on_white(to_uint8(color[::step, ::step]), to_uint8(alpha[::step, ::step])) else GRAY
 
 
-def _flattened(samples: NDArray[np.uint8], ground: int) -> RGB:
+def _flattened(samples: NDArray[np.uint8], background: int) -> RGB:
     import cv2
 
-    found = np.empty((*samples.shape[:2], 3), np.uint8)
-    through = np.rint(ground * (255 - np.arange(256)) / 255).astype(np.uint8)
-    for top in range(0, len(samples), _ROWS):
-        rows = np.ascontiguousarray(samples[top : top + _ROWS])
+    rgb = np.empty((*samples.shape[:2], 3), np.uint8)
+    background_share = np.rint(background * (255 - np.arange(256)) / 255).astype(np.uint8)
+    for top in range(0, len(samples), _BATCH_ROWS):
+        rows = np.ascontiguousarray(samples[top : top + _BATCH_ROWS])
         if rows.shape[2] == 4:
-            colour = cv2.cvtColor(rows, cv2.COLOR_RGBA2RGB)
+            color = cv2.cvtColor(rows, cv2.COLOR_RGBA2RGB)
         else:
-            colour = cv2.cvtColor(np.ascontiguousarray(rows[:, :, 0]), cv2.COLOR_GRAY2RGB)
-        if ground != IGNORED:
-            cover = cv2.cvtColor(np.ascontiguousarray(rows[:, :, -1]), cv2.COLOR_GRAY2RGB)
-            colour = cv2.add(cv2.multiply(colour, cover, scale=1 / 255), cv2.LUT(cover, through))
-        found[top : top + _ROWS] = colour
-    return found
+            color = cv2.cvtColor(np.ascontiguousarray(rows[:, :, 0]), cv2.COLOR_GRAY2RGB)
+        if background != IGNORE_ALPHA:
+            alpha = cv2.cvtColor(np.ascontiguousarray(rows[:, :, -1]), cv2.COLOR_GRAY2RGB)
+            color = cv2.add(cv2.multiply(color, alpha, scale=1 / 255), cv2.LUT(alpha, background_share))
+        rgb[top : top + _BATCH_ROWS] = color
+    return rgb
 
 
-def _is_of_one_colour(colour: NDArray[Any]) -> bool:
-    """Then the alpha is all the picture there is, however faint."""
-    first = colour[:1, :1]
-    return all(bool((colour[top : top + _ROWS] == first).all()) for top in range(0, len(colour), _ROWS))
+def _is_single_color(color: NDArray[Any]) -> bool:
+    """Return whether all pixels have one color; alpha is then the whole image, however faint."""
+    first = color[:1, :1]
+    return all(bool((color[top : top + _BATCH_ROWS] == first).all()) for top in range(0, len(color), _BATCH_ROWS))
 
 
-def _shows_on_white(colour: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> bool:
+def _shows_on_white(color: NDArray[np.uint8], alpha: NDArray[np.uint8]) -> bool:
     weight = alpha.astype(np.float32)
     opaque = float(weight.sum())
-    stands_out = colour.min(axis=2) < WHITE - NEAR_WHITE
-    return opaque == 0 or float(weight[stands_out].sum()) >= VISIBLE_SHARE * opaque
+    stands_out = color.min(axis=2) < WHITE - NEAR_WHITE
+    return opaque == 0 or float(weight[stands_out].sum()) >= MIN_VISIBLE_FRACTION * opaque

@@ -1,1 +1,1 @@
-"""File formats whose headers or samples no maintained library reads completely or safely enough."""
+"""Parsers for file formats that no maintained library reads completely or safely enough."""

@@ -1,10 +1,10 @@
-"""The few boxes of HEIC, AVIF and JPEG XL files that no kept library tells without decoding pixels."""
+"""Read boxes of ISO media files (HEIC, AVIF, JPEG XL) that no maintained library reports without decoding pixels."""
 
 import re
 from collections.abc import Iterator
 from itertools import islice
 
-from lookalike.image.color.transfer import Space
+from lookalike.image.color.transfer import ColorSpace
 from lookalike.image.decoding.exif import ORIENTATION, first_directory, orientation_of
 
 _MAX_BOXES, _MAX_MATCHES = 1000, 100
@@ -12,23 +12,23 @@ _TIFF = re.compile(rb"II\*\0|MM\0\*")
 
 
 def top_boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """(kind, start, end) of each box at the top of an ISO media file; start and end of its content."""
-    at = 0
+    """Yield (kind, start, end) of each top-level box of an ISO media file; start and end are of its content."""
+    position = 0
     for _ in range(_MAX_BOXES):
-        if at + 8 > len(data):
+        if position + 8 > len(data):
             return
-        size, start = int.from_bytes(data[at : at + 4], "big"), at + 8
+        size, start = int.from_bytes(data[position : position + 4], "big"), position + 8
         if size == 1:
-            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
-        end = len(data) if size == 0 else at + size
+            size, start = int.from_bytes(data[position + 8 : position + 16], "big"), position + 16
+        end = len(data) if size == 0 else position + size
         if end < start:
             return
-        yield data[at + 4 : at + 8], start, min(end, len(data))
-        at = end
+        yield data[position + 4 : position + 8], start, min(end, len(data))
+        position = end
 
 
-def has_turn(data: bytes) -> bool:
-    """Whether a HEIC or AVIF file turns or mirrors its picture by itself."""
+def has_rotation(data: bytes) -> bool:
+    """Return whether a HEIC or AVIF file has its own rotation (irot) or mirror (imir)."""
     return any(
         data.find(box, start, end) >= 0
         for kind, start, end in top_boxes(data)
@@ -38,15 +38,15 @@ def has_turn(data: bytes) -> bool:
 
 
 def exif_orientation(data: bytes) -> int:
-    """The EXIF orientation still to be applied to a HEIC or AVIF picture.
+    """Return the EXIF orientation to apply to a HEIC or AVIF image.
 
-    The file's own turn (irot) and mirror (imir) are applied by the decoder and outrank EXIF; only a file that has
-    neither is turned as its EXIF says.
+    The decoder applies the file's own rotation (irot) and mirror (imir), which take precedence over EXIF. EXIF is used
+    only for a file that has neither.
     """
-    if has_turn(data):
+    if has_rotation(data):
         return 1
-    # Following item locations to the EXIF block takes a hundred lines; a TIFF header whose directory states an
-    # orientation is found by chance in compressed pixels less than once in 10^12 bytes.
+    # Following item locations to the EXIF block would take a hundred lines. A TIFF header whose directory has an
+    # orientation occurs by chance in compressed pixels less than once in 10^12 bytes.
     for match in islice(_TIFF.finditer(data), _MAX_MATCHES):
         block = data[match.start() : match.start() + 65536]
         if ORIENTATION in first_directory(block):
@@ -54,12 +54,12 @@ def exif_orientation(data: bytes) -> int:
     return 1
 
 
-def colour_space(data: bytes) -> Space | None:
-    """The code points that a HEIC or AVIF file states for its picture (a `colr` box of kind `nclx`), if any."""
+def color_space(data: bytes) -> ColorSpace | None:
+    """Return the code points of a HEIC or AVIF file (a `colr` box of type `nclx`), if any."""
     for kind, start, end in top_boxes(data):
         if kind == b"meta":
-            at = data.find(b"colrnclx", start, end)
-            if at >= 0 and at + 14 <= end:
-                primaries, transfer = (int.from_bytes(data[at + n : at + n + 2], "big") for n in (8, 10))
-                return Space(primaries, transfer)
+            position = data.find(b"colrnclx", start, end)
+            if position >= 0 and position + 14 <= end:
+                primaries, transfer = (int.from_bytes(data[position + n : position + n + 2], "big") for n in (8, 10))
+                return ColorSpace(primaries, transfer)
     return None

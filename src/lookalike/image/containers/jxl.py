@@ -1,100 +1,100 @@
-"""The header of a JPEG XL codestream (ISO/IEC 18181-1): size, orientation, and in what colours its decoder answers.
+"""Parse the header of a JPEG XL codestream (ISO/IEC 18181-1): size, orientation, color space of the decoded samples.
 
-imagecodecs gives the samples alone. A lossy picture with a profile comes in linear light, since libjxl does not convert
-to it; a lossless one comes in the profile's own colours, and the profile cannot be had.
+imagecodecs returns the samples alone. A lossy image with a profile is decoded to linear light, since libjxl does not
+convert to the profile; a lossless one is decoded to the profile's colors, and the profile is not available.
 """
 
 from dataclasses import dataclass
 
-from lookalike.image.color.transfer import LINEAR, Space
+from lookalike.image.color.transfer import LINEAR, ColorSpace
 from lookalike.image.containers.isobmff import top_boxes
 
 _RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))  # aspect ratios 1 to 7
-_HEAD = 4096  # bytes: the header, with the names of extra channels
-_MAX_EXTRA = 64
+_HEADER_BYTES = 4096  # including the names of extra channels
+_MAX_EXTRA_CHANNELS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class JxlHeader:
-    """`space`: of the decoded samples. `profiled`: they are in the colours of a profile that is not at hand."""
+    """The header. `space`: of the decoded samples. `profile_missing`: the profile that defines it is not available."""
 
     width: int
     height: int
     orientation: int
-    space: Space
-    profiled: bool
+    space: ColorSpace
+    profile_missing: bool
 
 
 @dataclass(slots=True)
-class _Bits:
-    """Bits, least significant first."""
+class _BitReader:
+    """Reads bits, least significant first."""
 
     value: int
-    at: int = 0
+    position: int = 0
 
     def take(self, count: int) -> int:
-        taken = (self.value >> self.at) & ((1 << count) - 1)
-        self.at += count
-        return taken
+        bits = (self.value >> self.position) & ((1 << count) - 1)
+        self.position += count
+        return bits
 
     def flag(self) -> bool:
         return bool(self.take(1))
 
-    def number(self, *ways: tuple[int, int]) -> int:
-        """One of four ways to write a number: (what is added, bits)."""
-        base, bits = ways[self.take(2)]
-        return base + self.take(bits)
+    def number(self, *encodings: tuple[int, int]) -> int:
+        """Read a number in one of four encodings, each (offset, bits)."""
+        offset, bits = encodings[self.take(2)]
+        return offset + self.take(bits)
 
     def enum(self) -> int:
         return self.number((0, 0), (1, 0), (2, 4), (18, 6))
 
 
 def jxl_header(data: bytes) -> JxlHeader:
-    """Read it. Raises ValueError."""
-    bits = _Bits(int.from_bytes(_codestream(data)[2:], "little"))
+    """Parse the header of a JPEG XL file. Raises ValueError."""
+    bits = _BitReader(int.from_bytes(_codestream(data)[2:], "little"))
     width, height = _size(bits)
     if bits.flag():
-        return JxlHeader(width, height, 1, Space(), profiled=False)
+        return JxlHeader(width, height, 1, ColorSpace(), profile_missing=False)
     orientation = 1
     if bits.flag():
         orientation = bits.take(3) + 1
         if bits.flag():
             _size(bits)
         if bits.flag():
-            _preview(bits)
+            _skip_preview(bits)
         if bits.flag():
-            _animation(bits)
-    _bit_depth(bits)
-    bits.flag()  # whether 16 bits suffice for what lies between
+            _skip_animation(bits)
+    _skip_bit_depth(bits)
+    bits.flag()  # whether 16-bit buffers suffice
     extra = bits.number((0, 0), (1, 0), (2, 4), (1, 12))
-    if extra > _MAX_EXTRA:
+    if extra > _MAX_EXTRA_CHANNELS:
         raise ValueError(f"{extra} extra channels")
     for _ in range(extra):
-        _extra_channel(bits)
+        _skip_extra_channel(bits)
     lossy = bits.flag()
-    space, profiled = _colours(bits)
-    if profiled and lossy:
-        return JxlHeader(width, height, orientation, Space(transfer=LINEAR), profiled=False)
-    return JxlHeader(width, height, orientation, space, profiled=profiled)
+    space, has_profile = _color_encoding(bits)
+    if has_profile and lossy:
+        return JxlHeader(width, height, orientation, ColorSpace(transfer=LINEAR), profile_missing=False)
+    return JxlHeader(width, height, orientation, space, profile_missing=has_profile)
 
 
 def _codestream(data: bytes) -> bytes:
     if data[:2] == b"\xff\x0a":
-        return data[:_HEAD]
-    found = b""
+        return data[:_HEADER_BYTES]
+    codestream = b""
     for kind, start, end in top_boxes(data):
         if kind == b"jxlc":
-            return data[start : min(end, start + _HEAD)]
-        if kind == b"jxlp":  # a part of it, which begins with its number
-            found += data[start + 4 : min(end, start + 4 + _HEAD)]
-            if len(found) >= _HEAD:
+            return data[start : min(end, start + _HEADER_BYTES)]
+        if kind == b"jxlp":  # a part of the codestream, preceded by its number
+            codestream += data[start + 4 : min(end, start + 4 + _HEADER_BYTES)]
+            if len(codestream) >= _HEADER_BYTES:
                 break
-    if not found:
+    if not codestream:
         raise ValueError("no codestream")
-    return found
+    return codestream
 
 
-def _size(bits: _Bits) -> tuple[int, int]:
+def _size(bits: _BitReader) -> tuple[int, int]:
     small = bits.take(1)
 
     def side() -> int:
@@ -108,22 +108,22 @@ def _size(bits: _Bits) -> tuple[int, int]:
     return side(), height
 
 
-def _preview(bits: _Bits) -> None:
+def _skip_preview(bits: _BitReader) -> None:
     eighths = bits.flag()
-    ways = ((16, 0), (32, 0), (1, 5), (33, 9)) if eighths else ((1, 6), (65, 8), (321, 10), (1345, 12))
-    bits.number(*ways)
+    encodings = ((16, 0), (32, 0), (1, 5), (33, 9)) if eighths else ((1, 6), (65, 8), (321, 10), (1345, 12))
+    bits.number(*encodings)
     if not bits.take(3):
-        bits.number(*ways)
+        bits.number(*encodings)
 
 
-def _animation(bits: _Bits) -> None:
+def _skip_animation(bits: _BitReader) -> None:
     bits.number((100, 0), (1000, 0), (1, 10), (1, 30))
     bits.number((1, 0), (1001, 0), (1, 8), (1, 10))
     bits.number((0, 0), (0, 3), (0, 16), (0, 32))
     bits.flag()
 
 
-def _bit_depth(bits: _Bits) -> None:
+def _skip_bit_depth(bits: _BitReader) -> None:
     if bits.flag():
         bits.number((32, 0), (16, 0), (24, 0), (1, 6))
         bits.take(4)
@@ -131,11 +131,11 @@ def _bit_depth(bits: _Bits) -> None:
         bits.number((8, 0), (10, 0), (12, 0), (1, 6))
 
 
-def _extra_channel(bits: _Bits) -> None:
+def _skip_extra_channel(bits: _BitReader) -> None:
     if bits.flag():
-        return  # alpha of 8 bits
+        return  # 8-bit alpha
     kind = bits.enum()
-    _bit_depth(bits)
+    _skip_bit_depth(bits)
     bits.number((0, 0), (3, 0), (4, 0), (1, 3))
     for _ in range(bits.number((0, 0), (0, 4), (16, 5), (48, 10))):
         bits.take(8)
@@ -147,31 +147,31 @@ def _extra_channel(bits: _Bits) -> None:
         bits.number((1, 0), (0, 2), (3, 4), (19, 8))
 
 
-def _colours(bits: _Bits) -> tuple[Space, bool]:
-    """The space, and whether a profile stands for it."""
+def _color_encoding(bits: _BitReader) -> tuple[ColorSpace, bool]:
+    """Return the color space, and whether a profile defines it."""
     if bits.flag():
-        return Space(), False
-    profiled = bits.flag()
+        return ColorSpace(), False
+    has_profile = bits.flag()
     kind = bits.enum()
-    if profiled or kind == 2:
-        return Space(), profiled
+    if has_profile or kind == 2:
+        return ColorSpace(), has_profile
     if bits.enum() == 2:
-        _custom(bits, 1)
+        _skip_chromaticities(bits, 1)
     primaries = 1
     if kind != 1:
         primaries = bits.enum()
         if primaries == 2:
-            _custom(bits, 3)
+            _skip_chromaticities(bits, 3)
             primaries = 1
     if bits.flag():
-        return Space(_h273(primaries), gamma=max(bits.take(24), 1) / 1e7), False
-    return Space(_h273(primaries), bits.enum()), False
+        return ColorSpace(_h273_primaries(primaries), gamma=max(bits.take(24), 1) / 1e7), False
+    return ColorSpace(_h273_primaries(primaries), bits.enum()), False
 
 
-def _custom(bits: _Bits, points: int) -> None:
+def _skip_chromaticities(bits: _BitReader, points: int) -> None:
     for _ in range(2 * points):
         bits.number((0, 19), (524288, 19), (1048576, 20), (2097152, 21))
 
 
-def _h273(primaries: int) -> int:
-    return 12 if primaries == 11 else primaries  # JPEG XL's P3 has its white at D65
+def _h273_primaries(primaries: int) -> int:
+    return 12 if primaries == 11 else primaries  # in JPEG XL, P3 has a D65 white point

@@ -1,4 +1,7 @@
-"""PAM, the portable arbitrary map: a text header and plain samples. No kept library scales its odd maxima right."""
+"""Read PAM, the portable arbitrary map: a text header and raw samples.
+
+No maintained library scales samples correctly when the maximum is not 2 ** n - 1.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +12,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class PamHeader:
-    """`start`: where the samples begin. `depth`: channels. `maximum`: the sample that means full light."""
+    """The header. `depth`: channels. `maximum`: the sample value of full light. `start`: byte offset of the samples."""
 
     width: int
     height: int
@@ -19,7 +22,7 @@ class PamHeader:
 
 
 def pam_header(data: bytes) -> PamHeader:
-    """Read the header lines. Raises ValueError."""
+    """Parse the header lines. Raises ValueError."""
     end = data.find(b"ENDHDR", 0, 8192)
     start = data.find(b"\n", end) + 1
     if end < 0 or not start:
@@ -35,17 +38,17 @@ def pam_header(data: bytes) -> PamHeader:
 
 
 def read_pam(data: bytes) -> NDArray[Any]:
-    """(height, width, channels) uint8; samples that are missing are 0."""
+    """Return samples (height, width, channels) as uint8; missing samples are 0. Raises ValueError."""
     header = pam_header(data)
     kind = np.dtype(np.uint8 if header.maximum < 256 else ">u2")
-    wanted = header.width * header.height * header.depth
-    there = np.frombuffer(
-        data, kind, count=min(wanted, (len(data) - header.start) // kind.itemsize), offset=header.start
+    count = header.width * header.height * header.depth
+    stored = np.frombuffer(
+        data, kind, count=min(count, (len(data) - header.start) // kind.itemsize), offset=header.start
     )
-    if not there.size:
+    if not stored.size:
         raise ValueError("there are no samples")
-    samples = np.zeros(wanted, np.uint8)
-    # A table of at most 65,536 entries: rounding every sample by itself takes ten times as long.
+    samples = np.zeros(count, np.uint8)
+    # A table of at most 65,536 entries; rounding each sample takes ten times as long.
     steps = np.minimum(np.arange(int(np.iinfo(kind).max) + 1), header.maximum)
-    samples[: there.size] = ((steps * 510 + header.maximum) // (2 * header.maximum)).astype(np.uint8)[there]
+    samples[: stored.size] = ((steps * 510 + header.maximum) // (2 * header.maximum)).astype(np.uint8)[stored]
     return samples.reshape(header.height, header.width, header.depth)

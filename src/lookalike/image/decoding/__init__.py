@@ -1,1 +1,1 @@
-"""From the bytes of a file to upright RGB, within limits, in child processes where a decoder may crash."""
+"""Decode file bytes to upright RGB within limits, in child processes where a decoder may crash."""

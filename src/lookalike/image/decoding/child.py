@@ -1,9 +1,9 @@
-"""The child process that decodes what may be hostile: one request after another on stdin, answers on stdout.
+"""Child process that decodes untrusted images: it reads requests from stdin and writes responses to stdout.
 
-Run as `python -m lookalike.image.decoding.child MEMORY_BYTES`, by `guarded` and the server. It holds no secret and no
-collection, may not write files, and has a limit on its memory and on the processor time of each request; whoever waits
-for it kills it when it takes too long. Each message is the length of a JSON head, the length of a body (both 4 bytes,
-big end first), the head, the body. A head with `same` is about the body of the request before.
+Started as `python -m lookalike.image.decoding.child MEMORY_BYTES` by `guarded` and the server. It holds no secrets and
+no collection, cannot write files, and has limits on its memory and on the CPU time of each request; the parent kills it
+when it takes too long. A message consists of the length of a JSON header, the length of a body (4 bytes each, big
+endian), the header and the body. A header with `same` refers to the body of the previous request.
 """
 
 import json
@@ -17,43 +17,43 @@ LENGTHS = struct.Struct(">II")
 
 
 def main() -> None:
-    """Answer until stdin ends."""
+    """Serve requests until stdin is closed."""
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # a codec that prints must not speak into the answers
+    os.dup2(2, 1)  # the output of a codec that prints must not mix with the responses
     _confine(int(sys.argv[1]))
-    _warm()
+    _preload_readers()
     _send(sink, {"ready": True}, b"")
     body = b""
     while message := _receive(source):
-        head, sent = message
-        body = body if head.get("same") else sent
-        _allow(head.get("seconds"))
+        head, new_body = message
+        body = body if head.get("same") else new_body
+        _limit_cpu_time(head.get("seconds"))
         try:
-            told, data = _answer(head, body)
+            response, data = _respond(head, body)
         except MemoryError:
-            told, data = {"refused": "large", "reason": "there is not enough memory to decode it"}, b""
+            response, data = {"refused": "large", "reason": "there is not enough memory to decode it"}, b""
         except Exception as error:
-            told, data = _refusal(error), b""
-        _send(sink, told, data)
+            response, data = _refusal(error), b""
+        _send(sink, response, data)
 
 
 def _confine(memory: int) -> None:
-    """Limits of the system's own; what a platform does not know is left out."""
+    """Set resource limits on this process; those the platform does not support are skipped."""
     try:
         import resource
     except ImportError:  # Windows
         return
 
-    wanted = {"RLIMIT_AS": memory, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 64, "RLIMIT_CORE": 0}
-    for name, limit in wanted.items():
+    limits = {"RLIMIT_AS": memory, "RLIMIT_FSIZE": 0, "RLIMIT_NOFILE": 64, "RLIMIT_CORE": 0}
+    for name, limit in limits.items():
         kind = getattr(resource, name, None)
         if kind is not None:
             with suppress(ValueError, OSError):
                 resource.setrlimit(kind, (limit, limit))
 
 
-def _allow(seconds: float | None) -> None:
-    """Processor time for this request, also when whoever asked has died and will not end us."""
+def _limit_cpu_time(seconds: float | None) -> None:
+    """Limit the CPU time of one request, so that it ends even when the parent has died."""
     if seconds is None:
         return
     try:
@@ -66,16 +66,16 @@ def _allow(seconds: float | None) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (int(used.ru_utime + used.ru_stime + seconds) + 2, hard))
 
 
-def _warm() -> None:
-    """Load the readers before the first request, so that none pays for it."""
+def _preload_readers() -> None:
+    """Import the readers before the first request, so that no request waits for it."""
     import cv2
     import PIL.Image
 
-    from lookalike.image.decoding.decode import Picture
+    from lookalike.image.decoding.decode import DecodedImage
     from lookalike.image.resize import fit
 
     cv2.setNumThreads(1)
-    assert all((PIL.Image, Picture, fit))
+    assert all((PIL.Image, DecodedImage, fit))
 
 
 def _receive(source: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
@@ -87,8 +87,8 @@ def _receive(source: BinaryIO) -> tuple[dict[str, Any], bytes] | None:
 
 
 def _send(sink: BinaryIO, head: dict[str, Any], body: bytes) -> None:
-    told = json.dumps(head).encode()
-    sink.write(LENGTHS.pack(len(told), len(body)) + told + body)
+    header = json.dumps(head).encode()
+    sink.write(LENGTHS.pack(len(header), len(body)) + header + body)
     sink.flush()
 
 
@@ -99,53 +99,53 @@ def _refusal(error: Exception) -> dict[str, str]:
     return {"refused": kind, "reason": str(error)[:300]}
 
 
-def _answer(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
-    """The picture fitted to the model, or as a JPEG of some size, with its facts."""
+def _respond(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:
+    """Return the properties of an image and, as `head` requests, its pixels, model input, thumbnail or nothing."""
     from lookalike.image.decoding.decode import decode
-    from lookalike.image.decoding.header import read_facts
+    from lookalike.image.decoding.header import read_encoding
     from lookalike.image.decoding.limits import Limits
     from lookalike.image.resize import crop, fit, is_plain, thumbnail
 
     if "header" in head:
-        found = read_facts(data)
-        header, curve = found.header, found.space.high_dynamic_range if found.space else ""
+        encoding = read_encoding(data)
+        header, curve = encoding.header, encoding.space.high_dynamic_range if encoding.space else ""
         return {"width": header.width, "height": header.height, "frames": header.frames, "range": curve}, b""
     limits = Limits(max_pixels=head["max_pixels"], max_bytes=max(len(data), 1))
     if "frames" in head:
         return _frames(head, data, limits)
     region = head.get("region")
     share = min(region[2:]) if region else 1.0
-    picture = decode(data, side=max(1, round(head["side"] / share)), limits=limits)
-    image = crop(picture.image, tuple(region)) if region else picture.image
-    facts = {name: getattr(picture, name) for name in ("width", "height", "format", "frame", "frames")}
+    decoded = decode(data, side=max(1, round(head["side"] / share)), limits=limits)
+    image = crop(decoded.image, tuple(region)) if region else decoded.image
+    properties = {name: getattr(decoded, name) for name in ("width", "height", "format", "frame", "frames")}
     if head.get("pixels"):
-        return facts | {"shape": image.shape}, image.tobytes()
+        return properties | {"shape": image.shape}, image.tobytes()
     if "preprocessing" not in head:
-        return facts, thumbnail(image, head["side"], 85)
+        return properties, thumbnail(image, head["side"], 85)
     fitted = fit(image, _preprocessing(head["preprocessing"]))
-    small = thumbnail(picture.image, head["thumbnail"]) if head.get("thumbnail") else b""
-    facts |= {"plain": is_plain(fitted) if small else False, "shape": fitted.shape}
-    return facts, fitted.tobytes() + small
+    small = thumbnail(decoded.image, head["thumbnail"]) if head.get("thumbnail") else b""
+    properties |= {"plain": is_plain(fitted) if small else False, "shape": fitted.shape}
+    return properties, fitted.tobytes() + small
 
 
 def _frames(head: dict[str, Any], data: bytes, limits: Any) -> tuple[dict[str, Any], bytes]:
-    """Some frames, reduced as asked, one after another."""
+    """Return evenly spaced frames, reduced to the requested side; the body is their pixels one after another."""
     from lookalike.image.decoding.decode import decode_frames
 
-    pictures = decode_frames(data, head["frames"], side=head["side"], limits=limits)
-    facts = [
-        {name: getattr(picture, name) for name in ("width", "height", "format", "frame", "frames")}
-        | {"shape": picture.image.shape}
-        for picture in pictures
+    images = decode_frames(data, head["frames"], side=head["side"], limits=limits)
+    properties = [
+        {name: getattr(decoded, name) for name in ("width", "height", "format", "frame", "frames")}
+        | {"shape": decoded.image.shape}
+        for decoded in images
     ]
-    return {"pictures": facts}, b"".join(picture.image.tobytes() for picture in pictures)
+    return {"pictures": properties}, b"".join(decoded.image.tobytes() for decoded in images)
 
 
-def _preprocessing(told: dict[str, Any]) -> Any:
+def _preprocessing(fields: dict[str, Any]) -> Any:
     from lookalike.types import Preprocessing
 
-    kept: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in told.items()}
-    return Preprocessing(**kept)
+    with_tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    return Preprocessing(**with_tuples)
 
 
 if __name__ == "__main__":

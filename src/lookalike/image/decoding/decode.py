@@ -1,4 +1,4 @@
-"""From a file's bytes to upright RGB, whatever the format, within limits. Only an ImageError ever comes out."""
+"""Decode the bytes of an image file of any format to upright RGB, within limits. Only ImageError is raised."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -10,32 +10,32 @@ from numpy.typing import NDArray
 
 from lookalike.errors import ImageError, ImageTooLarge, UnreadableImage
 from lookalike.image.color.profiles import to_srgb
-from lookalike.image.color.to_rgb import ground_of, to_rgb_on_ground, to_uint8
-from lookalike.image.color.transfer import to_srgb_curve
+from lookalike.image.color.to_rgb import choose_background, flatten_to_rgb, to_uint8
+from lookalike.image.color.transfer import to_srgb_transfer
 from lookalike.image.decoding.exif import upright
-from lookalike.image.decoding.header import read_facts
+from lookalike.image.decoding.header import read_encoding
 from lookalike.image.decoding.limits import (
     Limits,
     check_memory,
     check_pixels,
+    decoding_memory,
     is_out_of_memory,
-    memory_of,
     too_many_bytes,
 )
 from lookalike.image.decoding.readers import NotTrusted, is_trusted, read_frames
-from lookalike.image.decoding.types import Facts
+from lookalike.image.decoding.types import ImageEncoding
 from lookalike.image.resize import halved, halvings_of, shrink
 from lookalike.types import RGB
 
-_DEFAULT = Limits()
-_LARGE_PIXELS, _STRIP = 4_000_000, 1024  # rows of a strip: a power of two that no picture is halved more often than
-_BY_ROWS = (np.dtype(np.uint8), np.dtype(np.uint16))  # whose range is not the picture's own
-NAMES = {"JXL": "JPEG XL"}
+_DEFAULT_LIMITS = Limits()
+_LARGE_PIXELS, _STRIP = 4_000_000, 1024  # rows of a strip: 2 ** 10, since an image is halved at most ten times
+_STRIP_TYPES = (np.dtype(np.uint8), np.dtype(np.uint16))  # other types are stretched over the whole image's range
+DISPLAY_NAMES = {"JXL": "JPEG XL"}
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """One decoded picture. `width` and `height` are of the full upright picture; `image` may be smaller."""
+class DecodedImage:
+    """A decoded image. `width` and `height`: of the full upright image in pixels; `image` may be reduced."""
 
     image: RGB
     width: int
@@ -45,107 +45,110 @@ class Picture:
     frames: int
 
 
-def decode(data: bytes, *, side: int | None = None, frame: int = 0, limits: Limits = _DEFAULT) -> Picture:
-    """Decode one frame of a picture file's bytes to upright, contiguous RGB.
+def decode(data: bytes, *, side: int | None = None, frame: int = 0, limits: Limits = _DEFAULT_LIMITS) -> DecodedImage:
+    """Decode one frame of an image file's bytes to upright, contiguous RGB.
 
-    `side`: how many pixels the caller needs along the short side; a larger picture comes reduced, its short side at
-    least 1.5 times that. None: all pixels. Raises UnreadableImage and ImageTooLarge; the message is the reason alone.
+    `side`: pixels the caller needs along the short side; a larger image is reduced to a short side of at least 1.5
+    times that. None: full size. Raises UnreadableImage and ImageTooLarge; the message is the reason without the path.
     """
-    return _decoded(data, lambda count: [frame] if 0 <= frame < count else None, side, limits)[0]
+    return _decode_chosen(data, lambda count: [frame] if 0 <= frame < count else None, side, limits)[0]
 
 
 def decode_frames(
-    data: bytes, count: int, *, side: int | None = None, limits: Limits = _DEFAULT, trusted: bool = False
-) -> list[Picture]:
-    """Decode `count` evenly spaced frames of an animation or multi-page file, the first included; or all it has.
+    data: bytes, count: int, *, side: int | None = None, limits: Limits = _DEFAULT_LIMITS, trusted: bool = False
+) -> list[DecodedImage]:
+    """Decode up to `count` evenly spaced frames of an animation or multi-page file, including the first.
 
-    One pass over the file. A frame that is damaged ends the list, unless it is the first. `trusted`: only by the
-    readers that are hardened by years of browsers; else raise NotTrusted. Errors as `decode`.
+    The file is read in one pass. A damaged frame ends the list, unless it is the first. `trusted`: use only the
+    readers that browsers have hardened; raises NotTrusted if none applies. Other errors as in `decode`.
     """
     if trusted and not is_trusted(data):
         raise NotTrusted
-    return _decoded(data, lambda frames: evenly(frames, count), side, limits, trusted=trusted)
+    return _decode_chosen(data, lambda frames: evenly(frames, count), side, limits, trusted=trusted)
 
 
 def evenly(frames: int, count: int) -> list[int]:
-    """At most `count` of the numbers 0 .. frames - 1, evenly spaced, beginning with 0."""
-    wanted = max(1, min(count, frames))
-    return [place * frames // wanted for place in range(wanted)]
+    """Return at most `count` evenly spaced frame numbers from 0 to frames - 1, starting with 0."""
+    number = max(1, min(count, frames))
+    return [n * frames // number for n in range(number)]
 
 
-def _decoded(
+def _decode_chosen(
     data: bytes,
-    choose: Callable[[int], list[int] | None],
+    choose_frames: Callable[[int], list[int] | None],
     side: int | None,
     limits: Limits,
     *,
     trusted: bool = False,
-) -> list[Picture]:
+) -> list[DecodedImage]:
     with _only_image_errors():
-        facts = _checked(data, limits)
-        frames = choose(facts.frames)
+        encoding = _read_checked_encoding(data, limits)
+        frames = choose_frames(encoding.frames)
         if frames is None:
-            raise UnreadableImage(f"has {facts.frames} frames, numbered from 0: there is none of that number")
-        return _pictures(data, facts, frames, side, limits, trusted=trusted)
+            raise UnreadableImage(f"has {encoding.frames} frames, numbered from 0; the requested frame does not exist")
+        return _decode_frames(data, encoding, frames, side, limits, trusted=trusted)
 
 
-def _checked(data: bytes, limits: Limits) -> Facts:
+def _read_checked_encoding(data: bytes, limits: Limits) -> ImageEncoding:
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(too_many_bytes(len(data), limits))
-    facts = read_facts(data)
-    if facts.profiled:
-        name = NAMES.get(facts.format, facts.format)
-        raise UnreadableImage(f"is a {name} picture in the colours of a profile, which is not supported")
-    check_pixels(facts.width, facts.height, limits)
-    if facts.format in ("PNG", "WEBP"):  # of the others the reader knows more
-        check_memory(memory_of(facts.width * facts.height, facts.stored, 2 if facts.bits == 16 else 1), limits)
-    return facts
+    encoding = read_encoding(data)
+    if encoding.profile_missing:
+        name = DISPLAY_NAMES.get(encoding.format, encoding.format)
+        raise UnreadableImage(f"is a {name} image in the colors of a profile, which is not supported")
+    check_pixels(encoding.width, encoding.height, limits)
+    if encoding.format in ("PNG", "WEBP"):  # other readers check by themselves, with more detail
+        check_memory(
+            decoding_memory(encoding.width * encoding.height, encoding.pixel_bytes, 2 if encoding.bits == 16 else 1),
+            limits,
+        )
+    return encoding
 
 
-def _pictures(
-    data: bytes, facts: Facts, frames: Sequence[int], side: int | None, limits: Limits, *, trusted: bool
-) -> list[Picture]:
-    pictures: list[Picture] = []
-    rasters = read_frames(data, facts, frames, side=side, limits=limits, trusted=trusted)
-    header = facts.header
+def _decode_frames(
+    data: bytes, encoding: ImageEncoding, frames: Sequence[int], side: int | None, limits: Limits, *, trusted: bool
+) -> list[DecodedImage]:
+    images: list[DecodedImage] = []
+    decoded_frames = read_frames(data, encoding, frames, side=side, limits=limits, trusted=trusted)
+    header = encoding.header
     for frame in frames:
         try:
-            raster = next(rasters)
-            samples = raster.samples
-            if facts.space is not None and not facts.space.is_srgb:
-                samples = to_srgb_curve(samples, facts.space)
-            image = finish(samples, raster.icc, raster.orientation, side)
+            decoded = next(decoded_frames)
+            samples = decoded.samples
+            if encoding.space is not None and not encoding.space.is_srgb:
+                samples = to_srgb_transfer(samples, encoding.space)
+            image = finish(samples, decoded.icc, decoded.orientation, side)
         except Exception:
-            if not pictures:
+            if not images:
                 raise
             break
-        pictures.append(Picture(image, header.width, header.height, header.format, frame, header.frames))
-    return pictures
+        images.append(DecodedImage(image, header.width, header.height, header.format, frame, header.frames))
+    return images
 
 
 def finish(samples: NDArray[Any], icc: bytes | None, orientation: int, side: int | None) -> RGB:
-    """Samples as stored to upright RGB: depth, ground, size, colour, orientation, in the order that costs least."""
+    """Convert samples as stored to upright RGB: depth, background, size, color, orientation, in the cheapest order."""
     halvings = halvings_of(samples.shape[0], samples.shape[1], side)
-    if halvings and samples.dtype in _BY_ROWS and samples.shape[0] * samples.shape[1] > _LARGE_PIXELS:
+    if halvings and samples.dtype in _STRIP_TYPES and samples.shape[0] * samples.shape[1] > _LARGE_PIXELS:
         flat = _in_strips(samples, halvings)
     else:
-        flat = shrink(to_rgb_on_ground(to_uint8(samples)), side)
+        flat = shrink(flatten_to_rgb(to_uint8(samples)), side)
     return upright(to_srgb(flat, icc), orientation)
 
 
 def _in_strips(samples: NDArray[Any], halvings: int) -> RGB:
-    """The same with little memory beside the samples: some rows at a time, and reduced at once."""
-    ground = ground_of(samples) if samples.ndim == 3 and samples.shape[2] in (2, 4) else None
+    """Convert to RGB and reduce strip by strip, which needs little memory beside the samples."""
+    background = choose_background(samples) if samples.ndim == 3 and samples.shape[2] in (2, 4) else None
     strips = []
     for top in range(0, len(samples), _STRIP):
         rows = np.ascontiguousarray(samples[top : top + _STRIP])
-        strips.append(halved(to_rgb_on_ground(to_uint8(rows), ground), halvings))
+        strips.append(halved(flatten_to_rgb(to_uint8(rows), background), halvings))
     return np.concatenate([strip for strip in strips if len(strip)])
 
 
 @contextlib.contextmanager
 def _only_image_errors() -> Iterator[None]:
-    """Readers fail in any way they like; what comes out is an ImageError with a plain reason."""
+    """Translate any exception of a reader into an ImageError with a readable reason."""
     try:
         yield
     except (ImageError, NotTrusted):
@@ -154,7 +157,7 @@ def _only_image_errors() -> Iterator[None]:
         if is_out_of_memory(error):
             reason = "there is not enough memory to decode it; lower max_pixels to refuse it sooner"
             raise ImageTooLarge(reason) from error
-        if type(error).__name__ == "DecompressionBombError":  # a picture inside the picture, as in ICO and ICNS
-            raise ImageTooLarge("holds a picture larger than its header says (max_pixels)") from error
+        if type(error).__name__ == "DecompressionBombError":  # an image inside the image, as in ICO and ICNS
+            raise ImageTooLarge("holds an image larger than its header states (max_pixels)") from error
         reason = " ".join(str(error).split())[:160] or type(error).__name__
         raise UnreadableImage(f"is damaged ({reason})") from error

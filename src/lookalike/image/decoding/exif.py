@@ -1,4 +1,4 @@
-"""The little of EXIF that a picture's pixels depend on: which way is up."""
+"""Read the orientation from EXIF and apply it."""
 
 import struct
 
@@ -8,16 +8,19 @@ from lookalike.types import RGB
 
 ORIENTATION = 0x0112
 WIDTH, HEIGHT = 0x0100, 0x0101
-_MAX_ENTRIES = 1000  # of a directory; cameras write fifty
+_MAX_ENTRIES = 1000  # of a directory; cameras write about fifty
 _SIZES = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4)}
 
 
 def first_directory(tiff: bytes) -> dict[int, int]:
-    """The whole numbers of a TIFF's first directory, tag to first value; EXIF is a TIFF too. Empty when damaged."""
+    """Return the integer tags of a TIFF's first directory as tag -> first value; EXIF has the same layout.
+
+    Damage ends the reading; the result is empty when the header is damaged.
+    """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None or len(tiff) < 8:
         return {}
-    found: dict[int, int] = {}
+    values: dict[int, int] = {}
     try:
         start = struct.unpack_from(order + "I", tiff, 4)[0]
         for entry in range(min(struct.unpack_from(order + "H", tiff, start)[0], _MAX_ENTRIES)):
@@ -25,15 +28,15 @@ def first_directory(tiff: bytes) -> dict[int, int]:
             tag, kind, count = struct.unpack_from(order + "HHI", tiff, at)
             if kind in _SIZES and count:
                 letter, size = _SIZES[kind]
-                place = at + 8 if size * count <= 4 else struct.unpack_from(order + "I", tiff, at + 8)[0]
-                found.setdefault(tag, struct.unpack_from(order + letter, tiff, place)[0])
+                position = at + 8 if size * count <= 4 else struct.unpack_from(order + "I", tiff, at + 8)[0]
+                values.setdefault(tag, struct.unpack_from(order + letter, tiff, position)[0])
     except struct.error:
-        pass  # what was read before the damage still counts
-    return found
+        pass  # the tags read before the damage are valid
+    return values
 
 
 def orientation_of(exif: bytes | None) -> int:
-    """The orientation, 1 to 8, that an EXIF block states; 1 when it states none or nonsense."""
+    """Return the orientation, 1 to 8, stated by an EXIF block; 1 when it is missing or invalid."""
     if not exif:
         return 1
     stated = first_directory(exif.removeprefix(b"Exif\0\0")).get(ORIENTATION, 1)
@@ -41,12 +44,12 @@ def orientation_of(exif: bytes | None) -> int:
 
 
 def upright_size(width: int, height: int, orientation: int) -> tuple[int, int]:
-    """(width, height) once the picture is upright."""
+    """Return (width, height) of the upright image."""
     return (height, width) if orientation >= 5 else (width, height)
 
 
 def upright(image: RGB, orientation: int) -> RGB:
-    """The picture turned and mirrored as orientation 1 to 8 demands (H, W, 3)."""
+    """Rotate and mirror an image (H, W, 3) by EXIF orientation 1 to 8."""
     if orientation >= 5:
         image = image.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):

@@ -1,6 +1,6 @@
-"""The picture formats: how each begins, how its files are named, and which Pillow plugin reads it.
+"""The supported image formats: magic numbers, file extensions and Pillow plugins.
 
-Bytes are sniffed, never believed by the file's extension; extensions only choose the candidates in a folder.
+The format is detected from the bytes, never from the extension; extensions only select the candidate files in a folder.
 """
 
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One format: its name, how it begins, its extensions, and where Pillow's reader of it is (module, class)."""
+    """An image format: its name, a test of the first bytes, its extensions, and Pillow's plugin as (module, class)."""
 
     name: str
-    begins: Callable[[bytes], bool]
+    matches: Callable[[bytes], bool]
     extensions: tuple[str, ...]
     plugin: tuple[str, str] | None = None
 
@@ -26,15 +26,15 @@ def _starts(*magics: bytes) -> Callable[[bytes], bool]:
 
 
 def _brand(*brands: bytes) -> Callable[[bytes], bool]:
-    """An ISO media file of one of these brands, major or compatible."""
+    """Return a test for ISO media files with one of these brands, major or compatible."""
 
-    def begins(head: bytes) -> bool:
+    def matches(head: bytes) -> bool:
         if head[4:8] != b"ftyp":
             return False
         box = head[8 : min(max(int.from_bytes(head[:4], "big"), 12), 256)]
         return any(box[i : i + 4] in brands for i in (0, *range(8, len(box), 4)))
 
-    return begins
+    return matches
 
 
 def _webp(head: bytes) -> bool:
@@ -51,7 +51,7 @@ def _pcx(head: bytes) -> bool:
 
 
 def _tga(head: bytes) -> bool:
-    """Targa has no magic number: the first fields must make sense together."""
+    """Targa has no magic number; its first fields must be consistent."""
     if len(head) < 18 or head[1] > 1:
         return False
     mapped, kind, depth = head[1], head[2], head[16]
@@ -65,7 +65,7 @@ def _fli(head: bytes) -> bool:
     return head[4:6] in (b"\x11\xaf", b"\x12\xaf") and head[14:16] in (b"\0\0", b"\3\0")
 
 
-# The order matters where beginnings overlap: AVIF before HEIC (both may carry "mif1"), Targa last of all.
+# The order matters where tests overlap: AVIF before HEIC (both may have brand "mif1"), Targa last.
 FORMATS: tuple[Format, ...] = (
     Format("JPEG", _starts(b"\xff\xd8\xff"), ("jpg", "jpeg", "jpe", "jfif", "jif", "mpo"), _pil("Jpeg")),
     Format("PNG", _starts(b"\x89PNG\r\n\x1a\n"), ("png", "apng"), _pil("Png")),
@@ -111,18 +111,18 @@ FORMATS: tuple[Format, ...] = (
 )
 
 EXTENSIONS: frozenset[str] = frozenset(extension for known in FORMATS for extension in known.extensions)
-"""Lower case, without the dot: what makes a file in a folder a candidate."""
+"""Extensions of candidate files in a folder, lower case, without the dot."""
 
 RAW_EXTENSIONS = frozenset({
     "3fr", "ari", "arw", "bay", "cap", "cr2", "cr3", "crw", "dcr", "dcs", "dng", "drf", "eip", "erf",
     "fff", "gpr", "iiq", "k25", "kdc", "mdc", "mef", "mos", "mrw", "nef", "nrw", "orf", "pef", "ptx",
     "pxn", "raf", "rw2", "rwl", "rwz", "sr2", "srf", "srw", "x3f",
 })  # fmt: skip
-"""What cameras call their raw files, lower case, without the dot. None of them is read: folders pass them by."""
+"""Extensions of camera raw files, lower case, without the dot. Raw files are not decoded and are skipped in folders."""
 
 BY_NAME: dict[str, Format] = {known.name: known for known in FORMATS}
 
-# What people name by mistake, each with the sentence that helps.
+# Files that are often passed by mistake, each with an explanation and the way out.
 _REFUSED: tuple[tuple[Callable[[bytes], bool], str], ...] = (
     (_starts(b"%PDF"), "is a PDF document: save its pages as PNG or JPEG first"),
     (_starts(b"%!PS", b"\xc5\xd0\xd3\xc6"), "is a PostScript drawing: save it as PNG first"),
@@ -132,36 +132,36 @@ _REFUSED: tuple[tuple[Callable[[bytes], bool], str], ...] = (
         _starts(b"\x1f\x8b", b"BZh", b"\xfd7zXZ"),
         "is a compressed file: name a .tar.gz as a source to read what is inside",
     ),
-    (_starts(b"Rar!", b"7z\xbc\xaf"), "is an archive of a kind we do not open: unpack it, or make it a zip"),
+    (_starts(b"Rar!", b"7z\xbc\xaf"), "is an archive in an unsupported format: unpack it, or convert it to zip"),
     (_starts(b"\x1aE\xdf\xa3", b"\0\0\x01\xba", b"OggS"), "is a video: save a frame as JPEG first"),
     (lambda head: head[4:8] in (b"ftyp", b"moov"), "is a video: save a frame as JPEG first"),
-    (lambda head: head[:4] == b"RIFF", "is a sound or a video: save a frame as JPEG first"),
-    (_starts(b"version https://git-lfs"), "is a Git LFS pointer, not the picture: run git lfs pull"),
+    (lambda head: head[:4] == b"RIFF", "is an audio or video file: save a frame as JPEG first"),
+    (_starts(b"version https://git-lfs"), "is a Git LFS pointer, not the image itself: run git lfs pull"),
 )
 
 
 def sniff(data: bytes) -> Format | None:
-    """The format these bytes begin like, or None."""
+    """Return the format whose test the first bytes pass, or None."""
     head = bytes(data[:256])
-    return next((known for known in FORMATS if known.begins(head)), None)
+    return next((known for known in FORMATS if known.matches(head)), None)
 
 
 def refusal(data: bytes) -> str:
-    """One plain sentence why bytes that no format begins like are not read."""
+    """Return the reason why bytes of no known format are rejected."""
     head = bytes(data[:1024])
     if not head:
         return "is empty (0 bytes)"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     if text.startswith(b"<svg") or (text.startswith((b"<?xml", b"<!doctype svg", b"<!--")) and b"<svg" in text):
-        return "is an SVG drawing, which has no pixels of its own: save it as PNG first"
+        return "is an SVG drawing, which has no pixels: save it as PNG first"
     if text.startswith((b"<!doctype html", b"<html", b"<head")):
-        return "is a web page, not a picture: the download probably failed"
+        return "is a web page, not an image: the download probably failed"
     if not any(head):
-        return "not a picture we can read (begins with zeros only: the copy or the disk failed)"
-    for begins, sentence in _REFUSED:
-        if begins(head):
+        return "is not a supported image format (contains only zeros: the copy or the disk failed)"
+    for matches, sentence in _REFUSED:
+        if matches(head):
             return sentence
-    return f"not a picture we can read (starts with {_shown(head[:8])})"
+    return f"is not a supported image format (starts with {_shown(head[:8])})"
 
 
 def _shown(head: bytes) -> str:

@@ -1,4 +1,4 @@
-"""What a picture's header tells, before any pixel is decoded: format, size, frames, orientation, colour profile."""
+"""Read image headers without decoding pixels: format, size, frames, orientation, color profile."""
 
 import struct
 import zlib
@@ -6,101 +6,105 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from lookalike.errors import ImageError, UnreadableImage
-from lookalike.image.color.transfer import Space
-from lookalike.image.containers.isobmff import colour_space
+from lookalike.image.color.transfer import ColorSpace
+from lookalike.image.containers.isobmff import color_space
 from lookalike.image.containers.jxl import jxl_header
-from lookalike.image.containers.psd import psd_facts
+from lookalike.image.containers.psd import psd_encoding
 from lookalike.image.containers.raw import raw_format
-from lookalike.image.containers.tiff import tiff_facts
+from lookalike.image.containers.tiff import tiff_encoding
 from lookalike.image.decoding import exif
 from lookalike.image.decoding.formats import Format, refusal, sniff
-from lookalike.image.decoding.pillow_reader import pillow_facts
-from lookalike.image.decoding.types import Facts, Header
+from lookalike.image.decoding.pillow_reader import pillow_encoding
+from lookalike.image.decoding.types import ImageEncoding, ImageHeader
 
-_MOST_CHUNKS = 100_000  # a file of empty chunks must not keep us busy
-_MAX_EXIFS = 4  # of a JPEG; what follows is not looked into
+_MAX_CHUNKS = 100_000  # bounds the time spent on a file full of empty chunks
+_MAX_EXIF_BLOCKS = 4  # of a JPEG; further ones are ignored
 _MAX_FRAMES = 10_000  # of a GIF; further ones are not counted
-_LARGEST_PROFILE = 8 * 2**20
+_MAX_PROFILE_BYTES = 8 * 2**20
 
 
-def read_header(data: bytes) -> Header:
-    """The header of a picture file's bytes; no pixel is decoded. Raises UnreadableImage."""
-    return read_facts(data).header
+def read_header(data: bytes) -> ImageHeader:
+    """Read the header of an image file's bytes without decoding pixels. Raises UnreadableImage."""
+    return read_encoding(data).header
 
 
-def read_facts(data: bytes) -> Facts:
-    """What the header tells. Raises UnreadableImage for anything but a picture with a sound header."""
+def read_encoding(data: bytes) -> ImageEncoding:
+    """Read how the image is encoded. Raises UnreadableImage for anything but an image with a valid header."""
     known = sniff(data)
     if (known is None or known.name == "TIFF") and (raw := raw_format(data)) is not None:
         raise UnreadableImage(f"is a camera's raw file ({raw}): export it as JPEG first")
     if known is None:
         raise UnreadableImage(refusal(data))
     try:
-        facts = _OWN[known.name](data) if known.name in _OWN else _by_library(data, known)
+        encoding = _PARSERS[known.name](data) if known.name in _PARSERS else _parse_with_library(data, known)
     except ImageError:
         raise
-    except Exception as error:  # whatever a damaged file makes a parser do
-        raise UnreadableImage(f"begins like {known.name}, but its header is damaged ({_brief(error)})") from error
-    if facts.width < 1 or facts.height < 1:
-        raise UnreadableImage(f"begins like {known.name}, but says it has no pixels")
-    return facts
+    except Exception as error:  # damaged files can raise anything in a parser
+        raise UnreadableImage(
+            f"begins like {known.name}, but its header is damaged ({_short_message(error)})"
+        ) from error
+    if encoding.width < 1 or encoding.height < 1:
+        raise UnreadableImage(f"begins like {known.name}, but its header states a size of zero")
+    return encoding
 
 
-def _brief(error: Exception) -> str:
+def _short_message(error: Exception) -> str:
     return " ".join(str(error).split())[:120] or type(error).__name__
 
 
-def _by_library(data: bytes, known: Format) -> Facts:
+def _parse_with_library(data: bytes, known: Format) -> ImageEncoding:
     if known.name == "TIFF":
         try:
-            return tiff_facts(data)
+            return tiff_encoding(data)
         except ImageError:
             raise
-        except Exception:  # Pillow may make something of it
-            return _by_pillow(data, known)
-    return _by_pillow(data, known)
+        except Exception:  # Pillow may still read it
+            return _parse_with_pillow(data, known)
+    return _parse_with_pillow(data, known)
 
 
-def _by_pillow(data: bytes, known: Format) -> Facts:
+def _parse_with_pillow(data: bytes, known: Format) -> ImageEncoding:
     try:
-        facts = pillow_facts(data, known)
-        if known.name in ("AVIF", "HEIC") and not facts.icc:
-            return replace(facts, space=colour_space(data))
-        return facts
+        encoding = pillow_encoding(data, known)
+        if known.name in ("AVIF", "HEIC") and not encoding.icc:
+            return replace(encoding, space=color_space(data))
+        return encoding
     except Exception:
         if known.name != "TIFF":
             raise
-        # Pillow cannot open colour TIFFs of floats; imagecodecs reads their pixels, but tells no size before.
+        # Pillow cannot open color TIFFs of floats; imagecodecs decodes them, but cannot read their size beforehand.
         tags = exif.first_directory(data)
         width, height = tags.get(exif.WIDTH, 0), tags.get(exif.HEIGHT, 0)
-        return Facts(format="TIFF", width=width, height=height, orientation=_valid(tags.get(exif.ORIENTATION, 1)))
+        return ImageEncoding(
+            format="TIFF", width=width, height=height, orientation=_valid_orientation(tags.get(exif.ORIENTATION, 1))
+        )
 
 
-def _valid(orientation: int) -> int:
+def _valid_orientation(orientation: int) -> int:
     return orientation if 1 <= orientation <= 8 else 1
 
 
 # --- JPEG
 
 
-def _jpeg(data: bytes) -> Facts:
+def _jpeg(data: bytes) -> ImageEncoding:
     size: tuple[int, int, int] | None = None
     orientation, bits, exifs = 1, 8, 0
     profile: dict[int, bytes] = {}
     for marker, start, end in _segments(data):
-        if marker == 0xE1 and data.startswith(b"Exif\0\0", start) and exifs < _MAX_EXIFS:
+        if marker == 0xE1 and data.startswith(b"Exif\0\0", start) and exifs < _MAX_EXIF_BLOCKS:
             exifs += 1
             if orientation == 1:
                 orientation = exif.orientation_of(data[start:end])
         elif marker == 0xE2 and data.startswith(b"ICC_PROFILE\0", start):
-            profile.setdefault(data[start + 12], data[start + 14 : end])  # numbered: writers shuffle them
+            profile.setdefault(data[start + 12], data[start + 14 : end])  # by number: some writers shuffle them
         elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and size is None:
             size = struct.unpack_from(">HHB", data, start + 1)
             bits = data[start]
     if size is None:
-        raise UnreadableImage("begins like JPEG, but stops before its size is told")
+        raise UnreadableImage("begins like JPEG, but ends before the header states its size")
     height, width, components = size
-    return Facts(
+    return ImageEncoding(
         format="JPEG",
         width=width,
         height=height,
@@ -112,9 +116,9 @@ def _jpeg(data: bytes) -> Facts:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(marker, start, end of content) of each segment before the pixels."""
+    """Yield (marker, start, end of content) of each segment before the pixels."""
     at = 2
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         at = data.find(b"\xff", at)
         while 0 <= at < len(data) - 1 and data[at + 1] == 0xFF:
             at += 1
@@ -133,45 +137,45 @@ def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 # --- PNG
 
-_PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # by colour type; a palette is looked up
+_PNG_SAMPLES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}  # samples per pixel by color type; a palette is expanded
 
 
-def _png(data: bytes) -> Facts:
-    width, height, depth, colour = struct.unpack_from(">IIBB", data, 16)
+def _png(data: bytes) -> ImageEncoding:
+    width, height, depth, color = struct.unpack_from(">IIBB", data, 16)
     frames, orientation = 1, 1
     icc: bytes | None = None
-    alpha = colour in (4, 6)
-    stated: Space | None = None
+    alpha = color in (4, 6)
+    stated: ColorSpace | None = None
     gamma: float | None = None
-    plain = profiled = False
+    has_srgb = has_profile = False
     at = 8
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         if at + 12 > len(data):
             break
         length, kind = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8]
         content = at + 8
         if kind == b"eXIf" and orientation == 1:
             orientation = exif.orientation_of(data[content : content + length])
-        elif kind == b"iCCP" and not profiled:
-            profiled = True
+        elif kind == b"iCCP" and not has_profile:
+            has_profile = True
             icc = _inflated(data[content : content + length])
         elif kind == b"cICP" and length == 4 and data[content + 2] == 0:
-            stated = Space(data[content], data[content + 1])
+            stated = ColorSpace(data[content], data[content + 1])
         elif kind == b"gAMA" and length == 4 and gamma is None:
             gamma = int.from_bytes(data[content : content + 4], "big") / 100_000
         elif kind == b"sRGB":
-            plain = True
+            has_srgb = True
         elif kind == b"acTL" and length >= 8:
             frames = max(1, int.from_bytes(data[content : content + 4], "big"))
         elif kind == b"tRNS":
             alpha = True
         at += 12 + length
-    # The Portable Network Graphics Specification, third edition: cICP outranks iCCP, that sRGB, that gAMA.
+    # Precedence by the PNG specification, third edition: cICP, iCCP, sRGB, gAMA.
     if stated is not None:
         icc = None
-    elif icc is None and not plain and gamma:
-        stated = Space(gamma=gamma)
-    return Facts(
+    elif icc is None and not has_srgb and gamma:
+        stated = ColorSpace(gamma=gamma)
+    return ImageEncoding(
         format="PNG",
         width=width,
         height=height,
@@ -180,16 +184,16 @@ def _png(data: bytes) -> Facts:
         icc=icc,
         alpha=alpha,
         bits=depth,
-        stored=(_PNG_SAMPLES.get(colour, 4) + (alpha and colour not in (4, 6))) * (2 if depth == 16 else 1),
+        pixel_bytes=(_PNG_SAMPLES.get(color, 4) + (alpha and color not in (4, 6))) * (2 if depth == 16 else 1),
         space=stated,
     )
 
 
 def _inflated(chunk: bytes) -> bytes | None:
-    """The profile in an iCCP chunk; None when it is broken, which is no reason to refuse the picture."""
+    """Return the profile in an iCCP chunk; None when it is broken, since the image is still usable."""
     _name, _, packed = chunk.partition(b"\0")
     try:
-        return zlib.decompressobj().decompress(packed[1:], _LARGEST_PROFILE) or None
+        return zlib.decompressobj().decompress(packed[1:], _MAX_PROFILE_BYTES) or None
     except zlib.error:
         return None
 
@@ -197,13 +201,13 @@ def _inflated(chunk: bytes) -> bytes | None:
 # --- WebP
 
 
-def _webp(data: bytes) -> Facts:
+def _webp(data: bytes) -> ImageEncoding:
     width = height = frames = 0
     orientation = 1
     icc: bytes | None = None
     alpha = False
     at = 12
-    for _ in range(_MOST_CHUNKS):
+    for _ in range(_MAX_CHUNKS):
         if at + 8 > len(data):
             break
         kind, length = data[at : at + 4], int.from_bytes(data[at + 4 : at + 8], "little")
@@ -223,7 +227,7 @@ def _webp(data: bytes) -> Facts:
         elif kind == b"ICCP":
             icc = data[at + 8 : at + 8 + length]
         at += 8 + length + (length & 1)
-    return Facts(
+    return ImageEncoding(
         format="WEBP",
         width=width,
         height=height,
@@ -231,15 +235,15 @@ def _webp(data: bytes) -> Facts:
         orientation=orientation,
         icc=icc,
         alpha=alpha,
-        stored=4 if alpha else 3,
+        pixel_bytes=4 if alpha else 3,
     )
 
 
 # --- GIF
 
 
-def _gif(data: bytes) -> Facts:
-    """Pillow counts frames by decoding them, a million of which take minutes."""
+def _gif(data: bytes) -> ImageEncoding:
+    """Read a GIF header and count its frames; Pillow counts by decoding, which takes minutes for a million frames."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     at = 13 + (3 << (flags & 7) + 1 if flags & 0x80 else 0)
     frames = 0
@@ -252,11 +256,11 @@ def _gif(data: bytes) -> Facts:
             at = _after_blocks(data, at + 2)
         else:
             break
-    return Facts(format="GIF", width=width, height=height, frames=max(frames, 1))
+    return ImageEncoding(format="GIF", width=width, height=height, frames=max(frames, 1))
 
 
 def _after_blocks(data: bytes, at: int) -> int:
-    """Behind a row of blocks, each of which begins with its length, up to one of length 0."""
+    """Return the position after a sequence of length-prefixed blocks that ends with a block of length 0."""
     while at < len(data) and data[at]:
         at += 1 + data[at]
     return at + 1
@@ -265,25 +269,27 @@ def _after_blocks(data: bytes, at: int) -> int:
 # --- JPEG XL, PAM
 
 
-def _jxl(data: bytes) -> Facts:
-    found = jxl_header(data)
-    width, height = exif.upright_size(found.width, found.height, found.orientation)  # the decoder turns it
-    return Facts(format="JXL", width=width, height=height, space=found.space, profiled=found.profiled)
+def _jxl(data: bytes) -> ImageEncoding:
+    header = jxl_header(data)
+    width, height = exif.upright_size(header.width, header.height, header.orientation)  # the decoder applies it
+    return ImageEncoding(
+        format="JXL", width=width, height=height, space=header.space, profile_missing=header.profile_missing
+    )
 
 
-def _pam(data: bytes) -> Facts:
+def _pam(data: bytes) -> ImageEncoding:
     from lookalike.image.containers.pam import pam_header
 
     header = pam_header(data)
-    return Facts(format="PAM", width=header.width, height=header.height)
+    return ImageEncoding(format="PAM", width=header.width, height=header.height)
 
 
-_OWN: dict[str, Callable[[bytes], Facts]] = {
+_PARSERS: dict[str, Callable[[bytes], ImageEncoding]] = {
     "JPEG": _jpeg,
     "PNG": _png,
     "WEBP": _webp,
     "GIF": _gif,
     "JXL": _jxl,
     "PAM": _pam,
-    "PSD": psd_facts,
+    "PSD": psd_encoding,
 }

@@ -1,4 +1,4 @@
-"""Pillow talks through warnings, imagecodecs through logging, about files that they nevertheless read: silence both."""
+"""Silence the warnings of Pillow and the log messages of imagecodecs about files that they can read."""
 
 import contextlib
 import functools
@@ -13,13 +13,13 @@ _readers = 0
 
 
 @contextlib.contextmanager
-def quiet_pillow() -> Iterator[None]:
-    """Ignore warnings issued by Pillow's own modules, in any number of threads at once.
+def silence_pillow() -> Iterator[None]:
+    """Ignore warnings from Pillow's modules inside the block; safe in several threads.
 
-    `warnings.catch_warnings` is not safe in threads: it restores a list that another thread has changed meanwhile.
-    One filter is added by the first reader and removed by the last.
+    `warnings.catch_warnings` is not thread-safe: it restores a list that another thread may have changed. The first
+    reader adds one filter, and the last removes it.
     """
-    global _readers  # noqa: PLW0603 - a count of readers is one number for the process
+    global _readers  # noqa: PLW0603 - the number of readers is per process
     with _lock:
         _readers += 1
         if _readers == 1:
@@ -36,8 +36,8 @@ def quiet_pillow() -> Iterator[None]:
 
 
 @functools.cache
-def quiet_imagecodecs() -> ModuleType:
-    """imagecodecs, whose log is heard by those who ask for it and not by everybody's terminal."""
+def load_imagecodecs() -> ModuleType:
+    """Import imagecodecs with a null log handler, so that it prints only where logging is configured."""
     import imagecodecs
 
     logging.getLogger("imagecodecs").addHandler(logging.NullHandler())

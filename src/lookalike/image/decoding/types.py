@@ -1,17 +1,17 @@
-"""What is known of a picture before its pixels are, and what a reader gives."""
+"""Value types of the decoder: an image's header, its encoding, and its decoded samples."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from lookalike.image.color.transfer import Space
+from lookalike.image.color.transfer import ColorSpace
 from lookalike.image.decoding import exif
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """A picture file's header. `width` and `height` are of the upright picture, in pixels; `orientation` is EXIF's."""
+class ImageHeader:
+    """The header of an image file. `width` and `height`: of the upright image, in pixels; `orientation`: as in EXIF."""
 
     format: str
     width: int
@@ -21,11 +21,12 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
-    """What the readers need to know. `width` and `height` as stored; `orientation` still to be applied.
+class ImageEncoding:
+    """How an image is encoded. `width` and `height`: as stored, in pixels; `orientation`: still to be applied.
 
-    `bits`: a sample. `stored`: bytes of a decoded pixel, before it becomes RGB. `space`: of the samples, None for sRGB
-    or what `icc` says. `profiled`: they are in the colours of a profile that cannot be had.
+    `bits`: per sample. `pixel_bytes`: of a decoded pixel, before conversion to RGB. `space`: of the samples, None for
+    sRGB or when `icc` defines it. `profile_missing`: the samples are in the colors of a profile that the decoder does
+    not return.
     """
 
     format: str
@@ -37,19 +38,19 @@ class Facts:
     cmyk: bool = False
     alpha: bool = False
     bits: int = 8
-    stored: int = 3
-    space: Space | None = None
-    profiled: bool = False
+    pixel_bytes: int = 3
+    space: ColorSpace | None = None
+    profile_missing: bool = False
 
     @property
-    def header(self) -> Header:
+    def header(self) -> ImageHeader:
         width, height = exif.upright_size(self.width, self.height, self.orientation)
-        return Header(self.format, width, height, self.frames, self.orientation)
+        return ImageHeader(self.format, width, height, self.frames, self.orientation)
 
 
 @dataclass(frozen=True, slots=True)
-class Raster:
-    """What a reader gives: samples (H, W[, channels]) of any depth; profile and orientation are still to be applied."""
+class DecodedSamples:
+    """Samples from a reader: (H, W[, channels]) of any depth; `icc` and `orientation` are still to be applied."""
 
     samples: NDArray[Any]
     icc: bytes | None

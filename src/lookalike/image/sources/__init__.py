@@ -1,1 +1,1 @@
-"""Where image files come from: folders, globs, archives, manifests, lists."""
+"""Find and read image files in folders, globs, archives, manifests and lists."""

@@ -1,8 +1,8 @@
-"""Pictures inside zip and tar archives, read in place: nothing is ever written to disk.
+"""List and read images inside zip and tar archives, without writing anything to disk.
 
-A zip and a plain tar are read at random. A compressed tar can only be read from its beginning, so one cursor per
-archive walks forward, shared by all threads, and keeps the last pictures it passed (64 MiB at most): reading in the
-order of `find_members`, also by several threads at once, decompresses the archive once, not once a picture.
+Zip and uncompressed tar archives have random access. A compressed tar can only be read from its beginning, so all
+threads share one forward cursor per archive, which buffers the last images it passed (64 MiB at most). Reading in the
+order of `find_members`, also from several threads, therefore decompresses the archive once, not once per image.
 """
 
 import calendar
@@ -20,64 +20,66 @@ from lookalike.errors import ImageError, ImageTooLarge, SourceError, UnreadableI
 from lookalike.image.decoding.limits import Limits, too_many_bytes
 from lookalike.image.sources.os_errors import os_reason
 from lookalike.image.sources.path_text import to_text
-from lookalike.image.sources.source_types import Found, NotListed, is_candidate, is_hidden
+from lookalike.image.sources.source_types import NotListed, SourceFile, is_candidate, is_hidden
 
 SEPARATOR = "!/"
-PASSED_BYTES = 64 * 2**20
-OPEN_ARCHIVES = 2
+MAX_BUFFERED_BYTES = 64 * 2**20
+MAX_OPEN_ARCHIVES = 2
 
-_MAX_EXTENDED = 2**20  # bytes of a tar's header for a long name or the like; honest ones have some hundred
+_MAX_EXTENDED_BYTES = 2**20  # bytes of a tar's extended header (long names and the like); valid ones have a few hundred
 
 
-class _Header(tarfile.TarInfo):
-    """A tar's header whose extended parts are not read into memory at whatever size they claim."""
+class _BoundedTarInfo(tarfile.TarInfo):
+    """A tar header that rejects extended headers of excessive size instead of reading them into memory."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         extended = self.type in (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE) or self.type in (
             tarfile.GNUTYPE_LONGNAME,
             tarfile.GNUTYPE_LONGLINK,
         )
-        if extended and self.size > _MAX_EXTENDED:
+        if extended and self.size > _MAX_EXTENDED_BYTES:
             raise tarfile.ReadError(f"a header claims {self.size:,} bytes")
-        found: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
-        return found
+        member: tarfile.TarInfo = super()._proc_member(tar)  # type: ignore[misc]
+        return member
 
 
 class _Archive(Protocol):
-    """An archive that stays open between two reads."""
+    """An archive that stays open between reads."""
 
     def read(self, key: str, limits: Limits) -> bytes: ...
     def close(self) -> None: ...
 
 
-def find_members(path: str) -> Iterator[Found | NotListed]:
-    """List the pictures inside a zip or tar (.gz, .bz2, .xz) archive. Raises SourceError when it cannot be opened."""
+def find_members(path: str) -> Iterator[SourceFile | NotListed]:
+    """List the images inside a zip or tar (.gz, .bz2, .xz) archive. Raises SourceError when it cannot be opened."""
     try:
         yield from _zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path)
-    except Exception as error:  # the standard library's readers fail in any way on what is damaged
-        raise SourceError(f"{to_text(path)}: {_why(error, 'cannot be opened as an archive')}; make it anew") from error
+    except Exception as error:  # on damaged archives, the standard library's readers can raise anything
+        raise SourceError(
+            f"{to_text(path)}: {_reason(error, 'cannot be opened as an archive')}; create it again"
+        ) from error
 
 
 def read_member(path: str, member: str, limits: Limits) -> bytes:
-    """The bytes of one member, named as `find_members` names it. Raises UnreadableImage, ImageTooLarge."""
+    """Read one member, by its name from `find_members`. Raises UnreadableImage, ImageTooLarge."""
     try:
-        return _opened(path).read(member, limits)
+        return _get_archive(path).read(member, limits)
     except ImageError:
         raise
     except Exception as error:
-        raise UnreadableImage(_why(error, "the archive is damaged here")) from error
+        raise UnreadableImage(_reason(error, "the archive is damaged here")) from error
 
 
-def _why(error: Exception, otherwise: str) -> str:
+def _reason(error: Exception, otherwise: str) -> str:
     if isinstance(error, OSError) and error.errno:
         return os_reason(error)
     if isinstance(error, NotImplementedError):
-        return "is compressed in a way we cannot read: make the archive anew as a plain zip"
+        return "has an unsupported compression: create the archive again as a standard zip"
     return f"{otherwise} ({error})" if str(error) else otherwise
 
 
 def _key(name: str) -> str:
-    """A member's name made harmless: slashes, no drive, no leading slash, no ".."."""
+    """Return a member's name in safe form: slashes, no drive, no leading slash, no ".."."""
     parts = to_text(name).replace("\\", "/").split("/")
     return "/".join(part for part in parts if part not in ("", ".", "..") and not (len(part) == 2 and part[1] == ":"))
 
@@ -87,14 +89,14 @@ def _is_listed(key: str) -> bool:
     return is_candidate(name) and not any(is_hidden(folder) for folder in folders)
 
 
-def _member(archive: str, key: str, size: int, mtime_ns: int) -> Found:
-    return Found(f"{archive}{SEPARATOR}{key}", archive, key, size, mtime_ns)
+def _member(archive: str, key: str, size: int, mtime_ns: int) -> SourceFile:
+    return SourceFile(f"{archive}{SEPARATOR}{key}", archive, key, size, mtime_ns)
 
 
 # --- zip
 
 
-def _zip_members(path: str) -> Iterator[Found | NotListed]:
+def _zip_members(path: str) -> Iterator[SourceFile | NotListed]:
     archive = to_text(path)
     with zipfile.ZipFile(path) as opened:
         members = {_key(info.filename): info for info in opened.infolist() if not info.is_dir()}
@@ -104,13 +106,13 @@ def _zip_members(path: str) -> Iterator[Found | NotListed]:
         if info.flag_bits & 1:
             yield NotListed(f"{archive}{SEPARATOR}{key}", "is encrypted: unpack the archive with its password first")
         else:
-            # A zip keeps local time without a zone; taken as UTC it is at least the same on every machine.
+            # A zip stores local time without a zone; interpreted as UTC, it is the same on every machine.
             yield _member(archive, key, info.file_size, calendar.timegm((*info.date_time, 0, 0, 0)) * 10**9)
 
 
 class _Zip:
     def __init__(self, path: str) -> None:
-        self._zip = zipfile.ZipFile(path)  # reading from several threads is safe: each member has its own position
+        self._zip = zipfile.ZipFile(path)  # thread-safe: each open member has its own position
         self._members = {_key(info.filename): info for info in self._zip.infolist()}
 
     def read(self, key: str, limits: Limits) -> bytes:
@@ -120,19 +122,19 @@ class _Zip:
         if info.flag_bits & 1:
             raise UnreadableImage("is encrypted: unpack the archive with its password first")
         with self._zip.open(info) as member:
-            return _limited(member, info.file_size, limits)
+            return _read_limited(member, info.file_size, limits)
 
     def close(self) -> None:
         self._zip.close()
 
 
-def _limited(member: IO[bytes], size: int, limits: Limits) -> bytes:
-    """A member's bytes. The size in the directory is checked first, then not believed: a zip bomb lies about it."""
+def _read_limited(member: IO[bytes], size: int, limits: Limits) -> bytes:
+    """Read a member within limits. The size in the directory is not trusted: zip bombs state a false one."""
     if size > limits.max_bytes:
         raise ImageTooLarge(too_many_bytes(size, limits))
     data = member.read(min(size, limits.max_bytes) + 1)
     if len(data) > size:
-        raise UnreadableImage("the archive is damaged here (holds more than it says)")
+        raise UnreadableImage("the archive is damaged here (the member is longer than its directory states)")
     if not data:
         raise UnreadableImage("is empty (0 bytes)")
     return data
@@ -141,20 +143,20 @@ def _limited(member: IO[bytes], size: int, limits: Limits) -> bytes:
 # --- tar
 
 
-def _tar_members(path: str) -> Iterator[Found | NotListed]:
+def _tar_members(path: str) -> Iterator[SourceFile | NotListed]:
     archive = to_text(path)
-    seen: set[str] = set()
-    with tarfile.open(path, "r|*", errors="surrogateescape", tarinfo=_Header) as opened:
-        for info in _walked(opened):
+    listed: set[str] = set()
+    with tarfile.open(path, "r|*", errors="surrogateescape", tarinfo=_BoundedTarInfo) as opened:
+        for info in _members(opened):
             key = _key(info.name)
-            if info.isreg() and _is_listed(key) and key not in seen:
-                seen.add(key)
+            if info.isreg() and _is_listed(key) and key not in listed:
+                listed.add(key)
                 yield _member(archive, key, info.size, int(info.mtime * 10**9))
 
 
-def _walked(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (info := opened.next()) is not None:
-        opened.members.clear()  # type: ignore[attr-defined]  # tarfile remembers every member it has met: memory would grow with the archive
+        opened.members.clear()  # type: ignore[attr-defined]  # tarfile records every member it has read, so memory would grow with the archive
         yield info
 
 
@@ -165,13 +167,13 @@ class _Extent:
 
 
 class _PlainTar:
-    """An uncompressed tar: where each picture lies is known after one walk over the headers."""
+    """An uncompressed tar: one pass over the headers gives the position of each image."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._extents: dict[str, _Extent] = {}
-        with tarfile.open(path, "r:", errors="surrogateescape", tarinfo=_Header) as opened:
-            for info in _walked(opened):
+        with tarfile.open(path, "r:", errors="surrogateescape", tarinfo=_BoundedTarInfo) as opened:
+            for info in _members(opened):
                 if info.isreg() and not info.issparse():
                     self._extents.setdefault(_key(info.name), _Extent(info.offset_data, info.size))
 
@@ -192,72 +194,72 @@ class _PlainTar:
         self._extents = {}
 
 
-class _PackedTar:
-    """A compressed tar: a cursor that only goes forward, and the pictures it passed last."""
+class _CompressedTar:
+    """A compressed tar: a forward-only cursor and a buffer of the last images it passed."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._lock = threading.Lock()
-        self._order: dict[str, int] = {}  # the place of every member met so far
-        self._passed: OrderedDict[str, bytes] = OrderedDict()
-        self._passed_bytes = 0
+        self._order: dict[str, int] = {}  # position of every member read so far
+        self._buffer: OrderedDict[str, bytes] = OrderedDict()
+        self._buffered_bytes = 0
         self._tar: tarfile.TarFile | None = None
         self._rewind()
 
     def _rewind(self) -> None:
         if self._tar is not None:
             self._tar.close()
-        self._tar = tarfile.open(self._path, "r|*", errors="surrogateescape", tarinfo=_Header)  # noqa: SIM115
-        self._walk = enumerate(_walked(self._tar))
-        self._at = -1
+        self._tar = tarfile.open(self._path, "r|*", errors="surrogateescape", tarinfo=_BoundedTarInfo)  # noqa: SIM115
+        self._walk = enumerate(_members(self._tar))
+        self._position = -1
 
     def read(self, key: str, limits: Limits) -> bytes:
         with self._lock:
-            if key in self._passed:
-                self._passed_bytes -= len(self._passed[key])
-                return _sized(self._passed.pop(key), limits)
-            if self._order.get(key, self._at + 1) <= self._at:
+            if key in self._buffer:
+                self._buffered_bytes -= len(self._buffer[key])
+                return _checked_size(self._buffer.pop(key), limits)
+            if self._order.get(key, self._position + 1) <= self._position:
                 self._rewind()
-            data = self._forward(key, limits)
+            data = self._advance_to(key, limits)
             if data is None:
                 raise UnreadableImage("no such file in the archive")
             return data
 
-    def _forward(self, key: str, limits: Limits) -> bytes | None:
-        for place, info in self._walk:
-            self._at = place
+    def _advance_to(self, key: str, limits: Limits) -> bytes | None:
+        for position, info in self._walk:
+            self._position = position
             name = _key(info.name)
-            if not info.isreg() or self._order.setdefault(name, place) != place:
+            if not info.isreg() or self._order.setdefault(name, position) != position:
                 continue
             if name == key:
-                return self._take(info, limits)
-            if _is_listed(name) and info.size <= min(limits.max_bytes, PASSED_BYTES):
-                self._keep(name, self._bytes(info))
+                return self._read_limited(info, limits)
+            if _is_listed(name) and info.size <= min(limits.max_bytes, MAX_BUFFERED_BYTES):
+                self._add_to_buffer(name, self._bytes(info))
         return None
 
-    def _take(self, info: tarfile.TarInfo, limits: Limits) -> bytes:
+    def _read_limited(self, info: tarfile.TarInfo, limits: Limits) -> bytes:
         if info.size > limits.max_bytes:
             raise ImageTooLarge(too_many_bytes(info.size, limits))
-        return _sized(self._bytes(info), limits)
+        return _checked_size(self._bytes(info), limits)
 
     def _bytes(self, info: tarfile.TarInfo) -> bytes:
         file = self._tar.extractfile(info) if self._tar else None
         return file.read() if file else b""
 
-    def _keep(self, name: str, data: bytes) -> None:
-        self._passed[name] = data
-        self._passed_bytes += len(data)
-        while self._passed_bytes > PASSED_BYTES:
-            self._passed_bytes -= len(self._passed.popitem(last=False)[1])
+    def _add_to_buffer(self, name: str, data: bytes) -> None:
+        self._buffer[name] = data
+        self._buffered_bytes += len(data)
+        while self._buffered_bytes > MAX_BUFFERED_BYTES:
+            self._buffered_bytes -= len(self._buffer.popitem(last=False)[1])
 
     def close(self) -> None:
         with self._lock:
             if self._tar is not None:
                 self._tar.close()
-            self._passed.clear()
+            self._buffer.clear()
 
 
-def _sized(data: bytes, limits: Limits) -> bytes:
+def _checked_size(data: bytes, limits: Limits) -> bytes:
     if len(data) > limits.max_bytes:
         raise ImageTooLarge(too_many_bytes(len(data), limits))
     if not data:
@@ -265,36 +267,36 @@ def _sized(data: bytes, limits: Limits) -> bytes:
     return data
 
 
-# --- the archives that stay open
+# --- open archives
 
 _cache: OrderedDict[tuple[int, str, int, int], _Archive] = OrderedDict()
 _cache_lock = threading.Lock()
 
 
-def _opened(path: str) -> _Archive:
-    """The archive, opened once and kept; a changed file is opened again, and a forked process opens its own."""
+def _get_archive(path: str) -> _Archive:
+    """Return the archive, which stays open; a changed file is reopened, and a forked process opens its own."""
     status = os.stat(path)
     key = (os.getpid(), path, status.st_size, status.st_mtime_ns)
     with _cache_lock:
         if key not in _cache:
-            _cache[key] = _open(path)
-            while len(_cache) > OPEN_ARCHIVES:
-                # Another thread may be reading from it: it is closed when the last reader lets go of it.
+            _cache[key] = _open_archive(path)
+            while len(_cache) > MAX_OPEN_ARCHIVES:
+                # Another thread may be reading from it; it is closed when its last reference is dropped.
                 _cache.popitem(last=False)
         _cache.move_to_end(key)
         return _cache[key]
 
 
-def _open(path: str) -> _Archive:
+def _open_archive(path: str) -> _Archive:
     if zipfile.is_zipfile(path):
         return _Zip(path)
     with contextlib.suppress(tarfile.ReadError):
         return _PlainTar(path)
-    return _PackedTar(path)
+    return _CompressedTar(path)
 
 
 def close_archives() -> None:
-    """Close the archives kept open between reads (Windows cannot delete a file that is open)."""
+    """Close the archives that are open between reads; Windows cannot delete an open file."""
     with _cache_lock:
         while _cache:
             _cache.popitem()[1].close()

@@ -1,4 +1,4 @@
-"""Find picture files in folders, manifests, archives, lists and globs, without opening any of the pictures."""
+"""Find image files in folders, manifests, archives, lists and globs, without opening the images."""
 
 import glob
 import os
@@ -14,13 +14,13 @@ from lookalike.image.sources.manifest import find_rows
 from lookalike.image.sources.os_errors import os_reason
 from lookalike.image.sources.path_text import to_path, to_text
 from lookalike.image.sources.source_types import (
-    Found,
     NotListed,
     SkippedFiles,
-    found_file,
+    SourceFile,
     is_candidate,
     is_hidden,
     is_raw_name,
+    source_file,
 )
 from lookalike.image.sources.system_folders import LIBRARY_ORIGINALS, is_system_folder, system_folder_kind
 
@@ -34,25 +34,25 @@ def find(
     follow_links: bool = True,
     report_missing: bool = False,
     skipped: SkippedFiles | None = None,
-) -> Iterator[Found | NotListed]:
-    """List the picture files of folders, files, globs, manifests and archives, in a repeatable order.
+) -> Iterator[SourceFile | NotListed]:
+    """List the image files of folders, files, globs, manifests and archives, in a repeatable order.
 
-    Every source is checked before the first file is listed. A source that does not exist raises SourceError, or is
-    listed as NotListed with `report_missing`. What goes wrong below a source is a NotListed among the files.
-    `skipped` is told what folders hold that is left out on purpose.
+    Every source is checked before the first file is listed. A source that does not exist raises SourceError or, with
+    `report_missing`, yields a NotListed. Failures below a source yield NotListed among the files. Files that folders
+    contain but the walk skips on purpose are recorded in `skipped`.
     """
-    places = [_Place.of(source) for source in sources]
+    resolved = [_Source.resolve(source) for source in sources]
     if not report_missing:
-        for place in places:
-            if place.kind == "missing":
+        for source in resolved:
+            if source.kind == "missing":
                 raise SourceError(
-                    f"{place.text}: no such file or folder; check the spelling and that the drive is there"
+                    f"{source.text}: no such file or folder; check the spelling and that the drive is connected"
                 )
-    return _listed(places, SkippedFiles() if skipped is None else skipped, follow_links=follow_links)
+    return _list(resolved, SkippedFiles() if skipped is None else skipped, follow_links=follow_links)
 
 
 def read_list(stream: BinaryIO) -> Iterator[str]:
-    """Paths from a stream such as stdin, separated by newlines or, where there is one, by NUL (find -print0)."""
+    """Read paths from a stream such as stdin, separated by newlines, or by NUL if there is one (find -print0)."""
     read = getattr(stream, "read1", stream.read)
     rest, separator = b"", b""
     while chunk := read(1 << 16):
@@ -60,11 +60,11 @@ def read_list(stream: BinaryIO) -> Iterator[str]:
         separator = separator or (b"\0" if b"\0" in rest else b"\n" if b"\n" in rest else b"")
         if separator:
             *lines, rest = rest.split(separator)
-            yield from _named(lines, separator)
-    yield from _named([rest], separator)
+            yield from _decode_names(lines, separator)
+    yield from _decode_names([rest], separator)
 
 
-def _named(lines: Iterable[bytes], separator: bytes) -> Iterator[str]:
+def _decode_names(lines: Iterable[bytes], separator: bytes) -> Iterator[str]:
     for line in lines:
         name = line if separator == b"\0" else line.removesuffix(b"\r")
         if name.strip():
@@ -72,8 +72,8 @@ def _named(lines: Iterable[bytes], separator: bytes) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
-    """One source, understood: what kind it is, and where."""
+class _Source:
+    """A resolved source: its kind and path."""
 
     kind: str  # folder, file, manifest, archive, glob, special or missing
     path: str
@@ -83,15 +83,15 @@ class _Place:
         return to_text(self.path)
 
     @classmethod
-    def of(cls, source: str | Path) -> "_Place":
-        given = os.path.expanduser(os.fsdecode(source))
-        for path in (given, to_path(given)):  # a source may come back in its text form
+    def resolve(cls, source: str | Path) -> "_Source":
+        name = os.path.expanduser(os.fsdecode(source))
+        for path in (name, to_path(name)):  # the caller may pass a source's text form
             status = _status(os.path.abspath(path))
             if status is not None:
                 return cls(_kind(path, status), os.path.abspath(path))
-        if glob.has_magic(given) and next(glob.iglob(given, recursive=True), None) is not None:
-            return cls("glob", given)
-        return cls("missing", given)
+        if glob.has_magic(name) and next(glob.iglob(name, recursive=True), None) is not None:
+            return cls("glob", name)
+        return cls("missing", name)
 
 
 def _status(path: str) -> os.stat_result | None:
@@ -112,27 +112,27 @@ def _kind(path: str, status: os.stat_result) -> str:
     return "manifest" if lower.endswith(MANIFESTS) else "archive" if lower.endswith(ARCHIVES) else "file"
 
 
-def _listed(places: Iterable[_Place], skipped: SkippedFiles, *, follow_links: bool) -> Iterator[Found | NotListed]:
-    for place in places:
-        match place.kind:
+def _list(sources: Iterable[_Source], skipped: SkippedFiles, *, follow_links: bool) -> Iterator[SourceFile | NotListed]:
+    for source in sources:
+        match source.kind:
             case "folder":
-                yield from _Walk(place.path, skipped, follow_links=follow_links).run()
+                yield from _Walk(source.path, skipped, follow_links=follow_links).run()
             case "manifest":
-                yield from find_rows(place.path)
+                yield from find_rows(source.path)
             case "archive":
-                yield from find_members(place.path)
+                yield from find_members(source.path)
             case "glob":
-                yield from _globbed(place.path, skipped, follow_links=follow_links)
+                yield from _expand_glob(source.path, skipped, follow_links=follow_links)
             case "file":
-                yield found_file(place.path, os.path.dirname(place.path))
+                yield source_file(source.path, os.path.dirname(source.path))
             case "special":
-                yield NotListed(place.text, "is a pipe or a device, not a file")
+                yield NotListed(source.text, "is a pipe or a device, not a file")
             case _:
-                yield NotListed(place.text, "no such file or folder")
+                yield NotListed(source.text, "no such file or folder")
 
 
-def _globbed(pattern: str, skipped: SkippedFiles, *, follow_links: bool) -> Iterator[Found | NotListed]:
-    """Matched files (of a known extension, unless the pattern spells one out) and, without "**", matched folders.
+def _expand_glob(pattern: str, skipped: SkippedFiles, *, follow_links: bool) -> Iterator[SourceFile | NotListed]:
+    """List matched files (of a known extension, unless the pattern names one) and, without "**", matched folders.
 
     A system folder is matched only by its own name, not by a wildcard.
     """
@@ -140,7 +140,7 @@ def _globbed(pattern: str, skipped: SkippedFiles, *, follow_links: bool) -> Iter
     fixed = absolute[: min(absolute.find(sign) for sign in "*?[" if sign in absolute)]
     root = fixed if os.path.isdir(fixed) and fixed.endswith(os.sep) else os.path.dirname(fixed)
     root = root.rstrip(os.sep) or root
-    spelled_out = glob.has_magic(absolute) and not glob.has_magic(os.path.splitext(absolute)[1] or "*")
+    has_extension = glob.has_magic(absolute) and not glob.has_magic(os.path.splitext(absolute)[1] or "*")
     named = set(absolute.split(os.sep))
     for path in sorted(glob.iglob(absolute, recursive=True)):
         folder = os.path.isdir(path)
@@ -150,31 +150,31 @@ def _globbed(pattern: str, skipped: SkippedFiles, *, follow_links: bool) -> Iter
         if folder:
             if "**" not in pattern:
                 yield from _Walk(path, skipped, follow_links=follow_links).run()
-        elif spelled_out or is_candidate(os.path.basename(path)):
-            yield found_file(path, root)
+        elif has_extension or is_candidate(os.path.basename(path)):
+            yield source_file(path, root)
 
 
 class _Walk:
-    """One folder and all below it. Real files first, in order; links last, if they lead to anything new."""
+    """A walk over a folder and its subfolders: files in order, then links to files not listed yet."""
 
     def __init__(self, root: str, skipped: SkippedFiles, *, follow_links: bool) -> None:
         self.root = root
         self.text = to_text(root)
         self.follow_links = follow_links
         self.skipped = skipped
-        self.folders: set[tuple[int, int]] = set()  # (device, inode): a loop of links ends here
-        self.files: set[tuple[int, int]] = set()  # of linked files only, so that memory stays flat
+        self.folders: set[tuple[int, int]] = set()  # (device, inode), to end loops of links
+        self.files: set[tuple[int, int]] = set()  # (device, inode) of linked files only, to bound memory
         self.linked_folders: list[str] = []
         self.linked_files: list[str] = []
 
-    def run(self) -> Iterator[Found | NotListed]:
+    def run(self) -> Iterator[SourceFile | NotListed]:
         yield from self._folder(self.root)
         while self.linked_folders:
             yield from self._folder(self.linked_folders.pop(0))
         for path in self.linked_files:
             yield from self._linked_file(path)
 
-    def _folder(self, top: str) -> Iterator[Found | NotListed]:
+    def _folder(self, top: str) -> Iterator[SourceFile | NotListed]:
         pending = [top]
         while pending:
             folder = pending.pop()
@@ -185,13 +185,13 @@ class _Walk:
                 with os.scandir(folder) as scan:
                     entries = sorted(scan, key=lambda entry: entry.name)
             except FileNotFoundError:
-                continue  # gone between the listing and now
+                continue  # removed after it was listed
             except OSError as error:
                 yield self._refused(folder, error)
                 continue
             identity = (status.st_dev, status.st_ino)
             self.folders.add(identity)
-            if system_folder_kind(os.path.basename(folder)) == "library":  # named as a source
+            if system_folder_kind(os.path.basename(folder)) == "library":  # the library itself is a source
                 entries = [entry for entry in entries if entry.name.lower() in LIBRARY_ORIGINALS]
             below: list[str] = []
             yield from self._entries(entries, below)
@@ -204,7 +204,7 @@ class _Walk:
             raise SourceError(f"{self.text}: {os_reason(error)}; make it readable, or name another folder") from error
         return NotListed(to_text(folder), os_reason(error))
 
-    def _entries(self, entries: "list[os.DirEntry[str]]", below: list[str]) -> Iterator[Found | NotListed]:
+    def _entries(self, entries: "list[os.DirEntry[str]]", below: list[str]) -> Iterator[SourceFile | NotListed]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
@@ -212,17 +212,17 @@ class _Walk:
                 if entry.is_symlink():
                     yield from self._link(entry)
                 elif entry.is_dir():
-                    self._below(entry, below)
+                    self._add_folder(entry, below)
                 elif is_candidate(entry.name) and entry.is_file():
                     status = entry.stat()
-                    yield self._found(entry.path, status.st_size, status.st_mtime_ns)
+                    yield self._source_file(entry.path, status.st_size, status.st_mtime_ns)
             except FileNotFoundError:
-                continue  # a file may vanish while we list
+                continue  # removed during the walk
             except OSError as error:
                 yield NotListed(to_text(entry.path), os_reason(error))
 
-    def _below(self, entry: "os.DirEntry[str]", below: list[str]) -> None:
-        """A folder to be walked; one of a system's or a program's own files is passed by."""
+    def _add_folder(self, entry: "os.DirEntry[str]", below: list[str]) -> None:
+        """Add a folder to those to walk, unless it belongs to the system or a program."""
         if not is_hidden(entry.name):
             below.append(entry.path)
         elif (
@@ -234,14 +234,14 @@ class _Walk:
         if not self.follow_links:
             return
         if entry.is_dir():
-            self._below(entry, self.linked_folders)
+            self._add_folder(entry, self.linked_folders)
         elif entry.is_file() and is_candidate(entry.name):
             self.linked_files.append(entry.path)
         elif is_candidate(entry.name) and not os.path.exists(entry.path):
-            yield NotListed(to_text(entry.path), "is a link that leads nowhere")
+            yield NotListed(to_text(entry.path), "is a link to a missing file")
 
-    def _linked_file(self, path: str) -> Iterator[Found]:
-        """A link to a file, unless the file itself was listed, or another link to it."""
+    def _linked_file(self, path: str) -> Iterator[SourceFile]:
+        """List a linked file, unless the file itself or another link to it is listed."""
         try:
             status = os.stat(path)
             target = os.path.realpath(path)
@@ -251,9 +251,9 @@ class _Walk:
         inside = (folder.st_dev, folder.st_ino) in self.folders and is_candidate(os.path.basename(target))
         if not inside and (status.st_dev, status.st_ino) not in self.files:
             self.files.add((status.st_dev, status.st_ino))
-            yield self._found(path, status.st_size, status.st_mtime_ns)
+            yield self._source_file(path, status.st_size, status.st_mtime_ns)
 
-    def _found(self, path: str, size: int, mtime_ns: int) -> Found:
+    def _source_file(self, path: str, size: int, mtime_ns: int) -> SourceFile:
         text = to_text(path)
         name = text[len(self.text) :].lstrip(os.sep)
-        return Found(text, self.text, name.replace(os.sep, "/") if os.sep != "/" else name, size, mtime_ns)
+        return SourceFile(text, self.text, name.replace(os.sep, "/") if os.sep != "/" else name, size, mtime_ns)

@@ -1,4 +1,4 @@
-"""Pictures named by a table: .csv, .tsv or .parquet, with a column of paths and any others beside it."""
+"""List images named by a table: .csv, .tsv or .parquet, with a column of paths and any other columns."""
 
 import csv
 import os
@@ -11,13 +11,13 @@ from typing import Any
 from lookalike.errors import SourceError
 from lookalike.image.sources.os_errors import os_reason
 from lookalike.image.sources.path_text import to_path, to_text
-from lookalike.image.sources.source_types import Found, NotListed, found_file
+from lookalike.image.sources.source_types import NotListed, SourceFile, source_file
 from lookalike.types import Scalar
 
 PATH_COLUMNS = ("path", "file", "filename", "image")
 LABEL_COLUMNS = ("label", "class", "category", "tag")
 
-_INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")  # "007" is a name, not seven; 18 digits fit 64 bits
+_INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")  # "007" is text, not a number; 18 digits fit in 64 bits
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _LEADING_ZERO = re.compile(r"[+-]?0\d")
 _TRUTH = {"true": True, "false": False}
@@ -27,7 +27,7 @@ Cells = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Which column means what. `others` become metadata under their own names."""
+    """The roles of the columns. `others` become metadata under their own names."""
 
     path: str
     id: str | None
@@ -41,35 +41,36 @@ class _Columns:
         path = next((lower[word] for word in PATH_COLUMNS if word in lower), None)
         if path is None:
             raise SourceError(
-                f"{manifest}: has no column of paths; name one {', '.join(PATH_COLUMNS)} "
-                f"(its columns: {', '.join(known[:12]) or 'none'})"
+                f"{manifest}: has no column of paths; name one of its columns {', '.join(PATH_COLUMNS)} "
+                f"(it has: {', '.join(known[:12]) or 'none'})"
             )
         label = next((lower[word] for word in LABEL_COLUMNS if word in lower), None)
-        taken = {path, lower.get("id"), label}
-        return cls(path, lower.get("id"), label, tuple(name for name in known if name not in taken))
+        assigned = {path, lower.get("id"), label}
+        return cls(path, lower.get("id"), label, tuple(name for name in known if name not in assigned))
 
 
-def find_rows(path: str) -> Iterator[Found | NotListed]:
-    """List the pictures a manifest names, relative paths from its own folder; a row without a file is a NotListed.
+def find_rows(path: str) -> Iterator[SourceFile | NotListed]:
+    """List the images named by a manifest; a row without a file yields a NotListed.
 
-    Columns: path (or file, filename, image), id, label (or class, category, tag); every other becomes metadata, typed
-    by all its values: bool (true, false), int, float, else str; empty is None. Raises SourceError.
+    Relative paths start at the manifest's folder. Columns: path (or file, filename, image), id, label (or class,
+    category, tag). Every other column is metadata; its type is the narrowest that fits all its values: bool (true,
+    false), int, float, else str; empty cells are None. Raises SourceError.
     """
     manifest = to_text(path)
     try:
-        rows = _parquet(path) if path.lower().endswith(".parquet") else _table(path)
+        rows = _read_parquet(path) if path.lower().endswith(".parquet") else _read_csv(path)
         names = next(rows)
         columns = _Columns.of(names, manifest)
         for number, cells in enumerate(rows, start=2):
             yield _row(path, number, cells, columns)
     except SourceError:
         raise
-    except Exception as error:  # pyarrow has errors of many kinds
+    except Exception as error:  # pyarrow raises many kinds of errors
         reason = os_reason(error) if isinstance(error, OSError) and error.errno else f"cannot be read ({error})"
         raise SourceError(f"{manifest}: {reason}; a manifest is a .csv, .tsv or .parquet table") from error
 
 
-def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> Found | NotListed:
+def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> SourceFile | NotListed:
     named = cells[columns.path]
     if named is None or not str(named).strip():
         return NotListed(to_text(manifest), f"row {number} names no file")
@@ -77,37 +78,40 @@ def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> Found |
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", named):
         return NotListed(named, f"row {number} is a web address: download it first")
     folder = os.path.dirname(manifest)
-    found = _first(os.path.normpath(os.path.join(folder, spelling)) for spelling in (named, to_path(named)))
-    if isinstance(found, NotListed):
-        return replace(found, reason=f"row {number}: {found.reason}")
-    name = found.path
+    file = _first_file(os.path.normpath(os.path.join(folder, spelling)) for spelling in (named, to_path(named)))
+    if isinstance(file, NotListed):
+        return replace(file, reason=f"row {number}: {file.reason}")
+    name = file.path
     if name.startswith(os.path.join(to_text(folder), "")):
         name = os.path.relpath(name, to_text(folder))
     return replace(
-        found,
+        file,
         root=to_text(manifest),
         name=name.replace(os.sep, "/"),
-        id=_word(cells[columns.id]) if columns.id else None,
-        label=_word(cells[columns.label]) if columns.label else None,
+        id=_text_or_none(cells[columns.id]) if columns.id else None,
+        label=_text_or_none(cells[columns.label]) if columns.label else None,
         metadata={name: cells[name] for name in columns.others},
     )
 
 
-def _first(paths: Iterable[str]) -> Found | NotListed:
-    """The first spelling that is a file: as it stands, else as our own text form (to_text) spells odd bytes."""
+def _first_file(paths: Iterable[str]) -> SourceFile | NotListed:
+    """Return the first spelling that is a file: the name as written, or as the text form (`to_text`) of a path."""
     spellings = list(dict.fromkeys(paths))
-    tried = [found_file(path, os.path.dirname(path)) for path in spellings[:1]]
+    tried = [source_file(path, os.path.dirname(path)) for path in spellings[:1]]
     if isinstance(tried[0], NotListed) and len(spellings) > 1:
-        tried.append(found_file(spellings[1], os.path.dirname(spellings[1])))
-    return next((one for one in tried if isinstance(one, Found)), tried[0])
+        tried.append(source_file(spellings[1], os.path.dirname(spellings[1])))
+    return next((result for result in tried if isinstance(result, SourceFile)), tried[0])
 
 
-def _word(cell: Scalar) -> str | None:
+def _text_or_none(cell: Scalar) -> str | None:
     return None if cell is None or cell == "" else str(cell)
 
 
-def _table(path: str) -> Iterator[Any]:
-    """Header, then one mapping a row. The file is read twice: a column's type is known when all of it was seen."""
+def _read_csv(path: str) -> Iterator[Any]:
+    """Yield the header, then one mapping per row.
+
+    The file is read twice, since the type of a column depends on all its cells.
+    """
     header: list[str] | None = None
     kinds: dict[str, str] = {}
     for row in _lines(path):
@@ -119,45 +123,45 @@ def _table(path: str) -> Iterator[Any]:
                 kinds[name] = _widen(kinds.get(name), cell.strip())
     if header is None:
         raise SourceError(f"{to_text(path)}: is empty; its first line must name the columns")
-    keep = {*PATH_COLUMNS, *LABEL_COLUMNS, "id"}
-    kinds = {name: "str" if name.lower() in keep else kinds.get(name, "str") for name in header}
+    text_columns = {*PATH_COLUMNS, *LABEL_COLUMNS, "id"}
+    kinds = {name: "str" if name.lower() in text_columns else kinds.get(name, "str") for name in header}
     yield header
     lines = _lines(path)
     next(lines)
     for row in lines:
         if row:
             padded = chain(row, [""] * (len(header) - len(row)))
-            yield {name: _typed(cell, kinds[name]) for name, cell in zip(header, padded, strict=False)}
+            yield {name: _to_scalar(cell, kinds[name]) for name, cell in zip(header, padded, strict=False)}
 
 
 def _lines(path: str) -> Iterator[list[str]]:
     with open(path, "rb") as file:
         start = file.read(1 << 16)
-    utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))  # what a spreadsheet calls "Unicode text"
+    utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))  # the "Unicode text" format of spreadsheets
     encoding = "utf-16" if utf16 else "utf-8-sig"
     first = start.decode(encoding, "replace").split("\n", 1)[0]
     delimiter = "\t" if path.lower().endswith(".tsv") else max(",;\t|", key=first.count)
-    # A file name may hold bytes that are not UTF-8: they pass through as they do in os.listdir.
+    # A file name may contain bytes that are not UTF-8; they are decoded as by os.listdir.
     with open(path, encoding=encoding, errors="strict" if utf16 else "surrogateescape", newline="") as file:
         yield from csv.reader(file, delimiter=delimiter)
 
 
 def _widen(kind: str | None, cell: str) -> str:
-    """The narrowest type that holds all a column's cells seen so far and this one."""
+    """Return the narrowest type that holds `cell` and all earlier cells of the column, which have type `kind`."""
     if kind == "str":
         return kind
     if cell.lower() in _TRUTH:
-        seen = "bool"
+        cell_kind = "bool"
     elif _INTEGER.fullmatch(cell):
-        seen = "int"
+        cell_kind = "int"
     elif _NUMBER.fullmatch(cell) and not _LEADING_ZERO.match(cell) and len(cell) < 40:
-        seen = "float"
+        cell_kind = "float"
     else:
         return "str"
-    return seen if kind in (None, seen) else "float" if {kind, seen} == {"int", "float"} else "str"
+    return cell_kind if kind in (None, cell_kind) else "float" if {kind, cell_kind} == {"int", "float"} else "str"
 
 
-def _typed(cell: str, kind: str) -> Scalar:
+def _to_scalar(cell: str, kind: str) -> Scalar:
     text = cell.strip()
     if not text:
         return None
@@ -172,16 +176,16 @@ def _typed(cell: str, kind: str) -> Scalar:
             return cell if any("\udc80" <= sign <= "\udcff" for sign in cell) else to_text(cell)
 
 
-def _parquet(path: str) -> Iterator[Any]:
+def _read_parquet(path: str) -> Iterator[Any]:
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(path) as file:
         yield list(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=4096):
             for cells in batch.to_pylist():
-                yield {name: _scalar(cell) for name, cell in cells.items()}
+                yield {name: _parquet_scalar(cell) for name, cell in cells.items()}
 
 
-def _scalar(cell: Any) -> Scalar:
-    """Parquet's own types are kept; dates, decimals, lists and the like become their text."""
+def _parquet_scalar(cell: Any) -> Scalar:
+    """Convert a Parquet value to a scalar: dates, decimals, lists and the like become text."""
     return cell if cell is None or isinstance(cell, bool | int | float | str | bytes) else str(cell)

@@ -1,4 +1,4 @@
-"""The bytes of a file or an archive's member, within limits and without ever waiting on a pipe."""
+"""Read a file or an archive member within limits; pipes and devices are never opened."""
 
 import os
 import stat
@@ -9,38 +9,37 @@ from lookalike.image.sources.archive import SEPARATOR, read_member
 from lookalike.image.sources.os_errors import os_reason
 from lookalike.image.sources.path_text import to_path
 
-_NO_LIMITS = Limits()
+_DEFAULT_LIMITS = Limits()
 
 
-def read(path_text: str, limits: Limits = _NO_LIMITS) -> bytes:
-    """The bytes of a file, or of an archive's member ("/abs/a.zip!/inner/x.jpg").
+def read(path_text: str, limits: Limits = _DEFAULT_LIMITS) -> bytes:
+    """Read the bytes of a file or of an archive member ("/abs/a.zip!/inner/x.jpg").
 
-    `path_text`: as `find` gives it. Raises UnreadableImage (no such file, permission denied, is empty, not a file) and
-    ImageTooLarge, before anything is read. The message is the reason alone; the path is added as a note.
+    `path_text`: text form, as from `find`. Raises UnreadableImage (no such file, permission denied, empty, not a file)
+    and, before reading, ImageTooLarge. The message is the reason alone; the path is added as a note.
     """
     try:
         archive = _archive_of(path_text)
         if archive is not None:
-            return read_member(archive, path_text[len(_text_of(path_text, archive)) + len(SEPARATOR) :], limits)
+            return read_member(archive, path_text[len(_archive_text(path_text, archive)) + len(SEPARATOR) :], limits)
         return _read_file(to_path(path_text), limits)
     except (UnreadableImage, ImageTooLarge) as error:
         error.add_note(f"path: {path_text}")
         raise
 
 
-def file_of(path_text: str) -> str:
-    """The file that holds a picture: itself, or its archive. A folder's own name may end in "!"."""
+def containing_file(path_text: str) -> str:
+    """Return the file on disk that contains an image: the file itself, or its archive."""
     return _archive_of(path_text) or to_path(path_text)
 
 
-def _text_of(path_text: str, archive: str) -> str:
+def _archive_text(path_text: str, archive: str) -> str:
     return next(text for text in _prefixes(path_text) if to_path(text) == archive)
 
 
 def _prefixes(path_text: str) -> list[str]:
-    """Every beginning that could be an archive: a folder's own name may end in "!"."""
-    cuts = [at for at in range(len(path_text)) if path_text.startswith(SEPARATOR, at)]
-    return [path_text[:at] for at in cuts]
+    """Return every prefix that could be an archive; the name of a folder may also end in "!"."""
+    return [path_text[:n] for n in range(len(path_text)) if path_text.startswith(SEPARATOR, n)]
 
 
 def _archive_of(path_text: str) -> str | None:
@@ -51,10 +50,10 @@ def _archive_of(path_text: str) -> str | None:
 
 def _read_file(path: str, limits: Limits) -> bytes:
     try:
-        _check(os.stat(path), limits)
+        _check_status(os.stat(path), limits)
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
         with open(os.open(path, flags), "rb") as file:
-            size = _check(os.fstat(file.fileno()), limits)  # again: it may be another file by now
+            size = _check_status(os.fstat(file.fileno()), limits)  # again: the file may have been replaced since
             data = file.read(size)
     except (OSError, ValueError) as error:
         raise UnreadableImage(os_reason(error)) from error
@@ -63,7 +62,7 @@ def _read_file(path: str, limits: Limits) -> bytes:
     return data
 
 
-def _check(status: os.stat_result, limits: Limits) -> int:
+def _check_status(status: os.stat_result, limits: Limits) -> int:
     if stat.S_ISDIR(status.st_mode):
         raise UnreadableImage("is a folder")
     if not stat.S_ISREG(status.st_mode):

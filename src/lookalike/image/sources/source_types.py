@@ -1,4 +1,4 @@
-"""What a search for picture files gives, and which names it takes for pictures."""
+"""Results of listing sources, and the file names that count as images."""
 
 import os
 import stat
@@ -13,12 +13,12 @@ from lookalike.types import Scalar
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A picture file found, not opened yet.
+class SourceFile:
+    """An image file of a source, not opened yet.
 
-    `path`: text form, absolute; an archive's member is "/abs/a.zip!/inner/x.jpg". `root`: the folder, manifest or
-    archive it was found under. `name`: the path relative to root, with slashes. `size` in bytes. `mtime_ns` since 1970.
-    Only manifests give `id`, `label` and `metadata`.
+    `path`: text form, absolute; an archive member is "/abs/a.zip!/inner/x.jpg". `root`: the folder, manifest or archive
+    that contains it. `name`: the path relative to root, with slashes. `size`: bytes. `mtime_ns`: since 1970. Only
+    manifests set `id`, `label` and `metadata`.
     """
 
     path: str
@@ -33,7 +33,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class NotListed:
-    """What could not be listed, and why: a folder that may not be read, a manifest's row that names no file."""
+    """An entry that cannot be listed, and why: an unreadable folder, a manifest row without a file."""
 
     path: str
     reason: str
@@ -41,39 +41,39 @@ class NotListed:
 
 @dataclass(slots=True)
 class SkippedFiles:
-    """What a walk over folders leaves out on purpose, for whoever wants to tell it.
+    """Files that a walk over folders skips on purpose, for a summary.
 
-    `raw_files`: camera raw files by folder (device, inode), so that sources that overlap count each once. `libraries`:
-    paths of photo libraries, in text form.
+    `raw_files`: the number of camera raw files by folder (device, inode), so that overlapping sources count each once.
+    `libraries`: paths of photo libraries, in text form.
     """
 
     raw_files: dict[tuple[int, int], int] = field(default_factory=dict)
     libraries: list[str] = field(default_factory=list)
 
 
-def found_file(path: str, root: str) -> Found | NotListed:
-    """One file named by the user, whatever its extension. `path` and `root` as the operating system takes them."""
+def source_file(path: str, root: str) -> SourceFile | NotListed:
+    """Return a file named by the user, whatever its extension. `path` and `root`: for the operating system."""
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
         return NotListed(to_text(path), os_reason(error))
     if not stat.S_ISREG(status.st_mode):
         return NotListed(to_text(path), "is a folder, a pipe or a device, not a file")
-    text, under = to_text(path), to_text(root)
-    name = text[len(under) :].lstrip(os.sep) if text.startswith(os.path.join(under, "")) else text
-    return Found(text, under, name.replace(os.sep, "/"), status.st_size, status.st_mtime_ns)
+    text, root_text = to_text(path), to_text(root)
+    name = text[len(root_text) :].lstrip(os.sep) if text.startswith(os.path.join(root_text, "")) else text
+    return SourceFile(text, root_text, name.replace(os.sep, "/"), status.st_size, status.st_mtime_ns)
 
 
 def is_candidate(name: str) -> bool:
-    """Whether a file of this name, met in a folder or an archive, is a picture by its extension and not hidden."""
+    """Return whether a file name in a folder or archive has an image extension and is not hidden."""
     return not name.startswith(".") and name.rpartition(".")[2].lower() in EXTENSIONS and "." in name
 
 
 def is_raw_name(name: str) -> bool:
-    """Whether a file of this name is a camera's raw file by its extension, and not hidden."""
+    """Return whether a file name has a camera raw extension and is not hidden."""
     return not name.startswith(".") and name.rpartition(".")[2].lower() in RAW_EXTENSIONS and "." in name
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a folder is one that people do not put their pictures in (.git, @eaDir, $RECYCLE.BIN, __MACOSX)."""
+    """Return whether a folder name is hidden or a system folder (.git, @eaDir, $RECYCLE.BIN, __MACOSX)."""
     return name.startswith(".") or is_system_folder(name)

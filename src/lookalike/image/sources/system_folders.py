@@ -1,7 +1,7 @@
-"""Folders in which systems and programs keep their own files: recycle bins, snapshots, thumbnails, photo libraries.
+"""Folders for files of the system and of programs: recycle bins, snapshots, thumbnails, photo libraries.
 
-The one table of their names. A walk passes them by, unless one of them, or a file inside, is named as a source; a copy
-inside is never kept over one outside.
+This is the only table of their names. A walk skips them, unless such a folder or a file inside it is
+named as a source. Among duplicates, a file inside one is never kept in preference to a file outside.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Literal
 
 Kind = Literal["bin", "snapshot", "internal", "library"]
 
-# Lower case; patterns as in a shell. What begins with a full stop is hidden anyway, but may be named as a source.
+# Lower case; shell patterns. Names with a leading dot are hidden anyway, but may be root_depth as a source.
 SYSTEM_FOLDERS: dict[Kind, tuple[str, ...]] = {
     "bin": (
         "$recycle.bin", "recycler", "@recycle", "#recycle", ".recycle", ".recycle.bin", ".trash", ".trash-*",
@@ -27,9 +27,9 @@ SYSTEM_FOLDERS: dict[Kind, tuple[str, ...]] = {
 }  # fmt: skip
 
 LIBRARY_ORIGINALS = frozenset({"originals", "masters"})
-"""Where a photo library keeps what was put into it; all else inside is made from it (previews, thumbnails, faces)."""
+"""Subfolders of a photo library with the imported files; the others hold previews, thumbnails and faces."""
 
-WORDS: dict[Kind, str] = {
+DESCRIPTIONS: dict[Kind, str] = {
     "bin": "a recycle bin",
     "snapshot": "a snapshot",
     "internal": "a folder of a program's own files",
@@ -48,7 +48,7 @@ _PATTERNS = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class SystemFolder:
-    """The outermost such folder on a path. `original`: whether the path lies among the originals of a photo library."""
+    """The outermost system folder of a path. `original`: the path is among the originals of a photo library."""
 
     path: str
     kind: Kind
@@ -56,11 +56,11 @@ class SystemFolder:
 
     @property
     def words(self) -> str:
-        return WORDS[self.kind]
+        return DESCRIPTIONS[self.kind]
 
 
 def system_folder_kind(name: str) -> Kind | None:
-    """What kind of system folder has this name, in any case; None for any other name."""
+    """Return the kind of system folder with this name, ignoring case; None for other names."""
     lower = name.lower()
     if (kind := _EXACT.get(lower)) is not None:
         return kind
@@ -69,25 +69,25 @@ def system_folder_kind(name: str) -> Kind | None:
 
 
 def is_system_folder(name: str) -> bool:
-    """Whether a folder of this name holds files of a system or a program, in any case."""
+    """Return whether a folder of this name is a system folder, ignoring case."""
     return system_folder_kind(name) is not None
 
 
 def system_folder_of(path: str, root: str = "") -> SystemFolder | None:
-    """The outermost system folder that a file lies in, by its path, with slashes or backslashes.
+    """Return the outermost system folder that contains a file, by its path, with slashes or backslashes.
 
-    `root`: a folder that was named as a source, with all that its path names; but a photo library that was named gives
-    its originals only.
+    `root`: a folder named as a source; system folders on its path do not count, but of a photo library named as a
+    source only the originals are exempt.
     """
     parts = _SEPARATORS.split(path)
     folders = parts[:-1:2]
-    named = len(_SEPARATORS.split(root.rstrip("/\\"))[::2]) if root else 0
+    root_depth = len(_SEPARATORS.split(root.rstrip("/\\"))[::2]) if root else 0
     for n, name in enumerate(folders):
         kind = system_folder_kind(name)
         if kind is None and [part.lower() for part in folders[n - 1 : n + 2]] == ["share", "trash", "files"]:
             kind = "bin"  # freedesktop.org: ~/.local/share/Trash/files
         original = kind == "library" and _among_originals(folders[n + 1 :])
-        if kind is not None and (n >= named or (n == named - 1 and kind == "library" and not original)):
+        if kind is not None and (n >= root_depth or (n == root_depth - 1 and kind == "library" and not original)):
             return SystemFolder("".join(parts[: 2 * n + 1]), kind, original)
     return None
 

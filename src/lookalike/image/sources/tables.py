@@ -1,4 +1,4 @@
-"""A table of text: .csv, .tsv or .parquet, as spreadsheets and programs write them."""
+"""Read tables of text from .csv, .tsv and .parquet files."""
 
 import csv
 import os
@@ -10,44 +10,46 @@ from lookalike.image.sources.path_text import to_path, to_text
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
-    """Rows of text by column; an empty cell is "". Column names are as written, but for spaces around them."""
+class TextTable:
+    """Rows of text by column; an empty cell is "". Column names are stripped of surrounding spaces."""
 
     path: str
     columns: tuple[str, ...]
     rows: tuple[Mapping[str, str], ...]
 
     def column(self, *names: str) -> str | None:
-        """The first of these columns that there is, upper and lower case being one."""
+        """Return the first of these columns that exists, ignoring case."""
         lower = {column.lower(): column for column in reversed(self.columns)}
         return next((lower[name] for name in names if name in lower), None)
 
     def file(self, cell: str) -> str:
-        """The path that a cell names, relative ones from the table's own folder."""
+        """Return the path in a cell; relative paths start at the table's folder."""
         return os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(self.path)), to_path(cell)))
 
 
 def moved(paths: Sequence[str], root: str) -> list[str]:
-    """The paths as they are below `root`, if they lay in the same way below the folder common to them all."""
+    """Return the paths moved from their common folder to `root`."""
     common = os.path.commonpath([os.path.dirname(path) for path in paths])
     return [os.path.join(root, os.path.relpath(path, common)) for path in paths]
 
 
-def read_table(path: str) -> Table:
-    """Read a table whole. Raises SourceError."""
+def read_table(path: str) -> TextTable:
+    """Read a whole table. Raises SourceError."""
     try:
-        lines = _parquet(path) if path.lower().endswith(".parquet") else _csv(path)
+        lines = _read_parquet(path) if path.lower().endswith(".parquet") else _read_csv(path)
         columns = tuple(name.strip() for name in next(lines, []))
         rows = tuple(dict(zip(columns, [*cells, *[""] * len(columns)], strict=False)) for cells in lines if cells)
-    except Exception as error:  # pyarrow has errors of many kinds
+    except Exception as error:  # pyarrow raises many kinds of errors
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0] or type(error).__name__
-        raise SourceError(f"{to_text(path)}: cannot be read ({reason}); a .csv, .tsv or .parquet is wanted") from error
+        raise SourceError(f"{to_text(path)}: cannot be read ({reason}); pass a .csv, .tsv or .parquet file") from error
     if not rows:
-        raise SourceError(f"{to_text(path)}: holds no rows; its first line names the columns, the others are pictures")
-    return Table(path, columns, rows)
+        raise SourceError(
+            f"{to_text(path)}: holds no rows; the first line must name the columns, and each further line an image"
+        )
+    return TextTable(path, columns, rows)
 
 
-def _csv(path: str) -> Iterator[list[str]]:
+def _read_csv(path: str) -> Iterator[list[str]]:
     with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         first = file.readline()
         file.seek(0)
@@ -55,7 +57,7 @@ def _csv(path: str) -> Iterator[list[str]]:
         yield from ([to_text(cell.strip()) for cell in row] for row in csv.reader(file, delimiter=delimiter))
 
 
-def _parquet(path: str) -> Iterator[list[str]]:
+def _read_parquet(path: str) -> Iterator[list[str]]:
     import pyarrow.parquet
 
     with pyarrow.parquet.ParquetFile(path) as file:

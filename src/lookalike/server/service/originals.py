@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lookalike.errors import ImageError, UnknownId
 from lookalike.image import read, to_path
 from lookalike.image.decoding.formats import sniff
-from lookalike.image.sources.read import file_of
+from lookalike.image.sources.read import containing_file
 
 if TYPE_CHECKING:
     from lookalike.server.service.collection_service import Desk
@@ -40,7 +40,7 @@ async def original(desk: "Desk", image_id: str) -> bytes:
 
 def _is_inside(path: str, root: str) -> bool:
     """Whether a file lies in the folder it was found in once all links are followed; one named by itself is no link."""
-    place = file_of(path)
+    place = containing_file(path)
     real = os.path.realpath(place)
     if root and os.path.isdir(to_path(root)):
         return os.path.commonpath([real, os.path.realpath(to_path(root))]) == os.path.realpath(to_path(root))

@@ -1,4 +1,4 @@
-"""Pictures that say how their samples are meant: bits, photometric interpretation, planes, inks, curves, profiles."""
+"""Interpretation of samples: bits, photometric interpretation, planes, inks, transfer curves, profiles."""
 
 import io
 import re
@@ -17,11 +17,11 @@ from PIL import Image, ImageCms
 
 from lookalike.errors import ImageTooLarge, UnreadableImage
 from lookalike.image import Limits, decode, decode_frames, read_header
-from lookalike.image.color.transfer import HLG, PQ, Space, to_srgb_curve
+from lookalike.image.color.transfer import HLG, PQ, ColorSpace, to_srgb_transfer
 from lookalike.image.containers.jxl import jxl_header
 from lookalike.types import RGB
 
-NEAR = 3.0  # levels of 255, in the mean
+TOLERANCE = 3.0  # levels of 255, in the mean
 
 
 def tiff(samples: NDArray[Any], **options: Any) -> bytes:
@@ -30,13 +30,14 @@ def tiff(samples: NDArray[Any], **options: Any) -> bytes:
     return file.getvalue()
 
 
-def off(data: bytes, wanted: NDArray[Any]) -> float:
+def mean_error(data: bytes, expected: NDArray[Any]) -> float:
+    """Return the mean absolute error of the decoded image, in levels of 255."""
     image = decode(data).image
-    assert image.shape == wanted.shape
-    return float(np.abs(image.astype(int) - wanted).mean())
+    assert image.shape == expected.shape
+    return float(np.abs(image.astype(int) - expected).mean())
 
 
-def grey_of(scene: RGB) -> RGB:
+def gray_of(scene: RGB) -> RGB:
     return np.repeat(cv2.cvtColor(scene, cv2.COLOR_RGB2GRAY)[:, :, None], 3, axis=2)
 
 
@@ -44,27 +45,27 @@ def grey_of(scene: RGB) -> RGB:
 
 
 @pytest.mark.parametrize("bits", [1, 2, 4, 5, 7, 10, 12, 14, 15])
-def test_full_light_is_what_the_bits_hold(scene: RGB, bits: int) -> None:
-    levels = np.rint(grey_of(scene)[:, :, 0] * ((2**bits - 1) / 255)).astype(np.uint8 if bits <= 8 else np.uint16)
+def test_bits_are_scaled_to_full_range(scene: RGB, bits: int) -> None:
+    levels = np.rint(gray_of(scene)[:, :, 0] * ((2**bits - 1) / 255)).astype(np.uint8 if bits <= 8 else np.uint16)
     data = tiff(levels, bitspersample=bits, photometric="minisblack")
-    wanted = np.repeat(np.rint(levels * (255 / (2**bits - 1)))[:, :, None], 3, axis=2)
-    assert off(data, wanted) < 1
+    expected = np.repeat(np.rint(levels * (255 / (2**bits - 1)))[:, :, None], 3, axis=2)
+    assert mean_error(data, expected) < 1
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32, np.int16, bool])
-def test_white_may_be_zero(scene: RGB, kind: type) -> None:
-    grey = grey_of(scene)[:, :, 0]
-    made = {
-        np.uint8: 255 - grey,
-        np.uint16: 65535 - grey.astype(np.uint16) * 257,
-        np.float32: 1 - grey.astype(np.float32) / 255,
-        np.int16: (127 - grey.astype(np.int16)) * 100,
-        bool: grey < 128,
+def test_white_is_zero(scene: RGB, kind: type) -> None:
+    gray = gray_of(scene)[:, :, 0]
+    samples = {
+        np.uint8: 255 - gray,
+        np.uint16: 65535 - gray.astype(np.uint16) * 257,
+        np.float32: 1 - gray.astype(np.float32) / 255,
+        np.int16: (127 - gray.astype(np.int16)) * 100,
+        bool: gray < 128,
     }
-    wanted = grey_of(scene) if kind is not bool else np.where(grey_of(scene) < 128, 0, 255)
-    if kind is np.int16:  # signed samples are stretched
-        wanted = (wanted - wanted.min()) * (255 / (int(wanted.max()) - int(wanted.min())))
-    assert off(tiff(made[kind].astype(kind), photometric="miniswhite"), wanted) < NEAR
+    expected = gray_of(scene) if kind is not bool else np.where(gray_of(scene) < 128, 0, 255)
+    if kind is np.int16:  # signed samples are stretched to their range
+        expected = (expected - expected.min()) * (255 / (int(expected.max()) - int(expected.min())))
+    assert mean_error(tiff(samples[kind].astype(kind), photometric="miniswhite"), expected) < TOLERANCE
 
 
 @pytest.mark.parametrize("planar", ["contig", "separate"])
@@ -74,25 +75,25 @@ def test_white_may_be_zero(scene: RGB, kind: type) -> None:
 def test_planes_extra_samples_and_big_files(scene: RGB, planar: str, kind: type, extra: str, *, big: bool) -> None:
     full = 1 if kind is np.float32 else np.iinfo(kind).max
     samples = scene.astype(np.float64) / 255
-    wanted = scene.astype(np.float64)
+    expected = scene.astype(np.float64)
     if extra:
         alpha = np.linspace(0.3, 1, scene.shape[1])[None, :, None].repeat(scene.shape[0], 0)
-        colour = samples * alpha if extra == "assocalpha" else samples
-        samples = np.concatenate((colour, alpha), axis=2)
+        color = samples * alpha if extra == "assocalpha" else samples
+        samples = np.concatenate((color, alpha), axis=2)
         if extra != "unspecified":
-            wanted = scene * alpha + 255 * (1 - alpha)
+            expected = scene * alpha + 255 * (1 - alpha)
     stored = (samples * full).astype(kind)
     stored = np.moveaxis(stored, 2, 0) if planar == "separate" else stored
     options: dict[str, Any] = {"photometric": "rgb", "planarconfig": planar, "bigtiff": big, "byteorder": ">"}
     data = tiff(stored, extrasamples=[extra] if extra else None, compression="zlib", **options)
-    assert off(data, wanted) < NEAR
+    assert mean_error(data, expected) < TOLERANCE
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.float32])
-def test_inks(scene: RGB, kind: type) -> None:
+def test_cmyk(scene: RGB, kind: type) -> None:
     full = 1 if kind is np.float32 else np.iinfo(kind).max
     inks = np.concatenate((1 - scene / 255, np.zeros((*scene.shape[:2], 1))), axis=2)
-    assert off(tiff((inks * full).astype(kind), photometric="separated"), scene) < NEAR
+    assert mean_error(tiff((inks * full).astype(kind), photometric="separated"), scene) < TOLERANCE
 
 
 @pytest.mark.parametrize("photometric", ["cielab", "icclab"])
@@ -102,23 +103,23 @@ def test_lab(scene: RGB, photometric: str, kind: type) -> None:
     full, step = np.iinfo(kind).max, 1 if kind is np.uint8 else 256
     chroma = lab[..., 1:] * step + (128 * step if photometric == "icclab" else 0)
     samples = np.concatenate((lab[..., :1] * full / 100, np.rint(chroma) % (256 * step)), axis=2)
-    assert off(tiff(np.rint(samples).astype(kind), photometric=photometric), scene) < NEAR
+    assert mean_error(tiff(np.rint(samples).astype(kind), photometric=photometric), scene) < TOLERANCE
 
 
-def test_palettes(scene: RGB) -> None:
+def test_palette(scene: RGB) -> None:
     source = Image.fromarray(scene).quantize(32)
     table = np.asarray(source.getpalette()[:96], np.uint16).reshape(-1, 3).T
     table = np.pad(table, ((0, 0), (0, 256 - table.shape[1]))) * np.uint16(257)
     data = tiff(np.asarray(source), photometric="palette", colormap=table)
-    assert off(data, np.asarray(source.convert("RGB"))) < 1
+    assert mean_error(data, np.asarray(source.convert("RGB"))) < 1
 
 
-def test_a_reduced_copy_is_not_the_picture(scene: RGB) -> None:
+def test_reduced_copies_are_not_frames(scene: RGB) -> None:
     file = io.BytesIO()
-    with tifffile.TiffWriter(file) as made:
-        made.write(scene[::4, ::4], photometric="rgb", subfiletype=1)
-        made.write(scene, photometric="rgb")
-        made.write(scene[::-1], photometric="rgb", subfiletype=2)
+    with tifffile.TiffWriter(file) as file_writer:
+        file_writer.write(scene[::4, ::4], photometric="rgb", subfiletype=1)
+        file_writer.write(scene, photometric="rgb")
+        file_writer.write(scene[::-1], photometric="rgb", subfiletype=2)
     assert read_header(file.getvalue()).frames == 2
     first, second = decode_frames(file.getvalue(), 2)
     assert np.array_equal(first.image, scene)
@@ -126,7 +127,7 @@ def test_a_reduced_copy_is_not_the_picture(scene: RGB) -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_turned(scene: RGB, orientation: int) -> None:
+def test_tiff_orientations(scene: RGB, orientation: int) -> None:
     data = tiff(scene, photometric="rgb", extratags=[(274, "H", 1, orientation, True)])
     header = read_header(data)
     assert (header.width, header.height) == decode(data).image.shape[1::-1]
@@ -135,13 +136,13 @@ def test_turned(scene: RGB, orientation: int) -> None:
 
 @pytest.mark.parametrize("compression", ["lzw", "zlib", "packbits", "jpeg", "zstd", "jpeg2000", "jpegxl", "webp"])
 def test_compressions(scene: RGB, compression: str) -> None:
-    assert off(tiff(scene, photometric="rgb", compression=compression), scene) < 6
+    assert mean_error(tiff(scene, photometric="rgb", compression=compression), scene) < 6
 
 
 @pytest.mark.parametrize(("samples", "kind"), [(250, np.uint8), (13, np.float64)])
-def test_samples_beyond_the_memory_of_a_picture_are_refused(samples: int, kind: type) -> None:
+def test_images_that_need_too_much_memory_are_refused(samples: int, kind: type) -> None:
     data = bytearray(tiff(np.zeros((4, 4, samples), kind), photometric="minisblack", planarconfig="contig"))
-    for tag in (256, 257):  # as large as the pixels allow
+    for tag in (256, 257):  # the largest size that max_pixels allows
         at = data.index(struct.pack("<HHI", tag, 4, 1)) if struct.pack("<HHI", tag, 4, 1) in data else -1
         at = data.index(struct.pack("<HHI", tag, 3, 1)) if at < 0 else at
         data[at : at + 12] = struct.pack("<HHII", tag, 4, 1, 10_000)
@@ -151,22 +152,22 @@ def test_samples_beyond_the_memory_of_a_picture_are_refused(samples: int, kind: 
 
 @pytest.mark.parametrize("kind", [np.uint16, np.uint32, np.float32])
 @pytest.mark.parametrize("full", [1.0, 255.0])
-def test_an_opaque_alpha_is_opaque_in_any_range(scene: RGB, kind: type, full: float) -> None:
-    most = full if kind is np.float32 else float(np.iinfo(kind).max)
-    samples = np.concatenate((scene / 255, np.ones((*scene.shape[:2], 1))), axis=2) * most
+def test_opaque_alpha_in_any_range(scene: RGB, kind: type, full: float) -> None:
+    maximum = full if kind is np.float32 else float(np.iinfo(kind).max)
+    samples = np.concatenate((scene / 255, np.ones((*scene.shape[:2], 1))), axis=2) * maximum
     data = tiff(samples.astype(kind), photometric="rgb", extrasamples=["unassalpha"])
-    assert off(data, scene) < NEAR
+    assert mean_error(data, scene) < TOLERANCE
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
-def test_ycbcr_is_no_rgb(compression: str | None) -> None:
+def test_uncompressed_ycbcr_is_converted_or_refused(compression: str | None) -> None:
     red = np.full((16, 16, 3), (76, 85, 255), np.uint8)
     data = tiff(red, photometric="ycbcr", subsampling=(1, 1), compression=compression)
     try:
-        found = decode(data).image
+        image = decode(data).image
     except UnreadableImage:
         return
-    assert np.abs(found.astype(int) - (254, 0, 0)).max() <= 4
+    assert np.abs(image.astype(int) - (254, 0, 0)).max() <= 4
 
 
 def test_a_volume_is_refused() -> None:
@@ -180,16 +181,16 @@ def test_a_volume_is_refused() -> None:
 def psd(
     planes: NDArray[Any], mode: int, *, large: bool = False, layers: int = 0, rle: bool = False, icc: bytes = b""
 ) -> bytes:
-    """A file of these channels, (channels, H, W)."""
+    """Return a file with these channels, (channels, H, W)."""
     count, height, width = planes.shape
     depth = {1: 8, 2: 16, 4: 32}[planes.dtype.itemsize]
     stored = planes.astype(planes.dtype.newbyteorder(">"))
     resources = b"8BIM" + struct.pack(">HHI", 1039, 0, len(icc)) + icc + bytes(len(icc) % 2) if icc else b""
     length = ">Q" if large else ">I"
-    told = struct.pack(length, 2) + struct.pack(">h", layers) if layers else b""
+    layer_info = struct.pack(length, 2) + struct.pack(">h", layers) if layers else b""
     head = struct.pack(">4sH6xHIIHH", b"8BPS", 1 + large, count, height, width, depth, mode)
     head += struct.pack(">I", 0) + struct.pack(">I", len(resources)) + resources
-    head += struct.pack(length, len(told)) + told
+    head += struct.pack(length, len(layer_info)) + layer_info
     if not rle:
         return head + struct.pack(">H", 0) + stored.tobytes()
     rows = [imagecodecs.packbits_encode(row.tobytes()) for plane in stored for row in plane]
@@ -201,47 +202,45 @@ def psd(
 @pytest.mark.parametrize("rle", [False, True])
 @pytest.mark.parametrize("extra", [0, 1, 2])
 @pytest.mark.parametrize("depth", [8, 16])
-def test_extra_channels_are_no_part_of_the_picture(
-    scene: RGB, depth: int, extra: int, *, rle: bool, large: bool
-) -> None:
+def test_extra_channels_are_ignored(scene: RGB, depth: int, extra: int, *, rle: bool, large: bool) -> None:
     planes = np.moveaxis(scene, 2, 0)
     half = np.zeros((extra, *scene.shape[:2]), np.uint8)
     half[:, :, ::2] = 255
     planes = np.concatenate((planes, half))
     if depth == 16:
         planes = planes.astype(np.uint16) * 257
-    assert off(psd(planes, 3, large=large, rle=rle, layers=2), scene) < 1
+    assert mean_error(psd(planes, 3, large=large, rle=rle, layers=2), scene) < 1
 
 
-def test_a_negative_count_of_layers_means_transparency(scene: RGB) -> None:
+def test_a_negative_layer_count_means_transparency(scene: RGB) -> None:
     alpha = np.full((1, *scene.shape[:2]), 128, np.uint8)
     planes = np.concatenate((np.moveaxis(scene, 2, 0), alpha))
-    assert off(psd(planes, 3, layers=-1), scene * (128 / 255) + 127) < NEAR
+    assert mean_error(psd(planes, 3, layers=-1), scene * (128 / 255) + 127) < TOLERANCE
 
 
 def test_other_modes(scene: RGB) -> None:
-    grey = grey_of(scene)
-    assert off(psd(grey[None, :, :, 0], 1), grey) < 1
-    assert off(psd(grey[None, :, :, 0].astype(np.uint16) * 257, 8, rle=True), grey) < 1
+    gray = gray_of(scene)
+    assert mean_error(psd(gray[None, :, :, 0], 1), gray) < 1
+    assert mean_error(psd(gray[None, :, :, 0].astype(np.uint16) * 257, 8, rle=True), gray) < 1
     inks = np.concatenate((np.moveaxis(scene, 2, 0), np.full((1, *scene.shape[:2]), 255, np.uint8)))
-    assert off(psd(inks, 4), scene) < NEAR  # 255 is no ink
+    assert mean_error(psd(inks, 4), scene) < TOLERANCE  # 255 is no ink
     lab = cv2.cvtColor(scene.astype(np.float32) / 255, cv2.COLOR_RGB2Lab) * (2.55, 1, 1) + (0, 128, 128)
-    assert off(psd(np.moveaxis(np.rint(lab).astype(np.uint8), 2, 0), 9), scene) < NEAR
+    assert mean_error(psd(np.moveaxis(np.rint(lab).astype(np.uint8), 2, 0), 9), scene) < TOLERANCE
     linear = np.where(scene / 255 <= 0.04045, scene / 255 / 12.92, ((scene / 255 + 0.055) / 1.055) ** 2.4)
-    assert off(psd(np.moveaxis(linear, 2, 0).astype(np.float32), 3), scene) < 1
+    assert mean_error(psd(np.moveaxis(linear, 2, 0).astype(np.float32), 3), scene) < 1
     with pytest.raises(UnreadableImage, match="multichannel"):
         decode(psd(inks, 7))
 
 
 @pytest.mark.parametrize("rle", [False, True])
-def test_of_a_file_that_stops_half_way_the_part_is_kept(scene: RGB, *, rle: bool) -> None:
+def test_a_truncated_file_is_decoded_in_part(scene: RGB, *, rle: bool) -> None:
     data = psd(np.moveaxis(scene, 2, 0), 3, rle=rle)
     image = decode(data[: len(data) * 2 // 3]).image
     assert np.array_equal(image[:, :, 0], scene[:, :, 0])
     assert not image[-4:, :, 2].any()
 
 
-def test_a_file_that_stops_before_its_composite_is_no_black_picture(scene: RGB) -> None:
+def test_a_file_without_its_composite_is_refused(scene: RGB) -> None:
     data = psd(np.moveaxis(scene, 2, 0), 3)
     with pytest.raises(UnreadableImage, match="stops before"):
         decode(data[: len(data) - scene.size])
@@ -250,18 +249,18 @@ def test_a_file_that_stops_before_its_composite_is_no_black_picture(scene: RGB) 
 # --- profiles and curves
 
 
-def wide() -> bytes:
-    """A profile that changes every colour: red and blue exchanged."""
+def swapped_profile() -> bytes:
+    """Return a profile that changes every color: red and blue are swapped."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     red, blue = profile.index(b"rXYZ"), profile.index(b"bXYZ")
     profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
     return bytes(profile)
 
 
-def test_a_jpegs_profile_is_put_together_by_number(scene: RGB) -> None:
+def test_the_parts_of_a_jpeg_profile_are_joined_by_number(scene: RGB) -> None:
     file = io.BytesIO()
     Image.fromarray(scene).save(file, "JPEG", quality=98)
-    data, icc = file.getvalue(), wide()
+    data, icc = file.getvalue(), swapped_profile()
     third = len(icc) // 3
     parts = [icc[:third], icc[third : 2 * third], icc[2 * third :]]
     chunks = [
@@ -277,7 +276,7 @@ def test_a_jpegs_profile_is_put_together_by_number(scene: RGB) -> None:
 
 def test_a_jpeg_of_12_bits(scene: RGB) -> None:
     levels = np.rint(scene.astype(np.float64) * (4095 / 255)).astype(np.uint16)
-    assert off(imagecodecs.jpeg8_encode(levels, level=98, bitspersample=12), scene) < 4
+    assert mean_error(imagecodecs.jpeg8_encode(levels, level=98, bitspersample=12), scene) < 4
 
 
 def chunk(kind: bytes, content: bytes) -> bytes:
@@ -295,56 +294,56 @@ def linear_of(scene: RGB) -> NDArray[np.uint16]:
     return np.rint(light * 65535).astype(np.uint16)
 
 
-def test_a_pngs_curve(scene: RGB) -> None:
+def test_png_gamma_and_code_points(scene: RGB) -> None:
     linear = linear_of(scene)
-    assert off(png_with(linear, chunk(b"gAMA", struct.pack(">I", 100_000))), scene) < 1
-    assert off(png_with(linear, chunk(b"cICP", bytes((1, 8, 0, 1)))), scene) < 1
+    assert mean_error(png_with(linear, chunk(b"gAMA", struct.pack(">I", 100_000))), scene) < 1
+    assert mean_error(png_with(linear, chunk(b"cICP", bytes((1, 8, 0, 1)))), scene) < 1
     plain = chunk(b"sRGB", b"\0")
     assert np.array_equal(decode(png_with(scene, chunk(b"gAMA", struct.pack(">I", 100_000)), plain)).image, scene)
     assert np.array_equal(decode(png_with(scene, chunk(b"gAMA", struct.pack(">I", 45_455)))).image, scene)
 
 
 def test_code_points_outrank_a_profile(scene: RGB) -> None:
-    profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(wide()))
+    profile = chunk(b"iCCP", b"x\0\0" + zlib.compress(swapped_profile()))
     assert np.array_equal(decode(png_with(scene, chunk(b"cICP", bytes((1, 13, 0, 1))), profile)).image, scene)
 
 
-def test_alpha_stays_as_it_is_beside_another_curve(scene: RGB) -> None:
+def test_alpha_is_not_changed_by_the_transfer_curve(scene: RGB) -> None:
     alpha = np.full((*scene.shape[:2], 1), 32768, np.uint16)
     data = png_with(np.concatenate((linear_of(scene), alpha), axis=2), chunk(b"cICP", bytes((1, 8, 0, 1))))
-    assert off(data, scene * 0.5 + 127.5) < NEAR
+    assert mean_error(data, scene * 0.5 + 127.5) < TOLERANCE
 
 
 def test_high_dynamic_range_is_tone_mapped(scene: RGB) -> None:
-    """Reference white is a signal of .58 in PQ and of .75 in HLG: shown nearly white, and never darker than grey."""
+    """Reference white, a signal of .58 in PQ and .75 in HLG, is mapped to nearly white; the curve is monotonic."""
     for transfer, white in ((PQ, 0.5807), (HLG, 0.75)):
         ramp = np.linspace(0, 1, 256)[None, :, None].repeat(3, 2).astype(np.float32)
-        shown = to_srgb_curve(ramp, Space(9, transfer))[0, :, 0].astype(int)
+        shown = to_srgb_transfer(ramp, ColorSpace(9, transfer))[0, :, 0].astype(int)
         assert (np.diff(shown) >= 0).all()
         assert 220 <= shown[round(white * 255)] <= 240
         assert shown[-1] >= 250 > shown[round(white * 255)]
 
 
-def test_wide_primaries_come_nearer() -> None:
-    """The red of P3 lies beyond that of sRGB; sRGB's own red, written in P3, comes back."""
+def test_wide_primaries_are_converted() -> None:
+    """sRGB's red, expressed in P3, is converted back to pure red."""
     as_p3 = np.array([[[0.9176, 0.2003, 0.1386]]], np.float32)
-    assert np.abs(to_srgb_curve(as_p3, Space(12, 13))[0, 0].astype(int) - (255, 0, 0)).max() <= 4
+    assert np.abs(to_srgb_transfer(as_p3, ColorSpace(12, 13))[0, 0].astype(int) - (255, 0, 0)).max() <= 4
 
 
-def test_jpeg_xl_says_its_curve(scene: RGB) -> None:
+def test_jpeg_xl_transfer_curve(scene: RGB) -> None:
     assert jxl_header(imagecodecs.jpegxl_encode(scene)).space.is_srgb
     data = imagecodecs.jpegxl_encode(linear_of(scene), lossless=True)
-    assert jxl_header(data).space == Space(transfer=8)
-    assert off(data, scene) < 1
+    assert jxl_header(data).space == ColorSpace(transfer=8)
+    assert mean_error(data, scene) < 1
     with_alpha = np.concatenate((scene, scene[:, :, :1]), axis=2)
-    found = jxl_header(imagecodecs.jpegxl_encode(with_alpha))
-    assert (found.width, found.height, found.profiled) == (scene.shape[1], scene.shape[0], False)
+    header = jxl_header(imagecodecs.jpegxl_encode(with_alpha))
+    assert (header.width, header.height, header.profile_missing) == (scene.shape[1], scene.shape[0], False)
 
 
-# --- others
+# --- other formats
 
 
-def test_what_is_set_in_an_xbm_is_black() -> None:
+def test_set_bits_of_an_xbm_are_black() -> None:
     image = np.zeros((8, 16), bool)
     image[:, :8] = True  # True is white
     file = io.BytesIO()
@@ -356,7 +355,7 @@ def test_what_is_set_in_an_xbm_is_black() -> None:
     assert shown[0, 0] != shown[0, 8]
 
 
-def test_an_alpha_that_is_all_there_is_counts_however_faint() -> None:
+def test_faint_alpha_over_a_single_color_is_the_image() -> None:
     alpha = np.zeros((40, 40, 1), np.uint8)
     alpha[10:30, 10:30] = 20
     faint = decode(
@@ -364,9 +363,9 @@ def test_an_alpha_that_is_all_there_is_counts_however_faint() -> None:
     ).image
     assert faint[0, 0, 0] == 255
     assert 230 <= faint[20, 20, 0] <= 240
-    beneath = np.arange(40 * 40 * 3).reshape(40, 40, 3).astype(np.uint8)
+    hidden_colors = np.arange(40 * 40 * 3).reshape(40, 40, 3).astype(np.uint8)
     assert np.array_equal(
-        decode(bytes(imagecodecs.png_encode(np.concatenate((beneath, alpha), axis=2)))).image, beneath
+        decode(bytes(imagecodecs.png_encode(np.concatenate((hidden_colors, alpha), axis=2)))).image, hidden_colors
     )
 
 
@@ -378,7 +377,7 @@ CASES = {
     "jxl": "jx_p3_lossy jx_pro_lossy",
     "png": "gama_linear",
 }
-GREY_CASES = (
+GRAY_CASES = (
     ("tiff", "gray12"),
     ("tiff", "gray16_white"),
     ("tiff", "gray32f_white"),
@@ -390,17 +389,17 @@ GREY_CASES = (
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in CASES.items() for name in names.split()])
 def test_real_files(data: Path, kind: str, name: str) -> None:
     (file,) = (path for path in (data / "cases" / kind).iterdir() if path.stem == name)
-    wanted = decode((data / "cases" / kind / "ref.png").read_bytes()).image
-    assert off(file.read_bytes(), wanted) < NEAR + 0.5
+    expected = decode((data / "cases" / kind / "ref.png").read_bytes()).image
+    assert mean_error(file.read_bytes(), expected) < TOLERANCE + 0.5
 
 
-@pytest.mark.parametrize(("kind", "name"), GREY_CASES)
-def test_real_grey_files(data: Path, kind: str, name: str) -> None:
+@pytest.mark.parametrize(("kind", "name"), GRAY_CASES)
+def test_real_gray_files(data: Path, kind: str, name: str) -> None:
     (file,) = (path for path in (data / "cases" / kind).iterdir() if path.stem == name)
-    wanted = grey_of(decode((data / "cases" / kind / "ref.png").read_bytes()).image)
-    assert off(file.read_bytes(), wanted) < NEAR
+    expected = gray_of(decode((data / "cases" / kind / "ref.png").read_bytes()).image)
+    assert mean_error(file.read_bytes(), expected) < TOLERANCE
 
 
 def test_a_lossless_jpeg_xl_with_a_profile_is_refused_with_the_reason(data: Path) -> None:
-    with pytest.raises(UnreadableImage, match="JPEG XL picture in the colours of a profile"):
+    with pytest.raises(UnreadableImage, match="JPEG XL image in the colors of a profile"):
         decode((data / "cases" / "jxl" / "jx_pro_lossless.jxl").read_bytes())
