@@ -4,10 +4,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from lookalike.errors import LookalikeError
+from lookalike.embed import get_embedder
+from lookalike.errors import BadQuery, LookalikeError, UnknownModel
+from lookalike.image import get_edit
 from lookalike.plugins import load_plugin, plugins
+from lookalike.search import Collection
 
 
 @pytest.fixture
@@ -47,3 +51,24 @@ def test_two_of_one_name_are_refused(install: Callable[..., None]) -> None:
     install("second_extension", "answer = 2", edits="sepia = second_extension:answer")
     with pytest.raises(LookalikeError, match="two packages register 'sepia'"):
         plugins("edits")
+
+
+def test_an_edit_of_another_package_is_an_edit(install: Callable[..., None]) -> None:
+    code = "import numpy as np\ndef negative(image, strength, random):\n    return 255 - image\n"
+    install("edit_extension", code, edits="negative = edit_extension:negative")
+    image = np.full((4, 5, 3), 55, np.uint8)
+    assert get_edit("negative").apply(image, 0.5, 1).max() == 200
+    with pytest.raises(BadQuery, match="negative"):
+        get_edit("negativ")
+
+
+def test_an_embedder_of_another_package_is_opened_by_name(install: Callable[..., None], tmp_path: Path) -> None:
+    code = "from tests.conftest import ColourEmbedder\ndef make():\n    return ColourEmbedder('mine')\n"
+    install("embedder_extension", code, embedders="mine = embedder_extension:make")
+    assert get_embedder("mine").card.name == "mine"
+    with pytest.raises(UnknownModel, match="mine"):
+        get_embedder("mines")
+    with Collection.open(str(tmp_path / "c"), model="mine", create=True) as photos:
+        photos.add([np.full((40, 40, 3), 90, np.uint8)], ids=["a"])
+    with Collection.open(str(tmp_path / "c")) as photos:  # by the name that it was created with
+        assert photos.embedder.card.name == "mine"

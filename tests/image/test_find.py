@@ -18,6 +18,7 @@ import pytest
 
 from lookalike.errors import ImageTooLarge, SourceError, UnreadableImage
 from lookalike.image import Limits, NotListed, SourceFile, close_archives, find, read, read_list, to_path, to_text
+from lookalike.image.sources.tables import read_table
 
 posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX file names and links")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs a disk that takes any bytes as a name")
@@ -395,3 +396,17 @@ def test_zip_bombs_stop_at_the_limit(tmp_path: Path) -> None:
     packed = tmp_path / "b.tar.gz"
     packed.write_bytes(gzip.compress(b"\0" * 10_000_000))
     assert list(find([packed])) == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_every_reader_of_tables_knows_the_encodings_of_spreadsheets(
+    tmp_path: Path, encoding: str, delimiter: str
+) -> None:
+    table = tmp_path / "labels.csv"
+    lines = ["path", "label"], ["übung.png", "Öl"]
+    table.write_bytes("".join(delimiter.join(line) + "\r\n" for line in lines).encode(encoding))
+    assert read_table(str(table)).rows == ({"path": "übung.png", "label": "Öl"},)
+    (tmp_path / "übung.png").write_bytes(b"")
+    (listed,) = find([str(table)])
+    assert (listed.path, getattr(listed, "label", None)) == (str(tmp_path / "übung.png"), "Öl")

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, load_card
 from lookalike.errors import UnknownModel, nearest
+from lookalike.plugins import load_plugin, plugins
 from lookalike.types import Card, Embedder
 
 DEFAULT_MODEL = "efficientnet-lite1.in1k"
@@ -19,8 +20,9 @@ def known_models() -> dict[str, Card]:
 def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embedder:
     """Return the embedder called `name`.
 
-    `name`: a model of the package, a folder with model.onnx and card.json, or hub:owner/name[@revision]. `threads`: of
-    one forward pass; use 1 when several workers share the embedder. Raises UnknownModel or BrokenModel.
+    `name`: a model of the package, a folder with model.onnx and card.json, hub:owner/name[@revision], or the name under
+    which another package registers a function that returns an embedder (plugins.py). `threads`: of one forward pass;
+    use 1 when several workers share the embedder. Raises UnknownModel or BrokenModel.
     """
     from lookalike.embed.onnx import OnnxEmbedder
 
@@ -28,7 +30,14 @@ def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embed
         from lookalike.embed.hub import hub_embedder
 
         return hub_embedder(str(name).removeprefix("hub:"), threads=threads)
-    return OnnxEmbedder.load(model_folder(name), threads=threads)
+    try:
+        folder = model_folder(name)
+    except UnknownModel:
+        if (make := load_plugin("embedders", str(name))) is None:
+            raise
+        embedder: Embedder = make()
+        return embedder
+    return OnnxEmbedder.load(folder, threads=threads)
 
 
 def model_folder(name: str | Path) -> Path:
@@ -41,5 +50,5 @@ def model_folder(name: str | Path) -> Path:
         return folder
     raise UnknownModel(
         f"no model is called {str(name)!r}, and it is not a folder with {MODEL_FILE} and {CARD_FILE} "
-        f"({nearest(str(name), known_models())}); see: lookalike models"
+        f"({nearest(str(name), [*known_models(), *plugins('embedders')])}); see: lookalike models"
     )

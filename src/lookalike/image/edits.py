@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery, nearest
+from lookalike.plugins import load_plugin, plugins
 from lookalike.types import RGB
 
 EditFunction = Callable[[RGB, float, np.random.Generator], Any]
@@ -41,10 +42,15 @@ EDITS: Mapping[str, Edit] = MappingProxyType(_REGISTRY)
 
 
 def get_edit(name: str) -> Edit:
-    """Return the edit called `name`. Raises BadQuery, which names the nearest edits."""
-    if name not in EDITS:
-        raise BadQuery(f"unknown edit {name!r}; {nearest(name, EDITS)}")
-    return EDITS[name]
+    """Return the edit called `name`: one of EDITS, or an EditFunction that another package registers (plugins.py).
+
+    Raises BadQuery, which names the nearest edits.
+    """
+    if name in EDITS:
+        return EDITS[name]
+    if (change := load_plugin("edits", name)) is not None:
+        return Edit(name, change)
+    raise BadQuery(f"unknown edit {name!r}; {nearest(name, [*EDITS, *plugins('edits')])}")
 
 
 def _edit(change: EditFunction) -> EditFunction:

@@ -1,6 +1,5 @@
 """List images named by a table: .csv, .tsv or .parquet, with a column of paths and any other columns."""
 
-import csv
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,6 +11,7 @@ from lookalike.errors import SourceError
 from lookalike.image.sources.os_errors import os_reason
 from lookalike.image.sources.path_text import to_path, to_text
 from lookalike.image.sources.source_types import NotListed, SourceFile, source_file
+from lookalike.image.sources.tables import csv_rows
 from lookalike.types import Scalar
 
 PATH_COLUMNS = ("path", "file", "filename", "image")
@@ -114,7 +114,7 @@ def _read_csv(path: str) -> Iterator[Any]:
     """
     header: list[str] | None = None
     kinds: dict[str, str] = {}
-    for row in _lines(path):
+    for row in csv_rows(path):
         if header is None:
             header = [name.strip() for name in row]
             continue
@@ -126,24 +126,12 @@ def _read_csv(path: str) -> Iterator[Any]:
     text_columns = {*PATH_COLUMNS, *LABEL_COLUMNS, "id"}
     kinds = {name: "str" if name.lower() in text_columns else kinds.get(name, "str") for name in header}
     yield header
-    lines = _lines(path)
+    lines = csv_rows(path)
     next(lines)
     for row in lines:
         if row:
             padded = chain(row, [""] * (len(header) - len(row)))
             yield {name: _to_scalar(cell, kinds[name]) for name, cell in zip(header, padded, strict=False)}
-
-
-def _lines(path: str) -> Iterator[list[str]]:
-    with open(path, "rb") as file:
-        start = file.read(1 << 16)
-    utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))  # the "Unicode text" format of spreadsheets
-    encoding = "utf-16" if utf16 else "utf-8-sig"
-    first = start.decode(encoding, "replace").split("\n", 1)[0]
-    delimiter = "\t" if path.lower().endswith(".tsv") else max(",;\t|", key=first.count)
-    # A file name may contain bytes that are not UTF-8; they are decoded as by os.listdir.
-    with open(path, encoding=encoding, errors="strict" if utf16 else "surrogateescape", newline="") as file:
-        yield from csv.reader(file, delimiter=delimiter)
 
 
 def _widen(kind: str | None, cell: str) -> str:

@@ -50,11 +50,20 @@ def read_table(path: str) -> TextTable:
 
 
 def _read_csv(path: str) -> Iterator[list[str]]:
-    with open(path, encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-        first = file.readline()
-        file.seek(0)
-        delimiter = "\t" if path.lower().endswith(".tsv") else max(",;\t", key=first.count)
-        yield from ([to_text(cell.strip()) for cell in row] for row in csv.reader(file, delimiter=delimiter))
+    yield from ([to_text(cell.strip()) for cell in row] for row in csv_rows(path))
+
+
+def csv_rows(path: str) -> Iterator[list[str]]:
+    """Yield the cells of each line of a .csv or .tsv file, in the encodings and with the delimiters of spreadsheets."""
+    with open(path, "rb") as file:
+        start = file.read(1 << 16)
+    utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))  # the "Unicode text" format of spreadsheets
+    encoding = "utf-16" if utf16 else "utf-8-sig"
+    first = start.decode(encoding, "replace").split("\n", 1)[0]
+    delimiter = "\t" if path.lower().endswith(".tsv") else max(",;\t|", key=first.count)
+    # A file name may contain bytes that are not UTF-8; they are decoded as by os.listdir.
+    with open(path, encoding=encoding, errors="strict" if utf16 else "surrogateescape", newline="") as file:
+        yield from csv.reader(file, delimiter=delimiter)
 
 
 def _read_parquet(path: str) -> Iterator[list[str]]:
