@@ -19,15 +19,58 @@
     ├── BadQuery                 an invalid or empty query, or an invalid argument
     └── JournalError             a journal of file operations cannot be written, read or followed
 
-Each message names the object, the reason and the remedy.
+An error carries facts, and its sentence is composed of them: `subject`, what it is about; `reason`; `hint`, what to do
+about it in Python; `command`, what to type instead on the command line; `location`, the path or URI on this machine
+that the subject names, which a server does not disclose.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from typing import Any
 
 
 class LookalikeError(Exception):
-    """Base class of all exceptions of Lookalike."""
+    """Base class of all exceptions of Lookalike.
+
+    `str(error)` is "subject: reason; hint". `for_command_line()` ends with the command instead of the hint;
+    `without_location()` says `subject` in general terms.
+    """
+
+    general_subject = ""
+    """What `without_location` calls a subject with a location."""
+
+    def __init__(
+        self, reason: str = "", *, subject: str = "", hint: str = "", command: str = "", location: str = ""
+    ) -> None:
+        super().__init__(reason)
+        self.subject, self.reason, self.hint, self.command, self.location = subject, reason, hint, command, location
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        facts = {name: getattr(self, name) for name in ("subject", "hint", "command", "location")}
+        return _rebuilt, (type(self), self.reason, facts, self.__dict__)
+
+    def __str__(self) -> str:
+        return self._sentence(self.subject, self.hint)
+
+    def for_command_line(self) -> str:
+        """Return the sentence with `command` as its remedy, or else the hint."""
+        return self._sentence(self.subject, f"run: lookalike {self.command}" if self.command else self.hint)
+
+    def without_location(self) -> str:
+        """Return the sentence without `location`."""
+        return self._sentence(self.general_subject if self.location else self.subject, self.hint)
+
+    def _sentence(self, subject: str, hint: str) -> str:
+        return f"{subject}: {self.reason}"[0 if subject else 2 :] + (f"; {hint}" if hint else "")
+
+
+def _rebuilt(
+    kind: type[LookalikeError], reason: str, facts: Mapping[str, str], attributes: Mapping[str, Any]
+) -> LookalikeError:
+    error = kind.__new__(kind)
+    LookalikeError.__init__(error, reason, **facts)
+    error.__dict__.update(attributes)
+    return error
 
 
 class ImageError(LookalikeError):
@@ -60,6 +103,8 @@ class BrokenModel(ModelError):
 
 class CollectionError(LookalikeError):
     """A collection cannot be used."""
+
+    general_subject = "the collection"
 
 
 class NoCollection(CollectionError):
