@@ -209,11 +209,11 @@ def test_an_id_before_the_two_files_is_no_file(cli: Cli, folder: Path) -> None:
 def test_the_answer_and_the_relation_agree() -> None:
     """What is claimed to be a copy is the same by default, and nothing else is."""
     from lookalike.cli.verify import _answer, verify
-    from lookalike.relate.relation import _CLAIM, Evidence, Verdict
+    from lookalike.relate.relation import MIN_CLAIM, Evidence, Verdict
     from lookalike.types import Relation
 
-    least = inspect.signature(verify).parameters["copy"].default
-    assert least == _CLAIM[Relation.COPY]
+    least = inspect.signature(verify).parameters["min_copy"].default
+    assert least == MIN_CLAIM[Relation.COPY]
     for chance, relation, answer in ((0.74, "same-object", "different"), (0.76, "copy", "same")):
         verdict = Verdict(
             relation=Relation.COPY if relation == "copy" else Relation.SAME_OBJECT,

@@ -13,13 +13,13 @@ from lookalike.relate import calibration_of, features_of
 from lookalike.relate.geometry.feature_cache import loader_of
 from lookalike.relate.geometry.verify import verify
 from lookalike.relate.hits import (
-    Judged,
+    JudgedHit,
     MinScore,
-    by_proof,
     diverse,
     judge_hits,
     parse_min_score,
     query_subject,
+    rank_by_proof,
     without_duplicates,
 )
 from lookalike.relate.probability.calibrate_collection import calibrate
@@ -95,7 +95,7 @@ def test_the_old_column_of_features_goes_and_a_column_of_ones_own_stays(photos: 
 def test_hits_are_judged_and_the_proved_come_first(photos: Collection, folder: Path) -> None:
     query = query_subject(photos, folder / "1-copy.png")
     hits = [Hit("photos/2.png", 0.9), Hit("photos/1.png", 0.8), Hit("photos/3.png", 0.7)]
-    judged = by_proof(judge_hits(photos, query, hits, PLAIN))
+    judged = rank_by_proof(judge_hits(photos, query, hits, PLAIN))
     assert [j.hit.id for j in judged] == ["photos/1.png", "photos/2.png", "photos/3.png"]
     assert [j.verdict.relation for j in judged] == [Relation.COPY, Relation.UNRELATED, Relation.UNRELATED]
 
@@ -149,7 +149,7 @@ def test_cut_offs_by_hand() -> None:
     verdict = Verdict(
         relation=Relation.COPY, probability=0.8, copy=0.8, expected_false_matches=None, evidence=Evidence()
     )
-    one = Judged(Hit("a", 0.5), verdict)
+    one = JudgedHit(Hit("a", 0.5), verdict)
     assert MinScore(probability=0.8).allows(one)
     assert not MinScore(probability=0.9).allows(one)
     assert not MinScore(false_matches=9.0).allows(one)  # what is unknown does not pass

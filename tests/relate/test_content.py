@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookalike.image import EDITS
-from lookalike.relate.content.content import COARSE, FINE, Content, compare_content, refined
+from lookalike.relate.content.content import COARSE, FINE, Content, compare_content, refine_transform
 from lookalike.relate.content.drawn import drawn_share
 from lookalike.relate.words.content_changes import slight_words, variant_words
 from lookalike.types import RGB
@@ -110,7 +110,7 @@ def test_pages_are_drawn_and_photographs_are_not() -> None:
 
 def test_a_transform_that_is_a_little_off_is_brought_nearer() -> None:
     off = np.array([[1.004, 0.002, -0.006], [0.001, 0.996, 0.004], [0, 0, 1]])
-    nearer = refined(page(), page(), off, side=512)
+    nearer = refine_transform(page(), page(), off, side=512)
     assert np.abs(nearer - np.eye(3)).max() < 0.001
     assert compared(page(), page()).strongest == 0.0
 
@@ -124,7 +124,7 @@ def test_pictures_that_do_not_overlap_cannot_be_compared() -> None:
 
 def test_strangers_differ_everywhere() -> None:
     content = compared(scene(1), scene(2), side=COARSE)
-    assert content.strange
+    assert content.unrelated
     assert variant_words(content) == ["the contents differ throughout"]
 
 

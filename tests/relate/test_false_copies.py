@@ -7,7 +7,7 @@ import pytest
 
 from lookalike.duplicates import find_duplicates
 from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
-from lookalike.relate import of_card
+from lookalike.relate import calibration_of_card
 from lookalike.relate.compare import compare
 from lookalike.search import Collection
 from lookalike.types import Relation
@@ -28,7 +28,7 @@ def test_other_content_on_one_template_is_no_copy(pair: str, data: Path) -> None
     folder = data / "cases" / "false-copies"
     first, second = (folder / name for name in pair.split())
     embedder = get_embedder(DEFAULT_MODEL)
-    found = compare(first, second, embedder, of_card(embedder.card))
+    found = compare(first, second, embedder, calibration_of_card(embedder.card))
     assert found.verdict.relation < Relation.COPY
     assert found.verdict.copy < 0.5
     assert "nothing visible was changed" not in found.explanation.words
@@ -54,6 +54,8 @@ def test_the_same_page_saved_again_is_a_copy(name: str, data: Path, tmp_path: Pa
     again = cv2.resize(image, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(tmp_path / "again.jpg"), again, (cv2.IMWRITE_JPEG_QUALITY, 75))
     embedder = get_embedder(DEFAULT_MODEL)
-    found = compare(data / "cases" / "false-copies" / name, tmp_path / "again.jpg", embedder, of_card(embedder.card))
+    found = compare(
+        data / "cases" / "false-copies" / name, tmp_path / "again.jpg", embedder, calibration_of_card(embedder.card)
+    )
     assert found.verdict.relation is Relation.COPY
     assert found.verdict.copy >= 0.9

@@ -4,7 +4,7 @@ import pytest
 
 from lookalike.relate.geometry import features as module
 from lookalike.relate.geometry.features import find_features, mirrored, preview_features, sift
-from lookalike.relate.geometry.matching import match
+from lookalike.relate.geometry.matching import match_features
 from tests.relate.conftest import features, scene
 
 
@@ -28,13 +28,13 @@ def test_thumbnails_give_features_of_the_whole_picture() -> None:
 
 def test_mirrored_features_are_those_of_the_mirrored_picture() -> None:
     seen = find_features(np.ascontiguousarray(scene(1)[:, ::-1]))
-    pairs = match(mirrored(features(1)), seen)
+    pairs = match_features(mirrored(features(1)), seen)
     close = np.linalg.norm(pairs.first[:, :2] - pairs.second[:, :2], axis=1) < 2
     angles = np.abs((pairs.first[:, 3] - pairs.second[:, 3] + 180) % 360 - 180)
     assert close.sum() > 0.7 * len(features(1))
     assert np.median(angles[close]) < 3
     # Without the mirror next to nothing matches: the test can fail.
-    plain = match(features(1), seen)
+    plain = match_features(features(1), seen)
     assert (np.linalg.norm(plain.first[:, :2] - plain.second[:, :2], axis=1) < 2).sum() < 10
 
 

@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.relate.compare import Comparison, compare
-from lookalike.relate.geometry.containment import find_in, overlap, part_shown
+from lookalike.relate.compare import ImageComparison, compare
+from lookalike.relate.geometry.containment import find_in, outline_iou, part_shown
 from lookalike.relate.geometry.features import find_features
 from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 from lookalike.relate.relation import Subject, judge
@@ -20,7 +20,7 @@ PLAIN = Calibration(geometry=default_geometry())
 Paste = Callable[..., tuple[RGB, np.ndarray]]
 
 
-def compared(folder: Path, first: RGB, second: RGB) -> Comparison:
+def compared(folder: Path, first: RGB, second: RGB) -> ImageComparison:
     names = []
     for name, image in (("first.png", first), ("second.png", second)):
         (folder / name).write_bytes(png(image))
@@ -54,15 +54,15 @@ def test_a_picture_pasted_small_into_a_page_is_a_copy_and_where_it_is_told(
     match = found.verdict.evidence.match
     assert found.verdict.relation is Relation.COPY
     assert match is not None
-    assert overlap(match.outline, page[1]) > 0.9
+    assert outline_iou(match.outline, page[1]) > 0.9
     assert found.explanation.words.startswith("copy: pasted into the second picture (1.9 % of it, at the bottom")
-    (place,) = find_in(scene(1), page[0], PLAIN)  # find-in says the same
-    assert (found.verdict.probability, match.inliers) == (place.probability, place.inliers)
-    agreeing = found.explanation.agreeing
-    assert agreeing is not None
-    assert agreeing.shape == found.second.picture.shape[:2]
-    assert np.isfinite(agreeing).mean() == pytest.approx(0.019, rel=0.2)
-    assert np.nanmean(agreeing) > 0.7
+    (location,) = find_in(scene(1), page[0], PLAIN)  # find-in says the same
+    assert (found.verdict.probability, match.inliers) == (location.probability, location.inliers)
+    agreement_map = found.explanation.agreement_map
+    assert agreement_map is not None
+    assert agreement_map.shape == found.second.image.shape[:2]
+    assert np.isfinite(agreement_map).mean() == pytest.approx(0.019, rel=0.2)
+    assert np.nanmean(agreement_map) > 0.7
 
 
 def test_the_page_first_and_its_part_second(page: tuple[RGB, np.ndarray], tmp_path: Path) -> None:
@@ -70,14 +70,14 @@ def test_the_page_first_and_its_part_second(page: tuple[RGB, np.ndarray], tmp_pa
     match = found.verdict.evidence.match
     assert found.verdict.relation is Relation.COPY
     assert match is not None
-    assert overlap(part_shown(match), page[1]) > 0.9
+    assert outline_iou(part_shown(match), page[1]) > 0.9
     assert match.scale == pytest.approx(480 / 180, rel=0.02)
     assert match.kept_first == pytest.approx(0.019, rel=0.1)
     np.testing.assert_allclose(match.points[:, 2:], match.points[:, 2:].clip(0, 1))
     assert found.explanation.words.startswith("copy: a part of the first picture (1.9 % of it, at the bottom")
     assert "scaled to 26" in found.explanation.words
-    assert found.explanation.agreeing is not None
-    assert np.nanmean(found.explanation.agreeing) > 0.7
+    assert found.explanation.agreement_map is not None
+    assert np.nanmean(found.explanation.agreement_map) > 0.7
 
 
 def test_turns_and_what_was_laid_on_are_told_of_the_part(pasted: Paste, tmp_path: Path) -> None:

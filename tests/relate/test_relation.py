@@ -10,7 +10,7 @@ from lookalike.relate.geometry.features import find_features
 from lookalike.relate.probability.calibration_model import Calibration, calibration_from_json, default_geometry
 from lookalike.relate.probability.logistic import Logistic
 from lookalike.relate.probability.score_tail import Tail
-from lookalike.relate.relation import Evidence, weigh
+from lookalike.relate.relation import Evidence, to_verdict
 from lookalike.relate.words.explain import explain
 from lookalike.types import RGB, Relation
 from tests.relate.conftest import features, scene
@@ -52,7 +52,7 @@ def test_strangers_are_unrelated_with_and_without_a_collection() -> None:
         (0.2, 5000, Relation.UNRELATED),
         (0.999, 1, Relation.RELATED),
     ):
-        verdict = weigh(Evidence(score=score), replace(SCORED, by_score=None), size=size)
+        verdict = to_verdict(Evidence(score=score), replace(SCORED, by_score=None), size=size)
         assert verdict.relation is relation
         assert verdict.probability > 0.5
 
@@ -127,20 +127,20 @@ def test_what_cannot_be_judged_is_said_to_be_so(image: RGB, reason: str) -> None
 
 
 def test_expected_false_matches_grow_with_the_collection() -> None:
-    small, large = (weigh(Evidence(score=0.7), SCORED, size=n).expected_false_matches for n in (1000, 100_000))
+    small, large = (to_verdict(Evidence(score=0.7), SCORED, size=n).expected_false_matches for n in (1000, 100_000))
     assert small == pytest.approx(1000 * 0.01 * np.exp(-4))
     assert large == pytest.approx(100 * small)
 
 
 def test_a_high_score_alone_is_related() -> None:
-    verdict = weigh(Evidence(score=0.55), SCORED, size=10)
+    verdict = to_verdict(Evidence(score=0.55), SCORED, size=10)
     assert verdict.relation is Relation.RELATED
     assert verdict.probability == pytest.approx(1 / (1 + 0.1 * np.exp(-2.5)))
-    assert weigh(Evidence(score=0.1), SCORED, size=10).relation is Relation.UNRELATED
+    assert to_verdict(Evidence(score=0.1), SCORED, size=10).relation is Relation.UNRELATED
 
 
 def test_without_a_calibration_nothing_is_invented() -> None:
-    verdict = weigh(Evidence(score=0.99), PLAIN)
+    verdict = to_verdict(Evidence(score=0.99), PLAIN)
     assert verdict.expected_false_matches is None
     assert verdict.copy == 0
 

@@ -6,7 +6,7 @@ import pytest
 
 from lookalike.relate import Calibration, Subject, Verdict, chain, judge, shows_the_same, swap_sides
 from lookalike.relate.geometry.features import preview_features
-from lookalike.relate.geometry.transform import UNIT, project
+from lookalike.relate.geometry.transform import UNIT_SQUARE, project
 from lookalike.relate.probability.calibration_model import default_geometry
 from lookalike.types import RGB
 from tests.relate.conftest import scene
@@ -28,7 +28,7 @@ def size(image: RGB) -> tuple[int, int]:
 
 def corners(verdict: Verdict) -> np.ndarray:
     assert verdict.evidence.match is not None
-    return project(verdict.evidence.match.transform, UNIT)
+    return project(verdict.evidence.match.transform, UNIT_SQUARE)
 
 
 PHOTO = scene(1)

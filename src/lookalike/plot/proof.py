@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from lookalike.relate import Match, Verdict
     from lookalike.relate.words.explain import Explanation
 
-_LINES = 60
+_MAX_LINES = 60
 _INK, _FAINT, _GOOD, _EDGE = "#1c1e21", "#6b7076", "#12b886", "#d9480f"
 _PANEL, _TITLE, _GAP, _MARGIN = 3.6, 0.26, 0.16, 0.16  # inches
 _WIDTH = 2 * _PANEL + _GAP + 2 * _MARGIN
-_TALLEST = 1.2  # panel heights in panel widths
+_MAX_ASPECT = 1.2  # panel heights in panel widths
 _HEAD, _LINE, _WORDS, _BOLD = 0.42, 0.16, 8.5, 12  # inches, inches, points, points
-_SHOWN = 640  # pixels of the long side
-_WHOLE = 0.97  # a share of the picture from which there is no part to outline
+_MAX_SIDE = 640  # pixels of the long side
+_MIN_WHOLE = 0.97  # a share of the picture from which there is no part to outline
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def proof(
     words = wrapped(explanation.words, _WIDTH - 2 * _MARGIN, _WORDS, most=4)
     below = [(heat, _size(shown[1])[1]) for heat in heats[:2]]
     heated = _TITLE + max(height for _, height in below) + _GAP if below else 0.0
-    figure, top = _sheet(_headline(verdict), _pair_height(shown, words) + heated)
+    figure, top = _new_figure(_headline(verdict), _pair_height(shown, words) + heated)
     left, right, top = _pair(figure, top, shown, names, words)
     match = verdict.evidence.match
     if match is not None and match.model != "none":
@@ -79,7 +79,7 @@ def places(query: RGB, name: str, holders: Sequence[Holder]) -> "Figure":
         shown = (_reduced(query), _reduced(holder.picture))
         rows.append((holder, shown, wrapped(holder.words, _WIDTH - 2 * _MARGIN, _WORDS, most=4)))
     count = f"{len(holders)} picture{'s' * (len(holders) != 1)}"
-    figure, top = _sheet(f"found in {count}", sum(_pair_height(shown, words) for _, shown, words in rows))
+    figure, top = _new_figure(f"found in {count}", sum(_pair_height(shown, words) for _, shown, words in rows))
     for holder, shown, words in rows:
         left, right, top = _pair(figure, top, shown, (name, holder.name), words)
         for match in holder.matches:
@@ -102,12 +102,12 @@ def _headline(verdict: "Verdict") -> str:
 def _reduced(picture: RGB) -> RGB:
     import cv2
 
-    share = min(1.0, _SHOWN / max(picture.shape[:2]))
+    share = min(1.0, _MAX_SIDE / max(picture.shape[:2]))
     size = (max(1, round(picture.shape[1] * share)), max(1, round(picture.shape[0] * share)))
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if share < 1 else picture, np.uint8)
 
 
-def _sheet(headline: str, inches: float) -> "tuple[Figure, float]":
+def _new_figure(headline: str, inches: float) -> "tuple[Figure, float]":
     """A figure with its headline and so much room below it, and where that begins, from the top."""
     from matplotlib.figure import Figure
 
@@ -127,16 +127,16 @@ def _text(figure: "Figure", left: float, top: float, text: str, size: float, **s
 def _size(picture: RGB) -> tuple[float, float]:
     """Width and height in inches of a picture in its panel, in proportion; a hair is still drawn."""
     height, width = picture.shape[:2]
-    share = min(_PANEL / width, _PANEL * _TALLEST / height)
+    share = min(_PANEL / width, _PANEL * _MAX_ASPECT / height)
     return max(width * share, 0.04), max(height * share, 0.04)
 
 
-def _told(words: Sequence[str]) -> float:
+def _words_height(words: Sequence[str]) -> float:
     return _LINE * len(words) + 0.06
 
 
 def _pair_height(shown: tuple[RGB, RGB], words: Sequence[str]) -> float:
-    return _told(words) + _TITLE + max(_size(picture)[1] for picture in shown) + _GAP
+    return _words_height(words) + _TITLE + max(_size(picture)[1] for picture in shown) + _GAP
 
 
 def _pair(
@@ -145,7 +145,7 @@ def _pair(
     """Words, and both panels below them. Returns the panels and where the next row begins."""
     for n, line in enumerate(words):
         _text(figure, 0, top + n * _LINE, line, _WORDS, color=_FAINT)
-    left, right = (_panel(figure, n, top + _told(words), shown[n], names[n]) for n in (0, 1))
+    left, right = (_panel(figure, n, top + _words_height(words), shown[n], names[n]) for n in (0, 1))
     return left, right, top + _pair_height(shown, words)
 
 
@@ -155,8 +155,8 @@ def _panel(figure: "Figure", column: int, top: float, picture: RGB, title: str) 
     _text(figure, start, top + 0.06, fitted(title, _PANEL, _WORDS), _WORDS, color=_FAINT)
     width, height = _size(picture)
     tall = figure.get_figheight()
-    place = ((_MARGIN + start) / _WIDTH, 1 - (top + _TITLE + height) / tall, width / _WIDTH, height / tall)
-    axes = figure.add_axes(place)
+    bounds = ((_MARGIN + start) / _WIDTH, 1 - (top + _TITLE + height) / tall, width / _WIDTH, height / tall)
+    axes = figure.add_axes(bounds)
     axes.imshow(picture, aspect="auto")
     axes.set(xticks=[], yticks=[], autoscale_on=False)  # what lies outside the picture is not drawn
     for spine in axes.spines.values():
@@ -168,7 +168,7 @@ def _lines(figure: "Figure", left: Any, right: Any, shown: Sequence[RGB], match:
     from matplotlib.patches import ConnectionPatch
 
     sizes = [np.array((p.shape[1], p.shape[0])) for p in shown]
-    picked = np.linspace(0, len(match.points) - 1, min(_LINES, len(match.points))).astype(int)
+    picked = np.linspace(0, len(match.points) - 1, min(_MAX_LINES, len(match.points))).astype(int)
     for x0, y0, x1, y1 in match.points[picked]:
         a, b = sizes[0] * (x0, y0) - 0.5, sizes[1] * (x1, y1) - 0.5
         line = ConnectionPatch(
@@ -183,9 +183,9 @@ def _outlines(left: Any, right: Any, shown: Sequence[RGB], match: "Match") -> No
     """In either picture the part that the other shows, where it is a part; else the first's frame in the second."""
     from lookalike.relate.geometry.containment import part_shown
 
-    if match.kept_first < _WHOLE:
+    if match.kept_first < _MIN_WHOLE:
         _outline(left, shown[0], part_shown(match))
-    if match.kept_second < _WHOLE or match.kept_first >= _WHOLE:
+    if match.kept_second < _MIN_WHOLE or match.kept_first >= _MIN_WHOLE:
         _outline(right, shown[1], match.outline)
 
 
@@ -204,6 +204,6 @@ def _heat(axes: Any, picture: RGB, heat: Heat) -> None:
     known = ~np.isnan(heat.values)
     filled = np.where(known, heat.values, 0).astype(np.float32)
     values = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
-    seen = cv2.resize(known.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    known_large = cv2.resize(known.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
     axes.images[0].set_data((picture * 0.35 + 255 * 0.65).astype(np.uint8))
-    axes.imshow(np.ma.array(values, mask=~seen), cmap="RdYlGn", vmin=0, vmax=1, alpha=0.55, aspect="auto")
+    axes.imshow(np.ma.array(values, mask=~known_large), cmap="RdYlGn", vmin=0, vmax=1, alpha=0.55, aspect="auto")

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from lookalike.image import EDITS
-from lookalike.relate.content.content import COARSE, differing
-from lookalike.relate.content.overlaid import overlaid
+from lookalike.relate.content.added_marks import added_mark_probabilities
+from lookalike.relate.content.content import COARSE, align_pair
 from lookalike.types import RGB
 from tests.relate.conftest import scene
 
@@ -19,8 +19,8 @@ def photograph(seed: int) -> RGB:
 
 
 def sides(first: RGB, second: RGB) -> tuple[float, float]:
-    pair = differing(first, second, np.eye(3), side=COARSE)
-    return (0.0, 0.0) if pair is None else overlaid(pair)
+    pair = align_pair(first, second, np.eye(3), side=COARSE)
+    return (0.0, 0.0) if pair is None else added_mark_probabilities(pair)
 
 
 @pytest.mark.parametrize("name", ["caption", "meme", "logo", "stickers", "watermark"])
