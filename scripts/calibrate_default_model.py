@@ -1,15 +1,15 @@
-"""Fit what the default model's scores mean, and write it to its card; --geometry: also the part that knows no model.
+"""Fit the meaning of the default model's scores and write it to its card; --geometry also fits the model-free part.
 
     apt-get download gnome-backgrounds mate-backgrounds plasma-workspace-wallpapers ukui-wallpapers \\
         lomiri-wallpapers-16.04 lomiri-wallpapers-20.04 openclipart-png tuxpaint-stamps-default        # Debian 12
     mkdir pictures; for f in *.deb; do dpkg-deb -x $f pictures/${f%%_*}; done
     python scripts/calibrate_default_model.py pictures --geometry
 
-No label is needed: copies are edits of the pictures, the rest are pairs of different pictures, the nearest by score and
-by name among them, drawings laid on different photos, and scenes as if photographed again (the same object, no copy).
-Made documents (benchmarks/made_pictures.py) are pairs of one template with other contents, and the same document again
-after a scan, a screenshot or a recompression. One picture in three is left out of the fit; the calibration error is of
-those. None of the pictures is in a set that we measure with.
+No label is needed: copies are edits of the images; the rest are pairs of different images, among them the nearest by
+score and by name, drawings pasted on different photos, and scenes as if photographed again (the same object, no copy).
+Synthetic documents (benchmarks/made_pictures.py) are pairs of one template with different contents, and the same
+document after a scan, a screenshot or a recompression. One image in three is left out of the fit to measure the
+calibration error. None of the images is in a data set of our benchmarks.
 """
 
 import argparse
@@ -56,7 +56,7 @@ from lookalike.types import RGB, Embedder
 
 PHOTOS, DRAWINGS, RESHOOTS, EDITS_EACH = 120, 100, 300, 3
 DOCUMENT_PAIRS = 80  # pairs of different contents of each kind of document, and half as many of the same
-FIRST_DOCUMENT_GROUP = 100_000  # from here on groups are of made documents
+FIRST_DOCUMENT_GROUP = 100_000  # this group and later ones are synthetic documents
 MIN_RICH = 200  # features
 DRAWN = ("openclipart", "tuxpaint", "icon", "stamps")
 START = cal.Calibration(geometry=cal.default_geometry())
@@ -68,7 +68,7 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="the folder with the unpacked packages")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--geometry", action="store_true", help="fit relate/geometry.json too")
-    parser.add_argument("--dry-run", action="store_true", help="print, and write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the calibration without writing it")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     embedder = get_embedder(options.model)
@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def weighted(examples: list[LabeledPair]) -> list[LabeledPair]:
-    """Pictures with much to see are one in seven of these and most of what people have: they count three times."""
+    """Count images with many features three times: they are one in seven here, and most of what users have."""
     return examples + 2 * [e for e in examples if e.match.richest >= MIN_RICH]
 
 
@@ -121,7 +121,7 @@ def write(fitted: cal.Calibration, model: str, *, geometry: bool) -> None:
 
 
 def describe(testing: list[LabeledPair], fitted: cal.Calibration) -> float:
-    """Print how right the fit is on pictures that it never saw."""
+    """Print how right the fit is on held-out images."""
     truth = np.array([e.copy for e in testing])
     stated = stated_probabilities(testing, fitted)
     by_score = fitted.copy_by_score(np.array([e.score for e in testing]))
@@ -133,10 +133,10 @@ def describe(testing: list[LabeledPair], fitted: cal.Calibration) -> float:
 
 
 def fit_geometry(examples: list[LabeledPair], composed: LabeledPairs) -> cal.Geometry:
-    """The model-free part.
+    """Fit the model-free part.
 
-    Layout: copies and other fillings of a template against the rest. Copy: among all that can be laid over each other.
-    Same: whatever shows one thing twice against strangers.
+    Layout: copies and differently filled pages of one template against the rest. Copy: among all pairs that can be
+    aligned. Same: all pairs that show one thing twice against unrelated ones.
     """
     same_object = {id(e) for e in composed.pairs}
     laid_alike = np.array([e.copy or e.group >= FIRST_DOCUMENT_GROUP for e in examples])
@@ -144,7 +144,7 @@ def fit_geometry(examples: list[LabeledPair], composed: LabeledPairs) -> cal.Geo
     compared = [e for e in examples if e.content is not None and is_decidable(e)]
     rows = [cal.copy_evidence(e.content) for e in compared if e.content]
     copy = fit_logistic(np.concatenate(rows), np.array([e.copy for e in compared]), ridge=1e-5)
-    # Siblings among drawings may well show one object: neither true nor false here.
+    # Siblings among drawings may show one object: neither true nor false here.
     eligible = [
         e for e in examples if e.copy or id(e) in same_object or e.group < 9_999 or e.group >= FIRST_DOCUMENT_GROUP
     ]
@@ -155,19 +155,20 @@ def fit_geometry(examples: list[LabeledPair], composed: LabeledPairs) -> cal.Geo
 
 
 def is_decidable(example: LabeledPair) -> bool:
-    """Without pairs of which nobody could tell: scenes in which nothing moved, siblings of one look, a drawing that an
-    edit made another drawing.
+    """Return False for pairs that nobody could decide.
+
+    These are scenes in which nothing moved, siblings of one look, and a drawing that an edit made another drawing.
     """
     content = example.content
     if content is None or example.group >= FIRST_DOCUMENT_GROUP:
         return True
     if example.copy:
-        return not (content.drawn > 0.4 and content.recolored_drawings > 25)
-    return content.strongest > 0.03 or content.recolored_drawings >= 12
+        return not (content.drawn > 0.4 and content.recoloured > 25)
+    return content.strongest > 0.03 or content.recoloured >= 12
 
 
 class StoredImage:
-    """A picture as a collection knows it: by its thumbnail, and by its file where more detail is asked for."""
+    """An image as a collection stores it: a thumbnail, and the file if more detail is requested."""
 
     def __init__(self, image: RGB) -> None:
         self.image = image
@@ -182,7 +183,7 @@ class StoredImage:
 
 
 def made_documents(photos: list[RGB], embedder: Embedder) -> LabeledPairs:
-    """Documents, screens, memes, variants and bursts: other contents of one template, and the same again."""
+    """Documents, screens, memes, variants and bursts: different contents of one template, and the same contents."""
     examples = LabeledPairs()
     for kind in KINDS:
         for pairs, copy in ((different_pairs, False), (same_pairs, True)):
@@ -205,7 +206,7 @@ def report_documents(testing: list[LabeledPair], fitted: cal.Calibration) -> Non
 
 
 def reduced(drawing: RGB, seed: int) -> RGB:
-    """An icon of it, 48 to 160 pixels along its long side."""
+    """An icon of a drawing, 48 to 160 pixels along its long side."""
     share = min(1.0, np.random.default_rng([7, seed]).uniform(48, 160) / max(drawing.shape[:2]))
     height, width = (max(32, round(side * share)) for side in drawing.shape[:2])
     return np.ascontiguousarray(cv2.resize(drawing, (width, height), interpolation=cv2.INTER_AREA))
@@ -224,10 +225,10 @@ def siblings(sample: CalibrationSample, families: list[list[int]]) -> list[Label
 
 
 def recolored_drawings(sample: CalibrationSample) -> list[LabeledPair]:
-    """A drawing of a few shapes in other colours is another drawing: flags, hearts, faces."""
+    """A drawing of a few shapes in other colors is another drawing: flags, hearts, faces."""
     rng = np.random.default_rng(6)
     pairs = []
-    for n, (drawing, features) in enumerate(zip(sample.load_images, sample.features, strict=True)):
+    for n, (drawing, features) in enumerate(zip(sample.images, sample.features, strict=True)):
         hue = cv2.cvtColor(drawing, cv2.COLOR_RGB2HSV)
         if len(features) > 150 or hue[..., 1].mean() < 25:
             continue
@@ -240,10 +241,10 @@ def recolored_drawings(sample: CalibrationSample) -> list[LabeledPair]:
 
 
 def recolored_photos(sample: CalibrationSample) -> list[LabeledPair]:
-    """A photograph in other colours is still that photograph: hues turned, channels exchanged, toned."""
+    """A photograph in other colors is still that photograph: hues turned, channels exchanged, toned."""
     rng = np.random.default_rng(8)
     pairs = []
-    for n, (photo, features) in enumerate(zip(sample.load_images, sample.features, strict=True)):
+    for n, (photo, features) in enumerate(zip(sample.images, sample.features, strict=True)):
         if n % 3 == 0:
             hue = cv2.cvtColor(photo, cv2.COLOR_RGB2HSV)
             hue[..., 0] = (hue[..., 0].astype(int) + int(rng.integers(25, 155))) % 180
@@ -264,7 +265,7 @@ def recolored_photos(sample: CalibrationSample) -> list[LabeledPair]:
 
 
 def reshoots(photos: list[RGB], drawings: list[RGB], embedder: Embedder) -> LabeledPairs:
-    """The same object, no copy: a drawing in perspective before two different photos, a scene photographed again."""
+    """The same object, no copy: a drawing in perspective on two different photos, a scene photographed again."""
     rng = np.random.default_rng(5)
     examples = LabeledPairs()
     for n in range(RESHOOTS):
@@ -287,11 +288,11 @@ def reshoots(photos: list[RGB], drawings: list[RGB], embedder: Embedder) -> Labe
 
 
 def photographed_again(scene: RGB, rng: np.random.Generator) -> RGB:
-    """The scene from another place a step away: near things move more than far ones, the frame and the light differ."""
+    """The scene from a position a step away: near things move more than far ones, frame and light differ."""
     height, width = scene.shape[:2]
     cells = rng.normal(0, 1, (int(rng.integers(3, 9)), int(rng.integers(3, 9)), 2)).astype(np.float32)
     depth = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
-    if rng.random() < 0.5:  # things with edges before a ground
+    if rng.random() < 0.5:  # things with edges in front of a background
         depth = np.round(depth * 1.5) / 1.5
     moved = depth * np.exp(rng.uniform(np.log(0.4), np.log(6)))
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
@@ -312,7 +313,7 @@ def photographed_again(scene: RGB, rng: np.random.Generator) -> RGB:
 
 
 def paste_drawing(scene: RGB, drawing: RGB, rng: np.random.Generator) -> RGB:
-    """The drawing, without its white ground, somewhere on the scene, turned, scaled and seen at an angle."""
+    """The drawing without its white background, somewhere on the scene, rotated, scaled and seen at an angle."""
     height, width = scene.shape[:2]
     tall, wide = drawing.shape[:2]
     size = rng.uniform(0.3, 0.7) * min(height, width) / max(tall, wide)
@@ -329,13 +330,13 @@ def paste_drawing(scene: RGB, drawing: RGB, rng: np.random.Generator) -> RGB:
 
 
 def load_images(root: Path) -> tuple[list[RGB], list[RGB], list[list[int]], int]:
-    """Photos (large ones in quarters), drawings, drawings' families by name; how many photos are no part of others."""
+    """Photos (large ones in quarters), drawings, families of drawings by name, and the number of independent photos."""
     rng = random.Random(0)
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and not p.is_symlink())
     drawn = [p for p in files if any(word in str(p.relative_to(root)) for word in DRAWN)]
     whole = [parts(p) for p in largest_each([p for p in files if p not in set(drawn)])]
     rng.shuffle(whole)
-    # First one part of every photo, then the others: `strangers` takes the first.
+    # First one part of every photo, then the others: `alone` counts the first ones.
     photos = [part[0] for part in whole if part] + [q for part in whole for q in part[1:]]
     alone = min(sum(map(bool, whole)), PHOTOS)
     drawings, families = [], []
@@ -352,7 +353,7 @@ def load_images(root: Path) -> tuple[list[RGB], list[RGB], list[list[int]], int]
 
 
 def named_alike(files: list[Path]) -> list[list[Path]]:
-    """Files of one folder whose names begin alike, less digits and the rest."""
+    """Files of one folder whose names begin alike, without digits and suffixes."""
     key = lambda p: (p.parent, p.stem.rstrip("0123456789").split("_")[0].split("-")[0])  # noqa: E731
     return [list(group) for _, group in groupby(sorted(files, key=key), key=key)]
 
@@ -366,7 +367,7 @@ def largest_each(files: list[Path]) -> Iterator[Path]:
 
 
 def parts(path: Path) -> list[RGB]:
-    """The whole; of a large picture its four quarters instead, which show one scene but nothing twice."""
+    """The whole image; for a large image its four quarters instead, which show one scene but nothing twice."""
     image = read(path, side=1024)
     if image is None or image.std() < 12:
         return []

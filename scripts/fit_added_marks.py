@@ -1,10 +1,10 @@
-"""Fit the weights of relate/content/overlaid.py: what was laid over a picture against what shows something else.
+"""Fit the weights of relate/content/added_marks.py: marks added to an image, against images that show something else.
 
-    python scripts/fit_overlaid.py PHOTO_DIR [--photos 150] [--pairs 150]
+    python scripts/fit_added_marks.py PHOTO_DIR [--photos 150] [--pairs 150]
 
-Prints WEIGHTS and BIAS, and how many of each kind are told right in pictures that were not fitted to. PHOTO_DIR:
-photographs that no benchmark uses. Edits lay words, logos, stickers and watermarks over them; made bursts and memes of
-one photograph (benchmarks/made_pictures.py) show something else, whichever of the two is taken for the one beneath.
+Prints WEIGHTS and BIAS, and the share of each kind that is recognized in held-out images. PHOTO_DIR: photographs that
+no benchmark uses. Edits add words, logos, stickers and watermarks; synthetic bursts and memes of one photograph
+(benchmarks/made_pictures.py) show something else, in both directions.
 """
 
 import argparse
@@ -27,7 +27,7 @@ EDITS = ("watermark", "meme", "stickers", "caption", "logo", "emblem", "pictures
 FILTERS = ("noise", "blur", "jpeg", "sharpen", "brightness", "contrast", "resize")
 DIFFERENT_KINDS = ("burst", "meme")
 MIN_STRENGTH = 0.2  # of an edit's strength
-PRIOR = 8  # times as bad to take something else for something laid on
+PRIOR = 8  # mistaking something else for an added mark is this many times worse than the reverse
 
 Row = tuple[str, bool, np.ndarray]
 
@@ -50,7 +50,7 @@ def main() -> None:
 
 
 def edited_rows(photos: list[RGB]) -> Iterator[Row]:
-    """Each photograph with each edit, half of them with one of the two filtered, seen from either side."""
+    """Each photograph with each edit, half of them with one of the two images filtered, seen from either side."""
     random = np.random.default_rng(0)
     for name in EDITS:
         for n, photo in enumerate(photos):
@@ -70,7 +70,7 @@ def edited_rows(photos: list[RGB]) -> Iterator[Row]:
 
 
 def emblem(photo: RGB, strength: float, seed: int) -> RGB:
-    """A disc or a plate with a simple sign on it, anywhere: two flat colours over a tenth of the picture."""
+    """Add a disc or a plate with a simple sign anywhere: two flat colors over a tenth of the image."""
     random = np.random.default_rng(seed)
     image = photo.copy()
     height, width = image.shape[:2]
@@ -89,7 +89,7 @@ def emblem(photo: RGB, strength: float, seed: int) -> RGB:
 
 
 def pictures(photo: RGB, strength: float, seed: int) -> RGB:
-    """One to six small coloured drawings of a few shapes each, turned, anywhere."""
+    """Add one to six small colored drawings of a few shapes each, rotated, anywhere."""
     random = np.random.default_rng(seed)
     image = photo.copy()
     height, width = image.shape[:2]
@@ -132,7 +132,7 @@ def different_rows(photos: list[RGB], count: int) -> Iterator[Row]:
 
 
 def aligned_evidence(first: RGB, second: RGB) -> np.ndarray | None:
-    """Of two pictures as a collection knows them, where their points lay them over each other."""
+    """The evidence of two images as a collection stores them, if their points align them."""
     small = [decode(thumbnail(image, 256)).image for image in (first, second)]
     a, b = (preview_features(image, (image.shape[1], image.shape[0])) for image in small)
     match = verify(a, b)
@@ -143,7 +143,7 @@ def aligned_evidence(first: RGB, second: RGB) -> np.ndarray | None:
 
 
 def fitted(evidence: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
-    """Both kinds count alike, what shows something else `PRIOR` times."""
+    """Fit with equal weight for both kinds, times `PRIOR` for what shows something else."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -162,7 +162,7 @@ def stated_probabilities(evidence: np.ndarray, truth: np.ndarray, tested: np.nda
 def report(name: str, kinds: np.ndarray, truth: np.ndarray, stated: np.ndarray) -> None:
     for kind in dict.fromkeys(kinds):
         mine = kinds == kind
-        print(f"{name}: {kind}: {np.mean(stated[mine] >= 0.5):.3f} of {mine.sum()} taken for laid on")
+        print(f"{name}: {kind}: {np.mean(stated[mine] >= 0.5):.3f} of {mine.sum()} taken for added marks")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""lookalike compare: what two pictures are to each other, how sure that is, and why."""
+"""lookalike compare: the relation of two images, its probability, and the reasons."""
 
 import io
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lookalike.relate.probability.calibration_model import Calibration
     from lookalike.types import Embedder
 
-_MIN_MAPPED = 0.1  # of either picture
+_MIN_MAPPED = 0.1  # of either image
 ModelOption = Annotated[
     Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.11
     typer.Option("--model", metavar="NAME", help="Without a collection: the model, by name or folder."),
@@ -27,9 +27,9 @@ CalibrationCollection = Annotated[
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(metavar="A", help="The first picture: the original, if one is.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="The second picture.")],
-    plot: Annotated[Optional[Path], typer.Option(metavar="FILE.png", help="Draw the proof.")] = None,  # noqa: UP045
+    first: Annotated[Path, typer.Argument(metavar="A", help="The first image: the original, if one is.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The second image.")],
+    plot: Annotated[Optional[Path], typer.Option(metavar="FILE.png", help="Draw both images with the proof.")] = None,  # noqa: UP045
     report: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(metavar="DIR", help="Write report.html, report.json and proof.png."),
@@ -38,7 +38,7 @@ def compare(
     model: ModelOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print what two pictures are to each other (identical, copy, same-object, related, unrelated), and why."""
+    """Print the relation of two images (identical, copy, variant, same-object, related, unrelated), and the reasons."""
     from lookalike.relate.compare import compare as compare_files
     from lookalike.relate.words.report import report_facts
 
@@ -60,7 +60,7 @@ def compare(
 
 
 def load_calibrated(collection: str | None, model: str | None) -> "tuple[Embedder, Calibration, Path | None]":
-    """The embedder, what its scores mean, and the folder it was loaded from where there is one."""
+    """Return the embedder, the meaning of its scores, and the folder it was loaded from, if any."""
     from lookalike.embed import DEFAULT_MODEL, get_embedder
     from lookalike.embed.registry import model_location
     from lookalike.errors import UnknownModel
@@ -77,7 +77,7 @@ def load_calibrated(collection: str | None, model: str | None) -> "tuple[Embedde
         calibration = calibration_of_card(embedder.card)
     try:
         return embedder, calibration, model_location(name)
-    except UnknownModel:  # a model from a hub: no heat map of its own
+    except UnknownModel:  # a model from a hub has no heat map of its own
         return embedder, calibration, None
 
 
@@ -88,7 +88,7 @@ def _print_comparison(comparison: "ImageComparison") -> None:
     if verdict.evidence.score is not None:
         numbers.append(f"score {verdict.evidence.score:.3f}")
     if verdict.expected_false_matches is not None and verdict.relation < 4:
-        numbers.append(f"an unrelated picture scores so high once in {_odds(verdict.expected_false_matches)}")
+        numbers.append(f"an unrelated image scores as high once in {_odds(verdict.expected_false_matches)}")
     put("; ".join(numbers))
 
 
@@ -99,21 +99,21 @@ def _odds(chance: float) -> str:
 
 
 def _heat_maps(comparison: "ImageComparison", folder: Path | None) -> "list[Heat]":
-    """The pictures' own agreement and the network's; nothing where one was not laid over the other."""
+    """Return the agreement of pixels and of the network's features; nothing if the images were not aligned."""
     from lookalike.plot import Heat
     from lookalike.relate.content.similarity_map import network_map
 
     match, agreement_map = comparison.verdict.evidence.match, comparison.explanation.agreement_map
     if match is None or agreement_map is None:
         return []
-    heat_maps = [Heat(agreement_map, "what agrees: pixels, one laid over the other")]
-    # A small part in the other would be one cell of the network's map, or none.
+    heat_maps = [Heat(agreement_map, "agreement of pixels, after alignment")]
+    # A small part in the other image would be one cell of the network's map, or none.
     comparable = folder is not None and min(match.kept_first, match.kept_second) >= _MIN_MAPPED
     feature_map = (
         network_map(comparison.first.image, comparison.second.image, match, folder) if folder and comparable else None
     )
     if feature_map is not None:
-        heat_maps.append(Heat(feature_map, "what agrees: the network's last feature map"))
+        heat_maps.append(Heat(feature_map, "agreement of the network's last feature map"))
     return heat_maps
 
 

@@ -1,4 +1,4 @@
-"""lookalike find-in: is a picture inside another, or inside any of a collection: where, how large, which turn."""
+"""lookalike find-in: find an image inside others, or inside those of a collection: where, how large, how rotated."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,39 +19,41 @@ if TYPE_CHECKING:
 
 
 _MIN_FIGURE_SIDE = 512  # pixels of the short side that a figure needs
-_MAX_DRAWN = 8  # pictures in one figure
+_MAX_DRAWN = 8  # images in one figure
 
 
 def find_in(
-    query: Annotated[Path, typer.Argument(metavar="QUERY", help="The picture to look for.")],
+    query: Annotated[Path, typer.Argument(metavar="QUERY", help="The image to find.")],
     inside: Annotated[
         Optional[list[Path]],  # noqa: UP045 - typer reads it at run time on Python 3.11
-        typer.Option(metavar="PAGE", help="The larger picture; may be repeated. Without it: a whole collection."),
+        typer.Option(metavar="PAGE", help="The larger image; may be repeated. Without it: a whole collection."),
     ] = None,
     collection: CollectionOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="In a collection: look closely at so many images.")] = 1000,
+    limit: Annotated[
+        int, typer.Option(min=1, help="In a collection: the number of images to verify, most similar first.")
+    ] = 1000,
     plot: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE.png", help="Draw where it was found, with the points that match."),
+        typer.Option(metavar="FILE.png", help="Draw the locations and the matching points."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Print where the picture lies in the larger one: x, y, width, height as fractions, share, turn, scale."""
+    """Print where the image lies in the larger one: x, y, width, height as fractions, share, turn, scale."""
     from lookalike.relate.compare import read_rgb
 
-    query_image = read_rgb(str(query))  # with all its pixels: `scale` counts them
+    query_image = read_rgb(str(query))  # at full resolution: `scale` counts its pixels
     containments = []
     for containment in _in_pages(query_image, inside) if inside else _in_collection(query_image, collection, limit):
         _print(containment, more={} if inside else {"id": containment.id}, as_json=json)
         containments.append(containment)
     if not containments:
-        say("no match: the picture was not found inside" + (" the collection" if not inside else ""))
+        say("no match: the image was not found inside" + (" the collection" if not inside else ""))
     elif plot:
         _plot(query_image, str(query), containments, plot)
 
 
 def _in_pages(query_image: "RGB", pages: list[Path]) -> "Iterator[Containment]":
-    """Where it is in each page. One that cannot be read is told and left out; raises ImageError if none can."""
+    """Yield the locations in each page. Unreadable pages are reported and skipped; raises ImageError if all are."""
     from lookalike.relate.compare import read_rgb
     from lookalike.relate.geometry.containment import Containment, containment_kind
     from lookalike.relate.geometry.containment import find_in as find_locations
@@ -76,10 +78,9 @@ def _in_collection(query_image: "RGB", collection: str | None, limit: int) -> "l
     from lookalike.relate.geometry.containment import find_in_collection
     from lookalike.search import open_collection
 
-    # Not for reading only: features are found once, and kept.
     with open_collection(collection, create=False) as photos, ProgressLine("images") as progress:
         if len(photos) > limit:
-            say(f"looking at {limit:,} of {len(photos):,} images, most alike first; --limit looks at more")
+            say(f"verifying {limit:,} of {len(photos):,} images, most similar first; --limit verifies more")
         return find_in_collection(photos, query_image, calibration_of(photos), limit=limit, progress=progress)
 
 
@@ -107,7 +108,7 @@ def _print(containment: "Containment", *, more: dict[str, Any], as_json: bool) -
 
 
 def _description(containment: "Containment") -> str:
-    """Where, how large, which turn, how sure, for a person."""
+    """Describe for a person where, how large, how rotated and how sure."""
     from lookalike.relate.words.frame_changes import orientation_words
 
     location = containment.location
@@ -129,7 +130,7 @@ def _where(containment: "Containment") -> str:
 
 
 def _box(outline: "NDArray[np.float64]") -> str:
-    """x, y, width, height of what lies within the frame."""
+    """Format x, y, width, height of what lies within the frame."""
     clipped = outline.clip(0, 1)
     low, high = clipped.min(axis=0), clipped.max(axis=0)
     return ",".join(f"{v:g}" for v in _rounded((*low, *(high - low))))
@@ -140,13 +141,13 @@ def _rounded(values: Any) -> list[float]:
 
 
 def _plot(query_image: "RGB", name: str, containments: "list[Containment]", target: Path) -> None:
-    """Draw the surest pictures that it was found in."""
-    from lookalike.plot import Holder, places, save
+    """Draw the surest images that contain it."""
+    from lookalike.plot import Holder, containment_rows, save
     from lookalike.relate.compare import read_rgb
 
     by_path: dict[str, list[Containment]] = {}
-    for containment in sorted(containments, key=lambda containment: -containment.location.probability):
-        by_path.setdefault(containment.path, []).append(containment)
+    for one in sorted(containments, key=lambda containment: -containment.location.probability):
+        by_path.setdefault(one.path, []).append(one)
     holders = []
     for path, in_image in list(by_path.items())[:_MAX_DRAWN]:
         try:
@@ -154,14 +155,8 @@ def _plot(query_image: "RGB", name: str, containments: "list[Containment]", targ
         except ImageError as error:
             say(f"not drawn: {error}")
             continue
-        holders.append(
-            Holder(
-                image,
-                path,
-                "; ".join(map(_description, in_image)),
-                [containment.location.match for containment in in_image],
-            )
-        )
+        words = "; ".join(map(_description, in_image))
+        holders.append(Holder(image, path, words, [one.location.match for one in in_image]))
     if holders:
-        count = "" if len(holders) == len(by_path) else f" ({len(holders)} of {len(by_path)} pictures, surest first)"
-        say(f"drawn: {save(places(query_image, name, holders), target)}{count}")
+        count = "" if len(holders) == len(by_path) else f" ({len(holders)} of {len(by_path)} images, surest first)"
+        say(f"drawn: {save(containment_rows(query_image, name, holders), target)}{count}")

@@ -1,4 +1,4 @@
-"""lookalike verify: the same picture or not, for thousands of pairs."""
+"""lookalike verify: decide for thousands of pairs whether they are the same image."""
 
 import csv
 import os
@@ -26,12 +26,15 @@ _COLUMNS = ("first", "second", "answer", "relation", "probability", "copy_probab
 
 def verify(
     pairs: Annotated[
-        Path, typer.Argument(metavar="PAIRS.csv", help="Two columns of files; a third named same (1/0) is checked.")
+        Path,
+        typer.Argument(metavar="PAIRS.csv", help="Two columns of files; a third one named same (1/0) is the truth."),
     ],
-    min_copy: Annotated[float, typer.Option("--min", min=0, max=1, help="Answer same from this P(copy).")] = 0.75,
+    min_copy: Annotated[
+        float, typer.Option("--min", min=0, max=1, help="The P(copy) from which the answer is same.")
+    ] = 0.75,
     plot: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.11
-        typer.Option(metavar="FILE.png", help="With a column same: draw stated probability against truth."),
+        typer.Option(metavar="FILE.png", help="With a column same: draw the stated probability against the truth."),
     ] = None,
     collection: CalibrationCollection = None,
     model: ModelOption = None,
@@ -88,35 +91,37 @@ def _read(file: Path) -> Iterator[tuple[str, str, bool | None]]:
     if len(table[:1]) == 1 and len(table[0]) == 1 and (";" in table[0][0] or "\t" in table[0][0]):
         raise BadQuery(f"{file} separates its columns by semicolons or tabs; save it with commas")
     if not table or min(map(len, table)) < 2:
-        raise BadQuery(f"{file} has not two columns in every row; each row names two files")
+        raise BadQuery(f"{file} does not have two columns in every row; each row names two files")
     columns, labels, titled = _columns(table[0], file)
     for number, row in enumerate(table[titled:], 1 + titled):
         if len(row) <= max(columns):
-            raise BadQuery(f"{file}, row {number} has {len(row)} columns and too few for two files; fill it or drop it")
+            raise BadQuery(
+                f"{file}, row {number} has {len(row)} columns, too few for two files; complete it or delete it"
+            )
         truth = _truth(row[labels[0]], f"{file}, row {number}") if labels and len(row) > labels[0] else None
         first, second = (_relative_to(file, row[column]) for column in columns)
         yield first, second, truth
 
 
 def _columns(top: list[str], file: Path) -> tuple[list[int], list[int], bool]:
-    """The columns of the two files, those of the truth, and whether the first row names them. Raises BadQuery."""
+    """Return the columns of the files, those of the truth, and whether the first row names them. Raises BadQuery."""
     titles = [title.strip().lower() for title in top]
     named = [n for n, title in enumerate(titles) if title in _FILE_COLUMNS]
     labels = [n for n, title in enumerate(titles) if title in _TRUTH_COLUMNS]
     if len(named) >= 2:
         return named[:2], labels, True
-    # A file has an ending, or is there all the same.
+    # A file name has an extension, or the file exists.
     names_none = not any(os.path.splitext(name)[1] or os.path.exists(_relative_to(file, name)) for name in top[:2])
     if named or labels or names_none:
         raise BadQuery(
-            f"{file} begins with {', '.join(top)}, which does not tell the two columns of files; "
+            f"{file} begins with {', '.join(top)}, which does not name the two columns of files; "
             "name these columns first and second"
         )
     return [0, 1], [], False
 
 
 def _relative_to(file: Path, name: str) -> str:
-    """A file of the list, relative to the list's folder."""
+    """Return a file of the list, relative to the list's folder."""
     return name if os.path.isabs(name) else str(file.parent / name)
 
 

@@ -110,7 +110,7 @@ def _fields(message: bytes | memoryview, field_number: int) -> Iterator[bytes]:
         elif kind in (1, 5):
             position += 8 if kind == 1 else 4
         else:
-            raise BrokenModel("the model is no ONNX file; export it again")
+            raise BrokenModel("the model is not an ONNX file; export it again")
 
 
 def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
@@ -121,7 +121,7 @@ def _read_varint(data: memoryview, position: int) -> tuple[int, int]:
         position, shift = position + 1, shift + 7
         if not byte & 128:
             return value, position
-    raise BrokenModel("the model is no ONNX file, or stops half-way; export it again")
+    raise BrokenModel("the model is not an ONNX file, or is truncated; export it again")
 
 
 def _varint(number: int) -> bytes:

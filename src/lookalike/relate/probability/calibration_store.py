@@ -29,7 +29,7 @@ def calibration_of(photos: Collection) -> Calibration:
         raw = json.loads(text)
     except ValueError:
         raise CollectionError(
-            f"the calibration of {photos.uri} is damaged; fit it again: lookalike calibrate"
+            f"the calibration of {photos.uri} is damaged; fit it again with: lookalike calibrate"
         ) from None
     fitted = calibration_from_json(raw, source="collection")
     return with_background(fitted, Background(_background_vectors(photos)))

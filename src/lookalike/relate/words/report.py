@@ -79,7 +79,7 @@ def write_report(folder: Path, facts: dict[str, Any], proof_png: bytes) -> Path:
         page.write_text(_page(facts, proof_png), encoding="utf-8", errors="replace")
     except OSError as error:
         raise LookalikeError(
-            f"the report could not be written to {folder} ({error.strerror}); name a folder you may write to"
+            f"the report cannot be written to {folder} ({error.strerror}); choose a folder that is writable"
         ) from error
     return page
 
@@ -105,8 +105,8 @@ def _page(facts: dict[str, Any], proof_png: bytes) -> str:
         f'<img alt="proof" src="data:image/png;base64,{image}">'
         f"<h2>Files</h2><table>{''.join(files)}</table><h2>Verdict</h2><table>{rows}</table>"
         f"<h2>Made with</h2><table>{about}</table>"
-        '<p class="faint">A probability here is what the calibration says of such evidence, fitted to edits of '
-        "pictures and to different pictures; it is no statement about who copied from whom.</p></html>\n"
+        '<p class="faint">Probabilities come from a calibration fitted to edits of images and to different images; '
+        "they do not say who copied from whom.</p></html>\n"
     )
 
 
