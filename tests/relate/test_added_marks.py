@@ -1,4 +1,4 @@
-"""What was laid over a picture, and what only differs: told by the change alone, from either side."""
+"""Marks added to an image are told from other content by the change alone, in both directions."""
 
 import cv2
 import numpy as np
@@ -42,7 +42,7 @@ def test_two_that_each_carry_words() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_another_moment(seed: int) -> None:
-    """Something stands elsewhere: a part of another photograph, with a soft rim."""
+    """Something stands elsewhere: a part of another photograph, with a soft edge."""
     first, second = photograph(2).copy(), photograph(2).copy()
     part = photograph(seed + 5)
     for image, (x, y) in ((first, (120, 150)), (second, (300, 180))):

@@ -1,4 +1,4 @@
-"""What relate keeps in a collection: features, calibration, and what it uses of decisions."""
+"""Features, calibration and decisions of a collection, as used by relate."""
 
 import json
 from collections.abc import Iterator
@@ -54,11 +54,11 @@ def photos(folder: Path, tmp_path: Path) -> Iterator[Collection]:
 def test_features_come_from_thumbnails_and_nothing_is_kept(photos: Collection, folder: Path) -> None:
     version, columns = photos.store.version, dict(photos.store.columns())
     (folder / "1.png").unlink()
-    found, unknown = features_of(photos, ["photos/1.png", "no such id"])
-    assert found is not None
-    assert unknown is None
-    assert (found.width, found.height, max(found.work)) == (480, 360, 256)
-    assert len(found) > 100
+    features, missing = features_of(photos, ["photos/1.png", "no such id"])
+    assert features is not None
+    assert missing is None
+    assert (features.width, features.height, max(features.work)) == (480, 360, 256)
+    assert len(features) > 100
     assert (photos.store.version, dict(photos.store.columns())) == (version, columns)
 
 
@@ -127,7 +127,7 @@ def test_diversity_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("0.4", MinScore(score=0.4)),
         ("90%", MinScore(probability=0.9)),
@@ -135,8 +135,8 @@ def test_diversity_by_hand() -> None:
         ("e1e-3", MinScore(false_matches=0.001)),
     ],
 )
-def test_cut_offs_are_read(text: str, wanted: MinScore) -> None:
-    assert parse_min_score(text) == wanted
+def test_cut_offs_are_read(text: str, expected: MinScore) -> None:
+    assert parse_min_score(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "much", "140%", "2", "e-1", "%"])
@@ -152,7 +152,7 @@ def test_cut_offs_by_hand() -> None:
     one = JudgedHit(Hit("a", 0.5), verdict)
     assert MinScore(probability=0.8).allows(one)
     assert not MinScore(probability=0.9).allows(one)
-    assert not MinScore(false_matches=9.0).allows(one)  # what is unknown does not pass
+    assert not MinScore(false_matches=9.0).allows(one)  # unknown values do not pass
     assert MinScore(score=0.5).allows(one)
 
 

@@ -28,10 +28,10 @@ def test_found_where_it_was_pasted(pasted: Paste, width: int) -> None:
 def test_twice_in_one_page_once_mirrored(pasted: Paste) -> None:
     page, first = pasted(scene(40, 960, 720), scene(1), 40, 60, 360)
     page, second = pasted(page, np.ascontiguousarray(scene(1)[:, ::-1]), 500, 400, 320)
-    places = find_in(scene(1), page, PLAIN)
-    assert len(places) == 2
-    upright = next(p for p in places if not p.mirrored)
-    turned = next(p for p in places if p.mirrored)
+    locations = find_in(scene(1), page, PLAIN)
+    assert len(locations) == 2
+    upright = next(p for p in locations if not p.mirrored)
+    turned = next(p for p in locations if p.mirrored)
     assert outline_iou(upright.outline, first) > 0.9
     assert outline_iou(turned.outline, second) > 0.9
 
@@ -53,11 +53,11 @@ def test_a_collection_tells_which_page_holds_it_and_which_part_it_holds(tmp_path
         (tmp_path / f"{name}.png").write_bytes(png(image))
     with Collection.open("memory:", model=ColourEmbedder()) as photos:
         photos.add(sorted(tmp_path.glob("*.png")))
-        found = {Path(f.path).stem: f for f in find_in_collection(photos, scene(1), PLAIN)}
-    assert set(found) == {"page", "part"}
-    assert found["page"].kind == "inside"
-    assert outline_iou(found["page"].location.outline, outline) > 0.9
-    assert found["part"].kind == "holds"
+        containments = {Path(f.path).stem: f for f in find_in_collection(photos, scene(1), PLAIN)}
+    assert set(containments) == {"page", "part"}
+    assert containments["page"].kind == "inside"
+    assert outline_iou(containments["page"].location.outline, outline) > 0.9
+    assert containments["part"].kind == "holds"
 
 
 def test_a_small_photo_on_a_large_page_is_found(pasted: Paste) -> None:

@@ -1,4 +1,4 @@
-"""Contents of aligned pictures: what a copy keeps, what another filling of the template changes."""
+"""Contents of aligned images: what a copy retains, and what changes if a template is filled in differently."""
 
 from collections.abc import Callable
 
@@ -33,9 +33,9 @@ def page(rows: int = 14, seed: int = 0) -> RGB:
 
 
 def compared(first: RGB, second: RGB, side: int = FINE) -> Content:
-    found = compare_content(first, second, AS_IT_IS, side=side)
-    assert found is not None
-    return found
+    content = compare_content(first, second, AS_IT_IS, side=side)
+    assert content is not None
+    return content
 
 
 @pytest.mark.parametrize("name", ["jpeg", "resize", "brightness", "contrast", "grey", "noise"])
@@ -77,10 +77,10 @@ def test_what_was_laid_over_a_picture_is_told_from_other_content(name: str) -> N
     assert back.areas[2] > 3 * (back.areas[0] + back.areas[1])
 
 
-def shirt(colour: tuple[int, int, int], ground: int = 255) -> RGB:
+def shirt(color: tuple[int, int, int], ground: int = 255) -> RGB:
     image = np.full((400, 400, 3), ground, np.uint8)
     outline = np.array([(120, 80), (280, 80), (350, 160), (300, 200), (280, 170), (280, 340), (120, 340), (120, 170)])
-    cv2.fillPoly(image, [outline.astype(np.int32)], colour, cv2.LINE_AA)
+    cv2.fillPoly(image, [outline.astype(np.int32)], color, cv2.LINE_AA)
     return image
 
 
@@ -96,7 +96,7 @@ def test_exposure_and_shading_are_no_other_colour() -> None:
     shade = np.linspace(0.75, 1.0, 400)[None, :, None]
     for darker in (red * 0.8, red * shade):
         assert compared(red, darker.astype(np.uint8)).recoloured < 12
-    # All hues of a picture of many colours are turned: a filter, and no other object.
+    # All hues of an image of many colors are turned: a filter, not another object.
     soft = cv2.GaussianBlur(scene(1), (0, 0), 6)
     assert compared(soft, EDITS["hue"].apply(soft, 0.5, 1)).recoloured < 25
 

@@ -1,4 +1,4 @@
-"""Tails, logistic fits, calibration error: against what can be computed by hand."""
+"""Tails, logistic fits and calibration error, compared with values computed by hand."""
 
 import math
 
@@ -44,7 +44,7 @@ def test_level_is_the_mean_of_the_ten_nearest() -> None:
 
 
 def test_normalised_scores_compare_between_queries() -> None:
-    """A query that is like everything gets no more false matches than one that is like nothing."""
+    """A query that resembles everything gets no more false matches than one that resembles nothing."""
     random = np.random.default_rng(0)
     vectors = normalize(np.concatenate((random.normal(size=(600, 16)), random.normal(size=(600, 16)) + 1.5)))
     vectors = random.permutation(vectors)

@@ -22,9 +22,9 @@ def test_a_picture_agrees_with_itself_and_not_with_another() -> None:
 
 
 def test_brighter_and_grey_agree_in_structure_and_inverted_does_not() -> None:
-    grey = cv2.cvtColor(cv2.cvtColor(small(), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    assert agreement(small(), grey, SAME).structure > 0.97
-    assert agreement(small(), grey, SAME).colour == 0
+    gray_image = cv2.cvtColor(cv2.cvtColor(small(), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    assert agreement(small(), gray_image, SAME).structure > 0.97
+    assert agreement(small(), gray_image, SAME).colour == 0
     assert agreement(small(), (small() * 0.5 + 60).astype(np.uint8), SAME).structure > 0.95
     assert agreement(small(), 255 - small(), SAME).structure < 0.3
 
@@ -61,8 +61,8 @@ def test_color_change_by_hand() -> None:
     assert darker.hue < 5
     assert darker.tint < 2
     assert not darker.toned
-    grey = np.repeat(small().mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
-    assert color_change(small(), grey, inside).gray
+    gray_image = np.repeat(small().mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    assert color_change(small(), gray_image, inside).gray
     assert color_change(small(), np.ascontiguousarray(small()[..., ::-1]), inside).hue > 90
     assert color_change(small(), 255 - small(), inside).inverted
     assert color_change(small(), cv2.GaussianBlur(small(), (0, 0), 2), inside).sharpness < 0.5
@@ -73,5 +73,5 @@ def test_color_change_finds_the_colours_again_in_spite_of_something_laid_on() ->
     changed = np.clip(small() * np.array([0.8, 0.9, 0.7]) + 10, 0, 255).astype(np.uint8)
     stained = changed.copy()
     stained[:30, :30] = (255, 0, 255)
-    found = color_change(small(), stained, np.ones(small().shape[:2], bool)).apply(small())
-    assert np.abs(found[40:].astype(int) - changed[40:]).mean() < 2
+    matched = color_change(small(), stained, np.ones(small().shape[:2], bool)).apply(small())
+    assert np.abs(matched[40:].astype(int) - changed[40:]).mean() < 2

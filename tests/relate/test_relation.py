@@ -45,7 +45,7 @@ def test_the_same_bytes_and_the_same_pixels_are_identical() -> None:
 
 
 def test_strangers_are_unrelated_with_and_without_a_collection() -> None:
-    """A pair is held against a thousand: what one unrelated picture in a hundred scores is no relation."""
+    """A pair is compared with 1,000 images: a score that one unrelated image in a hundred reaches is no relation."""
     for score, size, relation in (
         (0.2, 1, Relation.UNRELATED),
         (0.35, 1, Relation.UNRELATED),
@@ -64,10 +64,10 @@ def test_an_edit_is_a_copy(name: str) -> None:
     assert verdict.probability > 0.8
 
 
-def arrow(tip: tuple[int, int] = (200, 128), colour: tuple[int, int, int] = (40, 90, 200)) -> RGB:
+def arrow(tip: tuple[int, int] = (200, 128), color: tuple[int, int, int] = (40, 90, 200)) -> RGB:
     image = np.full((256, 256, 3), 255, np.uint8)
     cv2.rectangle(image, (20, 20), (236, 236), (235, 235, 240), -1)
-    cv2.arrowedLine(image, (60, 128), tip, colour, 26, cv2.LINE_AA, tipLength=0.45)
+    cv2.arrowedLine(image, (60, 128), tip, color, 26, cv2.LINE_AA, tipLength=0.45)
     return image
 
 
@@ -174,9 +174,9 @@ def test_the_edit_is_told_in_words(name: str, strength: float, words: str) -> No
     # A logo over a crowd of shapes is a shape, too.
     picture = cv2.GaussianBlur(scene(1), (0, 0), 3) if name == "logo" else scene(1)
     edited = EDITS[name].apply(picture, strength, 1)
-    told = explain(picture, edited, judge(subject(picture), subject(edited), PLAIN)).words
-    assert words in told
-    assert "matching points" in told or "the pictures agree as a whole" in told
+    explanation = explain(picture, edited, judge(subject(picture), subject(edited), PLAIN)).words
+    assert words in explanation
+    assert "matching points" in explanation or "the pictures agree as a whole" in explanation
 
 
 def test_nothing_is_told_that_was_not_done() -> None:

@@ -1,4 +1,4 @@
-"""Pages of one template: other fillings are known by what sets them apart from the rest, copies are not among them."""
+"""Pages of one template: those filled in differently are recognized by what distinguishes them; copies are not."""
 
 import cv2
 import numpy as np
@@ -39,17 +39,17 @@ def test_a_page_that_was_scanned_a_little_turned_is_not_among_them() -> None:
 
 def changed(image: RGB) -> RGB:
     """The page with another number, in bold, in one place."""
-    found = image.copy()
-    cv2.rectangle(found, (500, 470), (700, 530), (255, 255, 255), -1)
-    cv2.putText(found, "48,731", (520, 520), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0, 0, 0), 4)
-    return found
+    edited = image.copy()
+    cv2.rectangle(edited, (500, 470), (700, 530), (255, 255, 255), -1)
+    cv2.putText(edited, "48,731", (520, 520), cv2.FONT_HERSHEY_SIMPLEX, 1.4, (0, 0, 0), 4)
+    return edited
 
 
 @pytest.mark.parametrize("name", [*FILTERS, ""])
 def test_one_place_that_differs_is_enough_without_any_others(name: str) -> None:
     copy = EDITS[name].apply(page(), 0.3, 1) if name else page()
-    found = filled_differently(stored(page()), [stored(changed(copy)), stored(copy)])
-    assert found == [name not in SHARPNESS, False]  # a blurred page differs nearly everywhere: it is read
+    result = filled_differently(stored(page()), [stored(changed(copy)), stored(copy)])
+    assert result == [name not in SHARPNESS, False]  # a blurred page differs nearly everywhere, so the files are read
 
 
 def test_too_few_pages_to_know_a_template_by() -> None:

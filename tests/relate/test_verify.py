@@ -70,8 +70,8 @@ def test_points_are_where_the_transform_puts_them() -> None:
 def test_perspective_needs_a_homography() -> None:
     corners = np.float32([(0, 0), (480, 0), (480, 360), (0, 360)])
     moved = np.float32([(40, 10), (440, 60), (470, 330), (10, 300)])
-    seen = cv2.warpPerspective(scene(1), cv2.getPerspectiveTransform(corners, moved), (480, 360))
-    match = verify(features(1), find_features(seen))
+    warped = cv2.warpPerspective(scene(1), cv2.getPerspectiveTransform(corners, moved), (480, 360))
+    match = verify(features(1), find_features(warped))
     assert match.model == "homography"
     assert np.abs(match.outline * (480, 360) - moved).max() < 4
 
