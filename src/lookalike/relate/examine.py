@@ -73,7 +73,7 @@ def examine(
     def copy_probability(finding: Examination) -> float:
         return calibration.copy_by_match(score, *finding)
 
-    best = _match_points(a.coarser, b.coarser, copy_probability, pictures=(a, b))
+    best = _match_points(a.coarser, b.coarser, copy_probability, content_features=(a, b))
     if is_proven(best):
         # One pixel of 128 is eight pixels of a photograph, which an overlay of the two would show.
         match = verify(a, b) if thorough else Match()
@@ -146,9 +146,9 @@ def _match_points(
     b: Features,
     copy_probability: Callable[[Examination], float],
     *,
-    pictures: tuple[Features, Features] | None = None,
+    content_features: tuple[Features, Features] | None = None,
 ) -> Examination:
-    """Match by features. `pictures`: what the contents are compared in, if the features come from smaller images."""
+    """Match by features. `content_features`: images to compare the contents in, if the features are of smaller ones."""
     match = verify(a, b)
     small = min(match.kept_first, match.kept_second) < _MIN_PART
     if (
@@ -157,7 +157,7 @@ def _match_points(
         or (match.inliers < MIN_INLIERS and copy_probability((match, None)) < _MIN_COPY_TO_COMPARE)
     ):
         return match, None
-    return match, _compare_coarse(*(pictures or (a, b)), match)
+    return match, _compare_coarse(*(content_features or (a, b)), match)
 
 
 def is_proven(examination: Examination) -> bool:
@@ -233,8 +233,8 @@ def _finer_features(one: Viewable) -> Features | None:
     features = one.features
     if features is None or max(features.work) >= SIDE or max(features.width, features.height) <= max(features.work):
         return features
-    picture = None if one.load is None else one.load(SIDE)
-    return features if picture is None else find_features(picture, size=(features.width, features.height))
+    image = None if one.load is None else one.load(SIDE)
+    return features if image is None else find_features(image, size=(features.width, features.height))
 
 
 def _compare_fine(first: Viewable, second: Viewable, match: Match, coarse: Content) -> Examination:

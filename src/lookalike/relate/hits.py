@@ -82,13 +82,13 @@ def query_subject(photos: Collection, image: ImageLike, region: Region | None = 
     if query_id is not None:
         (row,) = photos.get([query_id], ["path", "thumbnail"])
         source = None if row is None else row.metadata.get("path") or row.metadata.get("thumbnail")
-    picture = load_picture(source, side=SIDE, limits=photos.limits, region=region)
-    (vector,) = photos.embedder.embed([picture])
+    query_image = load_picture(source, side=SIDE, limits=photos.limits, region=region)
+    (vector,) = photos.embedder.embed([query_image])
     sha256 = "" if region else _digest(image, photos)
     return Subject(
         name=image_name(image),
         vector=vector,
-        features=find_features(picture, side=PREVIEW_SIDE, count=PREVIEW_COUNT),
+        features=find_features(query_image, side=PREVIEW_SIDE, count=PREVIEW_COUNT),
         sha256=sha256,
         load=lambda side: load_picture(source, side=side, limits=photos.limits, region=region),
     )

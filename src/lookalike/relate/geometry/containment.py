@@ -104,8 +104,8 @@ def find_in_collection(
 
 def candidates(photos: Collection, query: RGB, limit: int) -> list[str]:
     """Return ids in the order of verification: by the best score of the query or one of its tiles."""
-    pictures = [query, *tiles(query)]
-    vectors: Vectors = photos.embedder.embed([np.ascontiguousarray(p) for p in pictures])
+    images = [query, *tiles(query)]
+    vectors: Vectors = photos.embedder.embed([np.ascontiguousarray(p) for p in images])
     best: dict[str, float] = {}
     for hits in photos.store.search(vectors, min(limit, len(photos)), columns=[]):
         for hit in hits:
