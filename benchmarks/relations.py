@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 from benchmarks.quality import average_precision, pdq, phash, worst_order
 from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
 from lookalike.image import EDITS, decode
-from lookalike.relate import Subject, Verdict, find_features, judge, of_card, verify
-from lookalike.relate.geometry.containment import find_in, overlap
-from lookalike.relate.probability.calibration_fit import calibration_error, work_picture
+from lookalike.relate import Subject, Verdict, calibration_of_card, find_features, judge, verify
+from lookalike.relate.geometry.containment import find_in, outline_iou
+from lookalike.relate.probability.calibration_fit import calibration_error, work_image
 from lookalike.similarity import cosine, normalize
 from lookalike.types import RGB, Relation, Vectors
 
@@ -41,7 +41,7 @@ class Lab:
         cv2.setNumThreads(1)
         self.data, self.out = data, out
         self.embedder = get_embedder(DEFAULT_MODEL)
-        self.calibration = of_card(self.embedder.card)
+        self.calibration = calibration_of_card(self.embedder.card)
         self._seen: dict[str, Subject] = {}
         self._verdicts: dict[tuple[str, str], Verdict] = {}
 
@@ -104,13 +104,13 @@ def copies(lab: Lab) -> None:
     raw = cosine(stack(asked), stack(held)).astype(np.float64)
     background = stack([lab.subject(p) for p in sorted((lab.data / "grocery-mini" / "val").glob("*.jpg"))])
     level = np.sort(cosine(stack(asked), background), axis=1)[:, -NEAREST:].mean(axis=1, keepdims=True)
-    normalised = raw - level
+    normalized = raw - level
     print(f"### copydet-kodak: {len(queries)} queries, {len(gallery)} in the collection\n")
     print("| score | µAP | R@1 | recall at 90 % precision |\n|---|---|---|---|")
     for name, scores in hashes(lab, folder, queries, gallery).items():
         tell(name, scores, relevant)
     tell("raw score", raw, relevant)
-    tell("normalised by the query's level", normalised, relevant)
+    tell("normalised by the query's level", normalized, relevant)
     for k in (5, 20):
         tell(f"best {k} verified by geometry", verified(lab, asked, held, raw, k), relevant)
     by_attack(queries, verified(lab, asked, held, raw, 20), raw, relevant)
@@ -180,7 +180,7 @@ def error(lab: Lab) -> None:
     curves = {}
     for name, asked in named.items():
         for by in ("geometry and score", "score alone"):
-            stated, truth = stated_for(lab, asked, gallery, held, vectors, look=by != "score alone")
+            stated, truth = stated_for(lab, asked, gallery, held, vectors, verify_geometry=by != "score alone")
             curves[f"{name}, {by}"] = (stated, truth)
             told = f"{len(truth):,} | {truth.sum():,} | {calibration_error(stated, truth):.4f}"
             print(f"| {name} | {by} | {told} |", flush=True)
@@ -198,7 +198,7 @@ def stated_for(
     held: Sequence[Subject],
     vectors: Vectors,
     *,
-    look: bool,
+    verify_geometry: bool,
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Each query against its original, and against the two nearest and two random others, as in the fit."""
     random = np.random.default_rng(1)
@@ -208,7 +208,11 @@ def stated_for(
         right = [j for j in order if gallery[j]["label"] == label]
         others = [j for j in order if gallery[j]["label"] != label]
         for j in [*right, *others[:2], *(others[int(n)] for n in random.choice(np.arange(2, len(others)), 2))]:
-            verdict = lab.judged(query, held[j]) if look else judge(query, held[j], lab.calibration, look=False)
+            verdict = (
+                lab.judged(query, held[j])
+                if verify_geometry
+                else judge(query, held[j], lab.calibration, verify_geometry=False)
+            )
             stated.append(verdict.copy)
             truth.append(j in right)
     return np.array(stated), np.array(truth)
@@ -223,7 +227,7 @@ def theirs(lab: Lab, folder: Path, rows: Iterable[dict]) -> Iterator[tuple[str, 
 def ours(lab: Lab) -> Iterator[tuple[str, Subject]]:
     random = np.random.default_rng(2)
     for path in sorted((lab.data / "kodak24").glob("*.png")):
-        image = work_picture(lab.picture(path))
+        image = work_image(lab.picture(path))
         for name in EDITS:
             edited = EDITS[name].apply(image, float(random.uniform(0, 1)), int(random.integers(99999)))
             yield path.stem, lab.of(edited, f"{path.stem} {name}")
@@ -342,7 +346,7 @@ def turned(lab: Lab) -> None:
 def inside(lab: Lab, count: int = 60) -> None:
     """A kodak photo pasted into a shelf photo: share of the area, found, placed with an overlap of at least .8."""
     random = np.random.default_rng(3)
-    photos = [work_picture(lab.picture(p)) for p in sorted((lab.data / "kodak24").glob("*.png"))]
+    photos = [work_image(lab.picture(p)) for p in sorted((lab.data / "kodak24").glob("*.png"))]
     scenes = [lab.picture(p) for p in sorted((lab.data / "grocery-mini" / "val").glob("*.jpg"))]
     print("### Picture in picture\n")
     print("| share of the larger picture | found | placed, overlap ≥ .8 | false places |\n|---|---|---|---|")
@@ -352,10 +356,10 @@ def inside(lab: Lab, count: int = 60) -> None:
             scene = cv2.resize(scenes[int(random.integers(len(scenes)))], (1024, 768), interpolation=cv2.INTER_AREA)
             page, outline = pasted(scene, photos[n % len(photos)], share, random)
             places = find_in(photos[n % len(photos)], page, lab.calibration)
-            best = max((overlap(p.outline, outline) for p in places), default=0.0)
+            best = max((outline_iou(p.outline, outline) for p in places), default=0.0)
             found += bool(places)
             placed += best >= 0.8
-            false += sum(overlap(p.outline, outline) < 0.3 for p in places)
+            false += sum(outline_iou(p.outline, outline) < 0.3 for p in places)
         print(f"| {share:.0%} | {found / count:.3f} | {placed / count:.3f} | {false} |", flush=True)
     nothing = sum(bool(find_in(photos[n % 24], scenes[n], lab.calibration)) for n in range(60))
     print(f"\nplaces found in 60 pages that hold nothing: {nothing}")
@@ -388,7 +392,7 @@ def pasted(scene: RGB, photo: RGB, share: float, random: np.random.Generator) ->
 def speed(lab: Lab) -> None:
     """Verification of a pair from bytes as the collection keeps them; finding the features of a picture."""
     paths = sorted((lab.data / "kodak24").glob("*.png")) + sorted((lab.data / "copydet-kodak/queries/crop70").glob("*"))
-    pictures = [work_picture(lab.picture(p)) for p in paths]
+    pictures = [work_image(lab.picture(p)) for p in paths]
     finding = [_timed(lambda p=p: len(find_features(p))) for p in pictures[:24]]
     found = [find_features(p) for p in pictures]
     assert all(len(one) for one in found)  # looked for now, not while a pair is verified
@@ -414,7 +418,7 @@ def detectors(lab: Lab) -> None:
     if hasattr(cv2, "AKAZE_create"):
         makers["AKAZE"] = cv2.AKAZE_create
     random = np.random.default_rng(4)
-    photos = [work_picture(lab.picture(p)) for p in sorted((lab.data / "kodak24").glob("*.png"))][:12]
+    photos = [work_image(lab.picture(p)) for p in sorted((lab.data / "kodak24").glob("*.png"))][:12]
     edits = ("jpeg", "resize", "crop", "rotate", "perspective", "caption", "blur", "noise", "screenshot", "paste")
     print("### Local features: pairs with at least 12 inliers of a homography, of 120 copies and 120 strangers\n")
     print("| detector | copies | strangers | median inliers | ms to find | ms to match |\n|---|---|---|---|---|---|")
@@ -430,7 +434,7 @@ def report_detector(name: str, detector: object, photos: Sequence[RGB], jobs: Se
     found, strangers, inliers, finding, fitting = 0, 0, [], [], []
     for i, image in jobs:
         started = time.perf_counter()
-        features = find(work_picture(image))
+        features = find(work_image(image))
         finding.append(1000 * (time.perf_counter() - started))
         started = time.perf_counter()
         inliers.append(_inliers(features, originals[i], binary=binary))

@@ -23,7 +23,7 @@ import numpy as np
 from benchmarks.made_pictures import KINDS, MadePair, different_pairs, load_photos, same_pairs
 from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
 from lookalike.image import decode, thumbnail
-from lookalike.relate import Subject, Verdict, judge, of_card
+from lookalike.relate import Subject, Verdict, calibration_of_card, judge
 from lookalike.relate.geometry.features import preview_features
 from lookalike.relate.probability.calibration_fit import calibration_error
 from lookalike.types import RGB, Relation
@@ -50,7 +50,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     photos = load_photos(options.photos, 80)
     embedder = get_embedder(DEFAULT_MODEL)
-    calibration = of_card(embedder.card)
+    calibration = calibration_of_card(embedder.card)
     tallies: dict[str, Tally] = defaultdict(Tally)
     wrong: list[tuple[float, str, str]] = []
     started = time.process_time()

@@ -1,15 +1,15 @@
-"""Fit what the default model's scores mean, and write it to its card; --geometry: also the part that knows no model.
+"""Fit the meaning of the default model's scores and write it to its card; --geometry also fits the model-free part.
 
     apt-get download gnome-backgrounds mate-backgrounds plasma-workspace-wallpapers ukui-wallpapers \\
         lomiri-wallpapers-16.04 lomiri-wallpapers-20.04 openclipart-png tuxpaint-stamps-default        # Debian 12
     mkdir pictures; for f in *.deb; do dpkg-deb -x $f pictures/${f%%_*}; done
     python scripts/calibrate_default_model.py pictures --geometry
 
-No label is needed: copies are edits of the pictures, the rest are pairs of different pictures, the nearest by score and
-by name among them, drawings laid on different photos, and scenes as if photographed again (the same object, no copy).
-Made documents (benchmarks/made_pictures.py) are pairs of one template with other contents, and the same document again
-after a scan, a screenshot or a recompression. One picture in three is left out of the fit; the calibration error is of
-those. None of the pictures is in a set that we measure with.
+No label is needed: copies are edits of the images; the rest are pairs of different images, among them the nearest by
+score and by name, drawings pasted on different photos, and scenes as if photographed again (the same object, no copy).
+Synthetic documents (benchmarks/made_pictures.py) are pairs of one template with different contents, and the same
+document after a scan, a screenshot or a recompression. One image in three is left out of the fit to measure the
+calibration error. None of the images is in a data set of our benchmarks.
 """
 
 import argparse
@@ -36,28 +36,28 @@ from lookalike.relate.examine import examine
 from lookalike.relate.geometry.features import Features
 from lookalike.relate.probability import calibration_model as cal
 from lookalike.relate.probability.calibration_fit import (
-    Example,
-    Examples,
-    Sample,
+    CalibrationSample,
+    LabeledPair,
+    LabeledPairs,
     calibration_error,
-    chances,
+    calibration_sample,
     edited,
-    example_of,
-    fit_scores,
+    fit_score_models,
     fit_tails,
-    make_examples,
-    preview_of,
-    sample_of,
-    work_picture,
+    labeled_pair,
+    make_pairs,
+    stated_probabilities,
+    thumbnail_features,
+    work_image,
 )
 from lookalike.relate.probability.logistic import fit_logistic
 from lookalike.similarity import cosine
 from lookalike.types import RGB, Embedder
 
-PHOTOS, DRAWINGS, RESHOOTS, EACH = 120, 100, 300, 3
-MADE = 80  # pairs of different contents of each kind of document, and half as many of the same
-MADE_GROUP = 100_000  # from here on groups are of made documents
-RICH = 200  # features
+PHOTOS, DRAWINGS, RESHOOTS, EDITS_EACH = 120, 100, 300, 3
+DOCUMENT_PAIRS = 80  # pairs of different contents of each kind of document, and half as many of the same
+FIRST_DOCUMENT_GROUP = 100_000  # this group and later ones are synthetic documents
+MIN_RICH = 200  # features
 DRAWN = ("openclipart", "tuxpaint", "icon", "stamps")
 START = cal.Calibration(geometry=cal.default_geometry())
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
@@ -68,32 +68,32 @@ def main() -> None:
     parser.add_argument("pictures", type=Path, help="the folder with the unpacked packages")
     parser.add_argument("--model", default=DEFAULT_MODEL)
     parser.add_argument("--geometry", action="store_true", help="fit relate/geometry.json too")
-    parser.add_argument("--dry-run", action="store_true", help="print, and write nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print the calibration without writing it")
     options = parser.parse_args()
     cv2.setNumThreads(1)
     embedder = get_embedder(options.model)
-    photos, drawings, families, alone = pictures(options.pictures)
+    photos, drawings, families, alone = load_images(options.pictures)
     small = [reduced(drawing, n) for n, drawing in enumerate(drawings)]
     print(f"{len(photos)} photos, {len(drawings)} drawings, and the same small", flush=True)
-    kinds = [sample_of(kind, embedder) for kind in (photos, drawings, small)]
+    kinds = [calibration_sample(kind, embedder) for kind in (photos, drawings, small)]
     start = START
-    made = [make_examples(kind, start, each=EACH, seed=n) for n, kind in enumerate(kinds)]
-    for kind, part in zip(kinds[1:], made[1:], strict=True):
-        part.pairs += siblings(kind, families) + recoloured(kind)
-    made[0].pairs += other_colours(kinds[0])
+    labeled_sets = [make_pairs(kind, start, each=EDITS_EACH, seed=n) for n, kind in enumerate(kinds)]
+    for kind, part in zip(kinds[1:], labeled_sets[1:], strict=True):
+        part.pairs += siblings(kind, families) + recolored_drawings(kind)
+    labeled_sets[0].pairs += recolored_photos(kinds[0])
     shot_again = reshoots(photos, drawings, embedder)
-    made.append(shot_again)
+    labeled_sets.append(shot_again)
     documents = made_documents(photos, embedder)
-    made.append(documents)
-    for n, part in enumerate(made):
+    labeled_sets.append(documents)
+    for n, part in enumerate(labeled_sets):
         print(f"part {n}: {len(part.pairs)} pairs, {part.left_out} left out", flush=True)
-    fitting = weighted([e for part in made for e in part.pairs if e.group % 3])
-    testing = [e for part in made for e in part.pairs if not e.group % 3]
+    fitting = weighted([e for part in labeled_sets for e in part.pairs if e.group % 3])
+    testing = [e for part in labeled_sets for e in part.pairs if not e.group % 3]
     fitted = start
     if options.geometry:
         fitted = replace(start, geometry=fit_geometry(fitting, shot_again))
-        report_documents([e for e in testing if e.group >= MADE_GROUP], fitted)
-    fitted = fit_scores(fitting, fitted)
+        report_documents([e for e in testing if e.group >= FIRST_DOCUMENT_GROUP], fitted)
+    fitted = fit_score_models(fitting, fitted)
     apart = [family[0] for family in families if family]
     apart_vectors = np.concatenate((kinds[0].vectors[:alone], kinds[1].vectors[apart]))
     fitted = fit_tails(np.random.default_rng(0).permutation(apart_vectors), fitted)
@@ -105,9 +105,9 @@ def main() -> None:
         write(fitted, options.model, geometry=options.geometry)
 
 
-def weighted(examples: list[Example]) -> list[Example]:
-    """Pictures with much to see are one in seven of these and most of what people have: they count three times."""
-    return examples + 2 * [e for e in examples if e.match.richest >= RICH]
+def weighted(examples: list[LabeledPair]) -> list[LabeledPair]:
+    """Count images with many features three times: they are one in seven here, and most of what users have."""
+    return examples + 2 * [e for e in examples if e.match.richest >= MIN_RICH]
 
 
 def write(fitted: cal.Calibration, model: str, *, geometry: bool) -> None:
@@ -120,10 +120,10 @@ def write(fitted: cal.Calibration, model: str, *, geometry: bool) -> None:
         Path(cal.__file__).with_name("geometry.json").write_text(json.dumps(parts) + "\n", encoding="utf-8")
 
 
-def describe(testing: list[Example], fitted: cal.Calibration) -> float:
-    """Print how right the fit is on pictures that it never saw."""
+def describe(testing: list[LabeledPair], fitted: cal.Calibration) -> float:
+    """Print how right the fit is on held-out images."""
     truth = np.array([e.copy for e in testing])
-    stated = chances(testing, fitted)
+    stated = stated_probabilities(testing, fitted)
     by_score = fitted.copy_by_score(np.array([e.score for e in testing]))
     error = calibration_error(stated, truth)
     print(f"held out: {len(testing)} pairs, error {error:.4f} with geometry, "
@@ -132,44 +132,47 @@ def describe(testing: list[Example], fitted: cal.Calibration) -> float:
     return error
 
 
-def fit_geometry(examples: list[Example], composed: Examples) -> cal.Geometry:
-    """The model-free part.
+def fit_geometry(examples: list[LabeledPair], composed: LabeledPairs) -> cal.Geometry:
+    """Fit the model-free part.
 
-    Layout: copies and other fillings of a template against the rest. Copy: among all that can be laid over each other.
-    Same: whatever shows one thing twice against strangers.
+    Layout: copies and differently filled pages of one template against the rest. Copy: among all pairs that can be
+    aligned. Same: all pairs that show one thing twice against unrelated ones.
     """
     same_object = {id(e) for e in composed.pairs}
-    laid_alike = np.array([e.copy or e.group >= MADE_GROUP for e in examples])
+    laid_alike = np.array([e.copy or e.group >= FIRST_DOCUMENT_GROUP for e in examples])
     layout = fit_logistic(np.concatenate([cal.layout_evidence(e.match) for e in examples]), laid_alike)
-    compared = [e for e in examples if e.content is not None and can_be_told(e)]
+    compared = [e for e in examples if e.content is not None and is_decidable(e)]
     rows = [cal.copy_evidence(e.content) for e in compared if e.content]
     copy = fit_logistic(np.concatenate(rows), np.array([e.copy for e in compared]), ridge=1e-5)
-    # Siblings among drawings may well show one object: neither true nor false here.
-    told = [e for e in examples if e.copy or id(e) in same_object or e.group < 9_999 or e.group >= MADE_GROUP]
-    truth = np.array([e.copy or id(e) in same_object or e.group >= MADE_GROUP for e in told])
-    same = fit_logistic(np.concatenate([cal.same_evidence(e.match) for e in told]), truth)
+    # Siblings among drawings may show one object: neither true nor false here.
+    eligible = [
+        e for e in examples if e.copy or id(e) in same_object or e.group < 9_999 or e.group >= FIRST_DOCUMENT_GROUP
+    ]
+    truth = np.array([e.copy or id(e) in same_object or e.group >= FIRST_DOCUMENT_GROUP for e in eligible])
+    same = fit_logistic(np.concatenate([cal.same_evidence(e.match) for e in eligible]), truth)
     print(json.dumps({"layout": layout.to_json(), "copy": copy.to_json(), "same": same.to_json()}))
     return cal.Geometry(layout, copy, same)
 
 
-def can_be_told(example: Example) -> bool:
-    """Without pairs of which nobody could tell: scenes in which nothing moved, siblings of one look, a drawing that an
-    edit made another drawing.
+def is_decidable(example: LabeledPair) -> bool:
+    """Return False for pairs that nobody could decide.
+
+    These are scenes in which nothing moved, siblings of one look, and a drawing that an edit made another drawing.
     """
     content = example.content
-    if content is None or example.group >= MADE_GROUP:
+    if content is None or example.group >= FIRST_DOCUMENT_GROUP:
         return True
     if example.copy:
         return not (content.drawn > 0.4 and content.recoloured > 25)
     return content.strongest > 0.03 or content.recoloured >= 12
 
 
-class Whole:
-    """A picture as a collection knows it: by its thumbnail, and by its file where more detail is asked for."""
+class StoredImage:
+    """An image as a collection stores it: a thumbnail, and the file if more detail is requested."""
 
     def __init__(self, image: RGB) -> None:
         self.image = image
-        self.features: Features | None = preview_of(image)
+        self.features: Features | None = thumbnail_features(image)
 
     def load(self, side: int) -> RGB:
         share = side / min(self.image.shape[:2])
@@ -179,163 +182,165 @@ class Whole:
         return np.asarray(cv2.resize(self.image, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
-def made_documents(photos: list[RGB], embedder: Embedder) -> Examples:
-    """Documents, screens, memes, variants and bursts: other contents of one template, and the same again."""
-    made = Examples()
+def made_documents(photos: list[RGB], embedder: Embedder) -> LabeledPairs:
+    """Documents, screens, memes, variants and bursts: different contents of one template, and the same contents."""
+    examples = LabeledPairs()
     for kind in KINDS:
         for pairs, copy in ((different_pairs, False), (same_pairs, True)):
-            for n, pair in enumerate(pairs(kind, MADE // (1 + copy), 11 + copy, photos)):
-                first, second = Whole(pair.first), Whole(pair.second)
+            for n, pair in enumerate(pairs(kind, DOCUMENT_PAIRS // (1 + copy), 11 + copy, photos)):
+                first, second = StoredImage(pair.first), StoredImage(pair.second)
                 a, b = embedder.embed([pair.first, pair.second])
                 score = float(a @ b)
                 match, content = examine(first, second, score, START, thorough=False)
-                group = MADE_GROUP + 1000 * KINDS.index(kind) + 500 * copy + n // 4
-                made.pairs.append(Example(match, content, score, copy=copy, group=group))
-    return made
+                group = FIRST_DOCUMENT_GROUP + 1000 * KINDS.index(kind) + 500 * copy + n // 4
+                examples.pairs.append(LabeledPair(match, content, score, copy=copy, group=group))
+    return examples
 
 
-def report_documents(testing: list[Example], fitted: cal.Calibration) -> None:
+def report_documents(testing: list[LabeledPair], fitted: cal.Calibration) -> None:
     for n, kind in enumerate(KINDS):
-        mine = [e for e in testing if (e.group - MADE_GROUP) // 1000 == n]
-        stated, truth = chances(mine, replace(fitted, by_both=None)), np.array([e.copy for e in mine])
+        mine = [e for e in testing if (e.group - FIRST_DOCUMENT_GROUP) // 1000 == n]
+        stated, truth = stated_probabilities(mine, replace(fitted, by_both=None)), np.array([e.copy for e in mine])
         print(f"{kind}: {np.mean(stated[truth] >= 0.75):.3f} of {truth.sum()} found; of {np.sum(~truth)} others "
               f"{np.sum(stated[~truth] >= 0.75)} called copies, highest {stated[~truth].max():.3f}")  # fmt: skip
 
 
 def reduced(drawing: RGB, seed: int) -> RGB:
-    """An icon of it, 48 to 160 pixels along its long side."""
+    """An icon of a drawing, 48 to 160 pixels along its long side."""
     share = min(1.0, np.random.default_rng([7, seed]).uniform(48, 160) / max(drawing.shape[:2]))
     height, width = (max(32, round(side * share)) for side in drawing.shape[:2])
     return np.ascontiguousarray(cv2.resize(drawing, (width, height), interpolation=cv2.INTER_AREA))
 
 
-def siblings(sample: Sample, families: list[list[int]]) -> list[Example]:
-    """Drawings of nearly the same name: arrow_01 and arrow_02 are no copies. Pairs alike to the pixel are left out."""
-    found = []
+def siblings(sample: CalibrationSample, families: list[list[int]]) -> list[LabeledPair]:
+    """Drawings of nearly the same name: arrow_01 and arrow_02 are no copies. Identical pairs are left out."""
+    pairs = []
     for family in families:
         for a, b in pairwise(family):
             score = float(sample.vectors[a] @ sample.vectors[b])
-            example = example_of(sample.features[a], sample.features[b], score, START)
+            example = labeled_pair(sample.features[a], sample.features[b], score, START)
             if example.match.agreement.structure < 0.97 or example.match.agreement.colour < 0.5:
-                found.append(replace(example, copy=False, group=9_999 + a))
-    return found
+                pairs.append(replace(example, copy=False, group=9_999 + a))
+    return pairs
 
 
-def recoloured(sample: Sample) -> list[Example]:
-    """A drawing of a few shapes in other colours is another drawing: flags, hearts, faces."""
-    chance = np.random.default_rng(6)
-    found = []
-    for n, (drawing, features) in enumerate(zip(sample.pictures, sample.features, strict=True)):
+def recolored_drawings(sample: CalibrationSample) -> list[LabeledPair]:
+    """A drawing of a few shapes in other colors is another drawing: flags, hearts, faces."""
+    rng = np.random.default_rng(6)
+    pairs = []
+    for n, (drawing, features) in enumerate(zip(sample.images, sample.features, strict=True)):
         hue = cv2.cvtColor(drawing, cv2.COLOR_RGB2HSV)
         if len(features) > 150 or hue[..., 1].mean() < 25:
             continue
-        hue[..., 0] = (hue[..., 0].astype(int) + int(chance.integers(25, 155))) % 180
+        hue[..., 0] = (hue[..., 0].astype(int) + int(rng.integers(25, 155))) % 180
         other = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)
         (vector,) = sample.embedder.embed([other])
-        example = example_of(preview_of(other), features, float(vector @ sample.vectors[n]), START)
-        found.append(replace(example, copy=False, group=9_999 + n))
-    return found
+        example = labeled_pair(thumbnail_features(other), features, float(vector @ sample.vectors[n]), START)
+        pairs.append(replace(example, copy=False, group=9_999 + n))
+    return pairs
 
 
-def other_colours(sample: Sample) -> list[Example]:
-    """A photograph in other colours is still that photograph: hues turned, channels exchanged, toned."""
-    chance = np.random.default_rng(8)
-    found = []
-    for n, (photo, features) in enumerate(zip(sample.pictures, sample.features, strict=True)):
+def recolored_photos(sample: CalibrationSample) -> list[LabeledPair]:
+    """A photograph in other colors is still that photograph: hues turned, channels exchanged, toned."""
+    rng = np.random.default_rng(8)
+    pairs = []
+    for n, (photo, features) in enumerate(zip(sample.images, sample.features, strict=True)):
         if n % 3 == 0:
             hue = cv2.cvtColor(photo, cv2.COLOR_RGB2HSV)
-            hue[..., 0] = (hue[..., 0].astype(int) + int(chance.integers(25, 155))) % 180
+            hue[..., 0] = (hue[..., 0].astype(int) + int(rng.integers(25, 155))) % 180
             other = cv2.cvtColor(hue, cv2.COLOR_HSV2RGB)
         elif n % 3 == 1:
-            other = np.ascontiguousarray(photo[..., [(1, 2, 0), (2, 0, 1), (2, 1, 0)][int(chance.integers(3))]])
+            other = np.ascontiguousarray(photo[..., [(1, 2, 0), (2, 0, 1), (2, 1, 0)][int(rng.integers(3))]])
         else:
-            tone = photo.mean(axis=2, keepdims=True) * chance.uniform(0.5, 1.1, 3)
+            tone = photo.mean(axis=2, keepdims=True) * rng.uniform(0.5, 1.1, 3)
             other = np.clip(tone, 0, 255).astype(np.uint8)
-        if chance.random() < 0.5:
-            other = edited(other, chance)[0]
+        if rng.random() < 0.5:
+            other = edited(other, rng)[0]
         if min(other.shape[:2]) < 24:
             continue
         (vector,) = sample.embedder.embed([other])
-        example = example_of(preview_of(other), features, float(vector @ sample.vectors[n]), START)
-        found.append(replace(example, copy=True, group=n))
-    return found
+        example = labeled_pair(thumbnail_features(other), features, float(vector @ sample.vectors[n]), START)
+        pairs.append(replace(example, copy=True, group=n))
+    return pairs
 
 
-def reshoots(photos: list[RGB], drawings: list[RGB], embedder: Embedder) -> Examples:
-    """The same object, no copy: a drawing in perspective before two different photos, a scene photographed again."""
-    chance = np.random.default_rng(5)
-    made = Examples()
+def reshoots(photos: list[RGB], drawings: list[RGB], embedder: Embedder) -> LabeledPairs:
+    """The same object, no copy: a drawing in perspective on two different photos, a scene photographed again."""
+    rng = np.random.default_rng(5)
+    examples = LabeledPairs()
     for n in range(RESHOOTS):
-        group, other = (int(i) for i in chance.choice(len(photos), 2, replace=False))
+        group, other = (int(i) for i in rng.choice(len(photos), 2, replace=False))
         first, second = photos[group], photos[other]
         if n % 3:
-            pair = [first, photographed_again(first, chance)]
+            pair = [first, photographed_again(first, rng)]
         else:
-            drawing = drawings[int(chance.integers(len(drawings)))]
-            pair = [laid_on(scene, drawing, chance) for scene in (first, second)]
-        if chance.random() < 0.3:
-            pair[1] = edited(pair[1], chance)[0]
+            drawing = drawings[int(rng.integers(len(drawings)))]
+            pair = [paste_drawing(scene, drawing, rng) for scene in (first, second)]
+        if rng.random() < 0.3:
+            pair[1] = edited(pair[1], rng)[0]
         if min(min(p.shape[:2]) for p in pair) < 24:
             continue
         a, b = embedder.embed(pair)
         score = float(cosine(a[None], b[None])[0, 0])
-        example = example_of(preview_of(pair[0]), preview_of(pair[1]), score, START)
-        made.pairs.append(replace(example, copy=False, group=group))
-    return made
+        example = labeled_pair(thumbnail_features(pair[0]), thumbnail_features(pair[1]), score, START)
+        examples.pairs.append(replace(example, copy=False, group=group))
+    return examples
 
 
-def photographed_again(scene: RGB, chance: np.random.Generator) -> RGB:
-    """The scene from another place a step away: near things move more than far ones, the frame and the light differ."""
+def photographed_again(scene: RGB, rng: np.random.Generator) -> RGB:
+    """The scene from a position a step away: near things move more than far ones, frame and light differ."""
     height, width = scene.shape[:2]
-    cells = chance.normal(0, 1, (int(chance.integers(3, 9)), int(chance.integers(3, 9)), 2)).astype(np.float32)
+    cells = rng.normal(0, 1, (int(rng.integers(3, 9)), int(rng.integers(3, 9)), 2)).astype(np.float32)
     depth = cv2.resize(cells, (width, height), interpolation=cv2.INTER_CUBIC)
-    if chance.random() < 0.5:  # things with edges before a ground
+    if rng.random() < 0.5:  # things with edges in front of a background
         depth = np.round(depth * 1.5) / 1.5
-    moved = depth * np.exp(chance.uniform(np.log(0.4), np.log(6)))
+    moved = depth * np.exp(rng.uniform(np.log(0.4), np.log(6)))
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
-    away = corners + chance.uniform(-0.06, 0.06, (4, 2)) * (width, height)
-    away += chance.uniform(-0.25, 0.25, 2) * (width, height)
+    away = corners + rng.uniform(-0.06, 0.06, (4, 2)) * (width, height)
+    away += rng.uniform(-0.25, 0.25, 2) * (width, height)
     matrix = cv2.getPerspectiveTransform(corners, away.astype(np.float32))
     grid = np.stack(np.meshgrid(np.arange(width), np.arange(height)), axis=-1).astype(np.float32)
-    places = cv2.perspectiveTransform(grid.reshape(1, -1, 2), matrix).reshape(height, width, 2) + moved
-    for _ in range(int(chance.integers(0, 5))):  # somebody took an apple, somebody stands before it
-        x, y = int(chance.integers(width - 60)), int(chance.integers(height - 60))
-        places[y : y + 60, x : x + 60] += chance.uniform(-150, 150, 2)
-    seen = cv2.remap(scene, places.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT)
-    shade = cv2.resize(chance.uniform(0.75, 1.25, (4, 4)), (width, height), interpolation=cv2.INTER_CUBIC)
-    light = shade[..., None] * seen + chance.normal(0, chance.uniform(1, 6), seen.shape)
+    coordinates = cv2.perspectiveTransform(grid.reshape(1, -1, 2), matrix).reshape(height, width, 2) + moved
+    for _ in range(int(rng.integers(0, 5))):  # somebody took an apple, somebody stands before it
+        x, y = int(rng.integers(width - 60)), int(rng.integers(height - 60))
+        coordinates[y : y + 60, x : x + 60] += rng.uniform(-150, 150, 2)
+    moved_image = cv2.remap(
+        scene, coordinates.astype(np.float32), None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+    )
+    shade = cv2.resize(rng.uniform(0.75, 1.25, (4, 4)), (width, height), interpolation=cv2.INTER_CUBIC)
+    light = shade[..., None] * moved_image + rng.normal(0, rng.uniform(1, 6), moved_image.shape)
     return np.clip(light, 0, 255).astype(np.uint8)
 
 
-def laid_on(scene: RGB, drawing: RGB, chance: np.random.Generator) -> RGB:
-    """The drawing, without its white ground, somewhere on the scene, turned, scaled and seen at an angle."""
+def paste_drawing(scene: RGB, drawing: RGB, rng: np.random.Generator) -> RGB:
+    """The drawing without its white background, somewhere on the scene, rotated, scaled and seen at an angle."""
     height, width = scene.shape[:2]
     tall, wide = drawing.shape[:2]
-    size = chance.uniform(0.3, 0.7) * min(height, width) / max(tall, wide)
+    size = rng.uniform(0.3, 0.7) * min(height, width) / max(tall, wide)
     corners = np.array([(0, 0), (wide, 0), (wide, tall), (0, tall)], np.float32)
-    angle = chance.uniform(-0.4, 0.4)
+    angle = rng.uniform(-0.4, 0.4)
     spin = np.array([(np.cos(angle), -np.sin(angle)), (np.sin(angle), np.cos(angle))])
     moved = (corners - (wide / 2, tall / 2)) @ spin.T * size
-    moved += chance.uniform(-0.08, 0.08, (4, 2)) * size * (wide, tall)
-    moved += chance.uniform(0.35, 0.65, 2) * (width, height)
+    moved += rng.uniform(-0.08, 0.08, (4, 2)) * size * (wide, tall)
+    moved += rng.uniform(0.35, 0.65, 2) * (width, height)
     matrix = cv2.getPerspectiveTransform(corners, moved.astype(np.float32))
-    laid = cv2.warpPerspective(drawing, matrix, (width, height), borderValue=(255, 255, 255))
-    ground: NDArray[np.bool_] = laid.min(axis=2) > 245
-    return np.where(ground[..., None], scene, laid).astype(np.uint8)
+    pasted = cv2.warpPerspective(drawing, matrix, (width, height), borderValue=(255, 255, 255))
+    ground: NDArray[np.bool_] = pasted.min(axis=2) > 245
+    return np.where(ground[..., None], scene, pasted).astype(np.uint8)
 
 
-def pictures(root: Path) -> tuple[list[RGB], list[RGB], list[list[int]], int]:
-    """Photos (large ones in quarters), drawings, drawings' families by name; how many photos are no part of others."""
-    chance = random.Random(0)
+def load_images(root: Path) -> tuple[list[RGB], list[RGB], list[list[int]], int]:
+    """Photos (large ones in quarters), drawings, families of drawings by name, and the number of independent photos."""
+    rng = random.Random(0)
     files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file() and not p.is_symlink())
     drawn = [p for p in files if any(word in str(p.relative_to(root)) for word in DRAWN)]
     whole = [parts(p) for p in largest_each([p for p in files if p not in set(drawn)])]
-    chance.shuffle(whole)
-    # First one part of every photo, then the others: `strangers` takes the first.
+    rng.shuffle(whole)
+    # First one part of every photo, then the others: `alone` counts the first ones.
     photos = [part[0] for part in whole if part] + [q for part in whole for q in part[1:]]
     alone = min(sum(map(bool, whole)), PHOTOS)
     drawings, families = [], []
-    for family in chance.sample(named_alike(drawn), 400):
+    for family in rng.sample(named_alike(drawn), 400):
         members = []
         for image in map(read, family[:3]):
             if image is not None and min(image.shape[:2]) >= 48:
@@ -348,7 +353,7 @@ def pictures(root: Path) -> tuple[list[RGB], list[RGB], list[list[int]], int]:
 
 
 def named_alike(files: list[Path]) -> list[list[Path]]:
-    """Files of one folder whose names begin alike, less digits and the rest."""
+    """Files of one folder whose names begin alike, without digits and suffixes."""
     key = lambda p: (p.parent, p.stem.rstrip("0123456789").split("_")[0].split("-")[0])  # noqa: E731
     return [list(group) for _, group in groupby(sorted(files, key=key), key=key)]
 
@@ -362,15 +367,15 @@ def largest_each(files: list[Path]) -> Iterator[Path]:
 
 
 def parts(path: Path) -> list[RGB]:
-    """The whole; of a large picture its four quarters instead, which show one scene but nothing twice."""
+    """The whole image; for a large image its four quarters instead, which show one scene but nothing twice."""
     image = read(path, side=1024)
     if image is None or image.std() < 12:
         return []
     height, width = (side // 2 for side in image.shape[:2])
     if min(height, width) < 400:
-        return [work_picture(image)]
+        return [work_image(image)]
     quarters = [image[y : y + height, x : x + width] for y in (0, height) for x in (0, width)]
-    return [work_picture(np.ascontiguousarray(q)) for q in quarters if q.std() > 12]
+    return [work_image(np.ascontiguousarray(q)) for q in quarters if q.std() > 12]
 
 
 def read(path: Path, side: int = 512) -> RGB | None:
@@ -378,7 +383,7 @@ def read(path: Path, side: int = 512) -> RGB | None:
         image = decode(path.read_bytes(), side=side).image
     except ImageError:
         return None
-    return image if side > 512 else work_picture(image)
+    return image if side > 512 else work_image(image)
 
 
 if __name__ == "__main__":

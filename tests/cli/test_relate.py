@@ -1,4 +1,4 @@
-"""compare, find-in, verify, calibrate, and what search does with relations: on the command line."""
+"""The verbs compare, find-in, verify and calibrate, and the relations of search."""
 
 import csv
 import inspect
@@ -44,15 +44,15 @@ def test_compare_writes_proof_and_report(cli: Cli, folder: Path, tmp_path: Path)
     proof, report = tmp_path / "proof.png", tmp_path / "report"
     ran = cli("compare", folder / "1.png", folder / "crop.png", "--plot", proof, "--report", report, "--json")
     assert ran.code == 0
-    told = json.loads(ran.out)
-    assert told["verdict"]["relation"] == "copy"
-    assert told["first"]["width"] == 480
-    assert len(told["first"]["sha256"]) == 64
-    assert "feature map" in told["heat_map"]
+    payload = json.loads(ran.out)
+    assert payload["verdict"]["relation"] == "copy"
+    assert payload["first"]["width"] == 480
+    assert len(payload["first"]["sha256"]) == 64
+    assert "feature map" in payload["heat_map"]
     assert proof.read_bytes().startswith(b"\x89PNG")
-    assert json.loads((report / "report.json").read_text())["first"] == told["first"]
+    assert json.loads((report / "report.json").read_text())["first"] == payload["first"]
     page = (report / "report.html").read_text()
-    assert told["second"]["sha256"] in page
+    assert payload["second"]["sha256"] in page
     assert "data:image/png;base64" in page
 
 
@@ -74,8 +74,8 @@ def test_a_script_in_a_file_name_stays_text(cli: Cli, folder: Path, tmp_path: Pa
 def test_find_in_a_page(cli: Cli, folder: Path, tmp_path: Path) -> None:
     ran = cli("find-in", folder / "1.png", "--inside", tmp_path / "page.png", "--json")
     assert ran.code == 0
-    told = json.loads(ran.out)
-    np.testing.assert_allclose(told["box"], (200 / 900, 300 / 700, 360 / 900, 270 / 700), atol=0.02)
+    payload = json.loads(ran.out)
+    np.testing.assert_allclose(payload["box"], (200 / 900, 300 / 700, 360 / 900, 270 / 700), atol=0.02)
     nothing = cli("find-in", folder / "2.png", "--inside", tmp_path / "page.png")
     assert (nothing.code, nothing.out) == (0, "")
     assert "no match" in nothing.err
@@ -88,12 +88,15 @@ def test_compare_and_find_in_agree_about_a_picture_pasted_small(cli: Cli, folder
     report, proof = tmp_path / "report", tmp_path / "proof.png"
     ran = cli("compare", folder / "1.png", tmp_path / "tall.png", "--plot", proof, "--report", report)
     assert ran.out.startswith("copy: pasted into the second picture (1.9 % of it, at the bottom right), scaled to 3")
-    told = json.loads((report / "report.json").read_text())
-    found = json.loads(cli("find-in", folder / "1.png", "--inside", tmp_path / "tall.png", "--json").out)
-    assert told["verdict"]["relation"] == "copy"
-    assert (told["verdict"]["inliers"], told["verdict"]["probability"]) == (found["inliers"], found["probability"])
-    np.testing.assert_allclose(told["verdict"]["outline"], found["outline"], atol=1e-3)
-    assert told["heat_map"] == "what agrees: pixels, one laid over the other"
+    payload = json.loads((report / "report.json").read_text())
+    location = json.loads(cli("find-in", folder / "1.png", "--inside", tmp_path / "tall.png", "--json").out)
+    assert payload["verdict"]["relation"] == "copy"
+    assert (payload["verdict"]["inliers"], payload["verdict"]["probability"]) == (
+        location["inliers"],
+        location["probability"],
+    )
+    np.testing.assert_allclose(payload["verdict"]["outline"], location["outline"], atol=1e-3)
+    assert payload["heat_map"] == "agreement of pixels, after alignment"
     figure = decode(proof.read_bytes()).image.astype(int)
     assert (np.abs(figure[:, figure.shape[1] // 2 :] - (217, 72, 15)).max(axis=2) < 40).sum() > 100
 
@@ -102,8 +105,8 @@ def test_the_scale_is_told_of_the_whole_file_and_not_of_a_reduced_reading(
     cli: Cli, folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "large.png").write_bytes(png(cv2.resize(scene(1), (2400, 1800), interpolation=cv2.INTER_CUBIC)))
-    told = json.loads(cli("find-in", tmp_path / "large.png", "--inside", tmp_path / "page.png", "--json").out)
-    assert told["scale"] == pytest.approx(360 / 2400, rel=0.03)
+    payload = json.loads(cli("find-in", tmp_path / "large.png", "--inside", tmp_path / "page.png", "--json").out)
+    assert payload["scale"] == pytest.approx(360 / 2400, rel=0.03)
 
 
 def test_one_bad_page_does_not_keep_the_others_from_being_looked_at(cli: Cli, folder: Path, tmp_path: Path) -> None:
@@ -140,8 +143,8 @@ def test_find_in_speaks_of_turns_as_compare_does(
 ) -> None:
     image = scene(1)[::-1] if name == "flip" else scene(1)[:, ::-1] if name == "mirror" else np.rot90(scene(1), -turned)
     (tmp_path / "edited.png").write_bytes(png(np.ascontiguousarray(image)))
-    told = cli("compare", folder / "1.png", tmp_path / "edited.png").out
-    words = told.split(": ")[1].split(";")[0].split(", ")[0]
+    printed = cli("compare", folder / "1.png", tmp_path / "edited.png").out
+    words = printed.split(": ")[1].split(";")[0].split(", ")[0]
     assert words.split()[0] in ("turned", "flipped", "mirrored")
     assert words in cli("find-in", folder / "1.png", "--inside", tmp_path / "edited.png").out
 
@@ -151,8 +154,8 @@ def test_find_in_draws_where(cli: Cli, folder: Path, tmp_path: Path) -> None:
     ran = cli("find-in", folder / "1.png", "--inside", tmp_path / "page.png", "--plot", target)
     assert f"drawn: {target}" in ran.err
     figure = decode(target.read_bytes()).image.astype(int)
-    for colour in ((217, 72, 15), (18, 184, 134)):  # outline, points
-        assert (np.abs(figure[:, figure.shape[1] // 2 :] - colour).max(axis=2) < 40).sum() > 200
+    for color in ((217, 72, 15), (18, 184, 134)):  # outline, points
+        assert (np.abs(figure[:, figure.shape[1] // 2 :] - color).max(axis=2) < 40).sum() > 200
     target.unlink()
     assert cli("find-in", folder / "2.png", "--inside", tmp_path / "page.png", "--plot", target).code == 0
     assert not target.exists()
@@ -162,8 +165,8 @@ def test_find_in_a_collection(cli: Cli, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "page.png").rename(folder / "page.png")
     assert cli("index", folder).code == 0
     ran = cli("find-in", folder / "1.png", "--json")
-    found = {Path(json.loads(line)["path"]).name: json.loads(line)["how"] for line in ran.out.splitlines()}
-    assert found == {"1.png": "the same picture", "crop.png": "holds", "page.png": "inside"}
+    kinds = {Path(json.loads(line)["path"]).name: json.loads(line)["how"] for line in ran.out.splitlines()}
+    assert kinds == {"1.png": "the same picture", "crop.png": "holds", "page.png": "inside"}
 
 
 def test_verify_thousands_of_pairs(cli: Cli, folder: Path, tmp_path: Path) -> None:
@@ -182,7 +185,7 @@ def test_verify_thousands_of_pairs(cli: Cli, folder: Path, tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("picture_a,picture_b\n1.png,2.png\n", "picture_a, picture_b, which does not tell"),
+        ("picture_a,picture_b\n1.png,2.png\n", "picture_a, picture_b, which does not name"),
         ("id,first\n1,1.png\n", "name these columns first and second"),
         ("x.png,y.png,same\n1.png,2.png,1\n", "name these columns first and second"),
         ("a;b;same\n1.png;2.png;1\n", "save it with commas"),
@@ -207,20 +210,20 @@ def test_an_id_before_the_two_files_is_no_file(cli: Cli, folder: Path) -> None:
 
 
 def test_the_answer_and_the_relation_agree() -> None:
-    """What is claimed to be a copy is the same by default, and nothing else is."""
+    """By default, the answer is "same" for claimed copies and for nothing else."""
     from lookalike.cli.verify import _answer, verify
-    from lookalike.relate.relation import _CLAIM, Evidence, Verdict
+    from lookalike.relate.relation import MIN_CLAIM, Evidence, Verdict
     from lookalike.types import Relation
 
-    least = inspect.signature(verify).parameters["copy"].default
-    assert least == _CLAIM[Relation.COPY]
+    default = inspect.signature(verify).parameters["min_copy"].default
+    assert default == MIN_CLAIM[Relation.COPY]
     for chance, relation, answer in ((0.74, "same-object", "different"), (0.76, "copy", "same")):
         verdict = Verdict(
             relation=Relation.COPY if relation == "copy" else Relation.SAME_OBJECT,
             probability=0.9, copy=chance, expected_false_matches=None, evidence=Evidence(),
         )  # fmt: skip
-        told = _answer("a", "b", verdict, least)
-        assert (told["relation"], told["answer"]) == (relation, answer)
+        payload = _answer("a", "b", verdict, default)
+        assert (payload["relation"], payload["answer"]) == (relation, answer)
 
 
 def test_search_knows_the_same_bytes(cli: Cli, folder: Path) -> None:
@@ -232,10 +235,10 @@ def test_search_knows_the_same_bytes(cli: Cli, folder: Path) -> None:
 def test_search_tells_relations(cli: Cli, folder: Path) -> None:
     cli("index", folder)
     ran = cli("search", folder / "1.png", "--relations", "--json")
-    told = {Path(hit["path"]).name: hit["verdict"] for hit in map(json.loads, ran.out.splitlines())}
-    assert told["crop.png"]["relation"] == "copy"
-    assert told["2.png"]["copy_probability"] < 0.5
-    assert told["crop.png"]["expected_false_matches"] is not None
+    payload = {Path(hit["path"]).name: hit["verdict"] for hit in map(json.loads, ran.out.splitlines())}
+    assert payload["crop.png"]["relation"] == "copy"
+    assert payload["2.png"]["copy_probability"] < 0.5
+    assert payload["crop.png"]["expected_false_matches"] is not None
     lines = cli("search", folder / "1.png", "--relations").out.splitlines()
     assert any("copy" in line and line.endswith("crop.png") for line in lines)
 
@@ -266,7 +269,7 @@ def test_search_says_no_match(cli: Cli, folder: Path, tmp_path: Path) -> None:
     ran = cli("search", tmp_path / "noise.png", "--relations")
     assert ran.code == 0
     assert "no match" in ran.err
-    assert all(line.split()[2] in ("unrelated", "cannot") for line in ran.out.splitlines())  # said of each hit too
+    assert all(line.split()[2] in ("unrelated", "cannot") for line in ran.out.splitlines())  # in the printed hits too
 
 
 def test_search_verifies_hides_and_cuts(cli: Cli, folder: Path) -> None:

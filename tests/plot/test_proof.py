@@ -27,7 +27,7 @@ def judged(first: RGB, second: RGB) -> Verdict:
 def drawn(first: RGB, second: RGB, tmp_path: Path, *, heat: bool = True) -> RGB:
     verdict = judged(first, second)
     told = explain(first, second, verdict)
-    heats = [Heat(told.agreeing, "pixels")] if heat and told.agreeing is not None else []
+    heats = [Heat(told.agreement_map, "pixels")] if heat and told.agreement_map is not None else []
     file = save(proof((first, second), ("a $x$.png", "b_{.png"), verdict, told, heats=heats), tmp_path / "proof.png")
     return decode(file.read_bytes()).image
 

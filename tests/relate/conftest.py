@@ -1,4 +1,4 @@
-"""Pictures with much to see, made on the spot: shapes of many sizes over a soft ground."""
+"""Synthetic images with many details: shapes of many sizes on a soft background."""
 
 from collections.abc import Callable
 from functools import cache
@@ -15,19 +15,19 @@ cv2.setNumThreads(1)
 
 @cache
 def scene(seed: int, width: int = 480, height: int = 360) -> RGB:
-    """A picture that no other seed gives: 160 shapes of random colour."""
+    """A different image for each seed: 160 shapes of random color."""
     random = np.random.default_rng(seed)
     ground = random.integers(60, 200, (4, 5, 3)).astype(np.uint8)
     image = cv2.resize(ground, (width, height), interpolation=cv2.INTER_CUBIC)
     for _ in range(160):
-        centre = (int(random.integers(width)), int(random.integers(height)))
+        center = (int(random.integers(width)), int(random.integers(height)))
         size = int(random.integers(4, 40))
-        colour = tuple(int(c) for c in random.integers(0, 256, 3))
+        color = tuple(int(c) for c in random.integers(0, 256, 3))
         if random.integers(2):
-            cv2.circle(image, centre, size, colour, -1 if random.integers(2) else 2, cv2.LINE_AA)
+            cv2.circle(image, center, size, color, -1 if random.integers(2) else 2, cv2.LINE_AA)
         else:
-            corners = np.array(centre) + random.integers(-size, size + 1, (4, 2))
-            cv2.fillPoly(image, [corners.astype(np.int32)], colour, cv2.LINE_AA)
+            corners = np.array(center) + random.integers(-size, size + 1, (4, 2))
+            cv2.fillPoly(image, [corners.astype(np.int32)], color, cv2.LINE_AA)
     image = np.clip(image + random.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
     image.setflags(write=False)
     return image
@@ -44,7 +44,7 @@ def png(image: RGB) -> bytes:
 
 @pytest.fixture
 def pasted() -> Callable[..., tuple[RGB, np.ndarray]]:
-    """pasted(page, photo, x, y, width): the photo upright in the page, and its outline in shares of the page."""
+    """pasted(page, photo, x, y, width): the page with the photo in it, and its outline as fractions of the page."""
 
     def _pasted(page: RGB, photo: RGB, x: int, y: int, width: int) -> tuple[RGB, np.ndarray]:
         tall = round(width * photo.shape[0] / photo.shape[1])

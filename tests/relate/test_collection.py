@@ -1,4 +1,4 @@
-"""What relate keeps in a collection: features, calibration, and what it uses of decisions."""
+"""Features, calibration and decisions of a collection, as used by relate."""
 
 import json
 from collections.abc import Iterator
@@ -13,13 +13,13 @@ from lookalike.relate import calibration_of, features_of
 from lookalike.relate.geometry.feature_cache import loader_of
 from lookalike.relate.geometry.verify import verify
 from lookalike.relate.hits import (
-    Judged,
+    JudgedHit,
     MinScore,
-    by_proof,
     diverse,
     judge_hits,
     parse_min_score,
     query_subject,
+    rank_by_proof,
     without_duplicates,
 )
 from lookalike.relate.probability.calibrate_collection import calibrate
@@ -54,11 +54,11 @@ def photos(folder: Path, tmp_path: Path) -> Iterator[Collection]:
 def test_features_come_from_thumbnails_and_nothing_is_kept(photos: Collection, folder: Path) -> None:
     version, columns = photos.store.version, dict(photos.store.columns())
     (folder / "1.png").unlink()
-    found, unknown = features_of(photos, ["photos/1.png", "no such id"])
-    assert found is not None
-    assert unknown is None
-    assert (found.width, found.height, max(found.work)) == (480, 360, 256)
-    assert len(found) > 100
+    features, missing = features_of(photos, ["photos/1.png", "no such id"])
+    assert features is not None
+    assert missing is None
+    assert (features.width, features.height, max(features.work)) == (480, 360, 256)
+    assert len(features) > 100
     assert (photos.store.version, dict(photos.store.columns())) == (version, columns)
 
 
@@ -95,7 +95,7 @@ def test_the_old_column_of_features_goes_and_a_column_of_ones_own_stays(photos: 
 def test_hits_are_judged_and_the_proved_come_first(photos: Collection, folder: Path) -> None:
     query = query_subject(photos, folder / "1-copy.png")
     hits = [Hit("photos/2.png", 0.9), Hit("photos/1.png", 0.8), Hit("photos/3.png", 0.7)]
-    judged = by_proof(judge_hits(photos, query, hits, PLAIN))
+    judged = rank_by_proof(judge_hits(photos, query, hits, PLAIN))
     assert [j.hit.id for j in judged] == ["photos/1.png", "photos/2.png", "photos/3.png"]
     assert [j.verdict.relation for j in judged] == [Relation.COPY, Relation.UNRELATED, Relation.UNRELATED]
 
@@ -127,7 +127,7 @@ def test_diversity_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("0.4", MinScore(score=0.4)),
         ("90%", MinScore(probability=0.9)),
@@ -135,8 +135,8 @@ def test_diversity_by_hand() -> None:
         ("e1e-3", MinScore(false_matches=0.001)),
     ],
 )
-def test_cut_offs_are_read(text: str, wanted: MinScore) -> None:
-    assert parse_min_score(text) == wanted
+def test_cut_offs_are_read(text: str, expected: MinScore) -> None:
+    assert parse_min_score(text) == expected
 
 
 @pytest.mark.parametrize("text", ["", "much", "140%", "2", "e-1", "%"])
@@ -149,10 +149,10 @@ def test_cut_offs_by_hand() -> None:
     verdict = Verdict(
         relation=Relation.COPY, probability=0.8, copy=0.8, expected_false_matches=None, evidence=Evidence()
     )
-    one = Judged(Hit("a", 0.5), verdict)
+    one = JudgedHit(Hit("a", 0.5), verdict)
     assert MinScore(probability=0.8).allows(one)
     assert not MinScore(probability=0.9).allows(one)
-    assert not MinScore(false_matches=9.0).allows(one)  # what is unknown does not pass
+    assert not MinScore(false_matches=9.0).allows(one)  # unknown values do not pass
     assert MinScore(score=0.5).allows(one)
 
 

@@ -1,4 +1,4 @@
-"""Contents of aligned pictures: what a copy keeps, what another filling of the template changes."""
+"""Contents of aligned images: what a copy retains, and what changes if a template is filled in differently."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lookalike.image import EDITS
-from lookalike.relate.content.content import COARSE, FINE, Content, compare_content, refined
+from lookalike.relate.content.content import COARSE, FINE, Content, compare_content, refine_transform
 from lookalike.relate.content.drawn import drawn_share
 from lookalike.relate.words.content_changes import slight_words, variant_words
 from lookalike.types import RGB
@@ -33,9 +33,9 @@ def page(rows: int = 14, seed: int = 0) -> RGB:
 
 
 def compared(first: RGB, second: RGB, side: int = FINE) -> Content:
-    found = compare_content(first, second, AS_IT_IS, side=side)
-    assert found is not None
-    return found
+    content = compare_content(first, second, AS_IT_IS, side=side)
+    assert content is not None
+    return content
 
 
 @pytest.mark.parametrize("name", ["jpeg", "resize", "brightness", "contrast", "grey", "noise"])
@@ -77,10 +77,10 @@ def test_what_was_laid_over_a_picture_is_told_from_other_content(name: str) -> N
     assert back.areas[2] > 3 * (back.areas[0] + back.areas[1])
 
 
-def shirt(colour: tuple[int, int, int], ground: int = 255) -> RGB:
+def shirt(color: tuple[int, int, int], ground: int = 255) -> RGB:
     image = np.full((400, 400, 3), ground, np.uint8)
     outline = np.array([(120, 80), (280, 80), (350, 160), (300, 200), (280, 170), (280, 340), (120, 340), (120, 170)])
-    cv2.fillPoly(image, [outline.astype(np.int32)], colour, cv2.LINE_AA)
+    cv2.fillPoly(image, [outline.astype(np.int32)], color, cv2.LINE_AA)
     return image
 
 
@@ -96,7 +96,7 @@ def test_exposure_and_shading_are_no_other_colour() -> None:
     shade = np.linspace(0.75, 1.0, 400)[None, :, None]
     for darker in (red * 0.8, red * shade):
         assert compared(red, darker.astype(np.uint8)).recoloured < 12
-    # All hues of a picture of many colours are turned: a filter, and no other object.
+    # All hues of an image of many colors are turned: a filter, not another object.
     soft = cv2.GaussianBlur(scene(1), (0, 0), 6)
     assert compared(soft, EDITS["hue"].apply(soft, 0.5, 1)).recoloured < 25
 
@@ -110,7 +110,7 @@ def test_pages_are_drawn_and_photographs_are_not() -> None:
 
 def test_a_transform_that_is_a_little_off_is_brought_nearer() -> None:
     off = np.array([[1.004, 0.002, -0.006], [0.001, 0.996, 0.004], [0, 0, 1]])
-    nearer = refined(page(), page(), off, side=512)
+    nearer = refine_transform(page(), page(), off, side=512)
     assert np.abs(nearer - np.eye(3)).max() < 0.001
     assert compared(page(), page()).strongest == 0.0
 
@@ -124,7 +124,7 @@ def test_pictures_that_do_not_overlap_cannot_be_compared() -> None:
 
 def test_strangers_differ_everywhere() -> None:
     content = compared(scene(1), scene(2), side=COARSE)
-    assert content.strange
+    assert content.unrelated
     assert variant_words(content) == ["the contents differ throughout"]
 
 

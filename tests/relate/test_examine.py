@@ -1,4 +1,4 @@
-"""In what order two pictures are looked at: what is read, and what is not."""
+"""The order of comparison: which files are read, and which are not."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,11 +17,11 @@ from tests.relate.test_content import page
 PLAIN = Calibration(geometry=default_geometry())
 
 
-def known(image: RGB, asked: list[int]) -> Subject:
-    """What a collection knows of a picture; `asked` notes when its file is read."""
+def known(image: RGB, requested: list[int]) -> Subject:
+    """An image as a collection stores it; `requested` records when its file is read."""
 
     def load(side: int) -> RGB:
-        asked.append(side)
+        requested.append(side)
         return image
 
     small = decode(thumbnail(image, 256)).image
@@ -29,39 +29,41 @@ def known(image: RGB, asked: list[int]) -> Subject:
 
 
 def with_another_digit(image: RGB) -> RGB:
-    """One stroke of one small letter: nothing of it is left in a thumbnail."""
+    """Change one stroke of one small letter, of which nothing remains in a thumbnail."""
     changed = image.copy()
     cv2.rectangle(changed, (606, 322), (622, 336), (252, 252, 252), -1)
     return changed
 
 
 def test_frames_alone_do_not_make_a_copy_of_a_page_whose_fine_print_differs() -> None:
-    asked: list[int] = []
-    verdict = judge(known(page(), asked), known(with_another_digit(page()), asked), PLAIN, depth="frames")
-    assert asked
+    requested: list[int] = []
+    verdict = judge(known(page(), requested), known(with_another_digit(page()), requested), PLAIN, depth="frames")
+    assert requested
     assert verdict.relation < Relation.COPY
     assert verdict.copy < 0.5
 
 
 def test_no_file_is_read_to_tell_pages_of_one_form_apart() -> None:
-    asked: list[int] = []
-    verdict = judge(known(page(), asked), known(page(seed=1), asked), PLAIN, depth="points")
+    requested: list[int] = []
+    verdict = judge(known(page(), requested), known(page(seed=1), requested), PLAIN, depth="points")
     assert verdict.relation < Relation.COPY
-    assert asked == []
+    assert requested == []
 
 
 def test_no_file_is_read_for_a_photograph() -> None:
-    asked: list[int] = []
+    requested: list[int] = []
     soft = cv2.GaussianBlur(scene(1), (0, 0), 3)
-    verdict = judge(known(soft, asked), known(np.ascontiguousarray(soft[:, ::-1]), asked), PLAIN, depth="points")
+    verdict = judge(
+        known(soft, requested), known(np.ascontiguousarray(soft[:, ::-1]), requested), PLAIN, depth="points"
+    )
     assert verdict.relation is Relation.COPY
-    assert asked == []
+    assert requested == []
 
 
 def test_the_same_pixels_in_two_files_are_identical_once_both_were_read() -> None:
-    asked: list[int] = []
-    assert judge(known(scene(1), asked), known(scene(1), asked), PLAIN).relation is Relation.IDENTICAL
-    assert len(asked) == 2
+    requested: list[int] = []
+    assert judge(known(scene(1), requested), known(scene(1), requested), PLAIN).relation is Relation.IDENTICAL
+    assert len(requested) == 2
     unread: Callable[[int], None] = lambda side: None  # noqa: E731
-    away = replace(known(scene(1), asked), load=unread)
-    assert judge(away, known(scene(1), asked), PLAIN).relation is Relation.COPY
+    away = replace(known(scene(1), requested), load=unread)
+    assert judge(away, known(scene(1), requested), PLAIN).relation is Relation.COPY

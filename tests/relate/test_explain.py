@@ -1,4 +1,4 @@
-"""The words for an edit are those of the edit, and no others."""
+"""The explanation of an edit names that edit and no others."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ from tests.relate.conftest import features, scene
 PLAIN = Calibration(geometry=default_geometry())
 
 
-def told(edited: RGB, seed: int = 1) -> Explanation:
+def explain_edit(edited: RGB, seed: int = 1) -> Explanation:
     edited = np.ascontiguousarray(edited)
     verdict = judge(Subject(features=features(seed)), Subject(features=find_features(edited)), PLAIN)
     return explain(scene(seed), edited, verdict)
@@ -52,8 +52,8 @@ def grainy(image: RGB) -> RGB:
 
 
 def sepia(image: RGB) -> RGB:
-    grey = image.mean(axis=2, keepdims=True)
-    return np.clip(grey * (1.05, 0.85, 0.6), 0, 255).astype(np.uint8)
+    gray = image.mean(axis=2, keepdims=True)
+    return np.clip(gray * (1.05, 0.85, 0.6), 0, 255).astype(np.uint8)
 
 
 def pixelated(image: RGB) -> RGB:
@@ -87,9 +87,9 @@ def pixelated(image: RGB) -> RGB:
     ],
 )
 def test_what_was_done_is_told_and_nothing_else(edit: Callable[[RGB], RGB], changes: list[str]) -> None:
-    found = told(edit(scene(1)))
-    assert list(found.changes) == changes
-    assert found.added == ()
+    explanation = explain_edit(edit(scene(1)))
+    assert list(explanation.changes) == changes
+    assert explanation.added == ()
 
 
 @pytest.mark.parametrize(
@@ -98,13 +98,13 @@ def test_what_was_done_is_told_and_nothing_else(edit: Callable[[RGB], RGB], chan
      (pixelated, "fine detail differs all over")],
 )  # fmt: skip
 def test_what_was_done_is_told(edit: Callable[[RGB], RGB], word: str) -> None:
-    assert word in told(edit(scene(1))).changes
+    assert word in explain_edit(edit(scene(1))).changes
 
 
 def test_a_caption_on_a_mirrored_crop_is_the_only_thing_added() -> None:
     edited = np.ascontiguousarray(middle(scene(2))[:, ::-1])
     edited[-26:] = 0
     cv2.putText(edited, "Greetings 2024", (8, 209), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2, cv2.LINE_AA)
-    found = told(edited, seed=2)
-    assert "mirrored" in found.changes
-    assert [added.where for added in found.added] == ["at the bottom"]
+    explanation = explain_edit(edited, seed=2)
+    assert "mirrored" in explanation.changes
+    assert [added.where for added in explanation.added] == ["at the bottom"]

@@ -1,4 +1,4 @@
-"""Pictures of one template with other content, as people reported them: never a copy, never an extra."""
+"""Images of one template with different contents, as users reported them: never a copy, never an extra."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 
 from lookalike.duplicates import find_duplicates
 from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
-from lookalike.relate import of_card
+from lookalike.relate import calibration_of_card
 from lookalike.relate.compare import compare
 from lookalike.search import Collection
 from lookalike.types import Relation
@@ -28,11 +28,11 @@ def test_other_content_on_one_template_is_no_copy(pair: str, data: Path) -> None
     folder = data / "cases" / "false-copies"
     first, second = (folder / name for name in pair.split())
     embedder = get_embedder(DEFAULT_MODEL)
-    found = compare(first, second, embedder, of_card(embedder.card))
-    assert found.verdict.relation < Relation.COPY
-    assert found.verdict.copy < 0.5
-    assert "nothing visible was changed" not in found.explanation.words
-    assert PAIRS[pair] in found.explanation.words
+    comparison = compare(first, second, embedder, calibration_of_card(embedder.card))
+    assert comparison.verdict.relation < Relation.COPY
+    assert comparison.verdict.copy < 0.5
+    assert "nothing visible was changed" not in comparison.explanation.words
+    assert PAIRS[pair] in comparison.explanation.words
 
 
 def test_nor_is_any_of_them_an_extra(data: Path, tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_nor_is_any_of_them_an_extra(data: Path, tmp_path: Path) -> None:
     with Collection.open(str(tmp_path / "c"), create=True) as photos:
         photos.sync(tmp_path / "photos")
         groups = {frozenset((g.keep.id, *(e.id for e in g.extras))) for g in find_duplicates(photos)}
-    # Two of them are the same picture twice: they begin the two kinds of change.
+    # Two of them are the same image twice: each is the first of two kinds of change.
     assert {frozenset(Path(name).name for name in group) for group in groups} <= {
         frozenset({"invoice-a.png", "invoice-total-a.png"})
     }
@@ -54,6 +54,8 @@ def test_the_same_page_saved_again_is_a_copy(name: str, data: Path, tmp_path: Pa
     again = cv2.resize(image, None, fx=0.8, fy=0.8, interpolation=cv2.INTER_AREA)
     cv2.imwrite(str(tmp_path / "again.jpg"), again, (cv2.IMWRITE_JPEG_QUALITY, 75))
     embedder = get_embedder(DEFAULT_MODEL)
-    found = compare(data / "cases" / "false-copies" / name, tmp_path / "again.jpg", embedder, of_card(embedder.card))
-    assert found.verdict.relation is Relation.COPY
-    assert found.verdict.copy >= 0.9
+    comparison = compare(
+        data / "cases" / "false-copies" / name, tmp_path / "again.jpg", embedder, calibration_of_card(embedder.card)
+    )
+    assert comparison.verdict.relation is Relation.COPY
+    assert comparison.verdict.copy >= 0.9

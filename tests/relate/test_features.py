@@ -4,37 +4,37 @@ import pytest
 
 from lookalike.relate.geometry import features as module
 from lookalike.relate.geometry.features import find_features, mirrored, preview_features, sift
-from lookalike.relate.geometry.matching import match
+from lookalike.relate.geometry.matching import match_features
 from tests.relate.conftest import features, scene
 
 
 def test_features_are_found_when_they_are_first_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(module, "sift", lambda grey, count: asked.append(count) or sift(grey, count))
-    found = find_features(scene(1), count=50)
-    assert (found.width, found.height, found.work, asked) == (480, 360, (512, 384), [])
-    assert len(found) == len(found.descriptors) == 50
-    assert asked == [50]
+    counts = []
+    monkeypatch.setattr(module, "sift", lambda gray, count: counts.append(count) or sift(gray, count))
+    result = find_features(scene(1), count=50)
+    assert (result.width, result.height, result.work, counts) == (480, 360, (512, 384), [])
+    assert len(result) == len(result.descriptors) == 50
+    assert counts == [50]
 
 
 def test_thumbnails_give_features_of_the_whole_picture() -> None:
     small = cv2.resize(scene(1), (256, 192), interpolation=cv2.INTER_AREA)
-    found = preview_features(small, (480, 360))
-    assert (found.width, found.height, found.work) == (480, 360, (256, 192))
-    assert not any(found.digest)
-    assert found.coarser.work == (128, 96)
-    assert len(found.coarser) <= 120
+    result = preview_features(small, (480, 360))
+    assert (result.width, result.height, result.work) == (480, 360, (256, 192))
+    assert not any(result.digest)
+    assert result.coarser.work == (128, 96)
+    assert len(result.coarser) <= 120
 
 
 def test_mirrored_features_are_those_of_the_mirrored_picture() -> None:
-    seen = find_features(np.ascontiguousarray(scene(1)[:, ::-1]))
-    pairs = match(mirrored(features(1)), seen)
+    mirrored_features = find_features(np.ascontiguousarray(scene(1)[:, ::-1]))
+    pairs = match_features(mirrored(features(1)), mirrored_features)
     close = np.linalg.norm(pairs.first[:, :2] - pairs.second[:, :2], axis=1) < 2
     angles = np.abs((pairs.first[:, 3] - pairs.second[:, 3] + 180) % 360 - 180)
     assert close.sum() > 0.7 * len(features(1))
     assert np.median(angles[close]) < 3
-    # Without the mirror next to nothing matches: the test can fail.
-    plain = match(features(1), seen)
+    # Without the mirror hardly anything matches, so the test can fail.
+    plain = match_features(features(1), mirrored_features)
     assert (np.linalg.norm(plain.first[:, :2] - plain.second[:, :2], axis=1) < 2).sum() < 10
 
 

@@ -1,4 +1,4 @@
-"""One picture pasted small into the other: what a look at the wholes misses, and what is said of it."""
+"""One image pasted small into the other: missed by a comparison of the whole images, found by `compare`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.relate.compare import Comparison, compare
-from lookalike.relate.geometry.containment import find_in, overlap, part_shown
+from lookalike.relate.compare import ImageComparison, compare
+from lookalike.relate.geometry.containment import find_in, outline_iou, part_shown
 from lookalike.relate.geometry.features import find_features
 from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 from lookalike.relate.relation import Subject, judge
@@ -20,7 +20,7 @@ PLAIN = Calibration(geometry=default_geometry())
 Paste = Callable[..., tuple[RGB, np.ndarray]]
 
 
-def compared(folder: Path, first: RGB, second: RGB) -> Comparison:
+def compared(folder: Path, first: RGB, second: RGB) -> ImageComparison:
     names = []
     for name, image in (("first.png", first), ("second.png", second)):
         (folder / name).write_bytes(png(image))
@@ -50,42 +50,42 @@ def test_the_wholes_alone_do_not_prove_it(page: tuple[RGB, np.ndarray]) -> None:
 def test_a_picture_pasted_small_into_a_page_is_a_copy_and_where_it_is_told(
     page: tuple[RGB, np.ndarray], tmp_path: Path
 ) -> None:
-    found = compared(tmp_path, scene(1), page[0])
-    match = found.verdict.evidence.match
-    assert found.verdict.relation is Relation.COPY
+    comparison = compared(tmp_path, scene(1), page[0])
+    match = comparison.verdict.evidence.match
+    assert comparison.verdict.relation is Relation.COPY
     assert match is not None
-    assert overlap(match.outline, page[1]) > 0.9
-    assert found.explanation.words.startswith("copy: pasted into the second picture (1.9 % of it, at the bottom")
-    (place,) = find_in(scene(1), page[0], PLAIN)  # find-in says the same
-    assert (found.verdict.probability, match.inliers) == (place.probability, place.inliers)
-    agreeing = found.explanation.agreeing
-    assert agreeing is not None
-    assert agreeing.shape == found.second.picture.shape[:2]
-    assert np.isfinite(agreeing).mean() == pytest.approx(0.019, rel=0.2)
-    assert np.nanmean(agreeing) > 0.7
+    assert outline_iou(match.outline, page[1]) > 0.9
+    assert comparison.explanation.words.startswith("copy: pasted into the second picture (1.9 % of it, at the bottom")
+    (location,) = find_in(scene(1), page[0], PLAIN)  # find-in says the same
+    assert (comparison.verdict.probability, match.inliers) == (location.probability, location.inliers)
+    agreement_map = comparison.explanation.agreement_map
+    assert agreement_map is not None
+    assert agreement_map.shape == comparison.second.image.shape[:2]
+    assert np.isfinite(agreement_map).mean() == pytest.approx(0.019, rel=0.2)
+    assert np.nanmean(agreement_map) > 0.7
 
 
 def test_the_page_first_and_its_part_second(page: tuple[RGB, np.ndarray], tmp_path: Path) -> None:
-    found = compared(tmp_path, page[0], scene(1))
-    match = found.verdict.evidence.match
-    assert found.verdict.relation is Relation.COPY
+    comparison = compared(tmp_path, page[0], scene(1))
+    match = comparison.verdict.evidence.match
+    assert comparison.verdict.relation is Relation.COPY
     assert match is not None
-    assert overlap(part_shown(match), page[1]) > 0.9
+    assert outline_iou(part_shown(match), page[1]) > 0.9
     assert match.scale == pytest.approx(480 / 180, rel=0.02)
     assert match.kept_first == pytest.approx(0.019, rel=0.1)
     np.testing.assert_allclose(match.points[:, 2:], match.points[:, 2:].clip(0, 1))
-    assert found.explanation.words.startswith("copy: a part of the first picture (1.9 % of it, at the bottom")
-    assert "scaled to 26" in found.explanation.words
-    assert found.explanation.agreeing is not None
-    assert np.nanmean(found.explanation.agreeing) > 0.7
+    assert comparison.explanation.words.startswith("copy: a part of the first picture (1.9 % of it, at the bottom")
+    assert "scaled to 26" in comparison.explanation.words
+    assert comparison.explanation.agreement_map is not None
+    assert np.nanmean(comparison.explanation.agreement_map) > 0.7
 
 
 def test_turns_and_what_was_laid_on_are_told_of_the_part(pasted: Paste, tmp_path: Path) -> None:
     turned = np.ascontiguousarray(np.rot90(scene(1)))
     turned[:80, :200] = 255
-    found = compared(tmp_path, scene(1), pasted(white(800, 1600), turned, 480, 1200, 190)[0])
-    assert "turned by 90° anticlockwise" in found.explanation.words
-    assert any(a.box[0] > 0.5 and a.box[1] > 0.6 and a.box[2] < 0.25 for a in found.explanation.added)
+    comparison = compared(tmp_path, scene(1), pasted(white(800, 1600), turned, 480, 1200, 190)[0])
+    assert "turned by 90° anticlockwise" in comparison.explanation.words
+    assert any(a.box[0] > 0.5 and a.box[1] > 0.6 and a.box[2] < 0.25 for a in comparison.explanation.added)
 
 
 def test_another_picture_on_the_page_is_no_copy(page: tuple[RGB, np.ndarray], tmp_path: Path) -> None:

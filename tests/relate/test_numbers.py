@@ -1,4 +1,4 @@
-"""Tails, logistic fits, calibration error: against what can be computed by hand."""
+"""Tails, logistic fits and calibration error, compared with values computed by hand."""
 
 import math
 
@@ -13,7 +13,7 @@ from lookalike.similarity import normalize
 
 def test_a_tail_tells_the_chance_of_rare_scores() -> None:
     scores = np.random.default_rng(0).normal(0.1, 0.08, 400_000)
-    tail = fit_tail(scores, normalised=False)
+    tail = fit_tail(scores, normalized=False)
     for chance in (1e-3, 1e-4, 1e-5):
         truth = float(np.quantile(np.random.default_rng(1).normal(0.1, 0.08, 4_000_000), 1 - chance))
         assert tail.chance(np.array([truth]))[0] == pytest.approx(chance, rel=1.0)
@@ -23,7 +23,7 @@ def test_a_tail_tells_the_chance_of_rare_scores() -> None:
 def test_a_few_unknown_copies_do_not_move_it() -> None:
     scores = np.random.default_rng(0).normal(0.1, 0.08, 100_000)
     with_copies = np.concatenate((scores, np.full(30, 0.95)))
-    alone, mixed = (fit_tail(s, normalised=False).score_at(1e-5) for s in (scores, with_copies))
+    alone, mixed = (fit_tail(s, normalized=False).score_at(1e-5) for s in (scores, with_copies))
     assert mixed == pytest.approx(alone, abs=0.03)
 
 
@@ -44,7 +44,7 @@ def test_level_is_the_mean_of_the_ten_nearest() -> None:
 
 
 def test_normalised_scores_compare_between_queries() -> None:
-    """A query that is like everything gets no more false matches than one that is like nothing."""
+    """A query that resembles everything gets no more false matches than one that resembles nothing."""
     random = np.random.default_rng(0)
     vectors = normalize(np.concatenate((random.normal(size=(600, 16)), random.normal(size=(600, 16)) + 1.5)))
     vectors = random.permutation(vectors)

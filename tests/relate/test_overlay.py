@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from lookalike.relate.geometry.overlay import agreement
-from lookalike.relate.words.color import recolouring
+from lookalike.relate.words.color import color_change
 from tests.relate.conftest import scene
 
 SAME = np.eye(3)
@@ -22,9 +22,9 @@ def test_a_picture_agrees_with_itself_and_not_with_another() -> None:
 
 
 def test_brighter_and_grey_agree_in_structure_and_inverted_does_not() -> None:
-    grey = cv2.cvtColor(cv2.cvtColor(small(), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    assert agreement(small(), grey, SAME).structure > 0.97
-    assert agreement(small(), grey, SAME).colour == 0
+    gray_image = cv2.cvtColor(cv2.cvtColor(small(), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    assert agreement(small(), gray_image, SAME).structure > 0.97
+    assert agreement(small(), gray_image, SAME).colour == 0
     assert agreement(small(), (small() * 0.5 + 60).astype(np.uint8), SAME).structure > 0.95
     assert agreement(small(), 255 - small(), SAME).structure < 0.3
 
@@ -53,25 +53,25 @@ def test_pictures_that_hardly_meet_have_nothing_to_agree_on() -> None:
     assert agreement(small(), small(), away).structure == 0
 
 
-def test_recolouring_by_hand() -> None:
+def test_color_change_by_hand() -> None:
     inside = np.ones(small().shape[:2], bool)
-    darker = recolouring(small(), np.clip(small() - np.int16(40), 0, 255).astype(np.uint8), inside)
+    darker = color_change(small(), np.clip(small() - np.int16(40), 0, 255).astype(np.uint8), inside)
     assert -45 < darker.brighter < -30
-    assert not darker.grey
+    assert not darker.gray
     assert darker.hue < 5
     assert darker.tint < 2
     assert not darker.toned
-    grey = np.repeat(small().mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
-    assert recolouring(small(), grey, inside).grey
-    assert recolouring(small(), np.ascontiguousarray(small()[..., ::-1]), inside).hue > 90
-    assert recolouring(small(), 255 - small(), inside).inverted
-    assert recolouring(small(), cv2.GaussianBlur(small(), (0, 0), 2), inside).sharpness < 0.5
-    assert recolouring(small(), small(), inside).sharpness == pytest.approx(1)
+    gray_image = np.repeat(small().mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8)
+    assert color_change(small(), gray_image, inside).gray
+    assert color_change(small(), np.ascontiguousarray(small()[..., ::-1]), inside).hue > 90
+    assert color_change(small(), 255 - small(), inside).inverted
+    assert color_change(small(), cv2.GaussianBlur(small(), (0, 0), 2), inside).sharpness < 0.5
+    assert color_change(small(), small(), inside).sharpness == pytest.approx(1)
 
 
-def test_recolouring_finds_the_colours_again_in_spite_of_something_laid_on() -> None:
+def test_color_change_finds_the_colours_again_in_spite_of_something_laid_on() -> None:
     changed = np.clip(small() * np.array([0.8, 0.9, 0.7]) + 10, 0, 255).astype(np.uint8)
     stained = changed.copy()
     stained[:30, :30] = (255, 0, 255)
-    found = recolouring(small(), stained, np.ones(small().shape[:2], bool)).apply(small())
-    assert np.abs(found[40:].astype(int) - changed[40:]).mean() < 2
+    matched = color_change(small(), stained, np.ones(small().shape[:2], bool)).apply(small())
+    assert np.abs(matched[40:].astype(int) - changed[40:]).mean() < 2

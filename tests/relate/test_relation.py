@@ -10,7 +10,7 @@ from lookalike.relate.geometry.features import find_features
 from lookalike.relate.probability.calibration_model import Calibration, calibration_from_json, default_geometry
 from lookalike.relate.probability.logistic import Logistic
 from lookalike.relate.probability.score_tail import Tail
-from lookalike.relate.relation import Evidence, weigh
+from lookalike.relate.relation import Evidence, to_verdict
 from lookalike.relate.words.explain import explain
 from lookalike.types import RGB, Relation
 from tests.relate.conftest import features, scene
@@ -45,14 +45,14 @@ def test_the_same_bytes_and_the_same_pixels_are_identical() -> None:
 
 
 def test_strangers_are_unrelated_with_and_without_a_collection() -> None:
-    """A pair is held against a thousand: what one unrelated picture in a hundred scores is no relation."""
+    """A pair is compared with 1,000 images: a score that one unrelated image in a hundred reaches is no relation."""
     for score, size, relation in (
         (0.2, 1, Relation.UNRELATED),
         (0.35, 1, Relation.UNRELATED),
         (0.2, 5000, Relation.UNRELATED),
         (0.999, 1, Relation.RELATED),
     ):
-        verdict = weigh(Evidence(score=score), replace(SCORED, by_score=None), size=size)
+        verdict = to_verdict(Evidence(score=score), replace(SCORED, by_score=None), size=size)
         assert verdict.relation is relation
         assert verdict.probability > 0.5
 
@@ -64,10 +64,10 @@ def test_an_edit_is_a_copy(name: str) -> None:
     assert verdict.probability > 0.8
 
 
-def arrow(tip: tuple[int, int] = (200, 128), colour: tuple[int, int, int] = (40, 90, 200)) -> RGB:
+def arrow(tip: tuple[int, int] = (200, 128), color: tuple[int, int, int] = (40, 90, 200)) -> RGB:
     image = np.full((256, 256, 3), 255, np.uint8)
     cv2.rectangle(image, (20, 20), (236, 236), (235, 235, 240), -1)
-    cv2.arrowedLine(image, (60, 128), tip, colour, 26, cv2.LINE_AA, tipLength=0.45)
+    cv2.arrowedLine(image, (60, 128), tip, color, 26, cv2.LINE_AA, tipLength=0.45)
     return image
 
 
@@ -127,20 +127,20 @@ def test_what_cannot_be_judged_is_said_to_be_so(image: RGB, reason: str) -> None
 
 
 def test_expected_false_matches_grow_with_the_collection() -> None:
-    small, large = (weigh(Evidence(score=0.7), SCORED, size=n).expected_false_matches for n in (1000, 100_000))
+    small, large = (to_verdict(Evidence(score=0.7), SCORED, size=n).expected_false_matches for n in (1000, 100_000))
     assert small == pytest.approx(1000 * 0.01 * np.exp(-4))
     assert large == pytest.approx(100 * small)
 
 
 def test_a_high_score_alone_is_related() -> None:
-    verdict = weigh(Evidence(score=0.55), SCORED, size=10)
+    verdict = to_verdict(Evidence(score=0.55), SCORED, size=10)
     assert verdict.relation is Relation.RELATED
     assert verdict.probability == pytest.approx(1 / (1 + 0.1 * np.exp(-2.5)))
-    assert weigh(Evidence(score=0.1), SCORED, size=10).relation is Relation.UNRELATED
+    assert to_verdict(Evidence(score=0.1), SCORED, size=10).relation is Relation.UNRELATED
 
 
 def test_without_a_calibration_nothing_is_invented() -> None:
-    verdict = weigh(Evidence(score=0.99), PLAIN)
+    verdict = to_verdict(Evidence(score=0.99), PLAIN)
     assert verdict.expected_false_matches is None
     assert verdict.copy == 0
 
@@ -174,9 +174,9 @@ def test_the_edit_is_told_in_words(name: str, strength: float, words: str) -> No
     # A logo over a crowd of shapes is a shape, too.
     picture = cv2.GaussianBlur(scene(1), (0, 0), 3) if name == "logo" else scene(1)
     edited = EDITS[name].apply(picture, strength, 1)
-    told = explain(picture, edited, judge(subject(picture), subject(edited), PLAIN)).words
-    assert words in told
-    assert "matching points" in told or "the pictures agree as a whole" in told
+    explanation = explain(picture, edited, judge(subject(picture), subject(edited), PLAIN)).words
+    assert words in explanation
+    assert "matching points" in explanation or "the pictures agree as a whole" in explanation
 
 
 def test_nothing_is_told_that_was_not_done() -> None:

@@ -1,4 +1,4 @@
-"""The report as a page: what its titles look like in a real browser."""
+"""How the titles of the report look in a real browser."""
 
 import shutil
 from pathlib import Path
@@ -13,7 +13,7 @@ from tests.relate.conftest import png, scene
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-# Each run of letters between underscores, in each title of a row: how many lines it stands on.
+# For each run of letters between underscores, in each row title: the number of lines it takes.
 LINES = """() => [...document.querySelectorAll("th")].flatMap(th => {
   const found = [];
   const texts = document.createTreeWalker(th, NodeFilter.SHOW_TEXT);

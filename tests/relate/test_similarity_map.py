@@ -25,10 +25,10 @@ def test_a_picture_agrees_with_itself_everywhere_and_a_changed_part_does_not() -
 
 def test_outside_the_overlap_there_is_nothing_to_say() -> None:
     part = np.ascontiguousarray(scene(1)[:, :240])
-    seen = network_map(part, scene(1), verify(find_features(part), features(1)), MODEL)
-    assert seen is not None
-    assert np.isnan(seen[:, -20:]).all()
-    assert np.isfinite(seen[20:-20, 20:90]).all()
+    agreement = network_map(part, scene(1), verify(find_features(part), features(1)), MODEL)
+    assert agreement is not None
+    assert np.isnan(agreement[:, -20:]).all()
+    assert np.isfinite(agreement[20:-20, 20:90]).all()
 
 
 def test_other_bytes_are_no_model() -> None:

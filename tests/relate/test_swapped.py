@@ -1,4 +1,4 @@
-"""A verdict told from the other side, and of a third picture that shows the same: as if it had been judged."""
+"""Verdicts with swapped sides, or derived through a third image, equal those of a direct comparison."""
 
 import cv2
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 
 from lookalike.relate import Calibration, Subject, Verdict, chain, judge, shows_the_same, swap_sides
 from lookalike.relate.geometry.features import preview_features
-from lookalike.relate.geometry.transform import UNIT, project
+from lookalike.relate.geometry.transform import UNIT_SQUARE, project
 from lookalike.relate.probability.calibration_model import default_geometry
 from lookalike.types import RGB
 from tests.relate.conftest import scene
@@ -28,7 +28,7 @@ def size(image: RGB) -> tuple[int, int]:
 
 def corners(verdict: Verdict) -> np.ndarray:
     assert verdict.evidence.match is not None
-    return project(verdict.evidence.match.transform, UNIT)
+    return project(verdict.evidence.match.transform, UNIT_SQUARE)
 
 
 PHOTO = scene(1)
@@ -69,14 +69,14 @@ def test_what_was_added_to_one_is_removed_from_the_other() -> None:
 
 
 def test_copies_of_a_mirrored_picture_are_copies_of_the_picture() -> None:
-    between, seen = judged(PHOTO, MIRRORED), judged(MIRRORED, CROP)
+    between, mirrored_to_crop = judged(PHOTO, MIRRORED), judged(MIRRORED, CROP)
     assert shows_the_same(between)
-    chained = chain(between, seen, (size(PHOTO), size(CROP)), 0.5)
+    chained = chain(between, mirrored_to_crop, (size(PHOTO), size(CROP)), 0.5)
     direct = judged(PHOTO, CROP)
     assert np.abs(corners(chained) - corners(direct)).max() < 0.02
     assert chained.evidence.match is not None
     assert not chained.evidence.match.mirrored
-    assert chained.copy <= min(between.copy, seen.copy)
+    assert chained.copy <= min(between.copy, mirrored_to_crop.copy)
 
 
 @pytest.mark.parametrize("other", [CROP, MARKED, scene(2)], ids=["crop", "words", "stranger"])

@@ -5,9 +5,15 @@ import numpy as np
 import pytest
 
 from lookalike.image import EDITS
-from lookalike.relate.geometry.containment import overlap
+from lookalike.relate.geometry.containment import outline_iou
 from lookalike.relate.geometry.features import find_features
-from lookalike.relate.geometry.transform import Shape, plausible, project, shape_of, shared_area
+from lookalike.relate.geometry.transform import (
+    TransformSummary,
+    intersection_area,
+    plausible,
+    project,
+    summarize_transform,
+)
 from lookalike.relate.geometry.verify import verify
 from lookalike.types import RGB
 from tests.relate.conftest import features, scene
@@ -41,7 +47,7 @@ def test_turn_and_mirror_are_told(turns: int, flip: bool) -> None:
 def test_place_scale_and_shares_of_a_pasted_picture(pasted: Callable[..., tuple[RGB, np.ndarray]]) -> None:
     page, outline = pasted(scene(20, 960, 720), scene(1), 400, 250, 360)
     match = verify(features(1), find_features(page))
-    assert overlap(match.outline, outline) > 0.97
+    assert outline_iou(match.outline, outline) > 0.97
     assert match.scale == pytest.approx(0.75, abs=0.02)
     assert match.kept_first == pytest.approx(1, abs=0.01)
     assert match.kept_second == pytest.approx(360 * 270 / (960 * 720), abs=0.01)
@@ -64,8 +70,8 @@ def test_points_are_where_the_transform_puts_them() -> None:
 def test_perspective_needs_a_homography() -> None:
     corners = np.float32([(0, 0), (480, 0), (480, 360), (0, 360)])
     moved = np.float32([(40, 10), (440, 60), (470, 330), (10, 300)])
-    seen = cv2.warpPerspective(scene(1), cv2.getPerspectiveTransform(corners, moved), (480, 360))
-    match = verify(features(1), find_features(seen))
+    warped = cv2.warpPerspective(scene(1), cv2.getPerspectiveTransform(corners, moved), (480, 360))
+    match = verify(features(1), find_features(warped))
     assert match.model == "homography"
     assert np.abs(match.outline * (480, 360) - moved).max() < 4
 
@@ -121,7 +127,7 @@ def test_collapsed_and_crossed_outlines_are_not_plausible(corners: list[tuple[fl
     unit = np.float32([(0, 0), (1, 0), (1, 1), (0, 1)])
     moved = np.float32(corners) + np.float32([(0, 0), (1e-4, 0), (1e-4, 1e-4), (0, 1e-4)])
     matrix = cv2.getPerspectiveTransform(unit, moved)
-    shape: Shape = shape_of(matrix, (100, 100), (100, 100), mirrored=False)
+    shape: TransformSummary = summarize_transform(matrix, (100, 100), (100, 100), mirrored=False)
     assert not plausible(shape)
 
 
@@ -133,14 +139,14 @@ def test_nothing_and_something() -> None:
 
 def test_shared_area_by_hand() -> None:
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float)
-    assert shared_area(square, square) == pytest.approx(1)
-    assert shared_area(square, square[::-1] + np.array((0.5, 0.5))) == pytest.approx(0.25)
-    assert shared_area(square, square + 3.0) == 0
-    assert shared_area(square * 0.5, square) == pytest.approx(0.25)
+    assert intersection_area(square, square) == pytest.approx(1)
+    assert intersection_area(square, square[::-1] + np.array((0.5, 0.5))) == pytest.approx(0.25)
+    assert intersection_area(square, square + 3.0) == 0
+    assert intersection_area(square * 0.5, square) == pytest.approx(0.25)
 
 
 @pytest.mark.parametrize("seed", range(20))
 def test_outlines_that_nearly_coincide_share_all(seed: int) -> None:
     square = np.array([(0, 0), (1, 0), (1, 1), (0, 1)], float)
     moved = square + np.random.default_rng(seed).normal(0, 1e-5, (4, 2))
-    assert shared_area(moved, square) == pytest.approx(1, abs=1e-3)
+    assert intersection_area(moved, square) == pytest.approx(1, abs=1e-3)

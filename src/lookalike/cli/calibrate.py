@@ -1,4 +1,4 @@
-"""lookalike calibrate: learn from a collection's own pictures what a score means in it."""
+"""lookalike calibrate: fit the meaning of a score to a collection's own images."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -10,15 +10,15 @@ from lookalike.cli.output import emit, put, say
 
 
 def calibrate(
-    sample: Annotated[int, typer.Option(min=20, help="How many pictures to edit and compare.")] = 150,
+    sample: Annotated[int, typer.Option(min=20, help="The number of images to edit and compare.")] = 150,
     plot: Annotated[
         Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.11
-        typer.Option(metavar="FILE.png", help="Draw stated probability against truth, on pictures left out."),
+        typer.Option(metavar="FILE.png", help="Draw the stated probability against the truth, on held-out images."),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Fit probabilities and expected false matches to the collection; decisions kept by duplicates sharpen them."""
+    """Fit probabilities and expected false matches to the collection, also using the decisions saved by duplicates."""
     from lookalike.relate.probability.calibrate_collection import calibrate as fit
     from lookalike.search import open_collection
 
@@ -33,7 +33,7 @@ def calibrate(
         put(f"calibration error on {facts['held_out']:,} pairs of other images: {fitted.error:.3f}")
         put(f"P(copy | score) is 50 % at {fitted.calibration.min_score(0.5):.3f}")
     if fitted.left_out:
-        say(f"{fitted.left_out} pairs were left out: they look like copies that nobody told of")
+        say(f"{fitted.left_out} pairs were left out: they look like copies that are not labeled as such")
     if plot:
         from lookalike.plot import reliability, save
 

@@ -1,4 +1,4 @@
-"""lookalike find-in: is a picture inside another, or inside any of a collection: where, how large, which turn."""
+"""lookalike find-in: find an image inside others, or inside those of a collection: where, how large, how rotated."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,124 +14,125 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from lookalike.relate.geometry.containment import Found
+    from lookalike.relate.geometry.containment import Containment
     from lookalike.types import RGB
 
 
-_SIDE = 512  # pixels of the short side that a figure needs
-_DRAWN = 8  # pictures in one figure
+_MIN_FIGURE_SIDE = 512  # pixels of the short side that a figure needs
+_MAX_DRAWN = 8  # images in one figure
 
 
 def find_in(
-    query: Annotated[Path, typer.Argument(metavar="QUERY", help="The picture to look for.")],
+    query: Annotated[Path, typer.Argument(metavar="QUERY", help="The image to find.")],
     inside: Annotated[
         Optional[list[Path]],  # noqa: UP045 - typer reads it at run time on Python 3.11
-        typer.Option(metavar="PAGE", help="The larger picture; may be repeated. Without it: a whole collection."),
+        typer.Option(metavar="PAGE", help="The larger image; may be repeated. Without it: a whole collection."),
     ] = None,
     collection: CollectionOption = None,
-    limit: Annotated[int, typer.Option(min=1, help="In a collection: look closely at so many images.")] = 1000,
+    limit: Annotated[
+        int, typer.Option(min=1, help="In a collection: the number of images to verify, most similar first.")
+    ] = 1000,
     plot: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE.png", help="Draw where it was found, with the points that match."),
+        typer.Option(metavar="FILE.png", help="Draw the locations and the matching points."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Print where the picture lies in the larger one: x, y, width, height as fractions, share, turn, scale."""
-    from lookalike.relate.compare import picture_of
+    """Print where the image lies in the larger one: x, y, width, height as fractions, share, turn, scale."""
+    from lookalike.relate.compare import read_rgb
 
-    wanted = picture_of(str(query))  # with all its pixels: `scale` counts them
-    found = []
-    for one in _in_pages(wanted, inside) if inside else _in_collection(wanted, collection, limit):
-        _print(one, more={} if inside else {"id": one.id}, as_json=json)
-        found.append(one)
-    if not found:
-        say("no match: the picture was not found inside" + (" the collection" if not inside else ""))
+    query_image = read_rgb(str(query))  # at full resolution: `scale` counts its pixels
+    containments = []
+    for containment in _in_pages(query_image, inside) if inside else _in_collection(query_image, collection, limit):
+        _print(containment, more={} if inside else {"id": containment.id}, as_json=json)
+        containments.append(containment)
+    if not containments:
+        say("no match: the image was not found inside" + (" the collection" if not inside else ""))
     elif plot:
-        _plot(wanted, str(query), found, plot)
+        _plot(query_image, str(query), containments, plot)
 
 
-def _in_pages(wanted: "RGB", pages: list[Path]) -> "Iterator[Found]":
-    """Where it is in each page. One that cannot be read is told and left out; raises ImageError if none can."""
-    from lookalike.relate.compare import picture_of
-    from lookalike.relate.geometry.containment import Found, how
-    from lookalike.relate.geometry.containment import find_in as find_places
+def _in_pages(query_image: "RGB", pages: list[Path]) -> "Iterator[Containment]":
+    """Yield the locations in each page. Unreadable pages are reported and skipped; raises ImageError if all are."""
+    from lookalike.relate.compare import read_rgb
+    from lookalike.relate.geometry.containment import Containment, containment_kind
+    from lookalike.relate.geometry.containment import find_in as find_locations
     from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 
-    calibration, seen = Calibration(geometry=default_geometry()), 0
-    for n, page in enumerate(pages, 1):
+    calibration, readable = Calibration(geometry=default_geometry()), 0
+    for number, page in enumerate(pages, 1):
         try:
-            picture = picture_of(str(page), side=None)
+            image = read_rgb(str(page), side=None)
         except ImageError as error:
-            if n == len(pages) and not seen:
+            if number == len(pages) and not readable:
                 raise
             say(f"skipped {error}")
             continue
-        seen += 1
-        for place in find_places(wanted, picture, calibration):
-            yield Found(str(page), str(page), how(place.match), place)
+        readable += 1
+        for location in find_locations(query_image, image, calibration):
+            yield Containment(str(page), str(page), containment_kind(location.match), location)
 
 
-def _in_collection(wanted: "RGB", collection: str | None, limit: int) -> "list[Found]":
+def _in_collection(query_image: "RGB", collection: str | None, limit: int) -> "list[Containment]":
     from lookalike.relate import calibration_of
     from lookalike.relate.geometry.containment import find_in_collection
     from lookalike.search import open_collection
 
-    # Not for reading only: features are found once, and kept.
     with open_collection(collection, create=False) as photos, ProgressLine("images") as progress:
         if len(photos) > limit:
-            say(f"looking at {limit:,} of {len(photos):,} images, most alike first; --limit looks at more")
-        return find_in_collection(photos, wanted, calibration_of(photos), limit=limit, progress=progress)
+            say(f"verifying {limit:,} of {len(photos):,} images, most similar first; --limit verifies more")
+        return find_in_collection(photos, query_image, calibration_of(photos), limit=limit, progress=progress)
 
 
-def _print(found: "Found", *, more: dict[str, Any], as_json: bool) -> None:
+def _print(containment: "Containment", *, more: dict[str, Any], as_json: bool) -> None:
     if not as_json:
-        put(f"{found.path}  {_told(found)}")
+        put(f"{containment.path}  {_description(containment)}")
         return
-    place = found.place
-    low, high = place.outline.min(axis=0), place.outline.max(axis=0)
+    location = containment.location
+    low, high = location.outline.min(axis=0), location.outline.max(axis=0)
     emit(
         more
         | {
-            "how": found.how,
-            "path": found.path,
+            "how": containment.kind,
+            "path": containment.path,
             "box": _rounded((*low, *(high - low))),
-            "outline": [_rounded(corner) for corner in place.outline],
-            "share": round(place.share, 4),
-            "turn": round(place.turn, 1),
-            "scale": round(place.scale, 3),
-            "mirrored": place.mirrored,
-            "probability": round(place.probability, 4),
-            "inliers": place.inliers,
+            "outline": [_rounded(corner) for corner in location.outline],
+            "share": round(location.share, 4),
+            "turn": round(location.turn, 1),
+            "scale": round(location.scale, 3),
+            "mirrored": location.mirrored,
+            "probability": round(location.probability, 4),
+            "inliers": location.inliers,
         }
     )
 
 
-def _told(found: "Found") -> str:
-    """Where, how large, which turn, how sure, for a person."""
-    from lookalike.relate.words.frame_changes import position_words
+def _description(containment: "Containment") -> str:
+    """Describe for a person where, how large, how rotated and how sure."""
+    from lookalike.relate.words.frame_changes import orientation_words
 
-    place = found.place
-    changes = [_where(found), f"scaled to {100 * place.scale:.0f} %", *position_words(place.match)]
-    return f"{', '.join(changes)}  probability {100 * place.probability:.1f} %, {place.inliers} points"
+    location = containment.location
+    changes = [_where(containment), f"scaled to {100 * location.scale:.0f} %", *orientation_words(location.match)]
+    return f"{', '.join(changes)}  probability {100 * location.probability:.1f} %, {location.inliers} points"
 
 
-def _where(found: "Found") -> str:
+def _where(containment: "Containment") -> str:
     from lookalike.relate.geometry.containment import part_shown
 
-    match = found.place.match
-    if found.how == "the same picture":
-        return found.how
-    if found.how == "holds":
+    match = containment.location.match
+    if containment.kind == "the same picture":
+        return containment.kind
+    if containment.kind == "holds":
         share = f"{100 * match.kept_first:.1f} % of it"
         return f"shows only a part of the picture, {share}, at {_box(part_shown(match))}"
-    shared = "" if found.how == "inside" else "a part of the picture, "
-    return f"{shared}at {_box(found.place.outline)}  {100 * match.kept_second:.1f} % of it"
+    shared = "" if containment.kind == "inside" else "a part of the picture, "
+    return f"{shared}at {_box(containment.location.outline)}  {100 * match.kept_second:.1f} % of it"
 
 
 def _box(outline: "NDArray[np.float64]") -> str:
-    """x, y, width, height of what lies within the frame."""
-    kept = outline.clip(0, 1)
-    low, high = kept.min(axis=0), kept.max(axis=0)
+    """Format x, y, width, height of what lies within the frame."""
+    clipped = outline.clip(0, 1)
+    low, high = clipped.min(axis=0), clipped.max(axis=0)
     return ",".join(f"{v:g}" for v in _rounded((*low, *(high - low))))
 
 
@@ -139,22 +140,23 @@ def _rounded(values: Any) -> list[float]:
     return [round(float(v), 4) + 0.0 for v in values]  # + 0.0: no "-0"
 
 
-def _plot(wanted: "RGB", name: str, found: "list[Found]", target: Path) -> None:
-    """Draw the surest pictures that it was found in."""
-    from lookalike.plot import Holder, places, save
-    from lookalike.relate.compare import picture_of
+def _plot(query_image: "RGB", name: str, containments: "list[Containment]", target: Path) -> None:
+    """Draw the surest images that contain it."""
+    from lookalike.plot import Holder, containment_rows, save
+    from lookalike.relate.compare import read_rgb
 
-    by_path: dict[str, list[Found]] = {}
-    for one in sorted(found, key=lambda one: -one.place.probability):
+    by_path: dict[str, list[Containment]] = {}
+    for one in sorted(containments, key=lambda containment: -containment.location.probability):
         by_path.setdefault(one.path, []).append(one)
     holders = []
-    for path, some in list(by_path.items())[:_DRAWN]:
+    for path, in_image in list(by_path.items())[:_MAX_DRAWN]:
         try:
-            picture = picture_of(path, side=_SIDE)
+            image = read_rgb(path, side=_MIN_FIGURE_SIDE)
         except ImageError as error:
             say(f"not drawn: {error}")
             continue
-        holders.append(Holder(picture, path, "; ".join(map(_told, some)), [one.place.match for one in some]))
+        words = "; ".join(map(_description, in_image))
+        holders.append(Holder(image, path, words, [one.location.match for one in in_image]))
     if holders:
-        count = "" if len(holders) == len(by_path) else f" ({len(holders)} of {len(by_path)} pictures, surest first)"
-        say(f"drawn: {save(places(wanted, name, holders), target)}{count}")
+        count = "" if len(holders) == len(by_path) else f" ({len(holders)} of {len(by_path)} images, surest first)"
+        say(f"drawn: {save(containment_rows(query_image, name, holders), target)}{count}")

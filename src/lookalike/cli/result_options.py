@@ -71,7 +71,7 @@ def judged_hits(
     if not (wishes.looks or cut or wishes.diversity):
         return results, {}
     from lookalike.relate import calibration_of
-    from lookalike.relate.hits import by_proof, diverse, judge_hits, query_subject, without_duplicates
+    from lookalike.relate.hits import diverse, judge_hits, query_subject, rank_by_proof, without_duplicates
 
     calibration = calibration_of(photos)
     judged = []
@@ -79,9 +79,9 @@ def judged_hits(
         if len(query.images) != 1 or query.minus:
             raise BadQuery("--relations, --verify and a cut-off by probability compare one picture; ask with one")
         subject = query_subject(photos, query.images[0], next(iter(query.regions), None))
-        judged = judge_hits(photos, subject, results.hits, calibration, look=wishes.looks)
+        judged = judge_hits(photos, subject, results.hits, calibration, verify_geometry=wishes.looks)
         if wishes.verify:
-            judged = by_proof(judged[: wishes.verify]) + judged[wishes.verify :]
+            judged = rank_by_proof(judged[: wishes.verify]) + judged[wishes.verify :]
         judged = [one for one in judged if cut is None or cut.allows(one)]
         results = replace(results, hits=tuple(one.hit for one in judged))
     if wishes.hide_duplicates:

@@ -1,4 +1,4 @@
-"""The proof that one picture is in another: matched points with lines, outlines, and a heat map of what agrees."""
+"""Draw the proof that one image is in another: joined matching points, outlines, and a heat map of the agreement."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from lookalike.relate import Match, Verdict
     from lookalike.relate.words.explain import Explanation
 
-_LINES = 60
+_MAX_LINES = 60
 _INK, _FAINT, _GOOD, _EDGE = "#1c1e21", "#6b7076", "#12b886", "#d9480f"
 _PANEL, _TITLE, _GAP, _MARGIN = 3.6, 0.26, 0.16, 0.16  # inches
 _WIDTH = 2 * _PANEL + _GAP + 2 * _MARGIN
-_TALLEST = 1.2  # panel heights in panel widths
+_MAX_ASPECT = 1.2  # panel height in panel widths
 _HEAD, _LINE, _WORDS, _BOLD = 0.42, 0.16, 8.5, 12  # inches, inches, points, points
-_SHOWN = 640  # pixels of the long side
-_WHOLE = 0.97  # a share of the picture from which there is no part to outline
+_MAX_SIDE = 640  # pixels of the long side
+_MIN_WHOLE = 0.97  # share of the image from which there is no part to outline
 
 
 @dataclass(frozen=True, slots=True)
 class Heat:
-    """Agreement (h, w), 0 to 1, NaN where there is nothing to compare; `source` says how it was made."""
+    """Agreement (h, w), 0 to 1, NaN where there is nothing to compare. `source` says how it was made."""
 
     values: NDArray[np.float32]
     source: str
@@ -36,55 +36,55 @@ class Heat:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A picture that another was found in: its name, what is said of it, and the match of every place."""
+    """An image in which another was found: its name, a description, and the match of each location."""
 
-    picture: RGB
+    image: RGB
     name: str
     words: str
     matches: "Sequence[Match]"
 
 
 def proof(
-    pictures: tuple[RGB, RGB],
+    images: tuple[RGB, RGB],
     names: tuple[str, str],
     verdict: "Verdict",
     explanation: "Explanation",
     *,
     heats: Sequence[Heat] = (),
 ) -> "Figure":
-    """Draw both pictures side by side, matched points joined, the part that the other shows outlined, heat below.
+    """Draw both images side by side: matching points joined, the part shown by the other outlined, heat maps below.
 
-    Nothing is outlined where nothing was proved: from `same-object` upwards.
+    Nothing is outlined for relations below `same-object`, which prove nothing.
     """
-    shown = (_reduced(pictures[0]), _reduced(pictures[1]))
+    reduced = (_reduced(images[0]), _reduced(images[1]))
     words = wrapped(explanation.words, _WIDTH - 2 * _MARGIN, _WORDS, most=4)
-    below = [(heat, _size(shown[1])[1]) for heat in heats[:2]]
+    below = [(heat, _size(reduced[1])[1]) for heat in heats[:2]]
     heated = _TITLE + max(height for _, height in below) + _GAP if below else 0.0
-    figure, top = _sheet(_headline(verdict), _pair_height(shown, words) + heated)
-    left, right, top = _pair(figure, top, shown, names, words)
+    figure, top = _new_figure(_headline(verdict), _pair_height(reduced, words) + heated)
+    left, right, top = _pair(figure, top, reduced, names, words)
     match = verdict.evidence.match
     if match is not None and match.model != "none":
-        _lines(figure, left, right, shown, match)
+        _lines(figure, left, right, reduced, match)
         if verdict.relation >= Relation.SAME_OBJECT:
-            _outlines(left, right, shown, match)
+            _outlines(left, right, reduced, match)
     for n, (heat, _) in enumerate(below):
-        _heat(_panel(figure, n, top, shown[1], heat.source), shown[1], heat)
+        _heat(_panel(figure, n, top, reduced[1], heat.source), reduced[1], heat)
     return figure
 
 
-def places(query: RGB, name: str, holders: Sequence[Holder]) -> "Figure":
-    """Draw a picture beside each one it was found in, a row each: matched points joined, every place outlined."""
+def containment_rows(query: RGB, name: str, holders: Sequence[Holder]) -> "Figure":
+    """Draw an image beside each one that contains it, one per row: matching points joined, each location outlined."""
     rows = []
     for holder in holders:
-        shown = (_reduced(query), _reduced(holder.picture))
-        rows.append((holder, shown, wrapped(holder.words, _WIDTH - 2 * _MARGIN, _WORDS, most=4)))
-    count = f"{len(holders)} picture{'s' * (len(holders) != 1)}"
-    figure, top = _sheet(f"found in {count}", sum(_pair_height(shown, words) for _, shown, words in rows))
-    for holder, shown, words in rows:
-        left, right, top = _pair(figure, top, shown, (name, holder.name), words)
+        reduced = (_reduced(query), _reduced(holder.image))
+        rows.append((holder, reduced, wrapped(holder.words, _WIDTH - 2 * _MARGIN, _WORDS, most=4)))
+    count = f"{len(holders)} image{'s' * (len(holders) != 1)}"
+    figure, top = _new_figure(f"found in {count}", sum(_pair_height(reduced, words) for _, reduced, words in rows))
+    for holder, reduced, words in rows:
+        left, right, top = _pair(figure, top, reduced, (name, holder.name), words)
         for match in holder.matches:
-            _lines(figure, left, right, shown, match)
-            _outlines(left, right, shown, match)
+            _lines(figure, left, right, reduced, match)
+            _outlines(left, right, reduced, match)
     return figure
 
 
@@ -99,16 +99,16 @@ def _headline(verdict: "Verdict") -> str:
     return text
 
 
-def _reduced(picture: RGB) -> RGB:
+def _reduced(image: RGB) -> RGB:
     import cv2
 
-    share = min(1.0, _SHOWN / max(picture.shape[:2]))
-    size = (max(1, round(picture.shape[1] * share)), max(1, round(picture.shape[0] * share)))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if share < 1 else picture, np.uint8)
+    share = min(1.0, _MAX_SIDE / max(image.shape[:2]))
+    size = (max(1, round(image.shape[1] * share)), max(1, round(image.shape[0] * share)))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA) if share < 1 else image, np.uint8)
 
 
-def _sheet(headline: str, inches: float) -> "tuple[Figure, float]":
-    """A figure with its headline and so much room below it, and where that begins, from the top."""
+def _new_figure(headline: str, inches: float) -> "tuple[Figure, float]":
+    """Return a figure with its headline and `inches` of room, and where the room begins, from the top."""
     from matplotlib.figure import Figure
 
     height = _HEAD + inches
@@ -119,56 +119,56 @@ def _sheet(headline: str, inches: float) -> "tuple[Figure, float]":
 
 
 def _text(figure: "Figure", left: float, top: float, text: str, size: float, **style: Any) -> None:
-    """`left` and `top`: inches from the margin and from the top. Names beside each other stand on one line."""
+    """Write text at `left` inches from the margin and `top` inches from the top. Adjacent names share a baseline."""
     x, y = (_MARGIN + left) / _WIDTH, 1 - (top + size / 72) / figure.get_figheight()
     figure.text(x, y, text, fontsize=size, va="baseline", parse_math=False, family=fonts(), **style)
 
 
-def _size(picture: RGB) -> tuple[float, float]:
-    """Width and height in inches of a picture in its panel, in proportion; a hair is still drawn."""
-    height, width = picture.shape[:2]
-    share = min(_PANEL / width, _PANEL * _TALLEST / height)
+def _size(image: RGB) -> tuple[float, float]:
+    """Return width and height in inches of an image in its panel, in proportion; at least 0.04."""
+    height, width = image.shape[:2]
+    share = min(_PANEL / width, _PANEL * _MAX_ASPECT / height)
     return max(width * share, 0.04), max(height * share, 0.04)
 
 
-def _told(words: Sequence[str]) -> float:
+def _words_height(words: Sequence[str]) -> float:
     return _LINE * len(words) + 0.06
 
 
-def _pair_height(shown: tuple[RGB, RGB], words: Sequence[str]) -> float:
-    return _told(words) + _TITLE + max(_size(picture)[1] for picture in shown) + _GAP
+def _pair_height(reduced: tuple[RGB, RGB], words: Sequence[str]) -> float:
+    return _words_height(words) + _TITLE + max(_size(image)[1] for image in reduced) + _GAP
 
 
 def _pair(
-    figure: "Figure", top: float, shown: tuple[RGB, RGB], names: tuple[str, str], words: Sequence[str]
+    figure: "Figure", top: float, reduced: tuple[RGB, RGB], names: tuple[str, str], words: Sequence[str]
 ) -> tuple[Any, Any, float]:
-    """Words, and both panels below them. Returns the panels and where the next row begins."""
+    """Draw words and both panels below them. Return the panels and where the next row begins."""
     for n, line in enumerate(words):
         _text(figure, 0, top + n * _LINE, line, _WORDS, color=_FAINT)
-    left, right = (_panel(figure, n, top + _told(words), shown[n], names[n]) for n in (0, 1))
-    return left, right, top + _pair_height(shown, words)
+    left, right = (_panel(figure, n, top + _words_height(words), reduced[n], names[n]) for n in (0, 1))
+    return left, right, top + _pair_height(reduced, words)
 
 
-def _panel(figure: "Figure", column: int, top: float, picture: RGB, title: str) -> Any:
-    """A picture below its title, which may be wider than the picture, but not than the column."""
+def _panel(figure: "Figure", column: int, top: float, image: RGB, title: str) -> Any:
+    """Draw an image below its title, which may be wider than the image, but not than the column."""
     start = column * (_PANEL + _GAP)
     _text(figure, start, top + 0.06, fitted(title, _PANEL, _WORDS), _WORDS, color=_FAINT)
-    width, height = _size(picture)
+    width, height = _size(image)
     tall = figure.get_figheight()
-    place = ((_MARGIN + start) / _WIDTH, 1 - (top + _TITLE + height) / tall, width / _WIDTH, height / tall)
-    axes = figure.add_axes(place)
-    axes.imshow(picture, aspect="auto")
-    axes.set(xticks=[], yticks=[], autoscale_on=False)  # what lies outside the picture is not drawn
+    bounds = ((_MARGIN + start) / _WIDTH, 1 - (top + _TITLE + height) / tall, width / _WIDTH, height / tall)
+    axes = figure.add_axes(bounds)
+    axes.imshow(image, aspect="auto")
+    axes.set(xticks=[], yticks=[], autoscale_on=False)  # what lies outside the image is not drawn
     for spine in axes.spines.values():
         spine.set(color="#d5d8dc", linewidth=0.8)
     return axes
 
 
-def _lines(figure: "Figure", left: Any, right: Any, shown: Sequence[RGB], match: "Match") -> None:
+def _lines(figure: "Figure", left: Any, right: Any, reduced: Sequence[RGB], match: "Match") -> None:
     from matplotlib.patches import ConnectionPatch
 
-    sizes = [np.array((p.shape[1], p.shape[0])) for p in shown]
-    picked = np.linspace(0, len(match.points) - 1, min(_LINES, len(match.points))).astype(int)
+    sizes = [np.array((p.shape[1], p.shape[0])) for p in reduced]
+    picked = np.linspace(0, len(match.points) - 1, min(_MAX_LINES, len(match.points))).astype(int)
     for x0, y0, x1, y1 in match.points[picked]:
         a, b = sizes[0] * (x0, y0) - 0.5, sizes[1] * (x1, y1) - 0.5
         line = ConnectionPatch(
@@ -179,31 +179,31 @@ def _lines(figure: "Figure", left: Any, right: Any, shown: Sequence[RGB], match:
         right.plot(*b, ".", color=_GOOD, markersize=3)
 
 
-def _outlines(left: Any, right: Any, shown: Sequence[RGB], match: "Match") -> None:
-    """In either picture the part that the other shows, where it is a part; else the first's frame in the second."""
+def _outlines(left: Any, right: Any, reduced: Sequence[RGB], match: "Match") -> None:
+    """Outline in either image the part that the other shows; if there is none, the first's frame in the second."""
     from lookalike.relate.geometry.containment import part_shown
 
-    if match.kept_first < _WHOLE:
-        _outline(left, shown[0], part_shown(match))
-    if match.kept_second < _WHOLE or match.kept_first >= _WHOLE:
-        _outline(right, shown[1], match.outline)
+    if match.kept_first < _MIN_WHOLE:
+        _outline(left, reduced[0], part_shown(match))
+    if match.kept_second < _MIN_WHOLE or match.kept_first >= _MIN_WHOLE:
+        _outline(right, reduced[1], match.outline)
 
 
-def _outline(axes: Any, picture: RGB, corners: NDArray[np.float64]) -> None:
-    """`corners`: (4, 2) in shares of the picture."""
+def _outline(axes: Any, image: RGB, corners: NDArray[np.float64]) -> None:
+    """`corners`: (4, 2), as fractions of the image."""
     from matplotlib.patches import Polygon
 
-    pixels = corners * (picture.shape[1], picture.shape[0]) - 0.5
+    pixels = corners * (image.shape[1], image.shape[0]) - 0.5
     axes.add_patch(Polygon(pixels, closed=True, fill=False, edgecolor=_EDGE, linewidth=1.8, zorder=6))
 
 
-def _heat(axes: Any, picture: RGB, heat: Heat) -> None:
+def _heat(axes: Any, image: RGB, heat: Heat) -> None:
     import cv2
 
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     known = ~np.isnan(heat.values)
     filled = np.where(known, heat.values, 0).astype(np.float32)
     values = cv2.resize(filled, (width, height), interpolation=cv2.INTER_LINEAR)
-    seen = cv2.resize(known.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
-    axes.images[0].set_data((picture * 0.35 + 255 * 0.65).astype(np.uint8))
-    axes.imshow(np.ma.array(values, mask=~seen), cmap="RdYlGn", vmin=0, vmax=1, alpha=0.55, aspect="auto")
+    known_large = cv2.resize(known.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+    axes.images[0].set_data((image * 0.35 + 255 * 0.65).astype(np.uint8))
+    axes.imshow(np.ma.array(values, mask=~known_large), cmap="RdYlGn", vmin=0, vmax=1, alpha=0.55, aspect="auto")

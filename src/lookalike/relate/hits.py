@@ -1,4 +1,4 @@
-"""The hits of a search, judged: relation and probability of each; ranked by proof, without duplicates, spread out."""
+"""Verdicts for the hits of a search: ranked by proof, filtered by probability, without duplicates, diversified."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,8 +23,8 @@ from lookalike.types import Hit, Relation, Row, Vectors
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """A hit and what it is to the query."""
+class JudgedHit:
+    """A hit and its relation to the query."""
 
     hit: Hit
     verdict: Verdict
@@ -32,14 +32,14 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class MinScore:
-    """A cut-off as a person may write it: "0.4" a score, "90%" a probability of copy, "e0.1" expected false matches."""
+    """A cut-off as a user writes it: "0.4" is a score, "90%" a probability of copy, "e0.1" expected false matches."""
 
     score: float | None = None
     probability: float | None = None
     false_matches: float | None = None
 
-    def allows(self, judged: Judged) -> bool:
-        """Whether a judged hit passes. What is unknown does not."""
+    def allows(self, judged: JudgedHit) -> bool:
+        """Return whether a judged hit passes. Unknown values do not pass."""
         if self.probability is not None:
             return judged.verdict.copy >= self.probability
         if self.false_matches is not None:
@@ -49,7 +49,7 @@ class MinScore:
 
 
 def parse_min_score(text: str) -> MinScore:
-    """Read "0.4", "90%" or "e0.1". Raises BadQuery."""
+    """Parse "0.4", "90%" or "e0.1". Raises BadQuery."""
     try:
         if text.endswith("%"):
             share = float(text[:-1]) / 100
@@ -70,31 +70,31 @@ def parse_min_score(text: str) -> MinScore:
 
 
 def query_subject(photos: Collection, image: ImageLike, region: Region | None = None) -> Subject:
-    """What is known of the picture that is asked: a file, bytes, an array, or "id:ID"."""
-    wanted = asked_id(image)
-    if wanted is not None and region is None:
-        (row,) = photos.get([wanted], _FACTS)
+    """Return the query image as a subject: a file, bytes, an array, or "id:ID"."""
+    query_id = asked_id(image)
+    if query_id is not None and region is None:
+        (row,) = photos.get([query_id], _COLUMNS)
         if row is None:
-            raise UnknownId(f"no image has the id {wanted!r} in {photos.uri}; ids are what a search prints")
-        (features,) = features_of(photos, [wanted])
+            raise UnknownId(f"no image has the id {query_id!r} in {photos.uri}; ids are what a search prints")
+        (features,) = features_of(photos, [query_id])
         return _subject(photos, row, features)
     source: Any = image
-    if wanted is not None:
-        (row,) = photos.get([wanted], ["path", "thumbnail"])
+    if query_id is not None:
+        (row,) = photos.get([query_id], ["path", "thumbnail"])
         source = None if row is None else row.metadata.get("path") or row.metadata.get("thumbnail")
-    picture = load_picture(source, side=SIDE, limits=photos.limits, region=region)
-    (vector,) = photos.embedder.embed([picture])
+    query_image = load_picture(source, side=SIDE, limits=photos.limits, region=region)
+    (vector,) = photos.embedder.embed([query_image])
     sha256 = "" if region else _digest(image, photos)
     return Subject(
         name=image_name(image),
         vector=vector,
-        features=find_features(picture, side=PREVIEW_SIDE, count=PREVIEW_COUNT),
+        features=find_features(query_image, side=PREVIEW_SIDE, count=PREVIEW_COUNT),
         sha256=sha256,
         load=lambda side: load_picture(source, side=side, limits=photos.limits, region=region),
     )
 
 
-_FACTS = ["sha256", "path", "frame"]
+_COLUMNS = ["sha256", "path", "frame"]
 
 
 def _subject(photos: Collection, row: Row, features: Features | None) -> Subject:
@@ -103,7 +103,7 @@ def _subject(photos: Collection, row: Row, features: Features | None) -> Subject
 
 
 def _digest(image: ImageLike, photos: Collection) -> str:
-    """The SHA-256 of a file's bytes, as the collection keeps it; "" for pixels."""
+    """Return the SHA-256 of a file's bytes, as the collection stores it; "" for pixels."""
     if isinstance(image, bytes):
         return hashlib.sha256(image).hexdigest()
     if isinstance(image, str | Path):
@@ -112,25 +112,25 @@ def _digest(image: ImageLike, photos: Collection) -> str:
 
 
 def judge_hits(
-    photos: Collection, query: Subject, hits: Sequence[Hit], calibration: Calibration, *, look: bool = True
-) -> list[Judged]:
-    """The verdict of each hit, in the order given. `look`: verify each by geometry."""
+    photos: Collection, query: Subject, hits: Sequence[Hit], calibration: Calibration, *, verify_geometry: bool = True
+) -> list[JudgedHit]:
+    """Return the verdict of each hit, in the given order. `verify_geometry`: compare features and contents of each."""
     ids = [hit.id for hit in hits]
-    features = features_of(photos, ids) if look else [None] * len(ids)
-    rows = photos.get(ids, _FACTS)
+    features = features_of(photos, ids) if verify_geometry else [None] * len(ids)
+    rows = photos.get(ids, _COLUMNS)
     level = 0.0 if query.vector is None else float(calibration.level_of(query.vector[None])[0])
     judged = []
-    for hit, row, seen in zip(hits, rows, features, strict=True):
-        other = Subject(name=hit.id) if row is None else _subject(photos, row, seen)
-        verdict = judge(query, other, calibration, size=len(photos), level=level, look=look)
-        judged.append(Judged(hit, verdict))
+    for hit, row, image_features in zip(hits, rows, features, strict=True):
+        other = Subject(name=hit.id) if row is None else _subject(photos, row, image_features)
+        verdict = judge(query, other, calibration, size=len(photos), level=level, verify_geometry=verify_geometry)
+        judged.append(JudgedHit(hit, verdict))
     return judged
 
 
-def by_proof(judged: Sequence[Judged]) -> list[Judged]:
-    """Surest copies first, then the same object, then by score."""
+def rank_by_proof(judged: Sequence[JudgedHit]) -> list[JudgedHit]:
+    """Sort by relation: surest copies first, then the same object, then by score."""
 
-    def rank(one: Judged) -> tuple[float, float, float]:
+    def rank(one: JudgedHit) -> tuple[float, float, float]:
         verdict = one.verdict
         same = verdict.probability if verdict.relation is Relation.SAME_OBJECT else 0.0
         return (-round(verdict.copy, 3) if verdict.copy >= 0.5 else 0.0, -round(same, 3), -one.hit.score)
@@ -139,52 +139,52 @@ def by_proof(judged: Sequence[Judged]) -> list[Judged]:
 
 
 def without_duplicates(photos: Collection, hits: Sequence[Hit], calibration: Calibration, k: int) -> list[Hit]:
-    """The first k hits of which none is a copy of a better one.
+    """Return the first k hits of which none is a copy of a better one.
 
-    The score decides where it is certain, geometry where it is not.
+    The score decides where it is certain, the geometry elsewhere.
     """
-    rows = photos.get([hit.id for hit in hits], _FACTS)
-    kept: list[tuple[Hit, Subject]] = []
+    rows = photos.get([hit.id for hit in hits], _COLUMNS)
+    selected: list[tuple[Hit, Subject]] = []
     for hit, row in zip(hits, rows, strict=True):
         if row is None:
             continue
         subject = _subject(photos, row, None)
-        if not any(_copies(photos, subject, other, calibration) for _, other in kept):
-            kept.append((hit, subject))
-        if len(kept) == k:
+        if not any(_is_copy(photos, subject, other, calibration) for _, other in selected):
+            selected.append((hit, subject))
+        if len(selected) == k:
             break
-    return [hit for hit, _ in kept]
+    return [hit for hit, _ in selected]
 
 
-_WORTH_A_LOOK = 0.05
+_MIN_SCORE_COPY = 0.05
 
 
-def _copies(photos: Collection, a: Subject, b: Subject, calibration: Calibration) -> bool:
+def _is_copy(photos: Collection, a: Subject, b: Subject, calibration: Calibration) -> bool:
     if a.vector is None or b.vector is None:
         return False
     if a.sha256 and a.sha256 == b.sha256:
         return True
     score = cosine(a.vector[None], b.vector[None])[0]
-    if calibration.by_score is not None and float(calibration.copy_by_score(score)[0]) < _WORTH_A_LOOK:
+    if calibration.by_score is not None and float(calibration.copy_by_score(score)[0]) < _MIN_SCORE_COPY:
         return False
     first, second = features_of(photos, [a.name, b.name])
-    seen = replace(a, features=first), replace(b, features=second)
-    return judge(seen[0], seen[1], calibration, depth="points").relation >= Relation.COPY
+    pair = replace(a, features=first), replace(b, features=second)
+    return judge(pair[0], pair[1], calibration, depth="points").relation >= Relation.COPY
 
 
 def diverse(vectors: Vectors, scores: Sequence[float], k: int, diversity: float) -> list[int]:
-    """Positions of k hits that are alike the query and unlike each other.
+    """Return the positions of k hits that are similar to the query and different from each other.
 
-    `diversity`: 0 is by score alone, 1 by difference alone. Maximal marginal relevance: Carbonell, Goldstein,
+    `diversity`: 0 ranks by score alone, 1 by difference alone. Maximal marginal relevance: Carbonell, Goldstein,
     SIGIR 1998.
     """
     if not 0 <= diversity <= 1:
         raise BadQuery(f"the diversity {diversity} is not from 0 to 1")
-    among = cosine(vectors, vectors)
-    left = list(range(len(scores)))
-    chosen: list[int] = []
-    while left and len(chosen) < k:
-        nearest = among[np.ix_(left, chosen)].max(axis=1) if chosen else np.zeros(len(left))
-        gain = (1 - diversity) * np.array([scores[i] for i in left]) - diversity * nearest
-        chosen.append(left.pop(int(gain.argmax())))
-    return chosen
+    similarities = cosine(vectors, vectors)
+    remaining = list(range(len(scores)))
+    selected: list[int] = []
+    while remaining and len(selected) < k:
+        nearest = similarities[np.ix_(remaining, selected)].max(axis=1) if selected else np.zeros(len(remaining))
+        gain = (1 - diversity) * np.array([scores[i] for i in remaining]) - diversity * nearest
+        selected.append(remaining.pop(int(gain.argmax())))
+    return selected

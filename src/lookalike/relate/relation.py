@@ -1,4 +1,4 @@
-"""The relation of two pictures, with its probability and the evidence for it."""
+"""The relation of two images, with its probability and the evidence for it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from lookalike.relate.content.content import Content
 from lookalike.relate.content.quality import too_poor
-from lookalike.relate.examine import agrees, examine, frames_agree, is_proven, same_pixels
+from lookalike.relate.examine import agrees, examine, is_proven, match_frames, same_pixels
 from lookalike.relate.geometry.features import Features
 from lookalike.relate.geometry.verify import Match
-from lookalike.relate.probability.calibration_model import EVENS, Calibration, undecided
+from lookalike.relate.probability.calibration_model import HALF, Calibration, undecided_reason
 from lookalike.similarity import cosine
 from lookalike.types import RGB, Relation
 
@@ -21,10 +21,11 @@ Depth = Literal["frames", "points", "detail"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What is known of one picture. Each part may be missing; more of them make the verdict surer.
+    """What is known of one image. Each part may be missing; the more there is, the surer the verdict.
 
-    `vector`: (dim,) of length 1. `features`: by `find_features` or `features_of`. `sha256`: of the file. `load`: reads
-    the picture at about a side in pixels, None where it is out of reach; it is asked only where more detail decides.
+    `vector`: (dim,) of length 1. `features`: from `find_features` or `features_of`. `sha256`: of the file. `load`:
+    reads the image at about the given side in pixels and returns None if it is unavailable; it is called only where
+    more detail decides.
     """
 
     name: str = ""
@@ -36,8 +37,10 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
-    """What a verdict rests on. `match` is None where the geometry was not looked at, `content` where contents were not
-    compared: the pictures do not lie over each other, or only the score is known.
+    """What a verdict rests on.
+
+    `match` is None if the geometry was not verified. `content` is None if the contents were not compared: the images
+    do not overlap, or only the score is known.
     """
 
     score: float | None = None
@@ -50,9 +53,9 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """`relation`, and the `probability` that it is this one or a stronger one.
+    """A relation, and the `probability` that it is this one or a stronger one.
 
-    `copy`: P(copy or identical), whatever the relation. `expected_false_matches`: how many unrelated pictures of the
+    `copy`: P(copy or identical), whatever the relation. `expected_false_matches`: how many unrelated images of the
     collection would score as high for this query; None without a collection or a calibrated model.
     """
 
@@ -70,56 +73,60 @@ def judge(
     *,
     size: int = 1,
     level: float = 0.0,
-    look: bool = True,
+    verify_geometry: bool = True,
     depth: Depth = "detail",
 ) -> Verdict:
-    """The relation of two pictures.
+    """Return the relation of two images.
 
-    `size`: pictures in the collection that the second came from; `level`: the query's, by `Calibration.level_of`.
-    `look`: verify by geometry; without it, or without features, the score speaks alone. `depth`: how far to look:
-    "frames" knows copies whose whole frame is there, mirrored or turned by quarters too (1 to 5 ms); "points" also
-    crops and rotations, by thumbnails (5 to 20 ms); "detail" looks at the files where thumbnails prove nothing (0.1 s).
+    `size`: number of images in the collection that the second one comes from. `level`: the query's level, from
+    `Calibration.level_of`. `verify_geometry`: compare features and contents; without it, or without features, the
+    score alone decides. `depth`: how much to compare. "frames" recognizes copies with their whole frame, also mirrored
+    or turned by quarter turns (1 to 5 ms); "points" also crops and rotations, by thumbnails (5 to 20 ms); "detail" also
+    reads the files if thumbnails prove nothing (0.1 s).
     """
     if first.sha256 and first.sha256 == second.sha256:
-        return _same(first, second, bytes_too=True)
+        return _identical(first, second, same_bytes=True)
     score = _score(first, second)
-    if not look or first.features is None or second.features is None:
-        return weigh(Evidence(score=score), calibration, size=size, level=level)
+    if not verify_geometry or first.features is None or second.features is None:
+        return to_verdict(Evidence(score=score), calibration, size=size, level=level)
     if same_pixels(first, second):
-        return _same(first, second, bytes_too=False)
+        return _identical(first, second, same_bytes=False)
     if depth == "frames":
-        found = frames_agree(first, second)
+        examination = match_frames(first, second)
     else:
-        found = examine(first, second, score, calibration, thorough=depth == "detail")
-    if found is None:
-        return weigh(Evidence(score=score), calibration, size=size, level=level)
-    evidence = Evidence(score=score, match=found[0], content=found[1])
-    verdict = weigh(evidence, calibration, size=size, level=level)
-    if reason := _no_verdict(verdict, first, second, strangers_too=depth == "detail"):
-        return weigh(replace(evidence, reason=reason), calibration, size=size, level=level)
+        examination = examine(first, second, score, calibration, thorough=depth == "detail")
+    if examination is None:
+        return to_verdict(Evidence(score=score), calibration, size=size, level=level)
+    evidence = Evidence(score=score, match=examination[0], content=examination[1])
+    verdict = to_verdict(evidence, calibration, size=size, level=level)
+    if reason := _cannot_tell_reason(verdict, first, second, check_strangers=depth == "detail"):
+        return to_verdict(replace(evidence, reason=reason), calibration, size=size, level=level)
     return verdict
 
 
-def _no_verdict(verdict: Verdict, first: Subject, second: Subject, *, strangers_too: bool) -> str:
-    """Why nothing can be said after all; empty where something can. To be told of strangers, it costs 20 ms."""
+def _cannot_tell_reason(verdict: Verdict, first: Subject, second: Subject, *, check_strangers: bool) -> str:
+    """Return why no verdict is possible, or "" if one is. Checking strangers too costs 20 ms."""
     match, content = verdict.evidence.match, verdict.evidence.content
-    if match is not None and content is None and verdict.copy >= EVENS:
+    if match is not None and content is None and verdict.copy >= HALF:
         return _NOTHING_TO_COMPARE
-    if not strangers_too and verdict.copy < _OPEN:
+    if not check_strangers and verdict.copy < _MIN_COPY_TO_CHECK:
         return ""
-    # What agrees in so much detail is not too poor to be judged.
-    if verdict.copy >= _SURE or (match is not None and is_proven((match, content))):
+    # Images that agree in so much detail are not too poor to be judged.
+    if verdict.copy >= _CERTAIN_COPY or (match is not None and is_proven((match, content))):
         return ""
-    return _too_poor(first, second, few_points=content is not None and agrees(content))
+    return _too_poor_reason(first, second, few_points=content is not None and agrees(content))
 
 
-def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level: float = 0.0) -> Verdict:
-    """From evidence to verdict."""
+def to_verdict(evidence: Evidence, calibration: Calibration, *, size: int = 1, level: float = 0.0) -> Verdict:
+    """Turn evidence into a verdict.
+
+    `size`: number of images in the collection. `level`: the query's level, from `Calibration.level_of`.
+    """
     score, match = evidence.score, evidence.match
-    false = None
+    expected_false = None
     if score is not None:
         expected = calibration.expected_false(np.array([score]), size, level=level)
-        false = None if expected is None else float(expected[0])
+        expected_false = None if expected is None else float(expected[0])
     if match is not None:
         copy = calibration.copy_by_match(score, match, evidence.content)
         variant = max(copy, calibration.layout_by_match(match))
@@ -127,42 +134,42 @@ def weigh(evidence: Evidence, calibration: Calibration, *, size: int = 1, level:
     else:
         copy = 0.0 if score is None else float(calibration.copy_by_score(np.array([score]))[0])
         variant = same = copy
-    # One true match is expected against the false ones: a prior of evens for the best hit of a search. Two pictures
-    # that nobody searched for are taken for the best hit among as many as a small collection has.
-    rarity = None if false is None else false * (_AMONG if size <= 1 else 1)
+    # Prior odds of the best hit of a search: one true match to the expected number of false ones.
+    # Without a collection, the prior is that of the top hit among 1,000 images.
+    rarity = None if expected_false is None else expected_false * (ASSUMED_COLLECTION_SIZE if size <= 1 else 1)
     related = max(same, 0.0 if rarity is None else 1 / (1 + rarity))
     relation, probability = _strongest(
         {Relation.COPY: copy, Relation.VARIANT: variant, Relation.SAME_OBJECT: same, Relation.RELATED: related}
     )
-    doubt = undecided(match, evidence.content) if match is not None and same >= EVENS else ""
-    if doubt or (evidence.reason and copy < _SURE):
-        even = EVENS if doubt else copy
-        relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * even - 1)
+    doubt = undecided_reason(match, evidence.content) if match is not None and same >= HALF else ""
+    if doubt or (evidence.reason and copy < _CERTAIN_COPY):
+        uncertain = HALF if doubt else copy
+        relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * uncertain - 1)
         evidence = replace(evidence, reason=evidence.reason or f"these are {doubt}")
     return Verdict(
-        relation=relation, probability=probability, copy=copy, expected_false_matches=false, evidence=evidence
+        relation=relation, probability=probability, copy=copy, expected_false_matches=expected_false, evidence=evidence
     )
 
 
-_AMONG = 1000
+ASSUMED_COLLECTION_SIZE = 1000
 _NOTHING_TO_COMPARE = "they are laid out alike, and there is too little to compare"
-_OPEN = 0.3  # P(copy) below which nobody asks whether the pictures are too poor to be judged
-_SURE = 0.98  # a plain picture may still be a copy beyond doubt
+_MIN_COPY_TO_CHECK = 0.3  # P(copy) below which the quality of the images is not checked
+_CERTAIN_COPY = 0.98  # P(copy) from which even a plain image is a copy
 
 
-_CLAIM = {Relation.COPY: 0.75, Relation.VARIANT: 0.75, Relation.SAME_OBJECT: 0.5, Relation.RELATED: 0.5}
-"""From which probability a relation is claimed. A false copy does more harm than one that is called the same object."""
+MIN_CLAIM = {Relation.COPY: 0.75, Relation.VARIANT: 0.75, Relation.SAME_OBJECT: 0.5, Relation.RELATED: 0.5}
+"""The probability from which a relation is claimed. A false copy does more harm than a copy called the same object."""
 
 
-def _strongest(chances: dict[Relation, float]) -> tuple[Relation, float]:
-    for relation, chance in chances.items():
-        if chance >= _CLAIM[relation]:
-            return relation, chance
-    return Relation.UNRELATED, 1 - max(chances.values())
+def _strongest(probabilities: dict[Relation, float]) -> tuple[Relation, float]:
+    for relation, probability in probabilities.items():
+        if probability >= MIN_CLAIM[relation]:
+            return relation, probability
+    return Relation.UNRELATED, 1 - max(probabilities.values())
 
 
-def _same(first: Subject, second: Subject, *, bytes_too: bool) -> Verdict:
-    evidence = Evidence(score=_score(first, second), same_bytes=bytes_too, same_pixels=True)
+def _identical(first: Subject, second: Subject, *, same_bytes: bool) -> Verdict:
+    evidence = Evidence(score=_score(first, second), same_bytes=same_bytes, same_pixels=True)
     return Verdict(
         relation=Relation.IDENTICAL, probability=1.0, copy=1.0, expected_false_matches=0.0, evidence=evidence
     )
@@ -174,8 +181,8 @@ def _score(first: Subject, second: Subject) -> float | None:
     return float(cosine(np.atleast_2d(first.vector), np.atleast_2d(second.vector))[0, 0])
 
 
-def _too_poor(first: Subject, second: Subject, *, few_points: bool) -> str:
-    """Why one of the two cannot be judged; empty where both can."""
+def _too_poor_reason(first: Subject, second: Subject, *, few_points: bool) -> str:
+    """Return why one of the two cannot be judged, or "" if both can."""
     for subject in (first, second):
         if subject.features is not None and (reason := too_poor(subject.features, few_points=few_points)):
             return f"{subject.name or 'a picture'} is {reason}"

@@ -1,52 +1,62 @@
-"""A verdict of two pictures told from the other side, or of a third that shows the same: nothing is judged twice."""
+"""Derive verdicts from other verdicts instead of judging again: with sides swapped, or through a third image."""
 
 from dataclasses import replace
 
 import numpy as np
 
 from lookalike.relate.content.content import Content
-from lookalike.relate.content.regions import Region, moved_box
+from lookalike.relate.content.regions import Region, transform_box
 from lookalike.relate.examine import agrees
-from lookalike.relate.geometry.transform import Matrix, shape_of
-from lookalike.relate.geometry.verify import Match, with_shape
+from lookalike.relate.geometry.transform import Matrix, summarize_transform
+from lookalike.relate.geometry.verify import Match, with_summary
 from lookalike.relate.relation import Verdict
 
 _OPPOSITE = {"added": "removed", "removed": "added", "overlay": "uncovered", "uncovered": "overlay"}
 
 
 def swap_sides(verdict: Verdict, first: tuple[int, int], second: tuple[int, int]) -> Verdict:
-    """The verdict of (a, b) as that of (b, a). `first`, `second`: (width, height) of a and of b, in pixels."""
+    """Turn the verdict of (a, b) into that of (b, a). `first`, `second`: (width, height) of a and of b, in pixels."""
     evidence = verdict.evidence
     if evidence.match is None or evidence.match.model == "none":
         return verdict
-    match = _match_back(evidence.match, first, second)
-    content = None if evidence.content is None else _content_back(evidence.content, match.transform)
+    match = _inverse_match(evidence.match, first, second)
+    content = None if evidence.content is None else _swap_content(evidence.content, match.transform)
     return replace(verdict, evidence=replace(evidence, match=match, content=content))
 
 
 def shows_the_same(verdict: Verdict) -> bool:
-    """Whether two photographs agree in all that either shows, whole, if perhaps mirrored or turned by quarters."""
+    """Return whether two photographs show the same whole content, possibly mirrored or turned by quarter turns."""
     match, content = verdict.evidence.match, verdict.evidence.content
     if verdict.evidence.same_pixels:
         return True
-    if match is None or content is None or match.negative or content.drawn > _PAGE or content.recoloured > _RECOLOURED:
+    if (
+        match is None
+        or content is None
+        or match.negative
+        or content.drawn > _MIN_PAGE_DRAWN
+        or content.recoloured > _MAX_COLOR_DIFFERENCE
+    ):
         return False
-    whole = match.model == "frame" and min(match.kept_first, match.kept_second) > _WHOLE
+    whole = match.model == "frame" and min(match.kept_first, match.kept_second) > _MIN_WHOLE
     return whole and not content.regions and agrees(content)
 
 
 def chain(first: Verdict, second: Verdict, sizes: tuple[tuple[int, int], tuple[int, int]], score: float) -> Verdict:
-    """The verdict of (a, c) from that of (a, b), which show the same, and that of (b, c), which lie over each other.
+    """Return the verdict of (a, c) from those of (a, b), which show the same, and (b, c), which overlap.
 
     `sizes`: (width, height) of a and c. `score`: the cosine of a and c.
     """
-    one, other = first.evidence.match, second.evidence.match
-    assert other is not None
-    matrix: Matrix = other.transform if one is None else np.asarray(other.transform @ one.transform, np.float64)
+    first_match, second_match = first.evidence.match, second.evidence.match
+    assert second_match is not None
+    matrix: Matrix = (
+        second_match.transform
+        if first_match is None
+        else np.asarray(second_match.transform @ first_match.transform, np.float64)
+    )
     matrix = matrix / matrix[2, 2]
-    mirrored = other.mirrored != (one is not None and one.mirrored)
-    shape = shape_of(matrix, *sizes, mirrored=mirrored)
-    match = replace(with_shape(other, matrix, shape), mirrored=mirrored, points=other.points[:0])
+    mirrored = second_match.mirrored != (first_match is not None and first_match.mirrored)
+    summary = summarize_transform(matrix, *sizes, mirrored=mirrored)
+    match = replace(with_summary(second_match, matrix, summary), mirrored=mirrored, points=second_match.points[:0])
     return replace(
         second,
         copy=min(first.copy, second.copy),
@@ -56,25 +66,25 @@ def chain(first: Verdict, second: Verdict, sizes: tuple[tuple[int, int], tuple[i
     )
 
 
-_PAGE = 0.25  # `Content.drawn` from which each word counts
-_RECOLOURED = 10.0  # levels
-_WHOLE = 0.97
+_MIN_PAGE_DRAWN = 0.25  # `Content.drawn` from which each word counts
+_MAX_COLOR_DIFFERENCE = 10.0  # levels
+_MIN_WHOLE = 0.97
 
 
-def _match_back(match: Match, first: tuple[int, int], second: tuple[int, int]) -> Match:
+def _inverse_match(match: Match, first: tuple[int, int], second: tuple[int, int]) -> Match:
     matrix: Matrix = np.asarray(np.linalg.inv(match.transform), np.float64)
     matrix = matrix / matrix[2, 2]
-    seen = match.agreement
+    agreement = match.agreement
     return replace(
-        with_shape(match, matrix, shape_of(matrix, second, first, mirrored=match.mirrored)),
+        with_summary(match, matrix, summarize_transform(matrix, second, first, mirrored=match.mirrored)),
         points=match.points[:, [2, 3, 0, 1]],
-        agreement=replace(seen, first_inside=seen.second_inside, second_inside=seen.first_inside),
+        agreement=replace(agreement, first_inside=agreement.second_inside, second_inside=agreement.first_inside),
     )
 
 
-def _content_back(content: Content, back: Matrix) -> Content:
+def _swap_content(content: Content, back: Matrix) -> Content:
     regions = tuple(
-        Region(_OPPOSITE.get(region.kind, region.kind), moved_box(region.box, back), region.area)
+        Region(_OPPOSITE.get(region.kind, region.kind), transform_box(region.box, back), region.area)
         for region in content.regions
     )
     return replace(content, regions=regions)

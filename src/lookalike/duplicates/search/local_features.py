@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.duplicates.search.pairs import Pairs
-from lookalike.relate.geometry.features import Found, sift
+from lookalike.relate.geometry.features import KeypointArrays, sift
 
 SIDE = 128  # pixels of the long side, which a thumbnail's JPEG is decoded to for nothing
 COUNT = 100  # features of a picture
@@ -29,7 +29,7 @@ _BLOCK = 1 << 16
 _LEVELS = 127.0
 
 
-def local_features(thumbnail: NDArray[np.uint8], count: int = COUNT) -> Found:
+def local_features(thumbnail: NDArray[np.uint8], count: int = COUNT) -> KeypointArrays:
     """The strongest features of a grey thumbnail (H, W): points (n, 4) and descriptors (n, 128)."""
     return sift(thumbnail, count)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lookalike.duplicates.search.local_features import COUNT, SIDE, Reducer, local_features
 from lookalike.duplicates.search.orientation import Grey, Greys, normal_positions, tiny
-from lookalike.relate.geometry.features import Found
+from lookalike.relate.geometry.features import KeypointArrays
 from lookalike.search import Collection
 
 _BATCH = 512
@@ -64,7 +64,7 @@ class SignatureReader:
             np.concatenate(rows_of),
         )
 
-    def _one(self, jpeg: bytes) -> tuple[Grey | None, Found]:
+    def _one(self, jpeg: bytes) -> tuple[Grey | None, KeypointArrays]:
         image = _grey(jpeg)
         nothing = np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
         return tiny(image), nothing if image is None or not self.count else local_features(image, self.count)

@@ -18,9 +18,9 @@ from lookalike.duplicates.search.collection_arrays import Picture
 from lookalike.duplicates.search.proof import Proof, in_words
 from lookalike.image import Limits, decode
 from lookalike.relate import Calibration, Subject, judge
-from lookalike.relate.content.template import other_fillings
+from lookalike.relate.content.template import filled_differently
 from lookalike.relate.geometry.feature_cache import file_loader, stored_features
-from lookalike.relate.probability.calibration_model import EVENS
+from lookalike.relate.probability.calibration_model import HALF
 from lookalike.types import RGB, Relation
 
 _WATCHED = 1.0  # seconds between looks at whether anybody will hear the answer
@@ -55,7 +55,7 @@ class CopyVerifier:
         first, seconds = self._subject(kept), [self._subject(other) for other in others]
         other_pages = [False] * len(others)
         if first.features is not None:
-            other_pages = other_fillings(first.features, [second.features for second in seconds])
+            other_pages = filled_differently(first.features, [second.features for second in seconds])
         return [
             None if other_page else self._verify(first, second)
             for second, other_page in zip(seconds, other_pages, strict=True)
@@ -75,7 +75,7 @@ class CopyVerifier:
         verdict = judge(first, second, self._calibration, depth="points" if self._geometry else "frames")
         if verdict.relation is Relation.CANNOT_TELL or verdict.copy < _MIN_COPY:
             return None
-        if verdict.relation is Relation.VARIANT and verdict.copy < EVENS:
+        if verdict.relation is Relation.VARIANT and verdict.copy < HALF:
             return None
         score = verdict.evidence.score if verdict.evidence.score is not None else 0.0
         return Proof(score, str(max(verdict.relation, Relation.COPY)), verdict.copy, verdict=verdict)

@@ -1,1 +1,1 @@
-"""Do two aligned images show the same content? Regions that differ, overlays, text, recolored objects."""
+"""Compare the contents of two aligned images: regions that differ, added marks, text, recolored objects."""

@@ -1,4 +1,4 @@
-"""Local features of a collection's images, from the thumbnails that it keeps; of files, from the files."""
+"""Local features of a collection's images, from their thumbnails, and of files."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -16,22 +16,22 @@ _COLUMNS = ("thumbnail", "width", "height", "path", "frame")
 
 
 def features_of(photos: Collection, ids: Sequence[str]) -> list[Features | None]:
-    """Features of images by their thumbnails; None for an unknown id or a lost picture.
+    """Return features of images, from their thumbnails; None for an unknown id or an unavailable image.
 
-    Where there is no thumbnail the file is read. Nothing is kept in the collection.
+    If there is no thumbnail, the file is read. Nothing is stored in the collection.
     """
-    wanted = list(dict.fromkeys(ids))
+    unique_ids = list(dict.fromkeys(ids))
     columns = [name for name in _COLUMNS if name in photos.store.columns()]
-    rows = photos.get(wanted, columns)
+    rows = photos.get(unique_ids, columns)
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        found = dict(zip(wanted, pool.map(partial(_of_row, photos), rows), strict=True))
-    return [found[i] for i in ids]
+        features_by_id = dict(zip(unique_ids, pool.map(partial(_features_of_row, photos), rows), strict=True))
+    return [features_by_id[i] for i in ids]
 
 
 def loader_of(photos: Collection, row: Row | None) -> Loader | None:
-    """What reads an image's picture at about a side, from its file: None where the file is out of reach.
+    """Return a function that reads an image's file at about a given side; None if the row has no path.
 
-    `row` has the columns "path" and "frame".
+    The function returns None if the file is unavailable. `row` has the columns "path" and "frame".
     """
     path = None if row is None else row.metadata.get("path")
     if row is None or not isinstance(path, str):
@@ -41,12 +41,12 @@ def loader_of(photos: Collection, row: Row | None) -> Loader | None:
 
 
 def file_loader(path: str, frame: int = 0, limits: Limits | None = None) -> Loader:
-    """What reads a file's picture at about a side; None where it cannot be read now."""
-    used = limits or Limits()
+    """Return a function that reads an image file at about a given side, and returns None if it cannot be read."""
+    limits_used = limits or Limits()
 
     def load(side: int) -> RGB | None:
         try:
-            return decode(read(path, used), side=side, frame=frame, limits=used).image
+            return decode(read(path, limits_used), side=side, frame=frame, limits=limits_used).image
         except ImageError:
             return None
 
@@ -54,35 +54,35 @@ def file_loader(path: str, frame: int = 0, limits: Limits | None = None) -> Load
 
 
 def bytes_loader(data: bytes, limits: Limits | None = None) -> Loader:
-    """The same for a file's bytes."""
-    used = limits or Limits()
-    return lambda side: decode(data, side=side, limits=used).image
+    """Return a function that decodes an image file's bytes at about a given side."""
+    limits_used = limits or Limits()
+    return lambda side: decode(data, side=side, limits=limits_used).image
 
 
 def features_of_file(path: str, limits: Limits | None = None) -> Features:
-    """Features of a picture file. Raises ImageError."""
-    used = limits or Limits()
-    return features_of_bytes(read(path, used), used)
+    """Return the features of an image file. Raises ImageError."""
+    limits_used = limits or Limits()
+    return features_of_bytes(read(path, limits_used), limits_used)
 
 
 def features_of_bytes(data: bytes, limits: Limits | None = None, *, frame: int = 0) -> Features:
-    """Features of a picture file's bytes. Raises ImageError."""
-    picture = decode(data, side=SIDE, frame=frame, limits=limits or Limits())
-    return find_features(picture.image, size=(picture.width, picture.height))
+    """Return the features of an image file's bytes. Raises ImageError."""
+    decoded = decode(data, side=SIDE, frame=frame, limits=limits or Limits())
+    return find_features(decoded.image, size=(decoded.width, decoded.height))
 
 
 def stored_features(
     thumbnail: bytes | None, size: tuple[int, int], load: Loader | None, limits: Limits | None = None
 ) -> Features | None:
-    """Features of an image of (width, height) by its thumbnail, else by its file; None where both are out of reach."""
+    """Return the features of an image of (width, height), from its thumbnail or else its file; None without either."""
     if thumbnail is not None:
         image = decode(thumbnail, limits=limits or Limits()).image
         return preview_features(image, size if min(size) > 0 else (image.shape[1], image.shape[0]))
-    picture = None if load is None else load(SIDE)
-    return None if picture is None else find_features(picture)
+    loaded = None if load is None else load(SIDE)
+    return None if loaded is None else find_features(loaded)
 
 
-def _of_row(photos: Collection, row: Row | None) -> Features | None:
+def _features_of_row(photos: Collection, row: Row | None) -> Features | None:
     if row is None:
         return None
     jpeg = row.metadata.get("thumbnail")

@@ -1,65 +1,79 @@
-"""A picture pasted small into another: found by looking inside, where a look at the two as wholes sees too little."""
+"""Verify and explain an image pasted small into another, which a comparison of the whole images misses."""
 
 from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.relate.geometry.containment import Box, cut, edges, find_in, how, on_pixels, onto, part_shown
+from lookalike.relate.geometry.containment import (
+    Box,
+    box_edges,
+    box_to_page,
+    containment_kind,
+    crop,
+    find_in,
+    part_shown,
+    snap_to_pixels,
+)
 from lookalike.relate.geometry.verify import Match
 from lookalike.relate.probability.calibration_model import Calibration
-from lookalike.relate.relation import Evidence, Verdict, weigh
-from lookalike.relate.words.content_changes import place_of
-from lookalike.relate.words.explain import Added, Explanation, explain
+from lookalike.relate.relation import Evidence, Verdict, to_verdict
+from lookalike.relate.words.content_changes import position_name
+from lookalike.relate.words.explain import Addition, Explanation, explain
 from lookalike.types import RGB, Relation
 
-_SMALL = 0.5  # of the larger picture: what is larger than that was seen well enough in the whole
+_MAX_SHARE = 0.5  # of the larger image; a larger part is verified well enough in the whole
 
 
-def look_inside(query: RGB, page: RGB, before: Verdict, calibration: Calibration) -> Verdict | None:
-    """The verdict where the query lies inside the page, as a small part of it, as a copy; None where it does not.
+def verify_inset(query: RGB, page: RGB, whole_verdict: Verdict, calibration: Calibration) -> Verdict | None:
+    """Return the verdict if the query lies inside the page as a small part and a copy; else None.
 
-    Pictures with all their pixels; about a second. The score of the wholes, kept from `before`, says nothing of a part.
+    Both images have full resolution; takes about a second. The score of the whole images, taken from `whole_verdict`,
+    says nothing about a part.
     """
-    for place in find_in(query, page, calibration):
-        if how(place.match) != "inside" or place.share > _SMALL:
+    for location in find_in(query, page, calibration):
+        if containment_kind(location.match) != "inside" or location.share > _MAX_SHARE:
             continue
-        verdict = weigh(Evidence(match=place.match), calibration)
+        verdict = to_verdict(Evidence(match=location.match), calibration)
         if verdict.relation >= Relation.COPY:
-            evidence = replace(verdict.evidence, score=before.evidence.score)
-            return replace(verdict, evidence=evidence, expected_false_matches=before.expected_false_matches)
+            evidence = replace(verdict.evidence, score=whole_verdict.evidence.score)
+            return replace(verdict, evidence=evidence, expected_false_matches=whole_verdict.expected_false_matches)
     return None
 
 
-def explain_pasted(first: RGB, second: RGB, verdict: Verdict, shape: tuple[int, int]) -> Explanation:
-    """The words for the first picture inside the second; `agreeing` in a frame of `shape` (h, w) of the second.
+def explain_inset(first: RGB, second: RGB, verdict: Verdict, shape: tuple[int, int]) -> Explanation:
+    """Explain the first image inside the second; `agreement_map` has the frame `shape` (h, w) of the second.
 
-    Compared with the part alone: of the whole at 320 pixels, a part of two hundredths would be a blot.
+    The comparison uses the part alone: in the whole page at 320 pixels, a part of two hundredths would be a few pixels.
     """
     match = _match(verdict)
-    box = on_pixels(second, _box(match.outline))
-    inward = np.linalg.inv(onto(box))
-    near = replace(match, transform=inward @ match.transform, kept_second=1.0)
-    told = explain(first, cut(second, box), _with(verdict, near))
-    added = tuple(Added(a.kind, a.where, _within(a.box, box)) for a in told.added)
-    agreeing = None if told.agreeing is None else _framed(told.agreeing, box, shape)
-    where = f"pasted into the second picture ({100 * match.kept_second:.1f} % of it, {place_of(box)})"
-    return _told(verdict, where, replace(told, added=added, agreeing=agreeing))
+    box = snap_to_pixels(second, _box(match.outline))
+    inward = np.linalg.inv(box_to_page(box))
+    part_match = replace(match, transform=inward @ match.transform, kept_second=1.0)
+    explanation = explain(first, crop(second, box), _with_match(verdict, part_match))
+    added = tuple(Addition(a.kind, a.where, _box_in_page(a.box, box)) for a in explanation.added)
+    agreement_map = None if explanation.agreement_map is None else _map_in_page(explanation.agreement_map, box, shape)
+    where = f"pasted into the second picture ({100 * match.kept_second:.1f} % of it, {position_name(box)})"
+    return _with_position(verdict, where, replace(explanation, added=added, agreement_map=agreement_map))
 
 
-def explain_cut_out(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
-    """The words for the second picture as a small part of the first."""
+def explain_part(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
+    """Explain the second image as a small part of the first."""
     match = _match(verdict)
-    box = on_pixels(first, _box(part_shown(match)))
-    near = replace(match, transform=match.transform @ onto(box), kept_first=1.0)
-    told = explain(cut(first, box), second, _with(verdict, near))
-    return _told(verdict, f"a part of the first picture ({100 * match.kept_first:.1f} % of it, {place_of(box)})", told)
+    box = snap_to_pixels(first, _box(part_shown(match)))
+    part_match = replace(match, transform=match.transform @ box_to_page(box), kept_first=1.0)
+    explanation = explain(crop(first, box), second, _with_match(verdict, part_match))
+    return _with_position(
+        verdict,
+        f"a part of the first picture ({100 * match.kept_first:.1f} % of it, {position_name(box)})",
+        explanation,
+    )
 
 
-def _told(verdict: Verdict, where: str, told: Explanation) -> Explanation:
-    changes = (where, *told.changes)
+def _with_position(verdict: Verdict, where: str, explanation: Explanation) -> Explanation:
+    changes = (where, *explanation.changes)
     words = f"{verdict.relation}: {', '.join(changes)}; {_match(verdict).inliers} matching points"
-    return replace(told, words=words, changes=changes)
+    return replace(explanation, words=words, changes=changes)
 
 
 def _match(verdict: Verdict) -> Match:
@@ -68,29 +82,29 @@ def _match(verdict: Verdict) -> Match:
     return match
 
 
-def _with(verdict: Verdict, match: Match) -> Verdict:
+def _with_match(verdict: Verdict, match: Match) -> Verdict:
     return replace(verdict, evidence=replace(verdict.evidence, match=match))
 
 
 def _box(outline: NDArray[np.float64]) -> Box:
-    """What of an outline's upright frame lies in the picture."""
-    kept = outline.clip(0, 1)
-    (x, y), (right, bottom) = kept.min(axis=0), kept.max(axis=0)
+    """Return the bounding box of an outline, clipped to the image."""
+    visible = outline.clip(0, 1)
+    (x, y), (right, bottom) = visible.min(axis=0), visible.max(axis=0)
     return float(x), float(y), float(right - x), float(bottom - y)
 
 
-def _within(inner: Box, box: Box) -> Box:
-    """A box in shares of another, in shares of the whole."""
+def _box_in_page(inner: Box, box: Box) -> Box:
+    """Turn a box in fractions of another box into fractions of the whole."""
     x, y, width, height = box
     return x + inner[0] * width, y + inner[1] * height, inner[2] * width, inner[3] * height
 
 
-def _framed(agreeing: NDArray[np.float32], box: Box, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """The map of a part as one of the whole, NaN around it."""
+def _map_in_page(agreement_map: NDArray[np.float32], box: Box, shape: tuple[int, int]) -> NDArray[np.float32]:
+    """Place the map of a part in a map of the whole, NaN around it."""
     import cv2
 
-    left, top, right, bottom = edges(shape, box)
+    left, top, right, bottom = box_edges(shape, box)
     whole = np.full(shape, np.nan, np.float32)
-    part = cv2.resize(agreeing, (right - left, bottom - top), interpolation=cv2.INTER_NEAREST)
+    part = cv2.resize(agreement_map, (right - left, bottom - top), interpolation=cv2.INTER_NEAREST)
     whole[top:bottom, left:right] = part
     return whole

@@ -1,4 +1,4 @@
-"""Fit a collection's own calibration: from its pictures, from what a person decided, from labelled pairs."""
+"""Fit a collection's own calibration to its images, to a user's decisions and to labeled pairs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,32 +14,36 @@ from lookalike.relate.geometry.feature_cache import features_of
 from lookalike.relate.geometry.features import SIDE
 from lookalike.relate.probability.calibration_fit import (
     EDITS_EACH,
-    Example,
-    Sample,
+    CalibrationSample,
+    LabeledPair,
     calibration_error,
-    chances,
-    example_of,
-    fit_scores,
+    fit_score_models,
     fit_tails,
-    make_examples,
-    queries_of,
-    work_picture,
+    labeled_pair,
+    make_pairs,
+    query_count,
+    stated_probabilities,
+    work_image,
 )
-from lookalike.relate.probability.calibration_model import Calibration, of_card
-from lookalike.relate.probability.calibration_store import keep_calibration
+from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card
+from lookalike.relate.probability.calibration_store import save_calibration
 from lookalike.search import Collection
 from lookalike.similarity import cosine, normalize
 from lookalike.types import RGB, Row, Vectors
 
-LEAST = 20  # pictures
-DECISIONS = "decisions"  # the table that duplicates keeps them in: pair "sha|sha", verdict
+MIN_IMAGES = 20
+DECISIONS = "decisions"  # the table in which `duplicates` stores them: pair "sha|sha", verdict
 _TAIL_SAMPLE = 2000
-_COUNT_DECIDED = 5  # a person's word counts as much as so many made-up pairs
+_DECISION_WEIGHT = 5  # a user's decision counts as much as this many synthetic pairs
 
 
 @dataclass(frozen=True, slots=True)
-class Fitted:
-    """A calibration and how it did on pictures that were left out of the fit."""
+class CalibrationResult:
+    """A calibration and its performance on images left out of the fit.
+
+    `stated`, `truth`: P(copy) and truth of each held-out pair. `decided`: pairs labeled by a person. `left_out`: pairs
+    of other images that were not used because they look like copies.
+    """
 
     calibration: Calibration
     stated: NDArray[np.float64]
@@ -57,86 +61,87 @@ def calibrate(
     *,
     sample: int = 150,
     edits: int = EDITS_EACH,
-    labelled: Sequence[tuple[str, str, bool]] = (),
+    labeled: Sequence[tuple[str, str, bool]] = (),
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
-) -> Fitted:
-    """Fit and keep the collection's own calibration.
+) -> CalibrationResult:
+    """Fit the collection's own calibration and save it.
 
-    `sample`: pictures whose files are edited to make copies, `edits` of each; one in three is left out of the fit, and
-    the error is measured on those. `labelled`: (id, id, is a copy). Decisions that `duplicates` keeps are used without
-    asking.
-    Raises BadQuery below 20 pictures, ReadOnly.
+    `sample`: number of images that are edited to make copies, `edits` of each; one in three is left out of the fit, to
+    measure the error. `labeled`: (id, id, is a copy). Decisions saved by `duplicates` are used automatically.
+    Raises BadQuery for fewer than 20 images, ReadOnly.
     """
     random = np.random.default_rng(seed)
-    rows = _sampled(photos, random, sample)
-    pictures = _pictures(photos, rows)
-    if len(pictures) < LEAST:
+    rows = _sample_rows(photos, random, sample)
+    images = _load_images(photos, rows)
+    if len(images) < MIN_IMAGES:
         raise BadQuery(
-            f"{photos.uri} has {len(pictures)} pictures at hand that are not plain; a calibration of its own takes "
-            f"{LEAST}. Until then the model's is used"
+            f"{photos.uri} has {len(images)} readable images that are not plain; its own calibration takes "
+            f"{MIN_IMAGES}. Until then the model's is used"
         )
-    start = of_card(photos.card)
-    made = make_examples(_sample(photos, pictures, progress), start, each=edits, seed=seed)
-    told = [*_decided(photos), *_labelled(photos, labelled)]
-    fitting = [e for e in made.pairs if e.group % 3] + told * _COUNT_DECIDED
-    testing = [e for e in made.pairs if not e.group % 3]
+    start = calibration_of_card(photos.card)
+    examples = make_pairs(_calibration_sample(photos, images, progress), start, each=edits, seed=seed)
+    known = [*_decided_pairs(photos), *_labeled_pairs(photos, labeled)]
+    fitting = [e for e in examples.pairs if e.group % 3] + known * _DECISION_WEIGHT
+    testing = [e for e in examples.pairs if not e.group % 3]
     vectors, ids = _vectors(photos, random)
-    fitted = fit_tails(vectors, fit_scores(fitting, start))
-    stated, truth = chances(testing, fitted), np.array([e.copy for e in testing])
-    facts = _facts(photos, len(pictures), len(fitting), len(testing), calibration_error(stated, truth), len(told))
+    fitted = fit_tails(vectors, fit_score_models(fitting, start))
+    stated, truth = stated_probabilities(testing, fitted), np.array([e.copy for e in testing])
+    facts = _facts(photos, len(images), len(fitting), len(testing), calibration_error(stated, truth), len(known))
     fitted = replace(fitted, facts=facts, source="collection")
-    keep_calibration(photos, fitted, ids[queries_of(len(ids)) :])
-    return Fitted(fitted, stated, truth, len(told), made.left_out)
+    save_calibration(photos, fitted, ids[query_count(len(ids)) :])
+    return CalibrationResult(fitted, stated, truth, len(known), examples.left_out)
 
 
-def _facts(photos: Collection, pictures: int, pairs: int, held_out: int, error: float, told: int) -> dict[str, Any]:
-    made = datetime.now(UTC).date().isoformat()
+def _facts(photos: Collection, images: int, pairs: int, held_out: int, error: float, decisions: int) -> dict[str, Any]:
+    created = datetime.now(UTC).date().isoformat()
     names = ("pictures", "pairs", "held_out", "error", "decisions", "size", "made")
-    return dict(zip(names, (pictures, pairs, held_out, round(error, 4), told, len(photos), made), strict=True))
+    return dict(zip(names, (images, pairs, held_out, round(error, 4), decisions, len(photos), created), strict=True))
 
 
-def _sampled(photos: Collection, random: np.random.Generator, count: int) -> list[Row]:
-    """Random rows that are not plain."""
+def _sample_rows(photos: Collection, random: np.random.Generator, count: int) -> list[Row]:
+    """Return random rows of images that are not plain."""
     ids = np.concatenate([part["id"] for part in photos.store.scan(["id"], where="plain = false")] or [np.array([])])
     picked = [str(i) for i in random.permutation(ids)[: 2 * count]]
     rows = photos.get(picked, ["path", "thumbnail", "sha256", "frame"])
-    seen: dict[str, Row] = {}
+    row_by_hash: dict[str, Row] = {}
     for row in rows:
         if row is not None:
-            seen.setdefault(str(row.metadata.get("sha256") or row.id), row)
-    return list(seen.values())[:count]
+            row_by_hash.setdefault(str(row.metadata.get("sha256") or row.id), row)
+    return list(row_by_hash.values())[:count]
 
 
-def _pictures(photos: Collection, rows: Sequence[Row]) -> dict[str, RGB]:
-    """Pixels by id, of the files; of the thumbnails where a file is out of reach."""
-    found = {}
+def _load_images(photos: Collection, rows: Sequence[Row]) -> dict[str, RGB]:
+    """Return pixels by id, from the files, or from the thumbnails if a file is unavailable."""
+    images_by_id = {}
     for row in rows:
         path, jpeg = row.metadata.get("path"), row.metadata.get("thumbnail")
         try:
             data = read(path, photos.limits) if isinstance(path, str) else jpeg
-            found[row.id] = _decoded(data)
+            images_by_id[row.id] = _decode(data)
         except ImageError:
             if isinstance(jpeg, bytes):
-                found[row.id] = _decoded(jpeg)
-    return found
+                images_by_id[row.id] = _decode(jpeg)
+    return images_by_id
 
 
-def _decoded(data: Any) -> RGB:
-    return work_picture(decode(data, side=SIDE // 2).image)
+def _decode(data: Any) -> RGB:
+    return work_image(decode(data, side=SIDE // 2).image)
 
 
-def _sample(photos: Collection, pictures: dict[str, RGB], progress: Callable[[int, int], None] | None) -> Sample:
-    ids = list(pictures)
+def _calibration_sample(
+    photos: Collection, images: dict[str, RGB], progress: Callable[[int, int], None] | None
+) -> CalibrationSample:
+    ids = list(images)
     vectors = normalize(np.stack([row.vector for row in photos.get(ids, []) if row is not None]))
     features = [f for f in features_of(photos, ids) if f is not None]
     if progress:
         progress(len(ids), len(ids))
-    return Sample(list(pictures.values()), vectors, features, photos.embedder)
+    return CalibrationSample(list(images.values()), vectors, features, photos.embedder)
 
 
-def _decided(photos: Collection) -> list[Example]:
-    """What a person said of pairs of the collection, found again by the files' hashes."""
+def _decided_pairs(photos: Collection) -> list[LabeledPair]:
+    """Return pairs decided by a user, identified by the files' hashes."""
     rows = photos.store.table(DECISIONS, key="pair").all()
     if not rows:
         return []
@@ -146,26 +151,26 @@ def _decided(photos: Collection) -> list[Example]:
     pairs = []
     for row in rows:
         first, _, second = str(row["pair"]).partition("|")
-        # The very same bytes teach nothing.
+        # Identical bytes teach nothing.
         if first != second and first in by_hash and second in by_hash:
             pairs.append((by_hash[first], by_hash[second], row["verdict"] != "not-a-copy"))
-    return _labelled(photos, pairs)
+    return _labeled_pairs(photos, pairs)
 
 
-def _labelled(photos: Collection, pairs: Sequence[tuple[str, str, bool]]) -> list[Example]:
-    made = []
+def _labeled_pairs(photos: Collection, pairs: Sequence[tuple[str, str, bool]]) -> list[LabeledPair]:
+    examples = []
     for n, (a, b, copy) in enumerate(pairs):
         rows, features = photos.get([a, b], []), features_of(photos, [a, b])
         if rows[0] is None or rows[1] is None or features[0] is None or features[1] is None:
-            raise BadQuery(f"the pair {a}, {b} is not in {photos.uri}; take both in with: lookalike index")
+            raise BadQuery(f"the pair {a}, {b} is not in {photos.uri}; add both with: lookalike index")
         score = float(cosine(rows[0].vector[None], rows[1].vector[None])[0, 0])
-        seen = example_of(features[0], features[1], score, of_card(photos.card))
-        made.append(replace(seen, copy=copy, group=-1 - n))
-    return made
+        example = labeled_pair(features[0], features[1], score, calibration_of_card(photos.card))
+        examples.append(replace(example, copy=copy, group=-1 - n))
+    return examples
 
 
 def _vectors(photos: Collection, random: np.random.Generator) -> tuple[Vectors, list[str]]:
-    """Vectors of a random sample of the collection for the tails, and their ids."""
+    """Return vectors of a random sample of the collection, and their ids, to fit the tails."""
     ids = np.concatenate([part["id"] for part in photos.store.scan(["id"], where="plain = false")])
     picked = [str(i) for i in random.permutation(ids)[:_TAIL_SAMPLE]]
     rows = [row for row in photos.get(picked, []) if row is not None]

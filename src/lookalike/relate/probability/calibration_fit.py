@@ -1,4 +1,4 @@
-"""Fitting a calibration without labels: copies are made by editing pictures, the rest are other pictures."""
+"""Fit a calibration without labels: copies are made by editing images; all other pairs are of different images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -15,23 +15,27 @@ from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE
 from lookalike.relate.geometry.verify import Match
 from lookalike.relate.probability.calibration_model import Calibration, copy_evidence, layout_evidence
 from lookalike.relate.probability.logistic import fit_logistic
-from lookalike.relate.probability.score_tail import LEAST, Background, fit_tail
+from lookalike.relate.probability.score_tail import MIN_BACKGROUND, Background, fit_tail
 from lookalike.similarity import cosine
 from lookalike.types import RGB, Embedder, Vectors
 
 EDITS_EACH = 4
-_OTHERS = 2  # nearest and random other pictures that each edited picture is compared with
-_QUERIES = 500
-_ALREADY = 0.9  # a stranger that geometry alone says is a copy with this probability is taken for one, and left out
-_MIRRORING = 0.15
-_DRAWN = 0.4  # `drawn_share` from which a picture is a page or a drawing
-OTHER_DRAWING = frozenset({"caption", "grey", "halftone", "hue", "logo", "meme", "saturation", "stickers", "watermark"})
-"""Edits that make another drawing or page of one: words added, a heart in blue."""
+_OTHERS_EACH = 2  # nearest and random other images that each edited image is compared with
+_MAX_QUERIES = 500
+_MIN_HIDDEN_COPY = (
+    0.9  # P(copy) by geometry alone from which a pair of other images is treated as an unlabeled copy and left out
+)
+_MIRROR_RATE = 0.15
+_MIN_DRAWN = 0.4  # `drawn_share` from which an image is a page or a drawing
+EDITS_THAT_REDRAW = frozenset(
+    {"caption", "grey", "halftone", "hue", "logo", "meme", "saturation", "stickers", "watermark"}
+)
+"""Edits that turn a drawing or page into another one: words added, a heart in blue."""
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
-    """One pair whose truth is known. `group`: the picture it was made from; a fit and its test share none."""
+class LabeledPair:
+    """A pair whose truth is known. `group`: the image it was made from; fit and test share no group."""
 
     match: Match
     content: Content | None
@@ -41,139 +45,142 @@ class Example:
 
 
 @dataclass(slots=True)
-class Examples:
-    """Pairs, and how many strangers were left out because they look like copies that nobody told us of."""
+class LabeledPairs:
+    """Labeled pairs, and the number of pairs left out because they look like unlabeled copies."""
 
-    pairs: list[Example] = field(default_factory=list)
+    pairs: list[LabeledPair] = field(default_factory=list)
     left_out: int = 0
 
 
-def edited(picture: RGB, random: np.random.Generator) -> tuple[RGB, str]:
-    """The picture after one edit, or two, of random strength; and their names."""
-    allowed = sorted(EDITS) if drawn_share(picture) < _DRAWN else sorted(set(EDITS) - OTHER_DRAWING)
+def edited(image: RGB, random: np.random.Generator) -> tuple[RGB, str]:
+    """Return the image after one or two edits of random strength, and their names."""
+    allowed = sorted(EDITS) if drawn_share(image) < _MIN_DRAWN else sorted(set(EDITS) - EDITS_THAT_REDRAW)
     names = list(random.choice(allowed, size=1 + int(random.integers(2)), replace=False))
     for name in names:
-        picture = EDITS[name].apply(picture, float(random.uniform(0, 1)), int(random.integers(2**31)))
-    if "flip" not in names and random.random() < _MIRRORING:
-        picture, names = np.ascontiguousarray(picture[:, ::-1]), [*names, "flip"]
-    return picture, "+".join(names)
+        image = EDITS[name].apply(image, float(random.uniform(0, 1)), int(random.integers(2**31)))
+    if "flip" not in names and random.random() < _MIRROR_RATE:
+        image, names = np.ascontiguousarray(image[:, ::-1]), [*names, "flip"]
+    return image, "+".join(names)
 
 
 @dataclass(frozen=True)
-class Sample:
-    """Pictures that calibration is fitted to, with their vectors (n, dim) and features."""
+class CalibrationSample:
+    """Images that a calibration is fitted to, with their vectors (n, dim) and features."""
 
-    pictures: Sequence[RGB]
+    images: Sequence[RGB]
     vectors: Vectors
     features: Sequence[Features]
     embedder: Embedder
 
 
-def sample_of(pictures: Sequence[RGB], embedder: Embedder) -> Sample:
-    """Embed the pictures and find their features."""
-    return Sample(pictures, embedder.embed(pictures), [preview_of(p) for p in pictures], embedder)
+def calibration_sample(images: Sequence[RGB], embedder: Embedder) -> CalibrationSample:
+    """Embed the images and find their features."""
+    return CalibrationSample(images, embedder.embed(images), [thumbnail_features(p) for p in images], embedder)
 
 
-def preview_of(picture: RGB) -> Features:
-    """Features as a collection's thumbnails give them."""
-    return find_features(picture, side=PREVIEW_SIDE, count=PREVIEW_COUNT)
+def thumbnail_features(image: RGB) -> Features:
+    """Return features as a collection's thumbnails give them."""
+    return find_features(image, side=PREVIEW_SIDE, count=PREVIEW_COUNT)
 
 
-def make_examples(sample: Sample, calibration: Calibration, *, each: int = EDITS_EACH, seed: int = 0) -> Examples:
-    """Copies of every picture, each compared with its original, with its nearest and with random other pictures."""
+def make_pairs(
+    sample: CalibrationSample, calibration: Calibration, *, each: int = EDITS_EACH, seed: int = 0
+) -> LabeledPairs:
+    """Pair copies of every image with the original, with its nearest and with random other images."""
     random = np.random.default_rng(seed)
-    made = Examples()
-    alike: dict[tuple[int, int], bool] = {}
-    for group, picture in enumerate(sample.pictures):
-        copies = [edited(picture, random)[0] for _ in range(each)]
+    examples = LabeledPairs()
+    known_copies: dict[tuple[int, int], bool] = {}
+    for group, image in enumerate(sample.images):
+        copies = [edited(image, random)[0] for _ in range(each)]
         copies = [copy for copy in copies if min(copy.shape[:2]) >= 24]
         if not copies:
             continue
         for copy, vector in zip(copies, sample.embedder.embed(copies), strict=True):
-            features = preview_of(copy)
+            features = thumbnail_features(copy)
             scores = cosine(vector[None], sample.vectors)[0]
-            example = example_of(features, sample.features[group], float(scores[group]), calibration)
-            made.pairs.append(replace(example, copy=True, group=group))
-            for other in _others(scores, group, random):
-                if _already_alike(sample, (group, other), calibration, alike):
-                    made.left_out += 1
+            example = labeled_pair(features, sample.features[group], float(scores[group]), calibration)
+            examples.pairs.append(replace(example, copy=True, group=group))
+            for other in _other_images(scores, group, random):
+                if _is_hidden_copy(sample, (group, other), calibration, known_copies):
+                    examples.left_out += 1
                     continue
-                example = example_of(features, sample.features[other], float(scores[other]), calibration)
-                made.pairs.append(replace(example, copy=False, group=group))
-    return made
+                example = labeled_pair(features, sample.features[other], float(scores[other]), calibration)
+                examples.pairs.append(replace(example, copy=False, group=group))
+    return examples
 
 
 @dataclass(frozen=True, slots=True)
-class _Seen:
-    """A picture of which only its features are looked at."""
+class _FeaturesOnly:
+    """An image known only by its features."""
 
     features: Features | None
     load: None = None
 
 
-def example_of(first: Features, second: Features, score: float, calibration: Calibration) -> Example:
-    match, content = examine(_Seen(first), _Seen(second), score, calibration, thorough=False)
-    return Example(match, content, score, copy=False, group=0)
+def labeled_pair(first: Features, second: Features, score: float, calibration: Calibration) -> LabeledPair:
+    match, content = examine(_FeaturesOnly(first), _FeaturesOnly(second), score, calibration, thorough=False)
+    return LabeledPair(match, content, score, copy=False, group=0)
 
 
-def _others(scores: NDArray[np.float32], group: int, random: np.random.Generator) -> list[int]:
+def _other_images(scores: NDArray[np.float32], group: int, random: np.random.Generator) -> list[int]:
     order = [int(i) for i in np.argsort(-scores) if i != group]
-    nearest = order[:_OTHERS]
-    rest = order[_OTHERS:]
-    return nearest + [rest[int(i)] for i in random.permutation(len(rest))[:_OTHERS]]
+    nearest = order[:_OTHERS_EACH]
+    rest = order[_OTHERS_EACH:]
+    return nearest + [rest[int(i)] for i in random.permutation(len(rest))[:_OTHERS_EACH]]
 
 
-def _already_alike(
-    sample: Sample, pair: tuple[int, int], calibration: Calibration, known: dict[tuple[int, int], bool]
+def _is_hidden_copy(
+    sample: CalibrationSample, pair: tuple[int, int], calibration: Calibration, known: dict[tuple[int, int], bool]
 ) -> bool:
-    """Whether two pictures of the sample look like copies of each other, which nobody has told."""
+    """Return whether two images of the sample look like copies that are not labeled as such."""
     key = (min(pair), max(pair))
     if key not in known:
-        example = example_of(sample.features[key[0]], sample.features[key[1]], 0.0, calibration)
-        # Two pages of one form are no copies, and teach what is none.
-        known[key] = calibration.copy_by_match(None, example.match, example.content) > _ALREADY
+        example = labeled_pair(sample.features[key[0]], sample.features[key[1]], 0.0, calibration)
+        # Two pages of one form are no copies and remain as negative examples.
+        known[key] = calibration.copy_by_match(None, example.match, example.content) > _MIN_HIDDEN_COPY
     return known[key]
 
 
-def fit_scores(examples: Sequence[Example], calibration: Calibration) -> Calibration:
-    """`by_score` and `by_both` from pairs of known truth."""
+def fit_score_models(examples: Sequence[LabeledPair], calibration: Calibration) -> Calibration:
+    """Fit `by_score` and `by_both` to pairs of known truth."""
     truth = np.array([e.copy for e in examples])
     scores = np.array([[e.score] for e in examples])
     both = np.array([[copy_logit(e, calibration), e.score] for e in examples])
     return replace(calibration, by_score=fit_logistic(scores, truth), by_both=fit_logistic(both, truth))
 
 
-def copy_logit(example: Example, calibration: Calibration) -> float:
-    """What geometry and contents say of a pair, before the score is heard."""
+def copy_logit(example: LabeledPair, calibration: Calibration) -> float:
+    """Return the logit of geometry and contents, without the score."""
     if example.content is None:
         return float(calibration.geometry.layout.logit(layout_evidence(example.match))[0])
     return float(calibration.geometry.copy.logit(copy_evidence(example.content))[0])
 
 
 def fit_tails(vectors: Vectors, calibration: Calibration) -> Calibration:
-    """`tail`, and with 400 pictures or more `tail_normalised` and the background, from unlabelled vectors.
+    """Fit `tail`, and with 400 images or more `tail_normalized` and the background, to unlabeled vectors.
 
-    `vectors`: (n, dim) in random order. The first half, at most 500, ask; of the rest up to 1000 are the background.
+    `vectors`: (n, dim) in random order. The first half, at most 500, are queries; up to 1000 of the rest are the
+    background.
     """
-    asked = queries_of(len(vectors))
-    # Queries must not be among the background: a query meets a picture of the collection for the first time.
-    queries, rest = vectors[:asked], vectors[asked:]
+    count = query_count(len(vectors))
+    # Queries must not be in the background: a real query is new to the collection.
+    queries, rest = vectors[:count], vectors[count:]
     scores = cosine(queries, rest)
-    fitted = replace(calibration, tail=fit_tail(scores, normalised=False))
-    if len(rest) < LEAST:
+    fitted = replace(calibration, tail=fit_tail(scores, normalized=False))
+    if len(rest) < MIN_BACKGROUND:
         return fitted
     background = Background(rest[:1000])
     level = background.level(queries)[:, None]
-    return replace(fitted, tail_normalised=fit_tail(scores - level, normalised=True), background=background)
+    return replace(fitted, tail_normalized=fit_tail(scores - level, normalized=True), background=background)
 
 
-def queries_of(count: int) -> int:
-    """How many of so many vectors ask."""
-    return min(_QUERIES, count // 2)
+def query_count(count: int) -> int:
+    """Return how many of `count` vectors are queries."""
+    return min(_MAX_QUERIES, count // 2)
 
 
-def chances(examples: Sequence[Example], calibration: Calibration) -> NDArray[np.float64]:
-    """The stated P(copy) of each pair."""
+def stated_probabilities(examples: Sequence[LabeledPair], calibration: Calibration) -> NDArray[np.float64]:
+    """Return P(copy) of each pair."""
     return np.array([calibration.copy_by_match(e.score, e.match, e.content) for e in examples])
 
 
@@ -182,17 +189,17 @@ def calibration_error(stated: NDArray[Any], truth: NDArray[Any], *, bins: int = 
 
     Naeini, Cooper, Hauskrecht: Obtaining well calibrated probabilities using Bayesian binning, AAAI 2015.
     """
-    places = np.minimum((np.asarray(stated) * bins).astype(int), bins - 1)
+    bin_ids = np.minimum((np.asarray(stated) * bins).astype(int), bins - 1)
     total = 0.0
-    for place in range(bins):
-        here = places == place
-        if here.any():
-            total += float(here.mean()) * abs(float(np.mean(stated[here])) - float(np.mean(truth[here])))
+    for bin_id in range(bins):
+        in_bin = bin_ids == bin_id
+        if in_bin.any():
+            total += float(in_bin.mean()) * abs(float(np.mean(stated[in_bin])) - float(np.mean(truth[in_bin])))
     return total
 
 
-def work_picture(image: RGB) -> RGB:
-    """The picture at the side that features are found at: edits of larger ones cost time and say no more."""
+def work_image(image: RGB) -> RGB:
+    """Return the image at the side at which features are found; editing larger images only takes longer."""
     from lookalike.image.resize import scaled
 
     share = SIDE / max(image.shape[:2])

@@ -1,7 +1,8 @@
-"""What a score and a match mean, as fitted to a model's or a collection's pictures; kept as JSON.
+"""The calibration model: what a score and a match mean, fitted to a model's or a collection's images; stored as JSON.
 
-Two parts. `Geometry` turns a match's numbers into a probability and knows no model; it is fitted once and lies in this
-package. `Calibration` adds what a model's score says, and lies in the model's card or the collection's settings.
+Two parts. `Geometry` turns a match into probabilities independently of the model; it is fitted once and is part of this
+package. `Calibration` adds the meaning of a model's score, and is stored in the model's card or the collection's
+settings.
 """
 
 import json
@@ -28,9 +29,10 @@ _GEOMETRY_FILE = Path(__file__).with_name("geometry.json")
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """`layout`: P(both are laid out alike | match), as copies and other fillings of one template are.
+    """Probabilities that depend on geometry and contents alone.
 
-    `copy`: P(one is a copy of the other | contents). `same`: P(they show the same thing | match).
+    `layout`: P(both have one layout | match), which copies and differently filled pages of one template have. `copy`:
+    P(one is a copy of the other | contents). `same`: P(they show the same thing | match).
     """
 
     layout: Logistic
@@ -44,31 +46,32 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibration:
-    """What scores of one model mean.
+    """What the scores of one model mean.
 
-    `by_score`: P(copy | score). `by_both`: P(copy | geometry's logit, score). `tail`: unrelated pictures' scores;
-    `tail_normalised`: the same less the query's level, for use with a `background`. `source`: "model", "collection" or
-    "none". `facts`: what it was fitted to, and the calibration error on pictures left out.
+    `by_score`: P(copy | score). `by_both`: P(copy | logit of the geometry, score). `tail`: scores of unrelated images;
+    `tail_normalized`: the same minus the query's level, for use with a `background`. `source`: "model", "collection" or
+    "none". `facts`: what it was fitted to, and the calibration error on held-out images.
     """
 
     geometry: Geometry
     by_score: Logistic | None = None
     by_both: Logistic | None = None
     tail: Tail | None = None
-    tail_normalised: Tail | None = None
+    tail_normalized: Tail | None = None
     background: Background | None = None
     source: str = "none"
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def copy_by_score(self, scores: NDArray[Any]) -> NDArray[np.float64]:
-        """P(copy | score) before any look at the pictures; 0 where the model was never calibrated."""
-        given = np.asarray(scores, np.float64).ravel()
-        return np.zeros(len(given)) if self.by_score is None else self.by_score(given[:, None])
+        """Return P(copy | score) before any comparison of the images; 0 without a calibration."""
+        values = np.asarray(scores, np.float64).ravel()
+        return np.zeros(len(values)) if self.by_score is None else self.by_score(values[:, None])
 
     def copy_by_match(self, score: float | None, match: Match, content: Content | None = None) -> float:
-        """P(copy | score, match, content); evens at most where a drawing of a few shapes may be another one.
+        """Return P(copy | score, match, content).
 
-        Without `content` the layout decides: of parts of a page, whose contents are not compared.
+         At most one half for a drawing of a few shapes that may be another one. Without `content` the layout decides:
+        for parts of a page, whose contents are not compared.
         """
         if content is None:
             logit = float(self.geometry.layout.logit(layout_evidence(match))[0])
@@ -78,53 +81,58 @@ class Calibration:
             chance = float(sigmoid(np.array([logit]))[0])
         else:
             chance = float(self.by_both(np.array([[logit, score]]))[0])
-        return min(chance, EVENS) if undecided(match, content) else chance
+        return min(chance, HALF) if undecided_reason(match, content) else chance
 
     def layout_by_match(self, match: Match) -> float:
-        """P(both are laid out alike | match): copies are, and so are two receipts of one shop."""
+        """Return P(both have one layout | match), true of copies and of two receipts of one shop."""
         return float(self.geometry.layout(layout_evidence(match))[0])
 
     def same_by_match(self, match: Match) -> float:
-        """P(the same object or picture | match)."""
+        """Return P(the same object or image | match)."""
         return float(self.geometry.same(same_evidence(match))[0])
 
     def min_score(self, probability: float) -> float:
-        """The score from which P(copy | score) is at least `probability`: where a range search for copies begins."""
+        """Return the score from which P(copy | score) is at least `probability`, for a range search for copies."""
         if self.by_score is None or not self.by_score.weights[0]:
             return 1.0
         logit = np.log(probability / (1 - probability))
         return float(np.clip((logit - self.by_score.bias) / self.by_score.weights[0], -1, 1))
 
     def expected_false(self, scores: NDArray[Any], size: int, *, level: float = 0.0) -> NDArray[np.float64] | None:
-        """How many of `size` unrelated pictures would score so high, for one query; None where it is not known.
+        """Return how many of `size` unrelated images would score as high for one query; None if unknown.
 
-        `level`: of the query, by `level_of`.
+        `level`: the query's level, from `level_of`.
         """
-        given = np.asarray(scores, np.float64)
-        if level and self.tail_normalised is not None:
-            return np.asarray(size * self.tail_normalised.chance(given - level), np.float64)
-        return None if self.tail is None else np.asarray(size * self.tail.chance(given), np.float64)
+        values = np.asarray(scores, np.float64)
+        if level and self.tail_normalized is not None:
+            return np.asarray(size * self.tail_normalized.chance(values - level), np.float64)
+        return None if self.tail is None else np.asarray(size * self.tail.chance(values), np.float64)
 
     def level_of(self, queries: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Each query's own level of ordinary scores; 0 where there is no background to learn it from."""
-        if self.background is None or self.tail_normalised is None:
+        """Return each query's typical level of scores; 0 without a background."""
+        if self.background is None or self.tail_normalized is None:
             return np.zeros(len(queries))
         return self.background.level(queries)
 
     def to_json(self) -> dict[str, Any]:
-        """All but geometry and background, for a card or a collection's settings."""
-        parts = {name: getattr(self, name) for name in ("by_score", "by_both", "tail", "tail_normalised")}
+        """Return all but geometry and background, for a card or a collection's settings."""
+        parts = {
+            "by_score": self.by_score,
+            "by_both": self.by_both,
+            "tail": self.tail,
+            "tail_normalised": self.tail_normalized,
+        }
         fitted = {name: part.to_json() for name, part in parts.items() if part is not None}
         return {"format": FORMAT, **fitted, "facts": dict(self.facts)}
 
 
 def calibration_from_json(raw: Mapping[str, Any], *, source: str) -> Calibration:
-    """Read what `to_json` wrote; an empty mapping is a calibration that knows geometry only. Raises BrokenModel."""
+    """Read what `to_json` wrote; an empty mapping gives a calibration with geometry only. Raises BrokenModel."""
     if not raw or raw.get("format") != FORMAT:
         return Calibration(geometry=default_geometry())
     try:
         by_score, by_both = (Logistic.from_json(raw[n]) if n in raw else None for n in ("by_score", "by_both"))
-        tail, normalised = (Tail.from_json(raw[n]) if n in raw else None for n in ("tail", "tail_normalised"))
+        tail, normalized = (Tail.from_json(raw[n]) if n in raw else None for n in ("tail", "tail_normalised"))
     except (KeyError, TypeError, ValueError) as error:
         raise BrokenModel(f"the calibration of the {source} is damaged ({error}); run: lookalike calibrate") from None
     return Calibration(
@@ -132,14 +140,14 @@ def calibration_from_json(raw: Mapping[str, Any], *, source: str) -> Calibration
         by_score=by_score,
         by_both=by_both,
         tail=tail,
-        tail_normalised=normalised,
+        tail_normalized=normalized,
         source=source,
         facts=raw.get("facts") or {},
     )
 
 
-def of_card(card: Card) -> Calibration:
-    """The calibration that travels with a model."""
+def calibration_of_card(card: Card) -> Calibration:
+    """Return the calibration stored in a model's card."""
     return calibration_from_json(card.calibration, source="model")
 
 
@@ -149,128 +157,130 @@ def with_background(calibration: Calibration, background: Background) -> Calibra
 
 @cache
 def default_geometry() -> Geometry:
-    """The model-free part, as fitted by scripts/calibrate_default_model.py."""
+    """Return the model-independent part, fitted by scripts/calibrate_default_model.py."""
     raw = json.loads(_GEOMETRY_FILE.read_text(encoding="utf-8"))
     return Geometry(*(Logistic.from_json(raw[name]) for name in ("layout", "copy", "same")))
 
 
-_RICH = 200  # features from which a picture is no mere drawing of a few shapes
-_UPRIGHT = 20.0  # degrees
-_PHOTOGRAPHED = 0.35  # `Content.drawn` below which a picture is no drawing, however few its features
-_OTHER_COLOUR = 40.0  # levels
-_MANY_SHAPES = 80  # `Content.windows` beyond which a picture has more than a few shapes
-_MANY_SHAPES_SURELY = 300  # a page that was scanned upside down has more; the face of a clock has half as many
-_SAME_COLOURS = 0.8  # correlation; a heart of another colour is another heart, whatever a fit of exposures says
-_PLACE_DIFFERS = 0.1  # `Content.strongest` from which a drawing of a few shapes may be another one
-EVENS = 0.5
+_MIN_RICH = 200  # features from which an image is more than a drawing of a few shapes
+_MAX_UPRIGHT_TURN = 20.0  # degrees
+_MAX_PHOTO_DRAWN = 0.35  # `Content.drawn` below which an image is no drawing, however few its features
+_MIN_OTHER_COLOR = 40.0  # levels
+_MAX_SHAPE_WINDOWS = 80  # `Content.windows` above which an image has more than a few shapes
+_MAX_SHAPE_WINDOWS_TURNED = 300  # a page scanned upside down has more; a clock face has half as many
+_MIN_SAME_COLORS = 0.8  # correlation; a heart of another color is another heart, whatever the exposure fit says
+_MAX_SAME_STRONGEST = 0.1  # `Content.strongest` from which a drawing of a few shapes may be another one
+HALF = 0.5
 
 
-def undecided(match: Match, content: Content | None = None) -> str:
-    """Why two drawings of a few shapes may be one edited or two different ones; empty where that can be told.
+def undecided_reason(match: Match, content: Content | None = None) -> str:
+    """Return why two drawings of a few shapes may be an edit or two different ones, or "" if that is decidable.
 
-    An arrow to the left is an arrow to the right in a mirror, and a face that cries is a face with something laid on
-    it: such a picture is another symbol as often as it is a copy, and the two alone do not say which.
+    An arrow to the left is a mirrored arrow to the right, and a crying face is a face with something added: such an
+    image is another symbol as often as a copy, and the two images alone do not tell which.
     """
-    if match.richest >= _RICH or match.model == "none":
+    if match.richest >= _MIN_RICH or match.model == "none":
         return ""
-    if content is not None and content.drawn < _PHOTOGRAPHED:
+    if content is not None and content.drawn < _MAX_PHOTO_DRAWN:
         return ""
-    turned = match.mirrored or abs((match.turn + 180) % 360 - 180) > _UPRIGHT
-    other_colours = 0 != match.agreement.colour < _SAME_COLOURS
-    if content is not None and content.windows > (_MANY_SHAPES_SURELY if turned or other_colours else _MANY_SHAPES):
+    turned = match.mirrored or abs((match.turn + 180) % 360 - 180) > _MAX_UPRIGHT_TURN
+    other_colors = 0 != match.agreement.colour < _MIN_SAME_COLORS
+    if content is not None and content.windows > (
+        _MAX_SHAPE_WINDOWS_TURNED if turned or other_colors else _MAX_SHAPE_WINDOWS
+    ):
         return ""
     if turned:
         return "drawings of a few shapes, and one is the other only when mirrored or turned"
     if content is None:
-        differs = match.agreement.worst > _DIFFERS
+        differs = match.agreement.worst > _MAX_SAME_WORST
     else:
-        differs = content.strongest > _PLACE_DIFFERS or content.recoloured > _OTHER_COLOUR or other_colours
+        differs = content.strongest > _MAX_SAME_STRONGEST or content.recoloured > _MIN_OTHER_COLOR or other_colors
     return "drawings of a few shapes, and one place differs" if differs else ""
 
 
-_DIFFERS = 0.35  # `worst` of edited drawings is below it in seven of ten, of different ones in one of a hundred
+_MAX_SAME_WORST = 0.35  # seven in ten edited drawings have a lower `worst`, one in a hundred different ones
 
 
 def layout_evidence(match: Match) -> NDArray[np.float64]:
-    """The numbers of a match that speak for one layout, (1, 9): a larger one never speaks against it.
+    """Return the numbers of a match that indicate one layout, (1, 9); larger values never count against it.
 
     Inliers; structure, and how near it is to perfect, by features or by frames; how exactly inliers fit, which tells an
-    edit from a scene photographed again; whether one picture holds the other; colour; for pictures of a few shapes,
-    where a small difference is the whole difference, the place that differs most, and colour again.
+    edit from a scene photographed again; whether one image contains the other; color; for images of a few shapes, where
+    a small difference is the whole difference, the place that differs most, and color again.
     """
-    seen = match.agreement
+    agreement = match.agreement
     inliers = np.log1p(min(match.inliers, 100)) / np.log(101)
-    near = -np.log2(1.02 - seen.structure) / 5
+    closeness = -np.log2(1.02 - agreement.structure) / 5
     by_frame = match.model == "frame"
-    # Six numbers are fitted: through few points any transform passes exactly.
+    # Six numbers are fitted; any transform passes exactly through few points.
     surplus = float(np.clip((match.inliers - 5) / 25, 0, 1))
     exact = -np.log2(np.clip(match.residual, 0.125, 4.0)) * surplus
-    outside = max(0.95 - max(seen.first_inside, seen.second_inside), 0.0)
-    # Grey copies have no colour to compare: they are neither here nor there.
-    colour = min(seen.colour, 0.8) if seen.colour else 0.7
-    flat = float(np.clip(1 - match.richest / _RICH, 0, 1))
-    # Two soft gradients agree by chance: frames count by how much there is to see.
+    outside = max(0.95 - max(agreement.first_inside, agreement.second_inside), 0.0)
+    # Grayscale copies have no color to compare: a neutral value.
+    colour = min(agreement.colour, 0.8) if agreement.colour else 0.7
+    flat = float(np.clip(1 - match.richest / _MIN_RICH, 0, 1))
+    # Two soft gradients agree by chance, so frames are weighted by their detail.
     return np.array(
         [
             [
                 inliers,
-                seen.structure,
-                0.0 if by_frame else near,
-                near * min(seen.detail / 10, 1.0) if by_frame else 0.0,
+                agreement.structure,
+                0.0 if by_frame else closeness,
+                closeness * min(agreement.detail / 10, 1.0) if by_frame else 0.0,
                 exact,
                 -outside * surplus,
                 colour,
-                -seen.worst * flat,
+                -agreement.worst * flat,
                 (colour - 0.8) * flat,
             ]
         ]
     )
 
 
-_MARKED = 0.01  # of the overlap: a difference of that area is as good as any larger one
-_FEW_WINDOWS = 60  # with something to see: fewer agree by chance
-_LAID_FOR_SURE = 0.75  # `Content.laid_on` from which nobody doubts it
-_NOISE, _SEEN = 0.05, 0.1  # `Content.strongest` of a bad scan; by how much more is beyond doubt
+_FULL_AREA = 0.01  # of the overlap; a larger area of difference does not count for more
+_MIN_WINDOWS = 60  # windows with something to compare; fewer agree by chance
+_CERTAIN_MARK = 0.75  # `Content.laid_on` from which a mark is certain
+_NOISE, _VISIBLE = 0.05, 0.1  # `Content.strongest` of a bad scan; by how much more is beyond doubt
 
 
 def copy_evidence(content: Content) -> NDArray[np.float64]:
-    """The numbers that speak for a copy of two pictures that lie over each other, (1, 9): none is above 0.
+    """Return the numbers that indicate a copy, for two aligned images, (1, 9); none is above 0.
 
-    Few windows to compare; content that differs, with nothing laid over the other, and how deep that goes; on pages any
-    disagreement, that it is there at all, and alone; other colours on photographs, and on pages. What was laid over a
-    photograph is no argument against a copy; on a page each added or missing word is one. Two pictures that each carry
-    something else are variants of each other, also where they are photographs. The layout itself is no argument: other
-    fillings of one template have it too.
+    Too few windows to compare; content that differs without an added mark, and how strongly; on pages any disagreement,
+    its presence, and its isolation; other colors on photographs, and on pages. A mark added to a photograph does not
+    count against a copy; on a page each added or missing word does. Two images that each carry something else are
+    variants of each other, including photographs. The layout itself does not count: differently filled pages of one
+    template share it.
     """
     drawn = float(np.clip((content.drawn - 0.25) / 0.35, 0, 1))
     differs, added, removed = content.areas
-    unexplained = 1.0 if content.strange else min((differs + min(added, removed)) / _MARKED, 1.0)
+    unexplained = 1.0 if content.unrelated else min((differs + min(added, removed)) / _FULL_AREA, 1.0)
     strongest = min(content.strongest, 0.8)
-    seen = float(np.clip((strongest - _NOISE) / _SEEN, 0, 1))
+    visible = float(np.clip((strongest - _NOISE) / _VISIBLE, 0, 1))
     alone = float(np.clip((content.low - 0.8) / 0.2, 0, 1))
-    # On what is certainly drawn ten levels are another colour; printed, lit or compressed no copy is so far off.
+    # On drawings ten levels are another color; printed, lit or compressed copies are never that far off.
     flat = float(np.clip((content.drawn - 0.5) / 0.3, 0, 1))
-    colours = [
+    colors = [
         float(np.clip((content.recoloured - low) / wide, 0, 1))
         for low, wide in ((20, 40), (15 - 5 * flat, 35 - 15 * flat))
     ]
-    doubt = float(np.clip((_LAID_FOR_SURE - content.laid_on) / (_LAID_FOR_SURE - 0.5), 0, 1))
+    doubt = float(np.clip((_CERTAIN_MARK - content.laid_on) / (_CERTAIN_MARK - 0.5), 0, 1))
     evidence = [
-        float(np.clip(1 - content.windows / _FEW_WINDOWS, 0, 1)),
+        float(np.clip(1 - content.windows / _MIN_WINDOWS, 0, 1)),
         unexplained,
         strongest * unexplained * (1 - drawn),
         strongest * drawn,
-        seen * drawn,
-        seen * alone * drawn,
-        colours[0] * (1 - drawn),
-        colours[1] * drawn,
+        visible * drawn,
+        visible * alone * drawn,
+        colors[0] * (1 - drawn),
+        colors[1] * drawn,
         (1 - drawn) * doubt * (max(added, removed) > 0 and content.laid_on > 0),
     ]
     return -np.array([evidence])
 
 
 def same_evidence(match: Match) -> NDArray[np.float64]:
-    """The numbers of a match that speak for one object in both pictures, (1, 3)."""
-    seen = match.agreement
+    """Return the numbers of a match that indicate one object in both images, (1, 3)."""
+    agreement = match.agreement
     inliers = np.log1p(min(match.inliers, 100)) / np.log(101)
-    return np.array([[inliers, seen.structure, min(match.inliers / max(match.matches, 8), 1.0)]])
+    return np.array([[inliers, agreement.structure, min(match.inliers / max(match.matches, 8), 1.0)]])

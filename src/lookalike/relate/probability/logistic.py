@@ -1,4 +1,4 @@
-"""From numbers of evidence to a probability: logistic regression whose weights may not point the wrong way."""
+"""Logistic regression with nonnegative weights, from evidence to a probability."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _RIDGE = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Logistic:
-    """P = 1 / (1 + exp(-(bias + weights . x))). No weight is below 0: more evidence never counts against."""
+    """P = 1 / (1 + exp(-(bias + weights . x))). No weight is negative: more evidence never counts against."""
 
     bias: float
     weights: tuple[float, ...]
@@ -40,32 +40,32 @@ def sigmoid(logit: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def fit_logistic(rows: Rows, truth: Sequence[bool] | NDArray[np.bool_], *, ridge: float = _RIDGE) -> Logistic:
-    """Least cross-entropy with a small ridge, by projected accelerated gradient descent.
+    """Fit weights that minimize cross-entropy with a small ridge penalty, by projected accelerated gradient descent.
 
-    Probabilities hold for as many true ones as there are among the rows.
+    Probabilities hold for the share of true examples among the rows.
 
-    Targets are drawn in from 0 and 1 as Platt proposes (Probabilistic outputs for support vector machines, 1999), so
+    Targets are moved away from 0 and 1 as Platt proposes (Probabilistic outputs for support vector machines, 1999), so
     that a few hundred examples do not claim certainty.
     """
     x, y = np.asarray(rows, np.float64), np.asarray(truth, np.float64)
-    centre, spread = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
-    z = np.concatenate(((x - centre) / spread, np.ones((len(x), 1))), axis=1)
+    center, scale = x.mean(axis=0), np.maximum(x.std(axis=0), 1e-6)
+    z = np.concatenate(((x - center) / scale, np.ones((len(x), 1))), axis=1)
     yes, no = max(float(y.sum()), 1.0), max(float(len(y) - y.sum()), 1.0)
     target = np.where(y > 0, (yes + 1) / (yes + 2), 1 / (no + 2))
     share = np.full(len(y), 1 / len(y))
     solved = _descend(z, target, share, ridge)
-    weights = solved[:-1] / spread
-    return Logistic(float(solved[-1] - weights @ centre), tuple(float(w) for w in weights))
+    weights = solved[:-1] / scale
+    return Logistic(float(solved[-1] - weights @ center), tuple(float(w) for w in weights))
 
 
 def _descend(z: Rows, target: NDArray[np.float64], share: NDArray[np.float64], ridge: float) -> NDArray[np.float64]:
     step = 4 / float(np.linalg.eigvalsh((z * share[:, None]).T @ z)[-1])
-    now = ahead = np.zeros(z.shape[1])
+    weights = lookahead = np.zeros(z.shape[1])
     for n in range(_STEPS):
-        slope = z.T @ (share * (sigmoid(z @ ahead) - target))
-        slope[:-1] += ridge * ahead[:-1]
-        following = ahead - step * slope
-        following[:-1] = np.maximum(following[:-1], 0)
-        ahead = following + n / (n + 3) * (following - now)
-        now = following
-    return now
+        slope = z.T @ (share * (sigmoid(z @ lookahead) - target))
+        slope[:-1] += ridge * lookahead[:-1]
+        next_weights = lookahead - step * slope
+        next_weights[:-1] = np.maximum(next_weights[:-1], 0)
+        lookahead = next_weights + n / (n + 3) * (next_weights - weights)
+        weights = next_weights
+    return weights

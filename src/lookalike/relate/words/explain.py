@@ -1,4 +1,4 @@
-"""Why two pictures are taken for copies, in words: how much is left, mirrored, turned, recoloured, what was laid on."""
+"""Explain a verdict in words: crop, mirror, rotation, color changes and additions."""
 
 from dataclasses import dataclass
 
@@ -8,22 +8,22 @@ from numpy.typing import NDArray
 from lookalike.image.resize import scaled
 from lookalike.relate.content.text_detection import is_text
 from lookalike.relate.geometry.overlay import correlation, overlay
-from lookalike.relate.geometry.verify import Match, to_shares
+from lookalike.relate.geometry.verify import Match, pixels_to_fractions
 from lookalike.relate.relation import Verdict
-from lookalike.relate.words.color import Recolouring, recolouring
-from lookalike.relate.words.content_changes import place_of, slight_words, variant_words
-from lookalike.relate.words.frame_changes import frame_words, turn_words
+from lookalike.relate.words.color import ColorChange, color_change
+from lookalike.relate.words.content_changes import position_name, slight_words, variant_words
+from lookalike.relate.words.frame_changes import frame_words, transform_words
 from lookalike.types import RGB, Relation
 
 _SIDE = 320  # pixels at which the two are compared
-_HUE, _TINT = 12.0, 10.0  # degrees and levels from which other colours are told
-_GRAIN = 2.5  # levels of noise
-_ROUGH = 4.5  # levels by which pixels differ: JPEG of quality 85 up to 1.6, of quality 10 from 4.9 on
+_MIN_HUE, _MIN_TINT = 12.0, 10.0  # degrees and levels from which other colors are mentioned
+_MIN_GRAIN = 2.5  # levels of noise
+_MIN_DETAIL_DIFFERENCE = 4.5  # levels by which pixels differ: JPEG of quality 85 up to 1.6, of quality 10 from 4.9 on
 
 
 @dataclass(frozen=True, slots=True)
-class Added:
-    """Something that one picture shows and the other does not. `box`: x, y, width, height in shares of the second."""
+class Addition:
+    """Something shown only by the second image. `box`: x, y, width, height as fractions of the second."""
 
     kind: str
     where: str
@@ -32,66 +32,71 @@ class Added:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`words`: the whole in one line. `agreeing`: (H, W) 0 to 1 in the frame of the second picture, NaN outside.
+    """An explanation of a verdict.
 
-    `altered`: "picture" where the frame, colours, light, sharpness or contents were changed, "detail" where pixels were
-    and no more can be told, as by compression, "" where nothing was.
+    `words`: all of it in one line. `agreement_map`: (H, W) 0 to 1 in the frame of the second image, NaN outside.
+    `altered`: "picture" if the frame, colors, light, sharpness or contents were changed; "detail" if only pixels were,
+    as by compression; "" if nothing was.
     """
 
     words: str
     changes: tuple[str, ...]
-    added: tuple[Added, ...]
-    agreeing: NDArray[np.float32] | None
+    added: tuple[Addition, ...]
+    agreement_map: NDArray[np.float32] | None
     altered: str = ""
 
 
 def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
-    """Describe how the second picture differs from the first. Pictures of any size, upright RGB."""
+    """Describe how the second image differs from the first. Images of any size, upright RGB."""
     evidence, match = verdict.evidence, verdict.evidence.match
     if evidence.same_bytes or evidence.same_pixels:
         words = "identical: the same bytes" if evidence.same_bytes else "identical: the same pixels in another file"
         return Explanation(words, (), (), None)
     if match is None or match.model == "none" or verdict.relation < Relation.SAME_OBJECT:
-        return Explanation(_plainly(verdict, match), (), (), None)
-    laid = _laid(first, second, match)
-    if laid is None:
-        return Explanation(_plainly(verdict, match), (), (), None)
-    moved, shown, inside = laid
-    colours = recolouring(moved, shown, inside)
-    recoloured = _nearer(colours.apply(moved), moved, shown, inside)
-    agreeing, added = _differences(recoloured, shown, inside, colours.sharpness)
+        return Explanation(_relation_only(verdict, match), (), (), None)
+    warped = _warped(first, second, match)
+    if warped is None:
+        return Explanation(_relation_only(verdict, match), (), (), None)
+    moved, second_small, inside = warped
+    change = color_change(moved, second_small, inside)
+    color_matched = _closer(change.apply(moved), moved, second_small, inside)
+    agreement_map, added = _differences(color_matched, second_small, inside, change.sharpness)
     content, altered = evidence.content, "picture"
-    changes = [*frame_words(match, shown, inside), *turn_words(match)]
+    changes = [*frame_words(match, second_small, inside), *transform_words(match)]
     if verdict.relation is Relation.VARIANT:
         changes += variant_words(content) if content else []
         added = ()
     elif verdict.relation >= Relation.COPY:
         whole = match.kept_first > 0.8 and match.scale < 1.25
-        changes += _colour_words(colours, whole=whole)
+        changes += _color_words(change, whole=whole)
         changes += [f"{a.kind} {a.where}" for a in added]
         altered = "picture" if changes else ""
-        if not changes and _apart(recoloured, shown, inside) > _ROUGH:
+        if not changes and _mean_difference(color_matched, second_small, inside) > _MIN_DETAIL_DIFFERENCE:
             changes, altered = ["fine detail differs all over"], "detail"
         if not changes and content is not None:
             changes = slight_words(content)
     else:
         added = ()
-    return Explanation(_sentence(verdict, match, changes), tuple(changes), tuple(added), agreeing, altered)
+    return Explanation(_sentence(verdict, match, changes), tuple(changes), tuple(added), agreement_map, altered)
 
 
-def _nearer(recoloured: RGB, moved: RGB, shown: RGB, inside: NDArray[np.bool_]) -> RGB:
-    """The fitted colours, or those there were where they are nearer: on a white page there is little to fit to."""
-    return recoloured if _apart(recoloured, shown, inside) < _apart(moved, shown, inside) else moved
+def _closer(color_matched: RGB, moved: RGB, second_small: RGB, inside: NDArray[np.bool_]) -> RGB:
+    """The fitted colors, or the original ones if they are closer: a white page gives little to fit to."""
+    return (
+        color_matched
+        if _mean_difference(color_matched, second_small, inside) < _mean_difference(moved, second_small, inside)
+        else moved
+    )
 
 
-def _apart(a: RGB, b: RGB, inside: NDArray[np.bool_]) -> float:
-    """The mean difference of two pictures in levels; NumPy takes ten times as long."""
+def _mean_difference(a: RGB, b: RGB, inside: NDArray[np.bool_]) -> float:
+    """The mean difference of two images in levels; NumPy takes ten times as long."""
     import cv2
 
     return float(np.mean(cv2.mean(cv2.absdiff(a, b), inside.astype(np.uint8))[:3]))
 
 
-def _plainly(verdict: Verdict, match: Match | None) -> str:
+def _relation_only(verdict: Verdict, match: Match | None) -> str:
     if verdict.relation is Relation.CANNOT_TELL:
         return f"cannot tell: {verdict.evidence.reason}"
     points = "" if match is None else "; no matching points" if not match.inliers else f"; {_points(match)}"
@@ -100,23 +105,23 @@ def _plainly(verdict: Verdict, match: Match | None) -> str:
 
 def _sentence(verdict: Verdict, match: Match, changes: list[str]) -> str:
     if verdict.relation >= Relation.COPY:
-        told = ", ".join(changes) or "nothing visible was changed"
+        details = ", ".join(changes) or "nothing visible was changed"
     else:
-        told = ", ".join(["laid out alike", *changes])
+        details = ", ".join(["laid out alike", *changes])
     proof = _points(match) if match.inliers else "the pictures agree as a whole"
-    return f"{verdict.relation}: {told}; {proof}"
+    return f"{verdict.relation}: {details}; {proof}"
 
 
 def _points(match: Match) -> str:
     return f"{match.inliers} matching point{'s' * (match.inliers != 1)}"
 
 
-def _laid(first: RGB, second: RGB, match: Match) -> tuple[RGB, RGB, NDArray[np.bool_]] | None:
-    """The first in the frame of the second, the second, and where they meet; at a size that words need."""
+def _warped(first: RGB, second: RGB, match: Match) -> tuple[RGB, RGB, NDArray[np.bool_]] | None:
+    """The first in the frame of the second, the second, and their overlap, at the size used for explanations."""
     a, b = _reduced(first), _reduced(second)
-    into, out = (to_shares((image.shape[1], image.shape[0])) for image in (a, b))
-    laid = overlay(a, b, np.linalg.inv(out) @ match.transform @ into)
-    return None if laid is None else (laid[0], b, laid[1])
+    into, out = (pixels_to_fractions((image.shape[1], image.shape[0])) for image in (a, b))
+    warped = overlay(a, b, np.linalg.inv(out) @ match.transform @ into)
+    return None if warped is None else (warped[0], b, warped[1])
 
 
 def _reduced(image: RGB) -> RGB:
@@ -124,19 +129,19 @@ def _reduced(image: RGB) -> RGB:
     return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
 
 
-def _colour_words(changed: Recolouring, *, whole: bool) -> list[str]:
-    """`whole`: the pictures show the same part at about the same size; else sharpness tells of the size alone."""
-    words, grainy = [], changed.grain > _GRAIN
+def _color_words(changed: ColorChange, *, whole: bool) -> list[str]:
+    """`whole`: both show the same part at about the same size; otherwise sharpness depends on the size alone."""
+    words, grainy = [], changed.grain > _MIN_GRAIN
     saturation = changed.saturation / max(changed.contrast, 0.1)
     if changed.inverted:
         words.append("inverted to a negative")
-    elif changed.grey:
+    elif changed.gray:
         words.append("made grey")
     elif changed.toned:
         words.append("toned in one colour")
-    elif changed.hue > _HUE:
+    elif changed.hue > _MIN_HUE:
         words.append("recoloured")
-    elif changed.tint > _TINT:
+    elif changed.tint > _MIN_TINT:
         words.append("tinted")
     elif not 0.75 < saturation < 1.35 and not grainy:
         words.append("colours faded" if saturation < 1 else "colours strengthened")
@@ -154,41 +159,41 @@ def _colour_words(changed: Recolouring, *, whole: bool) -> list[str]:
 
 
 def _differences(
-    recoloured: RGB, second: RGB, inside: NDArray[np.bool_], sharpness: float
-) -> tuple[NDArray[np.float32], tuple[Added, ...]]:
-    """Where the second agrees with the first in its place and colours, and the places where something was laid on."""
+    color_matched: RGB, second: RGB, inside: NDArray[np.bool_], sharpness: float
+) -> tuple[NDArray[np.float32], tuple[Addition, ...]]:
+    """Return where the second agrees with the aligned, color-matched first, and where something was added."""
     import cv2
 
-    local, _, _ = correlation(recoloured, second, inside)
-    fitted = recoloured.astype(np.float32)
-    # Signed: what is merely sharper, blurred or grainy is as often lighter as darker, and averages out.
+    local, _, _ = correlation(color_matched, second, inside)
+    fitted = color_matched.astype(np.float32)
+    # Signed: sharpening, blur and grain are as often lighter as darker, and average out.
     reach = 2.0 if 0.6 < sharpness < 1.8 else 4.0
-    apart = cv2.absdiff(cv2.GaussianBlur(fitted - second, (0, 0), reach), (0.0, 0.0, 0.0))
-    off = cv2.transform(apart, np.full((1, 3), 1 / 3, np.float32))  # NumPy takes ten times as long
-    # At the rim of the overlap half of the window is missing.
+    channel_difference = cv2.absdiff(cv2.GaussianBlur(fitted - second, (0, 0), reach), (0.0, 0.0, 0.0))
+    difference = cv2.transform(channel_difference, np.full((1, 3), 1 / 3, np.float32))  # NumPy takes ten times as long
+    # At the edge of the overlap half of the window is missing.
     core = cv2.erode(inside.astype(np.uint8), np.ones((7, 7), np.uint8), borderType=cv2.BORDER_REPLICATE) > 0
-    usual = float(np.median(off[core])) if core.any() else 0.0
-    strange = (off > max(4 * usual, 22.0)) & core
-    agreeing = np.clip(np.minimum(local, 1 - (off - usual) / 60), 0, 1).astype(np.float32)
-    # A plain place that has the right colour agrees, though there is nothing to correlate.
-    agreeing = np.where(off < max(2 * usual, 10.0), np.maximum(agreeing, 0.9), agreeing)
-    agreeing[~inside] = np.nan
-    return agreeing, _patches(strange, second)
+    typical = float(np.median(difference[core])) if core.any() else 0.0
+    differs = (difference > max(4 * typical, 22.0)) & core
+    agreement_map = np.clip(np.minimum(local, 1 - (difference - typical) / 60), 0, 1).astype(np.float32)
+    # A plain place of the right color agrees, although there is nothing to correlate.
+    agreement_map = np.where(difference < max(2 * typical, 10.0), np.maximum(agreement_map, 0.9), agreement_map)
+    agreement_map[~inside] = np.nan
+    return agreement_map, _added_patches(differs, second)
 
 
-def _patches(strange: NDArray[np.bool_], second: RGB) -> tuple[Added, ...]:
-    """The largest places of disagreement, letters that stand together taken as one."""
+def _added_patches(differs: NDArray[np.bool_], second: RGB) -> tuple[Addition, ...]:
+    """The largest places of disagreement; letters that stand together count as one."""
     import cv2
 
-    height, width = strange.shape
+    height, width = differs.shape
     reach = max(3, round(0.04 * width))
-    joined = cv2.morphologyEx(strange.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((max(3, reach // 2), reach), np.uint8))
+    joined = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((max(3, reach // 2), reach), np.uint8))
     count, _, boxes, _ = cv2.connectedComponentsWithStats(joined)
-    found = []
+    additions = []
     for x, y, w, h, area in sorted(boxes[1:count].tolist(), key=lambda b: -b[4])[:3]:
         if area < 0.004 * height * width:
             continue
         kind = "text added" if is_text(second[y : y + h, x : x + w]) else "something added"
         box = (x / width, y / height, w / width, h / height)
-        found.append(Added(kind, place_of(box), box))
-    return tuple(found)
+        additions.append(Addition(kind, position_name(box), box))
+    return tuple(additions)

@@ -1,4 +1,4 @@
-"""What became of a picture's frame, in words: cropped, turned, stretched, slanted, set into something larger."""
+"""Describe in words what became of an image's frame: cropped, rotated, stretched, slanted, placed in a larger image."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,42 +7,42 @@ from lookalike.relate.content.text_detection import is_text
 from lookalike.relate.geometry.verify import Match
 from lookalike.types import RGB
 
-_WHOLE, _WHOLE_EXACT = 0.95, 0.985  # a share of the picture from which it counts as all of it
-_TURNED, _TURNED_EXACT = 1.5, 0.7  # degrees
-EXACT = 30  # inliers from which the frame is known to a pixel
-_PLAIN_BORDER = 12  # levels
-_SMALL = 0.4  # of the second: what shows less of the first is something of its own
-_SAMPLED = 4096  # pixels
-_BAR = 0.02  # of the side: a bar that counts
-_SLANTED = 1.08  # opposite sides of the outline that differ by more were seen at an angle
+_MIN_WHOLE, _MIN_WHOLE_EXACT = 0.95, 0.985  # share of the image from which it counts as all of it
+_MIN_TURN, _MIN_TURN_EXACT = 1.5, 0.7  # degrees
+MIN_EXACT_INLIERS = 30  # inliers from which the frame is known to a pixel
+_MAX_PLAIN_DEVIATION = 12  # levels
+_MAX_SMALL = 0.4  # of the second; if it shows less of the first, it is an image of its own
+_MAX_PIXELS = 4096
+_MIN_BAR = 0.02  # of the side; thinner bars do not count
+_MIN_SLANT = 1.08  # ratio of opposite sides of the outline from which it is seen at an angle
 
 
 def frame_words(match: Match, second: RGB, inside: NDArray[np.bool_]) -> list[str]:
-    """How much of the first is left, and what lies around it in the second. `inside` (H, W): where the first lies."""
-    exact = match.inliers >= EXACT
+    """Return how much of the first remains and what surrounds it in the second. `inside` (H, W): mask of the first."""
+    exact = match.inliers >= MIN_EXACT_INLIERS
     words = []
-    if match.kept_first < (_WHOLE_EXACT if exact else _WHOLE):
+    if match.kept_first < (_MIN_WHOLE_EXACT if exact else _MIN_WHOLE):
         words.append(f"{_percent(match.kept_first)} crop")
-    if match.kept_second < _WHOLE and not inside.all():
-        words.append(_around(match.kept_second, second, inside))
-    if match.model == "homography" and exact and _slant(match, second) > _SLANTED:
+    if match.kept_second < _MIN_WHOLE and not inside.all():
+        words.append(_surroundings_words(match.kept_second, second, inside))
+    if match.model == "homography" and exact and _slant(match, second) > _MIN_SLANT:
         words.append("seen at an angle")
     return words
 
 
-def turn_words(match: Match) -> list[str]:
-    """Mirrored, turned, scaled, stretched."""
-    return position_words(match) + _size_words(match.scale, match.aspect)
+def transform_words(match: Match) -> list[str]:
+    """Return words for mirror, rotation, scale and stretching."""
+    return orientation_words(match) + _size_words(match.scale, match.aspect)
 
 
-def position_words(match: Match) -> list[str]:
-    """Mirrored, turned."""
+def orientation_words(match: Match) -> list[str]:
+    """Return words for mirror and rotation."""
     words, turn = [], match.turn
     if match.mirrored and abs(abs(turn) - 180) <= 1:
         words, turn = ["flipped upside down"], 0.0
     elif match.mirrored:
         words = ["mirrored"]
-    if abs(turn) >= (_TURNED_EXACT if match.inliers >= EXACT else _TURNED):
+    if abs(turn) >= (_MIN_TURN_EXACT if match.inliers >= MIN_EXACT_INLIERS else _MIN_TURN):
         whole = round(abs(turn))
         direction = "" if whole == 180 else " clockwise" if turn > 0 else " anticlockwise"
         words.append(f"turned by {max(whole, 1)}°{direction}")
@@ -60,11 +60,11 @@ def _size_words(scale: float, aspect: float) -> list[str]:
     return [f"scaled to {_percent(wide)} in width and {_percent(tall)} in height"]
 
 
-def _around(kept: float, second: RGB, inside: NDArray[np.bool_]) -> str:
-    if kept < _SMALL or not _mostly_plain(second[~inside]):
-        return f"inside a larger picture ({_percent(kept)} of it)"
+def _surroundings_words(shared: float, second: RGB, inside: NDArray[np.bool_]) -> str:
+    if shared < _MAX_SMALL or not _mostly_plain(second[~inside]):
+        return f"inside a larger picture ({_percent(shared)} of it)"
     bars = _bars(inside)
-    share = f"({_percent(1 - kept)} of the picture)"
+    share = f"({_percent(1 - shared)} of the picture)"
     if not 1 <= len(bars) <= 2:
         return f"a border around it {share}"
     text = " with text" if any(is_text(second[rows]) for rows in bars.values()) else ""
@@ -77,31 +77,31 @@ def _bars(inside: NDArray[np.bool_]) -> dict[str, tuple[slice, slice]]:
     rows, columns = np.flatnonzero(inside.mean(axis=1) > 0.5), np.flatnonzero(inside.mean(axis=0) > 0.5)
     if not (len(rows) and len(columns)):
         return {}
-    top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
+    y_min, y_max, x_min, x_max = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
     every = slice(None)
-    found = {
-        "top": (top / height, (slice(0, top), every)),
-        "bottom": (1 - bottom / height, (slice(bottom, height), every)),
-        "left": (left / width, (every, slice(0, left))),
-        "right": (1 - right / width, (every, slice(right, width))),
+    bars = {
+        "top": (y_min / height, (slice(0, y_min), every)),
+        "bottom": (1 - y_max / height, (slice(y_max, height), every)),
+        "left": (x_min / width, (every, slice(0, x_min))),
+        "right": (1 - x_max / width, (every, slice(x_max, width))),
     }
-    return {name: where for name, (thick, where) in found.items() if thick > _BAR}
+    return {name: where for name, (thick, where) in bars.items() if thick > _MIN_BAR}
 
 
 def _mostly_plain(outside: NDArray[np.uint8]) -> bool:
-    """Whether most of what lies around is of one colour: a border, perhaps with words in it."""
+    """Return whether most of the surroundings have one color: a border, perhaps with words in it."""
     return plain_share(outside) > 0.7
 
 
 def plain_share(pixels: NDArray[np.uint8]) -> float:
-    """How many of (n, 3) pixels are of the colour that most of them have; of many, one in so many is looked at."""
-    pixels = pixels[:: max(1, len(pixels) // _SAMPLED)]
-    off = np.abs(pixels.astype(np.int16) - np.median(pixels, axis=0)).max(axis=1)
-    return float((off < _PLAIN_BORDER).mean()) if len(off) else 0.0
+    """Return the share of (n, 3) pixels close to their median color; large arrays are subsampled."""
+    pixels = pixels[:: max(1, len(pixels) // _MAX_PIXELS)]
+    deviation = np.abs(pixels.astype(np.int16) - np.median(pixels, axis=0)).max(axis=1)
+    return float((deviation < _MAX_PLAIN_DEVIATION).mean()) if len(deviation) else 0.0
 
 
 def _slant(match: Match, second: RGB) -> float:
-    """By how much opposite sides of the first's outline differ in length; 1 where it is a parallelogram."""
+    """The ratio of opposite sides of the first's outline; 1 for a parallelogram."""
     corners = match.outline * (second.shape[1], second.shape[0])
     sides = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
     ratios = [max(a, b) / max(min(a, b), 1e-9) for a, b in ((sides[0], sides[2]), (sides[1], sides[3]))]

@@ -1,4 +1,4 @@
-"""A report of one comparison that stands by itself: HTML for people, JSON for machines, hashes of what was compared."""
+"""A self-contained report of one comparison: HTML for people, JSON for machines, hashes of the compared files."""
 
 import base64
 import html
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.errors import LookalikeError
-from lookalike.relate.compare import Comparison
+from lookalike.relate.compare import ImageComparison
 from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.relation import Verdict
 from lookalike.types import Card
@@ -17,8 +17,8 @@ from lookalike.types import Card
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c1e21}"
     "table{border-collapse:collapse;width:100%;margin:1rem 0}td,th{border:1px solid #d5d8dc;padding:.35rem .6rem;"
-    "text-align:left;vertical-align:top}td{overflow-wrap:anywhere}"
-    # Row titles are names of fields: on a narrow screen they break after an underscore, elsewhere not at all.
+    "text-align_pair:left;vertical-align_pair:top}td{overflow-wrap:anywhere}"
+    # Row titles are field names: on a narrow screen they break after an underscore, elsewhere not at all.
     "th{background:#f1f2f4;font-weight:600;width:1%;white-space:nowrap}tr:first-child th{width:auto}wbr{display:none}"
     "img{max-width:100%}.big{font-size:1.3rem;font-weight:600;overflow-wrap:anywhere}.faint{color:#6b7076}"
     "@media(max-width:40rem){body{margin:1rem auto;padding:0 .5rem;font-size:13px}td,th{padding:.25rem .35rem}"
@@ -27,7 +27,7 @@ _STYLE = (
 
 
 def verdict_facts(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as plain values, for JSON."""
+    """Return a verdict as plain values, for JSON."""
     evidence, match = verdict.evidence, verdict.evidence.match
     facts: dict[str, Any] = {
         "relation": str(verdict.relation),
@@ -48,8 +48,10 @@ def verdict_facts(verdict: Verdict) -> dict[str, Any]:
     return facts
 
 
-def report_facts(comparison: Comparison, card: Card, calibration: Calibration, *, heat: str = "") -> dict[str, Any]:
-    """All of a comparison as plain values."""
+def report_facts(
+    comparison: ImageComparison, card: Card, calibration: Calibration, *, heat_source: str = ""
+) -> dict[str, Any]:
+    """Return all facts of a comparison as plain values."""
     from lookalike._version import __version__
 
     return {
@@ -60,7 +62,7 @@ def report_facts(comparison: Comparison, card: Card, calibration: Calibration, *
         "changes": list(comparison.explanation.changes),
         "added": [asdict(added) for added in comparison.explanation.added],
         "verdict": verdict_facts(comparison.verdict),
-        "heat_map": heat,
+        "heat_map": heat_source,
         "model": {"name": card.name, "sha256": card.sha256},
         "calibration": {"source": calibration.source, **calibration.facts},
         "lookalike": __version__,
@@ -68,7 +70,7 @@ def report_facts(comparison: Comparison, card: Card, calibration: Calibration, *
 
 
 def write_report(folder: Path, facts: dict[str, Any], proof_png: bytes) -> Path:
-    """Write report.html, report.json and proof.png. Returns the HTML's path. Raises LookalikeError."""
+    """Write report.html, report.json and proof.png; return the path of the HTML. Raises LookalikeError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "proof.png").write_bytes(proof_png)
@@ -77,7 +79,7 @@ def write_report(folder: Path, facts: dict[str, Any], proof_png: bytes) -> Path:
         page.write_text(_page(facts, proof_png), encoding="utf-8", errors="replace")
     except OSError as error:
         raise LookalikeError(
-            f"the report could not be written to {folder} ({error.strerror}); name a folder you may write to"
+            f"the report cannot be written to {folder} ({error.strerror}); choose a folder that is writable"
         ) from error
     return page
 
@@ -93,18 +95,18 @@ def _page(facts: dict[str, Any], proof_png: bytes) -> str:
         ),
     ]
     rows = "".join(f"<tr><th>{_title(name)}</th><td>{_cell(value)}</td></tr>" for name, value in verdict.items())
-    picture = base64.b64encode(proof_png).decode()
+    image = base64.b64encode(proof_png).decode()
     settings = {k: facts[k] for k in ("model", "calibration", "heat_map", "lookalike", "made")}
     about = "".join(f"<tr><th>{_title(name)}</th><td>{_cell(v)}</td></tr>" for name, v in settings.items())
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width"><title>{html.escape(verdict["relation"])}</title>'
         f'<style>{_STYLE}</style><p class="big">{html.escape(facts["words"])}</p>'
-        f'<img alt="proof" src="data:image/png;base64,{picture}">'
+        f'<img alt="proof" src="data:image/png;base64,{image}">'
         f"<h2>Files</h2><table>{''.join(files)}</table><h2>Verdict</h2><table>{rows}</table>"
         f"<h2>Made with</h2><table>{about}</table>"
-        '<p class="faint">A probability here is what the calibration says of such evidence, fitted to edits of '
-        "pictures and to different pictures; it is no statement about who copied from whom.</p></html>\n"
+        '<p class="faint">Probabilities come from a calibration fitted to edits of images and to different images; '
+        "they do not say who copied from whom.</p></html>\n"
     )
 
 

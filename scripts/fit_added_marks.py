@@ -1,10 +1,10 @@
-"""Fit the weights of relate/content/overlaid.py: what was laid over a picture against what shows something else.
+"""Fit the weights of relate/content/added_marks.py: marks added to an image, against images that show something else.
 
-    python scripts/fit_overlaid.py PHOTO_DIR [--photos 150] [--pairs 150]
+    python scripts/fit_added_marks.py PHOTO_DIR [--photos 150] [--pairs 150]
 
-Prints WEIGHTS and BIAS, and how many of each kind are told right in pictures that were not fitted to. PHOTO_DIR:
-photographs that no benchmark uses. Edits lay words, logos, stickers and watermarks over them; made bursts and memes of
-one photograph (benchmarks/made_pictures.py) show something else, whichever of the two is taken for the one beneath.
+Prints WEIGHTS and BIAS, and the share of each kind that is recognized in held-out images. PHOTO_DIR: photographs that
+no benchmark uses. Edits add words, logos, stickers and watermarks; synthetic bursts and memes of one photograph
+(benchmarks/made_pictures.py) show something else, in both directions.
 """
 
 import argparse
@@ -17,17 +17,17 @@ from benchmarks.made_pictures import different_pairs, load_photos, same_pairs
 
 from lookalike.image import decode, thumbnail
 from lookalike.image.edits import get_edit
-from lookalike.relate.content.content import COARSE, differing
-from lookalike.relate.content.overlaid import overlaid_evidence
+from lookalike.relate.content.added_marks import added_mark_evidence
+from lookalike.relate.content.content import COARSE, align_pair
 from lookalike.relate.geometry.features import preview_features
 from lookalike.relate.geometry.verify import verify
 from lookalike.types import RGB
 
 EDITS = ("watermark", "meme", "stickers", "caption", "logo", "emblem", "pictures")
 FILTERS = ("noise", "blur", "jpeg", "sharpen", "brightness", "contrast", "resize")
-DIFFERENT = ("burst", "meme")
-WEAKEST = 0.2  # of an edit's strength
-PRIOR = 8  # times as bad to take something else for something laid on
+DIFFERENT_KINDS = ("burst", "meme")
+MIN_STRENGTH = 0.2  # of an edit's strength
+PRIOR = 8  # mistaking something else for an added mark is this many times worse than the reverse
 
 Row = tuple[str, bool, np.ndarray]
 
@@ -40,33 +40,37 @@ def main() -> None:
     options = parser.parse_args()
     cv2.setNumThreads(1)
     photos = load_photos(options.photos, options.count)
-    rows = [*laid_over(photos), *different(photos, options.pairs)]
+    rows = [*edited_rows(photos), *different_rows(photos, options.pairs)]
     kinds, truth = np.array([kind for kind, _, _ in rows]), np.array([laid for _, laid, _ in rows])
     evidence = np.stack([numbers for _, _, numbers in rows])
     part = np.random.default_rng(1).random(len(rows)) < 0.5
-    tell("held out", kinds[part], truth[part], chances(evidence[~part], truth[~part], evidence[part]))
+    report("held out", kinds[part], truth[part], stated_probabilities(evidence[~part], truth[~part], evidence[part]))
     weights, bias = fitted(evidence, truth)
     print(f"WEIGHTS = np.array({np.round(weights, 2).tolist()})\nBIAS = {bias:.2f}")
 
 
-def laid_over(photos: list[RGB]) -> Iterator[Row]:
-    """Each photograph with each edit, half of them with one of the two filtered, seen from either side."""
-    chance = np.random.default_rng(0)
+def edited_rows(photos: list[RGB]) -> Iterator[Row]:
+    """Each photograph with each edit, half of them with one of the two images filtered, seen from either side."""
+    random = np.random.default_rng(0)
     for name in EDITS:
         for n, photo in enumerate(photos):
-            strength = float(chance.uniform(WEAKEST, 1))
-            edited = DRAWN[name](photo, strength, n) if name in DRAWN else get_edit(name).apply(photo, strength, n)
+            strength = float(random.uniform(MIN_STRENGTH, 1))
+            edited = (
+                DRAWN_EDITS[name](photo, strength, n)
+                if name in DRAWN_EDITS
+                else get_edit(name).apply(photo, strength, n)
+            )
             pair = [photo, edited]
-            if chance.random() < 0.5:
-                side, filtering = int(chance.integers(2)), str(chance.choice(FILTERS))
-                pair[side] = get_edit(filtering).apply(pair[side], float(chance.uniform(0, 0.6)), n)
-            if (numbers := evidence_of(pair[0], pair[1])) is not None:
+            if random.random() < 0.5:
+                side, filtering = int(random.integers(2)), str(random.choice(FILTERS))
+                pair[side] = get_edit(filtering).apply(pair[side], float(random.uniform(0, 0.6)), n)
+            if (numbers := aligned_evidence(pair[0], pair[1])) is not None:
                 yield name, True, numbers[1]
                 yield f"beneath {name}", False, numbers[0]
 
 
 def emblem(photo: RGB, strength: float, seed: int) -> RGB:
-    """A disc or a plate with a simple sign on it, anywhere: two flat colours over a tenth of the picture."""
+    """Add a disc or a plate with a simple sign anywhere: two flat colors over a tenth of the image."""
     random = np.random.default_rng(seed)
     image = photo.copy()
     height, width = image.shape[:2]
@@ -85,7 +89,7 @@ def emblem(photo: RGB, strength: float, seed: int) -> RGB:
 
 
 def pictures(photo: RGB, strength: float, seed: int) -> RGB:
-    """One to six small coloured drawings of a few shapes each, turned, anywhere."""
+    """Add one to six small colored drawings of a few shapes each, rotated, anywhere."""
     random = np.random.default_rng(seed)
     image = photo.copy()
     height, width = image.shape[:2]
@@ -94,52 +98,52 @@ def pictures(photo: RGB, strength: float, seed: int) -> RGB:
         drawing = np.zeros((64, 64, 3), np.uint8)
         covered = np.zeros((64, 64), np.uint8)
         for part in range(int(random.integers(3, 9))):
-            colour = [int(level) for level in random.integers(0, 256, 3)]
-            at = tuple(int(v) for v in random.integers(16, 48, 2))
+            color = [int(level) for level in random.integers(0, 256, 3)]
+            center = tuple(int(v) for v in random.integers(16, 48, 2))
             axes = tuple(int(v) for v in random.integers(4, 28 if part < 2 else 14, 2))
             turn = float(random.uniform(0, 180))
-            for layer, paint in ((drawing, colour), (covered, 255)):
+            for layer, paint in ((drawing, color), (covered, 255)):
                 if part % 3 == 1:
-                    corners = cv2.boxPoints((at, (2 * axes[0], 2 * axes[1]), turn)).astype(np.int32)
+                    corners = cv2.boxPoints((center, (2 * axes[0], 2 * axes[1]), turn)).astype(np.int32)
                     cv2.fillPoly(layer, [corners], paint)
                 else:
-                    cv2.ellipse(layer, at, axes, turn, 0, 360, paint, -1)
+                    cv2.ellipse(layer, center, axes, turn, 0, 360, paint, -1)
         drawing, covered = (
             cv2.resize(layer, (size, size), interpolation=cv2.INTER_AREA) for layer in (drawing, covered)
         )
         y, x = int(random.integers(0, height - size)), int(random.integers(0, width - size))
-        part_of = image[y : y + size, x : x + size]
+        target = image[y : y + size, x : x + size]
         share = covered[..., None] / 255
-        part_of[:] = np.round(part_of * (1 - share) + drawing * share).astype(np.uint8)
+        target[:] = np.round(target * (1 - share) + drawing * share).astype(np.uint8)
     return image
 
 
-DRAWN = {"emblem": emblem, "pictures": pictures}
+DRAWN_EDITS = {"emblem": emblem, "pictures": pictures}
 
 
-def different(photos: list[RGB], count: int) -> Iterator[Row]:
-    for kind in DIFFERENT:
+def different_rows(photos: list[RGB], count: int) -> Iterator[Row]:
+    for kind in DIFFERENT_KINDS:
         for pair in different_pairs(kind, count, 23, photos):
-            if (numbers := evidence_of(pair.first, pair.second)) is not None:
+            if (numbers := aligned_evidence(pair.first, pair.second)) is not None:
                 yield from ((f"other {kind}", False, side) for side in numbers)
     for pair in same_pairs("meme", count // 2, 29, photos):
-        if "caption" in pair.change and (numbers := evidence_of(pair.first, pair.second)) is not None:
+        if "caption" in pair.change and (numbers := aligned_evidence(pair.first, pair.second)) is not None:
             yield "caption", True, numbers[1]
 
 
-def evidence_of(first: RGB, second: RGB) -> np.ndarray | None:
-    """Of two pictures as a collection knows them, where their points lay them over each other."""
+def aligned_evidence(first: RGB, second: RGB) -> np.ndarray | None:
+    """The evidence of two images as a collection stores them, if their points align them."""
     small = [decode(thumbnail(image, 256)).image for image in (first, second)]
     a, b = (preview_features(image, (image.shape[1], image.shape[0])) for image in small)
     match = verify(a, b)
     if match.model == "none":
         return None
-    pair = differing(a.picture, b.picture, match.transform, side=COARSE)
-    return None if pair is None or not pair.bad.any() else overlaid_evidence(pair)
+    pair = align_pair(a.picture, b.picture, match.transform, side=COARSE)
+    return None if pair is None or not pair.bad.any() else added_mark_evidence(pair)
 
 
 def fitted(evidence: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
-    """Both kinds count alike, what shows something else `PRIOR` times."""
+    """Fit with equal weight for both kinds, times `PRIOR` for what shows something else."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
@@ -150,15 +154,15 @@ def fitted(evidence: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, float]:
     return weights, float(model.intercept_[0] - weights @ scaler.mean_)
 
 
-def chances(evidence: np.ndarray, truth: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def stated_probabilities(evidence: np.ndarray, truth: np.ndarray, tested: np.ndarray) -> np.ndarray:
     weights, bias = fitted(evidence, truth)
-    return np.asarray(1 / (1 + np.exp(-(asked @ weights + bias))))
+    return np.asarray(1 / (1 + np.exp(-(tested @ weights + bias))))
 
 
-def tell(name: str, kinds: np.ndarray, truth: np.ndarray, stated: np.ndarray) -> None:
+def report(name: str, kinds: np.ndarray, truth: np.ndarray, stated: np.ndarray) -> None:
     for kind in dict.fromkeys(kinds):
         mine = kinds == kind
-        print(f"{name}: {kind}: {np.mean(stated[mine] >= 0.5):.3f} of {mine.sum()} taken for laid on")
+        print(f"{name}: {kind}: {np.mean(stated[mine] >= 0.5):.3f} of {mine.sum()} taken for added marks")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
-"""What was laid over a picture, and what only differs: told by the change alone, from either side."""
+"""Marks added to an image are told from other content by the change alone, in both directions."""
 
 import cv2
 import numpy as np
 import pytest
 
 from lookalike.image import EDITS
-from lookalike.relate.content.content import COARSE, differing
-from lookalike.relate.content.overlaid import overlaid
+from lookalike.relate.content.added_marks import added_mark_probabilities
+from lookalike.relate.content.content import COARSE, align_pair
 from lookalike.types import RGB
 from tests.relate.conftest import scene
 
@@ -19,8 +19,8 @@ def photograph(seed: int) -> RGB:
 
 
 def sides(first: RGB, second: RGB) -> tuple[float, float]:
-    pair = differing(first, second, np.eye(3), side=COARSE)
-    return (0.0, 0.0) if pair is None else overlaid(pair)
+    pair = align_pair(first, second, np.eye(3), side=COARSE)
+    return (0.0, 0.0) if pair is None else added_mark_probabilities(pair)
 
 
 @pytest.mark.parametrize("name", ["caption", "meme", "logo", "stickers", "watermark"])
@@ -42,7 +42,7 @@ def test_two_that_each_carry_words() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_another_moment(seed: int) -> None:
-    """Something stands elsewhere: a part of another photograph, with a soft rim."""
+    """Something stands elsewhere: a part of another photograph, with a soft edge."""
     first, second = photograph(2).copy(), photograph(2).copy()
     part = photograph(seed + 5)
     for image, (x, y) in ((first, (120, 150)), (second, (300, 180))):
