@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,8 @@ from lookalike.relate.hits import (
     without_duplicates,
 )
 from lookalike.relate.probability.calibrate_collection import calibrate
-from lookalike.relate.probability.calibration_model import Calibration, default_geometry
+from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card, default_geometry
+from lookalike.relate.probability.calibration_store import save_calibration
 from lookalike.relate.relation import Evidence, Verdict
 from lookalike.search import Collection
 from lookalike.similarity import normalize
@@ -177,6 +179,30 @@ def test_a_collection_is_calibrated_and_remembers_it(many: Collection) -> None:
     assert again.facts["pictures"] == 24
     assert fitted.error < 0.2
     assert fitted.truth.sum() > 10
+
+
+def test_a_calibration_is_replaced_in_one_commit(many: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader sees the old calibration with its whole background, or the new one with its own."""
+    monkeypatch.setattr("lookalike.relate.probability.calibration_store.MIN_BACKGROUND", 5)
+    first, second = (replace(calibration_of_card(many.card), source="collection", facts={"made": n}) for n in "12")
+    save_calibration(many, first, [f"{n}" for n in range(20)])
+
+    def sizes() -> tuple[object, int]:
+        calibration = calibration_of(many)
+        return calibration.facts["made"], 0 if calibration.background is None else len(calibration.background.vectors)
+
+    assert sizes() == ("1", 20)
+    states = []
+    table = many.store.table("background", key="id")
+    for name in ("put", "remove"):
+        original = getattr(table, name)
+        monkeypatch.setattr(table, name, lambda *args, do=original: (do(*args), states.append(sizes()))[0])
+    settings = many.store.set_settings
+    monkeypatch.setattr(many.store, "set_settings", lambda *args: (states.append(sizes()), settings(*args))[1])
+    save_calibration(many, second, [f"{n}" for n in range(4, 24)])
+    assert set(states) == {("1", 20), ("2", 20)}
+    assert sizes() == ("2", 20)
+    assert len(table.all()) == 20
 
 
 def test_decisions_are_used(many: Collection) -> None:

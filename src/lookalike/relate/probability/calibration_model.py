@@ -22,7 +22,6 @@ from lookalike.relate.probability.logistic import Logistic, sigmoid
 from lookalike.relate.probability.score_tail import Background, Tail
 from lookalike.types import Card
 
-SETTING = "calibration"
 FORMAT = 1
 _GEOMETRY_FILE = Path(__file__).with_name("geometry.json")
 
