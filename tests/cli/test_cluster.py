@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.cluster.suspects import SUSPECTS
-from lookalike.search import Collection, open_collection
+from lookalike.cluster.labels import SUSPECTS
+from lookalike.search import open_collection
 from lookalike.search.saved_results import saved_result
 from tests.cli.conftest import Cli
 from tests.conftest import ColourEmbedder, encode, picture
@@ -43,11 +43,6 @@ def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Callable[
 
 def lines(out: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in out.splitlines()]
-
-
-def kept(attribute: Callable[[Collection], object]) -> object:
-    with open_collection(create=False) as photos:
-        return attribute(photos)
 
 
 def test_cluster_prints_keeps_and_writes(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
@@ -91,7 +86,7 @@ def test_pictures_all_the_same_get_a_reason(cli: Cli, tmp_path: Path) -> None:
     with open_collection(tmp_path / "same", model=ColourEmbedder()) as photos:
         photos.add([picture((200, 30, 30))] * 40, [str(n) for n in range(40)])
     ran = cli("cluster", "-c", tmp_path / "same")
-    assert "all 40 pictures look the same to the model" in ran.err
+    assert "all 40 images look the same to the model" in ran.err
     pytest.importorskip("sklearn")
     ran = cli("cluster", "-c", tmp_path / "same", "--method", "density")
     assert ran.out.split()[:2] == ["1/0", "40"]
@@ -121,7 +116,7 @@ def test_label_spread_suspects_and_naming(cli: Cli, shop: Callable[..., Path], t
     assert len(told) == 36
     assert {told[f"shop/blue/{n:02d}.png"] for n in range(12)} == {None}
     assert sum(told[f"shop/red/{n:02d}.png"] == "red" for n in range(12)) >= 9
-    assert "1 line names no picture of the collection: nobody" in ran.err
+    assert "1 line matches no image of the collection: nobody" in ran.err
     assert "expected calibration error" in ran.err
     assert (tmp_path / "true.png").stat().st_size > 5000
     file.write_text("id,label\nshop/red/06.png,green\n")
@@ -150,9 +145,9 @@ def test_a_label_given_twice_is_told(cli: Cli, shop: Callable[..., Path], tmp_pa
     shop(2)
     (tmp_path / "labels.csv").write_text("id,label\nshop/red/00.png,boot\nshop/red/00.png,shoe\n")
     ran = cli("label", tmp_path / "labels.csv")
-    assert "1 label taken" in ran.err
-    assert "1 label given before by another line, the last is taken: shop/red/00.png" in ran.err
-    assert "1 of 6 pictures are labelled, with 1 label;" in ran.err
+    assert "1 label read" in ran.err
+    assert "1 id labeled differently by several lines, the last line counts: shop/red/00.png" in ran.err
+    assert "1 of 6 images are labeled, with 1 label;" in ran.err
 
 
 def test_spread_and_suspects_each_go_where_they_can_be_told_apart(
@@ -188,7 +183,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_kept(
 
 def test_folders_are_labels_and_clusters_take_their_names(cli: Cli, shop: Callable[..., Path]) -> None:
     shop(6)
-    assert "18 of 18 pictures are labelled, with 3 labels" in cli("label", "--folders").err
+    assert "18 of 18 images are labeled, with 3 labels" in cli("label", "--folders").err
     ran = cli("cluster", "--levels", "3")
     assert {line.split()[-1] for line in ran.out.splitlines()} == set(SHADES)
     assert "level 3: NMI 1.000, ARI 1.000, purity 1.000 against 18 labels" in ran.err
@@ -224,9 +219,9 @@ def test_map_writes_a_page_and_a_figure(cli: Cli, shop: Callable[..., Path], tmp
 @pytest.mark.parametrize(
     ("typed", "said"),
     [
-        (("cluster", "--levels", "99"), "levels 99 of 3 pictures cannot be made"),
+        (("cluster", "--levels", "99"), "levels 99 of 3 images cannot be made"),
         (("cluster", "--status"), "has no clusters yet; make some with: lookalike cluster"),
-        (("label", "--spread"), "has no label yet; give some"),
+        (("label", "--spread"), "has no label yet; add some"),
     ],
 )
 def test_one_clear_sentence(cli: Cli, shop: Callable[..., Path], typed: tuple[str, ...], said: str) -> None:
@@ -265,7 +260,7 @@ def test_a_collection_of_one_picture(cli: Cli, shop: Callable[..., Path], tmp_pa
     ran = cli("outliers", "--plot", tmp_path / "o.png")
     assert ran.code == 0
     assert "-1.000" not in ran.out
-    assert "there is one picture" in ran.err
+    assert "there is one image" in ran.err
     assert cli("representatives").code == 0
     assert cli("map", "-o", tmp_path / "m.html").code == 0
 

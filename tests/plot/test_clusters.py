@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.cluster import PALETTE, Choice, Clusters, cluster
-from lookalike.plot import cluster_page, contact_sheet, level_curve, map_figure, map_page, neighbour_rows, save
+from lookalike.cluster import PALETTE, Clusters, LevelChoice, cluster
+from lookalike.plot import cluster_page, contact_sheet, level_curve, map_figure, map_page, neighbor_rows, save
 from lookalike.plot.map import apart
 from lookalike.plot.tiles import COLUMNS, mosaic, sheets, side_for, tiles
 from lookalike.search import Collection
@@ -100,14 +100,14 @@ def test_a_contact_sheet_shows_each_cluster_with_its_size(photos: Collection, tm
 
 
 def test_the_curve_marks_what_was_chosen() -> None:
-    figure = level_curve(Choice((4,), {2: 0.5, 4: 0.9, 8: 0.4}))
+    figure = level_curve(LevelChoice((4,), {2: 0.5, 4: 0.9, 8: 0.4}))
     lines = figure.axes[0].lines
     assert lines[0].get_xydata().tolist() == [[2, 0.5], [4, 0.9], [8, 0.4]]
     assert lines[1].get_xydata().tolist() == [[4, 0.9]]
 
 
 def test_rows_of_neighbours(photos: Collection) -> None:
-    figure = neighbour_rows(photos, [("red/0", "factor 2"), ("blue/0", "factor 1")], [[("red/1", 0.9)], []])
+    figure = neighbor_rows(photos, [("red/0", "factor 2"), ("blue/0", "factor 1")], [[("red/1", 0.9)], []])
     assert len(figure.axes) == 3
     assert {"factor 2", "factor 1", "0.900", "0"} <= {text.get_text() for text in figure.texts}
 

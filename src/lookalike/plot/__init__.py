@@ -4,7 +4,7 @@ from lookalike.plot.clusters import cluster_page, contact_sheet, level_curve
 from lookalike.plot.evaluation import copies, evaluation, mistakes
 from lookalike.plot.hits import hits, save
 from lookalike.plot.map import map_figure, map_page
-from lookalike.plot.neighbours import neighbour_rows
+from lookalike.plot.neighbors import neighbor_rows
 from lookalike.plot.proof import Heat, Holder, places, proof
 from lookalike.plot.reliability import reliability
 from lookalike.plot.training import before_after, curves, latent_walk, restorations
@@ -24,7 +24,7 @@ __all__ = [
     "map_figure",
     "map_page",
     "mistakes",
-    "neighbour_rows",
+    "neighbor_rows",
     "places",
     "proof",
     "reliability",

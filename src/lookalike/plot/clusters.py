@@ -14,7 +14,7 @@ from lookalike.plot.tiles import COLUMNS, mosaic, sheets, side_for, tiles
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lookalike.cluster import Choice, Cluster, Clusters
+    from lookalike.cluster import Cluster, Clusters, LevelChoice
     from lookalike.search import Collection
 
 _ACROSS = 3  # tiles along a cluster's mosaic
@@ -51,7 +51,7 @@ def contact_sheet(photos: "Collection", clusters: "Clusters", place: int) -> "Fi
     return figure
 
 
-def level_curve(choice: "Choice") -> "Figure":
+def level_curve(choice: "LevelChoice") -> "Figure":
     """How well two halves of the pictures agree at each number of clusters, and the numbers chosen."""
     from matplotlib.figure import Figure
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.map_colors import PALETTE, Colouring, colourings
+from lookalike.cluster.layout import PALETTE, Coloring, colorings
 from lookalike.plot.hits import _INK
 from lookalike.plot.pages import packed, write_page
 from lookalike.plot.tiles import COLUMNS, sheets, side_for, tiles
@@ -40,7 +40,7 @@ def map_figure(
     axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
     axes.set(xlim=(-1.03, 1.03), ylim=(-1.03, 1.03))
     axes.set_axis_off()
-    groups = colourings(ids, clusters, labels or {})
+    groups = colorings(ids, clusters, labels or {})
     colours = _colours(groups[0]) if groups else np.full(len(ids), "#4269d0", object)
     size = float(np.clip(60_000 / max(len(ids), 1), 2, 60))
     axes.scatter(positions[:, 0], positions[:, 1], s=size, c=colours.tolist(), linewidths=0, alpha=0.55)
@@ -87,7 +87,7 @@ def map_page(
         "positions": packed(np.round(positions[order] * 32000).astype(np.int16)),
         "groups": [
             {"title": title, "names": names, "of": packed(of[order].astype(np.int32))}
-            for title, names, of in colourings(ids, clusters, labels or {})
+            for title, names, of in colorings(ids, clusters, labels or {})
         ],
         "palette": PALETTE,
         "columns": COLUMNS,
@@ -96,13 +96,13 @@ def map_page(
     return write_page("map.html", data, {"sheet": sheets(photos, sorted_ids, side)}, path)
 
 
-def _colours(group: Colouring) -> NDArray[np.object_]:
+def _colours(group: Coloring) -> NDArray[np.object_]:
     of = group[2]
     colours = np.array([*PALETTE, "#c9ccd1"], object)
     return colours[np.where(of < 0, len(PALETTE), of % len(PALETTE))]
 
 
-def _legend(axes: Any, group: Colouring) -> None:
+def _legend(axes: Any, group: Coloring) -> None:
     title, names, _ = group
     if not names:
         return

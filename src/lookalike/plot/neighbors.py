@@ -16,7 +16,7 @@ _SIDE = 128
 _TILE, _GAP, _TITLE = 1.25, 0.34, 0.5  # inches
 
 
-def neighbour_rows(
+def neighbor_rows(
     photos: "Collection",
     asked: Sequence[tuple[str, str]],
     near: Sequence[Sequence[tuple[str, float]]],
