@@ -60,10 +60,10 @@ def test_json_is_one_object(cli: Cli, truth: Path) -> None:
 def test_figures_that_any_model_gets_come_with_a_warning(cli: Cli, photos: Path) -> None:
     (photos / "one.csv").write_text("path,label\nred.png,a\nblue.png,a\ngreen.png,a\n")
     ran = cli("evaluate", MODEL, photos / "one.csv", "--json")
-    assert json.loads(ran.out)["warning"].startswith("every picture has the same label")
-    assert "beware: every picture has the same label" in ran.err
+    assert json.loads(ran.out)["warning"].startswith("every image has the same label")
+    assert "warning: every image has the same label" in ran.err
     (photos / "two.csv").write_text("path,label\nred.png,a\nblue.png,a\ngreen.png,b\n")
-    assert "beware" not in cli("evaluate", MODEL, photos / "two.csv").err
+    assert "warning" not in cli("evaluate", MODEL, photos / "two.csv").err
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_figures_that_any_model_gets_come_with_a_warning(cli: Cli, photos: Path)
     [
         (["nosuch", "truth.csv"], "no model is called 'nosuch'"),
         ([MODEL, "nowhere.csv"], "no such file or folder"),
-        ([MODEL, "truth.csv", "-k", "one"], "-k: 'one'; whole numbers"),
-        ([MODEL, "truth.csv", "-k", "0"], "-k: '0'; whole numbers"),
+        ([MODEL, "truth.csv", "-k", "one"], "-k: 'one' is not understood; give whole numbers"),
+        ([MODEL, "truth.csv", "-k", "0"], "-k: '0' is not understood; give whole numbers"),
         ([MODEL, "truth.csv", "--by", "knd"], "no column 'knd' to break down by; nearest: kind"),
         ([MODEL, "truth.csv", "--together", "lable"], "--together: 'lable' is not known; nearest: label"),
     ],

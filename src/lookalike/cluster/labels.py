@@ -153,11 +153,11 @@ def set_labels(photos: Collection, labels: Mapping[str, str | None]) -> None:
 
 def save_propagated(photos: Collection, labels: Mapping[str, tuple[str, float]]) -> None:
     """Save propagated labels with their confidence; "" is unsure. Given labels are not touched."""
-    given = known_labels(photos)
+    known = known_labels(photos)
     rows: list[Metadata] = [
         {"id": i, "label": label, "given": False, "confidence": confidence}
         for i, (label, confidence) in labels.items()
-        if i not in given
+        if i not in known
     ]
     label_table(photos).put(rows)
     photos.store.set_settings({_PROPAGATED_SETTING: now()})  # a commit that readers of the collection see

@@ -14,8 +14,7 @@ from lookalike.types import RGB
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lookalike.evaluate import Judged, Mistake, Report
-    from lookalike.evaluate.copies import Copies, ModelCopies
+    from lookalike.evaluate import BenchmarkResult, Mistake, ModelBenchmark, ModelEvaluation, Report
 
 _INK, _FAINT, _GRID = "#1c1e21", "#6b7076", "#e3e5e8"
 _ONE, _OTHER, _WRONG, _RIGHT = "#1f5fa8", "#e0861a", "#c92a2a", "#2b8a3e"
@@ -59,7 +58,7 @@ def _axes(axes: Any, title: str) -> None:
         spine.set_color(_GRID)
 
 
-def _bars(axes: Any, models: "Sequence[tuple[Judged, str]]", wanted: Sequence[str]) -> None:
+def _bars(axes: Any, models: "Sequence[tuple[ModelEvaluation, str]]", wanted: Sequence[str]) -> None:
     names = [name for name in wanted if name in models[0][0].figures]
     height = 0.8 / len(models)
     for n, (model, colour) in enumerate(models):
@@ -78,7 +77,7 @@ def _bars(axes: Any, models: "Sequence[tuple[Judged, str]]", wanted: Sequence[st
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2, frameon=False, fontsize=8.5, labelcolor=_INK)
 
 
-def _cmc(axes: Any, model: "Judged", colour: str) -> None:
+def _cmc(axes: Any, model: "ModelEvaluation", colour: str) -> None:
     assert model.retrieval is not None
     ranks = model.retrieval.per_query.first_rank
     places = np.arange(1, min(_CMC, model.retrieval.gallery) + 1)
@@ -92,7 +91,7 @@ def _cmc(axes: Any, model: "Judged", colour: str) -> None:
     axes.set_xlabel("k", fontsize=9, color=_FAINT)
 
 
-def _roc(axes: Any, model: "Judged", colour: str) -> None:
+def _roc(axes: Any, model: "ModelEvaluation", colour: str) -> None:
     fpr, tpr = roc(model.tally)
     least = 1 / max(int(model.tally.wrong.sum()), 1) / 2
     axes.plot(np.maximum(fpr, least), tpr, color=colour, linewidth=2, drawstyle="steps-post")
@@ -102,7 +101,7 @@ def _roc(axes: Any, model: "Judged", colour: str) -> None:
     axes.set_xlabel("share of wrong pairs accepted", fontsize=9, color=_FAINT)
 
 
-def _precision_recall(axes: Any, model: "Judged", colour: str) -> None:
+def _precision_recall(axes: Any, model: "ModelEvaluation", colour: str) -> None:
     precision, recall = precision_recall(model.tally)
     # Millions of scores make a curve of a few thousand points: the rest is under the same pixels.
     keep = np.unique(np.searchsorted(recall, np.linspace(0, recall[-1], _POINTS)))
@@ -168,7 +167,7 @@ def _picture(path: str) -> RGB | None:
 # --- edits
 
 
-def copies(found: "Copies") -> "Figure":
+def copies(found: "BenchmarkResult") -> "Figure":
     """A heat map a model: the share of copies found first, by edit and strength, beside each edit's micro-AP."""
     from matplotlib.figure import Figure
 
@@ -188,7 +187,7 @@ def copies(found: "Copies") -> "Figure":
     return figure
 
 
-def _heat(axes: Any, model: "ModelCopies", order: Sequence[str]) -> None:
+def _heat(axes: Any, model: "ModelBenchmark", order: Sequence[str]) -> None:
     strengths = sorted({strength for _, strength in model.cells})
     recall = np.array([[model.cells[edit, strength].recall for strength in strengths] for edit in order])
     together = np.array([[model.edits[edit].micro_ap] for edit in order])
@@ -209,7 +208,9 @@ def _heat(axes: Any, model: "ModelCopies", order: Sequence[str]) -> None:
     axes.tick_params(labelsize=8.5, colors=_INK, length=0, labeltop=True, labelbottom=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    cut = "no safe min_score" if model.min_score is None else f"min_score {model.min_score:.3f} keeps {model.kept:.0%}"
+    cut = (
+        "no safe min_score" if model.min_score is None else f"min_score {model.min_score:.3f} keeps {model.recall:.0%}"
+    )
     axes.set_title(
         f"{_name(model.model)}\nR@1 {model.overall['recall@1']:.3f}   µAP {model.overall['micro-AP']:.3f}   {cut}",
         loc="left",
