@@ -66,7 +66,7 @@ def test_mistakes_show_three_pictures_each(write: Callable[..., Path], tmp_path:
         assert len(drawn) == 3 * count
         assert drawn[1].get_title(loc="left") == "1   0.900   wrong"
         plot.save(figure, tmp_path / "m.png")
-    assert texts(drawn[4]) == ["not at hand"]
+    assert texts(drawn[4]) == ["not available"]
 
 
 @pytest.fixture

@@ -36,6 +36,6 @@ def test_what_was_kept_is_what_is_marked(ended, circled, lines, said):
 
 
 def test_no_words_lie_within_the_axes():
-    figure = curves(HISTORY, "mAP", before=0.066, epoch=2, kept="kept: epoch 2")
+    figure = curves(HISTORY, "mAP", before=0.066, epoch=2, caption="kept: epoch 2")
     assert not any(axes.texts for axes in figure.axes)
     assert figure.axes[0].get_title(loc="right") == "- - before: 0.066"

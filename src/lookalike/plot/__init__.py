@@ -1,4 +1,7 @@
-"""Figures. The only room that imports matplotlib; nothing here touches pyplot, so that no global state changes."""
+"""Figures. The only package that imports matplotlib; it does not use pyplot, so no global state changes."""
+
+import warnings
+from typing import TYPE_CHECKING, Any
 
 from lookalike.plot.clusters import cluster_page, contact_sheet, level_curve
 from lookalike.plot.evaluation import copies, evaluation, mistakes
@@ -31,3 +34,14 @@ __all__ = [
     "restorations",
     "save",
 ]
+
+if not TYPE_CHECKING:  # the old name is for running code; a type checker reports it
+
+    def __getattr__(name: str) -> Any:
+        """Return what an old name stands for, with a DeprecationWarning."""
+        if name == "neighbour_rows":
+            warnings.warn(
+                "lookalike.plot.neighbour_rows is now lookalike.plot.neighbor_rows", DeprecationWarning, stacklevel=2
+            )
+            return neighbor_rows
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
