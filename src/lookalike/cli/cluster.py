@@ -96,9 +96,10 @@ def _status(collection: str | None, *, as_json: bool) -> None:
 def _print(clusters: "Clusters", labels: dict[str, str], *, as_json: bool) -> None:
     for described in clusters.clusters:
         for c in sorted(described, key=lambda c: -c.size):
-            emit(_cluster_json(c)) if as_json else put(
-                f"{c.key:>9}  {c.size:>8,}  {c.tightness:.3f}  {c.name}".rstrip()
-            )
+            if as_json:
+                emit(_cluster_json(c))
+            else:
+                put(f"{c.key:>9}  {c.size:>8,}  {c.tightness:.3f}  {c.name}".rstrip())
     noise = int((clusters.levels[-1].assignments < 0).sum())
     levels = f"level{'s' * (len(clusters.counts) > 1)} {', '.join(map(str, clusters.counts))}"
     say(f"{counted(len(clusters.ids), 'image')} at {levels}" + (f", {noise:,} in none" * bool(noise)))

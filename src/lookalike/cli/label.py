@@ -30,7 +30,9 @@ def label(
     spread: Annotated[
         bool, typer.Option("--spread", help="Label the other images by their labeled neighbors, or as unsure.")
     ] = False,
-    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Below it an image is unsure.")] = 0.9,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Confidence below which an image is unsure.")
+    ] = 0.9,
     suspects: Annotated[bool, typer.Option("--suspects", help="List labels that their neighbors contradict.")] = False,
     output: Annotated[
         Optional[Path],  # noqa: UP045
@@ -78,7 +80,7 @@ def _check(output: Path | None, plot: Path | None, *, spread: bool, suspects: bo
     from lookalike.cluster import check_table_path
 
     if output and not spread:
-        raise typer.BadParameter("it is for the labels that --spread finds; add --spread", param_hint="-o")
+        raise typer.BadParameter("only --spread has labels to write; add --spread", param_hint="-o")
     if spread and suspects and not output:
         raise typer.BadParameter(
             "--spread and --suspects both print; write the spread labels to a file with -o FILE, or use one of the two"

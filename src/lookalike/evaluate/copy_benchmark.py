@@ -115,7 +115,7 @@ def _json(model: ModelBenchmark) -> dict[str, Any]:
 class BenchmarkPlan:
     """Settings of the benchmark.
 
-    `sample`: the number of images that are edited; a share of `held_out` is left out of the gallery. `gallery`: the
+    `sample`: the number of images to edit, of which the share `held_out` is left out of the gallery. `gallery`: the
     largest number of images searched. `precision`: that of the recommended min_score. `seed`: decides sample and edits.
     """
 

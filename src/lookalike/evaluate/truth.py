@@ -214,12 +214,12 @@ def _table(table: Table, root: str | None) -> Truth:
     rows = [row for row in table.rows if part is None or row[part].lower() == "test"]
     if part is not None and not rows:
         raise SourceError(f"{to_text(table.path)}: no row's part is 'test'; assign some images to that part")
-    pictures = _TableImages(table, (path,), root)
-    located = [(index, row) for row in rows if (index := pictures.row(row[path])) is not None]
-    pictures.check()
+    images = _TableImages(table, (path,), root)
+    located = [(index, row) for row in rows if (index := images.row(row[path])) is not None]
+    images.check()
     others = [column for column in table.columns if column not in (path, label, role, part)]
     if role is None:
-        return _without_roles(table, pictures, located, label=label, others=others)
+        return _without_roles(table, images, located, label=label, others=others)
     queries = [(index, row) for index, row in located if _role(table, row[role]) == "query"]
     gallery = [(index, row) for index, row in located if _role(table, row[role]) == "gallery"]
     if not queries or not gallery:
@@ -229,19 +229,19 @@ def _table(table: Table, root: str | None) -> Truth:
     return Truth(
         name=_name(table.path),
         kind="table",
-        pictures=tuple(pictures.files),
+        pictures=tuple(images.files),
         queries=np.array([index for index, _ in queries]),
         query_labels=np.array([row[label] for _, row in queries], np.str_),
         gallery=np.array([index for index, _ in gallery]),
         gallery_labels=np.array([row[label] for _, row in gallery], np.str_),
         columns={name: np.array([row[name] for _, row in queries], np.str_) for name in others},
-        skipped=tuple(pictures.skipped),
+        skipped=tuple(images.skipped),
     )
 
 
 def _without_roles(
     table: Table,
-    pictures: _TableImages,
+    images: _TableImages,
     located: Sequence[tuple[int, Mapping[str, str]]],
     *,
     label: str,
@@ -249,14 +249,14 @@ def _without_roles(
 ) -> Truth:
     """Each image against the rest; an image in several rows counts once, with its last row."""
     last = dict(located)
-    rows = [last[index] for index in range(len(pictures.files))]
+    rows = [last[index] for index in range(len(images.files))]
     return _each_against_the_rest(
         _name(table.path),
         "split" if table.column("part") else "table",
-        pictures.files,
+        images.files,
         np.array([row[label] for row in rows], np.str_),
         {name: np.array([row[name] for row in rows], np.str_) for name in others},
-        pictures.skipped,
+        images.skipped,
     )
 
 
@@ -276,14 +276,14 @@ def _pairs(table: Table, root: str | None) -> Truth:
         raise SourceError(
             f"{to_text(table.path)}: pairs need the columns a, b and same; it has {', '.join(table.columns)}"
         )
-    pictures = _TableImages(table, (a, b), root)
-    located = [(pictures.row(row[a]), pictures.row(row[b]), row) for row in table.rows]
+    images = _TableImages(table, (a, b), root)
+    located = [(images.row(row[a]), images.row(row[b]), row) for row in table.rows]
     pairs = [(one, other, row) for one, other, row in located if one is not None and other is not None]
-    pictures.check()
+    images.check()
     return Truth(
         name=_name(table.path),
         kind="pairs",
-        pictures=tuple(pictures.files),
+        pictures=tuple(images.files),
         first=np.array([one for one, _, _ in pairs], np.int64),
         second=np.array([other for _, other, _ in pairs], np.int64),
         same=np.array([_is_same(table, row[same]) for _, _, row in pairs], np.bool_),
@@ -292,7 +292,7 @@ def _pairs(table: Table, root: str | None) -> Truth:
             for name in table.columns
             if name not in (a, b, same)
         },
-        skipped=tuple(pictures.skipped),
+        skipped=tuple(images.skipped),
     )
 
 

@@ -33,40 +33,40 @@ class Embedded:
 
 
 def embed_files(
-    pictures: Sequence[Found], embedder: Embedder, *, keep: Path | None = None, progress: Progress | None = None
+    files: Sequence[Found], embedder: Embedder, *, keep: Path | None = None, progress: Progress | None = None
 ) -> Embedded:
     """Embed image files on all cores. `keep`: a folder that caches vectors for the next run, by model and file."""
     cache = _VectorCache.open(keep, embedder.card)
-    vectors = np.zeros((len(pictures), embedder.card.dim), np.float32)
+    vectors = np.zeros((len(files), embedder.card.dim), np.float32)
     missing = []
-    for row, picture in enumerate(pictures):
-        if (vector := cache.vectors.get(_file_key(picture))) is not None:
+    for row, file in enumerate(files):
+        if (vector := cache.vectors.get(_file_key(file))) is not None:
             vectors[row] = vector
         else:
-            missing.append(Job(picture, str(row)))
+            missing.append(Job(file, str(row)))
     failed: dict[int, Failure] = {}
-    done = len(pictures) - len(missing)
+    done = len(files) - len(missing)
     with Intake(embedder) as intake:
         for outcomes in parallel(missing, intake, workers=default_workers()):
             done += len(outcomes)
             if progress:
-                progress(done, len(pictures))
+                progress(done, len(files))
             for outcome in outcomes:
                 row = int(outcome.job.id)
                 if isinstance(outcome, Fresh):
                     vectors[row] = outcome.vectors[0]
-                    cache.vectors[_file_key(pictures[row])] = outcome.vectors[0]
+                    cache.vectors[_file_key(files[row])] = outcome.vectors[0]
                 else:
-                    failed[row] = Failure(pictures[row].path, getattr(outcome, "reason", "unknown"))
+                    failed[row] = Failure(files[row].path, getattr(outcome, "reason", "unknown"))
     if missing:
         cache.save()
     bad = tuple(sorted(failed))
-    return Embedded(vectors, bad, tuple(failed[row] for row in bad), len(pictures) - len(missing))
+    return Embedded(vectors, bad, tuple(failed[row] for row in bad), len(files) - len(missing))
 
 
-def _file_key(picture: Found) -> str:
+def _file_key(file: Found) -> str:
     """The key under which a file's vector is cached: it changes with the file."""
-    return f"{picture.path}|{picture.size}|{picture.mtime_ns}"
+    return f"{file.path}|{file.size}|{file.mtime_ns}"
 
 
 @dataclass(frozen=True, slots=True)

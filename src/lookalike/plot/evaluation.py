@@ -143,12 +143,12 @@ def _tile(axes: Any, path: str, heading: str, color: str) -> None:
     axes.set(xticks=[], yticks=[], facecolor="#f1f2f4")
     for spine in axes.spines.values():
         spine.set(color=color, linewidth=1.5)
-    picture = _picture(path)
-    if picture is None:
+    image = _load_image(path)
+    if image is None:
         axes.text(0.5, 0.5, "not available", ha="center", va="center", color=_FAINT, fontsize=8)
     else:
-        axes.imshow(picture, interpolation="antialiased")
-        height, width = picture.shape[:2]
+        axes.imshow(image, interpolation="antialiased")
+        height, width = image.shape[:2]
         # A square tile with the whole image in its middle.
         side = max(height, width)
         axes.set(
@@ -159,7 +159,7 @@ def _tile(axes: Any, path: str, heading: str, color: str) -> None:
     axes.set_xlabel(shorten(name, 32), fontsize=7.5, color=_FAINT, loc="left", parse_math=False)
 
 
-def _picture(path: str) -> RGB | None:
+def _load_image(path: str) -> RGB | None:
     try:
         return decode(read(path), side=160).image
     except ImageError:

@@ -44,14 +44,12 @@ def hits(results: "Results", *, columns: int = COLUMNS, captions: Mapping[str, s
     height = rows * (_TILE + _CAPTION + _GAP) + _TITLE + _GAP
     figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
     add_tile = _tile_grid(figure, width, height)
-    for row, (picture, name) in enumerate(queries):
-        _tile(add_tile(0, row), picture, "query", name, edge="#d9480f")
+    for row, (image, name) in enumerate(queries):
+        _tile(add_tile(0, row), image, "query", name, edge="#d9480f")
     jpegs = results.thumbnails([hit.id for hit in results])
     for n, (hit, jpeg) in enumerate(zip(results, jpegs, strict=True)):
-        axes = add_tile(1 + n % columns, n // columns)
-        _tile(
-            axes, _picture(jpeg), f"{n + 1}   {hit.score:.3f}", file_name(hit), caption=(captions or {}).get(hit.id, "")
-        )
+        axes, caption = add_tile(1 + n % columns, n // columns), (captions or {}).get(hit.id, "")
+        _tile(axes, _load_image(jpeg), f"{n + 1}   {hit.score:.3f}", file_name(hit), caption=caption)
     _title(figure, height, len(results))
     return figure
 
@@ -95,17 +93,15 @@ def _tile_grid(figure: "Figure", width: float, height: float) -> Callable[[int, 
     return add_tile
 
 
-def _tile(axes: Any, picture: RGB | None, heading: str, name: str, *, caption: str = "", edge: str = "#d5d8dc") -> None:
+def _tile(axes: Any, image: RGB | None, heading: str, name: str, *, caption: str = "", edge: str = "#d5d8dc") -> None:
     axes.set(xticks=[], yticks=[], facecolor=_TILE_GROUND, xlim=(0, 1), ylim=(0, 1))
     for spine in axes.spines.values():
         spine.set(color=edge, linewidth=1.6 if edge == "#d9480f" else 0.8)
-    if picture is None:
+    if image is None:
         axes.text(0.5, 0.5, "no\nthumbnail", ha="center", va="center", color=_FAINT, fontsize=8)
     else:
-        small = max(picture.shape[:2]) < 128
-        axes.imshow(
-            picture, extent=_extent(picture), interpolation="nearest" if small else "antialiased", aspect="auto"
-        )
+        small = max(image.shape[:2]) < 128
+        axes.imshow(image, extent=_extent(image), interpolation="nearest" if small else "antialiased", aspect="auto")
         axes.set(xlim=(0, 1), ylim=(0, 1))
     text = {"transform": axes.transAxes, "va": "top", "parse_math": False, "family": fonts()}
     axes.text(0, -0.05, heading, color=_INK, fontsize=9, fontweight="bold", **text)
@@ -113,9 +109,9 @@ def _tile(axes: Any, picture: RGB | None, heading: str, name: str, *, caption: s
         axes.text(0, -0.15 - 0.085 * n, fitted(line, _TILE, 7.5), color=color, fontsize=7.5, **text)
 
 
-def _extent(picture: RGB) -> tuple[float, float, float, float]:
+def _extent(image: RGB) -> tuple[float, float, float, float]:
     """Left, right, bottom, top of the image in a unit tile: whole, centered, with its aspect ratio."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     share = min(1.0, _MAX_ZOOM * max(height, width) / (_TILE * 110))
     # A strip of 1 x 2000 pixels is still drawn a hair wide, since an empty tile would look like a mistake.
     w, h = (max(side / max(height, width), 0.02) * share for side in (width, height))
@@ -130,5 +126,5 @@ def _title(figure: "Figure", height: float, count: int) -> None:
     )
 
 
-def _picture(jpeg: bytes | None) -> RGB | None:
+def _load_image(jpeg: bytes | None) -> RGB | None:
     return None if jpeg is None else np.asarray(decode(jpeg).image)

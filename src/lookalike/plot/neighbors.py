@@ -30,13 +30,13 @@ def neighbor_rows(
     width, height = columns * (_TILE + 0.1) + 0.5, max(len(images), 1) * (_TILE + _GAP) + _TITLE
     figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
     for n, ((name, caption), row) in enumerate(zip(images, near, strict=True)):
-        pictures = tiles(photos, [name, *(i for i, _ in row)], _SIDE)
+        thumbnails = tiles(photos, [name, *(i for i, _ in row)], _SIDE)
         captions = [caption, *(f"{score:.3f}" for _, score in row)]
-        for column, (picture, line) in enumerate(zip(pictures, captions, strict=True)):
+        for column, (thumbnail, line) in enumerate(zip(thumbnails, captions, strict=True)):
             left = 0.1 + column * (_TILE + 0.1) + (0.2 if column else 0)
             bottom = height - _TITLE - n * (_TILE + _GAP) - _TILE
             axes = figure.add_axes((left / width, bottom / height, _TILE / width, _TILE / height))
-            axes.imshow(picture, interpolation="antialiased")
+            axes.imshow(thumbnail, interpolation="antialiased")
             axes.set(xticks=[], yticks=[])
             for spine in axes.spines.values():
                 spine.set(color="#d5d8dc" if column else "#d9480f", linewidth=0.8 if column else 1.6)

@@ -61,9 +61,9 @@ def restorations(originals: NDArray[np.uint8], restored: NDArray[np.uint8]) -> "
     return _rows([("original", originals), ("restored", restored)])
 
 
-def latent_walk(pictures: NDArray[np.uint8]) -> "Figure":
+def latent_walk(images: NDArray[np.uint8]) -> "Figure":
     """Draw the decoded images (steps, side, side, 3) of codes on the straight line between the codes of two images."""
-    return _rows([("walk", pictures)])
+    return _rows([("walk", images)])
 
 
 def before_after(
@@ -79,16 +79,16 @@ def before_after(
 def _rows(rows: Sequence[tuple[str, Any]], *, right: Sequence[Sequence[bool] | None] | None = None) -> "Figure":
     from matplotlib.figure import Figure
 
-    count = max(len(pictures) for _, pictures in rows)
+    count = max(len(images) for _, images in rows)
     width, height = 0.9 + count * (_TILE + _GAP), _GAP + len(rows) * (_TILE + _GAP)
     figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
-    for line, (name, pictures) in enumerate(rows):
+    for line, (name, images) in enumerate(rows):
         bottom = height - (line + 1) * (_TILE + _GAP)
         figure.text(0.8 / width, (bottom + _TILE / 2) / height, name, ha="right", va="center", color=_FAINT, fontsize=9)
-        for column, picture in enumerate(pictures):
+        for column, image in enumerate(images):
             left = 0.9 + column * (_TILE + _GAP)
             axes = figure.add_axes((left / width, bottom / height, _TILE / width, _TILE / height))
-            axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) < 100 else "antialiased")
+            axes.imshow(image, interpolation="nearest" if max(image.shape[:2]) < 100 else "antialiased")
             axes.set(xticks=[], yticks=[])
             marks = right[line] if right else None
             edge = "#d5d8dc" if marks is None else "#2b8a3e" if marks[column] else "#c92a2a"
