@@ -97,7 +97,7 @@ def test_every_edit_runs(many: Path, embedder: ColourEmbedder) -> None:
     assert list(result.best.edits) == list(EDITS)
 
 
-def test_what_cannot_be_done_is_said(many: Path, embedder: ColourEmbedder) -> None:
+def test_impossible_plans_are_refused(many: Path, embedder: ColourEmbedder) -> None:
     with pytest.raises(BadQuery, match="edit 'rotat' is not known"):
         benchmark([many], [embedder], plan=BenchmarkPlan(edits=("rotat",)))
     with pytest.raises(BadQuery, match="needs an edit"):
@@ -106,7 +106,7 @@ def test_what_cannot_be_done_is_said(many: Path, embedder: ColourEmbedder) -> No
         benchmark([many / "00.png"], [embedder], plan=BenchmarkPlan(edits=("flip",)))
 
 
-def test_pictures_all_the_same_are_told_before_any_is_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identical_images_are_refused_before_any_is_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(5):
         (tmp_path / f"{n}.png").write_bytes(encode(picture(COLOURS["red"], seed=1)))
 

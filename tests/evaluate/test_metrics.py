@@ -86,11 +86,11 @@ def test_clusters_against_scikit_learn() -> None:
 
     random = np.random.default_rng(1)
     for _ in range(20):
-        labels, found = random.integers(0, 5, 40), random.integers(0, 7, 40)
-        assert metrics.mutual_information(found, labels) == pytest.approx(
-            judge.normalized_mutual_info_score(labels, found)
+        labels, clusters = random.integers(0, 5, 40), random.integers(0, 7, 40)
+        assert metrics.mutual_information(clusters, labels) == pytest.approx(
+            judge.normalized_mutual_info_score(labels, clusters)
         )
-        assert metrics.adjusted_rand(found, labels) == pytest.approx(judge.adjusted_rand_score(labels, found))
+        assert metrics.adjusted_rand(clusters, labels) == pytest.approx(judge.adjusted_rand_score(labels, clusters))
 
 
 def test_clusters_by_hand() -> None:

@@ -183,7 +183,7 @@ def test_right_and_wrong_above_sum_to_the_tally() -> None:
         ({"ks": (0,)}, "each must be 1 or more"),
     ],
 )
-def test_what_cannot_be_judged_says_so(change: dict[str, object], message: str) -> None:
+def test_bad_input_is_refused(change: dict[str, object], message: str) -> None:
     given_ = {
         "queries": angles(0, 1),
         "gallery": angles(0, 1),

@@ -79,9 +79,9 @@ def test_pictures_in_an_archive(photos: Path, table: Table, embedder: ColourEmbe
     truth = read_truth(
         table("t.csv", "path,label,role", "a.zip!/in/red.png,a,query", "red.png,a,gallery", "blue.png,b,gallery")
     )
-    made = embed_files(truth.pictures, embedder)
-    assert made.bad == ()
-    assert np.array_equal(made.vectors[0], made.vectors[1])
+    embedded = embed_files(truth.pictures, embedder)
+    assert embedded.bad == ()
+    assert np.array_equal(embedded.vectors[0], embedded.vectors[1])
 
 
 def test_parquet_and_other_delimiters(photos: Path, table: Table) -> None:
@@ -138,12 +138,12 @@ def test_without_takes_a_picture_out_of_both_roles(photos: Path, table: Table) -
         (["a,same", "red.png,1"], "pairs need the columns a, b and same"),
     ],
 )
-def test_what_is_wrong_is_said(photos: Path, table: Table, lines: list[str], message: str) -> None:
+def test_errors_name_what_is_wrong(photos: Path, table: Table, lines: list[str], message: str) -> None:
     with pytest.raises(SourceError, match=message):
         read_truth(table("t.csv", *lines))
 
 
-def test_places_that_are_no_truth(photos: Path) -> None:
+def test_paths_without_ground_truth(photos: Path) -> None:
     with pytest.raises(SourceError, match="no such file or folder"):
         read_truth(photos / "nowhere")
     with pytest.raises(SourceError, match="holds no folders of images"):

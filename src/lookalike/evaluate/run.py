@@ -88,14 +88,14 @@ def evaluate(
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _ModelRun:
     evaluation: ModelEvaluation
     draws: Draws
 
 
 def _evaluate_retrieval(
     vectors: Vectors, truth: Truth, settings: EvaluationSettings, *, name: str, sha256: str
-) -> _Run:
+) -> _ModelRun:
     result = _retrieval(vectors, truth, settings, np.arange(len(truth.queries)))
     groups = _groups(truth, settings.together)
     draws = bootstrap(result, times=settings.times, seed=settings.seed, groups=groups)
@@ -116,10 +116,12 @@ def _evaluate_retrieval(
         tally=result.tally,
         retrieval=result,
     )
-    return _Run(evaluation, draws)
+    return _ModelRun(evaluation, draws)
 
 
-def _evaluate_pairs(vectors: Vectors, truth: Truth, settings: EvaluationSettings, *, name: str, sha256: str) -> _Run:
+def _evaluate_pairs(
+    vectors: Vectors, truth: Truth, settings: EvaluationSettings, *, name: str, sha256: str
+) -> _ModelRun:
     # Six decimal places, as in retrieval: scores that differ by less are ties.
     dots = np.einsum("ij,ij->i", vectors[truth.first], vectors[truth.second]).astype(np.float64)
     scores = np.round(np.clip(dots, -1, 1), 6)
@@ -139,7 +141,7 @@ def _evaluate_pairs(vectors: Vectors, truth: Truth, settings: EvaluationSettings
         by=_broken_down(truth, settings.by, part),
         tally=Tally.of(scores, truth.same),
     )
-    return _Run(evaluation, draws)
+    return _ModelRun(evaluation, draws)
 
 
 def _retrieval(vectors: Vectors, truth: Truth, settings: EvaluationSettings, rows: Rows) -> Retrieval:
@@ -180,7 +182,7 @@ def _groups(truth: Truth, together: str) -> Groups | None:
     return np.where(truth.query_labels == "", alone, labels)
 
 
-def _differences(runs: Sequence[_Run]) -> dict[str, Difference]:
+def _differences(runs: Sequence[_ModelRun]) -> dict[str, Difference]:
     one, other = runs
     return differences(one.evaluation.figures, other.evaluation.figures, one.draws, other.draws)
 
