@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.cluster.propagation import _vote, expected_calibration_error, propagate_labels, unsure_when_left_out
+from lookalike.cluster.propagation import _vote, expected_calibration_error, propagate_labels
 from lookalike.errors import BadQuery
 from lookalike.similarity import normalize
 
@@ -23,6 +23,20 @@ def street(noise: float = 0.25, each: int = 60, seed: int = 0) -> tuple[np.ndarr
 
 def some(labels: np.ndarray, kinds: tuple[str, ...], each: int = 10) -> np.ndarray:
     return np.concatenate([np.flatnonzero(labels == kind)[:each] for kind in kinds])
+
+
+def unsure_when_left_out(vectors: np.ndarray, rows: np.ndarray, labels: list[str]) -> dict[str, float]:
+    """The share of each label's images that are unsure if no image has that label."""
+    texts = np.asarray(labels, object).astype(str)
+    shares = {}
+    for name in np.unique(texts):
+        others = np.flatnonzero(texts != name)
+        if (np.unique(texts[others], return_counts=True)[1] >= 2).sum() < 2:
+            continue
+        subset = np.concatenate((rows[others], rows[texts == name]))
+        result = propagate_labels(vectors[subset], np.arange(len(others)), texts[others].tolist())
+        shares[str(name)] = float(1 - result.sure[len(others) :].mean())
+    return shares
 
 
 def test_a_few_labels_name_the_rest() -> None:

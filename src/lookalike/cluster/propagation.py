@@ -137,24 +137,6 @@ def propagate_labels(
     return PropagatedLabels(guess, confidence, nearest, sure, calibration, suspects)
 
 
-def unsure_when_left_out(
-    vectors: Vectors, rows: NDArray[np.int64], labels: Sequence[str], *, min_confidence: float = MIN_CONFIDENCE
-) -> dict[str, float]:
-    """For each label, return the share of its images that would be unsure if no image had that label."""
-    texts = np.asarray(labels, object).astype(str)
-    shares = {}
-    for name in np.unique(texts):
-        others = np.flatnonzero(texts != name)
-        if (np.unique(texts[others], return_counts=True)[1] >= 2).sum() < 2:
-            continue
-        subset = np.concatenate((rows[others], rows[texts == name]))
-        result = propagate_labels(
-            vectors[subset], np.arange(len(others)), texts[others].tolist(), min_confidence=min_confidence
-        )
-        shares[str(name)] = float(1 - result.sure[len(others) :].mean())
-    return shares
-
-
 def expected_calibration_error(confidence: Floats, right: NDArray[np.bool_], bins: int = 10) -> float:
     """Return the mean over images of the gap between a bin's mean confidence and its share of right answers."""
     bin_of = np.minimum((np.asarray(confidence) * bins).astype(np.int64), bins - 1)

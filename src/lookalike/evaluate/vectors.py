@@ -21,15 +21,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, slots=True)
 class Embedded:
-    """(n, dim) vectors, one row per requested image; zeros for images that `failed`, whose rows are `bad`.
-
-    `reused`: the number of vectors from the cache.
-    """
+    """(n, dim) vectors, one row per requested image; zeros for images that `failed`, whose rows are `bad`."""
 
     vectors: Vectors
     bad: tuple[int, ...]
     failed: tuple[Failure, ...]
-    reused: int = 0
 
 
 def embed_files(
@@ -61,7 +57,7 @@ def embed_files(
     if missing:
         cache.save()
     bad = tuple(sorted(failed))
-    return Embedded(vectors, bad, tuple(failed[row] for row in bad), len(files) - len(missing))
+    return Embedded(vectors, bad, tuple(failed[row] for row in bad))
 
 
 def _file_key(file: Found) -> str:
