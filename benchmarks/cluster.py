@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.cluster import kmeans, layout, spread
+from lookalike.cluster import kmeans, layout, propagate_labels
 from lookalike.evaluate.metrics import adjusted_rand, mutual_information, purity
 from lookalike.similarity import normalize
 
@@ -168,11 +168,11 @@ def spread_once(vectors: np.ndarray, labels: np.ndarray, each: int, out: int | N
     random = np.random.default_rng(seed)
     chosen = [random.permutation(np.flatnonzero(labels == c))[:each] for c in range(10) if c != out]
     rows = np.concatenate(chosen)
-    found = spread(vectors, rows, [str(label) for label in labels[rows]])
+    found = propagate_labels(vectors, rows, [str(label) for label in labels[rows]])
     rest = np.setdiff1d(np.arange(len(labels)), rows)
     right, sure, unknown = found.guess[rest] == labels[rest].astype(str), found.sure[rest], labels[rest] == out
     known = ~unknown
-    from lookalike.cluster.spread import expected_calibration_error
+    from lookalike.cluster.propagation import expected_calibration_error
 
     return (
         float(right[known].mean()),

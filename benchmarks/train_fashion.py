@@ -95,7 +95,7 @@ def baselines(train: Part, test: Part) -> None:
 
 
 def accuracy(known: NDArray, labels: NDArray, asked: NDArray, truth: NDArray) -> float:
-    found = retrieval(normalize(asked), normalize(known), truth, labels, neighbours=10)
+    found = retrieval(normalize(asked), normalize(known), truth, labels, neighbors=10)
     return float(next(value for name, value in found.figures.items() if "NN" in name))
 
 

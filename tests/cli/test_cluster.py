@@ -1,4 +1,4 @@
-"""cluster, label, outliers, representatives, map: what they print, write, and say when things go wrong."""
+"""cluster, label, outliers, representatives, map: output, files, and error messages."""
 
 import csv
 import json
@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.cluster.suspects import SUSPECTS
-from lookalike.search import Collection, open_collection
+from lookalike.cluster.labels import SUSPECTS
+from lookalike.search import open_collection
 from lookalike.search.saved_results import saved_result
 from tests.cli.conftest import Cli
 from tests.conftest import ColourEmbedder, encode, picture
@@ -22,7 +22,7 @@ SHADES = {"red": (230, 30, 30), "green": (30, 200, 40), "blue": (30, 50, 230)}
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cli: Cli) -> Callable[..., Path]:
-    """shop(8): so many pictures of each of three colours in a folder a colour, indexed by their colour."""
+    """shop(8): that many images of each of three colors in a folder per color, indexed by their mean color."""
     del cli  # it names the default collection
     monkeypatch.setattr("lookalike.search.collection.get_embedder", lambda *_: ColourEmbedder())
 
@@ -45,19 +45,14 @@ def lines(out: str) -> list[dict[str, object]]:
     return [json.loads(line) for line in out.splitlines()]
 
 
-def kept(attribute: Callable[[Collection], object]) -> object:
-    with open_collection(create=False) as photos:
-        return attribute(photos)
-
-
-def test_cluster_prints_keeps_and_writes(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+def test_cluster_prints_saves_and_writes(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
     shop(6)
     ran = cli("cluster", "--levels", "2,3", "--json", "-o", tmp_path / "out", "--tree", "links")
     assert ran.code == 0, ran.err
-    found = lines(ran.out)
-    assert [c["cluster"] for c in found if str(c["cluster"]).startswith("3/")] == ["3/0", "3/1", "3/2"]
-    assert [c["size"] for c in found if str(c["cluster"]).startswith("3/")] == [6, 6, 6]
-    assert {"cluster", "parent", "size", "tightness", "name", "medoids"} == set(found[0])
+    clusters = lines(ran.out)
+    assert [c["cluster"] for c in clusters if str(c["cluster"]).startswith("3/")] == ["3/0", "3/1", "3/2"]
+    assert [c["size"] for c in clusters if str(c["cluster"]).startswith("3/")] == [6, 6, 6]
+    assert {"cluster", "parent", "size", "tightness", "name", "medoids"} == set(clusters[0])
     names = {p.name for p in (tmp_path / "out").iterdir()}
     assert names == {"clusters.csv", "clusters.html", "level-2.png", "level-3.png", "tree"}
     rows = list(csv.DictReader((tmp_path / "out" / "clusters.csv").read_text().splitlines()))
@@ -65,7 +60,7 @@ def test_cluster_prints_keeps_and_writes(cli: Cli, shop: Callable[..., Path], tm
     assert sum(p.is_symlink() for p in (tmp_path / "out" / "tree").rglob("*")) == 18
 
 
-def test_cluster_into_a_folder_used_before_replaces_what_is_ours(
+def test_cluster_replaces_only_its_own_files_in_a_used_folder(
     cli: Cli, shop: Callable[..., Path], tmp_path: Path
 ) -> None:
     shop(6)
@@ -83,45 +78,45 @@ def test_cluster_into_a_folder_used_before_replaces_what_is_ours(
     assert ran.code == 1
     assert "tree is not empty" in ran.err
     assert (out / "level-4.png").exists()
-    (told,) = lines(cli("cluster", "--status", "--json").out)
-    assert told["levels"] == [4]
+    (status,) = lines(cli("cluster", "--status", "--json").out)
+    assert status["levels"] == [4]
 
 
-def test_pictures_all_the_same_get_a_reason(cli: Cli, tmp_path: Path) -> None:
+def test_identical_images_are_explained(cli: Cli, tmp_path: Path) -> None:
     with open_collection(tmp_path / "same", model=ColourEmbedder()) as photos:
         photos.add([picture((200, 30, 30))] * 40, [str(n) for n in range(40)])
     ran = cli("cluster", "-c", tmp_path / "same")
-    assert "all 40 pictures look the same to the model" in ran.err
+    assert "all 40 images look the same to the model" in ran.err
     pytest.importorskip("sklearn")
     ran = cli("cluster", "-c", tmp_path / "same", "--method", "density")
     assert ran.out.split()[:2] == ["1/0", "40"]
     assert "in none" not in ran.err
 
 
-def test_index_lets_new_pictures_join_and_status_tells(cli: Cli, shop: Callable[..., Path]) -> None:
+def test_indexed_images_join_a_cluster_and_status_counts_them(cli: Cli, shop: Callable[..., Path]) -> None:
     folder = shop(6)
     assert cli("cluster", "--levels", "3").code == 0
     shade = (235, 25, 25)
     (folder / "red" / "new.png").write_bytes(encode(picture(shade, seed=77)))
     ran = cli("index", folder)
     assert "1 joined the nearest cluster" in ran.err
-    (told,) = lines(cli("cluster", "--status", "--json").out)
-    assert (told["clustered"], told["joined"], told["levels"]) == (18, 1, [3])
+    (status,) = lines(cli("cluster", "--status", "--json").out)
+    assert (status["clustered"], status["joined"], status["levels"]) == (18, 1, [3])
     assert "joined" not in cli("index", folder).err
 
 
 def test_label_spread_suspects_and_naming(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
     shop(12)
-    given = [f"shop/{colour}/{n:02d}.png,{colour}" for colour in ("red", "green") for n in range(5)]
+    rows = [f"shop/{color}/{n:02d}.png,{color}" for color in ("red", "green") for n in range(5)]
     file = tmp_path / "labels.csv"
-    file.write_text("\n".join(["id,label", *given, "nobody,x"]))
+    file.write_text("\n".join(["id,label", *rows, "nobody,x"]))
     ran = cli("label", file, "--spread", "--json", "--plot", tmp_path / "true.png")
     assert ran.code == 0, ran.err
-    told = {str(row["id"]): row["label"] for row in lines(ran.out)}
-    assert len(told) == 36
-    assert {told[f"shop/blue/{n:02d}.png"] for n in range(12)} == {None}
-    assert sum(told[f"shop/red/{n:02d}.png"] == "red" for n in range(12)) >= 9
-    assert "1 line names no picture of the collection: nobody" in ran.err
+    labels = {str(row["id"]): row["label"] for row in lines(ran.out)}
+    assert len(labels) == 36
+    assert {labels[f"shop/blue/{n:02d}.png"] for n in range(12)} == {None}
+    assert sum(labels[f"shop/red/{n:02d}.png"] == "red" for n in range(12)) >= 9
+    assert "1 line matches no image of the collection: nobody" in ran.err
     assert "expected calibration error" in ran.err
     assert (tmp_path / "true.png").stat().st_size > 5000
     file.write_text("id,label\nshop/red/06.png,green\n")
@@ -129,12 +124,12 @@ def test_label_spread_suspects_and_naming(cli: Cli, shop: Callable[..., Path], t
     assert (suspect["id"], suspect["label"], suspect["instead"]) == ("shop/red/06.png", "green", "red")
     assert cli("label", "--spread", "--json").code == 0
     with open_collection(None, create=False, read_only=True) as photos:  # for the page of the server
-        told = saved_result(photos, SUSPECTS)
-    assert told is not None
-    assert [one["id"] for one in told["suspects"]] == ["shop/red/06.png"]
+        saved = saved_result(photos, SUSPECTS)
+    assert saved is not None
+    assert [suspect["id"] for suspect in saved["suspects"]] == ["shop/red/06.png"]
 
 
-def test_labels_are_all_taken_or_none(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_label_file_is_saved_completely_or_not_at_all(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
     shop(6)
     assert cli("cluster", "--levels", "3").code == 0
     file = tmp_path / "labels.csv"
@@ -146,18 +141,16 @@ def test_labels_are_all_taken_or_none(cli: Cli, shop: Callable[..., Path], tmp_p
         assert "has no label yet" in cli("label").err
 
 
-def test_a_label_given_twice_is_told(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+def test_conflicting_labels_are_reported(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
     shop(2)
     (tmp_path / "labels.csv").write_text("id,label\nshop/red/00.png,boot\nshop/red/00.png,shoe\n")
     ran = cli("label", tmp_path / "labels.csv")
-    assert "1 label taken" in ran.err
-    assert "1 label given before by another line, the last is taken: shop/red/00.png" in ran.err
-    assert "1 of 6 pictures are labelled, with 1 label;" in ran.err
+    assert "1 label read" in ran.err
+    assert "1 id labeled differently by several lines, the last line counts: shop/red/00.png" in ran.err
+    assert "1 of 6 images are labeled, with 1 label;" in ran.err
 
 
-def test_spread_and_suspects_each_go_where_they_can_be_told_apart(
-    cli: Cli, shop: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_spread_and_suspects_cannot_both_be_printed(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
     shop(12)
     assert cli("label", "--folders").code == 0
     (tmp_path / "labels.csv").write_text("id,label\nshop/red/06.png,green\n")
@@ -169,11 +162,9 @@ def test_spread_and_suspects_each_go_where_they_can_be_told_apart(
     assert cli("label", "--suspects", "-o", tmp_path / "x.csv").code == 2
 
 
-def test_what_cannot_be_written_is_said_before_anything_is_kept(
-    cli: Cli, shop: Callable[..., Path], tmp_path: Path
-) -> None:
+def test_output_is_checked_before_anything_is_saved(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
     shop(6)
-    rows = [f"shop/{colour}/{n:02d}.png,{colour}" for colour in ("red", "green") for n in range(3)]
+    rows = [f"shop/{color}/{n:02d}.png,{color}" for color in ("red", "green") for n in range(3)]
     (tmp_path / "labels.csv").write_text("\n".join(["id,label", *rows]))
     (tmp_path / "file").write_text("")
     ran = cli("label", tmp_path / "labels.csv", "--spread", "--plot", tmp_path / "file" / "x.png")
@@ -188,7 +179,7 @@ def test_what_cannot_be_written_is_said_before_anything_is_kept(
 
 def test_folders_are_labels_and_clusters_take_their_names(cli: Cli, shop: Callable[..., Path]) -> None:
     shop(6)
-    assert "18 of 18 pictures are labelled, with 3 labels" in cli("label", "--folders").err
+    assert "18 of 18 images are labeled, with 3 labels" in cli("label", "--folders").err
     ran = cli("cluster", "--levels", "3")
     assert {line.split()[-1] for line in ran.out.splitlines()} == set(SHADES)
     assert "level 3: NMI 1.000, ARI 1.000, purity 1.000 against 18 labels" in ran.err
@@ -205,9 +196,9 @@ def test_outliers_and_representatives(cli: Cli, shop: Callable[..., Path], tmp_p
     assert len(rows) == 25
     odd = next(row for row in rows if row["id"] == "shop/odd.png")
     assert (odd["nearest"], float(odd["score"])) == (first["nearest"], first["score"])
-    found = lines(cli("representatives", "-k", 4, "--json", "--plot", tmp_path / "r.png").out)
-    assert {Path(str(row["id"])).parent.name for row in found} == {"red", "green", "blue", "shop"}
-    assert sum(int(str(row["stands_for"])) for row in found) == 25
+    chosen = lines(cli("representatives", "-k", 4, "--json", "--plot", tmp_path / "r.png").out)
+    assert {Path(str(row["id"])).parent.name for row in chosen} == {"red", "green", "blue", "shop"}
+    assert sum(int(str(row["stands_for"])) for row in chosen) == 25
     assert (tmp_path / "o.png").exists()
     assert (tmp_path / "r.png").exists()
 
@@ -222,23 +213,23 @@ def test_map_writes_a_page_and_a_figure(cli: Cli, shop: Callable[..., Path], tmp
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
-        (("cluster", "--levels", "99"), "levels 99 of 3 pictures cannot be made"),
+        (("cluster", "--levels", "99"), "levels 99 of 3 images cannot be made"),
         (("cluster", "--status"), "has no clusters yet; make some with: lookalike cluster"),
-        (("label", "--spread"), "has no label yet; give some"),
+        (("label", "--spread"), "has no label yet; add some"),
     ],
 )
-def test_one_clear_sentence(cli: Cli, shop: Callable[..., Path], typed: tuple[str, ...], said: str) -> None:
+def test_an_error_is_one_sentence(cli: Cli, shop: Callable[..., Path], typed: tuple[str, ...], message: str) -> None:
     shop(1)
     ran = cli(*typed)
     assert ran.code == 1
-    assert said in ran.err
+    assert message in ran.err
     assert len(ran.err.splitlines()) == 1
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "message"),
     [
         (("cluster", "--levels", "many"), "give numbers such as 8,64,512, or auto"),
         (("cluster", "--levels", "8,,9"), "--levels: '8,,9' is not understood"),
@@ -247,13 +238,13 @@ def test_one_clear_sentence(cli: Cli, shop: Callable[..., Path], typed: tuple[st
         (("cluster", "--table", "xlsx"), "--table: 'xlsx' is not known"),
     ],
 )
-def test_what_is_mistyped_ends_with_2(cli: Cli, typed: tuple[str, ...], said: str) -> None:
+def test_a_usage_error_exits_with_2(cli: Cli, typed: tuple[str, ...], message: str) -> None:
     ran = cli(*typed)
     assert ran.code == 2
-    assert said in " ".join(ran.err.split())
+    assert message in " ".join(ran.err.split())
 
 
-def test_a_collection_of_one_picture(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_collection_of_one_image(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
     folder = shop(1)
     for name in ("red", "green"):
         (folder / name / "00.png").unlink()
@@ -265,12 +256,12 @@ def test_a_collection_of_one_picture(cli: Cli, shop: Callable[..., Path], tmp_pa
     ran = cli("outliers", "--plot", tmp_path / "o.png")
     assert ran.code == 0
     assert "-1.000" not in ran.out
-    assert "there is one picture" in ran.err
+    assert "there is one image" in ran.err
     assert cli("representatives").code == 0
     assert cli("map", "-o", tmp_path / "m.html").code == 0
 
 
-def test_index_without_clusters_loads_no_faiss_and_no_cluster_room(tmp_path: Path, shop: Callable[..., Path]) -> None:
+def test_index_without_clusters_loads_neither_faiss_nor_cluster(tmp_path: Path, shop: Callable[..., Path]) -> None:
     folder = shop(1)
     script = (
         "import sys; sys.argv[1:] = ['index', sys.argv[1]]\n"

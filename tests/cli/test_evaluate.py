@@ -14,11 +14,11 @@ MODEL = "efficientnet-lite1.in1k"
 
 @pytest.fixture
 def truth(photos: Path, write: Callable[..., Path]) -> Path:
-    """Each colour asked for by a second picture of it."""
+    """A second image of each color as its query."""
     lines = ["path,label,role,kind"]
     for n, name in enumerate(COLOURS):
-        write(f"asked/{name}.jpg", name, seed=50 + n, form="JPEG")
-        lines += [f"{name}.png,{name},gallery,", f"asked/{name}.jpg,{name},query,{'even' if n % 2 else 'odd'}"]
+        write(f"queries/{name}.jpg", name, seed=50 + n, form="JPEG")
+        lines += [f"{name}.png,{name},gallery,", f"queries/{name}.jpg,{name},query,{'even' if n % 2 else 'odd'}"]
     path = photos / "truth.csv"
     path.write_text("\n".join(lines), encoding="utf-8")
     return path
@@ -60,10 +60,10 @@ def test_json_is_one_object(cli: Cli, truth: Path) -> None:
 def test_figures_that_any_model_gets_come_with_a_warning(cli: Cli, photos: Path) -> None:
     (photos / "one.csv").write_text("path,label\nred.png,a\nblue.png,a\ngreen.png,a\n")
     ran = cli("evaluate", MODEL, photos / "one.csv", "--json")
-    assert json.loads(ran.out)["warning"].startswith("every picture has the same label")
-    assert "beware: every picture has the same label" in ran.err
+    assert json.loads(ran.out)["warning"].startswith("every image has the same label")
+    assert "warning: every image has the same label" in ran.err
     (photos / "two.csv").write_text("path,label\nred.png,a\nblue.png,a\ngreen.png,b\n")
-    assert "beware" not in cli("evaluate", MODEL, photos / "two.csv").err
+    assert "warning" not in cli("evaluate", MODEL, photos / "two.csv").err
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_figures_that_any_model_gets_come_with_a_warning(cli: Cli, photos: Path)
     [
         (["nosuch", "truth.csv"], "no model is called 'nosuch'"),
         ([MODEL, "nowhere.csv"], "no such file or folder"),
-        ([MODEL, "truth.csv", "-k", "one"], "-k: 'one'; whole numbers"),
-        ([MODEL, "truth.csv", "-k", "0"], "-k: '0'; whole numbers"),
+        ([MODEL, "truth.csv", "-k", "one"], "-k: 'one' is not understood; give whole numbers"),
+        ([MODEL, "truth.csv", "-k", "0"], "-k: '0' is not understood; give whole numbers"),
         ([MODEL, "truth.csv", "--by", "knd"], "no column 'knd' to break down by; nearest: kind"),
         ([MODEL, "truth.csv", "--together", "lable"], "--together: 'lable' is not known; nearest: label"),
     ],
@@ -99,8 +99,8 @@ def test_benchmark_recommends(cli: Cli, photos: Path, tmp_path: Path) -> None:
 def test_benchmark_as_json(cli: Cli, photos: Path) -> None:
     ran = cli("benchmark", photos, "--edits", "flip", "--sample", 5, "--json")
     (line,) = ran.out.splitlines()
-    found = json.loads(line)
-    assert found["recommended"]["model"] == MODEL
-    assert (found["sources"], found["held_out"], found["gallery"]) == (5, 1, 4)
-    assert len(found["models"][0]["cells"]) == 5
+    result = json.loads(line)
+    assert result["recommended"]["model"] == MODEL
+    assert (result["sources"], result["held_out"], result["gallery"]) == (5, 1, 4)
+    assert len(result["models"][0]["cells"]) == 5
     assert cli("benchmark", photos, "--edits", "flop").code == 2

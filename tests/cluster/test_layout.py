@@ -1,9 +1,9 @@
-"""The map: alike pictures near, the same map again, and nobody moves for a new picture."""
+"""The map: similar images are close, a second run gives the same map, and new images move no other."""
 
 import numpy as np
 import pytest
 
-from lookalike.cluster.layout import fitted, layout, make_map, place
+from lookalike.cluster.layout import layout, make_map, place_new, scale_to_square
 from lookalike.search import Collection
 from lookalike.similarity import normalize
 
@@ -26,18 +26,18 @@ def test_groups_stay_together_and_a_second_run_is_the_same() -> None:
     assert (truth[apart.argmin(axis=1)] == truth).mean() > 0.95
 
 
-def test_new_pictures_are_placed_among_their_kind_and_move_nobody(collection: Collection) -> None:
+def test_new_images_are_placed_among_their_kind_and_move_no_other(collection: Collection) -> None:
     random = np.random.default_rng(0)
 
-    def put(axis: int, numbers: range) -> None:
+    def add(axis: int, numbers: range) -> None:
         vectors = normalize(np.eye(3)[axis] + 0.05 * random.normal(size=(len(numbers), 3)))
-        facts = [{"path": f"/{axis}/{n}", "indexed": "2020-01-01T00:00:00+00:00"} for n in numbers]
-        collection.store.add([f"{axis}/{n:02d}" for n in numbers], vectors, facts)
+        rows = [{"path": f"/{axis}/{n}", "indexed": "2020-01-01T00:00:00+00:00"} for n in numbers]
+        collection.store.add([f"{axis}/{n:02d}" for n in numbers], vectors, rows)
 
     for axis in range(3):
-        put(axis, range(20))
+        add(axis, range(20))
     ids, before = make_map(collection)
-    put(1, range(50, 55))
+    add(1, range(50, 55))
     collection.remove(["0/00"])
     more, after = make_map(collection)
     where = dict(zip(more, after, strict=True))
@@ -51,25 +51,25 @@ def test_new_pictures_are_placed_among_their_kind_and_move_nobody(collection: Co
     assert all(np.array_equal(again[name], where[name]) for name in more)
 
 
-def test_a_picture_is_placed_at_the_median_of_its_neighbours() -> None:
+def test_an_image_is_placed_at_the_median_of_its_neighbors() -> None:
     old = normalize(np.array([[1, 0.01], [1, 0.02], [1, 0.03], [-1, 0.0]]))
     positions = np.array([[0, 0], [0.2, 0.2], [0.4, 0.4], [-1, -1]], np.float32)
-    assert np.abs(place(old[1:2], old[:3], positions[:3]) - 0.2).max() < 0.01
-    assert place(old[:0], old, positions).shape == (0, 2)
+    assert np.abs(place_new(old[1:2], old[:3], positions[:3]) - 0.2).max() < 0.01
+    assert place_new(old[:0], old, positions).shape == (0, 2)
 
 
 @pytest.mark.parametrize("count", [1, 2, 4, 5, 8])
-def test_few_pictures_have_a_map(count: int) -> None:
+def test_few_images_have_a_map(count: int) -> None:
     positions = layout(normalize(np.random.default_rng(0).normal(size=(count, 6))))
     assert positions.shape == (count, 2)
     assert np.isfinite(positions).all()
 
 
-def test_all_pictures_the_same_have_a_map() -> None:
+def test_all_images_the_same_have_a_map() -> None:
     assert np.isfinite(layout(np.repeat(normalize(np.ones((1, 4))), 30, 0))).all()
 
 
-def test_a_far_one_does_not_squeeze_the_rest() -> None:
+def test_an_outlier_does_not_squeeze_the_rest() -> None:
     positions = np.random.default_rng(0).normal(size=(5000, 2)).astype(np.float32)
     positions[0] = 1e4
-    assert np.abs(fitted(positions)[1:]).mean() > 0.1
+    assert np.abs(scale_to_square(positions)[1:]).mean() > 0.1

@@ -3,7 +3,7 @@
 import numpy as np
 
 from lookalike.cluster.k_center import cover
-from lookalike.cluster.neighbours import neighbours
+from lookalike.cluster.neighbors import nearest_neighbors
 from lookalike.cluster.outliers import outliers
 from lookalike.similarity import normalize
 
@@ -13,9 +13,9 @@ def cloud(n: int = 60, dim: int = 8, seed: int = 0) -> np.ndarray:
     return normalize(np.ones(dim) + 0.1 * random.normal(size=(n, dim)))
 
 
-def test_neighbours_are_those_of_a_sorted_row() -> None:
+def test_neighbors_are_those_of_a_sorted_row() -> None:
     vectors = cloud()
-    rows, scores = neighbours(vectors, 5)
+    rows, scores = nearest_neighbors(vectors, 5)
     for n, row in enumerate(vectors):
         order = [int(m) for m in np.argsort(-(vectors @ row), kind="stable") if m != n][:5]
         assert rows[n].tolist() == order
@@ -24,7 +24,7 @@ def test_neighbours_are_those_of_a_sorted_row() -> None:
 
 def test_copies_do_not_find_themselves() -> None:
     vectors = np.repeat(cloud(1), 9, 0)
-    rows, scores = neighbours(vectors, 3)
+    rows, scores = nearest_neighbors(vectors, 3)
     assert not (rows == np.arange(9)[:, None]).any()
     assert np.allclose(scores, 1, atol=1e-5)
 
@@ -40,23 +40,23 @@ def test_factor_is_that_of_the_paper() -> None:
     assert np.allclose(outliers(vectors, k=k).factor, loop, rtol=1e-3)
 
 
-def test_the_stranger_comes_first_and_its_neighbours_explain_it() -> None:
+def test_the_stranger_comes_first_and_its_neighbors_explain_it() -> None:
     vectors = np.concatenate((cloud(), normalize(-np.ones((1, 8)))))
-    found = outliers(vectors)
-    assert found.worst(1).tolist() == [60]
-    assert found.uniqueness[60] > 1.5 > found.uniqueness[:60].max()
-    assert found.scores[60].max() < 0
+    result = outliers(vectors)
+    assert result.worst(1).tolist() == [60]
+    assert result.uniqueness[60] > 1.5 > result.uniqueness[:60].max()
+    assert result.scores[60].max() < 0
 
 
 def test_copies_are_not_unique_and_no_outliers() -> None:
-    found = outliers(np.repeat(cloud(1), 30, 0))
-    assert np.allclose(found.uniqueness, 0, atol=1e-5)
-    assert np.allclose(found.factor, 1)
+    result = outliers(np.repeat(cloud(1), 30, 0))
+    assert np.allclose(result.uniqueness, 0, atol=1e-5)
+    assert np.allclose(result.factor, 1)
 
 
-def test_one_picture_alone() -> None:
-    found = outliers(cloud(1))
-    assert (found.factor.tolist(), found.rows.shape) == ([1.0], (1, 0))
+def test_one_image_alone() -> None:
+    result = outliers(cloud(1))
+    assert (result.factor.tolist(), result.rows.shape) == ([1.0], (1, 0))
 
 
 def test_a_cover_is_at_most_twice_as_far_as_the_best_there_is() -> None:
@@ -65,9 +65,9 @@ def test_a_cover_is_at_most_twice_as_far_as_the_best_there_is() -> None:
     vectors = normalize(np.random.default_rng(2).normal(size=(14, 3)))
     angle = np.arccos(np.clip(vectors @ vectors.T, -1, 1))
     best = min(angle[:, list(some)].min(axis=1).max() for some in combinations(range(14), 3))
-    found = cover(vectors, 3)
-    assert np.arccos(found.lowest) <= 2 * best + 1e-5
-    assert np.allclose(found.scores, (vectors @ vectors[found.rows].T).max(axis=1), atol=1e-5)
+    result = cover(vectors, 3)
+    assert np.arccos(result.lowest) <= 2 * best + 1e-5
+    assert np.allclose(result.scores, (vectors @ vectors[result.rows].T).max(axis=1), atol=1e-5)
 
 
 def test_a_cover_has_one_of_each_group() -> None:

@@ -1,4 +1,4 @@
-"""Clusters kept in a collection: found again, joined by new pictures, judged for drift, named, written."""
+"""Clusters saved in a collection: loaded, joined by new images, checked for drift, named, exported."""
 
 import csv
 from collections.abc import Sequence
@@ -10,83 +10,83 @@ import pytest
 from lookalike.cluster import (
     NoClusters,
     cluster,
-    current,
+    current_run,
     drift,
     join_new,
-    keep_clusters,
-    keep_labels,
     known_labels,
     load_clusters,
     name_clusters,
     read_labels,
+    save_clusters,
+    save_labels,
     write_clusters,
     write_tree,
 )
-from lookalike.cluster.labels import folder_labels, keep_spread
+from lookalike.cluster.labels import folder_labels, save_propagated
 from lookalike.errors import BadQuery, LookalikeError, SourceError
 from lookalike.search import Collection
 from lookalike.similarity import normalize
 
-COLOURS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
+COLORS = {"red": (1, 0, 0), "green": (0, 1, 0), "blue": (0, 0, 1)}
 
 
-def add(photos: Collection, colour: str, numbers: Sequence[int], *, indexed: str = "2020-01-01T00:00:00+00:00") -> None:
+def add(photos: Collection, color: str, numbers: Sequence[int], *, indexed: str = "2020-01-01T00:00:00+00:00") -> None:
     noise = np.random.default_rng(numbers[0]).normal(0, 0.05, (len(numbers), 3))
-    ids = [f"{colour}/{n:02d}.png" for n in numbers]
-    facts = [{"path": f"/shop/{name}", "plain": False, "indexed": indexed} for name in ids]
-    photos.store.add(ids, normalize(np.array(COLOURS[colour]) + noise), facts)
+    ids = [f"{color}/{n:02d}.png" for n in numbers]
+    rows = [{"path": f"/shop/{name}", "plain": False, "indexed": indexed} for name in ids]
+    photos.store.add(ids, normalize(np.array(COLORS[color]) + noise), rows)
 
 
 @pytest.fixture
 def shop(collection: Collection) -> Collection:
-    """Thirty pictures of three colours."""
-    for colour, count in (("red", 14), ("green", 10), ("blue", 6)):
-        add(collection, colour, range(count))
+    """Thirty images of three colors."""
+    for color, count in (("red", 14), ("green", 10), ("blue", 6)):
+        add(collection, color, range(count))
     return collection
 
 
 @pytest.fixture
 def clustered(shop: Collection) -> Collection:
-    keep_clusters(shop, cluster(shop, (2, 3)))
+    save_clusters(shop, cluster(shop, (2, 3)))
     return shop
 
 
-def test_clusters_say_what_they_are(shop: Collection) -> None:
-    found = cluster(shop, (2, 3), labels={"red/00.png": "tomato", "red/01.png": "tomato", "red/02.png": "apple"})
-    assert found.counts == (2, 3)
-    fine = sorted(found.clusters[1], key=lambda c: -c.size)
+def test_clusters_are_described(shop: Collection) -> None:
+    result = cluster(shop, (2, 3), labels={"red/00.png": "tomato", "red/01.png": "tomato", "red/02.png": "apple"})
+    assert result.counts == (2, 3)
+    fine = sorted(result.clusters[1], key=lambda c: -c.size)
     assert [c.size for c in fine] == [14, 10, 6]
     assert [c.name for c in fine] == ["tomato", "", ""]
     for c in fine:
         assert len({name.split("/")[0] for name in c.medoids}) == 1
         assert c.tightness > 0.98
-        members = found.levels[1].assignments == c.number
-        assert set(found.levels[0].assignments[members]) == {c.parent}
+        members = result.levels[1].assignments == c.number
+        assert set(result.levels[0].assignments[members]) == {c.parent}
 
 
 def test_the_first_medoid_is_the_most_central(shop: Collection) -> None:
-    found = cluster(shop, (3,))
-    for c in found.clusters[0]:
-        members = np.flatnonzero(found.levels[0].assignments == c.number)
-        assert found.ids[members[found.scores[members].argmax()]] == c.medoids[0]
+    result = cluster(shop, (3,))
+    for c in result.clusters[0]:
+        members = np.flatnonzero(result.levels[0].assignments == c.number)
+        assert result.ids[members[result.scores[members].argmax()]] == c.medoids[0]
 
 
-def test_what_is_kept_is_what_was_found(shop: Collection) -> None:
-    found = cluster(shop, (2, 3))
-    keep_clusters(shop, found)
-    kept = load_clusters(shop)
-    assert (kept.ids, kept.counts, kept.method) == (found.ids, (2, 3), "kmeans")
-    for a, b in zip(kept.levels, found.levels, strict=True):
+def test_saved_clusters_load_unchanged(shop: Collection) -> None:
+    result = cluster(shop, (2, 3))
+    save_clusters(shop, result)
+    saved = load_clusters(shop)
+    assert (saved.ids, saved.counts, saved.method) == (result.ids, (2, 3), "kmeans")
+    for a, b in zip(saved.levels, result.levels, strict=True):
         assert np.array_equal(a.assignments, b.assignments)
-        assert np.array_equal(a.centres, b.centres)
-    assert np.allclose(kept.scores, found.scores)
-    assert kept.clusters == found.clusters
+        assert np.array_equal(a.centers, b.centers)
+    assert np.allclose(saved.scores, result.scores)
+    assert saved.clusters == result.clusters
 
 
 def test_the_newest_clusters_count_and_leave_nothing_of_the_old(clustered: Collection) -> None:
     clustered.remove(["red/00.png"])
     for levels in ((4,), (2,), (3,)):
-        keep_clusters(clustered, cluster(clustered, levels))
+        save_clusters(clustered, cluster(clustered, levels))
         assert load_clusters(clustered).counts == levels
         assert [c.level for c in load_clusters(clustered).clusters[0]] == list(levels) * levels[0]
     assert len(load_clusters(clustered).ids) == 29
@@ -102,27 +102,27 @@ def test_a_clustering_that_was_cut_short_changes_nothing(
 
     monkeypatch.setattr(clustered.store, "set_settings", fail)
     with pytest.raises(KeyboardInterrupt):
-        keep_clusters(clustered, cluster(clustered, (5,)))
+        save_clusters(clustered, cluster(clustered, (5,)))
     monkeypatch.undo()
     assert load_clusters(clustered).counts == before.counts
     assert np.array_equal(load_clusters(clustered).levels[1].assignments, before.levels[1].assignments)
 
 
-def test_new_pictures_join_the_nearest(clustered: Collection) -> None:
+def test_new_images_join_the_nearest(clustered: Collection) -> None:
     assert join_new(clustered) == 0
     add(clustered, "blue", range(50, 60), indexed="2100-01-01T00:00:00+00:00")
     assert join_new(clustered) == 10
-    kept = load_clusters(clustered)
-    by_id = dict(zip(kept.ids, kept.levels[1].assignments.tolist(), strict=True))
+    saved = load_clusters(clustered)
+    by_id = dict(zip(saved.ids, saved.levels[1].assignments.tolist(), strict=True))
     assert {by_id[f"blue/{n}.png"] for n in range(50, 60)} == {by_id["blue/00.png"]}
-    assert kept.joined.sum() == 10
+    assert saved.joined.sum() == 10
 
 
-def test_a_picture_of_the_very_second_joins_once_and_those_clustered_do_not(shop: Collection) -> None:
-    found = cluster(shop, (3,))
-    add(shop, "red", [90], indexed=found.at)
-    shop.store.update(["red/00.png"], [{"indexed": found.at}])
-    keep_clusters(shop, found)
+def test_a_image_of_the_very_second_joins_once_and_those_clustered_do_not(shop: Collection) -> None:
+    result = cluster(shop, (3,))
+    add(shop, "red", [90], indexed=result.at)
+    shop.store.update(["red/00.png"], [{"indexed": result.at}])
+    save_clusters(shop, result)
     assert join_new(shop) == 1
     assert load_clusters(shop).joined.sum() == 1
 
@@ -131,16 +131,16 @@ def test_drift_is_low_for_more_of_the_same_and_high_for_something_new(clustered:
     calm = drift(clustered)
     assert (calm.clustered, calm.joined, calm.gone, calm.far, calm.again) == (30, 0, 0, 0.0, False)
     vectors = normalize(np.repeat([[1, 1, 1.0]], 60, 0) + np.random.default_rng(0).normal(0, 0.05, (60, 3)))
-    facts = [{"path": f"/shop/grey/{n}", "indexed": "2100-01-01T00:00:00+00:00"} for n in range(60)]
-    clustered.store.add([f"grey/{n}" for n in range(60)], vectors, facts)
+    rows = [{"path": f"/shop/grey/{n}", "indexed": "2100-01-01T00:00:00+00:00"} for n in range(60)]
+    clustered.store.add([f"grey/{n}" for n in range(60)], vectors, rows)
     join_new(clustered)
-    told = drift(clustered)
-    assert told.far > 0.9
-    assert told.again
-    assert "cluster again" in str(told)
+    changed = drift(clustered)
+    assert changed.far > 0.9
+    assert changed.again
+    assert "cluster again" in str(changed)
 
 
-def test_pictures_that_are_gone_are_told(clustered: Collection) -> None:
+def test_removed_images_are_counted(clustered: Collection) -> None:
     clustered.remove([f"red/{n:02d}.png" for n in range(5)])
     assert drift(clustered).gone == 5
     assert len(load_clusters(clustered).ids) == 25
@@ -148,13 +148,13 @@ def test_pictures_that_are_gone_are_told(clustered: Collection) -> None:
 
 def test_without_clusters_nothing_joins_and_loading_says_how(shop: Collection) -> None:
     assert join_new(shop) == 0
-    assert current(shop) is None
+    assert current_run(shop) is None
     with pytest.raises(NoClusters, match="lookalike cluster"):
         load_clusters(shop)
 
 
 def test_more_clusters_than_pictures(shop: Collection) -> None:
-    with pytest.raises(BadQuery, match=r"levels 8, 64 of 30 pictures"):
+    with pytest.raises(BadQuery, match=r"levels 8, 64 of 30 images"):
         cluster(shop, (8, 64))
 
 
@@ -165,68 +165,68 @@ def test_an_empty_collection_and_one_picture(collection: Collection) -> None:
     assert cluster(collection).counts == (1,)
 
 
-def test_all_pictures_the_same(collection: Collection) -> None:
-    facts = [{"path": f"/{n}", "indexed": "2020-01-01T00:00:00+00:00"} for n in range(50)]
-    collection.store.add([str(n) for n in range(50)], np.repeat(normalize(np.ones((1, 3))), 50, 0), facts)
-    found = cluster(collection, (2, 5))
-    assert found.counts == (1,)
-    assert found.clusters[0][0].size == 50
-    assert len(found.clusters[0][0].medoids) == 1
+def test_all_images_the_same(collection: Collection) -> None:
+    rows = [{"path": f"/{n}", "indexed": "2020-01-01T00:00:00+00:00"} for n in range(50)]
+    collection.store.add([str(n) for n in range(50)], np.repeat(normalize(np.ones((1, 3))), 50, 0), rows)
+    result = cluster(collection, (2, 5))
+    assert result.counts == (1,)
+    assert result.clusters[0][0].size == 50
+    assert len(result.clusters[0][0].medoids) == 1
 
 
 def test_density_leaves_strangers_out(collection: Collection) -> None:
     pytest.importorskip("sklearn")
-    for colour in ("red", "green"):
-        add(collection, colour, range(40))
-    facts = [{"path": "/far", "indexed": "2020-01-01T00:00:00+00:00"}]
-    collection.store.add(["far"], normalize(-np.ones((1, 3))), facts)
-    found = cluster(collection, method="density")
-    assert len(found.clusters[0]) == 2
-    for c in found.clusters[0]:
+    for color in ("red", "green"):
+        add(collection, color, range(40))
+    rows = [{"path": "/far", "indexed": "2020-01-01T00:00:00+00:00"}]
+    collection.store.add(["far"], normalize(-np.ones((1, 3))), rows)
+    result = cluster(collection, method="density")
+    assert len(result.clusters[0]) == 2
+    for c in result.clusters[0]:
         assert c.size > 30
-        members = np.flatnonzero(found.levels[0].assignments == c.number)
-        assert len({found.ids[row].split("/")[0] for row in members}) == 1
-    assert found.levels[0].assignments[found.ids.index("far")] == -1
-    keep_clusters(collection, found)
-    kept = load_clusters(collection)
-    assert np.array_equal(kept.levels[0].assignments, found.levels[0].assignments)
+        members = np.flatnonzero(result.levels[0].assignments == c.number)
+        assert len({result.ids[row].split("/")[0] for row in members}) == 1
+    assert result.levels[0].assignments[result.ids.index("far")] == -1
+    save_clusters(collection, result)
+    saved = load_clusters(collection)
+    assert np.array_equal(saved.levels[0].assignments, result.levels[0].assignments)
 
 
 def test_the_table_has_a_row_a_picture(clustered: Collection, tmp_path: Path) -> None:
-    kept = load_clusters(clustered)
-    with write_clusters(kept, tmp_path / "new" / "clusters.csv").open() as file:
+    saved = load_clusters(clustered)
+    with write_clusters(saved, tmp_path / "new" / "clusters.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["id"] for row in rows] == kept.ids
+    assert [row["id"] for row in rows] == saved.ids
     assert list(rows[0]) == ["id", "level_2", "level_3", "score", "name"]
-    assert [int(row["level_3"]) for row in rows] == kept.levels[1].assignments.tolist()
+    assert [int(row["level_3"]) for row in rows] == saved.levels[1].assignments.tolist()
     import pyarrow.parquet as pq
 
-    assert pq.read_table(write_clusters(kept, tmp_path / "c.parquet")).num_rows == 30
+    assert pq.read_table(write_clusters(saved, tmp_path / "c.parquet")).num_rows == 30
 
 
 def test_the_tree_has_a_folder_a_cluster(collection: Collection, tmp_path: Path) -> None:
-    for colour, value in COLOURS.items():
+    for color, value in COLORS.items():
         for n in range(3):
-            file = tmp_path / colour / f"{n}.png"
+            file = tmp_path / color / f"{n}.png"
             file.parent.mkdir(exist_ok=True)
-            file.write_bytes(f"{colour} {n}".encode())
+            file.write_bytes(f"{color} {n}".encode())
             vector = normalize(np.array([value], float) + 0.01 * n)
-            facts = [{"path": str(file), "indexed": "2020-01-01T00:00:00+00:00"}]
-            collection.store.add([f"{colour}/{n}"], vector, facts)
+            rows = [{"path": str(file), "indexed": "2020-01-01T00:00:00+00:00"}]
+            collection.store.add([f"{color}/{n}"], vector, rows)
     (tmp_path / "blue" / "2.png").unlink()
-    found = cluster(collection, (3,), labels={"red/0": "a/b"})
-    assert write_tree(collection, found, tmp_path / "tree") == (8, 1)
+    result = cluster(collection, (3,), labels={"red/0": "a/b"})
+    assert write_tree(collection, result, tmp_path / "tree") == (8, 1)
     folders = sorted(p for p in (tmp_path / "tree").iterdir())
     assert sum(p.name.endswith("a_b") for p in folders) == 1
     for folder in folders:
         links = list(folder.iterdir())
         assert len({link.resolve().parent.name for link in links}) == 1
         assert all(link.is_symlink() for link in links)
-    assert write_tree(collection, found, tmp_path / "tree") == (8, 1)  # links alone are ours to replace
+    assert write_tree(collection, result, tmp_path / "tree") == (8, 1)  # links alone are ours to replace
     (folders[0] / "mine.txt").write_text("mine")
     with pytest.raises(LookalikeError, match="not empty"):
-        write_tree(collection, found, tmp_path / "tree")
-    write_tree(collection, found, tmp_path / "copies", copies=True)
+        write_tree(collection, result, tmp_path / "tree")
+    write_tree(collection, result, tmp_path / "copies", copies=True)
     assert not any(p.is_symlink() for p in (tmp_path / "copies").rglob("*"))
 
 
@@ -237,10 +237,10 @@ def labels_file(folder: Path, text: str) -> Path:
 
 
 def test_labels_by_id_path_and_end_of_path(shop: Collection, tmp_path: Path) -> None:
-    given = read_labels(shop, labels_file(tmp_path, "id,label\nred/00.png,tomato\nnobody,x\n"))
-    assert (given.labels, given.unknown) == ({"red/00.png": "tomato"}, ["nobody"])
-    given = read_labels(shop, labels_file(tmp_path, "label,path\npea,/shop/green/01.png\npea,green/02.png\n"))
-    assert given.labels == {"green/01.png": "pea", "green/02.png": "pea"}
+    parsed = read_labels(shop, labels_file(tmp_path, "id,label\nred/00.png,tomato\nnobody,x\n"))
+    assert (parsed.labels, parsed.unknown) == ({"red/00.png": "tomato"}, ["nobody"])
+    parsed = read_labels(shop, labels_file(tmp_path, "label,path\npea,/shop/green/01.png\npea,green/02.png\n"))
+    assert parsed.labels == {"green/01.png": "pea", "green/02.png": "pea"}
     assert read_labels(shop, labels_file(tmp_path, "path,label\n03.png,x\n/shop/red/03.png,y\n")).unknown == ["03.png"]
 
 
@@ -248,18 +248,18 @@ def test_labels_as_spreadsheets_and_programs_write_them(shop: Collection, tmp_pa
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    wanted = {"red/00.png": "tomato"}
-    assert read_labels(shop, labels_file(tmp_path, "\ufeffid;label\nred/00.png;tomato\n")).labels == wanted
+    expected = {"red/00.png": "tomato"}
+    assert read_labels(shop, labels_file(tmp_path, "\ufeffid;label\nred/00.png;tomato\n")).labels == expected
     pq.write_table(pa.table({"id": ["red/00.png"], "label": ["tomato"]}), tmp_path / "labels.parquet")
-    assert read_labels(shop, tmp_path / "labels.parquet").labels == wanted
-    assert read_labels(shop, labels_file(tmp_path, "id,path,label\n,red/00.png,tomato\n")).labels == wanted
+    assert read_labels(shop, tmp_path / "labels.parquet").labels == expected
+    assert read_labels(shop, labels_file(tmp_path, "id,path,label\n,red/00.png,tomato\n")).labels == expected
     (tmp_path / "latin.csv").write_bytes("id,label\nred/00.png,caf\u00e9\n".encode("latin-1"))
     with pytest.raises(SourceError, match="not UTF-8"):
         read_labels(shop, tmp_path / "latin.csv")
 
 
 def test_labels_that_nobody_has_are_one_sentence(shop: Collection, tmp_path: Path) -> None:
-    with pytest.raises(BadQuery, match="names no picture"):
+    with pytest.raises(BadQuery, match="names no image"):
         read_labels(shop, labels_file(tmp_path, "id,label\nnobody,x\n"))
     with pytest.raises(SourceError, match="needs the columns label and one of id, path, cluster"):
         read_labels(shop, labels_file(tmp_path, "name,tag\nred/00.png,x\n"))
@@ -269,8 +269,8 @@ def test_labels_that_nobody_has_are_one_sentence(shop: Collection, tmp_path: Pat
 
 def test_a_cluster_is_named_once(clustered: Collection, tmp_path: Path) -> None:
     red = next(c for c in load_clusters(clustered).clusters[1] if c.size == 14)
-    given = read_labels(clustered, labels_file(tmp_path, f"cluster,label\n{red.key},tomatoes\n"))
-    keep_labels(clustered, given)
+    parsed = read_labels(clustered, labels_file(tmp_path, f"cluster,label\n{red.key},tomatoes\n"))
+    save_labels(clustered, parsed)
     assert next(c for c in load_clusters(clustered).clusters[1] if c.size == 14).name == "tomatoes"
     assert known_labels(clustered) == dict.fromkeys(red.medoids, "tomatoes")
     with pytest.raises(BadQuery, match="no cluster '9/9'"):
@@ -278,11 +278,11 @@ def test_a_cluster_is_named_once(clustered: Collection, tmp_path: Path) -> None:
 
 
 def test_given_labels_stand_above_spread_ones(shop: Collection) -> None:
-    from lookalike.cluster import Given
+    from lookalike.cluster import ParsedLabels
 
     assert folder_labels(shop)["blue/00.png"] == "blue"
-    keep_labels(shop, Given(labels={"red/00.png": "tomato"}))
-    keep_spread(shop, {"red/00.png": ("pea", 0.99), "red/01.png": ("tomato", 0.95), "blue/00.png": ("", 0.4)})
+    save_labels(shop, ParsedLabels(labels={"red/00.png": "tomato"}))
+    save_propagated(shop, {"red/00.png": ("pea", 0.99), "red/01.png": ("tomato", 0.95), "blue/00.png": ("", 0.4)})
     assert known_labels(shop) == {"red/00.png": "tomato"}
     assert known_labels(shop, spread=True) == {"red/00.png": "tomato", "red/01.png": "tomato"}
     shop.store.update(["green/00.png"], [{"label": "pea"}])

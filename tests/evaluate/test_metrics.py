@@ -12,7 +12,7 @@ from lookalike.errors import BadQuery
 from lookalike.evaluate import metrics
 from lookalike.evaluate.metrics import Tally
 
-RIGHT = np.array([False, True, False, True, True, False])  # places 2, 4, 5 of 6
+RIGHT = np.array([False, True, False, True, True, False])  # ranks 2, 4, 5 of 6
 
 
 def test_one_ranking_by_hand() -> None:
@@ -22,7 +22,7 @@ def test_one_ranking_by_hand() -> None:
     assert metrics.precision_at(RIGHT, 10) == 3 / 10
     assert metrics.reciprocal_rank(RIGHT) == 1 / 2
     assert metrics.average_precision(RIGHT) == pytest.approx((1 / 2 + 2 / 4 + 3 / 5) / 3)
-    assert metrics.average_precision_at_r(RIGHT) == pytest.approx((1 / 2) / 3)  # of places 1, 2, 3 only the second
+    assert metrics.average_precision_at_r(RIGHT) == pytest.approx((1 / 2) / 3)  # of ranks 1, 2, 3 only the second
     best = 1 + 1 / math.log2(3) + 1 / 2
     assert metrics.ndcg(RIGHT) == pytest.approx((1 / math.log2(3) + 1 / math.log2(5) + 1 / math.log2(6)) / best)
 
@@ -86,11 +86,11 @@ def test_clusters_against_scikit_learn() -> None:
 
     random = np.random.default_rng(1)
     for _ in range(20):
-        labels, found = random.integers(0, 5, 40), random.integers(0, 7, 40)
-        assert metrics.mutual_information(found, labels) == pytest.approx(
-            judge.normalized_mutual_info_score(labels, found)
+        labels, clusters = random.integers(0, 5, 40), random.integers(0, 7, 40)
+        assert metrics.mutual_information(clusters, labels) == pytest.approx(
+            judge.normalized_mutual_info_score(labels, clusters)
         )
-        assert metrics.adjusted_rand(found, labels) == pytest.approx(judge.adjusted_rand_score(labels, found))
+        assert metrics.adjusted_rand(clusters, labels) == pytest.approx(judge.adjusted_rand_score(labels, clusters))
 
 
 def test_clusters_by_hand() -> None:
@@ -116,13 +116,13 @@ pairs = st.integers(2, 40).flatmap(
 def test_micro_ap_is_the_loop_over_the_worst_order(case: tuple[np.ndarray, np.ndarray]) -> None:
     scores, right = case
     ranked = metrics.worst_order(scores, right)
-    seen, total = 0, 0.0
-    for place, is_right in enumerate(ranked, start=1):
+    hits, total = 0, 0.0
+    for rank, is_right in enumerate(ranked, start=1):
         if is_right:
-            seen += 1
-            total += seen / place
-    if seen:
-        assert metrics.micro_ap(Tally.of(scores, right)) == pytest.approx(total / seen)
+            hits += 1
+            total += hits / rank
+    if hits:
+        assert metrics.micro_ap(Tally.of(scores, right)) == pytest.approx(total / hits)
 
 
 @settings(max_examples=100, deadline=None)
@@ -152,5 +152,5 @@ def test_micro_ap_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     tally = Tally.of(np.round(random.normal(size=5000), 1), random.random(5000) < 0.4)
     whole = metrics.micro_ap(tally)
     for size in (1, 7, 100, 1999, 2000):
-        monkeypatch.setattr(metrics, "_EXPANDED", size)
+        monkeypatch.setattr(metrics, "_CHUNK", size)
         assert metrics.micro_ap(tally) == pytest.approx(whole)

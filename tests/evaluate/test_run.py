@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from lookalike.errors import BadQuery, SourceError
-from lookalike.evaluate import Report, Settings, evaluate, read_truth
-from lookalike.evaluate.report import columns
+from lookalike.evaluate import EvaluationSettings, Report, evaluate, read_truth
+from lookalike.evaluate.report import align_columns
 from lookalike.types import RGB, Vectors
 from tests.conftest import ColourEmbedder
 from tests.evaluate.conftest import Table
 
-QUICK = Settings(times=50, ks=(1, 2))
+QUICK = EvaluationSettings(times=50, ks=(1, 2))
 
 
 class Grey(ColourEmbedder):
@@ -22,8 +22,8 @@ class Grey(ColourEmbedder):
 
     def embed(self, images: Sequence[RGB]) -> Vectors:
         self.seen += len(images)
-        found = [(float(image[0, 0].mean()) - float(image.mean()), 20.0, 0.0) for image in images]
-        vectors = np.array(found, np.float32)
+        result = [(float(image[0, 0].mean()) - float(image.mean()), 20.0, 0.0) for image in images]
+        vectors = np.array(result, np.float32)
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
@@ -47,12 +47,12 @@ def test_folders(colours: Path, embedder: ColourEmbedder) -> None:
 
 
 def test_against_another_model(colours: Path, embedder: ColourEmbedder) -> None:
-    report = evaluate(Grey("grey"), read_truth(colours), against=embedder, settings=Settings(times=300))
-    found = report.differences["mAP"]
-    assert found.one < 0.8
-    assert found.other == 1
-    assert found.more_than_chance
-    assert found.high < 0
+    report = evaluate(Grey("grey"), read_truth(colours), against=embedder, settings=EvaluationSettings(times=300))
+    result = report.differences["mAP"]
+    assert result.one < 0.8
+    assert result.other == 1
+    assert result.more_than_chance
+    assert result.high < 0
     head, first, *_ = report.table()
     assert head == ["figure", "grey", "colour", "difference", "95 % interval", "p", "more than chance"]
     assert first[0] == "recall@1"
@@ -69,7 +69,9 @@ def test_a_broken_picture_is_left_out_and_told(colours: Path, embedder: ColourEm
     (colours / "red" / "0.png").write_bytes(b"no picture")
     lines = [f"{p.parent.name}/{p.name},{p.parent.name},x" for p in sorted(colours.glob("*/*.png"))]
     report = evaluate(
-        embedder, read_truth(table("t.csv", "path,label,kind", *lines)), settings=Settings(by="kind", times=10)
+        embedder,
+        read_truth(table("t.csv", "path,label,kind", *lines)),
+        settings=EvaluationSettings(by="kind", times=10),
     )
     assert [Path(failure.path).name for failure in report.skipped] == ["0.png"]
     assert report.counts["queries with a right answer"] == 11
@@ -89,7 +91,7 @@ def test_by_a_column(photos: Path, embedder: ColourEmbedder, table: Table) -> No
             "blue.png,,gallery,",
         )
     )
-    report = evaluate(embedder, truth, settings=Settings(by="attack", times=10))
+    report = evaluate(embedder, truth, settings=EvaluationSettings(by="attack", times=10))
     assert report.one.by["easy"]["recall@1"] == 1
     assert report.one.by["hard"]["recall@1"] == 0  # violet is nearer to blue
     assert dict(report.one.by["none"]) == {"count": 1}
@@ -98,7 +100,7 @@ def test_by_a_column(photos: Path, embedder: ColourEmbedder, table: Table) -> No
     assert lines[0][:2] == ["attack", "queries"]
     assert [line[0] for line in lines[1:]] == ["easy", "hard", "none"]
     with pytest.raises(SourceError, match="no column 'atack'"):
-        evaluate(embedder, truth, settings=Settings(by="atack"))
+        evaluate(embedder, truth, settings=EvaluationSettings(by="atack"))
 
 
 def test_pairs(photos: Path, embedder: ColourEmbedder, table: Table) -> None:
@@ -123,7 +125,7 @@ def test_pairs(photos: Path, embedder: ColourEmbedder, table: Table) -> None:
 
 
 def test_vectors_are_kept_until_a_file_changes(colours: Path, tmp_path: Path, write: Callable[..., Path]) -> None:
-    settings = Settings(times=10, keep=tmp_path / "run" / "vectors")
+    settings = EvaluationSettings(times=10, keep=tmp_path / "run" / "vectors")
     truth = read_truth(colours)
     first, second = ColourEmbedder(), ColourEmbedder()
     one, again = (evaluate(embedder, truth, settings=settings) for embedder in (first, second))
@@ -152,10 +154,10 @@ def test_a_report_is_json_and_markdown(colours: Path, embedder: ColourEmbedder) 
 
 
 def test_columns_line_up() -> None:
-    assert columns([["a", "bb"], ["ccc", "d"]]) == ["a    bb", "ccc   d"]
+    assert align_columns([["a", "bb"], ["ccc", "d"]]) == ["a    bb", "ccc   d"]
 
 
 def test_labels_drawn_together(colours: Path, embedder: ColourEmbedder) -> None:
-    evaluate(embedder, read_truth(colours), settings=Settings(times=10, together="label"))
+    evaluate(embedder, read_truth(colours), settings=EvaluationSettings(times=10, together="label"))
     with pytest.raises(BadQuery, match="nearest: label"):
-        evaluate(embedder, read_truth(colours), settings=Settings(together="labels"))
+        evaluate(embedder, read_truth(colours), settings=EvaluationSettings(together="labels"))

@@ -11,7 +11,7 @@ import pytest
 
 from lookalike.errors import SourceError
 from lookalike.evaluate import Truth, read_truth
-from lookalike.evaluate.vectors import embed_pictures
+from lookalike.evaluate.vectors import embed_files
 from tests.conftest import ColourEmbedder
 from tests.evaluate.conftest import Table
 
@@ -49,7 +49,7 @@ def test_pictures_that_moved_are_found_below_the_root(photos: Path, table: Table
     new.mkdir()
     for name in ("red", "blue"):
         (photos / f"{name}.png").rename(new / f"{name}.png")
-    with pytest.raises(SourceError, match=r"not one of its pictures is there.*--root FOLDER"):
+    with pytest.raises(SourceError, match=r"none of its images exists.*--root FOLDER"):
         read_truth(path)
     truth = read_truth(path, root=new)
     assert names(truth, truth.queries) == ["red.png", "blue.png"]
@@ -79,9 +79,9 @@ def test_pictures_in_an_archive(photos: Path, table: Table, embedder: ColourEmbe
     truth = read_truth(
         table("t.csv", "path,label,role", "a.zip!/in/red.png,a,query", "red.png,a,gallery", "blue.png,b,gallery")
     )
-    made = embed_pictures(truth.pictures, embedder)
-    assert made.bad == ()
-    assert np.array_equal(made.vectors[0], made.vectors[1])
+    embedded = embed_files(truth.pictures, embedder)
+    assert embedded.bad == ()
+    assert np.array_equal(embedded.vectors[0], embedded.vectors[1])
 
 
 def test_parquet_and_other_delimiters(photos: Path, table: Table) -> None:
@@ -128,25 +128,25 @@ def test_without_takes_a_picture_out_of_both_roles(photos: Path, table: Table) -
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["name,kind", "x,y"], "its columns are name, kind; path,label,role"),
+        (["name,kind", "x,y"], "its columns are name, kind; use path,label,role"),
         (["path,label,role"], "holds no rows"),
         ([""], "holds no rows"),
-        (["path,label,role", "red.png,a,probe"], "role is 'probe'; query or gallery"),
+        (["path,label,role", "red.png,a,probe"], "role is 'probe'; use query or gallery"),
         (["path,label,role", "red.png,a,query"], "1 queries and 0 gallery"),
-        (["path,label", "gone.png,a"], "not one of its pictures is there .*was it moved"),
-        (["a,b,same", "red.png,blue.png,perhaps"], "same is 'perhaps'; 1 or 0"),
+        (["path,label", "gone.png,a"], "none of its images exists .*--root FOLDER"),
+        (["a,b,same", "red.png,blue.png,perhaps"], "same is 'perhaps'; use 1 or 0"),
         (["a,same", "red.png,1"], "pairs need the columns a, b and same"),
     ],
 )
-def test_what_is_wrong_is_said(photos: Path, table: Table, lines: list[str], message: str) -> None:
+def test_errors_name_what_is_wrong(photos: Path, table: Table, lines: list[str], message: str) -> None:
     with pytest.raises(SourceError, match=message):
         read_truth(table("t.csv", *lines))
 
 
-def test_places_that_are_no_truth(photos: Path) -> None:
+def test_paths_without_ground_truth(photos: Path) -> None:
     with pytest.raises(SourceError, match="no such file or folder"):
         read_truth(photos / "nowhere")
-    with pytest.raises(SourceError, match="holds no folders of pictures"):
+    with pytest.raises(SourceError, match="holds no folders of images"):
         read_truth(photos)
     (photos / "t.parquet").write_bytes(b"no parquet")
     with pytest.raises(SourceError, match="cannot be read"):

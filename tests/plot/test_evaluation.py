@@ -7,11 +7,20 @@ import numpy as np
 import pytest
 
 from lookalike import plot
-from lookalike.evaluate import Copies, Mistake, Plan, Report, Settings, benchmark, evaluate, read_truth
+from lookalike.evaluate import (
+    BenchmarkPlan,
+    BenchmarkResult,
+    EvaluationSettings,
+    Mistake,
+    Report,
+    benchmark,
+    evaluate,
+    read_truth,
+)
 from tests.conftest import COLOURS, ColourEmbedder
 from tests.evaluate.test_run import Grey
 
-QUICK = Settings(times=20)
+QUICK = EvaluationSettings(times=20)
 
 
 @pytest.fixture
@@ -57,15 +66,15 @@ def test_mistakes_show_three_pictures_each(write: Callable[..., Path], tmp_path:
         assert len(drawn) == 3 * count
         assert drawn[1].get_title(loc="left") == "1   0.900   wrong"
         plot.save(figure, tmp_path / "m.png")
-    assert texts(drawn[4]) == ["not at hand"]
+    assert texts(drawn[4]) == ["not available"]
 
 
 @pytest.fixture
-def copies(photos: Path) -> Copies:
-    return benchmark([photos], [ColourEmbedder(), Grey("grey")], plan=Plan(edits=("flip", "grey")))
+def copies(photos: Path) -> BenchmarkResult:
+    return benchmark([photos], [ColourEmbedder(), Grey("grey")], plan=BenchmarkPlan(edits=("flip", "grey")))
 
 
-def test_a_heat_map_a_model(copies: Copies, tmp_path: Path) -> None:
+def test_a_heat_map_a_model(copies: BenchmarkResult, tmp_path: Path) -> None:
     figure = plot.copies(copies)
     assert len(figure.axes) == 2
     recall, together = (np.asarray(image.get_array()) for image in figure.axes[0].images)

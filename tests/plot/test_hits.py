@@ -1,4 +1,4 @@
-"""The figure of a result: made for awkward pictures and names, and looked at in the numbers that can be computed."""
+"""The figure of search results: awkward images and names, and whatever can be checked in numbers."""
 
 import warnings
 from pathlib import Path
@@ -16,10 +16,12 @@ from lookalike.types import RGB, Hit
 from tests.conftest import COLOURS, picture
 
 
-def results(names: list[str], pictures: list[RGB], asked: int = 1) -> Results:
+def results(names: list[str], pictures: list[RGB], queries: int = 1) -> Results:
     jpegs = [thumbnail(p) for p in pictures]
-    found = tuple(Hit(n, 1 - 0.1 * i, {"path": f"/photos/{n}"}) for i, n in enumerate(names))
-    return Results(("q.png",) * asked, found, tuple(pictures[:asked]), lambda ids: [jpegs[names.index(i)] for i in ids])
+    matches = tuple(Hit(n, 1 - 0.1 * i, {"path": f"/photos/{n}"}) for i, n in enumerate(names))
+    return Results(
+        ("q.png",) * queries, matches, tuple(pictures[:queries]), lambda ids: [jpegs[names.index(i)] for i in ids]
+    )
 
 
 AWKWARD = [
@@ -37,7 +39,7 @@ def test_awkward_names_and_shapes_are_drawn_without_a_word(tmp_path: Path) -> No
     pictures = [picture(COLOURS["red"], size=size) for size in shapes]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        path = save(hits(results(AWKWARD, pictures, asked=3)), tmp_path / "found.png")
+        path = save(hits(results(AWKWARD, pictures, queries=3)), tmp_path / "found.png")
     with Image.open(path) as drawn:
         assert drawn.size[0] > 1000
         pixels = np.asarray(drawn.convert("RGB")).reshape(-1, 3).astype(int)
@@ -48,13 +50,13 @@ def test_awkward_names_and_shapes_are_drawn_without_a_word(tmp_path: Path) -> No
 @pytest.mark.parametrize("count", [0, 1, 7, 30])
 def test_any_number_of_hits(count: int, tmp_path: Path) -> None:
     names = [f"{n}.png" for n in range(count)]
-    made = results(names, [picture(COLOURS["blue"], seed=n) for n in range(count)], asked=min(count, 1))
-    assert save(hits(made), tmp_path / "x.png").stat().st_size > 1000
+    result = results(names, [picture(COLOURS["blue"], seed=n) for n in range(count)], queries=min(count, 1))
+    assert save(hits(result), tmp_path / "x.png").stat().st_size > 1000
 
 
 def test_a_hit_without_a_picture_is_still_a_tile(tmp_path: Path) -> None:
-    made = Results(("q",), (Hit("lost", 0.5),), (), lambda ids: [None] * len(ids))
-    save(hits(made), tmp_path / "x.png")
+    result = Results(("q",), (Hit("lost", 0.5),), (), lambda ids: [None] * len(ids))
+    save(hits(result), tmp_path / "x.png")
 
 
 def test_names_keep_their_beginning_and_their_end() -> None:

@@ -1,4 +1,4 @@
-"""The map's page in a real browser, headless: what is told is what lies under the pointer."""
+"""The map's page in a headless browser: the tooltip shows the image under the pointer."""
 
 import shutil
 from pathlib import Path
@@ -12,13 +12,13 @@ from tests.conftest import COLOURS, picture
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
-    pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here; apt-get install chromium"),
-    # Playwright's own event loop leaves its pipes to the collector.
+    pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed; apt-get install chromium"),
+    # Playwright's event loop leaves its pipes to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
 
-def test_the_card_of_a_picture_goes_when_the_picture_leaves_the_pointer(collection: Collection, tmp_path: Path) -> None:
+def test_the_tooltip_disappears_when_the_image_leaves_the_pointer(collection: Collection, tmp_path: Path) -> None:
     sync_api = pytest.importorskip("playwright.sync_api")
     collection.add([picture(COLOURS["red"]), picture(COLOURS["blue"])], ["red", "blue"])
     file = map_page(collection, ["red", "blue"], np.array([[-0.5, 0], [0.5, 0]], np.float32), tmp_path / "map.html")

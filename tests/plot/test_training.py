@@ -1,4 +1,4 @@
-"""Learning curves: what they mark as kept is what was kept, in words that lie over nothing."""
+"""Learning curves: they mark the saved model, and their text covers nothing."""
 
 from types import SimpleNamespace
 
@@ -20,22 +20,22 @@ def taught(**values):
 
 
 @pytest.mark.parametrize(
-    ("ended", "circled", "lines", "said"),
+    ("ended", "circled", "lines", "caption"),
     [
         (taught(), [2], [0.066], "kept: epoch 2, mAP 0.064"),
         (taught(kept="before"), [], [0.066], "kept: the model of before"),
         (taught(share=0.75, after={"mAP": 0.07}), [], [0.07, 0.066], "mAP 0.070, 75% of the way"),
     ],
 )
-def test_what_was_kept_is_what_is_marked(ended, circled, lines, said):
+def test_the_saved_model_is_marked(ended, circled, lines, caption):
     figure = curves(HISTORY, "mAP", before=0.066, **_kept(ended))
     assert circles(figure) == circled
     flat = [line.get_ydata()[0] for line in figure.axes[1].lines if len(set(line.get_ydata())) == 1]
     assert [value for value in flat if value != 0.064] == lines
-    assert said in figure.axes[0].get_title(loc="left")
+    assert caption in figure.axes[0].get_title(loc="left")
 
 
-def test_no_words_lie_within_the_axes():
-    figure = curves(HISTORY, "mAP", before=0.066, epoch=2, kept="kept: epoch 2")
+def test_no_text_is_inside_the_axes():
+    figure = curves(HISTORY, "mAP", before=0.066, epoch=2, caption="kept: epoch 2")
     assert not any(axes.texts for axes in figure.axes)
     assert figure.axes[0].get_title(loc="right") == "- - before: 0.066"

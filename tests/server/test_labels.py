@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.cluster import Given, keep_labels, known_labels
+from lookalike.cluster import ParsedLabels, known_labels, save_labels
 from lookalike.search import Collection
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import Served, fill, served, wait_for
@@ -47,7 +47,7 @@ def test_a_label_taken_away_is_gone_everywhere(own: Served) -> None:
 
 
 def test_labels_of_the_command_line_can_be_asked_for(own: Served) -> None:
-    keep_labels(own.photos, Given(labels={"photos/green0.png": "leaf"}))
+    save_labels(own.photos, ParsedLabels(labels={"photos/green0.png": "leaf"}))
     assert [hit.id for hit in own.photos.search("id:photos/red0.png", where="label = 'leaf'")] == ["photos/green0.png"]
 
 

@@ -1,4 +1,4 @@
-"""lookalike benchmark: how well a model finds edited copies of these very pictures."""
+"""lookalike benchmark: measure how well models find edited copies of your own images."""
 
 import json as jsonlib
 import os
@@ -13,14 +13,14 @@ from lookalike.cli.usage_errors import mistyped
 from lookalike.errors import LookalikeError
 
 if TYPE_CHECKING:
-    from lookalike.evaluate import Copies, ModelCopies
+    from lookalike.evaluate import BenchmarkResult, ModelBenchmark
 
-_TOLD = 5
+_MAX_SKIPPED = 5
 
 
 def benchmark(
     photos: Annotated[
-        list[str], typer.Argument(metavar="PHOTOS...", help="Pictures, folders, globs, manifests or archives.")
+        list[str], typer.Argument(metavar="PHOTOS...", help="Images, folders, globs, manifests or archives.")
     ],
     model: Annotated[
         Optional[list[str]],  # noqa: UP045
@@ -30,9 +30,9 @@ def benchmark(
         Optional[str],  # noqa: UP045
         typer.Option(metavar="EDIT,EDIT...", help="Only these edits. Default: all."),
     ] = None,
-    sample: Annotated[int, typer.Option(min=3, help="How many pictures are edited.")] = 200,
-    gallery: Annotated[int, typer.Option(min=3, help="How many pictures are searched, at most.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the sample and the edits.")] = 0,
+    sample: Annotated[int, typer.Option(min=3, help="Number of images to edit.")] = 200,
+    gallery: Annotated[int, typer.Option(min=3, help="Largest number of images to search.")] = 2000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and the edits.")] = 0,
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--output", "-o", metavar="DIR", help="Write benchmark.json and the chart."),
@@ -41,7 +41,7 @@ def benchmark(
 ) -> None:
     """Edit a sample of PHOTOS, print how many originals each model finds, recommend a model and a --min-score."""
     from lookalike.embed import DEFAULT_MODEL
-    from lookalike.evaluate import Plan
+    from lookalike.evaluate import BenchmarkPlan
     from lookalike.evaluate import benchmark as run
     from lookalike.image import EDITS, get_edit
 
@@ -49,77 +49,77 @@ def benchmark(
     with mistyped("--edits"):
         for name in names:
             get_edit(name)
-    plan = Plan(edits=names, sample=sample, gallery=gallery, seed=seed)
-    with ProgressLine("pictures") as progress:
-        found = run(photos, model or [DEFAULT_MODEL], plan=plan, progress=progress)
-    for failure in found.skipped[:_TOLD]:
+    plan = BenchmarkPlan(edits=names, sample=sample, gallery=gallery, seed=seed)
+    with ProgressLine("images") as progress:
+        result = run(photos, model or [DEFAULT_MODEL], plan=plan, progress=progress)
+    for failure in result.skipped[:_MAX_SKIPPED]:
         say(f"skipped {failure.path}: {failure.reason}")
-    if len(found.skipped) > _TOLD:
-        say(f"... and {len(found.skipped) - _TOLD:,} more; all with -o DIR or --json")
+    if len(result.skipped) > _MAX_SKIPPED:
+        say(f"... and {len(result.skipped) - _MAX_SKIPPED:,} more; list all with -o DIR or --json")
     if json:
-        emit(found.to_json())
+        emit(result.to_json())
     else:
-        _print(found)
-    _recommend(found)
+        _print(result)
+    _recommend(result)
     if output:
-        _write(found, output)
+        _write(result, output)
 
 
-def _print(found: "Copies") -> None:
-    from lookalike.evaluate.report import columns
+def _print(result: "BenchmarkResult") -> None:
+    from lookalike.evaluate.report import align_columns
 
-    for model in found.models:
+    for model in result.models:
         put(model.model)
-        for line in columns(_lines(model)):
+        for line in align_columns(_rows(model)):
             put(line)
 
 
-def _lines(model: "ModelCopies") -> list[list[str]]:
+def _rows(model: "ModelBenchmark") -> list[list[str]]:
     strengths = sorted({strength for _, strength in model.cells})
-    lines = [["edit", *(f"R@1 at {strength:g}" for strength in strengths), "µAP"]]
+    rows = [["edit", *(f"R@1 at {strength:g}" for strength in strengths), "µAP"]]
     for edit, together in model.edits.items():
         cells = (model.cells[edit, strength].recall for strength in strengths)
-        lines.append([edit, *(f"{cell:.3f}" for cell in cells), f"{together.micro_ap:.3f}"])
+        rows.append([edit, *(f"{cell:.3f}" for cell in cells), f"{together.micro_ap:.3f}"])
     overall = [
         "all",
         *[""] * (len(strengths) - 1),
         f"{model.overall['recall@1']:.3f}",
         f"{model.overall['micro-AP']:.3f}",
     ]
-    return [*lines, overall]
+    return [*rows, overall]
 
 
-def _recommend(found: "Copies") -> None:
-    best = found.best
+def _recommend(result: "BenchmarkResult") -> None:
+    best = result.best
     say(
-        f"{found.sources:,} pictures edited, {found.gallery:,} searched; {found.held_out:,} of the edited have no "
-        f"original among them; {found.twins:,} look-alikes left out"
+        f"{result.sources:,} images edited, {result.gallery:,} searched; {result.held_out:,} of the edited ones have "
+        f"no original among them; {result.twins:,} near-identical images left out"
     )
-    if found.lead:
-        verdict = "more than chance" if found.lead.more_than_chance else "within chance"
+    if result.lead:
+        verdict = "more than chance" if result.lead.more_than_chance else "within chance"
         say(
-            f"best: {best.model}, µAP {found.lead.difference:+.3f} over {found.models[1].model} "
-            f"({found.lead.low:+.3f} to {found.lead.high:+.3f}: {verdict})"
+            f"best: {best.model}, µAP {result.lead.difference:+.3f} over {result.models[1].model} "
+            f"({result.lead.low:+.3f} to {result.lead.high:+.3f}: {verdict})"
         )
     if best.min_score is None:
-        say(f"no score is safe: none has {best.precision:.0%} right answers above it; look at the ranking instead")
+        say(f"no score is safe: none has {best.precision:.0%} right answers above it; use the ranking instead")
     else:
         say(
             f"use: --model {best.model} --min-score {best.min_score:.3f}  "
-            f"({best.precision:.0%} of what is shown is right, {best.kept:.1%} of the copies are kept)"
+            f"({best.precision:.0%} of the results are right, {best.recall:.1%} of the copies are found)"
         )
 
 
-def _write(found: "Copies", folder: Path) -> None:
+def _write(result: "BenchmarkResult", folder: Path) -> None:
     from lookalike.plot import copies, save
 
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        text = jsonlib.dumps(found.to_json(), ensure_ascii=False, indent=1)
+        text = jsonlib.dumps(result.to_json(), ensure_ascii=False, indent=1)
         (folder / "benchmark.json").write_text(text, encoding="utf-8")
     except OSError as error:
         raise LookalikeError(
-            f"{folder} cannot be written to ({os.strerror(error.errno or 0)}); choose another place with -o"
+            f"{folder} cannot be written to ({os.strerror(error.errno or 0)}); choose another folder with -o"
         ) from None
     say(f"written: {folder / 'benchmark.json'}")
-    say(f"drawn: {save(copies(found), folder / 'benchmark.png')}")
+    say(f"drawn: {save(copies(result), folder / 'benchmark.png')}")

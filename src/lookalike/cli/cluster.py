@@ -1,4 +1,4 @@
-"""lookalike cluster: group the collection at one or several levels, and write what there is to see."""
+"""lookalike cluster: cluster the collection at one or several levels; write a table, a page and contact sheets."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -15,43 +15,44 @@ if TYPE_CHECKING:
     from lookalike.cluster import Cluster, Clusters
     from lookalike.search import Collection
 
-_SAME = 1 - 1e-5  # a score so near to 1 is of the same vector, rounded
-_OURS = ("clusters.csv", "clusters.parquet", "levels.png")
+_SAME = 1 - 1e-5  # a score this close to 1 means the same vector, up to rounding
+_OUTPUTS = ("clusters.csv", "clusters.parquet", "levels.png")
 
 
 def cluster(
     levels: Annotated[
-        str, typer.Option(metavar="N,N,...|auto", help="How many clusters at each level; auto asks the pictures.")
+        str,
+        typer.Option(metavar="N,N,...|auto", help="Number of clusters at each level; auto chooses them by stability."),
     ] = "auto",
     method: Annotated[
-        str, typer.Option(help="kmeans, or density (HDBSCAN: any number, some pictures in none).")
+        str, typer.Option(help="kmeans, or density (HDBSCAN: any number of clusters, some images in none).")
     ] = "kmeans",
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("-o", "--output", metavar="FOLDER", help="Write a table, a page, and a contact sheet a level."),
+        typer.Option("-o", "--output", metavar="FOLDER", help="Write a table, a page, and a contact sheet per level."),
     ] = None,
-    table: Annotated[str, typer.Option(help="The table as csv or parquet.")] = "csv",
+    table: Annotated[str, typer.Option(help="Format of the table: csv or parquet.")] = "csv",
     tree: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="links|copies", help="Also a tree of folders with links to the files, or copies."),
+        typer.Option(metavar="links|copies", help="Also write nested folders with links to the files, or copies."),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Starts to choose from.")] = 3,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of k-means starts to choose from.")] = 3,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clusters.")] = 0,
-    status: Annotated[bool, typer.Option("--status", help="Only tell how well the clusters kept still fit.")] = False,
+    status: Annotated[bool, typer.Option("--status", help="Only print how well the saved clusters still fit.")] = False,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Group pictures without labels, keep the groups in the collection, and print them, the largest first."""
-    from lookalike.cluster import METHODS, keep_clusters, known_labels
+    """Group images without labels, save the clusters in the collection, and print them, largest first."""
+    from lookalike.cluster import METHODS, known_labels, save_clusters
     from lookalike.cluster import cluster as group
     from lookalike.search import open_collection
 
-    wanted = _levels(levels)
+    requested = _parse_levels(levels)
     one_of("--method", method, METHODS)
     one_of("--table", table, ("csv", "parquet"))
     one_of("--tree", tree or "links", ("links", "copies"))
     if tree and output is None:
-        raise typer.BadParameter("it needs a folder to stand in; name one with -o FOLDER", param_hint="--tree")
+        raise typer.BadParameter("it needs an output folder; name one with -o FOLDER", param_hint="--tree")
     if status:
         _status(collection, as_json=json)
         return
@@ -59,15 +60,15 @@ def cluster(
         _check(output, tree)
     with open_collection(collection, create=False) as photos:
         labels = known_labels(photos)
-        found = group(photos, wanted, method=method, labels=labels, seeds=seeds, seed=seed)  # type: ignore[arg-type]
-        keep_clusters(photos, found)
-        _tell_fewer(wanted, found)
+        clusters = group(photos, requested, method=method, labels=labels, seeds=seeds, seed=seed)  # type: ignore[arg-type]
+        save_clusters(photos, clusters)
+        _explain_fewer(requested, clusters)
         if output:
-            _write(photos, found, output, table, tree)
-        _print(found, labels, as_json=json)
+            _write(photos, clusters, output, table, tree)
+        _print(clusters, labels, as_json=json)
 
 
-def _levels(text: str) -> "str | tuple[int, ...]":
+def _parse_levels(text: str) -> "str | tuple[int, ...]":
     if text == "auto":
         return text
     try:
@@ -81,42 +82,45 @@ def _levels(text: str) -> "str | tuple[int, ...]":
 def _status(collection: str | None, *, as_json: bool) -> None:
     from dataclasses import asdict
 
-    from lookalike.cluster import current, drift
+    from lookalike.cluster import current_run, drift
 
     with open_to_read(collection) as photos:
-        told = drift(photos)
-        kept = current(photos) or {}
+        result = drift(photos)
+        run = current_run(photos) or {}
         if as_json:
-            emit({"method": kept["method"], "levels": kept["counts"], "at": kept["at"]} | asdict(told))
+            emit({"method": run["method"], "levels": run["counts"], "at": run["at"]} | asdict(result))
         else:
-            put(f"{kept['method']}, levels {', '.join(map(str, kept['counts']))}: {told}")
+            put(f"{run['method']}, levels {', '.join(map(str, run['counts']))}: {result}")
 
 
-def _print(found: "Clusters", labels: dict[str, str], *, as_json: bool) -> None:
-    for described in found.clusters:
+def _print(clusters: "Clusters", labels: dict[str, str], *, as_json: bool) -> None:
+    for described in clusters.clusters:
         for c in sorted(described, key=lambda c: -c.size):
-            emit(_facts(c)) if as_json else put(f"{c.key:>9}  {c.size:>8,}  {c.tightness:.3f}  {c.name}".rstrip())
-    noise = int((found.levels[-1].assignments < 0).sum())
-    levels = f"level{'s' * (len(found.counts) > 1)} {', '.join(map(str, found.counts))}"
-    say(f"{counted(len(found.ids), 'picture')} at {levels}" + (f", {noise:,} in none" * bool(noise)))
-    if noise == len(found.ids):
-        say("no part of the pictures is denser than the rest, or all are too few; try --method kmeans")
-    if found.choice:
-        say("levels were chosen by how well two halves of the pictures agree; with -o their curve is drawn")
-    _judge(found, labels)
+            if as_json:
+                emit(_cluster_json(c))
+            else:
+                put(f"{c.key:>9}  {c.size:>8,}  {c.tightness:.3f}  {c.name}".rstrip())
+    noise = int((clusters.levels[-1].assignments < 0).sum())
+    levels = f"level{'s' * (len(clusters.counts) > 1)} {', '.join(map(str, clusters.counts))}"
+    say(f"{counted(len(clusters.ids), 'image')} at {levels}" + (f", {noise:,} in none" * bool(noise)))
+    if noise == len(clusters.ids):
+        say("no group of images is denser than the rest, or there are too few images; try --method kmeans")
+    if clusters.choice:
+        say("levels were chosen by how well two halves of the images agree; -o also draws the curve")
+    _compare_with_labels(clusters, labels)
 
 
-def _tell_fewer(wanted: "str | tuple[int, ...]", found: "Clusters") -> None:
-    """Why there are not as many clusters as a person would expect."""
-    count = found.counts[-1]
-    same = count == 1 and len(found.ids) > 1 and float(found.scores.min()) > _SAME
-    if found.method == "kmeans" and same:
-        say(f"all {len(found.ids):,} pictures look the same to the model, so that there is one cluster")
-    elif found.method == "kmeans" and wanted != "auto" and count < max(map(int, wanted)):
-        say(f"there are only {count:,} different pictures, fewer than clusters were asked for")
+def _explain_fewer(requested: "str | tuple[int, ...]", clusters: "Clusters") -> None:
+    """Print why there are fewer clusters than requested, or only one."""
+    count = clusters.counts[-1]
+    same = count == 1 and len(clusters.ids) > 1 and float(clusters.scores.min()) > _SAME
+    if clusters.method == "kmeans" and same:
+        say(f"all {len(clusters.ids):,} images look the same to the model, so there is one cluster")
+    elif clusters.method == "kmeans" and requested != "auto" and count < max(map(int, requested)):
+        say(f"there are only {count:,} different images, fewer than the requested clusters")
 
 
-def _facts(c: "Cluster") -> dict[str, object]:
+def _cluster_json(c: "Cluster") -> dict[str, object]:
     return {
         "cluster": c.key,
         "parent": c.parent,
@@ -127,24 +131,24 @@ def _facts(c: "Cluster") -> dict[str, object]:
     }
 
 
-def _judge(found: "Clusters", labels: dict[str, str]) -> None:
-    """How the clusters agree with labels, where there are some."""
+def _compare_with_labels(clusters: "Clusters", labels: dict[str, str]) -> None:
+    """Print how the clusters agree with the labels, if there are two or more."""
     from lookalike.evaluate.metrics import adjusted_rand, mutual_information, purity
 
-    rows = [row for row, name in enumerate(found.ids) if labels.get(name)]
-    if len({labels[found.ids[row]] for row in rows}) < 2:
+    rows = [row for row, name in enumerate(clusters.ids) if labels.get(name)]
+    if len({labels[clusters.ids[row]] for row in rows}) < 2:
         return
-    truth = [labels[found.ids[row]] for row in rows]
-    for count, level in zip(found.counts, found.levels, strict=True):
-        given = level.assignments[rows]
+    truth = [labels[clusters.ids[row]] for row in rows]
+    for count, level in zip(clusters.counts, clusters.levels, strict=True):
+        assigned = level.assignments[rows]
         say(
-            f"level {count}: NMI {mutual_information(given, truth):.3f}, ARI {adjusted_rand(given, truth):.3f}, "
-            f"purity {purity(given, truth):.3f} against {len(rows):,} labels"
+            f"level {count}: NMI {mutual_information(assigned, truth):.3f}, ARI {adjusted_rand(assigned, truth):.3f}, "
+            f"purity {purity(assigned, truth):.3f} against {len(rows):,} labels"
         )
 
 
 def _check(folder: Path, tree: str | None) -> None:
-    """What cannot be written is said before minutes of grouping."""
+    """Raise LookalikeError if the output cannot be written, before minutes of clustering."""
     from lookalike.cluster import check_tree
 
     check_targets(folder / "clusters.html")
@@ -153,25 +157,25 @@ def _check(folder: Path, tree: str | None) -> None:
 
 
 def _clear(folder: Path) -> None:
-    """What an earlier run drew would pass for this one's."""
-    for file in (*folder.glob("level-*.png"), *(folder / name for name in _OURS)):
-        if file.name in _OURS or file.stem.removeprefix("level-").isdigit():
+    """Remove the files of an earlier run, which could be mistaken for those of this one."""
+    for file in (*folder.glob("level-*.png"), *(folder / name for name in _OUTPUTS)):
+        if file.name in _OUTPUTS or file.stem.removeprefix("level-").isdigit():
             file.unlink(missing_ok=True)
 
 
-def _write(photos: "Collection", found: "Clusters", folder: Path, table: str, tree: str | None) -> None:
+def _write(photos: "Collection", clusters: "Clusters", folder: Path, table: str, tree: str | None) -> None:
     from lookalike.cluster import write_clusters, write_tree
     from lookalike.plot import cluster_page, contact_sheet, level_curve, save
 
     _clear(folder)
-    say(f"written: {write_clusters(found, folder / f'clusters.{table}')}")
-    say(f"written: {cluster_page(photos, found, folder / 'clusters.html')}")
-    for place, count in enumerate(found.counts):
+    say(f"written: {write_clusters(clusters, folder / f'clusters.{table}')}")
+    say(f"written: {cluster_page(photos, clusters, folder / 'clusters.html')}")
+    for index, count in enumerate(clusters.counts):
         if count:
-            say(f"drawn: {save(contact_sheet(photos, found, place), folder / f'level-{count}.png')}")
-    if found.choice and len(found.choice.curve) > 1:
-        say(f"drawn: {save(level_curve(found.choice), folder / 'levels.png')}")
+            say(f"drawn: {save(contact_sheet(photos, clusters, index), folder / f'level-{count}.png')}")
+    if clusters.choice and len(clusters.choice.curve) > 1:
+        say(f"drawn: {save(level_curve(clusters.choice), folder / 'levels.png')}")
     if tree:
-        done, missing = write_tree(photos, found, folder / "tree", copies=tree == "copies")
-        left_out = f"; {missing:,} without a file at hand" * bool(missing)
-        say(f"written: {folder / 'tree'}, {counted(done, 'picture')}{left_out}")
+        written, missing = write_tree(photos, clusters, folder / "tree", copies=tree == "copies")
+        left_out = f"; {missing:,} without an accessible file" * bool(missing)
+        say(f"written: {folder / 'tree'}, {counted(written, 'image')}{left_out}")

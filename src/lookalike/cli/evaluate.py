@@ -1,4 +1,4 @@
-"""lookalike evaluate: how well a model finds what it should, or one model against another."""
+"""lookalike evaluate: measure a model on a ground truth, or one model against another."""
 
 import json as jsonlib
 import os
@@ -15,7 +15,7 @@ from lookalike.errors import LookalikeError
 if TYPE_CHECKING:
     from lookalike.evaluate import Report
 
-_TOLD = 5
+_MAX_SKIPPED = 5
 
 
 def evaluate(
@@ -24,48 +24,51 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="TRUTH",
-            help="A table of path,label,role or path,label,part or a,b,same; or a folder of folders, one a label.",
+            help="A table of path,label,role or path,label,part or a,b,same; or a folder with one folder per label.",
         ),
     ],
     against: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="MODEL", help="A second model; tells whether the difference is more than chance."),
+        typer.Option(metavar="MODEL", help="A second model; tests whether the difference is more than chance."),
     ] = None,
     by: Annotated[str | None, typer.Option(metavar="COLUMN", help="Break figures down by a column of TRUTH.")] = None,
     k: Annotated[str, typer.Option("-k", "--k", metavar="K,K...", help="For recall@k and precision@k.")] = "1,5,10",
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            "--output", "-o", metavar="DIR", help="Write report, figures, mistakes; keep vectors for next time."
+            "--output", "-o", metavar="DIR", help="Write report, figures, mistakes; cache vectors for the next run."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap and of k-means.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap and of k-means.")] = 0,
     together: Annotated[
-        str, typer.Option(metavar="query|label", help="What the bootstrap draws: queries, or all of a label at once.")
+        str,
+        typer.Option(
+            metavar="query|label", help="What the bootstrap draws: single queries, or all queries of a label at once."
+        ),
     ] = "query",
     root: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--root", metavar="FOLDER", help="Where the pictures of a table are now, if they moved."),
+        typer.Option("--root", metavar="FOLDER", help="Where the images of a table are now, if they were moved."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
     """Print how well MODEL finds the right answers of TRUTH, each figure with its 95 % interval."""
-    from lookalike.evaluate import TOGETHER, Settings, read_truth
-    from lookalike.evaluate import evaluate as judge
+    from lookalike.evaluate import TOGETHER, EvaluationSettings, read_truth
+    from lookalike.evaluate import evaluate as run
 
     one_of("--together", together, TOGETHER)
-    settings = Settings(
+    settings = EvaluationSettings(
         ks=_parse_ks(k), by=by, keep=output / "vectors" if output else None, seed=seed, together=together
     )
-    with ProgressLine("pictures") as progress:
-        report = judge(model, read_truth(truth, root=root), against=against, settings=settings, progress=progress)
-    _tell_skipped(report)
+    with ProgressLine("images") as progress:
+        report = run(model, read_truth(truth, root=root), against=against, settings=settings, progress=progress)
+    _report_skipped(report)
     if json:
         emit(report.to_json())
     else:
         _print(report)
     if report.warning:
-        say(f"beware: {report.warning}")
+        say(f"warning: {report.warning}")
     if output:
         _write(report, output)
 
@@ -77,26 +80,26 @@ def _parse_ks(text: str) -> tuple[int, ...]:
         ks = ()
     if not ks or min(ks) < 1:
         raise typer.BadParameter(
-            f"{text!r}; whole numbers from 1 with commas between are wanted, such as 1,5,10", param_hint="-k"
+            f"{text!r} is not understood; give whole numbers from 1, such as 1,5,10", param_hint="-k"
         )
     return ks
 
 
-def _tell_skipped(report: "Report") -> None:
-    for failure in report.skipped[:_TOLD]:
+def _report_skipped(report: "Report") -> None:
+    for failure in report.skipped[:_MAX_SKIPPED]:
         say(f"skipped {failure.path}: {failure.reason}")
-    if len(report.skipped) > _TOLD:
-        say(f"... and {len(report.skipped) - _TOLD:,} more; all with -o DIR or --json")
+    if len(report.skipped) > _MAX_SKIPPED:
+        say(f"... and {len(report.skipped) - _MAX_SKIPPED:,} more; list all with -o DIR or --json")
 
 
 def _print(report: "Report") -> None:
-    from lookalike.evaluate.report import columns
+    from lookalike.evaluate.report import align_columns
 
-    for line in columns(report.table()):
+    for line in align_columns(report.table()):
         put(line)
     if report.column:
         put("")
-        for line in columns(report.by_table()):
+        for line in align_columns(report.by_table()):
             put(line)
     say(f"{report.truth}: {report.basis()}")
 
@@ -104,19 +107,19 @@ def _print(report: "Report") -> None:
 def _write(report: "Report", folder: Path) -> None:
     from lookalike.plot import evaluation, mistakes, save
 
-    made = {
+    texts = {
         "report.json": jsonlib.dumps(report.to_json(), ensure_ascii=False, indent=1),
         "report.md": report.markdown(),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name, text in made.items():
+        for name, text in texts.items():
             (folder / name).write_text(text, encoding="utf-8")
     except OSError as error:
         raise LookalikeError(
-            f"{folder} cannot be written to ({os.strerror(error.errno or 0)}); choose another place with -o"
+            f"{folder} cannot be written to ({os.strerror(error.errno or 0)}); choose another folder with -o"
         ) from None
-    say(f"written: {', '.join(str(folder / name) for name in made)}")
+    say(f"written: {', '.join(str(folder / name) for name in texts)}")
     say(f"drawn: {save(evaluation(report), folder / 'figures.png')}")
     if report.mistakes:
         say(f"drawn: {save(mistakes(report.mistakes), folder / 'mistakes.png')}")

@@ -1,4 +1,4 @@
-"""lookalike label: take labels in, and spread them to the rest with honest doubt."""
+"""lookalike label: read labels, and spread them to the other images with calibrated confidence."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -13,10 +13,10 @@ from lookalike.errors import BadQuery
 from lookalike.text import counted
 
 if TYPE_CHECKING:
-    from lookalike.cluster import Given, Spread
+    from lookalike.cluster import ParsedLabels, PropagatedLabels
     from lookalike.search import Collection
 
-_TOLD = 3
+_MAX_EXAMPLES = 3
 
 
 def label(
@@ -25,88 +25,95 @@ def label(
         typer.Argument(metavar="[LABELS.csv]", help="Columns: label, and id, path or cluster (such as 64/12)."),
     ] = None,
     folders: Annotated[
-        bool, typer.Option("--folders", help="Take the name of each picture's folder as its label.")
+        bool, typer.Option("--folders", help="Use the name of each image's folder as its label.")
     ] = False,
     spread: Annotated[
-        bool, typer.Option("--spread", help="Name the rest by their labelled neighbours, or call them unsure.")
+        bool, typer.Option("--spread", help="Label the other images by their labeled neighbors, or as unsure.")
     ] = False,
-    min_confidence: Annotated[float, typer.Option(min=0, max=1, help="Below it a picture is unsure.")] = 0.9,
-    suspects: Annotated[bool, typer.Option("--suspects", help="List labels that their neighbours contradict.")] = False,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Confidence below which an image is unsure.")
+    ] = 0.9,
+    suspects: Annotated[bool, typer.Option("--suspects", help="List labels that their neighbors contradict.")] = False,
     output: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option(
-            "-o", "--output", metavar="FILE", help="The spread labels as .csv or .parquet, instead of stdout."
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Write the spread labels as .csv or .parquet instead of printing them.",
         ),
     ] = None,
     plot: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE.png", help="Draw whether the stated confidence is true."),
+        typer.Option(metavar="FILE.png", help="Draw the reliability diagram of the confidence."),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Take labels from a file or from folders; with --spread, print a label or "unsure" for every picture."""
+    """Read labels from a file or from folders; with --spread, print a label or "unsure" for every image."""
     from lookalike.cluster import known_labels
     from lookalike.search import open_collection
 
     _check(output, plot, spread=spread, suspects=suspects)
     with open_collection(collection, create=False) as photos:
-        _take(photos, file, folders=folders)
+        _read(photos, file, folders=folders)
         known = known_labels(photos)
         if not known:
             raise BadQuery(
-                f"{photos.uri} has no label yet; give some: lookalike label labels.csv, or lookalike label --folders"
+                f"{photos.uri} has no label yet; add some: lookalike label labels.csv, or lookalike label --folders"
             )
         if spread or suspects or plot:
-            named = spread or not suspects
-            _spread(photos, known, min_confidence, output, plot, named=named, suspects=suspects, as_json=json)
+            print_labels = spread or not suspects
+            _spread(
+                photos, known, min_confidence, output, plot, print_labels=print_labels, suspects=suspects, as_json=json
+            )
         else:
             count, names = len(photos), len(set(known.values()))
             say(
-                f"{len(known):,} of {counted(count, 'picture')} are labelled, with {counted(names, 'label')}; "
-                "name the rest with --spread"
+                f"{len(known):,} of {counted(count, 'image')} are labeled, with {counted(names, 'label')}; "
+                "label the rest with --spread"
             )
 
 
 def _check(output: Path | None, plot: Path | None, *, spread: bool, suspects: bool) -> None:
-    """What cannot be done is said before anything is kept."""
-    from lookalike.cluster import check_ending
+    """Raise an error for options or outputs that cannot work, before anything is saved."""
+    from lookalike.cluster import check_table_path
 
     if output and not spread:
-        raise typer.BadParameter("it is for the labels that --spread finds; add --spread", param_hint="-o")
+        raise typer.BadParameter("only --spread has labels to write; add --spread", param_hint="-o")
     if spread and suspects and not output:
         raise typer.BadParameter(
-            "--spread and --suspects both print; give the spread labels a file with -o FILE, or ask for one of the two"
+            "--spread and --suspects both print; write the spread labels to a file with -o FILE, or use one of the two"
         )
     with mistyped("-o"):
         if output:
-            check_ending(output)
+            check_table_path(output)
     check_targets(output, plot)
 
 
-def _take(photos: "Collection", file: Path | None, *, folders: bool) -> None:
-    from lookalike.cluster import Given, folder_labels, keep_labels, read_labels
+def _read(photos: "Collection", file: Path | None, *, folders: bool) -> None:
+    from lookalike.cluster import ParsedLabels, folder_labels, read_labels, save_labels
 
-    given = read_labels(photos, file) if file else None
+    parsed = read_labels(photos, file) if file else None
     if folders:
-        keep_labels(photos, Given(labels=folder_labels(photos)))
-    if file and given:
-        keep_labels(photos, given)
-        _tell(given, file)
+        save_labels(photos, ParsedLabels(labels=folder_labels(photos)))
+    if file and parsed:
+        save_labels(photos, parsed)
+        _report_parsed(parsed, file)
 
 
-def _tell(given: "Given", file: Path) -> None:
-    say(f"{counted(len(given.labels), 'label')} taken from {file}")
-    if given.unknown:
-        verb = "names" if len(given.unknown) == 1 else "name"
-        say(f"{counted(len(given.unknown), 'line')} {verb} no picture of the collection: {_some(given.unknown)}")
-    if given.twice:
-        told = f"{counted(len(given.twice), 'label')} given before by another line"
-        say(f"{told}, the last is taken: {_some(given.twice)}")
+def _report_parsed(parsed: "ParsedLabels", file: Path) -> None:
+    say(f"{counted(len(parsed.labels), 'label')} read from {file}")
+    if parsed.unknown:
+        verb = "matches" if len(parsed.unknown) == 1 else "match"
+        say(f"{counted(len(parsed.unknown), 'line')} {verb} no image of the collection: {_examples(parsed.unknown)}")
+    if parsed.twice:
+        ids = f"{counted(len(parsed.twice), 'id')} labeled differently by several lines"
+        say(f"{ids}, the last line counts: {_examples(parsed.twice)}")
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:_TOLD]) + (", ..." if len(names) > _TOLD else "")
+def _examples(names: list[str]) -> str:
+    return ", ".join(names[:_MAX_EXAMPLES]) + (", ..." if len(names) > _MAX_EXAMPLES else "")
 
 
 def _spread(
@@ -116,48 +123,46 @@ def _spread(
     output: Path | None,
     plot: Path | None,
     *,
-    named: bool,
+    print_labels: bool,
     suspects: bool,
     as_json: bool,
 ) -> None:
     import numpy as np
 
-    from lookalike.cluster import keep_spread, read_vectors
-    from lookalike.cluster import spread as run
-    from lookalike.cluster.suspects import keep_suspects
+    from lookalike.cluster import propagate_labels, read_vectors, save_propagated, save_suspects
 
     ids, vectors = read_vectors(photos)
     rows = np.array([row for row, name in enumerate(ids) if name in known], np.int64)
-    found = run(vectors, rows, [known[ids[row]] for row in rows], min_confidence=min_confidence)
+    labels = [known[ids[row]] for row in rows]
+    result = propagate_labels(vectors, rows, labels, min_confidence=min_confidence)
     if plot:
-        _draw(found, plot)
-    if named:
-        _print(ids, found, output, as_json=as_json)
-        keep_spread(
-            photos, {n: (str(c), float(p)) for n, c, p in zip(ids, found.labels, found.confidence, strict=True)}
-        )
-        keep_suspects(photos, ids, found.suspects)
+        _draw(result, plot)
+    if print_labels:
+        _print(ids, result, output, as_json=as_json)
+        propagated = zip(ids, result.labels, result.confidence, strict=True)
+        save_propagated(photos, {name: (str(label), float(value)) for name, label, value in propagated})
+        save_suspects(photos, ids, result.suspects)
     if suspects:
-        _print_suspects(ids, found, as_json=as_json)
-    _report(found, len(rows), len(ids), min_confidence)
+        _print_suspects(ids, result, as_json=as_json)
+    _report(result, len(rows), len(ids), min_confidence)
 
 
-def _draw(found: "Spread", plot: Path) -> None:
+def _draw(result: "PropagatedLabels", plot: Path) -> None:
     from lookalike.plot import reliability, save
 
-    c = found.calibration
-    curves = {"labels, each judged without itself": (c.confidence, c.right)}
-    figure = reliability(curves, noun="pictures", truth="share named right", title="What a stated confidence is worth")
+    c = result.calibration
+    curves = {"labels, each predicted without itself": (c.confidence, c.right)}
+    figure = reliability(curves, noun="images", truth="share labeled right", title="Reliability of the confidence")
     say(f"drawn: {save(figure, plot)}")
 
 
-def _print(ids: list[str], found: "Spread", output: Path | None, *, as_json: bool) -> None:
-    names = [str(name) or "unsure" for name in found.labels]
-    confidence = [round(value, 4) for value in found.confidence.tolist()]
+def _print(ids: list[str], result: "PropagatedLabels", output: Path | None, *, as_json: bool) -> None:
+    names = [str(name) or "unsure" for name in result.labels]
+    confidence = [round(value, 4) for value in result.confidence.tolist()]
     if output:
         from lookalike.cluster import write_columns
 
-        guess, nearest = found.guess.tolist(), [round(value, 4) for value in found.nearest.tolist()]
+        guess, nearest = result.guess.tolist(), [round(value, 4) for value in result.nearest.tolist()]
         columns = {"id": ids, "label": names, "confidence": confidence, "guess": guess, "nearest": nearest}
         say(f"written: {write_columns(columns, output)}")
         return
@@ -168,38 +173,37 @@ def _print(ids: list[str], found: "Spread", output: Path | None, *, as_json: boo
             put(f"{name}  {value:.3f}  {image_id}")
 
 
-def _print_suspects(ids: list[str], found: "Spread", *, as_json: bool) -> None:
-    for s in found.suspects:
-        near = [{"id": ids[row], "label": str(found.guess[row]), "score": round(score, 4)}
-                for row, score in zip(s.neighbours, s.scores, strict=True)]  # fmt: skip
+def _print_suspects(ids: list[str], result: "PropagatedLabels", *, as_json: bool) -> None:
+    for s in result.suspects:
+        near = [{"id": ids[row], "label": str(result.guess[row]), "score": round(score, 4)}
+                for row, score in zip(s.neighbors, s.scores, strict=True)]  # fmt: skip
         if as_json:
             emit(
                 {
                     "id": ids[s.row],
-                    "label": s.given,
+                    "label": s.label,
                     "instead": s.instead,
                     "confidence": round(s.confidence, 4),
                     "neighbours": near,
                 }
             )
         else:
-            put(f"{ids[s.row]}  is called {s.given}, its neighbours say {s.instead} ({s.confidence:.2f}):")
+            put(f"{ids[s.row]}  is labeled {s.label}, its neighbors {s.instead} ({s.confidence:.2f}):")
             for n in near:
                 put(f"    {n['score']:.3f}  {n['label']}  {n['id']}")
 
 
-def _report(found: "Spread", labelled: int, count: int, min_confidence: float) -> None:
-    answered = int(found.sure.sum()) - labelled
-    c = found.calibration
+def _report(result: "PropagatedLabels", labeled: int, count: int, min_confidence: float) -> None:
+    named = int(result.sure.sum()) - labeled
+    c = result.calibration
     say(
-        f"{counted(labelled, 'label')}; of the other {count - labelled:,} pictures {answered:,} are named and "
-        f"{count - labelled - answered:,} unsure (confidence below {min_confidence:g}, or nothing near has a label)"
+        f"{counted(labeled, 'label')}; of the other {count - labeled:,} images {named:,} got a label and "
+        f"{count - labeled - named:,} are unsure (confidence below {min_confidence:g}, or far from every labeled image)"
     )
     say(
-        f"each labelled picture judged without itself: {c.right.mean():.0%} right at a mean confidence of "
+        f"each labeled image predicted without itself: {c.right.mean():.0%} right at a mean confidence of "
         f"{c.confidence.mean():.0%}, expected calibration error {c.error:.3f} over {len(c.right):,}"
     )
-    if found.suspects:
-        verb = "looks" if len(found.suspects) == 1 else "look"
-        told = f"{counted(len(found.suspects), 'label')} {verb} wrong to their neighbours"
-        say(f"{told}; see: lookalike label --suspects")
+    if result.suspects:
+        verb = "contradicts its" if len(result.suspects) == 1 else "contradict their"
+        say(f"{counted(len(result.suspects), 'label')} {verb} neighbors; see: lookalike label --suspects")

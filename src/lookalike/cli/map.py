@@ -1,4 +1,4 @@
-"""lookalike map: the whole collection at a glance, as a page to move about in and as a figure."""
+"""lookalike map: the whole collection in the plane, as an interactive page and as a figure."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +13,16 @@ from lookalike.cli.output_files import check_targets
 def map(
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE.html", help="The page; a .png of the same name stands beside it."),
+        typer.Option(
+            "-o", "--output", metavar="FILE.html", help="The page; a .png of the same name is written beside it."
+        ),
     ] = Path("map.html"),
     again: Annotated[
-        bool, typer.Option("--again", help="Lay the map out anew instead of placing new pictures on it.")
+        bool, typer.Option("--again", help="Lay out the whole map again instead of placing only new images.")
     ] = False,
     collection: CollectionOption = None,
 ) -> None:
-    """Draw all pictures in the plane, alike ones near each other; the map is kept, and new pictures move nobody."""
+    """Draw all images in the plane, similar ones close together; the map is saved, new images move no other."""
     from lookalike.cluster import NoClusters, known_labels, load_clusters, make_map
     from lookalike.plot import map_figure, map_page, save
     from lookalike.search import open_collection

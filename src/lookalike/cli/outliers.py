@@ -1,4 +1,4 @@
-"""lookalike outliers: the pictures that stand apart, each with the neighbours that say so."""
+"""lookalike outliers: the images least like the rest, each with its nearest neighbors."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -10,55 +10,55 @@ from lookalike.cli.output import emit, put, say
 from lookalike.cli.output_files import check_targets
 from lookalike.cli.usage_errors import mistyped
 
-_MEANING = "factor 1 is as dense as its neighbours; uniqueness is 1 less the mean score of the 3 nearest"
-_ALONE = "there is one picture, and nothing that it could stand apart from; index more"
+_LEGEND = "factor 1: as dense as its neighbors; uniqueness: 1 minus the mean score of the 3 nearest"
+_ALONE = "there is one image and nothing to compare it with; index more"
 
 
 def outliers(
-    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 50,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of images.")] = 50,
     output: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("-o", "--output", metavar="FILE", help="Every picture's figures as .csv or .parquet."),
+        typer.Option("-o", "--output", metavar="FILE", help="Write the figures of every image as .csv or .parquet."),
     ] = None,
     plot: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE.png", help="Draw each with its nearest neighbours."),
+        typer.Option(metavar="FILE.png", help="Draw each with its nearest neighbors."),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print the k pictures that stand apart most: local outlier factor, uniqueness, score to the nearest, id."""
-    from lookalike.cluster import check_ending, read_vectors, write_columns
-    from lookalike.cluster import outliers as judge
+    """Print the k strongest outliers: local outlier factor, uniqueness, score to the nearest image, id."""
+    from lookalike.cluster import check_table_path, read_vectors, write_columns
+    from lookalike.cluster import outliers as find_outliers
 
     with mistyped("-o"):
         if output:
-            check_ending(output)
+            check_table_path(output)
     check_targets(output, plot)
     with open_to_read(collection) as photos:
         ids, vectors = read_vectors(photos)
-        found = judge(vectors)
-        worst = found.worst(k)
-        alone = not found.scores.shape[1]
-        nearest = [None] * len(ids) if alone else [ids[row] for row in found.rows[:, 0]]
-        scores = [None] * len(ids) if alone else [round(score, 4) for score in found.scores[:, 0].tolist()]
+        result = find_outliers(vectors)
+        worst = result.worst(k)
+        alone = not result.scores.shape[1]
+        nearest = [None] * len(ids) if alone else [ids[row] for row in result.rows[:, 0]]
+        scores = [None] * len(ids) if alone else [round(score, 4) for score in result.scores[:, 0].tolist()]
         for rank, row in enumerate(worst, 1):
-            factor, unique = float(found.factor[row]), float(found.uniqueness[row])
+            factor, unique = float(result.factor[row]), float(result.uniqueness[row])
             if json:
                 emit({"rank": rank, "id": ids[row], "factor": round(factor, 4), "uniqueness": round(unique, 4),
                       "nearest": nearest[row], "score": scores[row]})  # fmt: skip
             else:
                 shown = "    -" if alone else f"{scores[row]:.3f}"
                 put(f"{rank:>3}  {factor:6.3f}  {unique:.3f}  {shown}  {ids[row]}")
-        say(_ALONE if alone else _MEANING)
+        say(_ALONE if alone else _LEGEND)
         if output:
-            columns = {"id": ids, "factor": found.factor.tolist(), "uniqueness": found.uniqueness.tolist(),
+            columns = {"id": ids, "factor": result.factor.tolist(), "uniqueness": result.uniqueness.tolist(),
                        "nearest": nearest, "score": scores}  # fmt: skip
             say(f"written: {write_columns(columns, output)}")
         if plot:
-            from lookalike.plot import neighbour_rows, save
+            from lookalike.plot import neighbor_rows, save
 
-            asked = [(ids[row], f"factor {found.factor[row]:.2f}") for row in worst[:12]]
-            near_ids = [[(ids[r], float(s)) for r, s in zip(found.rows[row, :6], found.scores[row], strict=False)]
-                        for row in worst[:12]]  # fmt: skip
-            say(f"drawn: {save(neighbour_rows(photos, asked, near_ids, title='Outliers and their nearest'), plot)}")
+            rows = [(ids[row], f"factor {result.factor[row]:.2f}") for row in worst[:12]]
+            near = [[(ids[r], float(s)) for r, s in zip(result.rows[row, :6], result.scores[row], strict=False)]
+                    for row in worst[:12]]  # fmt: skip
+            say(f"drawn: {save(neighbor_rows(photos, rows, near, title='Outliers and their nearest neighbors'), plot)}")

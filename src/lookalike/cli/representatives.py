@@ -1,4 +1,4 @@
-"""lookalike representatives: a few pictures that cover the whole collection."""
+"""lookalike representatives: a few images that cover the whole collection."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -12,15 +12,15 @@ from lookalike.text import counted
 
 
 def representatives(
-    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 100,
+    k: Annotated[int, typer.Option("-k", min=1, help="Number of representatives.")] = 100,
     plot: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE.png", help="Draw each with pictures that it stands for."),
+        typer.Option(metavar="FILE.png", help="Draw each with images that it represents."),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Print k pictures such that every picture is alike to one of them: for how many each stands, and its id."""
+    """Print k images such that every image is similar to one of them: how many each represents, lowest score, id."""
     import numpy as np
 
     from lookalike.cluster import cover, read_vectors
@@ -28,27 +28,27 @@ def representatives(
     check_targets(plot)
     with open_to_read(collection) as photos:
         ids, vectors = read_vectors(photos)
-        found = cover(vectors, k)
-        sizes = np.bincount(found.cell, minlength=len(found.rows))
+        covering = cover(vectors, k)
+        sizes = np.bincount(covering.cell, minlength=len(covering.rows))
         order = np.argsort(-sizes, kind="stable")
-        for rank, place in enumerate(order, 1):
-            lowest = float(found.scores[found.cell == place].min(initial=1))
-            name = ids[found.rows[place]]
+        for rank, index in enumerate(order, 1):
+            lowest = float(covering.scores[covering.cell == index].min(initial=1))
+            name = ids[covering.rows[index]]
             if json:
-                emit({"rank": rank, "id": name, "stands_for": int(sizes[place]), "lowest": round(lowest, 4)})
+                emit({"rank": rank, "id": name, "stands_for": int(sizes[index]), "lowest": round(lowest, 4)})
             else:
-                put(f"{rank:>3}  {sizes[place]:>7,}  {lowest:.3f}  {name}")
-        told = f"every score to the nearest of them is at least {found.lowest:.3f}"
-        say(f"{counted(len(order), 'picture')} cover{'s' * (len(order) == 1)} {len(ids):,}: {told}")
+                put(f"{rank:>3}  {sizes[index]:>7,}  {lowest:.3f}  {name}")
+        scores = f"every score to the nearest of them is at least {covering.lowest:.3f}"
+        say(f"{counted(len(order), 'image')} cover{'s' * (len(order) == 1)} {len(ids):,}: {scores}")
         if plot:
-            from lookalike.plot import neighbour_rows, save
+            from lookalike.plot import neighbor_rows, save
 
-            asked, near = [], []
-            for place in order[:12]:
-                cell = np.flatnonzero(found.cell == place)
-                # The farthest that it stands for: they show how far it reaches.
-                far = [row for row in cell[np.argsort(found.scores[cell])] if row != found.rows[place]][:6]
-                asked.append((ids[found.rows[place]], f"stands for {sizes[place]:,}"))
-                near.append([(ids[row], float(found.scores[row])) for row in far])
-            title = "Representatives and the farthest they stand for"
-            say(f"drawn: {save(neighbour_rows(photos, asked, near, title=title), plot)}")
+            chosen, near = [], []
+            for index in order[:12]:
+                cell = np.flatnonzero(covering.cell == index)
+                # The farthest images that it represents show how much it covers.
+                far = [row for row in cell[np.argsort(covering.scores[cell])] if row != covering.rows[index]][:6]
+                chosen.append((ids[covering.rows[index]], f"represents {sizes[index]:,}"))
+                near.append([(ids[row], float(covering.scores[row])) for row in far])
+            title = "Representatives and the farthest images of each"
+            say(f"drawn: {save(neighbor_rows(photos, chosen, near, title=title), plot)}")

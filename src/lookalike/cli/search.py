@@ -140,4 +140,4 @@ def _plot(results: "Results", verdicts: "dict[str, Verdict]", path: Path) -> Non
     from lookalike.plot import hits, save
 
     told = {name: _relation(verdict) for name, verdict in verdicts.items()}
-    say(f"drawn: {save(hits(results, told=told), path)}")
+    say(f"drawn: {save(hits(results, captions=told), path)}")

@@ -86,7 +86,9 @@ def autoencoder(
         )
     best = trained.history[trained.best_epoch - 1]
     told = f"kept: epoch {trained.best_epoch}, PSNR {best['PSNR']:.1f} dB"
-    _draw(lambda plot: plot.curves(trained.history, "PSNR", epoch=trained.best_epoch, kept=told), output / "curves.png")
+    _draw(
+        lambda plot: plot.curves(trained.history, "PSNR", epoch=trained.best_epoch, caption=told), output / "curves.png"
+    )
     _draw(lambda plot: plot.restorations(trained.originals, trained.restored), output / "restorations.png")
     _draw(lambda plot: plot.latent_walk(trained.walk), output / "walk.png")
     say(str(trained))
@@ -196,11 +198,11 @@ def _kept(taught: "Taught") -> dict[str, Any]:
     """What `plot.curves` marks as kept: before, an epoch, or a mixture of the two."""
     figure = f"{taught.metric} {taught.after[taught.metric]:.3f}"
     if taught.kept == "before":
-        return {"kept": f"kept: the model of before; best after training: {figure}"}
+        return {"caption": f"kept: the model of before; best after training: {figure}"}
     if taught.share == 1:
-        return {"epoch": taught.best_epoch, "kept": f"kept: epoch {taught.best_epoch}, {figure}"}
+        return {"epoch": taught.best_epoch, "caption": f"kept: epoch {taught.best_epoch}, {figure}"}
     told = f"kept (dotted): {figure}, {taught.share:.0%} of the way from before to epoch {taught.best_epoch}"
-    return {"mixture": taught.after[taught.metric], "kept": told}
+    return {"mixture": taught.after[taught.metric], "caption": told}
 
 
 def _draw(make: Any, target: Path) -> None:

@@ -1,16 +1,29 @@
-"""Clusters as a table for other programs: id, the cluster at each level, the score to the centre of the finest."""
+"""Clusters for other programs: a CSV or Parquet table, or nested folders with links to the files or copies of them."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from lookalike.cluster.grouping import Clusters
 from lookalike.errors import BadQuery, LookalikeError
+from lookalike.image import to_path
+from lookalike.search import Collection
+
+_BATCH = 2000
+_FOLDER = re.compile(r"\d{3,}( .*)?|noise")  # the names that _folder_names gives
+
+# --- tables
 
 
 def write_clusters(clusters: Clusters, path: str | Path) -> Path:
-    """A .csv or .parquet file, one row a picture: id, level_8, level_64 ..., score, name."""
+    """Write a .csv or .parquet file with one row per image: id, level_8, level_64 ..., score, name.
+
+    `score` is that to the center of the finest cluster.
+    """
     columns: dict[str, Sequence[Any]] = {"id": clusters.ids}
     for count, level in zip(clusters.counts, clusters.levels, strict=True):
         columns[f"level_{count}"] = level.assignments.tolist()
@@ -20,7 +33,7 @@ def write_clusters(clusters: Clusters, path: str | Path) -> Path:
 
 
 def names_of(clusters: Clusters) -> list[str]:
-    """By picture: the name of its finest cluster that has one, or ""."""
+    """For each image, the name of its finest named cluster, or ""."""
     names = [""] * len(clusters.ids)
     for level, described in zip(clusters.levels, clusters.clusters, strict=True):
         for row, number in enumerate(level.assignments.tolist()):
@@ -29,15 +42,18 @@ def names_of(clusters: Clusters) -> list[str]:
     return names
 
 
-def check_ending(path: str | Path) -> None:
-    """Raise BadQuery where the name says that the table should be something else than CSV or Parquet."""
+def check_table_path(path: str | Path) -> None:
+    """Raise BadQuery unless the file name ends in .csv or .parquet."""
     if Path(path).suffix.lower() not in (".csv", ".parquet"):
-        raise BadQuery(f"{path} does not end in .csv or .parquet, the two kinds of table there are; name one of them")
+        raise BadQuery(f"{path} does not end in .csv or .parquet, the two table formats; use one of them")
 
 
 def write_columns(columns: Mapping[str, Sequence[Any]], path: str | Path) -> Path:
-    """Columns of equal length as .csv or .parquet. Raises BadQuery for another ending, LookalikeError."""
-    check_ending(path)
+    """Write columns of equal length as .csv or .parquet.
+
+    Raises BadQuery for another extension, LookalikeError if the file cannot be written.
+    """
+    check_table_path(path)
     target = Path(path).expanduser()
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -54,3 +70,67 @@ def write_columns(columns: Mapping[str, Sequence[Any]], path: str | Path) -> Pat
     except OSError as error:
         raise LookalikeError(f"{target} cannot be written ({error.strerror}); name a file you may write to") from error
     return target
+
+
+# --- folders
+
+
+def write_tree(photos: Collection, clusters: Clusters, folder: str | Path, *, copies: bool = False) -> tuple[int, int]:
+    """Write `folder` with one folder per cluster, nested by level. Returns how many images are in it, how many are not.
+
+    Images without an accessible file are left out. `copies`: copy the files instead of linking to them. An earlier tree
+    of links is replaced, since it holds no data of its own. Raises LookalikeError if the folder holds anything else.
+    """
+    target = Path(folder).expanduser()
+    check_tree(target)
+    if target.exists():
+        shutil.rmtree(target)
+    written = missing = 0
+    for row, path in enumerate(_paths(photos, clusters.ids)):
+        source = to_path(path) if path else ""
+        if not os.path.isfile(source):
+            missing += 1  # in an archive, on a drive that is not mounted, or added without a file
+            continue
+        try:
+            _add_file(source, target.joinpath(*_folder_names(clusters, row)), copies=copies)
+        except OSError as error:
+            raise LookalikeError(
+                f"{target} cannot be written ({error.strerror}); name a folder you may write to, or leave --tree out"
+            ) from error
+        written += 1
+    return written, missing
+
+
+def check_tree(folder: str | Path) -> None:
+    """Raise LookalikeError if `write_tree` would refuse the folder, so that it can be checked before clustering."""
+    target = Path(folder).expanduser()
+    for path in target.rglob("*") if target.exists() else ():
+        is_cluster = _FOLDER.fullmatch(path.relative_to(target).parts[0])
+        if not is_cluster or not (path.is_symlink() or path.is_dir()):
+            raise LookalikeError(f"{target} is not empty; remove it, or name another folder with -o")
+
+
+def _paths(photos: Collection, ids: list[str]) -> Iterator[str]:
+    for start in range(0, len(ids), _BATCH):
+        for row in photos.get(ids[start : start + _BATCH], ["path"]):
+            yield str(row.metadata.get("path") or "") if row else ""
+
+
+def _folder_names(clusters: Clusters, row: int) -> Iterator[str]:
+    """Names such as "003 shoes", coarsest level first; "noise" for an image in no cluster."""
+    for level, described in zip(clusters.levels, clusters.clusters, strict=True):
+        number = int(level.assignments[row])
+        name = re.sub(r"[^\w .,-]", "_", described[number].name)[:60].strip(" .") if number >= 0 else ""
+        yield f"{number:03d} {name}".strip() if number >= 0 else "noise"
+
+
+def _add_file(source: str, folder: Path, *, copies: bool) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    stem, suffix = os.path.splitext(os.path.basename(source))
+    target, n = folder / (stem + suffix), 2
+    while os.path.lexists(target):
+        target, n = folder / f"{stem}~{n}{suffix}", n + 1
+    if copies:
+        shutil.copy2(source, target)
+    else:
+        os.symlink(os.path.abspath(source), target)

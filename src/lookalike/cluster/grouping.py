@@ -1,4 +1,4 @@
-"""A collection in clusters: what each cluster is, and where each picture belongs. `cluster(photos, levels=(8, 64))`."""
+"""Cluster a collection: `cluster(photos, levels=(8, 64))` returns what each cluster is and where each image belongs."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -8,28 +8,29 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.choose_k import Choice, choose_levels
-from lookalike.cluster.density import dense_groups
+from lookalike.cluster.choose_k import LevelChoice, choose_levels
+from lookalike.cluster.density import density_clusters
 from lookalike.cluster.k_center import cover
-from lookalike.cluster.levels import Level, nested
-from lookalike.cluster.vectors import read_vectors
+from lookalike.cluster.levels import Level, nested_levels
+from lookalike.cluster.neighbors import read_vectors
 from lookalike.errors import BadQuery, nearest
 from lookalike.search import Collection
 from lookalike.text import now
 from lookalike.types import Vectors
 
-SHOWN = 9  # representatives of a cluster
-_AMONG = 256  # of a cluster's inner half, from which they are chosen
+MEDOIDS = 9  # representatives of a cluster
+_MEDOID_CANDIDATES = 256  # images of a cluster's inner half, from which they are chosen
 NOISE = -1
 METHODS = ("kmeans", "density")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cluster:
-    """One cluster. `level`: how many clusters its level has. `parent`: its number in the next coarser level, or -1.
+    """One cluster.
 
-    `tightness`: the mean score of its pictures to its centre. `medoids`: ids that stand for it, the most central first.
-    `name`: what it was called, or the label of most of its labelled pictures, or "".
+    `level`: the number of clusters of its level. `parent`: the number of its parent in the next coarser level, or -1.
+    `tightness`: the mean score of its images to its center. `medoids`: ids of its representatives, the most central
+    first. `name`: its given name, or the label of most of its labeled images, or "".
     """
 
     level: int
@@ -47,26 +48,29 @@ class Cluster:
 
 @dataclass(slots=True, kw_only=True)
 class Clusters:
-    """`levels`: coarsest first, with assignments (n,) in the order of `ids`; -1 is noise (density only).
+    """A clustering of a collection.
 
-    `clusters[i]`: those of level i, by number. `choice`: how the levels were chosen, where they were not given.
+    `levels`: coarsest first, with assignments (n,) in the order of `ids`; -1 is noise (density only). `clusters[i]`:
+    the clusters of level i, by number. `choice`: how the levels were chosen, if automatically. `at`: the time at which
+    the vectors were read. `joined` (n,): whether an image was assigned after the clustering.
     """
 
     method: str
     ids: list[str]
     levels: list[Level]
     clusters: list[list[Cluster]]
-    choice: Choice | None = None
+    choice: LevelChoice | None = None
     at: str = ""
     joined: NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, np.bool_))
 
     @property
     def counts(self) -> tuple[int, ...]:
-        return tuple(len(level.centres) for level in self.levels)
+        """The number of clusters of each level."""
+        return tuple(len(level.centers) for level in self.levels)
 
     @property
     def scores(self) -> NDArray[np.float32]:
-        """(n,) score of each picture to the centre of its finest cluster; -1 where it is noise."""
+        """(n,) score of each image to the center of its finest cluster; -1 for noise."""
         return self.levels[-1].scores
 
 
@@ -79,33 +83,36 @@ def cluster(
     seeds: int = 3,
     seed: int = 0,
 ) -> Clusters:
-    """Group a collection at one or several nested levels; nothing is written (see `keep_clusters`).
+    """Cluster a collection at one or several nested levels, without saving the result (see `save_clusters`).
 
-    `method`: "kmeans", or "density" (HDBSCAN; `levels` is not used, noise is -1). `labels`: known labels by id, for the
-    clusters' names. Raises BadQuery for more clusters than pictures.
+    `method`: "kmeans", or "density" (HDBSCAN; ignores `levels`, noise is -1). `labels`: known labels by id, from which
+    clusters get their names. Raises BadQuery for more clusters than images.
     """
-    begun, choice = now(), None
+    started_at, choice = now(), None
     ids, vectors = read_vectors(photos)
     if method == "density":
-        found = [dense_groups(vectors)]
+        results = [density_clusters(vectors)]
     elif method == "kmeans":
         if levels == "auto":
             choice = choose_levels(vectors, seed=seed)
-        found = nested(vectors, choice.levels if choice else levels, seeds=seeds, seed=seed)  # type: ignore[arg-type]
+        counts = choice.levels if choice else levels
+        results = nested_levels(vectors, counts, seeds=seeds, seed=seed)  # type: ignore[arg-type]
     else:
         raise BadQuery(f"no method is called {method!r}; {nearest(method, METHODS)}")
     known = np.array([(labels or {}).get(name, "") for name in ids], object)
-    described = [_describe(ids, vectors, found, place, known) for place in range(len(found))]
+    described = [_describe(ids, vectors, results, index, known) for index in range(len(results))]
     none = np.zeros(len(ids), np.bool_)
-    return Clusters(method=method, ids=ids, levels=found, clusters=described, choice=choice, at=begun, joined=none)
+    return Clusters(
+        method=method, ids=ids, levels=results, clusters=described, choice=choice, at=started_at, joined=none
+    )
 
 
 def _describe(
-    ids: list[str], vectors: Vectors, levels: list[Level], place: int, known: NDArray[np.object_]
+    ids: list[str], vectors: Vectors, levels: list[Level], index: int, known: NDArray[np.object_]
 ) -> list[Cluster]:
-    level = levels[place]
+    level = levels[index]
     order = np.lexsort((-level.scores, level.assignments))
-    numbers = np.arange(len(level.centres))
+    numbers = np.arange(len(level.centers))
     starts = np.searchsorted(level.assignments[order], numbers)
     ends = np.searchsorted(level.assignments[order], numbers, side="right")
     described = []
@@ -113,9 +120,9 @@ def _describe(
         members = order[start:end]  # the most central first
         described.append(
             Cluster(
-                level=len(level.centres),
+                level=len(level.centers),
                 number=number,
-                parent=int(levels[place - 1].assignments[members[0]]) if place else NOISE,
+                parent=int(levels[index - 1].assignments[members[0]]) if index else NOISE,
                 size=len(members),
                 tightness=float(level.scores[members].mean()),
                 medoids=tuple(ids[row] for row in medoids(vectors, members)),
@@ -125,15 +132,15 @@ def _describe(
     return described
 
 
-def medoids(vectors: Vectors, members: NDArray[np.int64], k: int = SHOWN) -> NDArray[np.int64]:
-    """The most central of `members` (which come in that order), then others of the inner half that show its breadth."""
+def medoids(vectors: Vectors, members: NDArray[np.int64], k: int = MEDOIDS) -> NDArray[np.int64]:
+    """Return the most central of `members` (sorted so), then others of the inner half that show its variety."""
     inner = members[: max(len(members) // 2, min(k, len(members)))]
-    inner = inner[np.linspace(0, len(inner) - 1, min(len(inner), _AMONG)).astype(np.int64)]
+    inner = inner[np.linspace(0, len(inner) - 1, min(len(inner), _MEDOID_CANDIDATES)).astype(np.int64)]
     return inner[cover(vectors[inner], k, first=0).rows]
 
 
 def majority(labels: NDArray[np.object_]) -> str:
-    """The label of more than half of those that have one, or ""."""
+    """Return the label of more than half of the labeled images, or ""."""
     counts = Counter(label for label in labels.tolist() if label)
     if not counts:
         return ""

@@ -1,6 +1,6 @@
-"""A few pictures that cover all: greedy k-centre (Gonzalez, 1985), at most twice as far as the best choice leaves.
+"""Representatives by greedy k-center (Gonzalez, 1985): the covering distance is at most twice the optimum.
 
-Then each centre moves to the picture of its cell whose farthest member is nearest, which can only improve the cover.
+Then each center moves to the image of its cell whose farthest member is nearest, which can only improve the cover.
 """
 
 from dataclasses import dataclass
@@ -10,14 +10,15 @@ from numpy.typing import NDArray
 
 from lookalike.types import Vectors
 
-_CANDIDATES = 32  # of each cell, those nearest to its mean
+_CANDIDATES = 32  # new centers tried in each cell: the images nearest to its mean
 
 
 @dataclass(frozen=True, slots=True)
 class Cover:
-    """`rows` (k,) chosen, in the order in which they were; `cell` (n,) place among them of each vector's nearest.
+    """k images that cover all n.
 
-    `scores` (n,) to it. `lowest`: the score of the picture that is covered worst.
+    `rows` (k,): the chosen rows, in order of choice. `cell` (n,): the index into `rows` of the nearest of them.
+    `scores` (n,): the score to it. `lowest`: the score of the worst covered image.
     """
 
     rows: NDArray[np.int64]
@@ -30,35 +31,37 @@ class Cover:
 
 
 def cover(vectors: Vectors, k: int, *, first: int | None = None) -> Cover:
-    """k of (n, dim) unit vectors so that each is alike to one of them; fewer where the rest are copies.
+    """Choose k of (n, dim) unit vectors so that each vector is close to one of them; fewer if the rest are copies.
 
-    `first`: the row to begin with, and keep; by default the one nearest to the mean of all, which may move.
+    `first`: the row to start with, which is kept. By default the one nearest to the overall mean, which may move.
     """
     start = int(np.argmax(vectors @ vectors.mean(axis=0))) if first is None else first
     chosen = [start]
     best, cell = vectors @ vectors[start], np.zeros(len(vectors), np.int32)
     while len(chosen) < min(k, len(vectors)) and best.min() < 1 - 1e-6:
         chosen.append(int(np.argmin(best)))
-        _join(vectors, chosen[-1], len(chosen) - 1, best, cell)
-    found = Cover(np.array(chosen), cell, np.clip(best, -1, 1))
-    return _moved(vectors, found) if first is None else found
+        _add_center(vectors, chosen[-1], len(chosen) - 1, best, cell)
+    greedy = Cover(np.array(chosen), cell, np.clip(best, -1, 1))
+    return _recenter(vectors, greedy) if first is None else greedy
 
 
-def _join(vectors: Vectors, row: int, place: int, best: NDArray[np.float32], cell: NDArray[np.int32]) -> None:
+def _add_center(vectors: Vectors, row: int, index: int, best: NDArray[np.float32], cell: NDArray[np.int32]) -> None:
+    """Update `best` and `cell` in place with a center of this row and index."""
     scores = vectors @ vectors[row]
     nearer = scores > best
-    best[nearer], cell[nearer] = scores[nearer], place
+    best[nearer], cell[nearer] = scores[nearer], index
 
 
-def _moved(vectors: Vectors, found: Cover) -> Cover:
-    rows = np.array([_middle(vectors, np.flatnonzero(found.cell == n), row) for n, row in enumerate(found.rows)])
+def _recenter(vectors: Vectors, greedy: Cover) -> Cover:
+    rows = np.array([_best_center(vectors, np.flatnonzero(greedy.cell == n), row) for n, row in enumerate(greedy.rows)])
     best, cell = np.full(len(vectors), -2, np.float32), np.zeros(len(vectors), np.int32)
-    for place, row in enumerate(rows):
-        _join(vectors, int(row), place, best, cell)
+    for index, row in enumerate(rows):
+        _add_center(vectors, int(row), index, best, cell)
     return Cover(rows, cell, np.clip(best, -1, 1))
 
 
-def _middle(vectors: Vectors, members: NDArray[np.int64], row: int) -> int:
+def _best_center(vectors: Vectors, members: NDArray[np.int64], row: int) -> int:
+    """The member (or `row`) whose lowest score to a member is highest."""
     inside = vectors[members]
     near = np.argsort(-(inside @ inside.mean(axis=0)), kind="stable")[:_CANDIDATES]
     candidates = np.append(members[near], row)

@@ -1,24 +1,25 @@
-"""Pictures unlike the rest: local outlier factor (Breunig et al., 2000), and how alone a picture is."""
+"""Outliers: the local outlier factor (Breunig et al., 2000), and the uniqueness of each image."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.neighbours import neighbours
+from lookalike.cluster.neighbors import nearest_neighbors
 from lookalike.types import Vectors
 
-NEIGHBOURS = 20
-_ALONE = 3  # neighbours whose mean score tells how alone a picture is
-_NO_DISTANCE = 1e-3  # of copies of each other: their density is large, not infinite
+NEIGHBORS = 20
+_UNIQUENESS_NEIGHBORS = 3
+_MIN_DISTANCE = 1e-3  # keeps the density of identical images finite
 
 
 @dataclass(frozen=True, slots=True)
 class Outliers:
-    """`factor` (n,): about 1 where a picture lies as densely as its neighbours, higher the more it stands apart.
+    """Outlier figures of n images.
 
-    `uniqueness` (n,): 1 minus the mean score of the 3 nearest; 0 where there are copies. `rows`, `scores` (n, k): the
-    neighbours that explain it, best first.
+    `factor` (n,): local outlier factor, about 1 if an image lies as densely as its neighbors, higher for outliers.
+    `uniqueness` (n,): 1 minus the mean score of the 3 nearest; 0 for an image with copies. `rows`, `scores` (n, k): the
+    neighbors, best first.
     """
 
     factor: NDArray[np.float32]
@@ -27,18 +28,18 @@ class Outliers:
     scores: NDArray[np.float32]
 
     def worst(self, k: int) -> NDArray[np.int64]:
-        """The k rows that stand apart most, first the most."""
+        """Return the k rows with the highest factor, highest first."""
         return np.argsort(-self.factor, kind="stable")[:k]
 
 
-def outliers(vectors: Vectors, *, k: int = NEIGHBOURS) -> Outliers:
-    """Judge (n, dim) unit vectors by their k nearest; a single picture is no outlier of anything."""
-    rows, scores = neighbours(vectors, k)
+def outliers(vectors: Vectors, *, k: int = NEIGHBORS) -> Outliers:
+    """Return the outlier figures of (n, dim) unit vectors from their k nearest neighbors; a single image gets 1."""
+    rows, scores = nearest_neighbors(vectors, k)
     if rows.shape[1] == 0:
         one = np.ones(len(vectors), np.float32)
         return Outliers(one, one, rows, scores)
     distance = np.sqrt(np.maximum(2 - 2 * scores, 0))
-    reach = np.maximum(distance[:, -1][rows], distance)  # reachability: never nearer than the neighbour's own k-th
-    density = 1 / np.maximum(reach.mean(axis=1), _NO_DISTANCE)
+    reach = np.maximum(distance[:, -1][rows], distance)  # reachability: at least the neighbor's own k-th distance
+    density = 1 / np.maximum(reach.mean(axis=1), _MIN_DISTANCE)
     factor = density[rows].mean(axis=1) / density
-    return Outliers(factor.astype(np.float32), 1 - scores[:, :_ALONE].mean(axis=1), rows, scores)
+    return Outliers(factor.astype(np.float32), 1 - scores[:, :_UNIQUENESS_NEIGHBORS].mean(axis=1), rows, scores)

@@ -1,4 +1,4 @@
-"""Whether k-means over the vectors finds the labels again, as metric learning is judged."""
+"""Agreement of k-means clusters with the labels, a standard measure of metric learning."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,34 +7,34 @@ from lookalike.evaluate.metrics import adjusted_rand, mutual_information, purity
 from lookalike.evaluate.truth import Truth
 from lookalike.types import Vectors
 
-_MOST_LABELS = 2000
-_MOST_PICTURES = 100_000
+_MAX_LABELS = 2000
+_MAX_IMAGES = 100_000
 _ROUNDS = 20
 
 
 def cluster_figures(vectors: Vectors, truth: Truth, *, seed: int = 0) -> dict[str, float]:
-    """NMI, ARI and purity of as many clusters as there are labels, over all labelled pictures.
+    """Return NMI, ARI and purity of as many clusters as there are labels, over all labeled images.
 
-    Nothing where labels have fewer than two pictures on average, where there is one, or where it would take minutes.
+    Empty if there is only one label, if labels have fewer than two images on average, or if it would take minutes.
     """
     rows = np.concatenate((truth.queries, truth.gallery))
     labels = np.concatenate((truth.query_labels, truth.gallery_labels))
-    rows, first = np.unique(rows, return_index=True)  # a picture may be both query and gallery
+    rows, first = np.unique(rows, return_index=True)  # an image may be both query and gallery
     labels = labels[first]
     rows, labels = rows[labels != ""], labels[labels != ""]
     count = len(np.unique(labels))
-    if not 2 <= count <= min(_MOST_LABELS, len(rows) // 2) or len(rows) > _MOST_PICTURES:
+    if not 2 <= count <= min(_MAX_LABELS, len(rows) // 2) or len(rows) > _MAX_IMAGES:
         return {}
-    found = kmeans(vectors[rows], count, seed=seed)
+    clusters = kmeans(vectors[rows], count, seed=seed)
     return {
-        "NMI": mutual_information(found, labels),
-        "ARI": adjusted_rand(found, labels),
-        "purity": purity(found, labels),
+        "NMI": mutual_information(clusters, labels),
+        "ARI": adjusted_rand(clusters, labels),
+        "purity": purity(clusters, labels),
     }
 
 
 def kmeans(vectors: Vectors, count: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """(n,) cluster of each vector, by FAISS."""
+    """Return the (n,) cluster of each vector, by FAISS."""
     import faiss
 
     engine = faiss.Kmeans(

@@ -1,4 +1,4 @@
-"""What an evaluation found, and how it is told: a table, JSON, Markdown."""
+"""The result of an evaluation, as a table, JSON or Markdown."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -11,8 +11,8 @@ from lookalike.types import Failure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judged:
-    """One model's figures. `by`: the figures of each value of a column, with how many queries they rest on."""
+class ModelEvaluation:
+    """One model's figures. `by`: the figures for each value of a column, with their number of queries as "count"."""
 
     model: str
     sha256: str
@@ -25,7 +25,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Mistake:
-    """A query whose first hit is wrong: paths and scores of both, and the place of the best right answer."""
+    """A query whose first hit is wrong: paths and scores of both, and the `rank` of the best right answer."""
 
     query: str
     wrong: str
@@ -37,24 +37,24 @@ class Mistake:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """One model, or one against another, on a ground truth. `counts` says what the figures rest on."""
+    """One model, or one against another, on a ground truth. `counts`: the numbers of queries, images and pairs."""
 
     truth: str
     kind: str
     counts: Mapping[str, int]
-    one: Judged
-    other: Judged | None = None
+    one: ModelEvaluation
+    other: ModelEvaluation | None = None
     differences: Mapping[str, Difference] = field(default_factory=dict)
     column: str | None = None
     mistakes: Sequence[Mistake] = ()
     skipped: Sequence[Failure] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Everything but arrays, ready for json.dumps."""
+        """Return everything but arrays, ready for json.dumps."""
         models = [self.one, *([self.other] if self.other else [])]
-        compared = {
-            name: asdict(found) | {"difference": found.difference, "more_than_chance": found.more_than_chance}
-            for name, found in self.differences.items()
+        differences = {
+            name: asdict(d) | {"difference": d.difference, "more_than_chance": d.more_than_chance}
+            for name, d in self.differences.items()
         }
         return {
             "truth": self.truth,
@@ -62,18 +62,18 @@ class Report:
             "counts": dict(self.counts),
             "warning": self.warning,
             "models": [_json(model) for model in models],
-            "differences": compared,
+            "differences": differences,
             "by": self.column,
             "mistakes": [asdict(mistake) for mistake in self.mistakes],
             "skipped": [asdict(failure) for failure in self.skipped],
         }
 
     def table(self) -> list[list[str]]:
-        """A line a figure, the head first."""
+        """Return one row per figure, the header first."""
         return list(self._lines())
 
     def by_table(self) -> list[list[str]]:
-        """A line a value of the column that figures are broken down by, the head first; empty without one."""
+        """Return one row per value of the column to break figures down by, the header first; empty without a column."""
         if not self.column:
             return []
         names = [name for name in ("recall@1", "mAP", "micro-AP", "ROC-AUC", "EER") if name in self.one.figures][:3]
@@ -88,24 +88,24 @@ class Report:
 
     @property
     def warning(self) -> str:
-        """One sentence where the figures say nothing about the model, else ""."""
+        """One sentence if the figures say nothing about the model, else ""."""
         if self.one.tally.wrong.any():
             return ""
         return (
-            "every picture has the same label, so that no answer can be wrong and any model gets these figures; "
-            "give pictures of two labels or more"
+            "every image has the same label, so no answer can be wrong and any model gets these figures; "
+            "give images of two labels or more"
         )
 
     def basis(self) -> str:
-        """One sentence: what the figures rest on."""
+        """Return the counts that the figures are based on, as text."""
         return ", ".join(f"{count:,} {name}" for name, count in self.counts.items() if count)
 
     def markdown(self) -> str:
-        """The report as a Markdown page."""
+        """Return the report as a Markdown page."""
         against = f" against {_short(self.other.model)}" if self.other else ""
         parts = [
             f"# {_short(self.one.model)}{against} on {self.truth}",
-            f"Rests on {self.basis()}." + (f" Beware: {self.warning}." if self.warning else ""),
+            f"Based on {self.basis()}." + (f" Warning: {self.warning}." if self.warning else ""),
             _markdown(self.table()),
         ]
         if self.column:
@@ -129,21 +129,21 @@ class Report:
         ]
         for name, value in self.one.figures.items():
             cells = [name, _figure(value), _figure(self.other.figures.get(name))]
-            found = self.differences.get(name)
-            if found is None:
+            difference = self.differences.get(name)
+            if difference is None:
                 yield [*cells, "", "", "", ""]
                 continue
-            interval = f"{found.low:+.3f} to {found.high:+.3f}"
+            interval = f"{difference.low:+.3f} to {difference.high:+.3f}"
             yield [
                 *cells,
-                f"{found.difference:+.3f}",
+                f"{difference.difference:+.3f}",
                 interval,
-                f"{found.p:.3f}",
-                "yes" if found.more_than_chance else "no",
+                f"{difference.p:.3f}",
+                "yes" if difference.more_than_chance else "no",
             ]
 
 
-def _json(model: Judged) -> dict[str, Any]:
+def _json(model: ModelEvaluation) -> dict[str, Any]:
     return {
         "model": model.model,
         "sha256": model.sha256,
@@ -170,8 +170,8 @@ def _markdown(lines: Sequence[Sequence[str]]) -> str:
     return "\n".join([head, "|---" * len(lines[0]) + "|", *rows])
 
 
-def columns(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of text with their cells in columns, the first to the left, the others to the right."""
+def align_columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of text with aligned cells, the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return [
         "  ".join([line[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(line[1:], widths[1:], strict=True))]).rstrip()

@@ -1,4 +1,4 @@
-"""Every query ranked against a whole gallery, a block at a time: 70,000 x 70,000 fits into a laptop's memory."""
+"""Rank the whole gallery for every query, a block at a time: 70,000 x 70,000 fits into a laptop's memory."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -15,14 +15,14 @@ from lookalike.evaluate.metrics import (
     roc_auc,
     tpr_at_fpr,
 )
-from lookalike.evaluate.ranking import STEPS, Block, PerQuery, rank_block
+from lookalike.evaluate.ranking import STEPS, PerQuery, ScoreBlock, rank_block
 from lookalike.types import Vectors
 
 KS = (1, 5, 10)
-NEIGHBOURS = 10
-_CELLS = 8_000_000  # scores at a time: 32 MB an array
+NEIGHBORS = 10
+_CELLS = 8_000_000  # scores at a time: 32 MB per array
 _EDGES = 256
-_SAMPLE, _RIGHT = 400, 200  # queries, and right answers of each, that say at which scores edges are worth having
+_SAMPLE, _RIGHT = 400, 200  # queries, and right answers of each, from whose scores the edges are chosen
 
 Texts = Sequence[str] | NDArray[np.str_]
 Ints = NDArray[np.int64]
@@ -30,12 +30,12 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Retrieval:
-    """How well queries find their right answers. `figures`: each by its name, in the order of a report.
+    """How well queries find their right answers. `figures`: by name, in the order of a report.
 
-    `queries`: those with a right answer, over which recall, precision, mAP, mAP@R, nDCG, MRR and k-NN accuracy are
-    means. `unanswered`: those without, whose pairs still count as wrong ones in the pooled figures (from micro-AP on).
-    `gallery` pictures, of which `distractors` have no label. `pairs`: the scores that the pooled figures rest on, of
-    which `right_pairs` are of one label.
+    `queries`: the number with a right answer, over which recall, precision, mAP, mAP@R, nDCG, MRR and k-NN accuracy are
+    averaged. `unanswered`: the number without; their pairs count as wrong in the pooled figures (from micro-AP on).
+    `gallery`: the number of searched images, of which `distractors` have no label. `pairs`: the number of scores in the
+    pooled figures, of which `right_pairs` are of one label.
     """
 
     queries: int
@@ -60,62 +60,62 @@ def retrieval(
     *,
     same: tuple[Texts, Texts] | None = None,
     ks: Sequence[int] = KS,
-    neighbours: int = NEIGHBOURS,
+    neighbors: int = NEIGHBORS,
 ) -> Retrieval:
     """Rank the (m, dim) gallery for each of (n, dim) queries by cosine, and compare with the labels.
 
-    Right answers are gallery rows of the query's label; an empty label is nobody's answer. `same`: the ids of queries
-    and of gallery; a query is left out of its own results. `ks`: for recall@k and precision@k. `neighbours`: of the
-    k-NN accuracy (most votes win, of equally many the higher sum of scores). Raises BadQuery.
+    Right answers are gallery rows of the query's label; an empty label matches nothing. `same`: the ids of queries and
+    of gallery, to leave a query out of its own results. `ks`: for recall@k and precision@k. `neighbors`: k of the k-NN
+    accuracy (most votes win, of tied labels the higher sum of scores). Raises BadQuery for arrays that do not fit.
     """
     _check(queries, gallery, query_labels, gallery_labels)
-    asked, known = _codes(query_labels, gallery_labels)
-    own = _own_rows(same)
+    query_codes, gallery_codes = _codes(query_labels, gallery_labels)
+    self_pairs = _self_pairs(same)
     cuts = tuple(sorted({int(k) for k in ks}))
-    if not cuts or cuts[0] < 1 or neighbours < 1:
-        raise BadQuery(f"k of {list(ks)} and {neighbours} neighbours were asked for; 1 is the least")
-    edges = _edges(queries, gallery, asked, known)
+    if not cuts or cuts[0] < 1 or neighbors < 1:
+        raise BadQuery(f"k of {list(ks)} and {neighbors} neighbors: each must be 1 or more")
+    edges = _edges(queries, gallery, query_codes, gallery_codes)
     parts = []
-    right, every = np.zeros(2 * STEPS + 1, np.int64), np.zeros(2 * STEPS + 1, np.int64)
+    right, total = np.zeros(2 * STEPS + 1, np.int64), np.zeros(2 * STEPS + 1, np.int64)
     size = max(1, _CELLS // len(gallery))
     for start in range(0, len(queries), size):
         part = slice(start, min(start + size, len(queries)))
-        mine = own[(own[:, 0] >= part.start) & (own[:, 0] < part.stop)] - (part.start, 0)
-        block = Block.of(queries[part], gallery, asked[part], known, mine)
+        same_rows = self_pairs[(self_pairs[:, 0] >= part.start) & (self_pairs[:, 0] < part.stop)]
+        block = ScoreBlock.of(queries[part], gallery, query_codes[part], gallery_codes, same_rows - (part.start, 0))
         right += np.bincount(block.steps[block.right] + STEPS, minlength=len(right))
-        every += np.bincount(block.steps[block.kept] + STEPS, minlength=len(every))
-        parts.append(rank_block(block, known, edges=edges, ks=cuts, neighbours=neighbours))
-    return _retrieval(_joined(parts), _tally(right, every), known)
+        total += np.bincount(block.steps[block.valid] + STEPS, minlength=len(total))
+        parts.append(rank_block(block, gallery_codes, edges=edges, ks=cuts, neighbors=neighbors))
+    return _retrieval(_concatenate(parts), _tally(right, total), gallery_codes)
 
 
 def _check(queries: Vectors, gallery: Vectors, query_labels: Texts, gallery_labels: Texts) -> None:
     for name, vectors, labels in (("queries", queries, query_labels), ("gallery", gallery, gallery_labels)):
         if len(vectors) != len(labels):
             raise BadQuery(
-                f"{name}: {len(vectors)} vectors and {len(labels)} labels; give one label a vector ('': none)"
+                f"{name}: {len(vectors)} vectors and {len(labels)} labels; give one label per vector ('': none)"
             )
         if not len(vectors):
-            raise BadQuery(f"{name}: there are none; give at least one")
+            raise BadQuery(f"{name}: empty; give at least one vector")
         if not np.isfinite(vectors).all():
-            raise BadQuery(f"{name}: a vector holds numbers that are not finite; leave that picture out")
+            raise BadQuery(f"{name}: a vector holds numbers that are not finite; leave that image out")
     if queries.shape[1] != gallery.shape[1]:
         raise BadQuery(
-            f"queries have {queries.shape[1]} numbers, the gallery {gallery.shape[1]}; use one model for both"
+            f"queries have {queries.shape[1]} dimensions, the gallery {gallery.shape[1]}; use one model for both"
         )
 
 
 def _codes(query_labels: Texts, gallery_labels: Texts) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Labels as numbers, equal where the text is; -2 and -1, which differ, where it is empty."""
-    asked, known = np.asarray(query_labels, np.str_), np.asarray(gallery_labels, np.str_)
-    codes = np.unique(np.concatenate((asked, known)), return_inverse=True)[1].astype(np.int32)
+    """Labels as numbers, equal for equal texts; empty ones are -2 (queries) and -1 (gallery), which never match."""
+    query_texts, gallery_texts = np.asarray(query_labels, np.str_), np.asarray(gallery_labels, np.str_)
+    codes = np.unique(np.concatenate((query_texts, gallery_texts)), return_inverse=True)[1].astype(np.int32)
     return (
-        np.where(asked == "", np.int32(-2), codes[: len(asked)]),
-        np.where(known == "", np.int32(-1), codes[len(asked) :]),
+        np.where(query_texts == "", np.int32(-2), codes[: len(query_texts)]),
+        np.where(gallery_texts == "", np.int32(-1), codes[len(query_texts) :]),
     )
 
 
-def _own_rows(same: tuple[Texts, Texts] | None) -> Ints:
-    """(n, 2) rows of queries and of gallery that are the same picture."""
+def _self_pairs(same: tuple[Texts, Texts] | None) -> Ints:
+    """(n, 2) rows of queries and of gallery that are the same image."""
     if same is None:
         return np.zeros((0, 2), np.int64)
     rows: dict[str, list[int]] = {}
@@ -125,26 +125,28 @@ def _own_rows(same: tuple[Texts, Texts] | None) -> Ints:
     return np.array(pairs, np.int64).reshape(-1, 2)
 
 
-def _edges(queries: Vectors, gallery: Vectors, asked: NDArray[np.int32], known: NDArray[np.int32]) -> NDArray[np.int32]:
-    """Rising steps at which pooled pairs are counted query by query: the lowest, and quantiles of right answers'."""
-    found = []
+def _edges(
+    queries: Vectors, gallery: Vectors, query_codes: NDArray[np.int32], gallery_codes: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """Rising steps at which pooled pairs are counted per query: the lowest, and quantiles of right answers' scores."""
+    sampled = []
     for row in np.unique(np.linspace(0, len(queries) - 1, _SAMPLE).astype(int)):
-        right = np.flatnonzero(known == asked[row])
+        right = np.flatnonzero(gallery_codes == query_codes[row])
         scores = gallery[right[:: max(1, len(right) // _RIGHT)]] @ queries[row]
-        found.append(np.rint(np.clip(scores, -1, 1) * STEPS).astype(np.int32))
-    steps = np.concatenate(found)
+        sampled.append(np.rint(np.clip(scores, -1, 1) * STEPS).astype(np.int32))
+    steps = np.concatenate(sampled)
     if len(np.unique(steps)) > _EDGES:
         steps = np.quantile(steps, np.linspace(0, 1, _EDGES)).astype(np.int32)
     return np.unique(np.concatenate((np.array([-STEPS], np.int32), steps)))
 
 
-def _tally(right: Ints, every: Ints) -> Tally:
+def _tally(right: Ints, total: Ints) -> Tally:
     """The tally of counts by step, highest score first."""
-    there = np.flatnonzero(every)[::-1]
-    return Tally((there - STEPS) / STEPS, right[there], (every - right)[there])
+    steps = np.flatnonzero(total)[::-1]
+    return Tally((steps - STEPS) / STEPS, right[steps], (total - right)[steps])
 
 
-def _joined(parts: Sequence[PerQuery]) -> PerQuery:
+def _concatenate(parts: Sequence[PerQuery]) -> PerQuery:
     joined = {
         field.name: np.concatenate([getattr(part, field.name) for part in parts])
         for field in fields(PerQuery)
@@ -154,19 +156,19 @@ def _joined(parts: Sequence[PerQuery]) -> PerQuery:
     return PerQuery(values=values, **joined)
 
 
-def _retrieval(per_query: PerQuery, tally: Tally, known: NDArray[np.int32]) -> Retrieval:
+def _retrieval(per_query: PerQuery, tally: Tally, gallery_codes: NDArray[np.int32]) -> Retrieval:
     answered = per_query.answered
     if not answered.any():
         raise BadQuery(
-            "not one query has a right answer: no label of a query is that of another picture in the gallery"
+            "no query has a right answer: no label of a query is that of another image in the gallery; check the labels"
         )
     figures = {name: float(np.mean(values[answered])) for name, values in per_query.values.items()}
     right_pairs = int(tally.right.sum())
     return Retrieval(
         queries=int(answered.sum()),
         unanswered=int((~answered).sum()),
-        gallery=len(known),
-        distractors=int((known == -1).sum()),
+        gallery=len(gallery_codes),
+        distractors=int((gallery_codes == -1).sum()),
         pairs=tally.pairs,
         right_pairs=right_pairs,
         figures=figures | pooled_figures(tally),
@@ -176,13 +178,13 @@ def _retrieval(per_query: PerQuery, tally: Tally, known: NDArray[np.int32]) -> R
 
 
 def pooled_figures(tally: Tally) -> dict[str, float]:
-    """The figures of pairs in one ranking, by name; those that need wrong pairs are left out where there are none."""
+    """Return the figures of pairs in one ranking, by name, without those that need wrong pairs if there are none."""
     figures = {"micro-AP": micro_ap(tally), "recall@P90": recall_at_precision(tally, 0.9)[0]}
     return figures | pair_figures(tally) if tally.wrong.any() else figures
 
 
 def pair_figures(tally: Tally) -> dict[str, float]:
-    """ROC-AUC, EER and TPR at two FPRs, by name."""
+    """Return ROC-AUC, EER and TPR at two FPRs, by name."""
     return {
         "ROC-AUC": roc_auc(tally),
         "EER": equal_error_rate(tally),

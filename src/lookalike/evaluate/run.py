@@ -1,4 +1,4 @@
-"""From a model and a ground truth to a Report."""
+"""Evaluate a model, or two, on a ground truth."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,25 +9,36 @@ from numpy.typing import NDArray
 
 from lookalike.embed import get_embedder
 from lookalike.errors import BadQuery, nearest
-from lookalike.evaluate.bootstrap import TIMES, Difference, Drawn, Groups, differences, draw, draw_pairs, intervals
+from lookalike.evaluate.bootstrap import (
+    TIMES,
+    Difference,
+    Draws,
+    Groups,
+    bootstrap,
+    bootstrap_pairs,
+    differences,
+    intervals,
+)
 from lookalike.evaluate.clusters import cluster_figures
 from lookalike.evaluate.metrics import Tally
-from lookalike.evaluate.report import Judged, Mistake, Report
+from lookalike.evaluate.report import Mistake, ModelEvaluation, Report
 from lookalike.evaluate.retrieval import KS, Retrieval, pooled_figures, retrieval
 from lookalike.evaluate.truth import Rows, Truth
-from lookalike.evaluate.vectors import Progress, embed_pictures
+from lookalike.evaluate.vectors import Progress, embed_files
 from lookalike.types import Embedder, Vectors
 
 TOGETHER = ("query", "label")
-_MOST_VALUES = 200
-_MISTAKES = 8
+_MAX_VALUES = 200
+_MAX_MISTAKES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """How to judge. `ks`: of recall@k. `by`: a column to break down by. `keep`: where vectors stay for the next run.
+class EvaluationSettings:
+    """How to evaluate.
 
-    `times`, `seed`: of the bootstrap. `together`: "query", or "label" to draw all queries of a label at once.
+    `ks`: k of recall@k and precision@k. `by`: a column to break figures down by. `keep`: a folder that caches vectors
+    for the next run. `times`, `seed`: number of draws and seed of the bootstrap. `together`: "query", or "label" to
+    draw all queries of a label at once.
     """
 
     ks: Sequence[int] = KS
@@ -43,49 +54,51 @@ def evaluate(
     truth: Truth,
     *,
     against: str | Path | Embedder | None = None,
-    settings: Settings | None = None,
+    settings: EvaluationSettings | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Judge a model, or two on the same pictures. Pictures that do not decode are left out and listed.
+    """Evaluate a model, or two on the same images. Images that cannot be decoded are left out and listed.
 
     Raises UnknownModel, BrokenModel, SourceError, BadQuery.
     """
-    settings = settings or Settings()
+    settings = settings or EvaluationSettings()
     if settings.by:
         _check_column(truth, settings.by)
     models = [model] if against is None else [model, against]
     embedders = [get_embedder(m) if isinstance(m, str | Path) else m for m in models]
-    made = [embed_pictures(truth.pictures, one, keep=settings.keep, progress=progress) for one in embedders]
-    bad = {row: failure for embedded in made for row, failure in zip(embedded.bad, embedded.failed, strict=True)}
+    results = [embed_files(truth.pictures, e, keep=settings.keep, progress=progress) for e in embedders]
+    bad = {row: failure for embedded in results for row, failure in zip(embedded.bad, embedded.failed, strict=True)}
     usable = truth.without(sorted(bad))
-    judge = _judge_pairs if truth.kind == "pairs" else _judge
-    found = []
-    for one, named, embedded in zip(embedders, models, made, strict=True):
-        name = str(named) if isinstance(named, str | Path) else one.card.name
-        found.append(judge(embedded.vectors, usable, settings, name=name, sha256=one.card.sha256))
+    run = _evaluate_pairs if truth.kind == "pairs" else _evaluate_retrieval
+    runs = []
+    for embedder, requested, embedded in zip(embedders, models, results, strict=True):
+        name = str(requested) if isinstance(requested, str | Path) else embedder.card.name
+        runs.append(run(embedded.vectors, usable, settings, name=name, sha256=embedder.card.sha256))
     return Report(
         truth=truth.name,
         kind=truth.kind,
-        counts=_counts(usable, found[0].judged) | {"pictures skipped": len(truth.skipped) + len(bad)},
-        one=found[0].judged,
-        other=found[1].judged if against is not None else None,
-        differences=_differences(found) if against is not None else {},
+        counts=_counts(usable, runs[0].evaluation) | {"pictures skipped": len(truth.skipped) + len(bad)},
+        one=runs[0].evaluation,
+        other=runs[1].evaluation if against is not None else None,
+        differences=_differences(runs) if against is not None else {},
         column=settings.by,
-        mistakes=_mistakes(usable, found[0].judged.retrieval),
+        mistakes=_mistakes(usable, runs[0].evaluation.retrieval),
         skipped=[*truth.skipped, *bad.values()],
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    judged: Judged
-    drawn: Drawn
+class _ModelRun:
+    evaluation: ModelEvaluation
+    draws: Draws
 
 
-def _judge(vectors: Vectors, truth: Truth, settings: Settings, *, name: str, sha256: str) -> _Found:
-    found = _retrieval(vectors, truth, settings, np.arange(len(truth.queries)))
+def _evaluate_retrieval(
+    vectors: Vectors, truth: Truth, settings: EvaluationSettings, *, name: str, sha256: str
+) -> _ModelRun:
+    result = _retrieval(vectors, truth, settings, np.arange(len(truth.queries)))
     groups = _groups(truth, settings.together)
-    drawn = draw(found, times=settings.times, seed=settings.seed, groups=groups)
+    draws = bootstrap(result, times=settings.times, seed=settings.seed, groups=groups)
 
     def part(rows: Rows) -> dict[str, float]:
         try:
@@ -94,20 +107,22 @@ def _judge(vectors: Vectors, truth: Truth, settings: Settings, *, name: str, sha
             figures = {}
         return {"count": len(rows), **figures}
 
-    judged = Judged(
+    evaluation = ModelEvaluation(
         model=name,
         sha256=sha256,
-        figures={**found.figures, **cluster_figures(vectors, truth, seed=settings.seed)},
-        intervals=intervals(drawn),
+        figures={**result.figures, **cluster_figures(vectors, truth, seed=settings.seed)},
+        intervals=intervals(draws),
         by=_broken_down(truth, settings.by, part),
-        tally=found.tally,
-        retrieval=found,
+        tally=result.tally,
+        retrieval=result,
     )
-    return _Found(judged, drawn)
+    return _ModelRun(evaluation, draws)
 
 
-def _judge_pairs(vectors: Vectors, truth: Truth, settings: Settings, *, name: str, sha256: str) -> _Found:
-    # Six places, as everywhere: what differs by less is a tie.
+def _evaluate_pairs(
+    vectors: Vectors, truth: Truth, settings: EvaluationSettings, *, name: str, sha256: str
+) -> _ModelRun:
+    # Six decimal places, as in retrieval: scores that differ by less are ties.
     dots = np.einsum("ij,ij->i", vectors[truth.first], vectors[truth.second]).astype(np.float64)
     scores = np.round(np.clip(dots, -1, 1), 6)
     if not truth.same.any() or truth.same.all():
@@ -117,19 +132,19 @@ def _judge_pairs(vectors: Vectors, truth: Truth, settings: Settings, *, name: st
         both = 0 < truth.same[rows].sum() < len(rows)
         return {"count": len(rows), **(pooled_figures(Tally.of(scores[rows], truth.same[rows])) if both else {})}
 
-    drawn = draw_pairs(scores, truth.same, times=settings.times, seed=settings.seed)
-    judged = Judged(
+    draws = bootstrap_pairs(scores, truth.same, times=settings.times, seed=settings.seed)
+    evaluation = ModelEvaluation(
         model=name,
         sha256=sha256,
         figures=pooled_figures(Tally.of(scores, truth.same)),
-        intervals=intervals(drawn),
+        intervals=intervals(draws),
         by=_broken_down(truth, settings.by, part),
         tally=Tally.of(scores, truth.same),
     )
-    return _Found(judged, drawn)
+    return _ModelRun(evaluation, draws)
 
 
-def _retrieval(vectors: Vectors, truth: Truth, settings: Settings, rows: Rows) -> Retrieval:
+def _retrieval(vectors: Vectors, truth: Truth, settings: EvaluationSettings, rows: Rows) -> Retrieval:
     ids = truth.ids
     return retrieval(
         vectors[truth.queries[rows]],
@@ -143,10 +158,8 @@ def _retrieval(vectors: Vectors, truth: Truth, settings: Settings, rows: Rows) -
 
 def _check_column(truth: Truth, column: str) -> None:
     values = len(np.unique(truth.column(column)))
-    if values > _MOST_VALUES:
-        raise BadQuery(
-            f"column {column!r} has {values:,} different values; break down by one of at most {_MOST_VALUES}"
-        )
+    if values > _MAX_VALUES:
+        raise BadQuery(f"column {column!r} has {values:,} different values; break down by one of at most {_MAX_VALUES}")
 
 
 def _broken_down(
@@ -159,43 +172,43 @@ def _broken_down(
 
 
 def _groups(truth: Truth, together: str) -> Groups | None:
-    """A number a query where the queries of a label are drawn together; those without a label each alone."""
+    """A number per query if the queries of a label are drawn together; those without a label are drawn alone."""
     if together == "query":
         return None
     if together != "label":
-        raise BadQuery(f"queries drawn together by {together!r}; {nearest(together, TOGETHER)}")
+        raise BadQuery(f"queries cannot be drawn together by {together!r}; {nearest(together, TOGETHER)}")
     labels = np.unique(truth.query_labels, return_inverse=True)[1].astype(np.int64)
     alone = len(labels) + np.arange(len(labels))
     return np.where(truth.query_labels == "", alone, labels)
 
 
-def _differences(found: Sequence[_Found]) -> dict[str, Difference]:
-    one, other = found
-    return differences(one.judged.figures, other.judged.figures, one.drawn, other.drawn)
+def _differences(runs: Sequence[_ModelRun]) -> dict[str, Difference]:
+    one, other = runs
+    return differences(one.evaluation.figures, other.evaluation.figures, one.draws, other.draws)
 
 
-def _counts(truth: Truth, judged: Judged) -> dict[str, int]:
-    if judged.retrieval is None:
+def _counts(truth: Truth, evaluation: ModelEvaluation) -> dict[str, int]:
+    if evaluation.retrieval is None:
         return {"pairs": len(truth.same), "of the same": int(truth.same.sum())}
-    found = judged.retrieval
+    result = evaluation.retrieval
     return {
-        "queries with a right answer": found.queries,
-        "queries without": found.unanswered,
-        "gallery pictures": found.gallery,
-        "of them distractors": found.distractors,
-        "pairs": found.pairs,
-        "right pairs": found.right_pairs,
+        "queries with a right answer": result.queries,
+        "queries without": result.unanswered,
+        "gallery pictures": result.gallery,
+        "of them distractors": result.distractors,
+        "pairs": result.pairs,
+        "right pairs": result.right_pairs,
     }
 
 
-def _mistakes(truth: Truth, found: Retrieval | None) -> list[Mistake]:
-    """Queries whose first hit is wrong, by how far it is above the best right answer."""
-    if found is None:
+def _mistakes(truth: Truth, result: Retrieval | None) -> list[Mistake]:
+    """Queries whose first hit is wrong, by how far its score is above that of the best right answer."""
+    if result is None:
         return []
-    per = found.per_query
+    per = result.per_query
     paths: NDArray[np.str_] = truth.ids
     ahead = np.where(per.first_rank > 1, per.wrong_score - per.right_score, -np.inf)
-    worst = [row for row in np.argsort(-ahead, kind="stable")[:_MISTAKES] if np.isfinite(ahead[row])]
+    worst = [row for row in np.argsort(-ahead, kind="stable")[:_MAX_MISTAKES] if np.isfinite(ahead[row])]
     return [
         Mistake(
             query=str(paths[truth.queries[row]]),

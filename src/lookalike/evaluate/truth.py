@@ -1,4 +1,4 @@
-"""What is right: which picture answers which query, from a table, class folders, pairs, or a split."""
+"""Ground truth: which image answers which query, from a table, class folders, pairs, or a split."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -35,11 +35,11 @@ _SAME = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Truth:
-    """Pictures, and what is right among them.
+    """Image files and the right answers among them.
 
-    `queries` and `gallery`: rows of `pictures`, each with a label beside it ("": a query without an answer, a
-    distractor). Or, for pairs, `first` and `second`: rows of `pictures` that are the `same` or not. `columns`: further
-    columns, a value a query or pair, to break figures down by. `kind`: "table", "folders", "pairs" or "split".
+    `queries` and `gallery`: rows of `pictures`, each with a label ("": a query without an answer, a distractor). For
+    pairs, `first` and `second`: rows of `pictures` that are the `same` or not. `columns`: further columns, one value
+    per query or pair, to break figures down by. `kind`: "table", "folders", "pairs" or "split".
     """
 
     name: str
@@ -57,43 +57,44 @@ class Truth:
 
     @property
     def ids(self) -> Names:
-        """What tells pictures apart: their paths."""
+        """The ids of the images: their paths."""
         return np.array([picture.path for picture in self.pictures], np.str_)
 
     def column(self, name: str) -> Names:
-        """A value a query. Raises SourceError with the nearest names."""
+        """Return one value per query or pair. Raises SourceError with the nearest names for an unknown column."""
         if name not in self.columns:
             raise SourceError(f"{self.name} has no column {name!r} to break down by; {nearest(name, self.columns)}")
         return self.columns[name]
 
     def without(self, bad: Sequence[int]) -> "Truth":
-        """The same less some pictures, which keep their rows but are nobody's query, answer or half of a pair."""
-        gone = np.isin(np.arange(len(self.pictures)), list(bad))
-        asked, known, paired = ~gone[self.queries], ~gone[self.gallery], ~(gone[self.first] | gone[self.second])
-        kept = paired if self.kind == "pairs" else asked
+        """Return a copy without queries, answers and pairs of some images; `pictures` keeps its rows."""
+        removed = np.isin(np.arange(len(self.pictures)), list(bad))
+        queries, gallery = ~removed[self.queries], ~removed[self.gallery]
+        pairs = ~(removed[self.first] | removed[self.second])
+        retained = pairs if self.kind == "pairs" else queries
         return Truth(
             name=self.name,
             kind=self.kind,
             pictures=self.pictures,
-            queries=self.queries[asked],
-            query_labels=self.query_labels[asked],
-            gallery=self.gallery[known],
-            gallery_labels=self.gallery_labels[known],
-            first=self.first[paired],
-            second=self.second[paired],
-            same=self.same[paired],
-            columns={name: values[kept] for name, values in self.columns.items()},
+            queries=self.queries[queries],
+            query_labels=self.query_labels[queries],
+            gallery=self.gallery[gallery],
+            gallery_labels=self.gallery_labels[gallery],
+            first=self.first[pairs],
+            second=self.second[pairs],
+            same=self.same[pairs],
+            columns={name: values[retained] for name, values in self.columns.items()},
             skipped=self.skipped,
         )
 
 
 def read_truth(source: str | Path, *, root: str | Path | None = None) -> Truth:
-    """Ground truth from a folder or a .csv, .tsv or .parquet table. Paths in a table start from its own folder.
+    """Read ground truth from a folder or a .csv, .tsv or .parquet table. Paths in a table are relative to its folder.
 
-    Columns path, label, role (query or gallery): our format; path, label, part (train, val, test): a split, whose test
-    part is used, each picture against the rest; path, label: each against the rest; a, b, same: pairs. A folder is
-    read by its ground_truth.csv where it has one; else the folders in it are the labels. `root`: where the pictures of
-    a table are now, if they moved. Raises SourceError.
+    Columns: path, label, role (query or gallery): queries against the gallery; path, label, part (train, val, test): a
+    split, whose test part is used, each image against the rest; path, label: each against the rest; a, b, same: pairs.
+    A folder with a ground_truth.csv is read from that; else its subfolders are the labels. `root`: where the images of
+    a table are now, if they were moved. Raises SourceError.
     """
     path = os.path.abspath(os.path.expanduser(os.fspath(source)))
     if os.path.isdir(path):
@@ -101,13 +102,13 @@ def read_truth(source: str | Path, *, root: str | Path | None = None) -> Truth:
             (os.path.join(path, name) for name in TRUTH_FILES if os.path.exists(os.path.join(path, name))), None
         )
         if table is None and root is not None:
-            raise SourceError(f"{to_text(path)}: a folder is where it is; a root is for the paths of a table")
+            raise SourceError(f"{to_text(path)}: a root is for the paths of a table, not for a folder; leave it out")
         return _folders(path) if table is None else read_truth(table, root=root)
     if not os.path.exists(path):
         raise SourceError(f"{to_text(path)}: no such file or folder; check the spelling and that the drive is there")
     table_read = read_table(path)
-    place = None if root is None else os.path.abspath(os.path.expanduser(os.fspath(root)))
-    return _pairs(table_read, place) if table_read.column("same") else _table(table_read, place)
+    root_path = None if root is None else os.path.abspath(os.path.expanduser(os.fspath(root)))
+    return _pairs(table_read, root_path) if table_read.column("same") else _table(table_read, root_path)
 
 
 def _name(path: str) -> str:
@@ -128,7 +129,7 @@ def _folders(path: str) -> Truth:
     labels = np.array([p.name.split("/")[0] if "/" in p.name else "" for p in pictures], np.str_)
     if not (labels != "").any():
         raise SourceError(
-            f"{to_text(path)}: holds no folders of pictures; put the pictures of each label into a folder of that "
+            f"{to_text(path)}: holds no folders of images; put the images of each label into a folder of that "
             "name, or give a table of path,label,role"
         )
     return _each_against_the_rest(_name(path), "folders", pictures, labels, {}, skipped)
@@ -159,8 +160,8 @@ def _each_against_the_rest(
 # --- tables
 
 
-class _Pictures:
-    """The pictures that a table names, each once, and what could not be found."""
+class _TableImages:
+    """The image files that a table names, each once, and those that could not be read."""
 
     def __init__(self, table: TextTable, columns: Sequence[str], root: str | None) -> None:
         cells = list(dict.fromkeys(row[column] for row in table.rows for column in columns if row[column]))
@@ -168,37 +169,38 @@ class _Pictures:
         self._table = table
         self._paths = dict(zip(cells, moved(paths, root) if root and paths else paths, strict=True))
         self._rows: dict[str, int | None] = {}
-        self.found: list[SourceFile] = []
+        self.files: list[SourceFile] = []
         self.skipped: list[Failure] = []
 
     def row(self, cell: str) -> int | None:
-        """The row of the picture that a cell names, None where there is no such file."""
+        """Return the row of the image that a cell names, None if there is no such file."""
         if cell not in self._rows:
-            self._rows[cell] = self._look(cell)
+            self._rows[cell] = self._add(cell)
         return self._rows[cell]
 
-    def _look(self, cell: str) -> int | None:
-        found = _file(self._paths[cell]) if cell else NotListed("", "a row names no file")
-        if isinstance(found, NotListed):
-            self.skipped.append(Failure(found.path, found.reason))
+    def _add(self, cell: str) -> int | None:
+        file = _file(self._paths[cell]) if cell else NotListed("", "a row names no file")
+        if isinstance(file, NotListed):
+            self.skipped.append(Failure(file.path, file.reason))
             return None
-        self.found.append(found)
-        return len(self.found) - 1
+        self.files.append(file)
+        return len(self.files) - 1
 
     def check(self) -> None:
-        if not self.found:
+        """Raise SourceError if no file was found."""
+        if not self.files:
             first = f" ({self.skipped[0].path}: {self.skipped[0].reason})" if self.skipped else ""
             raise SourceError(
-                f"{to_text(self._table.path)}: not one of its pictures is there{first}; paths are relative to the "
-                "table's own folder: was it moved? Then say where the pictures are now: --root FOLDER"
+                f"{to_text(self._table.path)}: none of its images exists{first}; paths are relative to the "
+                "table's folder; if the images were moved, name their folder with --root FOLDER"
             )
 
 
 def _file(path: str) -> SourceFile | NotListed:
-    """The file at a path; of a member of an archive ("a.zip!/x.jpg") the size and time are the archive's."""
+    """The file at a path; a member of an archive ("a.zip!/x.jpg") has the size and time of the archive."""
     archive, mark, _ = path.partition("!/")
-    found = source_file(archive if mark else path, os.path.dirname(path))
-    return replace(found, path=to_text(path)) if mark and isinstance(found, SourceFile) else found
+    file = source_file(archive if mark else path, os.path.dirname(path))
+    return replace(file, path=to_text(path)) if mark and isinstance(file, SourceFile) else file
 
 
 def _table(table: TextTable, root: str | None) -> Truth:
@@ -206,62 +208,62 @@ def _table(table: TextTable, root: str | None) -> Truth:
     role, part = table.column("role"), table.column("part")
     if path is None or label is None:
         raise SourceError(
-            f"{to_text(table.path)}: its columns are {', '.join(table.columns)}; path,label,role or path,label,part or "
-            "path,label or a,b,same is wanted"
+            f"{to_text(table.path)}: its columns are {', '.join(table.columns)}; use path,label,role or "
+            "path,label,part or path,label or a,b,same"
         )
     rows = [row for row in table.rows if part is None or row[part].lower() == "test"]
     if part is not None and not rows:
-        raise SourceError(f"{to_text(table.path)}: no row's part is 'test'; give some pictures to that part")
-    pictures = _Pictures(table, (path,), root)
-    placed = [(place, row) for row in rows if (place := pictures.row(row[path])) is not None]
-    pictures.check()
+        raise SourceError(f"{to_text(table.path)}: no row's part is 'test'; assign some images to that part")
+    images = _TableImages(table, (path,), root)
+    located = [(index, row) for row in rows if (index := images.row(row[path])) is not None]
+    images.check()
     others = [column for column in table.columns if column not in (path, label, role, part)]
     if role is None:
-        return _unroled(table, pictures, placed, label=label, others=others)
-    asked = [(place, row) for place, row in placed if _role(table, row[role]) == "query"]
-    known = [(place, row) for place, row in placed if _role(table, row[role]) == "gallery"]
-    if not asked or not known:
+        return _without_roles(table, images, located, label=label, others=others)
+    queries = [(index, row) for index, row in located if _role(table, row[role]) == "query"]
+    gallery = [(index, row) for index, row in located if _role(table, row[role]) == "gallery"]
+    if not queries or not gallery:
         raise SourceError(
-            f"{to_text(table.path)}: {len(asked)} queries and {len(known)} gallery pictures; both roles are needed"
+            f"{to_text(table.path)}: {len(queries)} queries and {len(gallery)} gallery images; give rows of both roles"
         )
     return Truth(
         name=_name(table.path),
         kind="table",
-        pictures=tuple(pictures.found),
-        queries=np.array([place for place, _ in asked]),
-        query_labels=np.array([row[label] for _, row in asked], np.str_),
-        gallery=np.array([place for place, _ in known]),
-        gallery_labels=np.array([row[label] for _, row in known], np.str_),
-        columns={name: np.array([row[name] for _, row in asked], np.str_) for name in others},
-        skipped=tuple(pictures.skipped),
+        pictures=tuple(images.files),
+        queries=np.array([index for index, _ in queries]),
+        query_labels=np.array([row[label] for _, row in queries], np.str_),
+        gallery=np.array([index for index, _ in gallery]),
+        gallery_labels=np.array([row[label] for _, row in gallery], np.str_),
+        columns={name: np.array([row[name] for _, row in queries], np.str_) for name in others},
+        skipped=tuple(images.skipped),
     )
 
 
-def _unroled(
+def _without_roles(
     table: TextTable,
-    pictures: _Pictures,
-    placed: Sequence[tuple[int, Mapping[str, str]]],
+    images: _TableImages,
+    located: Sequence[tuple[int, Mapping[str, str]]],
     *,
     label: str,
     others: Sequence[str],
 ) -> Truth:
-    """Each picture against the rest; one that is named twice counts once, as the last row says."""
-    last = dict(placed)
-    rows = [last[place] for place in range(len(pictures.found))]
+    """Each image against the rest; an image in several rows counts once, with its last row."""
+    last = dict(located)
+    rows = [last[index] for index in range(len(images.files))]
     return _each_against_the_rest(
         _name(table.path),
         "split" if table.column("part") else "table",
-        pictures.found,
+        images.files,
         np.array([row[label] for row in rows], np.str_),
         {name: np.array([row[name] for row in rows], np.str_) for name in others},
-        pictures.skipped,
+        images.skipped,
     )
 
 
 def _role(table: TextTable, cell: str) -> str:
     role = cell.lower()
     if role not in ("query", "gallery"):
-        raise SourceError(f"{to_text(table.path)}: a row's role is {cell!r}; query or gallery is wanted")
+        raise SourceError(f"{to_text(table.path)}: a row's role is {cell!r}; use query or gallery")
     return role
 
 
@@ -272,29 +274,29 @@ def _pairs(table: TextTable, root: str | None) -> Truth:
     same, a, b = table.column("same"), table.column("a"), table.column("b")
     if same is None or a is None or b is None:
         raise SourceError(
-            f"{to_text(table.path)}: pairs need the columns a, b and same (its: {', '.join(table.columns)})"
+            f"{to_text(table.path)}: pairs need the columns a, b and same; it has {', '.join(table.columns)}"
         )
-    pictures = _Pictures(table, (a, b), root)
-    placed = [(pictures.row(row[a]), pictures.row(row[b]), row) for row in table.rows]
-    kept = [(one, other, row) for one, other, row in placed if one is not None and other is not None]
-    pictures.check()
+    images = _TableImages(table, (a, b), root)
+    located = [(images.row(row[a]), images.row(row[b]), row) for row in table.rows]
+    pairs = [(one, other, row) for one, other, row in located if one is not None and other is not None]
+    images.check()
     return Truth(
         name=_name(table.path),
         kind="pairs",
-        pictures=tuple(pictures.found),
-        first=np.array([one for one, _, _ in kept], np.int64),
-        second=np.array([other for _, other, _ in kept], np.int64),
-        same=np.array([_is_same(table, row[same]) for _, _, row in kept], np.bool_),
+        pictures=tuple(images.files),
+        first=np.array([one for one, _, _ in pairs], np.int64),
+        second=np.array([other for _, other, _ in pairs], np.int64),
+        same=np.array([_is_same(table, row[same]) for _, _, row in pairs], np.bool_),
         columns={
-            name: np.array([row[name] for _, _, row in kept], np.str_)
+            name: np.array([row[name] for _, _, row in pairs], np.str_)
             for name in table.columns
             if name not in (a, b, same)
         },
-        skipped=tuple(pictures.skipped),
+        skipped=tuple(images.skipped),
     )
 
 
 def _is_same(table: TextTable, cell: str) -> bool:
     if cell.lower() not in _SAME:
-        raise SourceError(f"{to_text(table.path)}: a pair's same is {cell!r}; 1 or 0 is wanted")
+        raise SourceError(f"{to_text(table.path)}: a pair's same is {cell!r}; use 1 or 0")
     return _SAME[cell.lower()]

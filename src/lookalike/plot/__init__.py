@@ -1,13 +1,13 @@
-"""Figures. The only room that imports matplotlib; nothing here touches pyplot, so that no global state changes."""
+"""Figures. The only package that imports matplotlib; it does not use pyplot, so no global state changes."""
 
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from lookalike.plot.clusters import cluster_page, contact_sheet, level_curve
 from lookalike.plot.evaluation import copies, evaluation, mistakes
 from lookalike.plot.hits import hits, save
 from lookalike.plot.map import map_figure, map_page
-from lookalike.plot.neighbours import neighbour_rows
+from lookalike.plot.neighbors import neighbor_rows
 from lookalike.plot.proof import Heat, Holder, containment_rows, proof
 from lookalike.plot.reliability import reliability
 from lookalike.plot.training import before_after, curves, latent_walk, restorations
@@ -28,20 +28,20 @@ __all__ = [
     "map_figure",
     "map_page",
     "mistakes",
-    "neighbour_rows",
+    "neighbor_rows",
     "proof",
     "reliability",
     "restorations",
     "save",
 ]
 
-_RENAMED = {"places": "containment_rows"}
+_RENAMED = {"neighbour_rows": "neighbor_rows", "places": "containment_rows"}
 
+if not TYPE_CHECKING:  # old names are for running code; a type checker reports them
 
-def __getattr__(name: str) -> Any:
-    """Return what a former name stands for, with a DeprecationWarning."""
-    if name not in _RENAMED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    current = _RENAMED[name]
-    warnings.warn(f"{__name__}.{name} is now called {current}", DeprecationWarning, stacklevel=2)
-    return globals()[current]
+    def __getattr__(name: str) -> Any:
+        """Return what an old name stands for, with a DeprecationWarning."""
+        if name not in _RENAMED:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        warnings.warn(f"{__name__}.{name} is now called {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
+        return globals()[_RENAMED[name]]

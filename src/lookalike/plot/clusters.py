@@ -1,4 +1,4 @@
-"""Clusters to look at: a contact sheet a level, the curve that chose the levels, one page with everything."""
+"""Figures of clusters: a contact sheet per level, the curve that chose the levels, and a page with every image."""
 
 import math
 from pathlib import Path
@@ -14,21 +14,24 @@ from lookalike.plot.tiles import COLUMNS, mosaic, sheets, side_for, tiles
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from lookalike.cluster import Choice, Cluster, Clusters
+    from lookalike.cluster import Cluster, Clusters, LevelChoice
     from lookalike.search import Collection
 
-_ACROSS = 3  # tiles along a cluster's mosaic
+_MOSAIC_COLUMNS = 3  # tiles along each side of a cluster's mosaic
 _TILE = 48
-_MOST = 768  # clusters on a sheet
-_SHARP = ((1_200, 112), (3_000, 80), (10_000, 48))  # representatives up to, pixels a side
+_MAX_CLUSTERS = 768  # on a sheet
+_SHARP_SIDES = ((1_200, 112), (3_000, 80), (10_000, 48))  # largest number of representatives, pixels per side
 
 
-def contact_sheet(photos: "Collection", clusters: "Clusters", place: int) -> "Figure":
-    """One level: a square of nine representatives a cluster, the largest first, with its number, size and name."""
+def contact_sheet(photos: "Collection", clusters: "Clusters", level: int) -> "Figure":
+    """Draw one level: nine representatives of each cluster, largest first, with its number, size and name.
+
+    `level`: its index, 0 is the coarsest.
+    """
     from matplotlib.figure import Figure
 
-    shown = sorted(clusters.clusters[place], key=lambda c: -c.size)
-    total, shown = len(shown), shown[:_MOST]
+    shown = sorted(clusters.clusters[level], key=lambda c: -c.size)
+    total, shown = len(shown), shown[:_MAX_CLUSTERS]
     columns = max(1, min(len(shown), math.ceil(math.sqrt(1.4 * len(shown)))))
     rows = max(math.ceil(len(shown) / columns), 1)
     cell, title = 1.5, 0.5
@@ -40,19 +43,19 @@ def contact_sheet(photos: "Collection", clusters: "Clusters", place: int) -> "Fi
         axes = figure.add_axes(box)
         axes.imshow(_square(photos, cluster), aspect="auto", interpolation="antialiased")
         axes.set_axis_off()
-        told = f"{cluster.number}" + (f" {shorten(cluster.name, 13)}" if cluster.name else "")
+        name = f"{cluster.number}" + (f" {shorten(cluster.name, 13)}" if cluster.name else "")
         text: dict[str, Any] = {"va": "top", "fontsize": 7, "parse_math": False, "family": fonts()}
-        figure.text(box[0], box[1] - 0.02 / height, told, color=_INK, fontweight="bold", **text)
+        figure.text(box[0], box[1] - 0.02 / height, name, color=_INK, fontweight="bold", **text)
         figure.text(box[0] + box[2], box[1] - 0.02 / height, f"{cluster.size:,}", color=_FAINT, ha="right", **text)
-    left_out = f", the {len(shown):,} largest" if total > len(shown) else ""
-    many = "s" * (total != 1), "s" * (len(clusters.ids) != 1)
-    heading = f"{total:,} cluster{many[0]} of {len(clusters.ids):,} picture{many[1]}{left_out}"
+    remark = f", the {len(shown):,} largest" if total > len(shown) else ""
+    plural = "s" * (total != 1), "s" * (len(clusters.ids) != 1)
+    heading = f"{total:,} cluster{plural[0]} of {len(clusters.ids):,} image{plural[1]}{remark}"
     figure.text(0.1 / width, 1 - 0.1 / height, heading, va="top", fontsize=10, fontweight="bold", color=_INK)
     return figure
 
 
-def level_curve(choice: "Choice") -> "Figure":
-    """How well two halves of the pictures agree at each number of clusters, and the numbers chosen."""
+def level_curve(choice: "LevelChoice") -> "Figure":
+    """Draw how well two halves of the images agree for each number of clusters, and the numbers chosen."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 3.6), dpi=110, facecolor="white", layout="constrained")
@@ -72,50 +75,51 @@ def level_curve(choice: "Choice") -> "Figure":
     axes.xaxis.set_major_formatter("{x:.0f}")
     axes.minorticks_off()
     axes.grid(alpha=0.25)
-    axes.set_title("Levels chosen from the pictures", fontsize=10, loc="left")
+    axes.set_title("Levels chosen by stability", fontsize=10, loc="left")
     return figure
 
 
 def cluster_page(photos: "Collection", clusters: "Clusters", path: str | Path) -> Path:
-    """One self-contained page: every level's clusters, and every picture of each."""
+    """Write one self-contained page with the clusters of every level and all their images."""
     finest = clusters.levels[-1]
     number = np.where(finest.assignments < 0, np.iinfo(np.int32).max, finest.assignments)
-    order = np.lexsort((-clusters.scores, number))  # relatives have neighbouring numbers: a cluster is a stretch
+    # A cluster of any level is one range of this order, since children of a parent have consecutive numbers.
+    order = np.lexsort((-clusters.scores, number))
     ids = [clusters.ids[row] for row in order]
-    places = {name: place for place, name in enumerate(ids)}
-    stand_ins = [name for level in clusters.clusters for c in level for name in c.medoids]
-    small, large = side_for(len(ids)), next((s for most, s in _SHARP if len(stand_ins) <= most), 0)
+    index_of = {name: index for index, name in enumerate(ids)}
+    representatives = [name for level in clusters.clusters for c in level for name in c.medoids]
+    small, large = side_for(len(ids)), next((s for limit, s in _SHARP_SIDES if len(representatives) <= limit), 0)
     data: dict[str, Any] = {
         "ids": ids,
         "paths": _paths(photos, ids),
         "scores": packed(np.round(clusters.scores[order] * 1000).astype(np.int16)),
-        "levels": [_level(clusters, place, order, places) for place in range(len(clusters.levels))],
+        "levels": [_level(clusters, level, order, index_of) for level in range(len(clusters.levels))],
         "columns": COLUMNS,
         "side": small,
         "sharp": large if large > small else 0,
-        "sharpIds": [places[name] for name in stand_ins if name in places] if large > small else [],
+        "sharpIds": [index_of[name] for name in representatives if name in index_of] if large > small else [],
         "noise": int((finest.assignments < 0).sum()),
         "method": clusters.method,
     }
-    made = {"sheet": sheets(photos, ids, small)}
+    jpegs = {"sheet": sheets(photos, ids, small)}
     if large > small:
-        made["sharp"] = sheets(photos, [name for name in stand_ins if name in places], large)
-    return write_page("clusters.html", data, made, path)
+        jpegs["sharp"] = sheets(photos, [name for name in representatives if name in index_of], large)
+    return write_page("clusters.html", data, jpegs, path)
 
 
 def _square(photos: "Collection", cluster: "Cluster") -> Any:
-    some = tiles(photos, list(cluster.medoids), _TILE)
-    square = np.full((_ACROSS * _ACROSS, _TILE, _TILE, 3), 241, np.uint8)
-    square[: len(some)] = some[: len(square)]
-    return mosaic(square, _ACROSS)
+    medoids = tiles(photos, list(cluster.medoids), _TILE)
+    square = np.full((_MOSAIC_COLUMNS * _MOSAIC_COLUMNS, _TILE, _TILE, 3), 241, np.uint8)
+    square[: len(medoids)] = medoids[: len(square)]
+    return mosaic(square, _MOSAIC_COLUMNS)
 
 
-def _level(clusters: "Clusters", place: int, order: Any, places: dict[str, int]) -> dict[str, Any]:
-    numbers = clusters.levels[place].assignments[order]
-    sizes = np.bincount(numbers[numbers >= 0], minlength=len(clusters.clusters[place]))
+def _level(clusters: "Clusters", level: int, order: Any, index_of: dict[str, int]) -> dict[str, Any]:
+    numbers = clusters.levels[level].assignments[order]
+    sizes = np.bincount(numbers[numbers >= 0], minlength=len(clusters.clusters[level]))
     starts = np.concatenate(([0], np.cumsum(sizes)[:-1])) if len(sizes) else sizes
     return {
-        "count": len(clusters.clusters[place]),
+        "count": len(clusters.clusters[level]),
         "clusters": [
             {
                 "n": c.number,
@@ -124,14 +128,14 @@ def _level(clusters: "Clusters", place: int, order: Any, places: dict[str, int])
                 "size": int(sizes[c.number]),
                 "tight": round(c.tightness, 3),
                 "name": c.name,
-                "shown": [places[name] for name in c.medoids if name in places],
+                "shown": [index_of[name] for name in c.medoids if name in index_of],
             }
-            for c in clusters.clusters[place]
+            for c in clusters.clusters[level]
         ],
     }
 
 
 def _paths(photos: "Collection", ids: list[str]) -> list[str]:
-    """The path of each picture, "" where it has none."""
+    """The path of each image, "" if it has none."""
     rows = (row for start in range(0, len(ids), 2000) for row in photos.get(ids[start : start + 2000], ["path"]))
     return [str(row.metadata.get("path") or "") if row else "" for row in rows]

@@ -1,4 +1,4 @@
-"""Words in figures: in fonts that are there, cut or broken where the room ends, by measure and not by count."""
+"""Text in figures: installed fonts, and shortening or wrapping by measured width."""
 
 from collections.abc import Iterable, Sequence
 from functools import cache
@@ -10,11 +10,11 @@ _DPI = 110
 
 @cache
 def fonts() -> Sequence[str]:
-    """DejaVu first; then whatever of these is installed, for names in other scripts."""
+    """DejaVu first, then the installed ones of these fonts, for names in other scripts."""
     from matplotlib import font_manager
 
     installed = set(font_manager.get_font_names())
-    wanted = (
+    candidates = (
         "Noto Sans CJK JP",
         "Noto Sans CJK SC",
         "WenQuanYi Zen Hei",
@@ -22,16 +22,16 @@ def fonts() -> Sequence[str]:
         "Microsoft YaHei",
         "Noto Sans",
     )
-    return ["DejaVu Sans", *(name for name in wanted if name in installed)]
+    return ["DejaVu Sans", *(name for name in candidates if name in installed)]
 
 
 def legible(text: str) -> str:
-    """The text on one line, letters that no font at hand has written out (\\u622a): an empty box names no file."""
+    """Return the text on one line; letters that no installed font has are escaped (\\u622a) instead of empty boxes."""
     return "".join(_letters(text))
 
 
 def shorten(name: str, length: int = _NAME_LENGTH) -> str:
-    """A name on one line: control characters written out, the middle left out where it is too long."""
+    """Return a name on one line: control characters escaped, the middle left out if it is too long."""
     letters = _letters(name)
     if sum(map(len, letters)) <= length:
         return "".join(letters)
@@ -41,7 +41,7 @@ def shorten(name: str, length: int = _NAME_LENGTH) -> str:
 
 
 def fitted(name: str, inches: float, size: float, *, weight: str = "normal") -> str:
-    """A name on one line that is no wider than `inches` at `size` points, the middle left out where it must be."""
+    """Return a name on one line no wider than `inches` at `size` points; the middle is left out if necessary."""
     length = len(legible(name))
     while True:
         shown = shorten(name, length)
@@ -52,7 +52,7 @@ def fitted(name: str, inches: float, size: float, *, weight: str = "normal") -> 
 
 
 def wrapped(text: str, inches: float, size: float, *, most: int) -> list[str]:
-    """The text in lines no wider than `inches`; the last of `most` lines is cut where there is more."""
+    """Return the text in at most `most` lines no wider than `inches`; the last line is cut if there is more."""
     lines: list[str] = []
     words = legible(text).split(" ")
     while words:
@@ -67,7 +67,7 @@ def wrapped(text: str, inches: float, size: float, *, most: int) -> list[str]:
 
 
 def _letters(text: str) -> list[str]:
-    """Each letter as it can be shown; an escape is not cut in two."""
+    """Each letter as it can be shown, so that an escape is not cut in two."""
     known = _known()
     return [c if c.isprintable() and ord(c) in known else _escaped(c) for c in text]
 
@@ -77,18 +77,18 @@ def _escaped(letter: str) -> str:
 
 
 def _first(letters: Iterable[str], length: int) -> list[str]:
-    kept: list[str] = []
+    fitting: list[str] = []
     for letter in letters:
         length -= len(letter)
         if length < 0:
             break
-        kept.append(letter)
-    return kept
+        fitting.append(letter)
+    return fitting
 
 
 @cache
 def _known() -> frozenset[int]:
-    """The letters that some font at hand has."""
+    """The letters that an installed font has."""
     from matplotlib import font_manager
 
     faces = (font_manager.get_font(font_manager.findfont(name)) for name in fonts())
@@ -96,7 +96,7 @@ def _known() -> frozenset[int]:
 
 
 def _width(text: str, size: float, weight: str) -> float:
-    """Inches of one line."""
+    """The width of one line in inches."""
     from matplotlib.font_manager import FontProperties
 
     properties = FontProperties(family=fonts(), size=size, weight=weight)

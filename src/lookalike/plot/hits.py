@@ -1,4 +1,4 @@
-"""A query and its hits as one figure: pictures in equal tiles, each with rank, score and file name."""
+"""A query and its hits as one figure: images in equal tiles, each with rank, score and file name."""
 
 import math
 import os
@@ -24,52 +24,52 @@ _TILE = 2.0  # inches
 _CAPTION = 0.62
 _GAP = 0.14
 _TITLE = 0.42
-# A picture of a few pixels is enlarged at most so much: an 8 px icon as a wall of squares tells nothing.
-_LARGEST_ZOOM = 12
-_ENDINGS = (".png", ".pdf", ".svg")
+# The largest enlargement of small images: an 8 px icon filling a tile shows only squares.
+_MAX_ZOOM = 12
+_SUFFIXES = (".png", ".pdf", ".svg")
 _INK, _FAINT, _TILE_GROUND = "#1c1e21", "#6b7076", "#f1f2f4"
 
 
-def hits(results: "Results", *, columns: int = COLUMNS, told: Mapping[str, str] | None = None) -> "Figure":
-    """Draw the asked pictures in the left column and the hits, best first, in a grid beside them.
+def hits(results: "Results", *, columns: int = COLUMNS, captions: Mapping[str, str] | None = None) -> "Figure":
+    """Draw the query images in the left column and the hits, best first, in a grid beside them.
 
-    `told`: what is said of a hit, by its id; its relation to the query, say.
+    `captions`: a line of text for a hit, by its id, such as its relation to the query.
     """
     from matplotlib.figure import Figure
 
     columns = max(1, min(columns, len(results) or 1))
-    asked = list(zip(results.pictures, results.query, strict=False))[:3]
-    rows = max(math.ceil(len(results) / columns), len(asked), 1)
+    queries = list(zip(results.pictures, results.query, strict=False))[:3]
+    rows = max(math.ceil(len(results) / columns), len(queries), 1)
     width = (columns + 1) * (_TILE + _GAP) + 3 * _GAP
     height = rows * (_TILE + _CAPTION + _GAP) + _TITLE + _GAP
     figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
-    place = _placer(figure, width, height)
-    for row, (picture, name) in enumerate(asked):
-        _tile(place(0, row), picture, "query", name, edge="#d9480f")
+    add_tile = _tile_grid(figure, width, height)
+    for row, (image, name) in enumerate(queries):
+        _tile(add_tile(0, row), image, "query", name, edge="#d9480f")
     jpegs = results.thumbnails([hit.id for hit in results])
     for n, (hit, jpeg) in enumerate(zip(results, jpegs, strict=True)):
-        axes = place(1 + n % columns, n // columns)
-        _tile(axes, _picture(jpeg), f"{n + 1}   {hit.score:.3f}", file_name(hit), told=(told or {}).get(hit.id, ""))
+        axes, caption = add_tile(1 + n % columns, n // columns), (captions or {}).get(hit.id, "")
+        _tile(axes, _load_image(jpeg), f"{n + 1}   {hit.score:.3f}", file_name(hit), caption=caption)
     _title(figure, height, len(results))
     return figure
 
 
 def save(figure: "Figure", path: str | Path) -> Path:
-    """Write a figure as PNG, PDF or SVG by its ending. Raises LookalikeError with the reason and the way out."""
+    """Write a figure as PNG, PDF or SVG, by the extension of `path`. Raises LookalikeError if it cannot be written."""
     target = Path(path).expanduser()
-    if target.suffix.lower() not in _ENDINGS:
-        raise _unwritten(target, f"it ends in {target.suffix}" if target.suffix else "it has no ending")
+    if target.suffix.lower() not in _SUFFIXES:
+        raise _not_written(target, f"it ends in {target.suffix}" if target.suffix else "it has no extension")
     try:
         with warnings.catch_warnings():
-            # A name in a script that no installed font has is drawn as boxes; that is no reason to talk.
+            # Letters that no installed font has are drawn as boxes, without a warning.
             warnings.filterwarnings("ignore", message=r"(Glyph|Matplotlib currently does not support)")
             figure.savefig(target)
     except (OSError, ValueError) as error:
-        raise _unwritten(target, getattr(error, "strerror", None) or str(error).splitlines()[0]) from error
+        raise _not_written(target, getattr(error, "strerror", None) or str(error).splitlines()[0]) from error
     return target
 
 
-def _unwritten(target: Path, reason: str) -> LookalikeError:
+def _not_written(target: Path, reason: str) -> LookalikeError:
     return LookalikeError(
         f"the figure could not be written to {target} ({reason}); "
         "name a file that ends in .png, .pdf or .svg in a folder you may write to"
@@ -77,56 +77,54 @@ def _unwritten(target: Path, reason: str) -> LookalikeError:
 
 
 def file_name(hit: Hit) -> str:
-    """What a person calls a hit: its file's name, or its id."""
+    """Return the name of a hit's file, or its id if it has none."""
     path = hit.metadata.get("path")
     return PurePosixPath(path).name if isinstance(path, str) and path else hit.id
 
 
-def _placer(figure: "Figure", width: float, height: float) -> Callable[[int, int], Any]:
-    """A function from (column, row) to axes of one square tile; column 0 is the query's, set a little apart."""
+def _tile_grid(figure: "Figure", width: float, height: float) -> Callable[[int, int], Any]:
+    """A function that adds the axes of the square tile at (column, row); column 0, the query's, is set apart."""
 
-    def place(column: int, row: int) -> Any:
+    def add_tile(column: int, row: int) -> Any:
         left = _GAP + column * (_TILE + _GAP) + (_GAP if column else 0)
         bottom = height - _TITLE - (row + 1) * _TILE - row * (_CAPTION + _GAP)
         return figure.add_axes((left / width, bottom / height, _TILE / width, _TILE / height))
 
-    return place
+    return add_tile
 
 
-def _tile(axes: Any, picture: RGB | None, heading: str, name: str, *, told: str = "", edge: str = "#d5d8dc") -> None:
+def _tile(axes: Any, image: RGB | None, heading: str, name: str, *, caption: str = "", edge: str = "#d5d8dc") -> None:
     axes.set(xticks=[], yticks=[], facecolor=_TILE_GROUND, xlim=(0, 1), ylim=(0, 1))
     for spine in axes.spines.values():
         spine.set(color=edge, linewidth=1.6 if edge == "#d9480f" else 0.8)
-    if picture is None:
-        axes.text(0.5, 0.5, "no picture\nkept", ha="center", va="center", color=_FAINT, fontsize=8)
+    if image is None:
+        axes.text(0.5, 0.5, "no\nthumbnail", ha="center", va="center", color=_FAINT, fontsize=8)
     else:
-        small = max(picture.shape[:2]) < 128
-        axes.imshow(
-            picture, extent=_extent(picture), interpolation="nearest" if small else "antialiased", aspect="auto"
-        )
+        small = max(image.shape[:2]) < 128
+        axes.imshow(image, extent=_extent(image), interpolation="nearest" if small else "antialiased", aspect="auto")
         axes.set(xlim=(0, 1), ylim=(0, 1))
     text = {"transform": axes.transAxes, "va": "top", "parse_math": False, "family": fonts()}
     axes.text(0, -0.05, heading, color=_INK, fontsize=9, fontweight="bold", **text)
-    for n, (line, colour) in enumerate([(told, _INK)] * bool(told) + [(os.path.basename(name) or name, _FAINT)]):
-        axes.text(0, -0.15 - 0.085 * n, fitted(line, _TILE, 7.5), color=colour, fontsize=7.5, **text)
+    for n, (line, color) in enumerate([(caption, _INK)] * bool(caption) + [(os.path.basename(name) or name, _FAINT)]):
+        axes.text(0, -0.15 - 0.085 * n, fitted(line, _TILE, 7.5), color=color, fontsize=7.5, **text)
 
 
-def _extent(picture: RGB) -> tuple[float, float, float, float]:
-    """Left, right, bottom, top of the picture in a unit tile: whole, in proportion, in the middle."""
-    height, width = picture.shape[:2]
-    share = min(1.0, _LARGEST_ZOOM * max(height, width) / (_TILE * 110))
-    # A strip of one pixel in two thousand is still drawn a hair wide, since nothing would look like a mistake.
+def _extent(image: RGB) -> tuple[float, float, float, float]:
+    """Left, right, bottom, top of the image in a unit tile: whole, centered, with its aspect ratio."""
+    height, width = image.shape[:2]
+    share = min(1.0, _MAX_ZOOM * max(height, width) / (_TILE * 110))
+    # A strip of 1 x 2000 pixels is still drawn a hair wide, since an empty tile would look like a mistake.
     w, h = (max(side / max(height, width), 0.02) * share for side in (width, height))
     return 0.5 - w / 2, 0.5 + w / 2, 0.5 - h / 2, 0.5 + h / 2
 
 
 def _title(figure: "Figure", height: float, count: int) -> None:
-    text = f"{count} most alike" if count else "nothing found"
+    text = f"{count} most similar" if count else "no results"
     figure.text(0.012, 1 - 0.16 / height, text, va="top", fontsize=11, color=_INK, fontweight="bold")
     figure.text(
-        0.988, 1 - 0.16 / height, "score: cosine, 1 is the same", va="top", ha="right", fontsize=7.5, color=_FAINT
+        0.988, 1 - 0.16 / height, "score: cosine, 1 is identical", va="top", ha="right", fontsize=7.5, color=_FAINT
     )
 
 
-def _picture(jpeg: bytes | None) -> RGB | None:
+def _load_image(jpeg: bytes | None) -> RGB | None:
     return None if jpeg is None else np.asarray(decode(jpeg).image)

@@ -1,4 +1,4 @@
-"""The collection in the plane: a figure with thumbnails that do not overlap, and a page to move about in."""
+"""The map of a collection: a figure with thumbnails that do not overlap, and an interactive page."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.map_colors import PALETTE, Colouring, colourings
+from lookalike.cluster.layout import PALETTE, Coloring, colorings
 from lookalike.plot.hits import _INK
 from lookalike.plot.pages import packed, write_page
 from lookalike.plot.tiles import COLUMNS, sheets, side_for, tiles
@@ -32,7 +32,7 @@ def map_figure(
     clusters: "Clusters | None" = None,
     labels: Mapping[str, str] | None = None,
 ) -> "Figure":
-    """Every picture as a dot, coloured by label or coarsest cluster; in each cell of a grid one thumbnail."""
+    """Draw every image as a dot, colored by label or coarsest cluster, and one thumbnail per cell of a grid."""
     from matplotlib.figure import Figure
 
     side = 20.0
@@ -40,30 +40,30 @@ def map_figure(
     axes = figure.add_axes((0.01, 0.01, 0.98, 0.98))
     axes.set(xlim=(-1.03, 1.03), ylim=(-1.03, 1.03))
     axes.set_axis_off()
-    groups = colourings(ids, clusters, labels or {})
-    colours = _colours(groups[0]) if groups else np.full(len(ids), "#4269d0", object)
+    groups = colorings(ids, clusters, labels or {})
+    colors = _colors(groups[0]) if groups else np.full(len(ids), "#4269d0", object)
     size = float(np.clip(60_000 / max(len(ids), 1), 2, 60))
-    axes.scatter(positions[:, 0], positions[:, 1], s=size, c=colours.tolist(), linewidths=0, alpha=0.55)
-    chosen = apart(positions, _CELLS)
+    axes.scatter(positions[:, 0], positions[:, 1], s=size, c=colors.tolist(), linewidths=0, alpha=0.55)
+    chosen = one_per_cell(positions, _CELLS)
     half = 1.03 / _CELLS * 0.92
     for row, tile in zip(chosen, tiles(photos, [ids[r] for r in chosen], _SIDE), strict=True):
         x, y = _cell_middle(positions[row], _CELLS)
         axes.imshow(tile, extent=(x - half, x + half, y - half, y + half), zorder=2, interpolation="antialiased")
         frame = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1], [-1, -1]]) * half + (x, y)
-        axes.plot(*frame.T, color=str(colours[row]), linewidth=1.6, zorder=3)
+        axes.plot(*frame.T, color=str(colors[row]), linewidth=1.6, zorder=3)
     axes.set(xlim=(-1.03, 1.03), ylim=(-1.03, 1.03), aspect="equal")
     if groups:
         _legend(axes, groups[0])
     return figure
 
 
-def apart(positions: Positions, cells: int) -> NDArray[np.int64]:
-    """Rows whose thumbnails do not overlap: of each cell of a grid over -1.03..1.03 the one nearest to its middle."""
-    where = np.floor((positions + 1.03) / 2.06 * cells).astype(np.int64).clip(0, cells - 1)
-    middle = (where + 0.5) / cells * 2.06 - 1.03
+def one_per_cell(positions: Positions, cells: int) -> NDArray[np.int64]:
+    """Return rows whose thumbnails do not overlap: the one nearest to the middle of each cell of a grid over ±1.03."""
+    cell = np.floor((positions + 1.03) / 2.06 * cells).astype(np.int64).clip(0, cells - 1)
+    middle = (cell + 0.5) / cells * 2.06 - 1.03
     off = np.linalg.norm(positions - middle, axis=1)
-    order = np.lexsort((off, where[:, 0] * cells + where[:, 1]))
-    flat = (where[:, 0] * cells + where[:, 1])[order]
+    order = np.lexsort((off, cell[:, 0] * cells + cell[:, 1]))
+    flat = (cell[:, 0] * cells + cell[:, 1])[order]
     return np.sort(order[np.concatenate(([True], flat[1:] != flat[:-1]))]) if len(order) else order
 
 
@@ -76,8 +76,8 @@ def map_page(
     clusters: "Clusters | None" = None,
     labels: Mapping[str, str] | None = None,
 ) -> Path:
-    """One self-contained page: zoom, hover for the thumbnail, colour by cluster or label, search an id."""
-    # Neighbours on the map share sheets, so that few are decoded where one looks.
+    """Write one self-contained page: zoom, thumbnails on hover, color by cluster or label, search for an id."""
+    # Neighbors on the map share a sheet, so that a view decodes few sheets.
     cells = np.floor((positions + 1) * 24).astype(np.int64)
     order = np.lexsort((cells[:, 1] * (1 - 2 * (cells[:, 0] % 2)), cells[:, 0]))
     sorted_ids = [ids[row] for row in order]
@@ -87,7 +87,7 @@ def map_page(
         "positions": packed(np.round(positions[order] * 32000).astype(np.int16)),
         "groups": [
             {"title": title, "names": names, "of": packed(of[order].astype(np.int32))}
-            for title, names, of in colourings(ids, clusters, labels or {})
+            for title, names, of in colorings(ids, clusters, labels or {})
         ],
         "palette": PALETTE,
         "columns": COLUMNS,
@@ -96,13 +96,13 @@ def map_page(
     return write_page("map.html", data, {"sheet": sheets(photos, sorted_ids, side)}, path)
 
 
-def _colours(group: Colouring) -> NDArray[np.object_]:
+def _colors(group: Coloring) -> NDArray[np.object_]:
     of = group[2]
-    colours = np.array([*PALETTE, "#c9ccd1"], object)
-    return colours[np.where(of < 0, len(PALETTE), of % len(PALETTE))]
+    colors = np.array([*PALETTE, "#c9ccd1"], object)
+    return colors[np.where(of < 0, len(PALETTE), of % len(PALETTE))]
 
 
-def _legend(axes: Any, group: Colouring) -> None:
+def _legend(axes: Any, group: Coloring) -> None:
     title, names, _ = group
     if not names:
         return
@@ -113,6 +113,6 @@ def _legend(axes: Any, group: Colouring) -> None:
 
 
 def _cell_middle(position: Any, cells: int) -> tuple[float, float]:
-    where = np.floor((position + 1.03) / 2.06 * cells).clip(0, cells - 1)
-    x, y = (where + 0.5) / cells * 2.06 - 1.03
+    cell = np.floor((position + 1.03) / 2.06 * cells).clip(0, cells - 1)
+    x, y = (cell + 0.5) / cells * 2.06 - 1.03
     return float(x), float(y)

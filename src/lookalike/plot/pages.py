@@ -1,4 +1,4 @@
-"""Pages that stand alone: a template of this package with its data inside, opened from disk, nothing fetched."""
+"""Self-contained pages: a template with its data inside, which opens from disk and fetches nothing."""
 
 import base64
 import json
@@ -17,20 +17,21 @@ _SCRIPT = re.compile(r"<!--SCRIPT ([\w.]+)-->")
 
 
 def write_page(template: str, data: Mapping[str, Any], sheets: Mapping[str, Iterable[bytes]], path: str | Path) -> Path:
-    """Fill templates/NAME with `data` (as JSON) and `sheets` (JPEGs by name), a sheet at a time. Raises LookalikeError.
+    """Fill templates/TEMPLATE with `data` (as JSON) and `sheets` (JPEGs by name), a sheet at a time.
 
-    The template holds two lines, <!--DATA--> and <!--SHEETS-->, and <!--SCRIPT FILE--> for each script it shares.
+    The template has the lines <!--DATA--> and <!--SHEETS-->, and <!--SCRIPT FILE--> for each script shared with other
+    pages. Raises LookalikeError if the page cannot be written.
     """
     target = Path(path).expanduser()
-    text = _SCRIPT.sub(lambda found: f"<script>\n{shared_script(found[1])}</script>", _template(template))
+    text = _SCRIPT.sub(lambda match: f"<script>\n{shared_script(match[1])}</script>", _template(template))
     before, after = text.split("<!--DATA-->")
     between, end = after.split("<!--SHEETS-->")
-    # "</script>" inside an id would end the script.
-    told = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
+    # "</script>" in an id would end the script.
+    text_data = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with target.open("w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(f'{before}<script type="application/json" id="data">{told}</script>{between}')
+            file.write(f'{before}<script type="application/json" id="data">{text_data}</script>{between}')
             for name, jpegs in sheets.items():
                 for jpeg in jpegs:
                     file.write(f'<script type="text/plain" class="{name}">{base64.b64encode(jpeg).decode()}</script>\n')
@@ -43,7 +44,7 @@ def write_page(template: str, data: Mapping[str, Any], sheets: Mapping[str, Iter
 
 
 def shared_script(name: str) -> str:
-    """A script of templates/ that pages share."""
+    """Return the text of a script in templates/ that several pages use."""
     return _template(name)
 
 
@@ -52,5 +53,5 @@ def _template(name: str) -> str:
 
 
 def packed(values: NDArray[Any]) -> str:
-    """An array as base64, little endian; the page knows its type."""
+    """Return an array as base64, little endian; the page knows its type."""
     return base64.b64encode(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("<"))).tobytes()).decode()

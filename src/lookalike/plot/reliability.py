@@ -1,4 +1,4 @@
-"""What a stated probability is worth: beside it, the share that turned out true."""
+"""Reliability diagrams: the stated probability against the share that was true."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,12 @@ def reliability(
     bins: int = 10,
     noun: str = "pairs",
     truth: str = "share that were copies",
-    title: str = "What a stated probability of “copy” is worth",
+    title: str = "Reliability of the probability of “copy”",
 ) -> "Figure":
-    """Stated probability against the share that was true; counts beneath. `curves`: (stated, true or not) by name."""
+    """Draw the stated probability against the share that was true, with counts below.
+
+    `curves`: by name, stated probabilities (n,) and whether each was true (n,).
+    """
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(5.2, 5.6), dpi=110, facecolor="white")
@@ -31,9 +34,9 @@ def reliability(
     axes.plot((0, 1), (0, 1), color=_FAINT, linewidth=0.8, linestyle="--", label="as stated")
     edges = np.linspace(0, 1, bins + 1)
     for name, (stated, true) in curves.items():
-        places = np.minimum((np.asarray(stated) * bins).astype(int), bins - 1)
-        used = [n for n in range(bins) if (places == n).any()]
-        x, y = ([float(np.mean(values[places == n])) for n in used] for values in (stated, true))
+        bin_of = np.minimum((np.asarray(stated) * bins).astype(int), bins - 1)
+        used = [n for n in range(bins) if (bin_of == n).any()]
+        x, y = ([float(np.mean(values[bin_of == n])) for n in used] for values in (stated, true))
         axes.plot(x, y, marker="o", markersize=4, linewidth=1.4, label=f"{name} ({len(stated):,} {noun})")
         below.hist(stated, bins=edges.tolist(), histtype="step", linewidth=1.2)
     axes.set(xlim=(0, 1), ylim=(0, 1.02), ylabel=truth, xticklabels=[])

@@ -1,4 +1,4 @@
-"""Figures of training: learning curves, originals above restorations, a walk between two codes, before and after."""
+"""Figures of training: learning curves, reconstructions, a walk in latent space, hits before and after."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,12 @@ def curves(
     before: float | None = None,
     epoch: int = 0,
     mixture: float | None = None,
-    kept: str = "",
+    caption: str = "",
 ) -> "Figure":
-    """Loss (left) and the validation metric (right) by epoch; `before`: the metric before training, as a dashed line.
+    """Draw loss (left) and the validation metric (right) by epoch.
 
-    What was kept: an `epoch`, which is circled, or a `mixture` of before and after, whose metric is a dotted line, or
-    neither; `kept` says it in words.
+    `before`: the metric before training, a dashed line. `epoch`: the saved epoch, which is circled. `mixture`: the
+    metric of a saved mixture of the models before and after, a dotted line. `caption`: what was saved, in words.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -48,8 +48,8 @@ def curves(
     if before is not None:
         right.axhline(before, color=_INK, linewidth=1, linestyle=(0, (4, 3)))
         left.set_title(f"- - before: {before:.3f}", loc="right", fontsize=9, color=_INK)
-    # Words stand above the axes: within them a curve or a number would lie under some, wherever they stood.
-    left.set_title(kept, loc="left", fontsize=9, color=_METRIC)
+    # Text is above the axes: inside, it could always cover a curve or a number.
+    left.set_title(caption, loc="left", fontsize=9, color=_METRIC)
     for axes in (left, right):
         axes.spines[["top"]].set_visible(False)
         axes.tick_params(colors=_FAINT)
@@ -57,13 +57,13 @@ def curves(
 
 
 def restorations(originals: NDArray[np.uint8], restored: NDArray[np.uint8]) -> "Figure":
-    """Originals in the upper row, what the autoencoder made of their codes below. Both (n, side, side, 3)."""
+    """Draw originals in the upper row, their reconstructions by the autoencoder below. Both (n, side, side, 3)."""
     return _rows([("original", originals), ("restored", restored)])
 
 
-def latent_walk(pictures: NDArray[np.uint8]) -> "Figure":
-    """The pictures (steps, side, side, 3) of codes on the straight line between two pictures' codes."""
-    return _rows([("walk", pictures)])
+def latent_walk(images: NDArray[np.uint8]) -> "Figure":
+    """Draw the decoded images (steps, side, side, 3) of codes on the straight line between the codes of two images."""
+    return _rows([("walk", images)])
 
 
 def before_after(
@@ -71,7 +71,7 @@ def before_after(
     before: Sequence[tuple[NDArray[np.uint8], bool]],
     after: Sequence[tuple[NDArray[np.uint8], bool]],
 ) -> "Figure":
-    """Queries above the first hit of the model before and of the model after; a frame tells right from wrong."""
+    """Draw queries above the first hit of the model before and after; the frame is green for right, red for wrong."""
     rows = [("query", list(queries)), ("before", [p for p, _ in before]), ("after", [p for p, _ in after])]
     return _rows(rows, right=[None, [ok for _, ok in before], [ok for _, ok in after]])
 
@@ -79,19 +79,19 @@ def before_after(
 def _rows(rows: Sequence[tuple[str, Any]], *, right: Sequence[Sequence[bool] | None] | None = None) -> "Figure":
     from matplotlib.figure import Figure
 
-    count = max(len(pictures) for _, pictures in rows)
+    count = max(len(images) for _, images in rows)
     width, height = 0.9 + count * (_TILE + _GAP), _GAP + len(rows) * (_TILE + _GAP)
     figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
-    for line, (name, pictures) in enumerate(rows):
+    for line, (name, images) in enumerate(rows):
         bottom = height - (line + 1) * (_TILE + _GAP)
         figure.text(0.8 / width, (bottom + _TILE / 2) / height, name, ha="right", va="center", color=_FAINT, fontsize=9)
-        for place, picture in enumerate(pictures):
-            left = 0.9 + place * (_TILE + _GAP)
+        for column, image in enumerate(images):
+            left = 0.9 + column * (_TILE + _GAP)
             axes = figure.add_axes((left / width, bottom / height, _TILE / width, _TILE / height))
-            axes.imshow(picture, interpolation="nearest" if max(picture.shape[:2]) < 100 else "antialiased")
+            axes.imshow(image, interpolation="nearest" if max(image.shape[:2]) < 100 else "antialiased")
             axes.set(xticks=[], yticks=[])
             marks = right[line] if right else None
-            edge = "#d5d8dc" if marks is None else "#2b8a3e" if marks[place] else "#c92a2a"
+            edge = "#d5d8dc" if marks is None else "#2b8a3e" if marks[column] else "#c92a2a"
             for spine in axes.spines.values():
                 spine.set(color=edge, linewidth=0.8 if marks is None else 2)
     return figure

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from lookalike.cluster import known_labels
 from lookalike.cluster.grouping import Cluster, Clusters
-from lookalike.cluster.storage import NoClusters, current, load_clusters, version
+from lookalike.cluster.storage import NoClusters, clusters_version, current_run, load_clusters
 from lookalike.errors import UnknownId
 from lookalike.server.http.dependencies import K, Needs, Offset, Parts, fails
 from lookalike.server.http.responses import as_json
@@ -27,8 +27,8 @@ _counted: dict[str, tuple[Any, dict[int, Counter[str]]]] = {}
 def _clusters(parts: Parts) -> Clusters | None:
     """Those kept in the collection, read once for each clustering."""
     photos, _ = parts.desk.at_hand
-    told = version(photos)
-    if current(photos) is None:
+    told = clusters_version(photos)
+    if current_run(photos) is None:
         return None
     known = _kept.get(photos.uri)
     if known is None or known[0] != told:
@@ -65,7 +65,7 @@ def _place(counts: list[int], level: int) -> int:
 def _labels(parts: Parts, made: Clusters, at: int) -> dict[int, Counter[str]]:
     """How often each label was given to the images of each cluster; counted once for each state of the collection."""
     photos, _ = parts.desk.at_hand
-    state = (photos.store.version, version(photos), at)
+    state = (photos.store.version, clusters_version(photos), at)
     known = _counted.get(photos.uri)
     if known is None or known[0] != state:
         known = _counted[photos.uri] = (state, _count(known_labels(photos), made, at))

@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from lookalike.cluster import give_labels
+from lookalike.cluster import set_labels
 from lookalike.errors import BadQuery, ImageError, ImageTooLarge, UnknownId
 from lookalike.server.http.dependencies import ImageId, K, MinScore, Needs, Offset, Parts, Where, fails
 from lookalike.server.http.examples import FORMS
@@ -198,7 +198,7 @@ async def change(image_id: ImageId, wanted: Change, parts: Needs) -> Response:
     """Give an image a label, or take it away."""
     photos = parts.desk.writable()
     await parts.desk.row(image_id, [])
-    await parts.desk.in_thread(lambda: give_labels(photos, {image_id: wanted.label}))
+    await parts.desk.in_thread(lambda: set_labels(photos, {image_id: wanted.label}))
     await parts.desk.in_thread(parts.desk.refresh)
     return await image(image_id, parts)
 

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from lookalike.cluster import Given, give_labels, keep_labels, known_labels, label_table, load_clusters
+from lookalike.cluster import ParsedLabels, known_labels, label_table, load_clusters, save_labels, set_labels
+from lookalike.cluster.labels import SUSPECTS
 from lookalike.cluster.storage import NoClusters
-from lookalike.cluster.suspects import SUSPECTS
 from lookalike.errors import BadQuery, UnknownId
 from lookalike.search import Collection
 from lookalike.search.saved_results import save_result, saved_result
@@ -137,7 +137,7 @@ def _give(photos: Collection, wanted: LabelIn) -> int:
         rows = photos.get(wanted.ids, [])
         if missing := [name for name, row in zip(wanted.ids, rows, strict=True) if row is None]:
             raise unknown(missing[0])
-        give_labels(photos, dict.fromkeys(wanted.ids, wanted.label))
+        set_labels(photos, dict.fromkeys(wanted.ids, wanted.label))
         return len(set(wanted.ids))
     try:
         made = load_clusters(photos)
@@ -150,5 +150,5 @@ def _give(photos: Collection, wanted: LabelIn) -> int:
     known = known_labels(photos)
     free = [name for name in found[0].medoids if name not in known]
     there = [row.id for row in photos.get(free, []) if row is not None]
-    keep_labels(photos, Given(labels=dict.fromkeys(there, wanted.label), names={wanted.cluster: wanted.label}))
+    save_labels(photos, ParsedLabels(labels=dict.fromkeys(there, wanted.label), names={wanted.cluster: wanted.label}))
     return len(there)

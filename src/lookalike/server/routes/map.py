@@ -7,9 +7,9 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from lookalike.cluster import PALETTE, NoClusters, colourings, known_labels, load_clusters, load_map
+from lookalike.cluster import PALETTE, NoClusters, colorings, known_labels, load_clusters, load_map
 from lookalike.cluster.layout import map_version
-from lookalike.cluster.storage import version
+from lookalike.cluster.storage import clusters_version
 from lookalike.search import Collection
 from lookalike.server.http.dependencies import Needs, fails
 from lookalike.server.http.responses import json_of, with_tag
@@ -30,7 +30,7 @@ async def whole_map(request: Request, parts: Needs) -> Response:
 
 def _told(photos: Collection, copy: VectorIndex | None) -> tuple[str, bytes]:
     """The answer as it goes out, made once for each state of the collection."""
-    state = f"{copy.version if copy else photos.store.version} {map_version(photos)} {version(photos)}"
+    state = f"{copy.version if copy else photos.store.version} {map_version(photos)} {clusters_version(photos)}"
     known = _kept.get(photos.uri)
     if known is None or known[0] != state:
         body = json_of(_map(photos, copy))
@@ -46,7 +46,7 @@ def _map(photos: Collection, copy: VectorIndex | None) -> dict[str, Any]:
         clusters = load_clusters(photos)
     except NoClusters:
         clusters = None
-    groups = colourings(ids, clusters, known_labels(photos, spread=True))
+    groups = colorings(ids, clusters, known_labels(photos, spread=True))
     x, y = (np.round(axis.astype(np.float64), 4).tolist() for axis in positions.T)
     return {
         "waiting": max(len(photos) - len(ids), 0),

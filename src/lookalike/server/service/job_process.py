@@ -75,22 +75,21 @@ def _duplicates(uri: str, stop: threading.Event) -> dict[str, Any]:
 
 def _clusters(uri: str, stop: threading.Event) -> dict[str, Any]:
     from lookalike.cluster.grouping import cluster
-    from lookalike.cluster.storage import keep_clusters
+    from lookalike.cluster.storage import save_clusters
     from lookalike.search import Collection
 
     with Collection.open(uri) as photos:
         made = cluster(photos)
         if stop.is_set():
             raise Stopped("stopped before it was kept")
-        keep_clusters(photos, made)
+        save_clusters(photos, made)
     return {"state": "done", "report": {"levels": list(made.counts), "images": len(made.ids)}}
 
 
 def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
     import numpy as np
 
-    from lookalike.cluster import keep_spread, known_labels, read_vectors, spread
-    from lookalike.cluster.suspects import keep_suspects
+    from lookalike.cluster import known_labels, propagate_labels, read_vectors, save_propagated, save_suspects
     from lookalike.search import Collection
 
     with Collection.open(uri) as photos:
@@ -99,12 +98,12 @@ def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
             return {"state": "failed", "message": "no picture has a label yet; give some of them one first"}
         ids, vectors = read_vectors(photos)
         rows = np.array([row for row, name in enumerate(ids) if name in known], np.int64)
-        found = spread(vectors, rows, [known[ids[row]] for row in rows])
+        found = propagate_labels(vectors, rows, [known[ids[row]] for row in rows])
         if stop.is_set():
             raise Stopped("stopped before it was kept")
         named = zip(ids, found.labels.tolist(), found.confidence.tolist(), strict=True)
-        keep_spread(photos, {name: (str(label), float(sure)) for name, label, sure in named})
-        keep_suspects(photos, ids, found.suspects)
+        save_propagated(photos, {name: (str(label), float(sure)) for name, label, sure in named})
+        save_suspects(photos, ids, found.suspects)
     answered = int(found.sure.sum()) - len(rows)
     report = {"labelled": len(rows), "named": answered, "unsure": len(ids) - len(rows) - answered}
     return {"state": "done", "report": report | {"error": round(found.calibration.error, 4)}}

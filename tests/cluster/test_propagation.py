@@ -1,4 +1,4 @@
-"""Labels that spread: right where they can be, unsure where nothing is known, and true to their confidence."""
+"""Label propagation: right where it can be, unsure where nothing is known, with calibrated confidence."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.cluster.spread import _vote, expected_calibration_error, refused_when_left_out, spread
+from lookalike.cluster.propagation import _vote, expected_calibration_error, propagate_labels
 from lookalike.errors import BadQuery
 from lookalike.similarity import normalize
 
@@ -25,45 +25,59 @@ def some(labels: np.ndarray, kinds: tuple[str, ...], each: int = 10) -> np.ndarr
     return np.concatenate([np.flatnonzero(labels == kind)[:each] for kind in kinds])
 
 
+def unsure_when_left_out(vectors: np.ndarray, rows: np.ndarray, labels: list[str]) -> dict[str, float]:
+    """The share of each label's images that are unsure if no image has that label."""
+    texts = np.asarray(labels, object).astype(str)
+    shares = {}
+    for name in np.unique(texts):
+        others = np.flatnonzero(texts != name)
+        if (np.unique(texts[others], return_counts=True)[1] >= 2).sum() < 2:
+            continue
+        subset = np.concatenate((rows[others], rows[texts == name]))
+        result = propagate_labels(vectors[subset], np.arange(len(others)), texts[others].tolist())
+        shares[str(name)] = float(1 - result.sure[len(others) :].mean())
+    return shares
+
+
 def test_a_few_labels_name_the_rest() -> None:
     vectors, labels = street()
     rows = some(labels, KINDS)
-    found = spread(vectors, rows, labels[rows].tolist())
-    assert found.sure.mean() > 0.8
-    assert (found.labels[found.sure] == labels[found.sure]).mean() > 0.98
+    result = propagate_labels(vectors, rows, labels[rows].tolist())
+    assert result.sure.mean() > 0.8
+    assert (result.labels[result.sure] == labels[result.sure]).mean() > 0.98
 
 
 def test_a_kind_that_nobody_named_is_not_forced_to_be_another() -> None:
     vectors, labels = street()
     rows = some(labels, KINDS[:3])
-    found = spread(vectors, rows, labels[rows].tolist())
-    assert (found.labels[labels == "motorcycle"] == "").mean() >= 0.9
-    assert (found.labels[labels == "car"] == "car").mean() > 0.8
+    result = propagate_labels(vectors, rows, labels[rows].tolist())
+    assert (result.labels[labels == "motorcycle"] == "").mean() >= 0.9
+    assert (result.labels[labels == "car"] == "car").mean() > 0.8
 
 
 def test_what_lies_between_two_kinds_is_unsure() -> None:
     vectors, labels = street()
     middle = normalize(vectors[labels == "car"][:5] + vectors[labels == "boat"][:5])
     rows = some(labels, KINDS)
-    found = spread(np.concatenate((vectors, middle)), rows, labels[rows].tolist())
-    assert not found.sure[-5:].any()
+    result = propagate_labels(np.concatenate((vectors, middle)), rows, labels[rows].tolist())
+    assert not result.sure[-5:].any()
 
 
 def test_confidence_is_true_where_kinds_overlap() -> None:
     vectors, labels = street(noise=1.4, each=400)
     rows = some(labels, KINDS, each=60)
-    found = spread(vectors, rows, labels[rows].tolist())
+    result = propagate_labels(vectors, rows, labels[rows].tolist())
     rest = np.setdiff1d(np.arange(len(vectors)), rows)
-    right = (found.guess == labels)[rest].astype(bool)
+    right = (result.guess == labels)[rest].astype(bool)
     assert 0.4 < right.mean() < 0.95  # or there would be nothing to be unsure of
-    assert expected_calibration_error(found.confidence[rest], right) < 0.08
+    assert expected_calibration_error(result.confidence[rest], right) < 0.08
 
 
-def test_labelled_pictures_keep_their_labels() -> None:
+def test_labeled_images_keep_their_labels() -> None:
     vectors, labels = street(noise=1.4)
     rows = some(labels, KINDS)
-    found = spread(vectors, rows, labels[rows].tolist())
-    assert found.labels[rows].tolist() == labels[rows].tolist()
+    result = propagate_labels(vectors, rows, labels[rows].tolist())
+    assert result.labels[rows].tolist() == labels[rows].tolist()
 
 
 def test_a_vote_is_that_of_a_loop() -> None:
@@ -76,12 +90,12 @@ def test_a_vote_is_that_of_a_loop() -> None:
 def test_a_wrong_label_is_suspected_with_its_evidence() -> None:
     vectors, labels = street(noise=0.1)
     rows = some(labels, KINDS)
-    given = labels[rows].tolist()
-    given[3] = "boat"  # a bicycle
-    suspects = spread(vectors, rows, given).suspects
-    assert (suspects[0].row, suspects[0].given, suspects[0].instead) == (3, "boat", "bicycle")
+    given_labels = labels[rows].tolist()
+    given_labels[3] = "boat"  # a bicycle
+    suspects = propagate_labels(vectors, rows, given_labels).suspects
+    assert (suspects[0].row, suspects[0].label, suspects[0].instead) == (3, "boat", "bicycle")
     assert len(suspects) == 1
-    assert all(labels[row] == "bicycle" for row in suspects[0].neighbours)
+    assert all(labels[row] == "bicycle" for row in suspects[0].neighbors)
 
 
 def test_calibration_error_by_hand() -> None:
@@ -92,19 +106,19 @@ def test_calibration_error_by_hand() -> None:
 
 def test_too_few_labels_are_refused() -> None:
     vectors, _ = street()
-    with pytest.raises(BadQuery, match="label at least two pictures of each of two labels"):
-        spread(vectors, np.array([0, 60]), ["bicycle", "car"])
+    with pytest.raises(BadQuery, match="label at least two images of each of two labels"):
+        propagate_labels(vectors, np.array([0, 60]), ["bicycle", "car"])
 
 
 def test_each_label_can_be_left_out_in_turn() -> None:
     vectors, labels = street()
     rows = some(labels, KINDS)
-    refused = refused_when_left_out(vectors, rows, labels[rows].tolist())
-    assert set(refused) == set(KINDS)
-    assert refused["motorcycle"] >= 0.8
+    unsure = unsure_when_left_out(vectors, rows, labels[rows].tolist())
+    assert set(unsure) == set(KINDS)
+    assert unsure["motorcycle"] >= 0.8
 
 
-def test_real_pictures_of_an_unnamed_product_are_refused() -> None:
+def test_real_images_of_an_unnamed_product_are_refused() -> None:
     """Shelf photos of the largest products of grocery-mini, embedded by the default model, one product unnamed."""
     folder = Path(os.environ.get("LOOKALIKE_DATA", Path(__file__).parents[2] / "../shared/data")) / "grocery-mini"
     if not folder.is_dir():
@@ -122,5 +136,5 @@ def test_real_pictures_of_an_unnamed_product_are_refused() -> None:
     pictures = [decode(read(str(folder / row["path"])), side=224).image for row in chosen]
     vectors = get_embedder().embed([np.asarray(picture) for picture in pictures])
     labels = np.array([row["label"] for row in chosen], object)
-    refused = refused_when_left_out(vectors, np.arange(len(labels)), labels.tolist())
-    assert np.mean(list(refused.values())) >= 0.7
+    unsure = unsure_when_left_out(vectors, np.arange(len(labels)), labels.tolist())
+    assert np.mean(list(unsure.values())) >= 0.7

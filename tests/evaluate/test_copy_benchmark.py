@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lookalike.errors import BadQuery, SourceError
-from lookalike.evaluate import Plan, benchmark
-from lookalike.evaluate.copies import STRENGTHS
+from lookalike.evaluate import BenchmarkPlan, benchmark
+from lookalike.evaluate.copy_benchmark import STRENGTHS
 from lookalike.image import EDITS
 from lookalike.types import RGB
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
@@ -33,11 +33,11 @@ def many(tmp_path: Path) -> Path:
 
 
 def test_harmless_edits_are_found_and_harmful_are_not(many: Path, embedder: ColourEmbedder) -> None:
-    found = benchmark([many], [embedder], plan=Plan(edits=("flip", "jpeg", "grey"), held_out=0.25))
-    assert (found.gallery + found.held_out, found.sources, found.twins) == (12, 12, 1)
-    assert found.held_out == 3
-    assert [Path(failure.path).name for failure in found.skipped] == ["broken.png"]
-    model = found.best
+    result = benchmark([many], [embedder], plan=BenchmarkPlan(edits=("flip", "jpeg", "grey"), held_out=0.25))
+    assert (result.gallery + result.held_out, result.sources, result.twins) == (12, 12, 1)
+    assert result.held_out == 3
+    assert [Path(failure.path).name for failure in result.skipped] == ["broken.png"]
+    model = result.best
     assert model.edits["flip"].recall == 1  # a mean colour does not change
     assert model.edits["grey"].recall < 0.5
     assert set(model.cells) == {(edit, s) for edit in ("flip", "jpeg", "grey") for s in STRENGTHS}
@@ -47,20 +47,20 @@ def test_harmless_edits_are_found_and_harmful_are_not(many: Path, embedder: Colo
 
 
 def test_held_out_pictures_lower_the_pooled_figures_alone(many: Path, embedder: ColourEmbedder) -> None:
-    plan = Plan(edits=("flip",), held_out=0)
+    plan = BenchmarkPlan(edits=("flip",), held_out=0)
     all_in = benchmark([many], [embedder], plan=plan).best.overall
     assert (all_in["recall@1"], all_in["micro-AP"], all_in.unanswered) == (1, 1, 0)
 
 
 def test_min_score_has_the_precision_it_promises(many: Path) -> None:
-    found = benchmark([many], [ColourEmbedder()], plan=Plan(edits=("noise", "jpeg", "brightness")))
-    model = found.best
+    result = benchmark([many], [ColourEmbedder()], plan=BenchmarkPlan(edits=("noise", "jpeg", "brightness")))
+    model = result.best
     assert model.min_score is not None
     tally = model.overall.tally
     taken = tally.scores >= model.min_score
     right, wrong = tally.right[taken].sum(), tally.wrong[taken].sum()
     assert right / (right + wrong) >= model.precision
-    assert model.kept == pytest.approx(right / tally.right.sum())
+    assert model.recall == pytest.approx(right / tally.right.sum())
 
 
 def test_no_score_is_recommended_where_none_is_safe(many: Path) -> None:
@@ -68,24 +68,24 @@ def test_no_score_is_recommended_where_none_is_safe(many: Path) -> None:
         def embed(self, images):  # type: ignore[no-untyped-def]
             return np.tile(np.array([1, 0, 0], np.float32), (len(images), 1))
 
-    found = benchmark([many], [Blind()], plan=Plan(edits=("flip",)))
-    assert (found.best.min_score, found.best.kept, found.best.edits["flip"].recall) == (None, 0, 0)
-    json.dumps(found.to_json(), allow_nan=False)
+    result = benchmark([many], [Blind()], plan=BenchmarkPlan(edits=("flip",)))
+    assert (result.best.min_score, result.best.recall, result.best.edits["flip"].recall) == (None, 0, 0)
+    json.dumps(result.to_json(), allow_nan=False)
 
 
 def test_the_better_model_comes_first(many: Path, embedder: ColourEmbedder) -> None:
-    plan = Plan(edits=("flip", "blur", "border"))
-    found = benchmark([many], [Grey("grey"), embedder], plan=plan)
-    assert [model.model for model in found.models] == ["colour", "grey"]
-    assert found.lead is not None
-    assert found.lead.difference > 0
-    assert found.lead.more_than_chance
-    assert found.to_json()["recommended"]["model"] == "colour"
+    plan = BenchmarkPlan(edits=("flip", "blur", "border"))
+    result = benchmark([many], [Grey("grey"), embedder], plan=plan)
+    assert [model.model for model in result.models] == ["colour", "grey"]
+    assert result.lead is not None
+    assert result.lead.difference > 0
+    assert result.lead.more_than_chance
+    assert result.to_json()["recommended"]["model"] == "colour"
     assert benchmark([many], [embedder], plan=plan).lead is None
 
 
 def test_the_seed_decides_and_an_edit_without_strength_is_embedded_once(many: Path) -> None:
-    plan = Plan(edits=("flip", "noise"))
+    plan = BenchmarkPlan(edits=("flip", "noise"))
     embedder = ColourEmbedder()
     one = benchmark([many], [embedder], plan=plan).to_json()
     assert embedder.seen == 12 * (1 + 1 + len(STRENGTHS))  # the twin is left out before it is edited
@@ -93,26 +93,26 @@ def test_the_seed_decides_and_an_edit_without_strength_is_embedded_once(many: Pa
 
 
 def test_every_edit_runs(many: Path, embedder: ColourEmbedder) -> None:
-    found = benchmark([many], [embedder], plan=Plan(sample=4))
-    assert list(found.best.edits) == list(EDITS)
+    result = benchmark([many], [embedder], plan=BenchmarkPlan(sample=4))
+    assert list(result.best.edits) == list(EDITS)
 
 
-def test_what_cannot_be_done_is_said(many: Path, embedder: ColourEmbedder) -> None:
+def test_impossible_plans_are_refused(many: Path, embedder: ColourEmbedder) -> None:
     with pytest.raises(BadQuery, match="edit 'rotat' is not known"):
-        benchmark([many], [embedder], plan=Plan(edits=("rotat",)))
+        benchmark([many], [embedder], plan=BenchmarkPlan(edits=("rotat",)))
     with pytest.raises(BadQuery, match="needs an edit"):
-        benchmark([many], [embedder], plan=Plan(edits=()))
-    with pytest.raises(SourceError, match="1 different picture could be read"):
-        benchmark([many / "00.png"], [embedder], plan=Plan(edits=("flip",)))
+        benchmark([many], [embedder], plan=BenchmarkPlan(edits=()))
+    with pytest.raises(SourceError, match="1 different image could be read"):
+        benchmark([many / "00.png"], [embedder], plan=BenchmarkPlan(edits=("flip",)))
 
 
-def test_pictures_all_the_same_are_told_before_any_is_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_identical_images_are_refused_before_any_is_edited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(5):
         (tmp_path / f"{n}.png").write_bytes(encode(picture(COLOURS["red"], seed=1)))
 
     def edited(*_: object) -> None:
         raise AssertionError("edited in vain")
 
-    monkeypatch.setattr("lookalike.evaluate.copies._Work.__call__", edited)
-    with pytest.raises(SourceError, match="1 different picture could be read"):
+    monkeypatch.setattr("lookalike.evaluate.copy_benchmark._EditAndEmbed.__call__", edited)
+    with pytest.raises(SourceError, match="1 different image could be read"):
         benchmark([tmp_path], [ColourEmbedder()])
