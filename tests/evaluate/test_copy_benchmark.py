@@ -98,7 +98,7 @@ def test_every_edit_runs(many: Path, embedder: ColourEmbedder) -> None:
 
 
 def test_impossible_plans_are_refused(many: Path, embedder: ColourEmbedder) -> None:
-    with pytest.raises(BadQuery, match="edit 'rotat' is not known"):
+    with pytest.raises(BadQuery, match="unknown edit 'rotat'"):
         benchmark([many], [embedder], plan=BenchmarkPlan(edits=("rotat",)))
     with pytest.raises(BadQuery, match="needs an edit"):
         benchmark([many], [embedder], plan=BenchmarkPlan(edits=()))

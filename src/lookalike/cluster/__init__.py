@@ -1,8 +1,6 @@
 """Clusters of a collection, label propagation, outliers, representatives, and a 2-D map."""
 
-import warnings
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from lookalike.cluster.choose_k import LevelChoice, choose_levels
 from lookalike.cluster.export import check_table_path, check_tree, write_clusters, write_columns, write_tree
@@ -26,6 +24,7 @@ from lookalike.cluster.neighbors import read_vectors
 from lookalike.cluster.outliers import Outliers, outliers
 from lookalike.cluster.propagation import PropagatedLabels, Suspect, VoteCalibration, propagate_labels
 from lookalike.cluster.storage import NoClusters, current_run, load_clusters, name_clusters, save_clusters
+from lookalike.deprecation import renamed
 
 __all__ = [
     "METHODS",
@@ -74,35 +73,40 @@ __all__ = [
     "write_tree",
 ]
 
-_RENAMED = {
-    "Calibration": "VoteCalibration",
-    "Choice": "LevelChoice",
-    "Given": "ParsedLabels",
-    "Spread": "PropagatedLabels",
-    "check_ending": "check_table_path",
-    "colourings": "colorings",
-    "current": "current_run",
-    "give_labels": "set_labels",
-    "keep_clusters": "save_clusters",
-    "keep_labels": "save_labels",
-    "keep_spread": "save_propagated",
-    "spread": "propagate_labels",
-}
-_MOVED_TO_DUPLICATES = {
-    *("Action", "Applied", "Chosen", "Decision", "Decisions", "Duplicates", "Keep", "KeepChoice", "Left", "Options"),
-    *("Undone", "accepted_groups", "apply_steps", "as_decision", "as_keep_choice", "find_duplicates", "parse_action"),
-    *("plan_steps", "undo"),
-}
-
-if not TYPE_CHECKING:  # old names are for running code; a type checker reports them
-
-    def __getattr__(name: str) -> Any:
-        """Return what an old name stands for, with a DeprecationWarning."""
-        if name in _RENAMED:
-            new = _RENAMED[name]
-            warnings.warn(f"lookalike.cluster.{name} is now lookalike.cluster.{new}", DeprecationWarning, stacklevel=2)
-            return globals()[new]
-        if name in _MOVED_TO_DUPLICATES:
-            warnings.warn(f"lookalike.cluster.{name} is now in lookalike.duplicates", DeprecationWarning, stacklevel=2)
-            return getattr(import_module("lookalike.duplicates"), name)  # by name: `duplicates` is beside this package
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = renamed(
+        __name__,
+        {
+            "Action": "lookalike.duplicates:Action",
+            "Applied": "lookalike.duplicates:Applied",
+            "Calibration": "VoteCalibration",
+            "Choice": "LevelChoice",
+            "Chosen": "lookalike.duplicates:Chosen",
+            "Decision": "lookalike.duplicates:Decision",
+            "Decisions": "lookalike.duplicates:Decisions",
+            "Duplicates": "lookalike.duplicates:Duplicates",
+            "Given": "ParsedLabels",
+            "Keep": "lookalike.duplicates:Keep",
+            "KeepChoice": "lookalike.duplicates:KeepChoice",
+            "Left": "lookalike.duplicates:Left",
+            "Options": "lookalike.duplicates:Options",
+            "Spread": "PropagatedLabels",
+            "Undone": "lookalike.duplicates:Undone",
+            "accepted_groups": "lookalike.duplicates:accepted_groups",
+            "apply_steps": "lookalike.duplicates:apply_steps",
+            "as_decision": "lookalike.duplicates:as_decision",
+            "as_keep_choice": "lookalike.duplicates:as_keep_choice",
+            "check_ending": "check_table_path",
+            "colourings": "colorings",
+            "current": "current_run",
+            "find_duplicates": "lookalike.duplicates:find_duplicates",
+            "give_labels": "set_labels",
+            "keep_clusters": "save_clusters",
+            "keep_labels": "save_labels",
+            "keep_spread": "save_propagated",
+            "parse_action": "lookalike.duplicates:parse_action",
+            "plan_steps": "lookalike.duplicates:plan_steps",
+            "spread": "propagate_labels",
+            "undo": "lookalike.duplicates:undo",
+        },
+    )

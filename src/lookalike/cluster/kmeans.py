@@ -3,13 +3,13 @@
 It maximizes the sum of the members' scores to their center, a vector of length 1.
 """
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.deprecation import renamed_property
 from lookalike.errors import BadQuery
 from lookalike.similarity import normalize
 from lookalike.types import Vectors
@@ -33,11 +33,7 @@ class KMeans:
     assignments: NDArray[np.int32]
     scores: NDArray[np.float32]
 
-    @property
-    def centres(self) -> Vectors:
-        """Deprecated: use `centers`."""
-        warnings.warn("KMeans.centres is now KMeans.centers", DeprecationWarning, stacklevel=2)
-        return self.centers
+    centres = renamed_property("centres", "centers")
 
 
 def kmeans(

@@ -4,7 +4,6 @@ In the coarser level a cluster is weighted by the sum of its vectors, so the obj
 own scores. Each fine cluster lies in one coarse cluster, because it is assigned as a whole.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.cluster.kmeans import KMeans, kmeans
+from lookalike.deprecation import renamed_property
 from lookalike.errors import BadQuery
 from lookalike.types import Vectors
 
@@ -26,11 +26,7 @@ class Level:
     assignments: NDArray[np.int32]
     scores: NDArray[np.float32]
 
-    @property
-    def centres(self) -> Vectors:
-        """Deprecated: use `centers`."""
-        warnings.warn("Level.centres is now Level.centers", DeprecationWarning, stacklevel=2)
-        return self.centers
+    centres = renamed_property("centres", "centers")
 
 
 def nested_levels(

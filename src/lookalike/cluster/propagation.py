@@ -6,7 +6,6 @@ likelihood of the labeled images, each predicted without itself (Guo et al.: On 
 best score, or its connectivity along nearest neighbors, is below that of nine in ten labeled images.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.cluster.neighbors import drop_self, nearest_neighbors
+from lookalike.deprecation import renamed_property
 from lookalike.errors import BadQuery
 from lookalike.types import Vectors
 
@@ -66,17 +66,9 @@ class Suspect:
     neighbors: tuple[int, ...]
     scores: tuple[float, ...]
 
-    @property
-    def given(self) -> str:
-        """Deprecated: use `label`."""
-        warnings.warn("Suspect.given is now Suspect.label", DeprecationWarning, stacklevel=2)
-        return self.label
+    given = renamed_property("given", "label")
 
-    @property
-    def neighbours(self) -> tuple[int, ...]:
-        """Deprecated: use `neighbors`."""
-        warnings.warn("Suspect.neighbours is now Suspect.neighbors", DeprecationWarning, stacklevel=2)
-        return self.neighbors
+    neighbours = renamed_property("neighbours", "neighbors")
 
 
 @dataclass(frozen=True, slots=True)

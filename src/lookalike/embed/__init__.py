@@ -1,8 +1,8 @@
 """Embedders, which turn images into vectors: by name, from a folder, or from a model hub."""
 
-import warnings
 from typing import TYPE_CHECKING
 
+from lookalike.deprecation import renamed
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, card_from_json, card_to_json, load_card, same_model
 from lookalike.embed.registry import DEFAULT_MODEL, get_embedder, known_models, model_folder
 
@@ -19,13 +19,10 @@ __all__ = [
     "same_model",
 ]
 
-_RENAMED = {"model_location": "model_folder"}
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Return the function that replaces a deprecated name, with a DeprecationWarning."""
-        if name not in _RENAMED:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        warnings.warn(f"lookalike.embed.{name} is deprecated; use {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
-        return globals()[_RENAMED[name]]
+    __getattr__ = renamed(
+        __name__,
+        {
+            "model_location": "model_folder",
+        },
+    )

@@ -6,9 +6,9 @@ result = retrieval(queries, gallery, query_labels, gallery_labels)
 result["recall@1"], result["mAP"], result["micro-AP"], result.queries
 """
 
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lookalike.deprecation import renamed
 from lookalike.evaluate.copy_benchmark import BenchmarkPlan, BenchmarkResult, EditResult, ModelBenchmark, benchmark
 from lookalike.evaluate.metrics import Tally
 from lookalike.evaluate.ranking import PerQuery
@@ -37,22 +37,14 @@ __all__ = [
     "retrieval",
 ]
 
-_RENAMED = {
-    "Copies": "BenchmarkResult",
-    "Judged": "ModelEvaluation",
-    "ModelCopies": "ModelBenchmark",
-    "Plan": "BenchmarkPlan",
-    "Settings": "EvaluationSettings",
-}
-
-if not TYPE_CHECKING:  # old names are for running code; a type checker reports them
-
-    def __getattr__(name: str) -> Any:
-        """Return what an old name stands for, with a DeprecationWarning."""
-        if name in _RENAMED:
-            new = _RENAMED[name]
-            warnings.warn(
-                f"lookalike.evaluate.{name} is now lookalike.evaluate.{new}", DeprecationWarning, stacklevel=2
-            )
-            return globals()[new]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__ = renamed(
+        __name__,
+        {
+            "Copies": "BenchmarkResult",
+            "Judged": "ModelEvaluation",
+            "ModelCopies": "ModelBenchmark",
+            "Plan": "BenchmarkPlan",
+            "Settings": "EvaluationSettings",
+        },
+    )

@@ -1,6 +1,5 @@
 """Benchmark of copy detection on your own images: every edit at five strengths, evaluated as retrieval."""
 
-import warnings
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.deprecation import renamed_property
 from lookalike.embed import get_embedder
 from lookalike.errors import BadQuery, ImageError, SourceError
 from lookalike.evaluate.bootstrap import TIMES, Difference, bootstrap, differences
@@ -55,11 +55,7 @@ class ModelBenchmark:
     recall: float
     precision: float
 
-    @property
-    def kept(self) -> float:
-        """Deprecated: use `recall`."""
-        warnings.warn("ModelBenchmark.kept is now ModelBenchmark.recall", DeprecationWarning, stacklevel=2)
-        return self.recall
+    kept = renamed_property("kept", "recall")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

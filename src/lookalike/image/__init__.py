@@ -3,9 +3,9 @@
 Importing this package does not import OpenCV, Pillow, imagecodecs or pyarrow; each is imported where it is used.
 """
 
-import warnings
 from typing import TYPE_CHECKING
 
+from lookalike.deprecation import renamed
 from lookalike.image.containers.raw import is_raw_file
 from lookalike.image.convert import to_rgb
 from lookalike.image.decoding.decode import DecodedImage, decode, decode_frames
@@ -60,13 +60,12 @@ __all__ = [
     "to_text",
 ]
 
-_RENAMED = {"Found": "SourceFile", "Header": "ImageHeader", "Picture": "DecodedImage"}
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Return the class that replaces a deprecated name, with a DeprecationWarning."""
-        if name not in _RENAMED:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        warnings.warn(f"lookalike.image.{name} is deprecated; use {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
-        return globals()[_RENAMED[name]]
+    __getattr__ = renamed(
+        __name__,
+        {
+            "Found": "SourceFile",
+            "Header": "ImageHeader",
+            "Picture": "DecodedImage",
+        },
+    )

@@ -1,8 +1,8 @@
 """Figures. The only package that imports matplotlib; it does not use pyplot, so no global state changes."""
 
-import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from lookalike.deprecation import renamed
 from lookalike.plot.clusters import cluster_page, contact_sheet, level_curve
 from lookalike.plot.evaluation import copies, evaluation, mistakes
 from lookalike.plot.hits import hits, save
@@ -35,13 +35,11 @@ __all__ = [
     "save",
 ]
 
-_RENAMED = {"neighbour_rows": "neighbor_rows", "places": "containment_rows"}
-
-if not TYPE_CHECKING:  # old names are for running code; a type checker reports them
-
-    def __getattr__(name: str) -> Any:
-        """Return what an old name stands for, with a DeprecationWarning."""
-        if name not in _RENAMED:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        warnings.warn(f"{__name__}.{name} is now called {_RENAMED[name]}", DeprecationWarning, stacklevel=2)
-        return globals()[_RENAMED[name]]
+if not TYPE_CHECKING:
+    __getattr__ = renamed(
+        __name__,
+        {
+            "neighbour_rows": "neighbor_rows",
+            "places": "containment_rows",
+        },
+    )

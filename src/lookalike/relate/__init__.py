@@ -1,8 +1,8 @@
 """The relation of two images: its probability, the geometry that proves it, and its description in words."""
 
-import warnings
-from typing import Any
+from typing import TYPE_CHECKING
 
+from lookalike.deprecation import renamed
 from lookalike.relate.geometry.feature_cache import features_of, features_of_bytes, features_of_file
 from lookalike.relate.geometry.features import Features, find_features, mirrored
 from lookalike.relate.geometry.verify import Match, verify
@@ -33,13 +33,11 @@ __all__ = [
     "verify",
 ]
 
-_RENAMED = {"of_card": "calibration_of_card", "weigh": "to_verdict"}
-
-
-def __getattr__(name: str) -> Any:
-    """Return what a former name stands for, with a DeprecationWarning."""
-    if name not in _RENAMED:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    current = _RENAMED[name]
-    warnings.warn(f"{__name__}.{name} is now called {current}", DeprecationWarning, stacklevel=2)
-    return globals()[current]
+if not TYPE_CHECKING:
+    __getattr__ = renamed(
+        __name__,
+        {
+            "of_card": "calibration_of_card",
+            "weigh": "to_verdict",
+        },
+    )
