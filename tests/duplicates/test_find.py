@@ -82,7 +82,9 @@ def test_the_original_of_a_photo_library_is_left_to_its_program(collection: Coll
     collection.sync([library, tmp_path / "photos"])
     ((extra,),) = (group.extras for group in find(collection, keep="path"))
     assert (extra.metadata["path"], outside.exists()) == (str(inside), True)
-    assert extra.left == f"lies in {library}, a photo library: remove it with the program that keeps the library"
+    assert (
+        extra.blocked_reason == f"is in {library}, a photo library: remove it with the program that manages the library"
+    )
 
 
 def test_copies_are_grouped_and_merely_similar_pictures_are_not(collection: Collection, folder: Path) -> None:
@@ -239,7 +241,7 @@ def test_pictures_from_memory_are_compared_and_left(collection: Collection) -> N
     collection.add([data, data, encode(scene(6))], ["a", "b", "c"])
     found = find(collection)
     assert told(found) == {"a": {"b": "identical"}}
-    assert found.groups[0].extras[0].left == "was added from memory: there is no file"
+    assert found.groups[0].extras[0].blocked_reason == "was added from memory: there is no file"
 
 
 def test_animations_are_copies_frame_by_frame(collection: Collection, tmp_path: Path) -> None:
@@ -256,7 +258,7 @@ def test_animations_are_copies_frame_by_frame(collection: Collection, tmp_path: 
     collection.sync([tmp_path / "moving"], frames=3)
     found = find(collection)
     assert [sorted(extras) for extras in told(found).values()] == [["b.webp"]]
-    assert "not every frame" in found.groups[0].extras[0].left
+    assert "not every frame" in found.groups[0].extras[0].blocked_reason
 
 
 def test_a_condition_narrows_what_is_looked_at(collection: Collection, folder: Path) -> None:

@@ -7,19 +7,19 @@ import pytest
 from PIL import Image
 
 from lookalike.duplicates.keep.rules import DEFAULT, RULES, Keep, parse_rule
-from lookalike.duplicates.search.collection_arrays import Picture, may_be_chosen
+from lookalike.duplicates.search.collection_arrays import FileFacts, may_replace
 from lookalike.errors import BadQuery
 from tests.duplicates.pictures import save, scene
 
 
-def photo(path: str, **facts: object) -> Picture:
-    return Picture(id=path, path=path, **facts)  # type: ignore[arg-type]
+def photo(path: str, **facts: object) -> FileFacts:
+    return FileFacts(id=path, path=path, **facts)  # type: ignore[arg-type]
 
 
-def best(rules: str, *pictures: Picture) -> tuple[str, str]:
+def best(rules: str, *files: FileFacts) -> tuple[str, str]:
     """The path of the kept one, and the reason against the last."""
     keep = Keep(rules)
-    order = [pictures[at] for at in keep.order(range(len(pictures)), pictures)]
+    order = [files[at] for at in keep.order(range(len(files)), files)]
     return order[0].path, keep.reason(order[0], order[-1])
 
 
@@ -98,9 +98,9 @@ def test_a_choice_does_not_lift_a_picture_out_of_the_recycle_bin() -> None:
     keep = Keep()
     keep.measures.chosen["aa"] = (1, binned.path)
     assert keep.order([0, 1], [binned, outside]) == [1, 0]
-    assert not may_be_chosen(binned.path, outside.path)
-    assert may_be_chosen(binned.path, "/nas/@Recycle/b.jpg")
-    assert may_be_chosen(outside.path, binned.path)
+    assert not may_replace(binned.path, outside.path)
+    assert may_replace(binned.path, "/nas/@Recycle/b.jpg")
+    assert may_replace(outside.path, binned.path)
 
 
 def test_in_takes_a_folder_name_some_folders_or_a_beginning() -> None:

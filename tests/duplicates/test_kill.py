@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.duplicates import Action, apply_steps, parse_action, plan_steps, undo
-from lookalike.duplicates.files import apply as apply_room
+from lookalike.duplicates.files import apply as apply_module
 from lookalike.duplicates.files.journal import Step
 from tests.duplicates.pictures import group
 
@@ -121,9 +121,9 @@ def test_killed_while_companions_are_put_back(tmp_path: Path, trash: Path, kind:
         journal = place / "j.jsonl"
 
         def work(a: Action = action, s: list[Step] = steps, j: Path = journal) -> None:
-            real = apply_room._touch
-            apply_room._touch = lambda one, what: "is locked" if one.path.endswith("a.jpg") else real(one, what)
-            assert len(apply_steps(s, a, j).left) == 1
+            real = apply_module._execute
+            apply_module._execute = lambda one, what: "is locked" if one.path.endswith("a.jpg") else real(one, what)
+            assert len(apply_steps(s, a, j).skipped) == 1
 
         killed = killed_at(number, work, across="across" in kind)
         assert all_of_it <= contents(place) | contents(trash.parent), f"lost at {number}"
@@ -174,6 +174,6 @@ def test_killed_from_outside_at_any_moment(tmp_path: Path, wait: float) -> None:
     assert contents(photos) | contents(tmp_path / "away") >= {hashlib.sha256(b"%d" % n).hexdigest() for n in range(300)}
     if (tmp_path / "j.jsonl").exists() and b"\n" in (tmp_path / "j.jsonl").read_bytes():
         undone = undo(tmp_path / "j.jsonl")
-        assert undone.left == []
+        assert undone.skipped == []
         assert len(undone.restored) >= gone - 1
     assert files(photos) == before

@@ -128,7 +128,7 @@ def test_a_mirrored_copy_is_not_kept_for_its_metadata(collection: Collection, tm
     (group,) = find_duplicates(collection)
     assert os.path.basename(group.keep.id) == "a.jpg"
     reasons = {os.path.basename(extra.id): extra.reason for extra in group.extras}
-    assert reasons["mirrored.jpg"] == "the other is mirrored or turned against most of them"
+    assert reasons["mirrored.jpg"] == "the other is mirrored or rotated against most of them"
 
 
 def test_a_file_that_went_away_meanwhile_is_not_looked_at(
@@ -137,7 +137,7 @@ def test_a_file_that_went_away_meanwhile_is_not_looked_at(
     save(photo(), tmp_path / "photos/a.png")
     save(resized(photo(), 2), tmp_path / "photos/x2.png")
     collection.sync([tmp_path / "photos"])
-    monkeypatch.setattr("lookalike.duplicates.keep.original_check._grey", lambda picture: None)
+    monkeypatch.setattr("lookalike.duplicates.keep.original_check._read_gray", lambda picture: None)
     assert told(find(collection)) == {"x2.png": {"a.png": "copy"}}
 
 
@@ -153,4 +153,4 @@ def test_a_plain_border_is_not_kept_for_its_pixels_and_what_a_crop_lacks_is(
     kept = {os.path.basename(group.keep.id): group.extras for group in find_duplicates(collection)}
     assert set(kept) == {"original.png", "whole.png"}
     (extra,) = kept["original.png"]
-    assert extra.reason == "as large as the other's 590 × 480 pixels without what was put around them"
+    assert extra.reason == "as large as the other's 590 × 480 pixels without its border"

@@ -72,9 +72,9 @@ def test_the_bound_is_never_below_the_score() -> None:
     bound = choose_bound(vectors, 0.9)
     assert bound.basis.shape[1] < 64
     vectors = vectors[::10]
-    short = bound.shorten(vectors)
-    assert short.shape[1] <= 65
-    assert (short @ short.T - vectors @ vectors.T).min() >= -1e-5
+    reduced = bound.reduce(vectors)
+    assert reduced.shape[1] <= 65
+    assert (reduced @ reduced.T - vectors @ vectors.T).min() >= -1e-5
 
 
 def test_nothing_in_nothing_out() -> None:

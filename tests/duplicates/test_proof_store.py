@@ -78,7 +78,7 @@ def test_another_calibration_judges_anew(photos: Collection) -> None:
     other = ProofStore(photos, replace(PLAIN, facts={"made": "later"}))
     assert "a|b" not in other
     other.put("a|c", None)
-    other.forget_the_rest()
+    other.remove_unused()
     assert [row["pair"] for row in photos.store.table(TABLE, key="pair").all()] == ["a|c"]
 
 
@@ -94,7 +94,7 @@ def test_a_second_search_looks_at_nothing_again(photos: Collection, judged: list
 def test_a_search_that_was_stopped_goes_on_where_it_was(
     photos: Collection, judged: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lookalike.duplicates.search.proof_store._EVERY", 0.0)
+    monkeypatch.setattr("lookalike.duplicates.search.proof_store._COMMIT_INTERVAL", 0.0)
     whole = len(judged)
     steps = []
 
