@@ -195,7 +195,7 @@ def test_duplicates_are_looked_for_reviewed_and_undone(page, site: Served) -> No
     page.click("text=Look for duplicates")
     page.wait_for_selector(".extra", timeout=60_000)
     one = page.locator(".extra[data-name*='copy.jpg']").first
-    one.get_by_role("button", name="Look closely").click()
+    one.get_by_role("button", name="Compare").click()
     for how in ("Flip", "Overlay", "Difference", "Side by side"):
         page.locator("dialog.closer").get_by_role("button", name=how, exact=True).first.click()
     page.keyboard.press("Escape")
