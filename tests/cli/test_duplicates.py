@@ -55,14 +55,14 @@ def names(out: str) -> dict[str, list[str]]:
     }
 
 
-WANTED = {"scene1.png": [UGLY], "scene2.png": ["mirror.jpg"], "scene3.png": ["scene3 copy.png"]}
+EXPECTED = {"scene1.png": [UGLY], "scene2.png": ["mirror.jpg"], "scene3.png": ["scene3 copy.png"]}
 
 
 def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_path: Path) -> None:
     before = sorted(p.name for p in indexed.iterdir())
     ran = cli("duplicates", *SURE, "--json", "--csv", tmp_path / "d.csv", "--page", tmp_path / "d.html")
     assert ran.code == 0, ran.err
-    assert names(ran.out) == WANTED
+    assert names(ran.out) == EXPECTED
     assert f"no file was touched; review {tmp_path / 'd.html'}" in ran.err
     first = lines(ran.out)[0]
     assert list(first) == ["group", "keep", "extras"]
@@ -83,16 +83,16 @@ def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_pa
 
 
 def test_what_was_found_is_there_for_the_page_of_the_server(cli: Cli, indexed: Path) -> None:
-    def kept() -> dict[str, object] | None:
+    def read_saved() -> dict[str, object] | None:
         with open_collection(None, create=False, read_only=True) as photos:
             return saved_result(photos, DUPLICATES)
 
     assert cli("duplicates", *SURE, "--where", "width > 10").code == 0
-    assert kept() is None  # of a part, not of the whole
+    assert read_saved() is None  # of a part, not of the whole
     assert cli("duplicates", *SURE).code == 0
-    told = kept()
-    assert told is not None
-    assert len(told["groups"]) == 3  # type: ignore[arg-type]
+    result = read_saved()
+    assert result is not None
+    assert len(result["groups"]) == 3  # type: ignore[arg-type]
 
 
 def test_a_search_without_write_permission_prints_its_groups(
@@ -103,15 +103,15 @@ def test_a_search_without_write_permission_prints_its_groups(
 
     monkeypatch.setattr("lookalike.duplicates.review.saved_groups.save_duplicates", refused)
     ran = cli("duplicates", *SURE, "--json")
-    assert (ran.code, names(ran.out)) == (0, WANTED)
+    assert (ran.code, names(ran.out)) == (0, EXPECTED)
     assert "the groups were not saved for lookalike serve: the collection cannot be written to" in ran.err
 
 
 def test_the_page_needs_nothing_else_and_survives_ugly_names(cli: Cli, indexed: Path, tmp_path: Path) -> None:
     assert cli("duplicates", *SURE, "--page", tmp_path / "d.html").code == 0
     page = (tmp_path / "d.html").read_text(encoding="utf-8")
-    (told,) = re.findall(r'<script type="application/json" id="groups">(.*)</script>', page)
-    groups = json.loads(told)
+    (result,) = re.findall(r'<script type="application/json" id="groups">(.*)</script>', page)
+    groups = json.loads(result)
     assert [len(group["extras"]) for group in groups] == [1, 1, 1]
     assert [kind for group in groups for extra in group["extras"] for kind in extra["kinds"]] == [
         "resized", "turned", "identical",
@@ -132,11 +132,11 @@ def test_only_accepted_extras_are_removed_and_the_page_shows_the_command(
     assert (nobody.code, nobody.out) == (1, "")
     assert "leave --last out" in nobody.err
     assert cli("duplicates", *SURE, "--page", tmp_path / "d.html").code == 0
-    assert names(cli("duplicates", "--last", "--json").out) == WANTED
+    assert names(cli("duplicates", "--last", "--json").out) == EXPECTED
     assert cli("duplicates", "--last", "--accepted-only", "--json").out == ""
     page = (tmp_path / "d.html").read_text(encoding="utf-8")
-    (told,) = re.findall(r'<script type="application/json" id="commands">(.*)</script>', page)
-    take, apply = (shlex.split(command) for command in json.loads(told))
+    (result,) = re.findall(r'<script type="application/json" id="commands">(.*)</script>', page)
+    take, apply = (shlex.split(command) for command in json.loads(result))
     with open_collection(None, create=False, read_only=True) as photos:
         (row,) = photos.get(["photos/scene2.png"], ["sha256"])
         (other,) = photos.get(["photos/mirror.jpg"], ["sha256"])
@@ -189,7 +189,7 @@ def test_a_user_chooses_the_image_to_keep(cli: Cli, indexed: Path, tmp_path: Pat
     (line,) = lines(cli("duplicates", "--list-decisions").out)
     assert set(line) == {"keep", "name", "when"}
     assert "choice removed" in cli("duplicates", "--forget-this", smaller).err
-    assert names(cli("duplicates", *SURE, "--json").out) == WANTED
+    assert names(cli("duplicates", *SURE, "--json").out) == EXPECTED
     (tmp_path / "saved.jsonl").write_text(json.dumps(line) + "\n")
     assert "1 decision imported" in cli("duplicates", "--decisions", tmp_path / "saved.jsonl").err
     assert names(cli("duplicates", *SURE, "--json").out)[UGLY] == ["scene1.png"]
@@ -229,9 +229,9 @@ def test_companions_are_listed_first_and_move_along(cli: Cli, indexed: Path, tmp
     with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as file:
         assert [row["companions"].split("\n") for row in csv.DictReader(file) if row["companions"]] == [paths]
     ran = cli("duplicates", *SURE, "--json", "--apply", "trash", "--journal", tmp_path / "j.jsonl")
-    told = [extra["companions"] for group in lines(ran.out) for extra in group.get("extras", ())]  # type: ignore[attr-defined]
+    result = [extra["companions"] for group in lines(ran.out) for extra in group.get("extras", ())]  # type: ignore[attr-defined]
     done = {os.path.basename(str(one["path"])): one["companions"] for one in lines(ran.out) if "done" in one}
-    assert sorted(told) == sorted(done.values()) == [[], [], paths]  # type: ignore[type-var]
+    assert sorted(result) == sorted(done.values()) == [[], [], paths]  # type: ignore[type-var]
     assert done["mirror.jpg"] == paths
     assert "3 files and 3 companions" in ran.err
     assert not any((indexed / name).exists() for name in beside)
@@ -250,9 +250,9 @@ def test_the_file_is_kept_and_a_link_to_one_elsewhere_is_left(cli: Cli, tmp_path
     assert cli("index", folder).code == 0
     action = f"move:{tmp_path / 'away'}" if kind == "move" else kind
     ran = cli("duplicates", *SURE, "--apply", action, "--journal", tmp_path / "j", "--json")
-    told = lines(ran.out)[0]
-    assert os.path.basename(told["keep"]["path"]) == "the wall.png"  # type: ignore[index]
-    assert {e["reason"] for e in told["extras"]} >= {"is a file, the other a link"}  # type: ignore[index, attr-defined]
+    result = lines(ran.out)[0]
+    assert os.path.basename(result["keep"]["path"]) == "the wall.png"  # type: ignore[index]
+    assert {e["reason"] for e in result["extras"]} >= {"is a file, the other a link"}  # type: ignore[index, attr-defined]
     assert "a.png" in ran.out.split('"done": false')[-2]
     assert (folder / "a.png").is_symlink()
     assert (folder / "the wall.png").read_bytes() == elsewhere.read_bytes()
@@ -295,7 +295,7 @@ def test_decisions_by_option_by_page_and_on_stdin(
     saved = cli("duplicates", "--list-decisions").out
     cli("duplicates", "--forget", indexed / "mirror.jpg", indexed / "scene2.png")
     cli("duplicates", "--forget", indexed / "scene3.png", indexed / "scene3 copy.png")
-    assert names(cli("duplicates", *SURE, "--json").out) == WANTED
+    assert names(cli("duplicates", *SURE, "--json").out) == EXPECTED
     (tmp_path / "decisions.jsonl").write_text(saved, encoding="utf-8")
     assert "2 decisions imported" in cli("duplicates", "--decisions", tmp_path / "decisions.jsonl").err
     monkeypatch.setattr(sys, "stdin", io.StringIO(saved))
@@ -340,4 +340,4 @@ def test_undo_of_something_else(cli: Cli, tmp_path: Path) -> None:
 def test_a_read_only_collection_is_searched(cli: Cli, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., bool] = os.access
     monkeypatch.setattr(os, "access", lambda path, mode, **o: False if mode == os.W_OK else real(path, mode, **o))
-    assert names(cli("duplicates", *SURE, "--json").out) == WANTED
+    assert names(cli("duplicates", *SURE, "--json").out) == EXPECTED

@@ -84,8 +84,8 @@ def test_undo_counts_what_an_earlier_one_put_back(laid: Path, action: Action, tm
 def test_extras_of_the_same_bytes_are_linked_to_each_other(laid: Path, tmp_path: Path) -> None:
     """The kept one holds other bytes: the first extra stays, and the second becomes another name of it."""
     before, journal = files(laid), tmp_path / "j.jsonl"
-    wanted = group(laid / "other.jpg", laid / "a.jpg", laid / "sub/b.jpg")
-    steps, skipped = plan_steps([wanted], Action("hardlink"))
+    expected = group(laid / "other.jpg", laid / "a.jpg", laid / "sub/b.jpg")
+    steps, skipped = plan_steps([expected], Action("hardlink"))
     assert [(step.path, step.keep) for step in steps] == [(str(laid / "sub/b.jpg"), str(laid / "a.jpg"))]
     assert [(one.path, "does not have the same bytes" in one.reason) for one in skipped] == [
         (str(laid / "a.jpg"), True)
@@ -136,15 +136,15 @@ def test_nothing_is_left_behind(laid: Path, action: Action, tmp_path: Path, tras
 def test_the_journal_is_whole_before_the_first_touch(
     laid: Path, action: Action, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    journal, seen = tmp_path / "j.jsonl", list[list[str]]()
+    journal, recorded = tmp_path / "j.jsonl", list[list[str]]()
 
-    def look(step: object, action: object) -> str:
-        seen.append(journal.read_text().splitlines())
+    def read_states(step: object, action: object) -> str:
+        recorded.append(journal.read_text().splitlines())
         return "stopped by the test"
 
-    monkeypatch.setattr("lookalike.duplicates.files.apply._execute", look)
+    monkeypatch.setattr("lookalike.duplicates.files.apply._execute", read_states)
     run(laid, action, journal, "a.jpg", "sub/b.jpg")
-    header, *lines = map(json.loads, seen[0])
+    header, *lines = map(json.loads, recorded[0])
     assert (header["journal"], header["steps"]) == ("lookalike", 2)
     assert [sorted(line) for line in lines] == [["plan"], ["plan"], ["state", "step"]]
 
@@ -217,8 +217,8 @@ def test_the_last_copy_stays(laid: Path, action: Action, tmp_path: Path, fate: s
         (laid / "keep.jpg").symlink_to(laid / "a.jpg")
     applied = apply_steps(steps, action, tmp_path / "j.jsonl")
     assert (applied.done, (laid / "a.jpg").read_bytes()) == ([], b"same")
-    wanted = {"gone": "is the last copy", "changed": "has changed", "a link to the extra": "same file on disk"}
-    assert wanted[fate] in applied.skipped[0].reason
+    expected = {"gone": "is the last copy", "changed": "has changed", "a link to the extra": "same file on disk"}
+    assert expected[fate] in applied.skipped[0].reason
 
 
 def test_links_are_left_and_never_followed(laid: Path, action: Action, tmp_path: Path) -> None:
@@ -310,10 +310,10 @@ def test_an_ugly_name_goes_and_comes_back(laid: Path, action: Action, tmp_path: 
         with open(os.path.join(os.fsencode(laid), name), "wb") as file:
             file.write(b"same")
     before = {p: os.stat(os.path.join(os.fsencode(laid), p)).st_size for p in os.listdir(os.fsencode(laid))}
-    wanted = group(laid / "keep.jpg", *(laid / os.fsdecode(name) for name in names))
-    for extra in wanted.extras:
+    expected = group(laid / "keep.jpg", *(laid / os.fsdecode(name) for name in names))
+    for extra in expected.extras:
         extra.metadata["path"] = to_text(str(extra.metadata["path"]))  # type: ignore[index]
-    steps, skipped = plan_steps([wanted], action)
+    steps, skipped = plan_steps([expected], action)
     applied = apply_steps(steps, action, tmp_path / "j.jsonl")
     assert (len(applied.done), skipped + applied.skipped) == (len(names), [])
     assert undo(tmp_path / "j.jsonl").skipped == []
@@ -439,9 +439,9 @@ def test_a_journal_that_lost_its_plan_is_refused(laid: Path, tmp_path: Path) -> 
 
 
 def test_references_archives_and_memory_are_left(laid: Path, action: Action) -> None:
-    wanted = group(laid / "keep.jpg", laid / "a.jpg")
-    wanted.extras[0].metadata["reference"] = True  # type: ignore[index]
-    assert plan_steps([wanted], action)[1][0].reason == "lies in a reference folder"
+    expected = group(laid / "keep.jpg", laid / "a.jpg")
+    expected.extras[0].metadata["reference"] = True  # type: ignore[index]
+    assert plan_steps([expected], action)[1][0].reason == "lies in a reference folder"
 
 
 def test_actions_are_checked(tmp_path: Path) -> None:

@@ -16,15 +16,15 @@ def crowd(count: int) -> ScoredPairs:
 
 
 def test_partners_come_best_first_and_both_ways() -> None:
-    found = _merge([ScoredPairs(np.array([1, 1]), np.array([5, 9]), np.array([0.8, 0.9], np.float32))])
-    assert (found.partners, found.truncated) == ({1: [9, 5], 5: [1], 9: [1]}, 0)
+    result = _merge([ScoredPairs(np.array([1, 1]), np.array([5, 9]), np.array([0.8, 0.9], np.float32))])
+    assert (result.partners, result.truncated) == ({1: [9, 5], 5: [1], 9: [1]}, 0)
 
 
 def test_a_crowd_is_cut_and_the_cut_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(candidates, "MAX_PARTNERS", 3)
-    found = _merge([crowd(10)])
-    assert found.truncated == 10
-    assert sorted(found.partners[0]) == [1, 2, 3]
+    result = _merge([crowd(10)])
+    assert result.truncated == 10
+    assert sorted(result.partners[0]) == [1, 2, 3]
 
 
 def test_thinning_on_the_way_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ class _Known:
 def test_what_is_ordinary_for_both_is_no_candidate() -> None:
     pairs = ScoredPairs(np.array([0, 0, 2]), np.array([1, 2, 3]), np.array([0.7, 0.7, 0.95], np.float32))
     levels = np.array([0.4, 0.5, 0.9, 0.95])
-    found = _above_baseline(pairs, _Known(), lambda vectors: levels[vectors[:, 0].astype(int)])  # type: ignore[arg-type]
+    result = _above_baseline(pairs, _Known(), lambda vectors: levels[vectors[:, 0].astype(int)])  # type: ignore[arg-type]
     # .7 is high for 0 and 1, ordinary for 2; .95 is sure whatever is ordinary there.
-    assert list(zip(found.first.tolist(), found.second.tolist(), strict=True)) == [(0, 1), (2, 3)]
-    np.testing.assert_allclose(found.score, [0.25, 0.025], atol=1e-6)
+    assert list(zip(result.first.tolist(), result.second.tolist(), strict=True)) == [(0, 1), (2, 3)]
+    np.testing.assert_allclose(result.score, [0.25, 0.025], atol=1e-6)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from lookalike import duplicates
-from lookalike.duplicates import ApplyResult, SkippedFile, UndoResult, undo
+from lookalike.duplicates import ApplyResult, Duplicates, SkippedFile, UndoResult, undo
 from lookalike.duplicates.files.journal import Journal, new_header
 from lookalike.types import Extra
 
@@ -30,6 +30,7 @@ def test_an_old_class_name_is_an_alias(old: str, new: str) -> None:
         (UndoResult(skipped=[SKIPPED]), "left", "skipped"),
         (UndoResult(already_present=["a.jpg"]), "there", "already_present"),
         (UndoResult(previously_restored=3), "already", "previously_restored"),
+        (Duplicates(groups=(), truncated=2), "cut", "truncated"),
         (
             Extra(
                 id="a", score=1, relation="copy", probability=1, words="", reason="", blocked_reason="is in an archive"

@@ -28,7 +28,7 @@ SMALL = photo("/p/small.png", width=400, height=300, size=5000, mtime_ns=10**18,
 
 
 @pytest.mark.parametrize(
-    ("rules", "kept", "reason"),
+    ("rules", "keep_path", "reason"),
     [
         ("largest", "/p/large.jpg", "largest: 4000 × 3000 against 400 × 300 pixels"),
         ("smallest", "/p/small.png", "smallest: 400 × 300 against 4000 × 3000 pixels"),
@@ -41,8 +41,8 @@ SMALL = photo("/p/small.png", width=400, height=300, size=5000, mtime_ns=10**18,
         ("path", "/p/large.jpg", "shorter or earlier path"),
     ],
 )
-def test_each_rule_has_its_choice_and_its_words(rules: str, kept: str, reason: str) -> None:
-    assert best(rules, SMALL, LARGE) == best(rules, LARGE, SMALL) == (kept, reason)
+def test_each_rule_has_its_choice_and_its_words(rules: str, keep_path: str, reason: str) -> None:
+    assert best(rules, SMALL, LARGE) == best(rules, LARGE, SMALL) == (keep_path, reason)
 
 
 def test_the_first_rule_that_tells_them_apart_decides() -> None:
@@ -120,8 +120,8 @@ def test_a_name_like_a_copys_is_not_kept() -> None:
 def test_sharpest_sees_through_enlarging(tmp_path: Path) -> None:
     sharp = save(scene(1), tmp_path / "sharp.png")
     blown_up = save(np.asarray(Image.open(sharp).resize((80, 60)).resize((640, 480))), tmp_path / "blown.png")
-    kept, reason = best("sharpest", photo(str(blown_up)), photo(str(sharp)))
-    assert kept == str(sharp)
+    keep_path, reason = best("sharpest", photo(str(blown_up)), photo(str(sharp)))
+    assert keep_path == str(sharp)
     assert reason.startswith("sharpest: detail ")
 
 

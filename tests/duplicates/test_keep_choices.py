@@ -13,7 +13,7 @@ from lookalike.errors import BadQuery, UnknownId
 from lookalike.search import Collection
 from tests.conftest import ColourEmbedder
 from tests.duplicates.pictures import save, scene
-from tests.duplicates.test_find import find, told
+from tests.duplicates.test_find import find, relations
 
 SIZE = (256, 192)
 
@@ -28,7 +28,7 @@ def collection(tmp_path: Path) -> Iterator[Collection]:
         yield opened
 
 
-def kept(photos: Collection, **options: object) -> tuple[str, set[str]]:
+def kept_name(photos: Collection, **options: object) -> tuple[str, set[str]]:
     """The one picture kept, and the reasons."""
     (group,) = find(photos, **options).groups  # type: ignore[arg-type]
     assert len(group.extras) == 2
@@ -36,25 +36,25 @@ def kept(photos: Collection, **options: object) -> tuple[str, set[str]]:
 
 
 def test_the_choice_comes_before_the_rules_and_is_the_reason(collection: Collection) -> None:
-    assert kept(collection)[0] == "large.png"
+    assert kept_name(collection)[0] == "large.png"
     chosen = KeepChoices(collection).choose("photos/less.png")
     assert os.path.basename(chosen.name) == "less.png"
-    assert kept(collection) == ("less.png", {"chosen by you"})
-    assert kept(collection, keep="smallest") == ("less.png", {"chosen by you"})
+    assert kept_name(collection) == ("less.png", {"chosen by you"})
+    assert kept_name(collection, keep="smallest") == ("less.png", {"chosen by you"})
 
 
 def test_of_two_the_last_choice_is_kept_and_one_taken_back_is_none(collection: Collection, tmp_path: Path) -> None:
     choices = KeepChoices(collection)
     choices.choose("photos/least.png")
     choices.choose(str(tmp_path / "photos/less.png"))
-    assert kept(collection)[0] == "less.png"
+    assert kept_name(collection)[0] == "less.png"
     choices.choose("id:photos/least.png")
-    assert kept(collection)[0] == "least.png"
+    assert kept_name(collection)[0] == "least.png"
     assert choices.forget("photos/least.png") == 1
-    assert kept(collection)[0] == "less.png"
+    assert kept_name(collection)[0] == "less.png"
     assert choices.forget("photos/less.png") == 1
     assert choices.forget("photos/less.png") == 0
-    assert kept(collection)[0] == "large.png"
+    assert kept_name(collection)[0] == "large.png"
 
 
 def test_a_choice_goes_with_the_file(collection: Collection, tmp_path: Path) -> None:
@@ -62,15 +62,15 @@ def test_a_choice_goes_with_the_file(collection: Collection, tmp_path: Path) -> 
     (tmp_path / "photos/new").mkdir()
     shutil.move(tmp_path / "photos/least.png", tmp_path / "photos/new/renamed.png")
     collection.sync([tmp_path / "photos"])
-    assert kept(collection)[0] == "renamed.png"
+    assert kept_name(collection)[0] == "renamed.png"
 
 
 def test_what_lies_in_a_reference_folder_is_kept_all_the_same(collection: Collection, tmp_path: Path) -> None:
     save(scene(1, size=SIZE), tmp_path / "photos/masters/master.jpg", scale=0.7)
     collection.sync([tmp_path / "photos"])
     KeepChoices(collection).choose("photos/least.png")
-    found = told(find(collection, references=[str(tmp_path / "photos/masters")]))
-    assert set(found) == {"master.jpg"}
+    result = relations(find(collection, references=[str(tmp_path / "photos/masters")]))
+    assert set(result) == {"master.jpg"}
 
 
 def test_of_files_with_the_same_bytes_the_named_one_is_kept(collection: Collection, tmp_path: Path) -> None:
@@ -113,10 +113,10 @@ def test_what_is_chosen_now_is_chosen_last_whatever_was_taken_over(collection: C
     assert choices.add([ahead, ahead]) == 1
     choices.choose("photos/least.png")
     choices.choose("photos/less.png")
-    assert kept(collection)[0] == "less.png"
+    assert kept_name(collection)[0] == "less.png"
     choices.choose("photos/least.png")
     choices.add([saved])  # an old file takes nothing back
-    assert kept(collection)[0] == "least.png"
+    assert kept_name(collection)[0] == "least.png"
     assert choices.all()[0].keep == "a" * 64
 
 

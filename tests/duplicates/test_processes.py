@@ -37,39 +37,39 @@ def data(key: int, *, scale: float = 1.0) -> VerificationInput:
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    made = Workers(PLAIN, geometry=True, pairs=MIN_PAIRS)
-    yield made
-    made.close()
+    created = Workers(PLAIN, geometry=True, pairs=MIN_PAIRS)
+    yield created
+    created.close()
 
 
-def dies(kept: VerificationInput, others: Sequence[Any]) -> list[Any]:
+def dies(keep: VerificationInput, others: Sequence[Any]) -> list[Any]:
     os._exit(3)
 
 
-def dies_once(kept: VerificationInput, others: Sequence[Any]) -> list[Any]:
+def dies_once(keep: VerificationInput, others: Sequence[Any]) -> list[Any]:
     """The first time that the file is not there."""
-    if not os.path.exists(kept.file.path):
-        Path(kept.file.path).touch()
+    if not os.path.exists(keep.file.path):
+        Path(keep.file.path).touch()
         os._exit(3)
     return [len(others)]
 
 
 def test_processes_say_what_one_thread_says(workers: Workers) -> None:
-    kept, others = data(1), [data(101, scale=0.6), data(2), data(201, scale=0.8)]
+    keep, others = data(1), [data(101, scale=0.6), data(2), data(201, scale=0.8)]
     assert workers.count == 2
-    there = workers.result(workers.verify(kept, others))
-    here = CopyVerifier(PLAIN).verify(kept, others)
+    there = workers.result(workers.verify(keep, others))
+    here = CopyVerifier(PLAIN).verify(keep, others)
     assert [proof and round(proof.probability, 6) for proof in there] == [
         proof and round(proof.probability, 6) for proof in here
     ]
     assert [proof is not None for proof in there] == [True, False, True]
     assert there[0] is not None
-    (told,) = workers.result(workers.describe(kept, [(others[0], there[0])]))
-    (expected,) = CopyVerifier(PLAIN).describe(kept, [(others[0], there[0])])
-    assert told.words == expected.words == "scaled to 60 %; the pictures agree as a whole"
+    (described,) = workers.result(workers.describe(keep, [(others[0], there[0])]))
+    (expected,) = CopyVerifier(PLAIN).describe(keep, [(others[0], there[0])])
+    assert described.words == expected.words == "scaled to 60 %; the pictures agree as a whole"
 
 
-def waits(kept: VerificationInput, others: Sequence[Any]) -> list[Any]:
+def waits(keep: VerificationInput, others: Sequence[Any]) -> list[Any]:
     time.sleep(1.0)
     return [None] * len(others)
 
@@ -132,9 +132,9 @@ def test_processes_end_with_the_one_that_was_killed(how: signal.Signals) -> None
         asking.send_signal(how)
         asking.wait(10)
         deadline = time.monotonic() + 20
-        while (left := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
+        while (remaining := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
             time.sleep(0.2)
-    assert not left
+    assert not remaining
 
 
 def is_alive(pid: int) -> bool:

@@ -34,14 +34,14 @@ def photos(tmp_path: Path) -> Collection:
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Which pairs were looked at."""
-    seen: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
 
     def counted(first: Subject, second: Subject, *rest: object, **more: object) -> object:
-        seen.append((first.name, second.name))
+        pairs.append((first.name, second.name))
         return judge(first, second, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(verification, "judge", counted)
-    return seen
+    return pairs
 
 
 OPTIONS = Options(probability=0.5)
@@ -59,12 +59,12 @@ def test_a_verdict_survives_the_disk(photos: Collection) -> None:
     assert "a|c" in again
     assert "b|c" not in again
     assert again.get("a|c") is None
-    found = again.get("a|b")
-    assert found is not None
-    assert found.verdict is not None
-    assert (found.words, found.probability, found.verdict.relation) == ("scaled", verdict.copy, verdict.relation)
-    assert found.verdict.evidence.content == verdict.evidence.content
-    match, before = found.verdict.evidence.match, verdict.evidence.match
+    loaded = again.get("a|b")
+    assert loaded is not None
+    assert loaded.verdict is not None
+    assert (loaded.words, loaded.probability, loaded.verdict.relation) == ("scaled", verdict.copy, verdict.relation)
+    assert loaded.verdict.evidence.content == verdict.evidence.content
+    match, before = loaded.verdict.evidence.match, verdict.evidence.match
     assert match is not None
     assert before is not None
     np.testing.assert_allclose(match.transform, before.transform)

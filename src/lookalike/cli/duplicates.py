@@ -412,8 +412,8 @@ def _print_summary(result: "Duplicates", action: "Action | None", uri: str, page
         say(f"{counted(result.decided, 'pair')} excluded by your decisions")
     if result.absent:
         say(f"{counted(len(result.absent), 'image')} omitted: the files do not exist; run: lookalike index -c {uri}")
-    if result.cut:
-        say(f"{result.cut:,} images have more candidates than were compared; raise --min-score to reduce them")
+    if result.truncated:
+        say(f"{result.truncated:,} images have more candidates than were compared; raise --min-score to reduce them")
     if extras and action is None:
         review = f"review {page}" if page else "review the groups with --page review.html"
         say(f"no file was touched; {review}, then remove the extras with --apply trash")

@@ -24,7 +24,7 @@ SIDECARS = frozenset({
 })  # fmt: skip
 """Extensions of files that describe an image with the same stem, or one whose full name they start with."""
 
-WHOLE_NAME_SIDECARS = SIDECARS | {"json"}  # a .json that shares only the stem may be anything
+FULL_NAME_SIDECARS = SIDECARS | {"json"}  # a .json that shares only the stem may be anything
 LIVE_IMAGES = frozenset({"heic", "heif", "hif", "jpg", "jpeg", "jpe"})
 LIVE_VIDEOS = frozenset({"mov", "mp4"})
 MAX_LIVE_VIDEO_BYTES = 32 * 2**20  # three seconds take 2 to 10 MB; a film with its poster beside it takes more
@@ -135,7 +135,7 @@ def described_name(name: str) -> str | None:
     Google Takeout names the sidecar of IMG_1(1).jpg IMG_1.jpg(1).json.
     """
     extension, inner = _extension(name), _stem(name)
-    if extension not in WHOLE_NAME_SIDECARS:
+    if extension not in FULL_NAME_SIDECARS:
         return None
     if extension == "json" and (match := _NUMBERED_NAME.fullmatch(inner)):
         inner, number = match[1], match[2] or ""
@@ -182,4 +182,4 @@ def _extension(name: str) -> str:
     return os.path.splitext(name)[1][1:].lower()
 
 
-_LISTED_EXTENSIONS = _MEDIA_EXTENSIONS | _VIDEO_EXTENSIONS | WHOLE_NAME_SIDECARS
+_LISTED_EXTENSIONS = _MEDIA_EXTENSIONS | _VIDEO_EXTENSIONS | FULL_NAME_SIDECARS

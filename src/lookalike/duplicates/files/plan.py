@@ -73,14 +73,14 @@ def _link_targets(group: DuplicateGroup) -> dict[str, str]:
     }
 
 
-def _step(kept: Hit | Extra, extra: Extra) -> Step:
-    keep, facts = kept.metadata, extra.metadata
+def _step(keep: Hit | Extra, extra: Extra) -> Step:
+    facts = extra.metadata
     return Step(
         number=-1,
         path=str(facts.get("path") or ""),
-        keep=str(keep.get("path") or ""),
+        keep=str(keep.metadata.get("path") or ""),
         sha256=str(facts.get("sha256") or ""),
-        keep_sha256=str(keep.get("sha256") or ""),
+        keep_sha256=str(keep.metadata.get("sha256") or ""),
         size=int(facts.get("size") or 0),
         mtime_ns=int(facts.get("mtime_ns") or 0),
         root=str(facts.get("root") or ""),

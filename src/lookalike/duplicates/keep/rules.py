@@ -162,12 +162,12 @@ class Keep:
         compare = functools.cmp_to_key(self._compare)
         return sorted(indices, key=lambda index: compare(files[index]))
 
-    def reason(self, kept: FileFacts, extra: FileFacts) -> str:
-        """Return in words why `kept` is kept and not `extra`: the first rule that differs."""
-        if kept.reference and not extra.reference:
+    def reason(self, keep: FileFacts, extra: FileFacts) -> str:
+        """Return in words why `keep` is kept and not `extra`: the first rule that differs."""
+        if keep.reference and not extra.reference:
             return "lies in a reference folder"
-        rule = self.deciding(kept, extra)
-        return "comes first by name" if rule is None else rule.reason(self.measures, kept, extra)
+        rule = self.deciding(keep, extra)
+        return "comes first by name" if rule is None else rule.reason(self.measures, keep, extra)
 
     def deciding(self, a: FileFacts, b: FileFacts) -> Rule | None:
         """Return the first rule that differs between two files.
@@ -180,12 +180,12 @@ class Keep:
                 return rule
         return None
 
-    def is_unsure(self, kept: FileFacts, extra: FileFacts, altered: str) -> bool:
+    def is_unsure(self, keep: FileFacts, extra: FileFacts, altered: str) -> bool:
         """Return whether it is unknown which of two files is the original. `altered`: as in an Explanation."""
-        if altered and self.decides_by_file(kept, extra, detail_only=altered == "detail"):
+        if altered and self.decides_by_file(keep, extra, detail_only=altered == "detail"):
             return True
-        rule = None if kept.reference != extra.reference else self.deciding(kept, extra)
-        return rule is not None and rule.name in _CONTENT_RULES and self.measures.is_doubtful(kept, extra)
+        rule = None if keep.reference != extra.reference else self.deciding(keep, extra)
+        return rule is not None and rule.name in _CONTENT_RULES and self.measures.is_doubtful(keep, extra)
 
     def decides_by_file(self, a: FileFacts, b: FileFacts, *, detail_only: bool) -> bool:
         """Return whether the deciding rule is no evidence of the original: it compares dates, names or file sizes.

@@ -131,8 +131,8 @@ def _thumbnail_elements(
 ) -> Iterator[str]:
     """Yield an element with the thumbnails of each group, the kept image's first; browsers decode only visible ones."""
     for number, group in enumerate(groups):
-        kept = (reference_thumbnails if group.keep.metadata.get("master") else thumbnails)([group.keep.id])
-        jpegs = [*kept, *thumbnails([extra.id for extra in group.extras])]
+        keep_jpegs = (reference_thumbnails if group.keep.metadata.get("master") else thumbnails)([group.keep.id])
+        jpegs = [*keep_jpegs, *thumbnails([extra.id for extra in group.extras])]
         encoded = " ".join(base64.b64encode(jpeg).decode() if jpeg else "-" for jpeg in jpegs)
         yield f'<script type="text/plain" id="pictures-{number}">{encoded}</script>\n'
 

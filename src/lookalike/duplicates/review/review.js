@@ -238,7 +238,7 @@ export class Review {
     slab.drawn = true;
     slab.node.style.height = "";
     slab.node.replaceChildren(...slab.items.map((item, n) => {
-      const card = new Card(this, item, slab.first + n);
+      const card = new GroupCard(this, item, slab.first + n);
       this.cards.set(slab.first + n, card);
       return card.node;
     }));
@@ -392,7 +392,7 @@ function appendTo(map, key, value) {
 
 // ---- a card
 
-class Card {
+class GroupCard {
   constructor(review, item, n) {
     Object.assign(this, { review, item });
     const { group, extras } = item;

@@ -2,6 +2,7 @@
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -62,7 +63,7 @@ class Options:
 class Duplicates:
     """The groups found. `pictures`: number of images searched. `absent`: paths left out because the file is missing.
 
-    `cut`: number of images with more candidates than are verified. `decided`: pairs left out because of a user's
+    `truncated`: number of images with more candidates than are verified. `decided`: pairs left out because of a user's
     decision.
     """
 
@@ -70,9 +71,15 @@ class Duplicates:
     pictures: int = 0
     min_score: float = 0.0
     absent: tuple[str, ...] = ()
-    cut: int = 0
+    truncated: int = 0
     decided: int = 0
     seconds: float = 0.0
+
+    @property
+    def cut(self) -> int:
+        """Deprecated name of `truncated`."""
+        warnings.warn("Duplicates.cut is deprecated; use truncated", DeprecationWarning, stacklevel=2)
+        return self.truncated
 
     def __iter__(self) -> Iterator[DuplicateGroup]:
         return iter(self.groups)
@@ -170,7 +177,7 @@ class _Search:
             pictures=len(self._contents.rows),
             min_score=self.min_score,
             absent=tuple(sorted(self._files.absent)),
-            cut=self._candidates.truncated,
+            truncated=self._candidates.truncated,
             decided=len(self._separate),
             seconds=time.monotonic() - started_at,
         )

@@ -162,8 +162,8 @@ class _Strip:
     def _score_pairs(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> Iterator[ScoredPairs]:
         for start in range(0, len(first), _MAX_PAIRS_AT_ONCE):
             i, j = first[start : start + _MAX_PAIRS_AT_ONCE], second[start : start + _MAX_PAIRS_AT_ONCE]
-            left, right = np.asarray(self.vectors[i], np.float32), np.asarray(self.others[j], np.float32)
-            score = np.minimum(np.einsum("ij,ij->i", left, right), np.float32(1))
+            x, y = np.asarray(self.vectors[i], np.float32), np.asarray(self.others[j], np.float32)
+            score = np.minimum(np.einsum("ij,ij->i", x, y), np.float32(1))
             passed = score >= self.min_score
             if passed.any():
                 yield ScoredPairs(i[passed], j[passed], score[passed])

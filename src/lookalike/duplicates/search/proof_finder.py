@@ -12,7 +12,7 @@ from lookalike.duplicates.search.proof_store import ProofStore
 from lookalike.duplicates.search.verification import VerificationInput
 
 _MAX_INPUTS = 4096  # verification inputs in memory: 12 kB each
-_MAX_PAIRS_PER_TASK = 32  # template pages are told apart by comparison with each other, so some go together
+_MAX_PAIRS_PER_TASK = 32  # several, since template pages are distinguished by comparison with each other
 _MAX_PENDING_GROUPS = 8  # groups waiting for their descriptions, for each process: each holds its thumbnails
 _MIN_FRAME_SCORE = 0.95
 _COLUMNS = ["frame", "thumbnail"]
