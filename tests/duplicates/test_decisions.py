@@ -1,4 +1,4 @@
-"""Decisions are about contents: they stay when files move, and go with the pair whichever way round."""
+"""Decisions are about contents: they survive moved files, and do not depend on the order of the pair."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""find_duplicates, from pictures to groups. By colour all scenes are alike: the proof must tell them apart."""
+"""find_duplicates, from images to groups. All scenes have similar colors, so only the proof distinguishes them."""
 
 import os
 import shutil
@@ -100,7 +100,7 @@ def test_copies_are_grouped_and_merely_similar_pictures_are_not(collection: Coll
 
 
 def test_without_verification_the_score_alone_mixes_them(collection: Collection, folder: Path) -> None:
-    """What verification is for: by mean colour all five scenes are nearly one."""
+    """All five scenes have nearly the same mean color, so only verification distinguishes them."""
     collection.sync([folder])
     vectors = np.concatenate([part["vector"] for part in collection.store.scan(["vector"])])
     assert float((vectors @ vectors.T).min()) > 0.85

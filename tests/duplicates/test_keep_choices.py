@@ -1,4 +1,4 @@
-"""What a person chose to keep is kept: whatever the rules, wherever the file goes, the last choice before others."""
+"""A chosen image is kept before any rule, wherever its file is; the last choice wins."""
 
 import os
 import shutil

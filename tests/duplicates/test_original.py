@@ -1,4 +1,4 @@
-"""Whatever was made of a picture: the picture itself is kept, or it is said that nobody can tell."""
+"""The original is kept whatever its edits, or the extra is marked unsure."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from lookalike.types import RGB, DuplicateGroup, Vectors
 from tests.conftest import ColourEmbedder
 from tests.duplicates.pictures import save
 
-# A page or another picture around it hides the picture from the colours that this embedder goes by.
+# With a page or another image around it the colors, which this embedder compares, differ too much.
 HIDING = {"paste", "screenshot"}
 
 

@@ -1,4 +1,4 @@
-"""What pairs were found to be is kept: a search that was stopped goes on where it was."""
+"""Proofs are stored: an interrupted search continues where it stopped."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_a_verdict_survives_the_disk(photos: Collection) -> None:
     assert replace(match.agreement) == before.agreement
 
 
-def test_another_calibration_judges_anew(photos: Collection) -> None:
+def test_another_calibration_invalidates_proofs(photos: Collection) -> None:
     store = ProofStore(photos, PLAIN)
     store.put("a|b", None)
     store.flush()
