@@ -23,7 +23,7 @@ import numpy as np
 from lookalike.duplicates import Duplicates
 from lookalike.duplicates.review.accepted import apply_command
 from lookalike.duplicates.review.page import write_page
-from lookalike.duplicates.review.saved_groups import keep_duplicates
+from lookalike.duplicates.review.saved_groups import save_duplicates
 from lookalike.search import Collection
 from lookalike.types import DuplicateGroup, Extra, Hit
 
@@ -68,7 +68,7 @@ def make(place: Path, groups: int) -> Path:
             extras = tuple(_extra(row, *WORDS[(group + n) % len(WORDS)]) for n, row in enumerate(members[1:]))
             found.append(DuplicateGroup(Hit(members[0].id, 1.0, dict(members[0].metadata)), extras))
         duplicates = Duplicates(groups=tuple(found), pictures=len(names))
-        keep_duplicates(photos, duplicates)
+        save_duplicates(photos, duplicates)
         command = apply_command(str(photos.uri), ["--last"], journal="journal.jsonl")
         write_page(duplicates, place / "review.html", photos.thumbnails, command="…", apply_command=command)
     return place / "c"

@@ -1,5 +1,6 @@
 """The values that everything passes. Nothing here computes."""
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -85,9 +86,9 @@ class Extra:
 
     `relation`: "identical" or "copy". `probability`: that it is a copy of the kept one. `words`: what was done to it.
     `reason`: why the other is kept. `unsure`: one was altered, and the reason does not say which is the original.
-    `left`: why its file may not be touched, "" when it may. `transform`: from the kept picture to this one, mirror and
-    turn included; None where it is not known. `companions`: paths of the files that go
-    where this one goes (the video of a live photo, sidecars).
+    `blocked_reason`: why its file may not be touched, "" if it may. `transform`: from the kept image to this one,
+    mirroring and rotation included; None where it is not known. `companions`: paths of the files that move with this
+    one (the video of a live photo, sidecars).
     """
 
     id: str
@@ -96,11 +97,17 @@ class Extra:
     probability: float
     words: str
     reason: str
-    left: str = ""
+    blocked_reason: str = ""
     unsure: bool = False
     transform: Shares | None = None
     companions: tuple[str, ...] = ()
     metadata: Metadata = field(default_factory=dict)
+
+    @property
+    def left(self) -> str:
+        """Deprecated name of `blocked_reason`."""
+        warnings.warn("Extra.left is deprecated; use Extra.blocked_reason", DeprecationWarning, stacklevel=2)
+        return self.blocked_reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,15 +55,15 @@ def names(out: str) -> dict[str, list[str]]:
     }
 
 
-WANTED = {"scene1.png": [UGLY], "scene2.png": ["mirror.jpg"], "scene3.png": ["scene3 copy.png"]}
+EXPECTED = {"scene1.png": [UGLY], "scene2.png": ["mirror.jpg"], "scene3.png": ["scene3 copy.png"]}
 
 
 def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_path: Path) -> None:
     before = sorted(p.name for p in indexed.iterdir())
     ran = cli("duplicates", *SURE, "--json", "--csv", tmp_path / "d.csv", "--page", tmp_path / "d.html")
     assert ran.code == 0, ran.err
-    assert names(ran.out) == WANTED
-    assert f"nothing was touched; look at {tmp_path / 'd.html'}" in ran.err
+    assert names(ran.out) == EXPECTED
+    assert f"no file was touched; review {tmp_path / 'd.html'}" in ran.err
     first = lines(ran.out)[0]
     assert list(first) == ["group", "keep", "extras"]
     assert list(first["keep"]) == [  # type: ignore[call-overload]
@@ -83,33 +83,35 @@ def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_pa
 
 
 def test_what_was_found_is_there_for_the_page_of_the_server(cli: Cli, indexed: Path) -> None:
-    def kept() -> dict[str, object] | None:
+    def read_saved() -> dict[str, object] | None:
         with open_collection(None, create=False, read_only=True) as photos:
             return saved_result(photos, DUPLICATES)
 
     assert cli("duplicates", *SURE, "--where", "width > 10").code == 0
-    assert kept() is None  # of a part, not of the whole
+    assert read_saved() is None  # of a part, not of the whole
     assert cli("duplicates", *SURE).code == 0
-    told = kept()
-    assert told is not None
-    assert len(told["groups"]) == 3  # type: ignore[arg-type]
+    result = read_saved()
+    assert result is not None
+    assert len(result["groups"]) == 3  # type: ignore[arg-type]
 
 
-def test_who_may_only_read_looks_all_the_same(cli: Cli, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_search_without_write_permission_prints_its_groups(
+    cli: Cli, indexed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(*_: object) -> None:
         raise StoreFailed("the collection cannot be written to (read-only file system)")
 
-    monkeypatch.setattr("lookalike.duplicates.review.saved_groups.keep_duplicates", refused)
+    monkeypatch.setattr("lookalike.duplicates.review.saved_groups.save_duplicates", refused)
     ran = cli("duplicates", *SURE, "--json")
-    assert (ran.code, names(ran.out)) == (0, WANTED)
-    assert "not kept for the page of lookalike serve: the collection cannot be written to" in ran.err
+    assert (ran.code, names(ran.out)) == (0, EXPECTED)
+    assert "the groups were not saved for lookalike serve: the collection cannot be written to" in ran.err
 
 
 def test_the_page_needs_nothing_else_and_survives_ugly_names(cli: Cli, indexed: Path, tmp_path: Path) -> None:
     assert cli("duplicates", *SURE, "--page", tmp_path / "d.html").code == 0
     page = (tmp_path / "d.html").read_text(encoding="utf-8")
-    (told,) = re.findall(r'<script type="application/json" id="groups">(.*)</script>', page)
-    groups = json.loads(told)
+    (result,) = re.findall(r'<script type="application/json" id="groups">(.*)</script>', page)
+    groups = json.loads(result)
     assert [len(group["extras"]) for group in groups] == [1, 1, 1]
     assert [kind for group in groups for extra in group["extras"] for kind in extra["kinds"]] == [
         "resized", "turned", "identical",
@@ -123,18 +125,18 @@ def test_the_page_needs_nothing_else_and_survives_ugly_names(cli: Cli, indexed: 
     assert "__" not in page.replace("__proto__", "")
 
 
-def test_only_what_was_accepted_goes_and_the_page_tells_the_command(
+def test_only_accepted_extras_are_removed_and_the_page_shows_the_command(
     cli: Cli, indexed: Path, tmp_path: Path, trash: Path
 ) -> None:
     nobody = cli("duplicates", "--last", "--json")
     assert (nobody.code, nobody.out) == (1, "")
     assert "leave --last out" in nobody.err
     assert cli("duplicates", *SURE, "--page", tmp_path / "d.html").code == 0
-    assert names(cli("duplicates", "--last", "--json").out) == WANTED
+    assert names(cli("duplicates", "--last", "--json").out) == EXPECTED
     assert cli("duplicates", "--last", "--accepted-only", "--json").out == ""
     page = (tmp_path / "d.html").read_text(encoding="utf-8")
-    (told,) = re.findall(r'<script type="application/json" id="commands">(.*)</script>', page)
-    take, apply = (shlex.split(command) for command in json.loads(told))
+    (result,) = re.findall(r'<script type="application/json" id="commands">(.*)</script>', page)
+    take, apply = (shlex.split(command) for command in json.loads(result))
     with open_collection(None, create=False, read_only=True) as photos:
         (row,) = photos.get(["photos/scene2.png"], ["sha256"])
         (other,) = photos.get(["photos/mirror.jpg"], ["sha256"])
@@ -158,12 +160,12 @@ def test_only_what_was_accepted_goes_and_the_page_tells_the_command(
         )
     later = cli(*apply[1:-1], tmp_path / "second.jsonl")
     assert (later.code, later.out) == (1, "")
-    assert "somebody looked for duplicates again since" in later.err
+    assert "were replaced by a search at" in later.err
     assert (indexed / "mirror.jpg").exists()
     assert cli("duplicates", "--found-at", "x").code == 1
     odd = cli("duplicates", "--last", "--where", "width > 1")
     assert odd.code == 1
-    assert "--last takes the groups as they were found last, so --where changes nothing" in odd.err
+    assert "--last uses the groups of the last search, so --where has no effect" in odd.err
 
 
 def test_a_group_of_which_another_is_to_be_kept_waits(cli: Cli, indexed: Path) -> None:
@@ -176,7 +178,7 @@ def test_a_group_of_which_another_is_to_be_kept_waits(cli: Cli, indexed: Path) -
     assert cli("duplicates", "--last", "--accepted-only", "--json").out == ""
 
 
-def test_a_person_chooses_what_is_kept(cli: Cli, indexed: Path, tmp_path: Path) -> None:
+def test_a_user_chooses_the_image_to_keep(cli: Cli, indexed: Path, tmp_path: Path) -> None:
     smaller = indexed / UGLY
     chosen = cli("duplicates", "--keep-this", smaller)
     assert (chosen.code, chosen.out) == (0, "")
@@ -186,16 +188,16 @@ def test_a_person_chooses_what_is_kept(cli: Cli, indexed: Path, tmp_path: Path) 
     assert "chosen by you" in ran.out
     (line,) = lines(cli("duplicates", "--list-decisions").out)
     assert set(line) == {"keep", "name", "when"}
-    assert "forgotten" in cli("duplicates", "--forget-this", smaller).err
-    assert names(cli("duplicates", *SURE, "--json").out) == WANTED
+    assert "choice removed" in cli("duplicates", "--forget-this", smaller).err
+    assert names(cli("duplicates", *SURE, "--json").out) == EXPECTED
     (tmp_path / "saved.jsonl").write_text(json.dumps(line) + "\n")
-    assert "1 decision taken over" in cli("duplicates", "--decisions", tmp_path / "saved.jsonl").err
+    assert "1 decision imported" in cli("duplicates", "--decisions", tmp_path / "saved.jsonl").err
     assert names(cli("duplicates", *SURE, "--json").out)[UGLY] == ["scene1.png"]
     for nothing in (tmp_path / "nobody.jpg", indexed, ""):
         assert cli("duplicates", "--keep-this", nothing).code == 1
     both = cli("duplicates", "--keep-this", smaller, "--apply", "trash")
     assert (both.code, both.out) == (1, "")
-    assert "in a second call" in both.err
+    assert "need two calls" in both.err
 
 
 def test_apply_and_undo(cli: Cli, indexed: Path, tmp_path: Path, trash: Path) -> None:
@@ -211,10 +213,10 @@ def test_apply_and_undo(cli: Cli, indexed: Path, tmp_path: Path, trash: Path) ->
     assert {p.name: p.read_bytes() for p in indexed.iterdir()} == before
     again = cli("undo", journal, "--json")
     assert (again.code, again.out) == (0, "")
-    assert "j.jsonl was undone already: all it took away (3) was put back then" in again.err
+    assert "j.jsonl was undone already: its 3 files were put back then" in again.err
 
 
-def test_companions_are_told_before_and_go_along(cli: Cli, indexed: Path, tmp_path: Path, trash: Path) -> None:
+def test_companions_are_listed_first_and_move_along(cli: Cli, indexed: Path, tmp_path: Path, trash: Path) -> None:
     beside = ("mirror.MOV", "mirror.jpg.xmp", "mirror.xmp")
     for name in (*beside, "scene2.xmp", "mirror.txt"):
         (indexed / name).write_bytes(name.encode())
@@ -222,14 +224,14 @@ def test_companions_are_told_before_and_go_along(cli: Cli, indexed: Path, tmp_pa
     paths = [str(indexed / name) for name in beside]
     ran = cli("duplicates", *SURE, "--csv", tmp_path / "d.csv", "--page", tmp_path / "d.html")
     assert "; with mirror.MOV, mirror.jpg.xmp, mirror.xmp)" in ran.out
-    assert "3 companions (live photos' videos, sidecars) beside them" in ran.err
+    assert "3 companions (live photos' videos, sidecars)" in ran.err
     assert '"companions": ["mirror.MOV", "mirror.jpg.xmp", "mirror.xmp"]' in (tmp_path / "d.html").read_text()
     with (tmp_path / "d.csv").open(newline="", encoding="utf-8") as file:
         assert [row["companions"].split("\n") for row in csv.DictReader(file) if row["companions"]] == [paths]
     ran = cli("duplicates", *SURE, "--json", "--apply", "trash", "--journal", tmp_path / "j.jsonl")
-    told = [extra["companions"] for group in lines(ran.out) for extra in group.get("extras", ())]  # type: ignore[attr-defined]
+    result = [extra["companions"] for group in lines(ran.out) for extra in group.get("extras", ())]  # type: ignore[attr-defined]
     done = {os.path.basename(str(one["path"])): one["companions"] for one in lines(ran.out) if "done" in one}
-    assert sorted(told) == sorted(done.values()) == [[], [], paths]  # type: ignore[type-var]
+    assert sorted(result) == sorted(done.values()) == [[], [], paths]  # type: ignore[type-var]
     assert done["mirror.jpg"] == paths
     assert "3 files and 3 companions" in ran.err
     assert not any((indexed / name).exists() for name in beside)
@@ -248,9 +250,9 @@ def test_the_file_is_kept_and_a_link_to_one_elsewhere_is_left(cli: Cli, tmp_path
     assert cli("index", folder).code == 0
     action = f"move:{tmp_path / 'away'}" if kind == "move" else kind
     ran = cli("duplicates", *SURE, "--apply", action, "--journal", tmp_path / "j", "--json")
-    told = lines(ran.out)[0]
-    assert os.path.basename(told["keep"]["path"]) == "the wall.png"  # type: ignore[index]
-    assert {e["reason"] for e in told["extras"]} >= {"is a file, the other a link"}  # type: ignore[index, attr-defined]
+    result = lines(ran.out)[0]
+    assert os.path.basename(result["keep"]["path"]) == "the wall.png"  # type: ignore[index]
+    assert {e["reason"] for e in result["extras"]} >= {"is a file, the other a link"}  # type: ignore[index, attr-defined]
     assert "a.png" in ran.out.split('"done": false')[-2]
     assert (folder / "a.png").is_symlink()
     assert (folder / "the wall.png").read_bytes() == elsewhere.read_bytes()
@@ -274,8 +276,8 @@ def test_applying_twice_does_not_go_on_to_the_kept_ones(cli: Cli, indexed: Path,
     assert cli("duplicates", *SURE, "--apply", f"move:{tmp_path / 'away'}", "--journal", tmp_path / "1").code == 0
     ran = cli("duplicates", *SURE, "--apply", f"move:{tmp_path / 'away'}", "--journal", tmp_path / "2")
     assert ran.code == 0
-    assert "3 pictures left out" in ran.err
-    assert "nothing that could be taken away" in ran.err
+    assert "3 images omitted" in ran.err
+    assert "no files to remove" in ran.err
     assert len(list(indexed.iterdir())) == 4
     assert "3 removed" in cli("index").err
 
@@ -289,15 +291,15 @@ def test_decisions_by_option_by_page_and_on_stdin(
     assert [line["verdict"] for line in lines(ran.out)] in (["not-a-copy", "keep-both"], ["keep-both", "not-a-copy"])
     ran = cli("duplicates", *SURE, "--json")
     assert list(names(ran.out)) == ["scene1.png"]
-    assert "2 pairs left alone, as you decided" in ran.err
+    assert "2 pairs excluded by your decisions" in ran.err
     saved = cli("duplicates", "--list-decisions").out
     cli("duplicates", "--forget", indexed / "mirror.jpg", indexed / "scene2.png")
     cli("duplicates", "--forget", indexed / "scene3.png", indexed / "scene3 copy.png")
-    assert names(cli("duplicates", *SURE, "--json").out) == WANTED
+    assert names(cli("duplicates", *SURE, "--json").out) == EXPECTED
     (tmp_path / "decisions.jsonl").write_text(saved, encoding="utf-8")
-    assert "2 decisions taken over" in cli("duplicates", "--decisions", tmp_path / "decisions.jsonl").err
+    assert "2 decisions imported" in cli("duplicates", "--decisions", tmp_path / "decisions.jsonl").err
     monkeypatch.setattr(sys, "stdin", io.StringIO(saved))
-    assert "2 decisions taken over" in cli("duplicates", "--decisions", "-").err
+    assert "2 decisions imported" in cli("duplicates", "--decisions", "-").err
     assert list(names(cli("duplicates", *SURE, "--json").out)) == ["scene1.png"]
 
 
@@ -315,12 +317,12 @@ def test_against_a_folder_or_a_collection(cli: Cli, indexed: Path, tmp_path: Pat
     ("options", "message"),
     [
         (["--keep", "bigest"], "nearest: "),
-        (["--reference", "/nowhere"], "reference folder /nowhere is not there"),
+        (["--reference", "/nowhere"], "reference folder /nowhere does not exist"),
         (["--against", "/nowhere"], "neither a collection nor a folder"),
         (["--apply", "shred"], "nearest: "),
-        (["--journal", "j"], "--journal goes with --apply"),
+        (["--journal", "j"], "--journal needs --apply"),
         (["--decisions", "/nowhere"], "cannot be read"),
-        (["--not-a-copy", "/x", "/y"], "is no picture in"),
+        (["--not-a-copy", "/x", "/y"], "is no image in"),
     ],
 )
 def test_mistakes_end_with_a_sentence(cli: Cli, indexed: Path, options: list[str], message: str) -> None:
@@ -335,9 +337,7 @@ def test_undo_of_something_else(cli: Cli, tmp_path: Path) -> None:
     assert (ran.code, "is not a journal" in ran.err) == (1, True)
 
 
-def test_a_read_only_collection_is_looked_at_all_the_same(
-    cli: Cli, indexed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_read_only_collection_is_searched(cli: Cli, indexed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real: Callable[..., bool] = os.access
     monkeypatch.setattr(os, "access", lambda path, mode, **o: False if mode == os.W_OK else real(path, mode, **o))
-    assert names(cli("duplicates", *SURE, "--json").out) == WANTED
+    assert names(cli("duplicates", *SURE, "--json").out) == EXPECTED

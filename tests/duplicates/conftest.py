@@ -1,4 +1,4 @@
-"""A trash of the test's own, and a collection whose vectors say little, so that geometry must decide."""
+"""A trash folder for tests."""
 
 import sys
 from pathlib import Path

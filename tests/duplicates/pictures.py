@@ -1,4 +1,4 @@
-"""Pictures with enough in them to be verified, and groups of plain files for what moves files."""
+"""Synthetic images with enough detail for verification, and groups of small files for tests that move them."""
 
 import hashlib
 import io
@@ -13,16 +13,16 @@ from lookalike.types import RGB, DuplicateGroup, Extra, Hit
 
 
 def scene(seed: int, *, size: tuple[int, int] = (240, 180)) -> RGB:
-    """Coloured discs and bars on a soft ground; two seeds have nothing in common but their mean colour, about."""
+    """Draw colored discs and bars on a soft ground; two seeds share only about their mean color."""
     rng = np.random.default_rng(seed)
     image = np.full((size[1], size[0], 3), 150, np.uint8)
     for _ in range(70):
-        colour = tuple(int(c) for c in rng.integers(40, 230, 3))
+        color = tuple(int(c) for c in rng.integers(40, 230, 3))
         x, y = int(rng.integers(0, size[0])), int(rng.integers(0, size[1]))
         if rng.random() < 0.5:
-            cv2.circle(image, (x, y), int(rng.integers(4, 20)), colour, -1)
+            cv2.circle(image, (x, y), int(rng.integers(4, 20)), color, -1)
         else:
-            cv2.rectangle(image, (x, y), (x + int(rng.integers(6, 40)), y + int(rng.integers(6, 40))), colour, -1)
+            cv2.rectangle(image, (x, y), (x + int(rng.integers(6, 40)), y + int(rng.integers(6, 40))), color, -1)
     return image
 
 

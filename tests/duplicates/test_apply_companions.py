@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.duplicates import Action, Applied, apply_steps, parse_action, plan_steps, undo
-from lookalike.duplicates.files import apply as apply_room
+from lookalike.duplicates import Action, ApplyResult, apply_steps, parse_action, plan_steps, undo
+from lookalike.duplicates.files import apply as apply_module
 from lookalike.duplicates.files.journal import Step
 from tests.duplicates.pictures import group
 
@@ -38,13 +38,13 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
-def run(folder: Path, action: Action, *extras: str, before: Callable[[], object] = lambda: None) -> Applied:
+def run(folder: Path, action: Action, *extras: str, before: Callable[[], object] = lambda: None) -> ApplyResult:
     """`before`: what happens between the plan and the deed. The steps go through JSON, as a program may keep them."""
-    steps, left = plan_steps([group(folder / "keep.jpg", *(folder / n for n in extras or ("IMG_1.JPG",)))], action)
+    steps, skipped = plan_steps([group(folder / "keep.jpg", *(folder / n for n in extras or ("IMG_1.JPG",)))], action)
     steps = [Step(**json.loads(json.dumps(asdict(step)))) for step in steps]
     before()
     applied = apply_steps(steps, action, folder.parent / "j.jsonl")
-    applied.left += left
+    applied.skipped += skipped
     return applied
 
 
@@ -55,13 +55,13 @@ def names(steps: list[Step]) -> list[str]:
 def test_all_that_belongs_to_a_picture_goes_with_it_and_comes_back(laid: Path, action: Action) -> None:
     before = files(laid)
     applied = run(laid, action)
-    assert (names(applied.done), names(applied.companions), applied.left) == (["IMG_1.JPG"], sorted(ALONG), [])
+    assert (names(applied.done), names(applied.companions), applied.skipped) == (["IMG_1.JPG"], sorted(ALONG), [])
     assert applied.moved_bytes == sum(len(before[name]) for name in ("IMG_1.JPG", *ALONG))
     assert sorted(files(laid)) == sorted(OTHERS)
     if action.kind == "move":
         assert files(Path(action.folder) / "photos") == {n: before[n] for n in ("IMG_1.JPG", *ALONG)}
     undone = undo(laid.parent / "j.jsonl")
-    assert (len(undone.restored), undone.left) == (1 + len(ALONG), [])
+    assert (len(undone.restored), undone.skipped) == (1 + len(ALONG), [])
     assert files(laid) == before
     assert {os.stat(laid / name).st_mtime_ns for name in before} == {10**18}
 
@@ -87,7 +87,7 @@ def test_a_name_that_is_taken_gives_all_of_them_another_that_still_belongs_toget
     for taken in ("IMG_1.MOV", "IMG_1 (2).JPG.xmp"):
         (away / taken).write_bytes(b"mine")
     before = files(laid)
-    assert run(laid, parse_action(f"move:{tmp_path / 'away'}")).left == []
+    assert run(laid, parse_action(f"move:{tmp_path / 'away'}")).skipped == []
     moved = {name: data for name, data in files(away).items() if data != b"mine"}
     assert moved == {
         "IMG_1 (3).JPG": b"IMG_1.JPG", "IMG_1 (3).JPG.json": b"IMG_1.jpg.json", "IMG_1 (3).JPG.xmp": b"IMG_1.JPG.xmp",
@@ -107,9 +107,9 @@ def test_pictures_of_one_name_from_two_folders_stay_apart(tmp_path: Path, laid: 
     both = group(laid / "keep.jpg", laid / "IMG_1.JPG", other / "IMG_1.JPG")
     for extra in both.extras:
         extra.metadata["root"] = ""  # type: ignore[index]
-    steps, left = plan_steps([both], parse_action(f"move:{tmp_path / 'away'}"))
+    steps, skipped = plan_steps([both], parse_action(f"move:{tmp_path / 'away'}"))
     targets = {os.path.relpath(step.path, tmp_path): os.path.basename(step.target) for step in steps}
-    assert left == []
+    assert skipped == []
     assert (targets["b/IMG_1.JPG"], targets["b/IMG_1.xmp"]) == ("IMG_1 (2).JPG", "IMG_1 (2).xmp")
     assert targets["photos/IMG_1.xmp"] == "IMG_1.xmp"
 
@@ -121,19 +121,19 @@ REFUSED = [*ALONG, "IMG_1.JPG"]
 def test_where_one_is_refused_all_stay(
     laid: Path, action: Action, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
-    before, real = files(laid), apply_room._touch
+    before, real = files(laid), apply_module._execute
 
     def touch(step: Step, action: Action) -> str:
-        return "cannot be taken away (locked)" if step.path.endswith(f"/{refused}") else real(step, action)
+        return "cannot be moved (locked)" if step.path.endswith(f"/{refused}") else real(step, action)
 
-    monkeypatch.setattr(apply_room, "_touch", touch)
+    monkeypatch.setattr(apply_module, "_execute", touch)
     applied = run(laid, action, "IMG_1.JPG", "IMG_10.JPG")
     assert (names(applied.done), names(applied.companions)) == (["IMG_10.JPG"], ["IMG_10.xmp"])
-    (left,) = applied.left
-    assert (Path(left.path).name, "cannot be taken away (locked)" in left.reason) == ("IMG_1.JPG", True)
-    assert refused == "IMG_1.JPG" or f"since {laid / refused}, which belongs to it" in left.reason
+    (skipped,) = applied.skipped
+    assert (Path(skipped.path).name, "cannot be moved (locked)" in skipped.reason) == ("IMG_1.JPG", True)
+    assert refused == "IMG_1.JPG" or f"since {laid / refused}, which belongs to it" in skipped.reason
     assert {name: data for name, data in before.items() if "10" not in name} == files(laid)
-    assert undo(laid.parent / "j.jsonl").left == []
+    assert undo(laid.parent / "j.jsonl").skipped == []
     assert files(laid) == before
 
 
@@ -144,7 +144,7 @@ def test_a_companion_that_is_a_link_keeps_its_picture(laid: Path, action: Action
     before = files(laid)
     applied = run(laid, action)
     assert (applied.done, applied.companions, files(laid)) == ([], [], before)
-    assert f"{laid / companion}, which belongs to it, is a link to" in applied.left[0].reason
+    assert f"{laid / companion}, which belongs to it, is a link to" in applied.skipped[0].reason
 
 
 @pytest.mark.parametrize("companion", ALONG)
@@ -164,7 +164,7 @@ def test_a_companion_that_changed_since_the_plan_keeps_its_picture(
 
     applied = run(laid, action, before=alter)
     assert (applied.done, applied.companions) == ([], [])
-    assert f"stays, since {file}, which belongs to it, " in applied.left[0].reason
+    assert f"stays, since {file}, which belongs to it, " in applied.skipped[0].reason
     assert set(files(laid)) | {companion} == {"IMG_1.JPG", *ALONG, *OTHERS}
 
 
@@ -176,7 +176,7 @@ def test_a_target_that_was_taken_since_the_plan_keeps_all_of_them(laid: Path, tm
         (tmp_path / "away/photos/IMG_1.MOV").write_bytes(b"mine")
 
     applied = run(laid, parse_action(f"move:{tmp_path / 'away'}"), before=take)
-    assert (applied.done, "there is a file" in applied.left[0].reason, files(laid)) == ([], True, before)
+    assert (applied.done, "there is a file" in applied.skipped[0].reason, files(laid)) == ([], True, before)
     assert files(tmp_path / "away") == {"photos/IMG_1.MOV": b"mine"}
 
 
@@ -193,8 +193,8 @@ def test_a_companion_that_cannot_be_read_keeps_its_picture(
         return real(path)
 
     monkeypatch.setattr(planning, "sha256_of", refuse)
-    steps, left = plan_steps([group(laid / "keep.jpg", laid / "IMG_1.JPG")], action)
-    assert (steps, "permission denied" in left[0].reason) == ([], True)
+    steps, skipped = plan_steps([group(laid / "keep.jpg", laid / "IMG_1.JPG")], action)
+    assert (steps, "permission denied" in skipped[0].reason) == ([], True)
 
 
 def test_a_picture_that_stays_after_all_keeps_what_it_shares(laid: Path, action: Action) -> None:
@@ -205,7 +205,7 @@ def test_a_picture_that_stays_after_all_keeps_what_it_shares(laid: Path, action:
         laid, action, "IMG_1.HEIC", "IMG_1.JPG", before=lambda: (laid / "IMG_1.HEIC").write_bytes(b"other one")
     )
     assert (names(applied.done), names(applied.companions)) == (["IMG_1.JPG"], ["IMG_1.JPG.xmp", "IMG_1.jpg.json"])
-    reasons = {Path(left.path).name: left.reason for left in applied.left}
+    reasons = {Path(skipped.path).name: skipped.reason for skipped in applied.skipped}
     assert set(reasons) == {"IMG_1.HEIC", "IMG_1.AAE", "IMG_1.MOV", "IMG_1.xmp"}
     assert reasons["IMG_1.MOV"] == f"belongs to {laid / 'IMG_1.HEIC'} too, which stays"
     undo(laid.parent / "j.jsonl")
@@ -216,7 +216,7 @@ def test_pictures_of_one_stem_that_all_go_take_everything(laid: Path, action: Ac
     (laid / "IMG_1.HEIC").write_bytes(b"heic")
     before = files(laid)
     applied = run(laid, action, "IMG_1.HEIC", "IMG_1.JPG")
-    assert (len(applied.done), names(applied.companions), applied.left) == (2, sorted(ALONG), [])
+    assert (len(applied.done), names(applied.companions), applied.skipped) == (2, sorted(ALONG), [])
     undo(laid.parent / "j.jsonl")
     assert files(laid) == before
 
@@ -232,13 +232,13 @@ def test_a_link_beside_one_of_two_keeps_what_both_share(laid: Path, action: Acti
 def test_what_cannot_be_put_back_is_told_and_left_to_undo(
     laid: Path, action: Action, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, real = files(laid), apply_room._touch
-    monkeypatch.setattr(apply_room, "_touch", lambda s, a: "is locked" if s.path.endswith("xmp") else real(s, a))
+    before, real = files(laid), apply_module._execute
+    monkeypatch.setattr(apply_module, "_execute", lambda s, a: "is locked" if s.path.endswith("xmp") else real(s, a))
     with monkeypatch.context() as patch:
-        patch.setattr(apply_room, "put_back", lambda *_: ("", "could not be put back (the disk is full)"))
+        patch.setattr(apply_module, "restore_file", lambda *_: ("", "could not be put back (the disk is full)"))
         applied = run(laid, action)
-    assert [Path(left.path).name for left in applied.left] == ["IMG_1.AAE", "IMG_1.JPG"]
-    assert "could not be put back" in applied.left[0].reason
+    assert [Path(skipped.path).name for skipped in applied.skipped] == ["IMG_1.AAE", "IMG_1.JPG"]
+    assert "could not be put back" in applied.skipped[0].reason
     assert undo(laid.parent / "j.jsonl").restored == [str(laid / "IMG_1.AAE")]
     assert files(laid) == before
 
@@ -254,5 +254,5 @@ def test_a_journal_of_before_companions_is_followed(laid: Path, action: Action) 
         for name in ("companion_of", "owners"):
             line.get("plan", {}).pop(name, None)
     journal.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert undo(journal).left == []
+    assert undo(journal).skipped == []
     assert files(laid) == before

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from lookalike.duplicates.files.companions import (
-    LIVE_PICTURES,
+    LIVE_IMAGES,
     LIVE_VIDEOS,
     MAX_LIVE_VIDEO_BYTES,
     SIDECARS,
     Companions,
-    described,
+    described_name,
 )
 from lookalike.image import EXTENSIONS, RAW_EXTENSIONS
 
@@ -47,8 +47,8 @@ def test_every_sidecar_goes_along_by_stem_and_by_whole_name(tmp_path: Path, pict
 @pytest.mark.parametrize("ending", sorted(EXTENSIONS))
 def test_a_video_goes_along_with_what_may_be_a_live_photo(tmp_path: Path, ending: str, video: str) -> None:
     lay(tmp_path, f"IMG_1.{ending}", f"img_1.{video.upper()}", f"IMG_1.{video}.xmp", f"IMG_10.{video}")
-    wanted = [f"IMG_1.{video}.xmp", f"img_1.{video.upper()}"] if ending in LIVE_PICTURES else []
-    assert along(tmp_path, f"IMG_1.{ending}") == wanted
+    expected = [f"IMG_1.{video}.xmp", f"img_1.{video.upper()}"] if ending in LIVE_IMAGES else []
+    assert along(tmp_path, f"IMG_1.{ending}") == expected
 
 
 def test_a_film_with_its_poster_is_no_live_photo_and_may_own_the_sidecar(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_a_film_with_its_poster_is_no_live_photo_and_may_own_the_sidecar(tmp_pat
 def test_the_sidecars_of_a_takeout_go_along(tmp_path: Path, picture: str, sidecar: str) -> None:
     lay(tmp_path, picture, sidecar, "IMG_1.json", "metadata.json", "IMG_10.jpg.json")
     assert along(tmp_path, picture) == [sidecar]
-    assert (described(sidecar) or "").lower() == picture.lower()
+    assert (described_name(sidecar) or "").lower() == picture.lower()
 
 
 @pytest.mark.parametrize("other", ["HEIC", "png", *sorted(RAW_EXTENSIONS)])
@@ -124,6 +124,8 @@ def test_each_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(os, "scandir", scandir)
     companions, going = Companions(), {str(tmp_path / name): n for n, name in enumerate(names)}
-    found: Iterable[list[str]] = [[os.path.basename(one.path) for one in companions.of(p, going)] for p in going]
-    assert found == [[f"{n}.xmp"] for n in range(50)]
+    names_of_each: Iterable[list[str]] = [
+        [os.path.basename(one.path) for one in companions.of(p, going)] for p in going
+    ]
+    assert names_of_each == [[f"{n}.xmp"] for n in range(50)]
     assert listed == [str(tmp_path)]

@@ -1,4 +1,4 @@
-"""Decisions are about contents: they stay when files move, and go with the pair whichever way round."""
+"""Decisions are about contents: they survive moved files, and do not depend on the order of the pair."""
 
 import shutil
 from pathlib import Path
@@ -30,18 +30,18 @@ def test_names_are_kept_with_the_hashes_they_belong_to(collection: Collection, p
     collection.sync([photos])
     for pair in (("red.png", "blue.png"), ("blue.png", "red.png")):
         Decisions(collection).decide(*(str(photos / name) for name in pair), "not-a-copy")
-        (kept,) = Decisions(collection).all()
-        assert kept.first == hashlib.sha256(Path(kept.first_name).read_bytes()).hexdigest()
-        assert kept.second == hashlib.sha256(Path(kept.second_name).read_bytes()).hexdigest()
+        (decision,) = Decisions(collection).all()
+        assert decision.first == hashlib.sha256(Path(decision.first_name).read_bytes()).hexdigest()
+        assert decision.second == hashlib.sha256(Path(decision.second_name).read_bytes()).hexdigest()
 
 
 def test_a_decision_is_forgotten(collection: Collection, photos: Path) -> None:
     collection.sync([photos])
-    kept = Decisions(collection)
-    kept.decide("photos/red.png", "photos/blue.png", "keep-both")
-    assert kept.forget("photos/blue.png", "photos/red.png") == 1
-    assert kept.forget("photos/blue.png", "photos/red.png") == 0
-    assert kept.all() == []
+    decisions = Decisions(collection)
+    decisions.decide("photos/red.png", "photos/blue.png", "keep-both")
+    assert decisions.forget("photos/blue.png", "photos/red.png") == 1
+    assert decisions.forget("photos/blue.png", "photos/red.png") == 0
+    assert decisions.all() == []
 
 
 def test_what_the_page_saves_is_read() -> None:
@@ -56,7 +56,7 @@ def test_what_the_page_saves_is_read() -> None:
         ({"first": "x", "second": HASHES[0], "verdict": "copy"}, "SHA-256"),
         ({"first": HASHES[0], "second": HASHES[1]}, "'None' is no verdict"),
         ({"first": HASHES[0], "second": HASHES[1], "verdict": "not-a-cpy"}, "nearest: not-a-copy"),
-        ({"first": HASHES[0], "second": HASHES[0], "verdict": "not-a-copy"}, "very same bytes"),
+        ({"first": HASHES[0], "second": HASHES[0], "verdict": "not-a-copy"}, "same bytes"),
     ],
 )
 def test_nonsense_is_refused(values: dict[str, object], message: str) -> None:

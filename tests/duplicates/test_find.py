@@ -1,4 +1,4 @@
-"""find_duplicates, from pictures to groups. By colour all scenes are alike: the proof must tell them apart."""
+"""find_duplicates, from images to groups. All scenes have similar colors, so only the proof distinguishes them."""
 
 import os
 import shutil
@@ -19,16 +19,16 @@ from tests.duplicates.pictures import save, scene
 IDENTITY = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
 
 
-def told(found: Duplicates) -> dict[str, dict[str, str]]:
+def relations(result: Duplicates) -> dict[str, dict[str, str]]:
     """{name of the kept: {name of an extra: relation}}."""
-    return {os.path.basename(g.keep.id): {os.path.basename(e.id): e.relation for e in g.extras} for g in found.groups}
+    return {os.path.basename(g.keep.id): {os.path.basename(e.id): e.relation for e in g.extras} for g in result.groups}
 
 
 def find(
-    photos: Collection, *, against: Collection | None = None, keep: str = "largest,name", **given: Any
+    photos: Collection, *, against: Collection | None = None, keep: str = "largest,name", **changes: Any
 ) -> Duplicates:
     """With what counts as a copy as likely as not: how sure one may be of a small made picture is not the question."""
-    return find_duplicates(photos, against=against, keep=keep, options=Options(**{"probability": 0.5} | given))
+    return find_duplicates(photos, against=against, keep=keep, options=Options(**{"probability": 0.5} | changes))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_raw_file_of_an_older_collection_is_no_extra_of_its_jpeg(
         facts = {**row.metadata, "path": str(path), "sha256": "ab" * 32, "size": raw.stat().st_size}
         collection.store.add([path.name], row.vector[None], [facts])
     collection.store.delete(["photos/preview.tif"])
-    groups = told(find(collection))
+    groups = relations(find(collection))
     assert groups in ({name: {f"again {name}": "identical"}}, {f"again {name}": {name: "identical"}})
     assert jpeg.exists()
 
@@ -82,23 +82,25 @@ def test_the_original_of_a_photo_library_is_left_to_its_program(collection: Coll
     collection.sync([library, tmp_path / "photos"])
     ((extra,),) = (group.extras for group in find(collection, keep="path"))
     assert (extra.metadata["path"], outside.exists()) == (str(inside), True)
-    assert extra.left == f"lies in {library}, a photo library: remove it with the program that keeps the library"
+    assert (
+        extra.blocked_reason == f"is in {library}, a photo library: remove it with the program that manages the library"
+    )
 
 
 def test_copies_are_grouped_and_merely_similar_pictures_are_not(collection: Collection, folder: Path) -> None:
     collection.sync([folder])
-    found = find(collection)
-    assert told(found) == {"scene1.png": {"small.jpg": "copy"}, "scene2.png": {"scene2 (1).png": "identical"}}
-    ((copy,), (same,)) = (group.extras for group in found)
+    result = find(collection)
+    assert relations(result) == {"scene1.png": {"small.jpg": "copy"}, "scene2.png": {"scene2 (1).png": "identical"}}
+    ((copy,), (same,)) = (group.extras for group in result)
     assert copy.reason == "largest: 240 × 180 against 144 × 108 pixels"
     assert "JPEG instead of PNG" in copy.words
     assert (same.words, same.reason, same.probability) == ("the same bytes", "the other is named like a copy", 1.0)
-    assert found.pictures == 5
-    assert sorted(found.extras()) == ["photos/scene2 (1).png", "photos/small.jpg"]
+    assert result.pictures == 5
+    assert sorted(result.extras()) == ["photos/scene2 (1).png", "photos/small.jpg"]
 
 
 def test_without_verification_the_score_alone_mixes_them(collection: Collection, folder: Path) -> None:
-    """What verification is for: by mean colour all five scenes are nearly one."""
+    """All five scenes have nearly the same mean color, so only verification distinguishes them."""
     collection.sync([folder])
     vectors = np.concatenate([part["vector"] for part in collection.store.scan(["vector"])])
     assert float((vectors @ vectors.T).min()) > 0.85
@@ -129,9 +131,9 @@ def test_mirrored_and_turned_copies_are_found(tmp_path: Path, name: str, change:
     save(np.ascontiguousarray(change(scene(3))), tmp_path / "photos/turned.jpg", scale=0.8)  # type: ignore[operator]
     with Collection.open("memory:", model=Blind()) as photos:
         photos.sync([tmp_path / "photos"])
-        found = find(photos, min_score=0.999)
-        assert told(found) == {"scene3.png": {"turned.jpg": "copy"}}, name
-        assert told(find(photos, min_score=0.999, turned=False)) == {}
+        result = find(photos, min_score=0.999)
+        assert relations(result) == {"scene3.png": {"turned.jpg": "copy"}}, name
+        assert relations(find(photos, min_score=0.999, turned=False)) == {}
 
 
 def test_where_the_kept_picture_lies_in_each_copy_is_told(collection: Collection, tmp_path: Path) -> None:
@@ -159,43 +161,43 @@ def test_where_the_kept_picture_lies_in_each_copy_is_told(collection: Collection
 
 
 def test_plain_pictures_are_copies_by_their_bytes_only(collection: Collection, tmp_path: Path) -> None:
-    grey = np.full((60, 80, 3), 200, np.uint8)
+    gray = np.full((60, 80, 3), 200, np.uint8)
     for name, shade in (("a", 0), ("b", 1), ("c", 0)):
-        save(grey + np.uint8(shade), tmp_path / f"plain/{name}.png")
+        save(gray + np.uint8(shade), tmp_path / f"plain/{name}.png")
     collection.sync([tmp_path / "plain"])
-    assert told(find(collection)) == {"a.png": {"c.png": "identical"}}
+    assert relations(find(collection)) == {"a.png": {"c.png": "identical"}}
 
 
 def test_decisions_are_not_asked_again_even_after_moving(collection: Collection, folder: Path) -> None:
     collection.sync([folder])
-    kept = Decisions(collection)
-    kept.decide("photos/scene1.png", "photos/small.jpg", "not-a-copy")
-    kept.decide("photos/scene2.png", "photos/scene2 (1).png", "keep-both")
-    found = find(collection)
-    assert (told(found), found.decided) == ({}, 2)
+    decisions = Decisions(collection)
+    decisions.decide("photos/scene1.png", "photos/small.jpg", "not-a-copy")
+    decisions.decide("photos/scene2.png", "photos/scene2 (1).png", "keep-both")
+    result = find(collection)
+    assert (relations(result), result.decided) == ({}, 2)
     (folder / "moved").mkdir()
     shutil.move(folder / "small.jpg", folder / "moved/other.jpg")
     collection.sync([folder])
-    assert told(find(collection)) == {}
+    assert relations(find(collection)) == {}
 
 
 def test_a_pair_decided_to_be_a_copy_is_one(collection: Collection, folder: Path) -> None:
     collection.sync([folder])
     Decisions(collection).decide("photos/scene3.png", "photos/scene1.png", "copy")
-    found = told(find(collection, min_score=1))
-    assert set(found) == {"scene2.png", "scene1.png"} or set(found) == {"scene2.png", "scene3.png"}
-    assert "scene3.png" in {**found.get("scene1.png", {}), **found}
+    result = relations(find(collection, min_score=1))
+    assert set(result) == {"scene2.png", "scene1.png"} or set(result) == {"scene2.png", "scene3.png"}
+    assert "scene3.png" in {**result.get("scene1.png", {}), **result}
 
 
 def test_reference_folders_are_kept_whatever_the_rules(collection: Collection, folder: Path) -> None:
     save(scene(1), folder / "masters/tiny.jpg", scale=0.5)
     collection.sync([folder])
-    found = find(collection, references=[str(folder / "masters")])
-    assert told(found)["tiny.jpg"] == {"scene1.png": "copy", "small.jpg": "copy"}
-    assert {e.reason for e in found.groups[0].extras} == {"lies in a reference folder"}
+    result = find(collection, references=[str(folder / "masters")])
+    assert relations(result)["tiny.jpg"] == {"scene1.png": "copy", "small.jpg": "copy"}
+    assert {e.reason for e in result.groups[0].extras} == {"lies in a reference folder"}
     link = folder.parent / "link"
     link.symlink_to(folder / "masters")
-    assert "tiny.jpg" in told(find(collection, references=[str(link)]))
+    assert "tiny.jpg" in relations(find(collection, references=[str(link)]))
 
 
 def test_against_finds_copies_of_masters_only(collection: Collection, folder: Path, tmp_path: Path) -> None:
@@ -205,20 +207,20 @@ def test_against_finds_copies_of_masters_only(collection: Collection, folder: Pa
     collection.sync([folder])
     with Collection.open("memory:", model=ColourEmbedder()) as masters:
         masters.sync([tmp_path / "train"])
-        found = find(collection, against=masters)
-    assert told(found) == {
+        result = find(collection, against=masters)
+    assert relations(result) == {
         "master.jpg": {"scene2.png": "copy", "scene2 (1).png": "copy"},
         "same.png": {"scene3.png": "identical"},
     }
-    assert all(group.keep.metadata["master"] for group in found)
+    assert all(group.keep.metadata["master"] for group in result)
 
 
 def test_masters_inside_the_collection_are_no_copies_of_themselves(collection: Collection, folder: Path) -> None:
     collection.sync([folder])
     with Collection.open("memory:", model=ColourEmbedder()) as masters:
         masters.sync([folder / "scene1.png", folder / "scene2.png"])
-        found = find(collection, against=masters)
-    assert told(found) == {"scene1.png": {"small.jpg": "copy"}, "scene2.png": {"scene2 (1).png": "identical"}}
+        result = find(collection, against=masters)
+    assert relations(result) == {"scene1.png": {"small.jpg": "copy"}, "scene2.png": {"scene2 (1).png": "identical"}}
 
 
 def test_masters_by_another_model_are_refused(collection: Collection, folder: Path) -> None:
@@ -229,17 +231,17 @@ def test_masters_by_another_model_are_refused(collection: Collection, folder: Pa
 def test_a_file_that_is_gone_is_neither_kept_nor_an_extra(collection: Collection, folder: Path) -> None:
     collection.sync([folder])
     (folder / "scene1.png").unlink()
-    found = find(collection)
-    assert list(told(found)) == ["scene2.png"]
-    assert found.absent == (str(folder / "scene1.png"),)
+    result = find(collection)
+    assert list(relations(result)) == ["scene2.png"]
+    assert result.absent == (str(folder / "scene1.png"),)
 
 
 def test_pictures_from_memory_are_compared_and_left(collection: Collection) -> None:
     data = encode(scene(5))
     collection.add([data, data, encode(scene(6))], ["a", "b", "c"])
-    found = find(collection)
-    assert told(found) == {"a": {"b": "identical"}}
-    assert found.groups[0].extras[0].left == "was added from memory: there is no file"
+    result = find(collection)
+    assert relations(result) == {"a": {"b": "identical"}}
+    assert result.groups[0].extras[0].blocked_reason == "was added from memory: there is no file"
 
 
 def test_animations_are_copies_frame_by_frame(collection: Collection, tmp_path: Path) -> None:
@@ -254,19 +256,19 @@ def test_animations_are_copies_frame_by_frame(collection: Collection, tmp_path: 
     animated("longer.webp", [1, 2, 3, 4], 90)
     save(scene(1), tmp_path / "moving/still.png")
     collection.sync([tmp_path / "moving"], frames=3)
-    found = find(collection)
-    assert [sorted(extras) for extras in told(found).values()] == [["b.webp"]]
-    assert "not every frame" in found.groups[0].extras[0].left
+    result = find(collection)
+    assert [sorted(extras) for extras in relations(result).values()] == [["b.webp"]]
+    assert "not every frame" in result.groups[0].extras[0].blocked_reason
 
 
 def test_a_condition_narrows_what_is_looked_at(collection: Collection, folder: Path) -> None:
     collection.sync([folder])
-    assert told(find(collection, where="format = 'PNG'")) == {"scene2.png": {"scene2 (1).png": "identical"}}
+    assert relations(find(collection, where="format = 'PNG'")) == {"scene2.png": {"scene2 (1).png": "identical"}}
 
 
 def test_an_empty_collection_has_no_duplicates(collection: Collection) -> None:
-    found = find(collection)
-    assert (len(found), found.pictures) == (0, 0)
+    result = find(collection)
+    assert (len(result), result.pictures) == (0, 0)
 
 
 def test_mistakes_are_refused(collection: Collection) -> None:

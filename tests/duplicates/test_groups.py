@@ -1,4 +1,4 @@
-"""Groups, over pictures that are letters and a relation that is a set of pairs."""
+"""Groups of files that are letters; copies are a set of pairs of letters."""
 
 from collections.abc import Iterable, Sequence
 from random import Random
@@ -6,43 +6,46 @@ from random import Random
 import pytest
 
 from lookalike.duplicates.keep.rules import Keep
-from lookalike.duplicates.search.collection_arrays import Picture
+from lookalike.duplicates.search.collection_arrays import FileFacts
 from lookalike.duplicates.search.groups import Group, make_groups
 
 
-class Pairs:
-    """Judges by sets of pairs of letters. `bordered`: is worth little, once it is looked at. `asked`: all pairs."""
+class LetterPairs:
+    """Finds copies by sets of pairs of letters. `bordered`: letters with few effective pixels, once checked.
+
+    `requested`: all pairs that were verified.
+    """
 
     def __init__(self, names: str, near: set[str], copies: set[str], bordered: str = "") -> None:
         self._names, self._near, self._copies, self._bordered = names, near, copies, bordered
-        self.pictures: list[Picture] = []
-        self.asked: set[str] = set()
-        self.begun: list[int] = []
-        self.prepared: set[int] = set()
+        self.files: list[FileFacts] = []
+        self.requested: set[str] = set()
+        self.submitted: list[int] = []
+        self.prefetched: set[int] = set()
 
-    def partners(self, place: int) -> list[int]:
-        return [other for other in range(len(self._names)) if other != place and self._are(self._near, place, other)]
+    def partners(self, index: int) -> list[int]:
+        return [other for other in range(len(self._names)) if other != index and self._are(self._near, index, other)]
 
-    def copies(self, place: int, others: Sequence[int]) -> list[int]:
-        self.asked.update(self._names[place] + self._names[other] for other in others)
-        return [other for other in others if self._are(self._copies, place, other)]
+    def copies(self, index: int, others: Sequence[int]) -> list[int]:
+        self.requested.update(self._names[index] + self._names[other] for other in others)
+        return [other for other in others if self._are(self._copies, index, other)]
 
-    def prepare(self, places: Sequence[int]) -> None:
-        self.prepared.update(places)
+    def prefetch(self, indices: Sequence[int]) -> None:
+        self.prefetched.update(indices)
 
-    def begin(self, place: int, others: Sequence[int]) -> None:
-        assert place in self.prepared
-        self.begun.append(place)
+    def submit(self, index: int, others: Sequence[int]) -> None:
+        assert index in self.prefetched
+        self.submitted.append(index)
 
-    def infer(self, place: int, by: int, others: Iterable[int]) -> None:
-        assert self._are(self._copies, place, by)
+    def infer(self, index: int, previous: int, others: Iterable[int]) -> None:
+        assert self._are(self._copies, index, previous)
 
-    def glance(self, place: int, copies: Sequence[int], keep: Keep) -> None:
-        if self._names[place] in self._bordered:
-            keep.measures.bordered(self.pictures[place], 0.001)
+    def check_early(self, index: int, copies: Sequence[int], keep: Keep) -> None:
+        if self._names[index] in self._bordered:
+            keep.measures.mark_border(self.files[index], 0.001)
 
-    def look(self, place: int, copies: Sequence[int], keep: Keep) -> None:
-        self.glance(place, copies, keep)
+    def check_fully(self, index: int, copies: Sequence[int], keep: Keep) -> None:
+        self.check_early(index, copies, keep)
 
     def _are(self, pairs: set[str], a: int, b: int) -> bool:
         return self._names[a] + self._names[b] in pairs or self._names[b] + self._names[a] in pairs
@@ -50,28 +53,28 @@ class Pairs:
 
 def judged(
     sizes: dict[str, int], near: set[str], copies: set[str], reference: str = "", *, bordered: str = "", ahead: int = 1
-) -> tuple[list[str], Pairs]:
-    """Pictures by name, each as wide as told; pairs such as "ab". Groups as "keep:extras"."""
+) -> tuple[list[str], LetterPairs]:
+    """Return groups as "keep:extras". `sizes`: the width of each file. Pairs are such as "ab"."""
     keep = Keep("largest")
-    judging = Pairs("".join(sizes), near, copies, bordered)
-    judging.pictures = [
-        Picture(id=n, path=f"/{n}", width=w, height=1, reference=n in reference) for n, w in sizes.items()
+    finder = LetterPairs("".join(sizes), near, copies, bordered)
+    finder.files = [
+        FileFacts(id=n, path=f"/{n}", width=w, height=1, reference=n in reference) for n, w in sizes.items()
     ]
-    found: list[Group] = make_groups(judging.pictures, judging, keep, ahead=ahead)
+    found: list[Group] = make_groups(finder.files, finder, keep, ahead=ahead)
     names = list(sizes)
-    return [f"{names[g.keep]}:{''.join(names[e] for e in g.extras)}" for g in found], judging
+    return [f"{names[g.keep]}:{''.join(names[e] for e in g.extras)}" for g in found], finder
 
 
 def groups_of(sizes: dict[str, int], near: set[str], copies: set[str], reference: str = "") -> list[str]:
     return judged(sizes, near, copies, reference)[0]
 
 
-def test_what_would_be_replaced_is_not_held_against_all() -> None:
-    """a is the widest, but mostly border: one look at it says so, and the others are held against b alone."""
+def test_a_file_that_will_be_replaced_is_not_compared_with_all() -> None:
+    """a is the widest, but mostly border: the early check shows it, and the others are compared with b only."""
     every = {"ab", "ac", "ad", "ae", "bc", "bd", "be", "cd", "ce", "de"}
-    found, judging = judged({"a": 900, "b": 9, "c": 8, "d": 7, "e": 6}, every, every, bordered="a")
+    found, finder = judged({"a": 900, "b": 9, "c": 8, "d": 7, "e": 6}, every, every, bordered="a")
     assert found == ["b:cdea"]
-    assert {pair for pair in judging.asked if pair[0] == "a"} == {"ab"}
+    assert {pair for pair in finder.requested if pair[0] == "a"} == {"ab"}
 
 
 @pytest.mark.parametrize("seed", range(60))
@@ -84,9 +87,9 @@ def test_how_many_groups_are_made_at_a_time_changes_nothing(seed: int) -> None:
     bordered = "".join(name for name in names if random.random() < 0.2)
     alone, _ = judged(sizes, near, copies, bordered=bordered)
     for ahead in (2, 5, 16):
-        together, judging = judged(sizes, near, copies, bordered=bordered, ahead=ahead)
+        together, finder = judged(sizes, near, copies, bordered=bordered, ahead=ahead)
         assert together == alone
-        assert not copies or judging.begun
+        assert not copies or finder.submitted
 
 
 def test_a_chain_is_not_a_group() -> None:

@@ -7,19 +7,19 @@ import pytest
 from PIL import Image
 
 from lookalike.duplicates.keep.rules import DEFAULT, RULES, Keep, parse_rule
-from lookalike.duplicates.search.collection_arrays import Picture, may_be_chosen
+from lookalike.duplicates.search.collection_arrays import FileFacts, may_replace
 from lookalike.errors import BadQuery
 from tests.duplicates.pictures import save, scene
 
 
-def photo(path: str, **facts: object) -> Picture:
-    return Picture(id=path, path=path, **facts)  # type: ignore[arg-type]
+def photo(path: str, **facts: object) -> FileFacts:
+    return FileFacts(id=path, path=path, **facts)  # type: ignore[arg-type]
 
 
-def best(rules: str, *pictures: Picture) -> tuple[str, str]:
+def best(rules: str, *files: FileFacts) -> tuple[str, str]:
     """The path of the kept one, and the reason against the last."""
     keep = Keep(rules)
-    order = [pictures[at] for at in keep.order(range(len(pictures)), pictures)]
+    order = [files[at] for at in keep.order(range(len(files)), files)]
     return order[0].path, keep.reason(order[0], order[-1])
 
 
@@ -28,7 +28,7 @@ SMALL = photo("/p/small.png", width=400, height=300, size=5000, mtime_ns=10**18,
 
 
 @pytest.mark.parametrize(
-    ("rules", "kept", "reason"),
+    ("rules", "keep_path", "reason"),
     [
         ("largest", "/p/large.jpg", "largest: 4000 × 3000 against 400 × 300 pixels"),
         ("smallest", "/p/small.png", "smallest: 400 × 300 against 4000 × 3000 pixels"),
@@ -41,8 +41,8 @@ SMALL = photo("/p/small.png", width=400, height=300, size=5000, mtime_ns=10**18,
         ("path", "/p/large.jpg", "shorter or earlier path"),
     ],
 )
-def test_each_rule_has_its_choice_and_its_words(rules: str, kept: str, reason: str) -> None:
-    assert best(rules, SMALL, LARGE) == best(rules, LARGE, SMALL) == (kept, reason)
+def test_each_rule_has_its_choice_and_its_words(rules: str, keep_path: str, reason: str) -> None:
+    assert best(rules, SMALL, LARGE) == best(rules, LARGE, SMALL) == (keep_path, reason)
 
 
 def test_the_first_rule_that_tells_them_apart_decides() -> None:
@@ -98,9 +98,9 @@ def test_a_choice_does_not_lift_a_picture_out_of_the_recycle_bin() -> None:
     keep = Keep()
     keep.measures.chosen["aa"] = (1, binned.path)
     assert keep.order([0, 1], [binned, outside]) == [1, 0]
-    assert not may_be_chosen(binned.path, outside.path)
-    assert may_be_chosen(binned.path, "/nas/@Recycle/b.jpg")
-    assert may_be_chosen(outside.path, binned.path)
+    assert not may_replace(binned.path, outside.path)
+    assert may_replace(binned.path, "/nas/@Recycle/b.jpg")
+    assert may_replace(outside.path, binned.path)
 
 
 def test_in_takes_a_folder_name_some_folders_or_a_beginning() -> None:
@@ -120,8 +120,8 @@ def test_a_name_like_a_copys_is_not_kept() -> None:
 def test_sharpest_sees_through_enlarging(tmp_path: Path) -> None:
     sharp = save(scene(1), tmp_path / "sharp.png")
     blown_up = save(np.asarray(Image.open(sharp).resize((80, 60)).resize((640, 480))), tmp_path / "blown.png")
-    kept, reason = best("sharpest", photo(str(blown_up)), photo(str(sharp)))
-    assert kept == str(sharp)
+    keep_path, reason = best("sharpest", photo(str(blown_up)), photo(str(sharp)))
+    assert keep_path == str(sharp)
     assert reason.startswith("sharpest: detail ")
 
 

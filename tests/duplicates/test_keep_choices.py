@@ -1,4 +1,4 @@
-"""What a person chose to keep is kept: whatever the rules, wherever the file goes, the last choice before others."""
+"""A chosen image is kept before any rule, wherever its file is; the last choice wins."""
 
 import os
 import shutil
@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.duplicates import Chosen, as_keep_choice
+from lookalike.duplicates import KeepChoices, as_keep_choice
 from lookalike.duplicates.keep.keep_choices import KeepChoice
 from lookalike.errors import BadQuery, UnknownId
 from lookalike.search import Collection
 from tests.conftest import ColourEmbedder
 from tests.duplicates.pictures import save, scene
-from tests.duplicates.test_find import find, told
+from tests.duplicates.test_find import find, relations
 
 SIZE = (256, 192)
 
@@ -28,7 +28,7 @@ def collection(tmp_path: Path) -> Iterator[Collection]:
         yield opened
 
 
-def kept(photos: Collection, **options: object) -> tuple[str, set[str]]:
+def kept_name(photos: Collection, **options: object) -> tuple[str, set[str]]:
     """The one picture kept, and the reasons."""
     (group,) = find(photos, **options).groups  # type: ignore[arg-type]
     assert len(group.extras) == 2
@@ -36,56 +36,56 @@ def kept(photos: Collection, **options: object) -> tuple[str, set[str]]:
 
 
 def test_the_choice_comes_before_the_rules_and_is_the_reason(collection: Collection) -> None:
-    assert kept(collection)[0] == "large.png"
-    chosen = Chosen(collection).choose("photos/less.png")
+    assert kept_name(collection)[0] == "large.png"
+    chosen = KeepChoices(collection).choose("photos/less.png")
     assert os.path.basename(chosen.name) == "less.png"
-    assert kept(collection) == ("less.png", {"chosen by you"})
-    assert kept(collection, keep="smallest") == ("less.png", {"chosen by you"})
+    assert kept_name(collection) == ("less.png", {"chosen by you"})
+    assert kept_name(collection, keep="smallest") == ("less.png", {"chosen by you"})
 
 
 def test_of_two_the_last_choice_is_kept_and_one_taken_back_is_none(collection: Collection, tmp_path: Path) -> None:
-    choices = Chosen(collection)
+    choices = KeepChoices(collection)
     choices.choose("photos/least.png")
     choices.choose(str(tmp_path / "photos/less.png"))
-    assert kept(collection)[0] == "less.png"
+    assert kept_name(collection)[0] == "less.png"
     choices.choose("id:photos/least.png")
-    assert kept(collection)[0] == "least.png"
+    assert kept_name(collection)[0] == "least.png"
     assert choices.forget("photos/least.png") == 1
-    assert kept(collection)[0] == "less.png"
+    assert kept_name(collection)[0] == "less.png"
     assert choices.forget("photos/less.png") == 1
     assert choices.forget("photos/less.png") == 0
-    assert kept(collection)[0] == "large.png"
+    assert kept_name(collection)[0] == "large.png"
 
 
 def test_a_choice_goes_with_the_file(collection: Collection, tmp_path: Path) -> None:
-    Chosen(collection).choose("photos/least.png")
+    KeepChoices(collection).choose("photos/least.png")
     (tmp_path / "photos/new").mkdir()
     shutil.move(tmp_path / "photos/least.png", tmp_path / "photos/new/renamed.png")
     collection.sync([tmp_path / "photos"])
-    assert kept(collection)[0] == "renamed.png"
+    assert kept_name(collection)[0] == "renamed.png"
 
 
 def test_what_lies_in_a_reference_folder_is_kept_all_the_same(collection: Collection, tmp_path: Path) -> None:
     save(scene(1, size=SIZE), tmp_path / "photos/masters/master.jpg", scale=0.7)
     collection.sync([tmp_path / "photos"])
-    Chosen(collection).choose("photos/least.png")
-    found = told(find(collection, references=[str(tmp_path / "photos/masters")]))
-    assert set(found) == {"master.jpg"}
+    KeepChoices(collection).choose("photos/least.png")
+    result = relations(find(collection, references=[str(tmp_path / "photos/masters")]))
+    assert set(result) == {"master.jpg"}
 
 
 def test_of_files_with_the_same_bytes_the_named_one_is_kept(collection: Collection, tmp_path: Path) -> None:
     shutil.copy2(tmp_path / "photos/less.png", tmp_path / "photos/aaa.png")
     collection.sync([tmp_path / "photos"])
     for name in ("less.png", "aaa.png"):
-        Chosen(collection).choose(str(tmp_path / "photos" / name))
+        KeepChoices(collection).choose(str(tmp_path / "photos" / name))
         (group,) = find(collection).groups
         assert os.path.basename(str(group.keep.metadata["path"])) == name
 
 
 @pytest.mark.parametrize("name", ["nobody", "photos", "", "/"])
-def test_who_is_not_there_cannot_be_chosen(collection: Collection, name: str) -> None:
-    with pytest.raises(UnknownId, match="is no picture in"):
-        Chosen(collection).choose(name)
+def test_an_unknown_image_cannot_be_chosen(collection: Collection, name: str) -> None:
+    with pytest.raises(UnknownId, match="is no image in"):
+        KeepChoices(collection).choose(name)
 
 
 def test_a_link_cannot_be_chosen(collection: Collection, tmp_path: Path) -> None:
@@ -93,11 +93,11 @@ def test_a_link_cannot_be_chosen(collection: Collection, tmp_path: Path) -> None
     (tmp_path / "photos/link.png").symlink_to(tmp_path / "elsewhere.png")
     collection.sync([tmp_path / "photos"])
     with pytest.raises(BadQuery, match="choose the file"):
-        Chosen(collection).choose(str(tmp_path / "photos/link.png"))
+        KeepChoices(collection).choose(str(tmp_path / "photos/link.png"))
 
 
 def test_a_choice_is_taken_back_by_its_name_when_the_file_is_gone(collection: Collection, tmp_path: Path) -> None:
-    choices = Chosen(collection)
+    choices = KeepChoices(collection)
     choices.choose("photos/less.png")
     (tmp_path / "photos/less.png").unlink()
     collection.sync([tmp_path / "photos"])
@@ -106,17 +106,17 @@ def test_a_choice_is_taken_back_by_its_name_when_the_file_is_gone(collection: Co
 
 
 def test_what_is_chosen_now_is_chosen_last_whatever_was_taken_over(collection: Collection) -> None:
-    choices = Chosen(collection)
+    choices = KeepChoices(collection)
     choices.choose("photos/less.png")
     (saved,) = choices.all()
     ahead = as_keep_choice({"keep": "a" * 64, "when": "2999-01-01T00:00:00+02:00"})
     assert choices.add([ahead, ahead]) == 1
     choices.choose("photos/least.png")
     choices.choose("photos/less.png")
-    assert kept(collection)[0] == "less.png"
+    assert kept_name(collection)[0] == "less.png"
     choices.choose("photos/least.png")
     choices.add([saved])  # an old file takes nothing back
-    assert kept(collection)[0] == "least.png"
+    assert kept_name(collection)[0] == "least.png"
     assert choices.all()[0].keep == "a" * 64
 
 
@@ -129,8 +129,8 @@ def test_what_the_page_saves_is_read() -> None:
         ({"keep": None}, "SHA-256"),
         ({}, "SHA-256"),
         ({"keep": "a" * 64, "name": ["a"]}, "name"),
-        ({"keep": "a" * 64, "when": "zzz"}, "moment"),
-        ({"keep": "a" * 64, "when": {"x": 1}}, "moment"),
+        ({"keep": "a" * 64, "when": "zzz"}, "give a time"),
+        ({"keep": "a" * 64, "when": {"x": 1}}, "give a time"),
         ({"keep": "a" * 64, "verdict": "copy"}, "two lines"),
     ):
         with pytest.raises(BadQuery, match=why):

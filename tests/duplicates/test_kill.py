@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from lookalike.duplicates import Action, apply_steps, parse_action, plan_steps, undo
-from lookalike.duplicates.files import apply as apply_room
+from lookalike.duplicates.files import apply as apply_module
 from lookalike.duplicates.files.journal import Step
 from tests.duplicates.pictures import group
 
@@ -42,16 +42,16 @@ def killed_at(number: int, work: Callable[[], object], *, across: bool) -> bool:
 
 
 def _count_and_kill(number: int, *, across: bool) -> None:
-    left = [number]
+    remaining = [number]
 
     def counted(name: str, real: Callable) -> Callable:
-        def call(*given: object, **options: object) -> object:
-            if left[0] == 0:
+        def call(*arguments: object, **options: object) -> object:
+            if remaining[0] == 0:
                 os.kill(os.getpid(), signal.SIGKILL)
-            left[0] -= 1
-            if across and name == "link" and os.path.dirname(given[0]) != os.path.dirname(given[1]):  # type: ignore[type-var]
+            remaining[0] -= 1
+            if across and name == "link" and os.path.dirname(arguments[0]) != os.path.dirname(arguments[1]):  # type: ignore[type-var]
                 raise OSError(18, "Invalid cross-device link")
-            return real(*given, **options)
+            return real(*arguments, **options)
 
         return call
 
@@ -93,8 +93,8 @@ def test_killed_anywhere_nothing_is_lost_and_undo_works(tmp_path: Path, trash: P
             else parse_action(f"move:{place / 'away'}")
         )
         before, all_of_it = files(photos), contents(photos)
-        steps, left = plan_steps([group(photos / "keep.jpg", photos / "a.jpg", photos / "b.jpg")], action)
-        assert (len(steps), left) == (5 if "companions" in kind else 2, [])
+        steps, skipped = plan_steps([group(photos / "keep.jpg", photos / "a.jpg", photos / "b.jpg")], action)
+        assert (len(steps), skipped) == (5 if "companions" in kind else 2, [])
         journal = place / "j.jsonl"
         killed = killed_at(number, lambda a=action, s=steps, j=journal: apply_steps(s, a, j), across=across)
         assert all_of_it <= contents(place) | contents(trash.parent), f"lost at {number}"
@@ -121,9 +121,9 @@ def test_killed_while_companions_are_put_back(tmp_path: Path, trash: Path, kind:
         journal = place / "j.jsonl"
 
         def work(a: Action = action, s: list[Step] = steps, j: Path = journal) -> None:
-            real = apply_room._touch
-            apply_room._touch = lambda one, what: "is locked" if one.path.endswith("a.jpg") else real(one, what)
-            assert len(apply_steps(s, a, j).left) == 1
+            real = apply_module._execute
+            apply_module._execute = lambda one, what: "is locked" if one.path.endswith("a.jpg") else real(one, what)
+            assert len(apply_steps(s, a, j).skipped) == 1
 
         killed = killed_at(number, work, across="across" in kind)
         assert all_of_it <= contents(place) | contents(trash.parent), f"lost at {number}"
@@ -134,10 +134,10 @@ def test_killed_while_companions_are_put_back(tmp_path: Path, trash: Path, kind:
     assert number > 10, "the child was hardly killed at all"
 
 
-def undo_killed_anywhere(journal: Path, number: int, photos: Path, wanted: set[str], *, across: bool) -> None:
+def undo_killed_anywhere(journal: Path, number: int, photos: Path, expected: set[str], *, across: bool) -> None:
     """Undo, killed too at some place of its own, then undone again to the end."""
     killed_at(number % 7, lambda: undo(journal), across=across)
-    assert contents(photos) <= wanted
+    assert contents(photos) <= expected
     undo(journal)
 
 
@@ -174,6 +174,6 @@ def test_killed_from_outside_at_any_moment(tmp_path: Path, wait: float) -> None:
     assert contents(photos) | contents(tmp_path / "away") >= {hashlib.sha256(b"%d" % n).hexdigest() for n in range(300)}
     if (tmp_path / "j.jsonl").exists() and b"\n" in (tmp_path / "j.jsonl").read_bytes():
         undone = undo(tmp_path / "j.jsonl")
-        assert undone.left == []
+        assert undone.skipped == []
         assert len(undone.restored) >= gone - 1
     assert files(photos) == before

@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 
 from lookalike.duplicates.search.local_features import Reducer, local_features, shared_features
-from lookalike.duplicates.search.signatures import SignatureReader
+from lookalike.duplicates.search.thumbnail_features import ThumbnailFeatureReader
 from tests.relate.conftest import scene
 
 
-def grey(image: np.ndarray) -> np.ndarray:
+def gray(image: np.ndarray) -> np.ndarray:
     small = cv2.resize(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), None, fx=0.27, fy=0.27, interpolation=cv2.INTER_AREA)
     return np.ascontiguousarray(small)
 
@@ -24,11 +24,11 @@ def rotated(image: np.ndarray, degrees: float) -> np.ndarray:
 def test_crops_and_rotations_share_features_with_their_picture_only() -> None:
     pictures = [scene(seed) for seed in range(1, 13)]
     pictures += [rotated(scene(1), 25), scene(2)[40:320, 60:420], rotated(scene(3), 160)]
-    found = [local_features(grey(picture), 100) for picture in pictures]
-    reduce = Reducer(np.concatenate([descriptors for _, descriptors in found]))
-    codes = np.concatenate([reduce(descriptors) for _, descriptors in found])
-    angles = np.concatenate([points[:, 3] for points, _ in found])
-    rows = np.repeat(np.arange(len(found), dtype=np.int32), [len(points) for points, _ in found])
+    features = [local_features(gray(picture), 100) for picture in pictures]
+    reduce = Reducer(np.concatenate([descriptors for _, descriptors in features]))
+    codes = np.concatenate([reduce(descriptors) for _, descriptors in features])
+    angles = np.concatenate([points[:, 3] for points, _ in features])
+    rows = np.repeat(np.arange(len(features), dtype=np.int32), [len(points) for points, _ in features])
     pairs = shared_features(codes, angles, rows)
     votes = dict(zip(zip(pairs.first.tolist(), pairs.second.tolist(), strict=True), pairs.score.tolist(), strict=True))
     copies = {(0, 12), (1, 13), (2, 14)}
@@ -64,5 +64,5 @@ def test_a_reader_of_an_empty_collection(tmp_path) -> None:  # type: ignore[no-u
         Collection.open(str(tmp_path / "c"), model=ColourEmbedder(), create=True) as photos,
         ThreadPoolExecutor() as pool,
     ):
-        read = SignatureReader(pool).read(photos, {})
+        read = ThumbnailFeatureReader(pool).read(photos, {})
     assert (read.codes.shape, read.angles.shape, read.rows.shape) == ((0, 32), (0,), (0,))

@@ -1,4 +1,4 @@
-"""Whatever was made of a picture: the picture itself is kept, or it is said that nobody can tell."""
+"""The original is kept whatever its edits, or the extra is marked unsure."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -16,7 +16,7 @@ from lookalike.types import RGB, DuplicateGroup, Vectors
 from tests.conftest import ColourEmbedder
 from tests.duplicates.pictures import save
 
-# A page or another picture around it hides the picture from the colours that this embedder goes by.
+# With a page or another image around it the colors, which this embedder compares, differ too much.
 HIDING = {"paste", "screenshot"}
 
 
@@ -26,9 +26,9 @@ def photograph(seed: int) -> RGB:
     image = cv2.resize(random.integers(40, 215, (5, 7, 3)).astype(np.uint8), (560, 420), interpolation=cv2.INTER_CUBIC)
     for _ in range(120):
         x, y, size = int(random.integers(560)), int(random.integers(420)), int(random.integers(6, 60))
-        colour = tuple(int(c) for c in random.integers(20, 235, 3))
+        color = tuple(int(c) for c in random.integers(20, 235, 3))
         axes, turn = (size, max(3, size // int(random.integers(1, 4)))), int(random.integers(180))
-        cv2.ellipse(image, (x, y), axes, turn, 0, 360, colour, -1, cv2.LINE_AA)
+        cv2.ellipse(image, (x, y), axes, turn, 0, 360, color, -1, cv2.LINE_AA)
     return np.clip(cv2.GaussianBlur(image, (0, 0), 0.7) + random.normal(0, 9, image.shape), 0, 255).astype(np.uint8)
 
 
@@ -90,7 +90,7 @@ def test_no_composition_is_surely_kept_over_what_it_shows(
     folder = tmp_path / "photos"
     original = save(picture, folder / "original.jpg", quality=90)
     save(make(picture, random), folder / "composition.jpg", quality=85)
-    assert_kept_or_unsure(tmp_path, folder, original, embedder=UniformEmbedder(), found=make is screenshot)
+    assert_kept_or_unsure(tmp_path, folder, original, embedder=UniformEmbedder(), must_be_found=make is screenshot)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -122,16 +122,16 @@ def found_in(tmp_path: Path, folder: Path, embedder: ColourEmbedder) -> list[Dup
 
 
 def assert_kept_or_unsure(
-    tmp_path: Path, folder: Path, original: Path, *, embedder: ColourEmbedder | None = None, found: bool = True
+    tmp_path: Path, folder: Path, original: Path, *, embedder: ColourEmbedder | None = None, must_be_found: bool = True
 ) -> None:
-    """`found`: the original is in a group; else it may be that no copy of it was found, and nothing is offered."""
+    """`must_be_found`: the original is in a group; else it may have no copies."""
     groups = [
         group
         for group in found_in(tmp_path, folder, embedder or ColourEmbedder())
         if str(original) in {str(one.metadata["path"]) for one in (group.keep, *group.extras)}
     ]
-    assert len(groups) == 1 or not (groups or found)
+    assert len(groups) == 1 or not (groups or must_be_found)
     for group in groups:
         if group.keep.metadata["path"] != str(original):
-            (told,) = [extra for extra in group.extras if extra.metadata["path"] == str(original)]
-            assert told.unsure, f"{group.keep.id} is kept over the original: {told.reason}; {told.words}"
+            (extra,) = [each for each in group.extras if each.metadata["path"] == str(original)]
+            assert extra.unsure, f"{group.keep.id} is kept over the original: {extra.reason}; {extra.words}"

@@ -15,7 +15,7 @@ from lookalike.search import Collection
 from lookalike.types import RGB
 from tests.conftest import ColourEmbedder
 from tests.duplicates.pictures import save, scene
-from tests.duplicates.test_find import find, told
+from tests.duplicates.test_find import find, relations
 
 SIZE = (480, 360)
 
@@ -37,7 +37,7 @@ def resized(image: RGB, times: float, how: Image.Resampling = Image.Resampling.B
     return np.asarray(picture.resize((round(picture.width * times), round(picture.height * times)), how))
 
 
-def grey(image: RGB) -> np.ndarray:
+def gray(image: RGB) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32)
 
 
@@ -45,21 +45,21 @@ def grey(image: RGB) -> np.ndarray:
 @pytest.mark.parametrize("times", [1.5, 2, 3])
 def test_an_enlargement_shows_no_more_even_when_sharpened(times: float, how: Image.Resampling) -> None:
     large = resized(photo(), times, how)
-    assert more_detail(grey(large), grey(photo())) == Detail.NONE
+    assert more_detail(gray(large), gray(photo())) == Detail.NONE
     sharpened = Image.fromarray(large).filter(ImageFilter.UnsharpMask(2, 80, 0))
-    assert more_detail(grey(np.asarray(sharpened)), grey(photo())) < Detail.MORE
+    assert more_detail(gray(np.asarray(sharpened)), gray(photo())) < Detail.MORE
 
 
 @pytest.mark.parametrize("how", [Image.Resampling.LANCZOS, Image.Resampling.BOX, Image.Resampling.NEAREST])
 @pytest.mark.parametrize("times", [0.75, 0.5, 0.25])
 def test_an_original_shows_more_than_its_reduced_copy(times: float, how: Image.Resampling) -> None:
-    assert more_detail(grey(photo()), grey(resized(photo(), times, how))) == Detail.MORE
+    assert more_detail(gray(photo()), gray(resized(photo(), times, how))) == Detail.MORE
 
 
 def test_what_is_too_small_or_too_near_in_size_is_not_judged() -> None:
-    assert more_detail(grey(resized(photo(), 1.1)), grey(photo())) == Detail.MORE
+    assert more_detail(gray(resized(photo(), 1.1)), gray(photo())) == Detail.MORE
     tiny = resized(photo(), 0.1)
-    assert more_detail(grey(resized(tiny, 2)), grey(tiny)) == Detail.MORE
+    assert more_detail(gray(resized(tiny, 2)), gray(tiny)) == Detail.MORE
 
 
 @pytest.mark.parametrize("rules", ["largest,path", "largest,oldest,in:Originals", "default"])
@@ -71,8 +71,8 @@ def test_an_enlarged_copy_is_not_kept(collection: Collection, tmp_path: Path, ru
     save(resized(photo(), 0.5), tmp_path / "photos/half.png")
     os.utime(original, ns=(2 * 10**18, 2 * 10**18))
     collection.sync([tmp_path / "photos"])
-    found = find_duplicates(collection) if rules == "default" else find(collection, keep=rules)
-    (group,) = found
+    result = find_duplicates(collection) if rules == "default" else find(collection, keep=rules)
+    (group,) = result
     assert os.path.basename(group.keep.id) == original.name
     reasons = {os.path.basename(extra.id): extra.reason for extra in group.extras}
     assert set(reasons) == {"middle.jpg", "x3.jpg", "half.png"}
@@ -84,7 +84,7 @@ def test_who_asks_for_another_rule_first_gets_it(collection: Collection, tmp_pat
     save(photo(), tmp_path / "photos/a.png")
     save(resized(photo(), 2), tmp_path / "photos/x2.png")
     collection.sync([tmp_path / "photos"])
-    assert told(find(collection, keep="heaviest,largest")) == {"x2.png": {"a.png": "copy"}}
+    assert relations(find(collection, keep="heaviest,largest")) == {"x2.png": {"a.png": "copy"}}
 
 
 def test_a_noisy_twin_gains_nothing_by_doubts_about_the_original(
@@ -128,7 +128,7 @@ def test_a_mirrored_copy_is_not_kept_for_its_metadata(collection: Collection, tm
     (group,) = find_duplicates(collection)
     assert os.path.basename(group.keep.id) == "a.jpg"
     reasons = {os.path.basename(extra.id): extra.reason for extra in group.extras}
-    assert reasons["mirrored.jpg"] == "the other is mirrored or turned against most of them"
+    assert reasons["mirrored.jpg"] == "the other is mirrored or rotated against most of them"
 
 
 def test_a_file_that_went_away_meanwhile_is_not_looked_at(
@@ -137,8 +137,8 @@ def test_a_file_that_went_away_meanwhile_is_not_looked_at(
     save(photo(), tmp_path / "photos/a.png")
     save(resized(photo(), 2), tmp_path / "photos/x2.png")
     collection.sync([tmp_path / "photos"])
-    monkeypatch.setattr("lookalike.duplicates.keep.original_check._grey", lambda picture: None)
-    assert told(find(collection)) == {"x2.png": {"a.png": "copy"}}
+    monkeypatch.setattr("lookalike.duplicates.keep.original_check._read_gray", lambda picture: None)
+    assert relations(find(collection)) == {"x2.png": {"a.png": "copy"}}
 
 
 def test_a_plain_border_is_not_kept_for_its_pixels_and_what_a_crop_lacks_is(
@@ -150,7 +150,7 @@ def test_a_plain_border_is_not_kept_for_its_pixels_and_what_a_crop_lacks_is(
     save(photo(2), tmp_path / "photos/whole.png")
     save(photo(2)[40:-40, 50:-50], tmp_path / "photos/part.png")
     collection.sync([tmp_path / "photos"])
-    kept = {os.path.basename(group.keep.id): group.extras for group in find_duplicates(collection)}
-    assert set(kept) == {"original.png", "whole.png"}
-    (extra,) = kept["original.png"]
-    assert extra.reason == "as large as the other's 590 × 480 pixels without what was put around them"
+    extras_by_keep = {os.path.basename(group.keep.id): group.extras for group in find_duplicates(collection)}
+    assert set(extras_by_keep) == {"original.png", "whole.png"}
+    (extra,) = extras_by_keep["original.png"]
+    assert extra.reason == "as large as the other's 590 × 480 pixels without its border"

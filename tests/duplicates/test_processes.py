@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from lookalike.duplicates.search import processes
-from lookalike.duplicates.search.collection_arrays import Picture
+from lookalike.duplicates.search.collection_arrays import FileFacts
 from lookalike.duplicates.search.processes import MIN_PAIRS, Workers
-from lookalike.duplicates.search.verification import CopyVerifier, PictureData
+from lookalike.duplicates.search.verification import CopyVerifier, VerificationInput
 from lookalike.errors import LookalikeError
 from lookalike.image import thumbnail
 from lookalike.relate import Calibration
@@ -25,90 +25,90 @@ from tests.relate.conftest import scene
 PLAIN = Calibration(geometry=default_geometry())
 
 
-def data(key: int, *, scale: float = 1.0) -> PictureData:
+def data(key: int, *, scale: float = 1.0) -> VerificationInput:
     import cv2
 
     image = scene(key % 100)
     small = np.asarray(cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    picture = Picture(id=f"{key}.png", width=small.shape[1], height=small.shape[0], sha256=f"{key:064x}")
-    return PictureData(key, picture, np.ones(4, np.float32) / 2, thumbnail=thumbnail(small, 256))
+    picture = FileFacts(id=f"{key}.png", width=small.shape[1], height=small.shape[0], sha256=f"{key:064x}")
+    return VerificationInput(key, picture, np.ones(4, np.float32) / 2, thumbnail=thumbnail(small, 256))
 
 
 @pytest.fixture
 def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
     monkeypatch.setattr(os, "cpu_count", lambda: 2)
-    made = Workers(PLAIN, geometry=True, pairs=MIN_PAIRS)
-    yield made
-    made.close()
+    created = Workers(PLAIN, geometry=True, pairs=MIN_PAIRS)
+    yield created
+    created.close()
 
 
-def dies(kept: PictureData, others: Sequence[Any]) -> list[Any]:
+def dies(keep: VerificationInput, others: Sequence[Any]) -> list[Any]:
     os._exit(3)
 
 
-def dies_once(kept: PictureData, others: Sequence[Any]) -> list[Any]:
+def dies_once(keep: VerificationInput, others: Sequence[Any]) -> list[Any]:
     """The first time that the file is not there."""
-    if not os.path.exists(kept.picture.path):
-        Path(kept.picture.path).touch()
+    if not os.path.exists(keep.file.path):
+        Path(keep.file.path).touch()
         os._exit(3)
     return [len(others)]
 
 
 def test_processes_say_what_one_thread_says(workers: Workers) -> None:
-    kept, others = data(1), [data(101, scale=0.6), data(2), data(201, scale=0.8)]
+    keep, others = data(1), [data(101, scale=0.6), data(2), data(201, scale=0.8)]
     assert workers.count == 2
-    there = workers.answer(workers.verify(kept, others))
-    here = CopyVerifier(PLAIN).verify(kept, others)
+    there = workers.result(workers.verify(keep, others))
+    here = CopyVerifier(PLAIN).verify(keep, others)
     assert [proof and round(proof.probability, 6) for proof in there] == [
         proof and round(proof.probability, 6) for proof in here
     ]
     assert [proof is not None for proof in there] == [True, False, True]
     assert there[0] is not None
-    (told,) = workers.answer(workers.describe(kept, [(others[0], there[0])]))
-    (expected,) = CopyVerifier(PLAIN).describe(kept, [(others[0], there[0])])
-    assert told.words == expected.words == "scaled to 60 %; the pictures agree as a whole"
+    (described,) = workers.result(workers.describe(keep, [(others[0], there[0])]))
+    (expected,) = CopyVerifier(PLAIN).describe(keep, [(others[0], there[0])])
+    assert described.words == expected.words == "scaled to 60 %; the pictures agree as a whole"
 
 
-def waits(kept: PictureData, others: Sequence[Any]) -> list[Any]:
+def waits(keep: VerificationInput, others: Sequence[Any]) -> list[Any]:
     time.sleep(1.0)
     return [None] * len(others)
 
 
 def test_questions_about_a_picture_go_where_it_is_known(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     first = workers.verify(data(1), [data(101, scale=0.6)])
-    workers.answer(first)
-    monkeypatch.setitem(processes._ANSWERS, "verify", waits)
+    workers.result(first)
+    monkeypatch.setitem(processes._FUNCTIONS, "verify", waits)
     elsewhere = [workers.verify(data(n), [data(n + 10)]) for n in (3, 4, 5)]
     again = workers.verify(data(101, scale=0.6), [data(2)])
     assert again.process == first.process
-    assert {question.process for question in elsewhere} == {0, 1}
-    for question in (*elsewhere, again):
-        workers.answer(question)
+    assert {task.process for task in elsewhere} == {0, 1}
+    for task in (*elsewhere, again):
+        workers.result(task)
 
 
 def test_a_process_that_is_killed_is_replaced_and_asked_again(workers: Workers) -> None:
-    workers.answer(workers.verify(data(1), [data(2)]))
+    workers.result(workers.verify(data(1), [data(2)]))
     executor: Any = workers._executors[0]
     for pid in list(executor._processes):
         os.kill(pid, signal.SIGKILL)
-    questions = [workers.verify(data(1), [data(101, scale=0.6)]) for _ in range(4)]
-    assert all(workers.answer(question)[0] is not None for question in questions)
+    tasks = [workers.verify(data(1), [data(101, scale=0.6)]) for _ in range(4)]
+    assert all(workers.result(task)[0] is not None for task in tasks)
 
 
 @pytest.mark.parametrize("answer", [dies_once])
 def test_what_broke_with_another_is_answered(
     workers: Workers, answer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(processes._ANSWERS, "verify", answer)
-    picture = Picture(id="a", path=str(tmp_path / "seen"))
-    questions = [workers.verify(PictureData(n, picture, np.ones(1, np.float32)), [data(1)]) for n in range(3)]
-    assert [workers.answer(question) for question in questions] == [[1]] * 3
+    monkeypatch.setitem(processes._FUNCTIONS, "verify", answer)
+    picture = FileFacts(id="a", path=str(tmp_path / "seen"))
+    tasks = [workers.verify(VerificationInput(n, picture, np.ones(1, np.float32)), [data(1)]) for n in range(3)]
+    assert [workers.result(task) for task in tasks] == [[1]] * 3
 
 
 def test_a_picture_that_kills_twice_is_named(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(processes._ANSWERS, "verify", dies)
+    monkeypatch.setitem(processes._FUNCTIONS, "verify", dies)
     with pytest.raises(LookalikeError, match=r"died twice, of one of these: 1\.png, 2\.png"):
-        workers.answer(workers.verify(data(1), [data(2)]))
+        workers.result(workers.verify(data(1), [data(2)]))
 
 
 ASKS = """
@@ -117,7 +117,7 @@ os.cpu_count = lambda: 2
 from tests.duplicates.test_processes import PLAIN, Workers, MIN_PAIRS, data
 workers = Workers(PLAIN, geometry=True, pairs=MIN_PAIRS)
 for n in range(2):
-    workers.answer(workers.verify(data(2 * n), [data(2 * n + 1)]))
+    workers.result(workers.verify(data(2 * n), [data(2 * n + 1)]))
 print(*[pid for executor in workers._executors if executor for pid in executor._processes], flush=True)
 time.sleep(60)
 """
@@ -132,9 +132,9 @@ def test_processes_end_with_the_one_that_was_killed(how: signal.Signals) -> None
         asking.send_signal(how)
         asking.wait(10)
         deadline = time.monotonic() + 20
-        while (left := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
+        while (remaining := [pid for pid in pids if is_alive(pid)]) and time.monotonic() < deadline:
             time.sleep(0.2)
-    assert not left
+    assert not remaining
 
 
 def is_alive(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""What pairs were found to be is kept: a search that was stopped goes on where it was."""
+"""Proofs are stored: an interrupted search continues where it stopped."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -34,14 +34,14 @@ def photos(tmp_path: Path) -> Collection:
 @pytest.fixture
 def judged(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Which pairs were looked at."""
-    seen: list[tuple[str, str]] = []
+    pairs: list[tuple[str, str]] = []
 
     def counted(first: Subject, second: Subject, *rest: object, **more: object) -> object:
-        seen.append((first.name, second.name))
+        pairs.append((first.name, second.name))
         return judge(first, second, *rest, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(verification, "judge", counted)
-    return seen
+    return pairs
 
 
 OPTIONS = Options(probability=0.5)
@@ -59,26 +59,26 @@ def test_a_verdict_survives_the_disk(photos: Collection) -> None:
     assert "a|c" in again
     assert "b|c" not in again
     assert again.get("a|c") is None
-    found = again.get("a|b")
-    assert found is not None
-    assert found.verdict is not None
-    assert (found.words, found.probability, found.verdict.relation) == ("scaled", verdict.copy, verdict.relation)
-    assert found.verdict.evidence.content == verdict.evidence.content
-    match, before = found.verdict.evidence.match, verdict.evidence.match
+    loaded = again.get("a|b")
+    assert loaded is not None
+    assert loaded.verdict is not None
+    assert (loaded.words, loaded.probability, loaded.verdict.relation) == ("scaled", verdict.copy, verdict.relation)
+    assert loaded.verdict.evidence.content == verdict.evidence.content
+    match, before = loaded.verdict.evidence.match, verdict.evidence.match
     assert match is not None
     assert before is not None
     np.testing.assert_allclose(match.transform, before.transform)
     assert replace(match.agreement) == before.agreement
 
 
-def test_another_calibration_judges_anew(photos: Collection) -> None:
+def test_another_calibration_invalidates_proofs(photos: Collection) -> None:
     store = ProofStore(photos, PLAIN)
     store.put("a|b", None)
     store.flush()
     other = ProofStore(photos, replace(PLAIN, facts={"made": "later"}))
     assert "a|b" not in other
     other.put("a|c", None)
-    other.forget_the_rest()
+    other.remove_unused()
     assert [row["pair"] for row in photos.store.table(TABLE, key="pair").all()] == ["a|c"]
 
 
@@ -94,7 +94,7 @@ def test_a_second_search_looks_at_nothing_again(photos: Collection, judged: list
 def test_a_search_that_was_stopped_goes_on_where_it_was(
     photos: Collection, judged: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lookalike.duplicates.search.proof_store._EVERY", 0.0)
+    monkeypatch.setattr("lookalike.duplicates.search.proof_store._COMMIT_INTERVAL", 0.0)
     whole = len(judged)
     steps = []
 

@@ -54,11 +54,11 @@ def test_one_of_a_group_is_kept_instead_and_verdicts_stand_beside_it(tmp_path: P
 
 def test_a_page_of_many_groups_draws_few_remembers_and_saves_what_was_accepted(tmp_path: Path) -> None:
     sync_api = pytest.importorskip("playwright.sync_api")
-    groups = [made(n) for n in range(300)]
+    groups = [synthetic_group(n) for n in range(300)]
     command = apply_command("/home/me/My Photos", ["--last"], journal="j.jsonl")
-    found = Duplicates(groups=tuple(groups), pictures=600)
+    result = Duplicates(groups=tuple(groups), pictures=600)
     target = tmp_path / "review.html"
-    assert write_page(found, target, lambda ids: [None] * len(ids), command="x", apply_command=command) == 300
+    assert write_page(result, target, lambda ids: [None] * len(ids), command="x", apply_command=command) == 300
     with sync_api.sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         page = browser.new_page(viewport={"width": 900, "height": 900})
@@ -85,7 +85,7 @@ def test_a_page_of_many_groups_draws_few_remembers_and_saves_what_was_accepted(t
     assert (verdicts.count("copy"), verdicts.count("not-a-copy")) == (150, 1)
 
 
-def made(n: int) -> DuplicateGroup:
+def synthetic_group(n: int) -> DuplicateGroup:
     """A group of one extra, every other one cropped; nothing of it is on the disk."""
     facts = {"width": 400, "height": 300, "format": "JPEG", "size": 1_000_000}
     keep, extra = (

@@ -195,7 +195,7 @@ def test_duplicates_are_looked_for_reviewed_and_undone(page, site: Served) -> No
     page.click("text=Look for duplicates")
     page.wait_for_selector(".extra", timeout=60_000)
     one = page.locator(".extra[data-name*='copy.jpg']").first
-    one.get_by_role("button", name="Look closely").click()
+    one.get_by_role("button", name="Compare").click()
     for how in ("Flip", "Overlay", "Difference", "Side by side"):
         page.locator("dialog.closer").get_by_role("button", name=how, exact=True).first.click()
     page.keyboard.press("Escape")
@@ -206,7 +206,7 @@ def test_duplicates_are_looked_for_reviewed_and_undone(page, site: Served) -> No
     one.get_by_role("button", name="Not a copy").click()
     wait_for(lambda: "not-a-copy" not in site.http.get("/v1/duplicates").text)
     one.get_by_role("button", name="Keep this one instead").click()
-    one.get_by_text("This one is kept from the next search on.").wait_for()
+    one.get_by_text("The next search will keep this one.").wait_for()
     wait_for(lambda: '"chosen":true' in site.http.get("/v1/duplicates").text)
     page.get_by_role("button", name="Undo", exact=True).first.click()
     wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)
@@ -225,12 +225,12 @@ def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served)
         card.wait_for()
         if second == "copy.jpg":
             card.get_by_role("button", name="Keep this one instead").click()
-            card.get_by_text("This one is kept from the next search on.").wait_for()
+            card.get_by_text("The next search will keep this one.").wait_for()
             wait_for(lambda: '"chosen":true' in site.http.get("/v1/duplicates").text)
         else:
             card.get_by_text("kept: chosen by you", exact=True).wait_for()
-            card.get_by_role("button", name="Leave it to the rules").click()
-            card.get_by_text("from the next search on the rules decide").wait_for()
+            card.get_by_role("button", name="Let the rules decide").click()
+            card.get_by_text("the rules decide from the next search on").wait_for()
             wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)
     card.get_by_role("button", name="Keep this one instead").click()
     wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)

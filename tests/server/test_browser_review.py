@@ -112,7 +112,7 @@ def test_filters_count_and_are_in_the_address(many, site: Served) -> None:
     assert "kind=cropped" in many.url
     counts = many.inner_text(".review-filters")
     assert "Cropped 250" in counts.replace("\n", " ")
-    assert "Sure (≥ 99 %) 0" in counts.replace("\n", " ")
+    assert "Certain (≥ 99 %) 0" in counts.replace("\n", " ")
     many.get_by_role("checkbox", name="Something added").check()
     many.get_by_role("checkbox", name="Below 90 %").check()
     many.get_by_label("Filter by path").fill("COPY99")

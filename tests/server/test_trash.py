@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from lookalike.duplicates import Duplicates
-from lookalike.duplicates.review.saved_groups import keep_duplicates
+from lookalike.duplicates.review.saved_groups import save_duplicates
 from lookalike.search import Collection
 from lookalike.types import DuplicateGroup, Extra, Hit
 from tests.duplicates.conftest import trash
@@ -32,7 +32,7 @@ def lay(place: Path) -> Path:
             save(image, place / "photos" / f"copy{seed}{n}.jpg", quality=90 - 10 * n)
     with Collection.open(place / "c", create=True) as photos:
         photos.sync(place / "photos")
-        keep_duplicates(photos, Duplicates(groups=(group(photos, 1, 1), group(photos, 2, 2)), pictures=5))
+        save_duplicates(photos, Duplicates(groups=(group(photos, 1, 1), group(photos, 2, 2)), pictures=5))
     return place / "c"
 
 

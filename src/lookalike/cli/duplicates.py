@@ -1,4 +1,4 @@
-"""lookalike duplicates: groups with the one to keep; nothing is touched until --apply says so."""
+"""lookalike duplicates: groups of copies with the one to keep; no file is touched without --apply."""
 
 import json as jsonlib
 import os
@@ -18,7 +18,7 @@ from lookalike.errors import BadQuery, ReadOnly, SourceError, StoreFailed
 from lookalike.text import bytes_text, counted, percent
 
 if TYPE_CHECKING:
-    from lookalike.duplicates import Action, Chosen, Decisions, Duplicates
+    from lookalike.duplicates import Action, Decisions, Duplicates, KeepChoices
     from lookalike.search import Collection
     from lookalike.types import DuplicateGroup, Extra
 
@@ -29,111 +29,115 @@ def duplicates(
         Optional[str],  # noqa: UP045
         typer.Option(
             metavar="COLLECTION_OR_FOLDER",
-            help="Find copies of these masters instead, which are kept and never touched.",
+            help="Find only copies of these reference images, which are kept and never touched.",
         ),
     ] = None,
     keep: Annotated[
         str,
         typer.Option(
             metavar="RULE,RULE...",
-            help="What to keep, first rule first: largest, smallest, heaviest, lightest, oldest, newest, sharpest, "
-            "upright, metadata, format, quality, name, path, in:FOLDER, not-in:FOLDER.",
+            help="Which image to keep, first rule first: largest, smallest, heaviest, lightest, oldest, newest, "
+            "sharpest, upright, metadata, format, quality, name, path, in:FOLDER, not-in:FOLDER.",
         ),
     ] = "bare,largest,upright,metadata,format,quality,oldest,name,path",
     reference: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="DIR", help="A folder whose files are kept, whatever the rules; may be repeated."),
+        typer.Option(metavar="DIR", help="A folder whose files are always kept; may be repeated."),
     ] = None,
     min_score: Annotated[
         Optional[float],  # noqa: UP045
-        typer.Option(min=-1, max=1, help="Look only at pairs at least so alike. Default: by the calibration."),
+        typer.Option(min=-1, max=1, help="Compare only pairs with at least this score. Default: by the calibration."),
     ] = None,
-    probability: Annotated[float, typer.Option(min=0.01, max=1, help="What a copy must reach.")] = 0.9,
+    probability: Annotated[float, typer.Option(min=0.01, max=1, help="Minimum probability of a copy.")] = 0.9,
     where: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="CONDITION", help='Only images for which this holds: "width > 1000".'),
+        typer.Option(metavar="CONDITION", help='Only images that match a condition: "width > 1000".'),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="Only copies whose whole frame is there: no crops, no rotations.")
+        bool, typer.Option("--quick", help="Only copies with the whole frame: no crops, no free rotations.")
     ] = False,
-    no_turned: Annotated[bool, typer.Option("--no-turned", help="Do not look for turned copies.")] = False,
+    no_turned: Annotated[
+        bool, typer.Option("--no-turned", help="Do not search for mirrored or rotated copies.")
+    ] = False,
     page: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE.html", help="Write a page to review the groups."),
+        typer.Option(metavar="FILE.html", help="Write a page for the review of the groups."),
     ] = None,
-    csv: Annotated[Optional[Path], typer.Option(metavar="FILE.csv", help="Write a row for each picture.")] = None,  # noqa: UP045
+    csv: Annotated[Optional[Path], typer.Option(metavar="FILE.csv", help="Write a row for each image.")] = None,  # noqa: UP045
     last: Annotated[
-        bool, typer.Option("--last", help="Take the groups that were found last, as lookalike serve shows them.")
+        bool, typer.Option("--last", help="Use the groups of the last search, as lookalike serve shows them.")
     ] = False,
     found_at: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="MOMENT", help="With --last: only if they were found then, as the page tells."),
+        typer.Option(
+            metavar="MOMENT", help="With --last: only if the last search has this time, as the page shows it."
+        ),
     ] = None,
     accepted_only: Annotated[
-        bool, typer.Option("--accepted-only", help='Only extras whose pair was accepted (decided "copy").')
+        bool, typer.Option("--accepted-only", help='Only extras that were accepted (decided "copy").')
     ] = False,
     apply: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="trash|move:DIR|hardlink", help="Take the extras away. Without it nothing is touched."),
+        typer.Option(metavar="trash|move:DIR|hardlink", help="Remove the extras. Without it no file is touched."),
     ] = None,
     journal: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option(metavar="FILE.jsonl", help="Where to note what is done, for lookalike undo. A new file."),
+        typer.Option(metavar="FILE.jsonl", help="Where to record each step, for lookalike undo. A new file."),
     ] = None,
     not_a_copy: Annotated[
         Optional[tuple[str, str]],  # noqa: UP045
-        typer.Option(metavar="A B", help="Decide that two pictures are no copies; remembered for ever."),
+        typer.Option(metavar="A B", help="Decide that two images are no copies; permanent."),
     ] = None,
     keep_both: Annotated[
         Optional[tuple[str, str]],  # noqa: UP045
-        typer.Option(metavar="A B", help="Decide to keep two copies; remembered for ever."),
+        typer.Option(metavar="A B", help="Decide to keep two copies; permanent."),
     ] = None,
     keep_this: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="A", help="Choose a picture to be kept, whatever the rules; remembered for ever."),
+        typer.Option(metavar="A", help="Choose an image to keep, whatever the rules; permanent."),
     ] = None,
     forget_this: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="A", help="Leave it to the rules again whether a picture is kept."),
+        typer.Option(metavar="A", help="Remove the choice of an image: the rules decide again."),
     ] = None,
     forget: Annotated[
         Optional[tuple[str, str]],  # noqa: UP045
-        typer.Option(metavar="A B", help="Take a decision about two pictures back."),
+        typer.Option(metavar="A B", help="Remove the decision about two images."),
     ] = None,
     decisions: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="FILE", help="Take over decisions that the page saved; - for stdin."),
+        typer.Option(metavar="FILE", help="Import decisions that the page saved; - for stdin."),
     ] = None,
     list_decisions: Annotated[
-        bool, typer.Option("--list-decisions", help="Print all decisions, as --decisions reads them.")
+        bool, typer.Option("--list-decisions", help="Print all decisions, in the format of --decisions.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Find altered copies and say which to keep, and why. A dry run unless --apply is given."""
-    from lookalike.duplicates import Chosen, Decisions, Options, accepted_groups, find_duplicates
+    """Find altered copies, with the image to keep and the reason. A dry run unless --apply is given."""
+    from lookalike.duplicates import Decisions, KeepChoices, Options, accepted_groups, find_duplicates
     from lookalike.duplicates.review.accepted import last_options
     from lookalike.search import open_collection
 
-    deciding = any((not_a_copy, keep_both, forget, keep_this, forget_this)) or decisions is not None
-    if deciding and (apply or journal or page or csv or against):
-        raise BadQuery("decide first, and look for duplicates in a second call: what is decided counts there")
+    is_deciding = any((not_a_copy, keep_both, forget, keep_this, forget_this)) or decisions is not None
+    if is_deciding and (apply or journal or page or csv or against):
+        raise BadQuery("decisions and a search need two calls; decide first, then the search uses the decisions")
     with open_collection(collection, create=False) as photos:
-        if deciding or list_decisions:
-            kept, chosen = Decisions(photos), Chosen(photos)
-            _decide(kept, not_a_copy, keep_both, forget)
-            _choose(chosen, keep_this or [], forget_this or [])
+        if is_deciding or list_decisions:
+            stored, choices = Decisions(photos), KeepChoices(photos)
+            _store_decisions(stored, not_a_copy, keep_both, forget)
+            _store_choices(choices, keep_this or [], forget_this or [])
             if decisions is not None:
-                _take_over(kept, chosen, decisions)
+                _import_decisions(stored, choices, decisions)
             if list_decisions:
-                _list(kept, chosen)
+                _print_decisions(stored, choices)
             return
         action = _action(apply, journal, photos)
-        again = _search_options(
+        search_options = _search_options(
             against, keep, reference, min_score, probability, where, quick=quick, turned=not no_turned
         )
-        if last and again:
+        if last and search_options:
             raise BadQuery(
-                f"--last takes the groups as they were found last, so {again[0]} changes nothing; leave it out"
+                f"--last uses the groups of the last search, so {search_options[0]} has no effect; leave it out"
             )
         options = Options(
             min_score=min_score,
@@ -144,30 +148,33 @@ def duplicates(
             turned=not no_turned,
         )
         if found_at is not None and not last:
-            raise BadQuery("--found-at goes with --last: it says which search was looked at")
-        with _masters(against, photos) as masters, ProgressLine("pictures") as progress:
+            raise BadQuery("--found-at selects the search of --last; add --last, or leave it out")
+        with _open_reference(against, photos) as reference_collection, ProgressLine("images") as progress:
             from dataclasses import replace
 
             when: str | None
             if last:
-                when, found = _last(photos, found_at)
+                when, result = _last_search(photos, found_at)
             else:
-                found = find_duplicates(photos, keep=keep, against=masters, options=replace(options, progress=progress))
-                when = _keep_for_page(found, photos) if masters is None and where is None else None
+                options = replace(options, progress=progress)
+                result = find_duplicates(photos, keep=keep, against=reference_collection, options=options)
+                is_complete = reference_collection is None and where is None
+                when = _save_for_server(result, photos) if is_complete else None
             if accepted_only:
-                groups = accepted_groups(found, Decisions(photos).by_pair(), Chosen(photos).by_content())
-                found = replace(found, groups=groups)
+                groups = accepted_groups(result, Decisions(photos).by_pair(), KeepChoices(photos).by_content())
+                result = replace(result, groups=groups)
             if page:
-                _page(found, page, photos, masters, again if when is None else last_options(when))
+                group_options = search_options if when is None else last_options(when)
+                _write_page(result, page, photos, reference_collection, group_options)
         if csv:
             from lookalike.duplicates.review.export import write_csv
 
-            write_csv(found, csv)
+            write_csv(result, csv)
             say(f"written: {csv}")
-        _print(found, as_json=json)
-        _summary(found, action, photos.uri, page)
+        _print_groups(result, as_json=json)
+        _print_summary(result, action, photos.uri, page)
         if action:
-            _apply(found, action, journal or _journal_name(), photos.uri, as_json=json)
+            _apply_action(result, action, journal or _journal_name(), photos.uri, as_json=json)
 
 
 def _action(apply: str | None, journal: Path | None, photos: "Collection") -> "Action | None":
@@ -175,7 +182,7 @@ def _action(apply: str | None, journal: Path | None, photos: "Collection") -> "A
 
     if apply is None:
         if journal:
-            raise BadQuery("--journal goes with --apply; without it nothing is touched, and there is nothing to note")
+            raise BadQuery("--journal needs --apply: without it no file is touched; add --apply, or leave it out")
         return None
     return parse_action(apply, [root.path for root in photos.roots() if root.kind == "folder"])
 
@@ -191,7 +198,7 @@ def _search_options(
     quick: bool,
     turned: bool,
 ) -> list[str]:
-    """What was typed about how to look, for a command that finds the same groups again."""
+    """Return the options of the search that differ from the defaults, for a command that finds the same groups."""
     from lookalike.duplicates.keep.rules import DEFAULT
     from lookalike.duplicates.search.find import PROBABILITY
 
@@ -204,19 +211,19 @@ def _search_options(
     return words + ["--quick"] * quick + ["--no-turned"] * (not turned)
 
 
-def _last(photos: "Collection", found_at: str | None) -> "tuple[str, Duplicates]":
-    """When duplicates were looked for last, and what was found."""
+def _last_search(photos: "Collection", found_at: str | None) -> "tuple[str, Duplicates]":
+    """Return the time of the last search and its groups. Raises BadQuery if there is none, or not of `found_at`."""
     from dataclasses import replace
 
-    from lookalike.duplicates.review.saved_groups import still_present, stored_duplicates
+    from lookalike.duplicates.review.saved_groups import load_duplicates, still_present
 
-    stored = stored_duplicates(photos)
+    stored = load_duplicates(photos)
     if stored is None:
-        raise BadQuery("nobody has looked for duplicates in this collection yet; leave --last out")
-    when, found = stored
+        raise BadQuery("this collection has no search for duplicates yet; leave --last out")
+    when, result = stored
     if found_at is not None and found_at != when:
-        raise BadQuery(f"somebody looked for duplicates again since {found_at}: at {when}; look at the groups again")
-    return when, replace(found, groups=still_present(photos, found))
+        raise BadQuery(f"the groups of {found_at} were replaced by a search at {when}; review the groups again")
+    return when, replace(result, groups=still_present(photos, result))
 
 
 def _journal_name() -> Path:
@@ -224,217 +231,219 @@ def _journal_name() -> Path:
 
 
 def _references(folders: list[str] | None) -> list[str]:
-    """A reference folder that is not there is a mistake: its pictures would not be safe."""
+    """Return the reference folders. Raises BadQuery for a missing one, whose files would not be protected."""
     for folder in folders or ():
         if not os.path.isdir(os.path.expanduser(folder)):
             raise BadQuery(
-                f"the reference folder {folder} is not there; check the spelling and that the drive is plugged in"
+                f"the reference folder {folder} does not exist; check the spelling and that the drive is connected"
             )
     return folders or []
 
 
 @contextmanager
-def _masters(named: str | None, photos: "Collection") -> "Iterator[Collection | None]":
-    """The collection named, or a folder's pictures in memory."""
+def _open_reference(location: str | None, photos: "Collection") -> "Iterator[Collection | None]":
+    """Yield the reference collection at a location, or an in-memory collection of a folder's images."""
     from lookalike.search import Collection, open_collection
 
-    if named is None:
+    if location is None:
         yield None
         return
-    if "://" in named or os.path.isdir(os.path.join(os.path.expanduser(named), "images.lance")):
-        opened = open_collection(named, create=False, read_only=True)
-    elif os.path.exists(os.path.expanduser(named)):
+    if "://" in location or os.path.isdir(os.path.join(os.path.expanduser(location), "images.lance")):
+        opened = open_collection(location, create=False, read_only=True)
+    elif os.path.exists(os.path.expanduser(location)):
         opened = Collection.open("memory:", model=photos.embedder)
-        report = opened.sync([named])
-        say(f"{report.added:,} masters in {named}, {len(report.failed):,} skipped")
+        report = opened.sync([location])
+        say(f"{report.added:,} reference images in {location}, {len(report.failed):,} skipped")
     else:
-        raise SourceError(f"{named} is neither a collection nor a folder; check the spelling")
+        raise SourceError(f"{location} is neither a collection nor a folder; check the spelling")
     with opened:
         yield opened
 
 
-def _decide(
-    kept: "Decisions",
+def _store_decisions(
+    decisions: "Decisions",
     not_a_copy: tuple[str, str] | None,
     keep_both: tuple[str, str] | None,
     forget: tuple[str, str] | None,
 ) -> None:
     for pair, verdict in ((not_a_copy, "not-a-copy"), (keep_both, "keep-both")):
         if pair:
-            made = kept.decide(*pair, verdict)
-            say(f"decided: {made.first_name} and {made.second_name}: {verdict}")
+            decision = decisions.decide(*pair, verdict)
+            say(f"decided: {decision.first_name} and {decision.second_name}: {verdict}")
     if forget:
-        say("forgotten" if kept.forget(*forget) else "there was no decision about these two")
+        say("decision removed" if decisions.forget(*forget) else "there was no decision about these two")
 
 
-def _choose(chosen: "Chosen", keep: list[str], forget: list[str]) -> None:
+def _store_choices(choices: "KeepChoices", keep: list[str], forget: list[str]) -> None:
     for name in keep:
-        say(f"chosen: {chosen.choose(name).name} is kept before its copies, whatever the rules")
+        say(f"chosen: {choices.choose(name).name} is kept before its copies, whatever the rules")
     for name in forget:
-        say("forgotten" if chosen.forget(name) else f"{name} was not chosen")
+        say("choice removed" if choices.forget(name) else f"{name} was not chosen")
 
 
-def _take_over(kept: "Decisions", chosen: "Chosen", file: str) -> None:
-    """What the page saved: verdicts about two pictures, and pictures to keep."""
+def _import_decisions(decisions: "Decisions", choices: "KeepChoices", file: str) -> None:
+    """Import a file that the page saved: decisions about pairs, and choices of images to keep."""
     from lookalike.duplicates import as_decision, as_keep_choice
 
-    verdicts, choices = [], []
-    for place, values in _objects(file):
+    new_decisions, new_choices = [], []
+    for location, values in _read_objects(file):
         try:
             if "keep" in values:
-                choices.append(as_keep_choice(values))
+                new_choices.append(as_keep_choice(values))
             else:
-                verdicts.append(as_decision(values))
+                new_decisions.append(as_decision(values))
         except BadQuery as error:
-            raise BadQuery(f"{place}: {error}") from error
+            raise BadQuery(f"{location}: {error}") from error
 
-    say(f"{counted(kept.add(verdicts) + chosen.add(choices), 'decision')} taken over")
+    say(f"{counted(decisions.add(new_decisions) + choices.add(new_choices), 'decision')} imported")
 
 
-def _objects(file: str) -> "list[tuple[str, dict[str, object]]]":
-    """Each object with the place that it was read from."""
+def _read_objects(file: str) -> "list[tuple[str, dict[str, object]]]":
+    """Return each object with its location in the file, for error messages."""
     try:
         text = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadQuery(f"{file} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})") from error
     name = "stdin" if file == "-" else file
     if text.lstrip().startswith("["):
-        values = _parsed(text, name)
-        found = [(f"{name}, decision {number}", value) for number, value in enumerate(values, 1)]
+        values = _parse_json(text, name)
+        objects = [(f"{name}, decision {number}", value) for number, value in enumerate(values, 1)]
     else:
         lines = [(f"{name}, line {number}", line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-        found = [(place, _parsed(line, place)) for place, line in lines]
-    for place, value in found:
+        objects = [(location, _parse_json(line, location)) for location, line in lines]
+    for location, value in objects:
         if not isinstance(value, dict):
-            raise BadQuery(f"{place} holds something else than a decision; give the file that the page saved")
-    return found
+            raise BadQuery(f"{location} is not a decision; give the file that the page saved")
+    return objects
 
 
-def _parsed(text: str, place: str) -> Any:
+def _parse_json(text: str, location: str) -> Any:
     try:
         return jsonlib.loads(text)
     except ValueError as error:
-        raise BadQuery(f"{place} is not JSON ({error}); give the file that the page saved") from error
+        raise BadQuery(f"{location} is not JSON ({error}); give the file that the page saved") from error
 
 
-def _list(kept: "Decisions", chosen: "Chosen") -> None:
+def _print_decisions(decisions: "Decisions", choices: "KeepChoices") -> None:
     from dataclasses import asdict
 
-    for decision in kept.all():
+    for decision in decisions.all():
         emit(asdict(decision))
-    for choice in chosen.all():
+    for choice in choices.all():
         emit(asdict(choice))
 
 
-def _page(
-    found: "Duplicates", path: Path, photos: "Collection", masters: "Collection | None", again: list[str]
+def _write_page(
+    result: "Duplicates",
+    path: Path,
+    photos: "Collection",
+    reference_collection: "Collection | None",
+    group_options: list[str],
 ) -> None:
-    """`again`: the options that find the same groups again."""
+    """Write the review page. `group_options`: the command-line options that find the same groups again."""
     from lookalike.duplicates.review.accepted import apply_command
     from lookalike.duplicates.review.page import write_page
 
     command = f"lookalike duplicates -c {shlex.quote(photos.uri)} --decisions decisions.jsonl"
-    of_masters = masters.thumbnails if masters is not None else None
-    apply = apply_command(photos.uri, again, journal=str(_journal_name()))
-    shown = write_page(found, path, photos.thumbnails, command=command, apply_command=apply, masters=of_masters)
+    apply = apply_command(photos.uri, group_options, journal=str(_journal_name()))
+    shown = write_page(
+        result,
+        path,
+        photos.thumbnails,
+        command=command,
+        apply_command=apply,
+        reference_thumbnails=reference_collection.thumbnails if reference_collection is not None else None,
+    )
     say(f"written: {path}, {counted(shown, 'group')} to review")
 
 
-def _keep_for_page(found: "Duplicates", photos: "Collection") -> str | None:
-    """So that `lookalike serve` shows them; whoever may not write to the collection has looked all the same.
-
-    Returns the moment by which they are known, None where they could not be kept.
-    """
-    from lookalike.duplicates.review.saved_groups import keep_duplicates
+def _save_for_server(result: "Duplicates", photos: "Collection") -> str | None:
+    """Save the groups for `lookalike serve`. Returns the time of the search; None if the collection is not writable."""
+    from lookalike.duplicates.review.saved_groups import save_duplicates
 
     try:
-        return keep_duplicates(photos, found)
+        return save_duplicates(photos, result)
     except (ReadOnly, StoreFailed) as error:
-        say(f"not kept for the page of lookalike serve: {error}")
+        say(f"the groups were not saved for lookalike serve: {error}")
         return None
 
 
-def _print(found: "Duplicates", *, as_json: bool) -> None:
+def _print_groups(result: "Duplicates", *, as_json: bool) -> None:
     from lookalike.duplicates.review.export import as_object
 
-    for number, group in enumerate(found.groups, 1):
+    for number, group in enumerate(result.groups, 1):
         if as_json:
             emit(as_object(number, group))
         else:
-            put(f"{number:>4}  keep       {_named(group)}")
+            put(f"{number:>4}  keep       {_keep_line(group)}")
             for extra in group.extras:
-                put(_line(extra))
+                put(_extra_line(extra))
 
 
-def _line(extra: "Extra") -> str:
-    left = "; cannot tell which is the original" if extra.unsure else ""
-    left += f"; {extra.left}" if extra.left else ""
+def _extra_line(extra: "Extra") -> str:
+    notes = "; the original is uncertain" if extra.unsure else ""
+    notes += f"; {extra.blocked_reason}" if extra.blocked_reason else ""
     if extra.companions:
-        left += f"; with {', '.join(map(os.path.basename, extra.companions))}"
+        notes += f"; with {', '.join(map(os.path.basename, extra.companions))}"
     name = str(extra.metadata.get("path") or extra.id)
-    why = f"{percent(extra.probability)}: {extra.words}; other kept: {extra.reason}{left}"
+    why = f"{percent(extra.probability)}: {extra.words}; other kept: {extra.reason}{notes}"
     return f"      {extra.relation:<9}  {name}  ({why})"
 
 
-def _named(group: "DuplicateGroup") -> str:
+def _keep_line(group: "DuplicateGroup") -> str:
     facts = group.keep.metadata
     size = f"  ({facts['width']!s} × {facts['height']!s}, {facts['format']!s})" if facts.get("width") else ""
     name = str(facts.get("path") or group.keep.id)
     return f"{name}{size}"
 
 
-def _summary(found: "Duplicates", action: "Action | None", uri: str, page: Path | None) -> None:
-
-    extras = [extra for group in found.groups for extra in group.extras]
+def _print_summary(result: "Duplicates", action: "Action | None", uri: str, page: Path | None) -> None:
+    extras = [extra for group in result.groups for extra in group.extras]
     companions = sum(len(extra.companions) for extra in extras)
     total = bytes_text(sum(int(extra.metadata.get("size") or 0) for extra in extras))
     say(
-        f"{counted(len(found), 'group')} with {counted(len(extras), 'extra')} ({total}) "
-        f"among {counted(found.pictures, 'picture')} "
-        f"in {found.seconds:.1f} s"
+        f"{counted(len(result), 'group')} with {counted(len(extras), 'extra')} ({total}) "
+        f"among {counted(result.pictures, 'image')} "
+        f"in {result.seconds:.1f} s"
     )
     if companions:
-        beside = f"{counted(companions, 'companion')} (live photos' videos, sidecars) beside them"
-        say(f"{beside}: trash and move take them along")
-    if found.decided:
-        say(f"{counted(found.decided, 'pair')} left alone, as you decided")
-    if found.absent:
-        say(f"{counted(len(found.absent), 'picture')} left out: not there now; run: lookalike index -c {uri}")
-    if found.cut:
-        say(
-            f"{found.cut:,} pictures have more likely partners than were looked at; "
-            "raise --min-score to narrow them down"
-        )
+        say(f"{counted(companions, 'companion')} (live photos' videos, sidecars): trash and move include them")
+    if result.decided:
+        say(f"{counted(result.decided, 'pair')} excluded by your decisions")
+    if result.absent:
+        say(f"{counted(len(result.absent), 'image')} omitted: the files do not exist; run: lookalike index -c {uri}")
+    if result.truncated:
+        say(f"{result.truncated:,} images have more candidates than were compared; raise --min-score to reduce them")
     if extras and action is None:
-        look = f"look at {page}" if page else "look with --page review.html"
-        say(f"nothing was touched; {look}, then take the extras away with --apply trash")
+        review = f"review {page}" if page else "review the groups with --page review.html"
+        say(f"no file was touched; {review}, then remove the extras with --apply trash")
 
 
-def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as_json: bool) -> None:
+def _apply_action(result: "Duplicates", action: "Action", journal: Path, uri: str, *, as_json: bool) -> None:
     from lookalike.duplicates import apply_steps, plan_steps
 
-    steps, left = plan_steps(found.groups, action)
+    steps, skipped = plan_steps(result.groups, action)
     failed = 0
     if not steps:
-        say("there is nothing that could be taken away")
+        say("there are no files to remove")
     else:
         with ProgressLine("files") as progress:
             applied = apply_steps(steps, action, journal, collection=uri, progress=progress)
-        left += applied.left
-        failed = len(applied.left)
-        along = f" and {counted(len(applied.companions), 'companion')}" if applied.companions else ""
-        gone = f"{counted(len(applied.done), 'file')}{along} ({bytes_text(applied.moved_bytes)})"
-        say(f"{gone} taken away: {action.text}; journal: {journal}")
-        say(f"take it back with: lookalike undo {journal}; tell the collection with: lookalike index -c {uri}")
+        skipped += applied.skipped
+        failed = len(applied.skipped)
+        companions_text = f" and {counted(len(applied.companions), 'companion')}" if applied.companions else ""
+        removed = f"{counted(len(applied.done), 'file')}{companions_text} ({bytes_text(applied.moved_bytes)})"
+        say(f"{removed} removed: {action.text}; journal: {journal}")
+        say(f"undo with: lookalike undo {journal}; update the collection with: lookalike index -c {uri}")
         if as_json:
             for step in applied.done:
-                along_with = [one.path for one in applied.companions if one.companion_of == step.number]
-                emit({"path": step.path, "done": True, "reason": "", "companions": along_with})
-    for one in left:
+                companions = [each.path for each in applied.companions if each.companion_of == step.number]
+                emit({"path": step.path, "done": True, "reason": "", "companions": companions})
+    for file in skipped:
         if as_json:
-            emit({"path": one.path, "done": False, "reason": one.reason, "companions": []})
+            emit({"path": file.path, "done": False, "reason": file.reason, "companions": []})
         else:
-            say(f"left: {one.path} {one.reason}")
+            say(f"skipped: {file.path} {file.reason}")
     if failed:
-        say(f"{counted(failed, 'file')} could not be taken away; what was, is in the journal")
+        say(f"{counted(failed, 'file')} could not be removed; the journal lists those that were")
         raise typer.Exit(1)

@@ -1,4 +1,4 @@
-"""lookalike undo: put back what `duplicates --apply` took away."""
+"""lookalike undo: put back files that `duplicates --apply` removed."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,35 +10,35 @@ from lookalike.cli.output import ProgressLine, emit, put, say
 
 
 def undo(
-    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="The file that --journal named.")],
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="The file given to --journal.")],
     anyway: Annotated[
-        bool, typer.Option("--anyway", help="Also if another machine wrote it; its disks must be here.")
+        bool, typer.Option("--anyway", help="Undo even if another machine wrote the journal; its disks must be here.")
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Put every file back where it was: out of the trash, out of the folder, or as a file of its own again."""
-    from lookalike.duplicates import undo as take_back
+    """Put every file back where it was: from the trash or a folder, or as a separate file instead of a hard link."""
+    from lookalike.duplicates import undo as undo_journal
 
     with ProgressLine("files") as progress:
-        undone = take_back(journal, anyway=anyway, progress=progress)
-    for path in undone.restored:
+        result = undo_journal(journal, force=anyway, progress=progress)
+    for path in result.restored:
         emit({"path": path, "restored": True, "reason": ""}) if json else put(f"restored  {path}")
-    for left in undone.left:
-        emit({"path": left.path, "restored": False, "reason": left.reason}) if json else say(
-            f"{left.path} {left.reason}"
+    for file in result.skipped:
+        emit({"path": file.path, "restored": False, "reason": file.reason}) if json else say(
+            f"{file.path} {file.reason}"
         )
-    if not (undone.restored or undone.there or undone.left):
-        say(_nothing(journal, undone.already))
+    if not (result.restored or result.already_present or result.skipped):
+        say(_no_steps_text(journal, result.previously_restored))
         return
     say(
-        f"{len(undone.restored):,} restored, {len(undone.there):,} were in their places, "
-        f"{len(undone.left):,} could not be put back"
+        f"{len(result.restored):,} restored, {len(result.already_present):,} were in their places, "
+        f"{len(result.skipped):,} could not be put back"
     )
-    if undone.left:
+    if result.skipped:
         raise typer.Exit(1)
 
 
-def _nothing(journal: Path, already: int) -> str:
-    if already:
-        return f"{journal} was undone already: all it took away ({already:,}) was put back then"
-    return f"{journal} tells of no file that was taken away: there is nothing to put back"
+def _no_steps_text(journal: Path, previously_restored: int) -> str:
+    if previously_restored:
+        return f"{journal} was undone already: its {previously_restored:,} files were put back then"
+    return f"{journal} lists no file that was removed: there is nothing to put back"

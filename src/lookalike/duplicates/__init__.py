@@ -1,9 +1,12 @@
-"""Altered copies of a collection: found, grouped around the one to keep, decided upon, taken away and taken back."""
+"""Duplicates of a collection: find altered copies, group them around the image to keep, review, remove and restore."""
 
-from lookalike.duplicates.files.apply import Action, Applied, Left, apply_steps, parse_action
+from typing import TYPE_CHECKING
+
+from lookalike.deprecation import renamed
+from lookalike.duplicates.files.apply import Action, ApplyResult, SkippedFile, apply_steps, parse_action
 from lookalike.duplicates.files.plan import plan_steps
-from lookalike.duplicates.files.undo import Undone, undo
-from lookalike.duplicates.keep.keep_choices import Chosen, KeepChoice, as_keep_choice
+from lookalike.duplicates.files.undo import UndoResult, undo
+from lookalike.duplicates.keep.keep_choices import KeepChoice, KeepChoices, as_keep_choice
 from lookalike.duplicates.keep.rules import Keep
 from lookalike.duplicates.review.accepted import accepted_groups
 from lookalike.duplicates.review.decisions import Decision, Decisions, as_decision
@@ -11,16 +14,16 @@ from lookalike.duplicates.search.find import Duplicates, Options, find_duplicate
 
 __all__ = [
     "Action",
-    "Applied",
-    "Chosen",
+    "ApplyResult",
     "Decision",
     "Decisions",
     "Duplicates",
     "Keep",
     "KeepChoice",
-    "Left",
+    "KeepChoices",
     "Options",
-    "Undone",
+    "SkippedFile",
+    "UndoResult",
     "accepted_groups",
     "apply_steps",
     "as_decision",
@@ -30,3 +33,9 @@ __all__ = [
     "plan_steps",
     "undo",
 ]
+
+if not TYPE_CHECKING:
+    __getattr__ = renamed(
+        __name__,
+        {"Applied": "ApplyResult", "Chosen": "KeepChoices", "Left": "SkippedFile", "Undone": "UndoResult"},
+    )

@@ -1,8 +1,8 @@
-"""The journal of what was done to files: written before the first touch, one line a step, enough to take it all back.
+"""The journal of file operations: one JSON line a step, written ahead, from which all of them can be undone.
 
-JSON lines. The first tells the journal itself; a "plan" line for every file follows, and all of it is on the disk
-before any file is touched. Then, a file at a time, "begin" before and "done" (or "left", with the reason) after. What
-lacks its "done" after a crash is found out by looking at the files.
+The first line is the header. A "plan" line for each file follows, and all of it is on the disk before the first file is
+touched. Then each file gets a "begin" line before, and a "done" line (or "left", with the reason) after. If a crash
+prevents a "done" line, undo determines the state from the files themselves.
 """
 
 import getpass
@@ -20,16 +20,16 @@ from typing import Any, Self
 from lookalike.errors import JournalError
 
 FORMAT = 2
-READABLE = (1, 2)  # 1 knows no companions
+READABLE_FORMATS = (1, 2)  # format 1 has no companions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One file to be taken away. Paths are in text form (`to_path` gives the file).
+    """One file to be removed from its folder. Paths are in text form (`to_path` converts them).
 
-    `target`: where a moved file goes. `aside`: the temporary name beside `path` or `target` while it happens. `device`
-    and `inode`: of the file at the time of the plan; `mode`: its permissions. `companion_of`: the number of the step of
-    the picture that the file goes along with, -1 for a picture; `owners`: other pictures that it belongs to.
+    `target`: where the file is moved. `temp_path`: a temporary name beside `path` or `target`, used during the step.
+    `device` and `inode`: of the file when it was planned; `mode`: its permissions. `companion_of`: the number of the
+    step of the image that the file moves with, -1 for an image. `owners`: other images that a companion belongs to.
     """
 
     number: int
@@ -41,7 +41,7 @@ class Step:
     mtime_ns: int
     root: str = ""
     target: str = ""
-    aside: str = ""
+    temp_path: str = ""
     device: int = 0
     inode: int = 0
     mode: int = 0
@@ -50,8 +50,8 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What a journal says of itself."""
+class JournalHeader:
+    """The first line of a journal."""
 
     action: str
     machine: str
@@ -63,13 +63,17 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Recorded:
-    """A journal as read. `state`: of each step plan, begin, done, left or undone; `where`: what "done" told."""
+class ParsedJournal:
+    """A journal as read from disk.
 
-    header: Header
+    `state`: of each step: plan, begin, done, left or undone. `locations`: where each file that is done went, or why it
+    was skipped.
+    """
+
+    header: JournalHeader
     steps: list[Step]
     state: dict[int, str]
-    where: dict[int, str]
+    locations: dict[int, str]
 
 
 class Journal:
@@ -79,48 +83,51 @@ class Journal:
         self.path, self._descriptor = path, descriptor
 
     @classmethod
-    def create(cls, path: str | Path, header: Header, steps: Sequence[Step]) -> Self:
-        """Begin a new journal with its whole plan. Raises JournalError where there is a file of that name already."""
-        place = Path(path).expanduser()
+    def create(cls, path: str | Path, header: JournalHeader, steps: Sequence[Step]) -> Self:
+        """Create a journal with its complete plan. Raises JournalError if the file exists or cannot be written."""
+        file_path = Path(path).expanduser()
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
         try:
-            journal = cls(place, os.open(place, flags, 0o600))
+            journal = cls(file_path, os.open(file_path, flags, 0o600))
             first = {"journal": "lookalike", **asdict(replace(header, steps=len(steps)))}
-            journal._write([first, *({"plan": asdict(step)} for step in steps)])
-            _sync_folder(place.parent)
+            journal._write([first, *({"plan": _plan_of(step)} for step in steps)])
+            _sync_folder(file_path.parent)
         except FileExistsError:
-            raise JournalError(f"{place} exists; a journal is never overwritten: name another one") from None
+            raise JournalError(f"{file_path} exists; a journal is never overwritten: name another file") from None
         except OSError as error:
             raise JournalError(
-                f"the journal {place} cannot be written ({error.strerror}); nothing was touched; name another place"
+                f"the journal {file_path} cannot be written ({error.strerror}); nothing was touched; name another file"
             ) from error
         return journal
 
     @classmethod
     def reopen(cls, path: str | Path) -> Self:
-        """Go on with a journal that was read."""
-        place = Path(path).expanduser()
+        """Open an existing journal to append to it. Raises JournalError."""
+        file_path = Path(path).expanduser()
         try:
-            whole = place.read_bytes().endswith(b"\n")
-            journal = cls(place, os.open(place, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)))
-            if not whole:  # a crash cut the last line short; ours must not become its end
+            is_complete = file_path.read_bytes().endswith(b"\n")
+            journal = cls(file_path, os.open(file_path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)))
+            if not is_complete:  # a crash truncated the last line; the next one must not continue it
                 os.write(journal._descriptor, b"\n")
             return journal
         except OSError as error:
             raise JournalError(
-                f"the journal {place} cannot be written to ({error.strerror}), and undoing is noted in it; "
-                "make it writable, or copy it to a place that is"
+                f"the journal {file_path} cannot be written to ({error.strerror}), but undo records its steps there; "
+                "make it writable, or copy it to a writable folder"
             ) from error
 
-    def note(self, step: int, state: str, where: str = "") -> None:
-        """One more line. Raises JournalError when it cannot be written: nothing may be touched then."""
+    def record(self, step: int, state: str, location: str = "") -> None:
+        """Append the state of a step. Raises JournalError if it cannot be written; then no file may be touched.
+
+        `location`: where the file went, or the reason why it was skipped.
+        """
         line: dict[str, Any] = {"step": step, "state": state}
         try:
-            self._write([line | ({"where": where} if where else {})])
+            self._write([line | ({"where": location} if location else {})])
         except OSError as error:
             raise JournalError(
                 f"the journal {self.path} cannot be written ({error.strerror}); stopped before the next file. "
-                f"What was done can be taken back with: lookalike undo {self.path}"
+                f"Undo the finished steps with: lookalike undo {self.path}"
             ) from error
 
     def _write(self, lines: Iterable[Mapping[str, Any]]) -> None:
@@ -138,53 +145,55 @@ class Journal:
         os.close(self._descriptor)
 
 
-def read_journal(path: str | Path) -> Recorded:
-    """Read a journal, also one whose last line a crash cut short. Raises JournalError."""
-    place = Path(path).expanduser()
-    lines = _lines(place)
+def read_journal(path: str | Path) -> ParsedJournal:
+    """Read a journal; its last line may be truncated by a crash. Raises JournalError."""
+    file_path = Path(path).expanduser()
+    lines = _lines(file_path)
     first = next(lines, None)
-    if first is None and place.stat().st_size < 4096 and b"\n" not in place.read_bytes():
-        raise JournalError(f"{place} ends before its plan: it was stopped before any file was touched; delete it")
+    if first is None and file_path.stat().st_size < 4096 and b"\n" not in file_path.read_bytes():
+        raise JournalError(f"{file_path} ends before its plan, so no file was touched; delete it")
     if first is None or first.get("journal") != "lookalike":
-        raise JournalError(f"{place} is not a journal of lookalike duplicates; name the file that --journal gave")
-    if first.get("format") not in READABLE:
-        raise JournalError(f"{place} was written by another version (format {first.get('format')}); update Lookalike")
-    try:
-        header = Header(**{field.name: first[field.name] for field in fields(Header)})
-        recorded = Recorded(header, [], {}, {})
-        for line in lines:
-            _take(recorded, line)
-    except (KeyError, TypeError, ValueError) as error:
-        raise JournalError(f"{place} is damaged ({error}); nothing was touched") from error
-    begun = [number for number, state in recorded.state.items() if state != "plan"]
-    if begun and (len(recorded.steps) != header.steps or max(begun) >= header.steps):
+        raise JournalError(f"{file_path} is not a journal of lookalike duplicates; name the file given to --journal")
+    if first.get("format") not in READABLE_FORMATS:
         raise JournalError(
-            f"{place} is damaged: {header.steps} files were planned and {len(recorded.steps)} are listed; "
-            "restore the journal from a backup, or look for the files where it says"
+            f"{file_path} was written by another version (format {first.get('format')}); update Lookalike"
         )
-    return recorded
+    try:
+        header = JournalHeader(**{field.name: first[field.name] for field in fields(JournalHeader)})
+        parsed = ParsedJournal(header, [], {}, {})
+        for line in lines:
+            _add_line(parsed, line)
+    except (KeyError, TypeError, ValueError) as error:
+        raise JournalError(f"{file_path} is damaged ({error}); nothing was touched") from error
+    started = [number for number, state in parsed.state.items() if state != "plan"]
+    if started and (len(parsed.steps) != header.steps or max(started) >= header.steps):
+        raise JournalError(
+            f"{file_path} is damaged: {header.steps} files were planned and {len(parsed.steps)} are listed; "
+            "restore the journal from a backup, or move the files back by hand from the locations in it"
+        )
+    return parsed
 
 
-def new_header(action: str, collection: str) -> Header:
-    """The header of a journal that begins now, here."""
-    return Header(
+def new_header(action: str, collection: str) -> JournalHeader:
+    """Return the header of a journal created now on this machine."""
+    return JournalHeader(
         action=action,
-        machine=machine(),
+        machine=machine_id(),
         host=f"{_user()}@{platform.node()}",
         collection=collection,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
 
-def machine() -> str:
-    """A name for this machine that survives a restart: the system's own, or else the network card's."""
-    for place in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
+def machine_id() -> str:
+    """Return an id of this machine that survives a restart: from the system's machine id, or else the MAC address."""
+    for path in ("/etc/machine-id", "/var/lib/dbus/machine-id"):
         try:
-            found = Path(place).read_text(encoding="ascii").strip()
+            system_id = Path(path).read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError):
             continue
-        if found:
-            return f"{uuid.uuid5(uuid.NAMESPACE_DNS, found)}"
+        if system_id:
+            return f"{uuid.uuid5(uuid.NAMESPACE_DNS, system_id)}"
     return f"{uuid.uuid5(uuid.NAMESPACE_DNS, f'{uuid.getnode():x}')}"
 
 
@@ -195,34 +204,43 @@ def _user() -> str:
         return "?"
 
 
-def _lines(place: Path) -> Iterator[dict[str, Any]]:
+def _lines(file_path: Path) -> Iterator[dict[str, Any]]:
     try:
-        text = place.read_text(encoding="utf-8")
+        text = file_path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
-        raise JournalError(f"the journal {place} cannot be read ({reason})") from error
+        raise JournalError(f"the journal {file_path} cannot be read ({reason})") from error
     for line in text.split("\n"):
         try:
             values = json.loads(line) if line else None
         except ValueError:
-            continue  # a crash cut it short: of what it would have told, the files themselves know
+            continue  # a crash truncated it; the files themselves show the state of its step
         if isinstance(values, dict):
             yield values
 
 
-def _take(recorded: Recorded, line: Mapping[str, Any]) -> None:
+def _add_line(parsed: ParsedJournal, line: Mapping[str, Any]) -> None:
     if "plan" in line:
-        step = Step(**line["plan"])
-        recorded.steps.append(step)
-        recorded.state[step.number] = "plan"
+        step = _step_of(line["plan"])
+        parsed.steps.append(step)
+        parsed.state[step.number] = "plan"
     else:
-        recorded.state[int(line["step"])] = str(line["state"])
+        parsed.state[int(line["step"])] = str(line["state"])
         if "where" in line:
-            recorded.where[int(line["step"])] = str(line["where"])
+            parsed.locations[int(line["step"])] = str(line["where"])
+
+
+def _plan_of(step: Step) -> dict[str, Any]:
+    """Return the values of a "plan" line, in which `temp_path` is called "aside"."""
+    return {"aside" if name == "temp_path" else name: value for name, value in asdict(step).items()}
+
+
+def _step_of(plan: Mapping[str, Any]) -> Step:
+    return Step(**{"temp_path" if name == "aside" else name: value for name, value in plan.items()})
 
 
 def _sync_folder(folder: Path | str) -> None:
-    """A new name in a folder is on the disk only after this; not every system can."""
+    """Make a new name in a folder durable, on systems that can."""
     if os.name != "posix":
         return
     descriptor = os.open(folder, os.O_RDONLY)
@@ -233,8 +251,8 @@ def _sync_folder(folder: Path | str) -> None:
 
 
 def sync_folder_of(path: str) -> None:
-    """After a rename: make the folder's new state durable where the system can."""
+    """Make a rename of a file durable, on systems that can."""
     try:
         _sync_folder(os.path.dirname(path) or ".")
     except OSError:
-        return  # some network drives refuse; the rename itself was done
+        return  # some network drives refuse it; the rename itself is done

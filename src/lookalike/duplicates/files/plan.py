@@ -1,4 +1,4 @@
-"""What would be done to extras: a step for each file that goes, with the names it needs; nothing is touched."""
+"""Plan an action on extras: a step for each file that moves, with its target name. No file is touched."""
 
 import os
 import secrets
@@ -7,7 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 
-from lookalike.duplicates.files.apply import Action, Left, of_companion, reason_of, unlike_plan, why_not
+from lookalike.duplicates.files.apply import (
+    Action,
+    SkippedFile,
+    changed_reason,
+    companion_reason,
+    os_error_reason,
+    skip_reason,
+)
 from lookalike.duplicates.files.companions import Companion, Companions
 from lookalike.duplicates.files.journal import Step
 from lookalike.duplicates.files.moves import is_file, sha256_of
@@ -16,78 +23,82 @@ from lookalike.image import to_path, to_text
 from lookalike.types import DuplicateGroup, Extra, Hit
 
 
-def plan_steps(groups: Iterable[DuplicateGroup], action: Action) -> tuple[list[Step], list[Left]]:
-    """What would be done, and what would be left with its reason; nothing is touched.
+def plan_steps(groups: Iterable[DuplicateGroup], action: Action) -> tuple[list[Step], list[SkippedFile]]:
+    """Return the steps of an action, and the files that it skips. No file is touched.
 
-    A step for each extra, and right before it those of its companions, which are hashed here.
+    Each extra has a step, right after the steps of its companions, which are hashed here.
     """
     steps: list[Step] = []
-    left: list[Left] = []
+    skipped: list[SkippedFile] = []
     for group in groups:
         twins: dict[str, Hit | Extra] = {}
-        leads = {} if action.kind == "hardlink" else _where_links_lead(group)
+        link_targets = {} if action.kind == "hardlink" else _link_targets(group)
         for extra in group.extras:
-            keep = _keeper(group, extra, action, twins)
+            keep = _keep_of(group, extra, action, twins)
             step = _step(keep, extra)
-            reason = extra.left or _unfit(keep, extra, action)
+            reason = extra.blocked_reason or _unsuitable_reason(keep, extra, action)
             if not reason:
-                step = _with_state(step)
-                reason = why_not(step, action, hashes=None) or leads.get(step.path, "")
+                step = _with_file_state(step)
+                reason = skip_reason(step, action, hashes=None) or link_targets.get(step.path, "")
             if reason:
-                left.append(Left(step.path or extra.id, reason))
+                skipped.append(SkippedFile(step.path or extra.id, reason))
             else:
                 steps.append(step)
-    bundles = [_Bundle(step) for step in steps] if action.kind == "hardlink" else _with_companions(steps, left)
-    return _placed(bundles, action), left
+    images = [_ImageSteps(step) for step in steps] if action.kind == "hardlink" else _with_companions(steps, skipped)
+    return _with_targets(images, action), skipped
 
 
-def _keeper(group: DuplicateGroup, extra: Extra, action: Action, twins: dict[str, Hit | Extra]) -> Hit | Extra:
-    """What an extra is taken away for: the kept one, or, for a hard link, the first extra of the same bytes."""
+def _keep_of(group: DuplicateGroup, extra: Extra, action: Action, twins: dict[str, Hit | Extra]) -> Hit | Extra:
+    """Return what is kept instead of an extra: the group's `keep`, or for a hard link an extra with the same bytes."""
     digest = str(extra.metadata.get("sha256") or "")
     if action.kind != "hardlink" or not digest or digest == group.keep.metadata.get("sha256"):
         return group.keep
-    if digest not in twins and not extra.left and is_file(to_path(str(extra.metadata.get("path") or ""))):
+    if digest not in twins and not extra.blocked_reason and is_file(to_path(str(extra.metadata.get("path") or ""))):
         twins[digest] = extra
         return group.keep
     return twins.get(digest, group.keep)
 
 
-def _where_links_lead(group: DuplicateGroup) -> dict[str, str]:
-    """Paths of extras that a link of the group leads to, each with the reason to leave it: the link would dangle."""
+def _link_targets(group: DuplicateGroup) -> dict[str, str]:
+    """Return the reason to skip each path that is the target of a link in the group: the link would dangle."""
     members: list[Hit | Extra] = [group.keep, *group.extras]
-    paths = [str(one.metadata.get("path") or "") for one in members]
+    paths = [str(member.metadata.get("path") or "") for member in members]
     links = [path for path in paths if is_link(path)]
-    leads = {os.path.realpath(to_path(link)): link for link in links}
-    real = {path: os.path.realpath(to_path(path)) for path in paths if leads and path and path not in links}
-    return {path: f"is what {leads[place]}, a link, leads to" for path, place in real.items() if place in leads}
+    link_of = {os.path.realpath(to_path(link)): link for link in links}
+    real_paths = {path: os.path.realpath(to_path(path)) for path in paths if link_of and path and path not in links}
+    return {
+        path: f"is the target of {link_of[real_path]}, a link"
+        for path, real_path in real_paths.items()
+        if real_path in link_of
+    }
 
 
-def _step(kept: Hit | Extra, extra: Extra) -> Step:
-    keep, facts = kept.metadata, extra.metadata
+def _step(keep: Hit | Extra, extra: Extra) -> Step:
+    facts = extra.metadata
     return Step(
         number=-1,
         path=str(facts.get("path") or ""),
-        keep=str(keep.get("path") or ""),
+        keep=str(keep.metadata.get("path") or ""),
         sha256=str(facts.get("sha256") or ""),
-        keep_sha256=str(keep.get("sha256") or ""),
+        keep_sha256=str(keep.metadata.get("sha256") or ""),
         size=int(facts.get("size") or 0),
         mtime_ns=int(facts.get("mtime_ns") or 0),
         root=str(facts.get("root") or ""),
     )
 
 
-def _unfit(keep: Hit | Extra, extra: Extra, action: Action) -> str:
+def _unsuitable_reason(keep: Hit | Extra, extra: Extra, action: Action) -> str:
     if extra.metadata.get("reference"):
         return "lies in a reference folder"
     if not keep.metadata.get("path") or not is_file(os.path.realpath(to_path(str(keep.metadata["path"])))):
-        return f"is the last copy that can be reached: the one to keep is {keep.id}"
+        return f"is the last copy that can be reached: the file to keep is {keep.id}"
     if action.kind == "hardlink" and extra.metadata.get("sha256") != keep.metadata.get("sha256"):
-        return "does not hold the same bytes as the one kept: a hard link would replace its picture"
+        return "does not have the same bytes as the kept file: a hard link would replace its image"
     return ""
 
 
-def _with_state(step: Step) -> Step:
-    """The step with the file's state."""
+def _with_file_state(step: Step) -> Step:
+    """Return the step with the device, inode and permissions of its file."""
     try:
         status = os.lstat(to_path(step.path))
     except OSError:
@@ -96,92 +107,94 @@ def _with_state(step: Step) -> Step:
 
 
 @dataclass(frozen=True, slots=True)
-class _Bundle:
-    """A picture's step, and its companions', each with what its name has behind the stem of the picture's."""
+class _ImageSteps:
+    """The step of an image, and those of its companions, each with the part of its name after the image's stem."""
 
-    picture: Step
-    along: Sequence[tuple[Step, str]] = ()
+    image: Step
+    companions: Sequence[tuple[Step, str]] = ()
 
 
-def _with_companions(steps: Sequence[Step], left: list[Left]) -> list[_Bundle]:
-    """Each step with those of its companions. What cannot go without one of them is left.
+def _with_companions(steps: Sequence[Step], skipped: list[SkippedFile]) -> list[_ImageSteps]:
+    """Add the steps of companions. An image is skipped if one of its companions cannot be moved.
 
-    A picture that is left keeps what it shares with others, so these are asked again.
+    A skipped image keeps companions that it shares with others, so the others are planned again.
     """
     companions, known = Companions(), dict[str, Step]()
     while True:
-        going = {to_path(step.path): turn for turn, step in enumerate(steps)}
-        bundles = []
+        moving = {to_path(step.path): position for position, step in enumerate(steps)}
+        images = []
         for step in steps:
             try:
-                along = companions.of(to_path(step.path), going)
-                bundles.append(_Bundle(step, [(_companion_step(step, one, known), one.tail) for one in along]))
+                own = companions.of(to_path(step.path), moving)
+                images.append(_ImageSteps(step, [(_companion_step(step, each, known), each.tail) for each in own]))
             except OSError as error:
-                left.append(Left(step.path, f"stays, since what belongs to it cannot be told ({reason_of(error)})"))
-            except _CompanionStays as stays:
-                left.append(Left(step.path, str(stays)))
-        if len(bundles) == len(steps):
-            return bundles
-        steps = [one.picture for one in bundles]
+                reason = f"stays, since its companions cannot be listed ({os_error_reason(error)})"
+                skipped.append(SkippedFile(step.path, reason))
+            except _CompanionSkipped as error:
+                skipped.append(SkippedFile(step.path, str(error)))
+        if len(images) == len(steps):
+            return images
+        steps = [each.image for each in images]
 
 
-class _CompanionStays(Exception):
-    """With the reason for its picture to be left."""
+class _CompanionSkipped(Exception):
+    """Raised with the reason why the companion's image is skipped."""
 
 
-def _companion_step(picture: Step, companion: Companion, known: dict[str, Step]) -> Step:
+def _companion_step(image: Step, companion: Companion, known: dict[str, Step]) -> Step:
     path, text = companion.path, to_text(companion.path)
     if path not in known:
         step = Step(
             number=-1,
             path=text,
-            keep=picture.keep,
+            keep=image.keep,
             sha256="",
-            keep_sha256=picture.keep_sha256,
+            keep_sha256=image.keep_sha256,
             size=0,
             mtime_ns=0,
-            root=picture.root,
+            root=image.root,
             companion_of=0,
         )
         try:
             status = os.lstat(path)
-            step = replace(_with_state(step), size=status.st_size, mtime_ns=status.st_mtime_ns)
-            if reason := unlike_plan(path, step):
-                raise _CompanionStays(of_companion(step, reason))
+            step = replace(_with_file_state(step), size=status.st_size, mtime_ns=status.st_mtime_ns)
+            if reason := changed_reason(path, step):
+                raise _CompanionSkipped(companion_reason(step, reason))
             known[path] = replace(step, sha256=sha256_of(path))
         except OSError as error:
-            raise _CompanionStays(of_companion(step, f"cannot be looked at ({reason_of(error)})")) from error
+            raise _CompanionSkipped(companion_reason(step, f"cannot be read ({os_error_reason(error)})")) from error
     return replace(known[path], owners=tuple(map(to_text, companion.owners)))
 
 
-def _placed(bundles: Iterable[_Bundle], action: Action) -> list[Step]:
-    """All steps, numbered, with the names that they will need."""
-    token, taken, steps = secrets.token_hex(4), set[str](), list[Step]()
-    for one in bundles:
-        picture = len(steps) + len(one.along)
-        members = [replace(step, companion_of=picture) for step, _ in one.along] + [one.picture]
-        targets = _targets(one, action, taken) if action.kind == "move" else [""] * len(members)
+def _with_targets(images: Iterable[_ImageSteps], action: Action) -> list[Step]:
+    """Return all steps, numbered, with their target and temporary names."""
+    token, reserved, steps = secrets.token_hex(4), set[str](), list[Step]()
+    for image in images:
+        image_number = len(steps) + len(image.companions)
+        members = [replace(step, companion_of=image_number) for step, _ in image.companions] + [image.image]
+        targets = _targets(image, action, reserved) if action.kind == "move" else [""] * len(members)
         for step, target in zip(members, targets, strict=True):
-            aside = os.path.join(os.path.dirname(target or to_path(step.path)), f".lookalike-{token}-{len(steps)}")
-            steps.append(replace(step, number=len(steps), target=to_text(target), aside=to_text(aside)))
+            temp_path = os.path.join(os.path.dirname(target or to_path(step.path)), f".lookalike-{token}-{len(steps)}")
+            steps.append(replace(step, number=len(steps), target=to_text(target), temp_path=to_text(temp_path)))
     return steps
 
 
-def _targets(one: _Bundle, action: Action, taken: set[str]) -> list[str]:
-    """Free names for companions and, last, their picture: they have one stem there too, whatever number it needs."""
-    target_name = _moved_name(one.picture, action)
-    folder, (stem, ending) = os.path.dirname(target_name), os.path.splitext(target_name)
-    targets = [os.path.join(folder, os.path.basename(to_path(step.path))) for step, _ in one.along] + [target_name]
+def _targets(steps: _ImageSteps, action: Action, reserved: set[str]) -> list[str]:
+    """Return free target paths for companions and, last, their image; all have one stem, with a number if needed."""
+    image_target = _image_target(steps.image, action)
+    folder, (stem, extension) = os.path.dirname(image_target), os.path.splitext(image_target)
+    targets = [os.path.join(folder, os.path.basename(to_path(step.path))) for step, _ in steps.companions]
+    targets.append(image_target)
     number = 1
-    while any(target in taken or os.path.lexists(target) for target in targets):
+    while any(target in reserved or os.path.lexists(target) for target in targets):
         number += 1
-        targets = [f"{stem} ({number}){tail}" for tail in (*(tail for _, tail in one.along), ending)]
-    taken.update(targets)
+        targets = [f"{stem} ({number}){tail}" for tail in (*(tail for _, tail in steps.companions), extension)]
+    reserved.update(targets)
     return targets
 
 
-def _moved_name(step: Step, action: Action) -> str:
-    """FOLDER/name of the indexed folder/path below it, or FOLDER/name for a file that was indexed by itself."""
+def _image_target(step: Step, action: Action) -> str:
+    """Return FOLDER/name of the indexed folder/path below it, or FOLDER/name for a file that was indexed by itself."""
     path, root = to_path(step.path), to_path(step.root)
     below = os.path.relpath(path, root) if root and PurePath(path).is_relative_to(root) else os.path.basename(path)
     return (

@@ -1,4 +1,4 @@
-"""One file put back to where a step took it from, whatever a crash left half done."""
+"""Put one file back to where a step took it from, whatever state a crash left it in."""
 
 import os
 
@@ -8,98 +8,98 @@ from lookalike.duplicates.files.moves import is_file, move_file, same_inode, sha
 from lookalike.errors import JournalError
 from lookalike.image import to_path, to_text
 
-RESTORED, THERE = "restored", "there"
+RESTORED, ALREADY_PRESENT = "restored", "already present"
 
 
-def put_back(step: Step, action: str, where: str) -> tuple[str, str]:
-    """Undo one step. Returns what was done, RESTORED or THERE (it was in its place), and why it could not be, or "".
+def restore_file(step: Step, action: str, location: str) -> tuple[str, str]:
+    """Undo one step. Returns the outcome, RESTORED or ALREADY_PRESENT, and why it failed, "" if it did not.
 
-    `action`: as the journal's header has it. `where`: what the step's "done" told. Raises JournalError for an action
-    that is not known.
+    `action`: as in the journal's header. `location`: where the step's "done" line says that the file is. Raises
+    JournalError for an unknown action.
     """
     kind, _, top = action.partition(":")
-    back = {"move": _move_back, "trash": _out_of_trash, "hardlink": _own_file}.get(kind)
-    if back is None:
-        raise JournalError(f"the journal tells of {kind!r}, which this version does not know; update Lookalike")
+    restore = {"move": _move_back, "trash": _restore_from_trash, "hardlink": _separate_link}.get(kind)
+    if restore is None:
+        raise JournalError(f"the journal has the action {kind!r}, which this version does not know; update Lookalike")
     try:
-        _sweep(_beside(to_path(step.path), step))  # an undo that was killed while it copied
-        outcome, problem = back(step, where)
+        _remove_temp(_temp_beside(to_path(step.path), step))  # of an undo that was killed while it copied
+        outcome, problem = restore(step, location)
         if kind == "move":
-            _drop_empty(os.path.dirname(to_path(step.target)), to_path(top))
+            _remove_empty_folders(os.path.dirname(to_path(step.target)), to_path(top))
     except (OSError, ValueError) as error:
         return "", f"could not be put back ({getattr(error, 'strerror', None) or error})"
     return outcome, problem
 
 
-def _move_back(step: Step, _where: str) -> tuple[str, str]:
-    path, target, aside = (to_path(text) for text in (step.path, step.target, step.aside))
+def _move_back(step: Step, _location: str) -> tuple[str, str]:
+    path, target, temp_path = (to_path(text) for text in (step.path, step.target, step.temp_path))
     if os.path.lexists(path):
-        if not _is(path, step.sha256):
-            return "", _in_the_way(target)
-        if is_file(target) and _is(target, step.sha256):
-            os.unlink(target)  # a crash came between the copy and the removal: the original is whole
-        outcome = THERE
+        if not _has_content(path, step.sha256):
+            return "", _replaced(target)
+        if is_file(target) and _has_content(target, step.sha256):
+            os.unlink(target)  # a crash came between the copy and the removal of the original, which is complete
+        outcome = ALREADY_PRESENT
     elif is_file(target):
-        if not _is(target, step.sha256):
-            return "", f"was changed where it was moved to, {step.target}; it is left there"
-        move_file(target, path, _beside(path, step), step.sha256)
+        if not _has_content(target, step.sha256):
+            return "", f"was changed after it was moved to {step.target}; it stays there"
+        move_file(target, path, _temp_beside(path, step), step.sha256)
         outcome = RESTORED
     else:
         return "", f"is neither in its place nor at {step.target}"
-    _sweep(aside)  # a copy that was never finished
+    _remove_temp(temp_path)  # an incomplete copy
     return outcome, ""
 
 
-def _out_of_trash(step: Step, where: str) -> tuple[str, str]:
+def _restore_from_trash(step: Step, location: str) -> tuple[str, str]:
     path = to_path(step.path)
     if os.path.lexists(path):
-        if not _is(path, step.sha256):
-            return "", _in_the_way(to_path(where)) if where else "has another file in its place now"
-        return THERE, ""
-    found = trash.find(path, step.sha256)
-    if found is None and where and is_file(to_path(where)) and _is(to_path(where), step.sha256):
-        found = to_path(where), ""
-    if found is None:
+        if not _has_content(path, step.sha256):
+            return "", _replaced(to_path(location)) if location else "has another file in its place now"
+        return ALREADY_PRESENT, ""
+    match = trash.find(path, step.sha256)
+    if match is None and location and is_file(to_path(location)) and _has_content(to_path(location), step.sha256):
+        match = to_path(location), ""
+    if match is None:
         return "", "is not in the trash any more: it was emptied, or the file was taken out"
-    move_file(found[0], path, _beside(path, step), step.sha256)
-    if found[1]:
-        os.unlink(found[1])
+    move_file(match[0], path, _temp_beside(path, step), step.sha256)
+    if match[1]:
+        os.unlink(match[1])
     return RESTORED, ""
 
 
-def _own_file(step: Step, _where: str) -> tuple[str, str]:
+def _separate_link(step: Step, _location: str) -> tuple[str, str]:
     path, keep = to_path(step.path), to_path(step.keep)
     if not is_file(path):
         return "", "is not there any more"
-    status, linked = os.lstat(path), same_inode(path, keep)
-    if not linked and (status.st_ino == step.inode or status.st_nlink == 1):
-        return THERE, ""
-    if not _is(path, step.sha256):
+    status, is_linked = os.lstat(path), same_inode(path, keep)
+    if not is_linked and (status.st_ino == step.inode or status.st_nlink == 1):
+        return ALREADY_PRESENT, ""
+    if not _has_content(path, step.sha256):
         return "", "was changed after it had become a hard link; it is left as it is"
-    unlink_over(path, _beside(path, step), mtime_ns=step.mtime_ns, mode=step.mode)
+    unlink_over(path, _temp_beside(path, step), mtime_ns=step.mtime_ns, mode=step.mode)
     return RESTORED, ""
 
 
-def _is(path: str, sha256: str) -> bool:
+def _has_content(path: str, sha256: str) -> bool:
     return is_file(path) and sha256_of(path) == sha256
 
 
-def _in_the_way(place: str) -> str:
-    return f"has another file in its place now; the one taken away is at {to_text(place)}"
+def _replaced(location: str) -> str:
+    return f"has another file in its place now; the original is at {to_text(location)}"
 
 
-def _beside(path: str, step: Step) -> str:
-    return os.path.join(os.path.dirname(path), os.path.basename(to_path(step.aside)))
+def _temp_beside(path: str, step: Step) -> str:
+    return os.path.join(os.path.dirname(path), os.path.basename(to_path(step.temp_path)))
 
 
-def _sweep(aside: str) -> None:
-    """Remove what a crash left under a name that is ours: an unfinished copy, or a second name of a whole file."""
-    if is_file(aside):
-        os.unlink(aside)
+def _remove_temp(temp_path: str) -> None:
+    """Remove the temporary file of a crashed step: an incomplete copy, or a second name of a complete file."""
+    if is_file(temp_path):
+        os.unlink(temp_path)
 
 
-def _drop_empty(folder: str, top: str) -> None:
-    """Folders below `top` that were made for the moved files and are empty again; `top` itself stays."""
+def _remove_empty_folders(folder: str, top: str) -> None:
+    """Remove folders below `top` that were created for the moved files and are empty again; `top` itself stays."""
     try:
         while folder.startswith(os.path.join(top, "")):
             os.rmdir(folder)

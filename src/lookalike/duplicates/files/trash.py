@@ -1,7 +1,7 @@
-"""The system's trash: where a file that was put there lies now, so that it can be taken back.
+"""The system's trash: move files into it, and find them there again.
 
-send2trash puts files in and does not tell where. On Linux the trash notes each file's origin (freedesktop.org Trash
-specification 1.0); Windows notes it in a $I file; macOS keeps the name alone. The content's hash confirms each.
+send2trash does not return where a file went. On Linux the trash records each file's origin (freedesktop.org Trash
+specification 1.0), on Windows a $I file does; on macOS only the name is known. A match is confirmed by its hash.
 """
 
 import os
@@ -14,39 +14,39 @@ from urllib.parse import unquote_to_bytes
 from lookalike.duplicates.files.moves import is_file, sha256_of
 
 
-def put(path: str) -> None:
-    """Send one file to the trash. Raises OSError with the reason; the file stays then."""
+def move_to_trash(path: str) -> None:
+    """Move a file to the trash. Raises OSError, and then the file stays."""
     from send2trash import send2trash
 
     send2trash(path)
 
 
 def find(path: str, sha256: str) -> tuple[str, str] | None:
-    """Where the file that was at `path` lies in the trash, and the note beside it ("" where there is none)."""
+    """Return where the file from `path` is in the trash, and its info file ("" if there is none); None if not found."""
     search = {"darwin": _on_mac, "win32": _on_windows}.get(sys.platform, _on_linux)
-    for place, note in search(path):
+    for candidate, info_file in search(path):
         try:
-            if is_file(place) and sha256_of(place) == sha256:
-                return place, note
+            if is_file(candidate) and sha256_of(candidate) == sha256:
+                return candidate, info_file
         except OSError:
             continue
     return None
 
 
 def _on_linux(path: str) -> Iterator[tuple[str, str]]:
-    for trash, top in _trashes(path):
+    for trash, top in _trash_folders(path):
         try:
             names = sorted(os.listdir(os.path.join(trash, "info")), reverse=True)
         except OSError:
             continue
         for name in names:
-            note = os.path.join(trash, "info", name)
-            if name.endswith(".trashinfo") and _origin(note, top) == path:
-                yield os.path.join(trash, "files", name.removesuffix(".trashinfo")), note
+            info_file = os.path.join(trash, "info", name)
+            if name.endswith(".trashinfo") and _origin(info_file, top) == path:
+                yield os.path.join(trash, "files", name.removesuffix(".trashinfo")), info_file
 
 
-def _trashes(path: str) -> Iterator[tuple[str, str]]:
-    """The trash folders that may hold it, each with the folder that relative origins start from."""
+def _trash_folders(path: str) -> Iterator[tuple[str, str]]:
+    """Yield the trash folders that may hold the file, each with the base folder of relative origins."""
     data = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     yield os.path.join(data, "Trash"), data
     top = os.path.dirname(os.path.realpath(path))
@@ -57,9 +57,9 @@ def _trashes(path: str) -> Iterator[tuple[str, str]]:
     yield os.path.join(top, f".Trash-{uid}"), top
 
 
-def _origin(note: str, top: str) -> str | None:
+def _origin(info_file: str, top: str) -> str | None:
     try:
-        with open(note, "rb") as file:
+        with open(info_file, "rb") as file:
             lines = file.read(1 << 16).splitlines()
     except OSError:
         return None
@@ -70,7 +70,7 @@ def _origin(note: str, top: str) -> str | None:
 
 
 def _on_mac(path: str) -> Iterator[tuple[str, str]]:
-    """The Finder keeps the name, or puts the time behind it: what has the stem and the bytes is it."""
+    """Yield files with the same stem and extension: the Finder keeps the name, or appends the time to the stem."""
     stem, ending = os.path.splitext(os.path.basename(path))
     for trash in (
         os.path.expanduser("~/.Trash"),
@@ -85,17 +85,17 @@ def _on_mac(path: str) -> Iterator[tuple[str, str]]:
 
 def _on_windows(path: str) -> Iterator[tuple[str, str]]:
     drive = os.path.splitdrive(os.path.abspath(path))[0]
-    for note in Path(f"{drive}\\$Recycle.Bin").glob("*/$I*"):
+    for info_file in Path(f"{drive}\\$Recycle.Bin").glob("*/$I*"):
         try:
-            origin = recycled_origin(note.read_bytes())
+            origin = recycled_origin(info_file.read_bytes())
         except OSError:
             continue
         if origin is not None and origin.casefold() == os.path.abspath(path).casefold():
-            yield str(note.with_name("$R" + note.name.removeprefix("$I"))), str(note)
+            yield str(info_file.with_name("$R" + info_file.name.removeprefix("$I"))), str(info_file)
 
 
 def recycled_origin(data: bytes) -> str | None:
-    """The path in a $I file of the Windows recycle bin: version 2 tells its length, version 1 has 260 characters."""
+    """Return the path in a $I file of the Windows recycle bin: version 2 has its length, version 1 260 characters."""
     if len(data) < 28:
         return None
     (version,) = struct.unpack_from("<Q", data)

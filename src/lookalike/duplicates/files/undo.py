@@ -1,59 +1,93 @@
-"""Take back what a journal tells: every file to where it was, whatever a crash left half done."""
+"""Undo a journal: put every file back where it was, whatever state a crash left it in."""
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lookalike.duplicates.files.apply import Left
-from lookalike.duplicates.files.journal import Header, Journal, Recorded, Step, machine, read_journal
-from lookalike.duplicates.files.restore import RESTORED, put_back
+from lookalike.duplicates.files.apply import SkippedFile
+from lookalike.duplicates.files.journal import Journal, JournalHeader, ParsedJournal, Step, machine_id, read_journal
+from lookalike.duplicates.files.restore import RESTORED, restore_file
 from lookalike.errors import JournalError
 
-_OPEN = ("begin", "done")
+_UNDOABLE = ("begin", "done")
 
 
 @dataclass(slots=True)
-class Undone:
-    """`restored`: files put back. `there`: files that were in their places already. `left`: what could not be.
+class UndoResult:
+    """`restored`: paths of files put back. `already_present`: paths of files that were in their places already.
 
-    `already`: how many files an earlier undo of the same journal had put back.
+    `skipped`: files that could not be put back. `previously_restored`: the number of files that an earlier undo of the
+    same journal put back.
     """
 
     restored: list[str] = field(default_factory=list)
-    there: list[str] = field(default_factory=list)
-    left: list[Left] = field(default_factory=list)
-    already: int = 0
+    already_present: list[str] = field(default_factory=list)
+    skipped: list[SkippedFile] = field(default_factory=list)
+    previously_restored: int = 0
+
+    @property
+    def there(self) -> list[str]:
+        """Deprecated name of `already_present`."""
+        _warn("UndoResult.there", "already_present")
+        return self.already_present
+
+    @property
+    def left(self) -> list[SkippedFile]:
+        """Deprecated name of `skipped`."""
+        _warn("UndoResult.left", "skipped")
+        return self.skipped
+
+    @property
+    def already(self) -> int:
+        """Deprecated name of `previously_restored`."""
+        _warn("UndoResult.already", "previously_restored")
+        return self.previously_restored
 
 
-def undo(journal: str | Path, *, anyway: bool = False, progress: Callable[[int, int], None] | None = None) -> Undone:
-    """Follow a journal backwards. It may be run again: what is back already is told and left.
+def _warn(old: str, new: str) -> None:
+    warnings.warn(f"{old} is deprecated; use {new}", DeprecationWarning, stacklevel=3)
 
-    `anyway`: also on another machine than the one that wrote it (where the same disks are). Raises JournalError.
+
+def undo(
+    journal: str | Path,
+    *,
+    force: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+    anyway: bool | None = None,
+) -> UndoResult:
+    """Undo the steps of a journal in reverse order. A second run skips what is restored already.
+
+    `force`: undo also on another machine than the one that wrote the journal (if the same disks are there).
+    `anyway`: deprecated name of `force`. Raises JournalError.
     """
-    recorded = read_journal(journal)
-    _check_machine(recorded.header, journal, anyway=anyway)
-    undone = Undone(already=list(recorded.state.values()).count("undone"))
-    steps = [step for step in reversed(recorded.steps) if recorded.state[step.number] in _OPEN]
-    with Journal.reopen(journal) as notes:
+    if anyway is not None:
+        _warn("undo(anyway=...)", "force")
+        force = anyway
+    parsed = read_journal(journal)
+    _check_machine(parsed.header, journal, force=force)
+    result = UndoResult(previously_restored=list(parsed.state.values()).count("undone"))
+    steps = [step for step in reversed(parsed.steps) if parsed.state[step.number] in _UNDOABLE]
+    with Journal.reopen(journal) as opened:
         for done, step in enumerate(steps, 1):
-            _one(step, recorded, undone, notes)
+            _undo_step(step, parsed, result, opened)
             if progress:
                 progress(done, len(steps))
-    return undone
+    return result
 
 
-def _check_machine(header: Header, journal: str | Path, *, anyway: bool) -> None:
-    if header.machine != machine() and not anyway:
+def _check_machine(header: JournalHeader, journal: str | Path, *, force: bool) -> None:
+    if header.machine != machine_id() and not force:
         raise JournalError(
-            f"{journal} was written on another machine ({header.host}), whose paths mean nothing here; undo it there, "
-            f"or, where the same disks are under the same names: lookalike undo {journal} --anyway"
+            f"{journal} was written on another machine ({header.host}), so its paths may be other files here; undo it "
+            f"there, or, if the same disks are mounted under the same paths: lookalike undo {journal} --anyway"
         )
 
 
-def _one(step: Step, recorded: Recorded, undone: Undone, notes: Journal) -> None:
-    outcome, problem = put_back(step, recorded.header.action, recorded.where.get(step.number, ""))
+def _undo_step(step: Step, parsed: ParsedJournal, result: UndoResult, journal: Journal) -> None:
+    outcome, problem = restore_file(step, parsed.header.action, parsed.locations.get(step.number, ""))
     if problem:
-        undone.left.append(Left(step.path, problem))
+        result.skipped.append(SkippedFile(step.path, problem))
     else:
-        (undone.restored if outcome == RESTORED else undone.there).append(step.path)
-        notes.note(step.number, "undone")
+        (result.restored if outcome == RESTORED else result.already_present).append(step.path)
+        journal.record(step.number, "undone")

@@ -1,6 +1,6 @@
-"""A second look at the picture that would be kept, once its copies are known: is it enlarged, mirrored or turned?
+"""Check the file that would be kept: is it upscaled, a composition, overlaid, or in another orientation than copies?
 
-It costs nothing where all copies are of one size; else two files are decoded in full for each group, or a few more.
+Free where all copies have one size; else two files, or a few more, are decoded in full for each group.
 """
 
 from collections import Counter
@@ -10,170 +10,172 @@ from functools import partial
 import numpy as np
 
 from lookalike.duplicates.keep.composition import STRONG_SEAM, Composition, examine
-from lookalike.duplicates.keep.detail import LEAST, Detail, Grey, more_detail
+from lookalike.duplicates.keep.detail import MIN_RATIO, Detail, GrayImage, more_detail
 from lookalike.duplicates.keep.rules import Keep
-from lookalike.duplicates.search.collection_arrays import Picture
+from lookalike.duplicates.search.collection_arrays import FileFacts
 from lookalike.duplicates.search.proof import Proof
 from lookalike.errors import ImageError
 from lookalike.image import decode, read
 from lookalike.relate.geometry.verify import Match
 
-_SURELY = 0.9  # probability that something was laid on, from which a smaller one without it is kept
-_CARRIED = 0.002  # of the picture
-_AGAINST = 3  # smaller copies that an enlargement is sought among
-_ASPECT = 0.02
-_WHOLE = 0.95  # of either's area is seen in the other: neither is a crop
-_MOST = 0.6  # of the other's area is shown: the rest is hidden or cut away
-_ABOUT = 1.1  # times as many pixels: an outline is known no better
-_RIM = 0.02  # the outline is known that well: of two that show as much the one without a border counts as larger
+_MIN_OVERLAY_PROBABILITY = 0.9  # from which a smaller image without the overlay is kept
+_MIN_OVERLAY_AREA = 0.002  # of the image
+_MAX_COMPARED = 3  # smaller copies that are compared with a possibly upscaled one
+_MAX_ASPECT_DIFFERENCE = 0.02
+_WHOLE = 0.95  # share of either's area that is visible in the other: neither is a crop
+_MIN_SHOWN = 0.6  # share of the other's area that is shown: the rest is hidden or cut off
+_ABOUT_AS_LARGE = 1.1  # ratio of pixel counts within the precision of an outline
+_OUTLINE_ERROR = 0.02  # of the area: of two that show as much, the one without a border counts as larger
 
 
 class OriginalCheck:
-    """Notes what is found in the measures that `keep` goes by. `proofs`: of pairs (kept, extra), by their places."""
+    """Records findings in the measures of `keep`. `proofs`: of (kept, extra), by their indices in `files`."""
 
-    def __init__(self, keep: Keep, pictures: Sequence[Picture], proofs: Mapping[tuple[int, int], Proof]) -> None:
-        self._keep, self._pictures, self._proofs = keep, pictures, proofs
+    def __init__(self, keep: Keep, files: Sequence[FileFacts], proofs: Mapping[tuple[int, int], Proof]) -> None:
+        self._keep, self._files, self._proofs = keep, files, proofs
 
-    def glance(self, best: int, extras: Sequence[int]) -> None:
-        """What some copies tell by themselves, before all of them are known."""
-        self._look_at_what_it_carries(best, extras)
-        self._look_at_border(best, extras)
+    def check_early(self, best: int, extras: Sequence[int]) -> None:
+        """Record what single copies show, before all of them are known."""
+        self._check_overlay(best, extras)
+        self._check_composition(best, extras)
 
-    def look(self, best: int, extras: Sequence[int]) -> None:
-        """What all copies tell."""
-        self._look_at_position(best, extras)
-        self._look_at_what_it_carries(best, extras)
-        self._look_at_border(best, extras)
-        self._look_at_detail(best, extras)
+    def check_fully(self, best: int, extras: Sequence[int]) -> None:
+        """Record what all copies show."""
+        self._check_orientation(best, extras)
+        self._check_overlay(best, extras)
+        self._check_composition(best, extras)
+        self._check_detail(best, extras)
 
-    def _look_at_position(self, best: int, extras: Sequence[int]) -> None:
-        """In which position most of them are, seen from the one that would be kept."""
+    def _check_orientation(self, best: int, extras: Sequence[int]) -> None:
+        """Mark `best` if most copies have another orientation, relative to it."""
         upright = (False, 0)
-        positions = Counter(upright if match is None else _position(match) for match in self._matches(best, extras))
-        positions[upright] += 1
-        if max(positions.values()) > positions[upright]:
-            self._keep.measures.turn(self._pictures[best])
+        counts = Counter(upright if match is None else _orientation(match) for match in self._matches(best, extras))
+        counts[upright] += 1
+        if max(counts.values()) > counts[upright]:
+            self._keep.measures.mark_rotated(self._files[best])
 
-    def _look_at_what_it_carries(self, best: int, extras: Sequence[int]) -> None:
-        """Whether letters, a logo or a sticker lie on it where one of the others shows what is beneath."""
-        for place in extras:
-            verdict = self._proofs[best, place].verdict
+    def _check_overlay(self, best: int, extras: Sequence[int]) -> None:
+        """Mark `best` if text, a logo or a sticker covers what a copy shows."""
+        for index in extras:
+            verdict = self._proofs[best, index].verdict
             content = None if verdict is None else verdict.evidence.content
-            if verdict is None or content is None or content.laid_on < _SURELY:
+            if verdict is None or content is None or content.laid_on < _MIN_OVERLAY_PROBABILITY:
                 continue
-            if any(region.kind == "uncovered" and region.area > _CARRIED for region in content.regions):
+            if any(region.kind == "uncovered" and region.area > _MIN_OVERLAY_AREA for region in content.regions):
                 match = verdict.evidence.match
-                if match is not None and match.kept_second < _MOST:
-                    self._keep.measures.doubt(self._pictures[place], self._pictures[best])  # the tile of a collage?
+                if match is not None and match.kept_second < _MIN_SHOWN:
+                    # The copy may be the tile of a collage.
+                    self._keep.measures.mark_doubtful(self._files[index], self._files[best])
                     continue
-                self._keep.measures.mark_overlaid(self._pictures[best])
+                self._keep.measures.mark_overlay(self._files[best])
                 return
 
-    def _look_at_border(self, best: int, extras: Sequence[int]) -> None:
-        """Whether it is a composition that shows one of the others, and not what the other was cropped from."""
-        kept, measures = self._pictures[best], self._keep.measures
-        for place, match in zip(extras, self._matches(best, extras), strict=True):
-            if match is None or match.model == "none" or match.kept_first > _WHOLE or match.kept_second < _MOST:
+    def _check_composition(self, best: int, extras: Sequence[int]) -> None:
+        """Mark `best` if it is a composition that shows a copy, and not the image from which the copy was cropped."""
+        file, measures = self._files[best], self._keep.measures
+        for index, match in zip(extras, self._matches(best, extras), strict=True):
+            if match is None or match.model == "none" or match.kept_first > _WHOLE or match.kept_second < _MIN_SHOWN:
                 continue
-            other = self._pictures[place]
+            other = self._files[index]
             if not other.path:
                 continue
             key = f"composition with {other.path}"
-            composition = measures.once(key, kept, partial(_composition, other=other, match=match))
+            composition = measures.cached(key, file, partial(_composition, other=other, match=match))
             if not composition:
                 continue
-            framed = composition.seam >= STRONG_SEAM
-            whole = match.kept_second >= _WHOLE  # else cut at this picture's edge: the outline is not that of a border
-            if whole and (composition.plain or (framed and (composition.drawn or composition.shows_enlarged))):
-                measures.bordered(kept, _inside(composition, kept, other))
-                if framed and composition.drawn:
-                    measures.mark_overlaid(kept)
+            has_seam = composition.seam >= STRONG_SEAM
+            # A copy that is cut off at this image's edge has no border around it.
+            shows_whole = match.kept_second >= _WHOLE
+            if shows_whole and (composition.plain or (has_seam and (composition.drawn or composition.shows_upscaled))):
+                measures.mark_border(file, _area_inside(composition, file, other))
+                if has_seam and composition.drawn:
+                    measures.mark_overlay(file)
                     return
             if composition.is_doubtful:
-                measures.doubt(kept, other)
+                measures.mark_doubtful(file, other)
 
-    def _look_at_detail(self, best: int, extras: Sequence[int]) -> None:
-        """Against the largest few of the smaller ones that it would be kept over for its size alone."""
-        kept = self._pictures[best]
-        smaller: dict[tuple[int, int], Picture] = {}
-        for place, match in zip(extras, self._matches(best, extras), strict=True):
-            picture = self._pictures[place]
-            if _is_reduced(kept, picture) and _same_frame(match) and self._by_size_alone(kept, picture):
-                smaller.setdefault(_size(picture), picture)
-        found = sorted(smaller.values(), key=lambda picture: -picture.width * picture.height)[:_AGAINST]
-        whole = _grey(kept) if found else None
-        if whole is None:
+    def _check_detail(self, best: int, extras: Sequence[int]) -> None:
+        """Mark `best` if it shows no more detail than one of the smaller copies over which only size prefers it."""
+        file = self._files[best]
+        smaller: dict[tuple[int, int], FileFacts] = {}
+        for index, match in zip(extras, self._matches(best, extras), strict=True):
+            other = self._files[index]
+            if _is_reduced(file, other) and _same_frame(match) and self._decides_by_size(file, other):
+                smaller.setdefault(_size(other), other)
+        compared = sorted(smaller.values(), key=lambda other: -other.width * other.height)[:_MAX_COMPARED]
+        image = _read_gray(file) if compared else None
+        if image is None:
             return
-        told = [(more_detail(whole, grey), one) for one in found if (grey := _grey(one)) is not None]
-        if not told:
+        results = [(more_detail(image, gray), other) for other in compared if (gray := _read_gray(other)) is not None]
+        if not results:
             return
-        # The surest, and of those the smallest that shows as much.
-        detail, one = min(told, key=lambda pair: (pair[0], pair[1].width * pair[1].height))
+        # The surest result, and of those the smallest image that shows as much.
+        detail, other = min(results, key=lambda pair: (pair[0], pair[1].width * pair[1].height))
         if detail == Detail.NONE:
-            self._keep.measures.enlarged(kept, one, sure=True)
+            self._keep.measures.mark_upscaled(file, other, sure=True)
         elif detail == Detail.DOUBTFUL:
-            # With all of its size: a noisy twin would seem to show more, and be kept for that.
-            twins = [p for p in map(self._pictures.__getitem__, extras) if (p.width, p.height) == _size(kept)]
-            for picture in (kept, *twins):
-                self._keep.measures.enlarged(picture, one, sure=False)
+            # With all copies of the same size: a noisy one would seem to show more, and be kept for that.
+            same_size = [f for f in map(self._files.__getitem__, extras) if (f.width, f.height) == _size(file)]
+            for each in (file, *same_size):
+                self._keep.measures.mark_upscaled(each, other, sure=False)
 
-    def _by_size_alone(self, kept: Picture, other: Picture) -> bool:
-        rule = self._keep.deciding(kept, other)
-        return kept.reference == other.reference and rule is not None and rule.name == "largest"
+    def _decides_by_size(self, file: FileFacts, other: FileFacts) -> bool:
+        rule = self._keep.deciding(file, other)
+        return file.reference == other.reference and rule is not None and rule.name == "largest"
 
     def _matches(self, best: int, extras: Sequence[int]) -> list[Match | None]:
-        proofs = [self._proofs[best, place] for place in extras]
+        proofs = [self._proofs[best, index] for index in extras]
         return [None if proof.verdict is None else proof.verdict.evidence.match for proof in proofs]
 
 
-def _composition(kept: Picture, other: Picture, match: Match) -> Composition | None:
+def _composition(file: FileFacts, other: FileFacts, match: Match) -> Composition | None:
     try:
-        images = [decode(read(picture.path)).image for picture in (kept, other)]
+        images = [decode(read(each.path)).image for each in (file, other)]
     except ImageError:
         return None
     return examine(images[0], images[1], match)
 
 
-def _inside(composition: Composition, kept: Picture, other: Picture) -> float:
-    """The share of `kept` that counts: what lies within a border, and no more than the other where that is enlarged.
+def _area_inside(composition: Composition, file: FileFacts, other: FileFacts) -> float:
+    """Return the share of `file` that counts: its area within the border, and no more pixels than `other` if upscaled.
 
-    An outline is known to a few percent: of two that show about as much the one without a border counts as larger.
+    An outline is known to a few percent: of two that show about as much, the one without a border counts as larger.
     """
-    same = other.width * other.height / max(kept.width * kept.height, 1) * (1 - _RIM)
-    inside = composition.inside * (1 - _RIM)
-    return min(inside, same) if composition.shows_enlarged or inside < same * _ABOUT else inside
+    same = other.width * other.height / max(file.width * file.height, 1) * (1 - _OUTLINE_ERROR)
+    inside = composition.inside * (1 - _OUTLINE_ERROR)
+    return min(inside, same) if composition.shows_upscaled or inside < same * _ABOUT_AS_LARGE else inside
 
 
-def _size(picture: Picture) -> tuple[int, int]:
-    return picture.width, picture.height
+def _size(file: FileFacts) -> tuple[int, int]:
+    return file.width, file.height
 
 
-def _position(match: Match) -> tuple[bool, int]:
-    """Mirrored or not, and turned by how many quarters."""
+def _orientation(match: Match) -> tuple[bool, int]:
+    """Return whether the image is mirrored, and its rotation in multiples of 90°."""
     return match.mirrored, round(match.turn / 90) % 4
 
 
-def _is_reduced(kept: Picture, other: Picture) -> bool:
+def _is_reduced(file: FileFacts, other: FileFacts) -> bool:
     if not (other.path and other.width and other.height):
         return False
-    across, down = kept.width / other.width, kept.height / other.height
-    return min(across, down) >= LEAST and abs(across / down - 1) < _ASPECT
+    across, down = file.width / other.width, file.height / other.height
+    return min(across, down) >= MIN_RATIO and abs(across / down - 1) < _MAX_ASPECT_DIFFERENCE
 
 
 def _same_frame(match: Match | None) -> bool:
-    """Neither turned nor cropped; unknown where geometry was not looked at."""
+    """Return whether neither is rotated or cropped; True without geometry."""
     if match is None:
         return True
-    return _position(match) == (False, 0) and min(match.kept_first, match.kept_second) > _WHOLE
+    return _orientation(match) == (False, 0) and min(match.kept_first, match.kept_second) > _WHOLE
 
 
-def _grey(picture: Picture) -> Grey | None:
+def _read_gray(file: FileFacts) -> GrayImage | None:
     import cv2
 
     try:
-        image = decode(read(picture.path)).image
+        image = decode(read(file.path)).image
     except ImageError:
         return None
-    if (image.shape[1], image.shape[0]) != (picture.width, picture.height):
-        return None  # changed since it was indexed, or a further frame of another size
+    if (image.shape[1], image.shape[0]) != (file.width, file.height):
+        return None  # changed since it was indexed, or a later frame of another size
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), np.float32)

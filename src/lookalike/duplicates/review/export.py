@@ -1,4 +1,4 @@
-"""Groups as stable objects and rows: what --json and --csv hold."""
+"""Export groups as JSON objects and CSV rows, with stable keys."""
 
 import csv
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ COLUMNS = (
 
 
 def as_object(number: int, group: DuplicateGroup) -> dict[str, Any]:
-    """One group for JSON."""
+    """Return one group as a JSON object."""
     extras = [
         {
             "id": extra.id,
@@ -27,7 +27,7 @@ def as_object(number: int, group: DuplicateGroup) -> dict[str, Any]:
             "words": extra.words,
             "reason": extra.reason,
             "unsure": extra.unsure,
-            "left": extra.left,
+            "left": extra.blocked_reason,
             "companions": list(extra.companions),
             **_facts(extra.metadata),
         }
@@ -37,23 +37,23 @@ def as_object(number: int, group: DuplicateGroup) -> dict[str, Any]:
     return {"group": number, "keep": keep, "extras": extras}
 
 
-def write_csv(found: Duplicates, path: str | Path) -> None:
-    """A row for each picture of each group, the kept one first. Raises LookalikeError when it cannot be written."""
+def write_csv(duplicates: Duplicates, path: str | Path) -> None:
+    """Write a row for each image of each group, the kept one first. Raises LookalikeError if it cannot be written."""
     target = Path(path).expanduser()
     try:
         with open(target, "w", encoding="utf-8", newline="") as file:
             rows = csv.DictWriter(file, COLUMNS, restval="")
             rows.writeheader()
-            for number, group in enumerate(found.groups, 1):
+            for number, group in enumerate(duplicates.groups, 1):
                 rows.writerows(_rows(number, group))
     except OSError as error:
-        raise LookalikeError(f"{target} cannot be written ({error.strerror}); name another place") from error
+        raise LookalikeError(f"{target} cannot be written ({error.strerror}); name another file") from error
 
 
 def _rows(number: int, group: DuplicateGroup) -> Iterator[dict[str, Any]]:
-    told = as_object(number, group)
-    yield {"group": number, "role": "keep", **told["keep"]}
-    for extra in told["extras"]:  # of several companions, each on a line of its own in the cell
+    record = as_object(number, group)
+    yield {"group": number, "role": "keep", **record["keep"]}
+    for extra in record["extras"]:  # one line a companion within the cell
         yield {"group": number, "role": "extra", **extra, "companions": "\n".join(extra["companions"])}
 
 

@@ -1,4 +1,4 @@
-"""The page on which a person reviews groups: one HTML file that needs no network, with everything inside."""
+"""Write the review page of groups: one self-contained HTML file that needs no network."""
 
 import base64
 import hashlib
@@ -11,41 +11,41 @@ from pathlib import Path
 from urllib.parse import quote
 
 from lookalike.duplicates.review.kinds import kinds_of
-from lookalike.duplicates.search.collection_arrays import may_be_chosen
+from lookalike.duplicates.search.collection_arrays import may_replace
 from lookalike.duplicates.search.find import Duplicates
 from lookalike.errors import LookalikeError
 from lookalike.image import to_path
 from lookalike.text import bytes_text, counted
 from lookalike.types import DuplicateGroup, Metadata
 
-MAX_GROUPS = 1000  # some 30 MB of thumbnails, which a phone still opens
+MAX_GROUPS = 1000  # some 30 MB of thumbnails, which phones can still open
 Thumbnails = Callable[[Sequence[str]], Sequence[bytes | None]]
 
 
 def write_page(
-    found: Duplicates,
+    duplicates: Duplicates,
     path: str | Path,
     thumbnails: Thumbnails,
     *,
     command: str,
     apply_command: str = "",
-    masters: Thumbnails | None = None,
+    reference_thumbnails: Thumbnails | None = None,
 ) -> int:
-    """Write the review page. Returns how many groups are on it, at most MAX_GROUPS: the least sure ones.
+    """Write the review page. Returns the number of groups on it, at most MAX_GROUPS: those with the lowest probability.
 
-    `thumbnails(ids)`: JPEGs of the collection's images; `masters(ids)`: of its masters'. `command`: what reads the
-    decisions. `apply_command`: what then moves the accepted extras to the trash.
-    Raises LookalikeError when the file cannot be written.
+    `thumbnails(ids)`: JPEGs of the collection's images; `reference_thumbnails(ids)`: of the reference collection's.
+    `command`: reads the saved decisions. `apply_command`: then moves the accepted extras to the trash. Raises
+    LookalikeError if the file cannot be written.
     """
-    groups = list(found.groups)
+    groups = list(duplicates.groups)
     if len(groups) > MAX_GROUPS:
-        groups = sorted(groups, key=_sureness)[:MAX_GROUPS]
-    before, after = _file("review.html").split("__GROUPS__")
+        groups = sorted(groups, key=_min_probability)[:MAX_GROUPS]
+    before, after = review_file("review.html").split("__GROUPS__")
     parts = {
         "__TITLE__": "Duplicates to review",
-        "__SUMMARY__": html.escape(_summary(found, len(groups))),
-        "__STYLE__": _file("review.css"),
-        "__KEY__": _key(groups),
+        "__SUMMARY__": html.escape(_summary(duplicates, len(groups))),
+        "__STYLE__": review_file("review.css"),
+        "__KEY__": _storage_key(groups),
         "__SCRIPT__": review_file("review.js"),
     }
     for name, text in parts.items():
@@ -54,52 +54,50 @@ def write_page(
     try:
         with open(target, "w", encoding="utf-8", errors="backslashreplace") as page:
             page.write(before)
-            page.write(_data("groups", [_as_group(group) for group in groups]))
-            page.write(_data("commands", [command, apply_command]))
-            page.writelines(_pictures(groups, thumbnails, masters or thumbnails))
+            page.write(_json_element("groups", [_group_data(group) for group in groups]))
+            page.write(_json_element("commands", [command, apply_command]))
+            page.writelines(_thumbnail_elements(groups, thumbnails, reference_thumbnails or thumbnails))
             page.write(after)
     except OSError as error:
-        raise LookalikeError(f"the page {target} cannot be written ({error.strerror}); name another place") from error
+        raise LookalikeError(f"the page {target} cannot be written ({error.strerror}); name another file") from error
     return len(groups)
 
 
 def review_file(name: str) -> str:
-    """review.js or review.css, which the server's page uses too."""
-    return _file(name)
-
-
-def _file(name: str) -> str:
+    """Return the text of review.js or review.css, which the server's page uses too."""
     return files("lookalike.duplicates.review").joinpath(name).read_text(encoding="utf-8")
 
 
-def _sureness(group: DuplicateGroup) -> float:
+def _min_probability(group: DuplicateGroup) -> float:
     return min(extra.probability for extra in group.extras)
 
 
-def _summary(found: Duplicates, shown: int) -> str:
-    extras = found.extras()
-    told = f"{counted(len(found), 'group')}, {counted(len(extras), 'extra')} of {counted(found.pictures, 'picture')}, "
-    told += bytes_text(_bytes(found.groups))
-    return told + (f"; the {shown:,} least sure groups are shown" if shown < len(found) else "")
+def _summary(duplicates: Duplicates, shown: int) -> str:
+    extras = duplicates.extras()
+    summary = f"{counted(len(duplicates), 'group')}, {counted(len(extras), 'extra')}, "
+    summary += f"{counted(duplicates.pictures, 'image')}, {bytes_text(_bytes(duplicates.groups))}"
+    return summary + (
+        f"; the {shown:,} groups with the lowest probability are shown" if shown < len(duplicates) else ""
+    )
 
 
 def _bytes(groups: Sequence[DuplicateGroup]) -> int:
     return sum(int(extra.metadata.get("size") or 0) for group in groups for extra in group.extras)
 
 
-def _key(groups: Sequence[DuplicateGroup]) -> str:
-    """Decisions that a browser remembers belong to these groups."""
+def _storage_key(groups: Sequence[DuplicateGroup]) -> str:
+    """Return the key under which a browser remembers decisions about these groups."""
     named = "\n".join(f"{group.keep.id}\t{extra.id}" for group in groups for extra in group.extras)
     return hashlib.sha256(named.encode(errors="surrogatepass")).hexdigest()[:16]
 
 
-def _data(name: str, value: object) -> str:
-    """JSON that no name within can end or turn around."""
+def _json_element(name: str, value: object) -> str:
+    """Return a script element with JSON, in which no name can end the element."""
     return f'<script type="application/json" id="{name}">{json.dumps(value).replace("<", chr(92) + "u003c")}</script>\n'
 
 
-def _as_group(group: DuplicateGroup) -> dict[str, object]:
-    """As the server's /v1/duplicates tells a group, with links to the files."""
+def _group_data(group: DuplicateGroup) -> dict[str, object]:
+    """Return a group as the server's /v1/duplicates does, with links to the files."""
     extras = [
         {
             "id": extra.id,
@@ -110,9 +108,9 @@ def _as_group(group: DuplicateGroup) -> dict[str, object]:
             "reason": extra.reason,
             "unsure": extra.unsure,
             "kinds": kinds_of(extra),
-            "left": extra.left,
+            "left": extra.blocked_reason,
             "companions": [os.path.basename(path) for path in extra.companions],
-            "fixed": not may_be_chosen(
+            "fixed": not may_replace(
                 *(str(facts.get("path") or "") for facts in (extra.metadata, group.keep.metadata))
             ),
             **_file_facts(extra.metadata),
@@ -125,14 +123,16 @@ def _as_group(group: DuplicateGroup) -> dict[str, object]:
 def _file_facts(facts: Metadata) -> dict[str, object]:
     names = ("path", "width", "height", "size", "format", "mtime_ns", "sha256", "reference")
     path = facts.get("path")
-    return {"metadata": {name: facts.get(name) for name in names}, "link": _uri(path) if _is_file(path) else ""}
+    return {"metadata": {name: facts.get(name) for name in names}, "link": _file_uri(path) if _is_file(path) else ""}
 
 
-def _pictures(groups: Sequence[DuplicateGroup], thumbnails: Thumbnails, masters: Thumbnails) -> Iterator[str]:
-    """The thumbnails of each group in one element, the kept one's first; the browser decodes what it shows."""
+def _thumbnail_elements(
+    groups: Sequence[DuplicateGroup], thumbnails: Thumbnails, reference_thumbnails: Thumbnails
+) -> Iterator[str]:
+    """Yield an element with the thumbnails of each group, the kept image's first; browsers decode only visible ones."""
     for number, group in enumerate(groups):
-        kept = (masters if group.keep.metadata.get("master") else thumbnails)([group.keep.id])
-        jpegs = [*kept, *thumbnails([extra.id for extra in group.extras])]
+        keep_jpegs = (reference_thumbnails if group.keep.metadata.get("master") else thumbnails)([group.keep.id])
+        jpegs = [*keep_jpegs, *thumbnails([extra.id for extra in group.extras])]
         encoded = " ".join(base64.b64encode(jpeg).decode() if jpeg else "-" for jpeg in jpegs)
         yield f'<script type="text/plain" id="pictures-{number}">{encoded}</script>\n'
 
@@ -141,6 +141,6 @@ def _is_file(path: object) -> bool:
     return isinstance(path, str) and os.path.isfile(to_path(path))
 
 
-def _uri(path: object) -> str:
-    """A link that opens the file itself, whatever bytes its name has."""
+def _file_uri(path: object) -> str:
+    """Return a link to a file, whose name may have any bytes."""
     return "file://" + quote(os.fsencode(to_path(str(path))), safe="/:")

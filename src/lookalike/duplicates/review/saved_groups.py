@@ -14,29 +14,30 @@ from lookalike.text import now
 from lookalike.types import DuplicateGroup, Extra, Hit
 
 DUPLICATES = "duplicates"
-_AT_ONCE = 2000  # rows asked for together
-MAX_GROUPS = 20_000  # the largest: 20 MB of JSON, which an answer reads whole; 2 MB as they are saved
+_READ_BATCH = 2000  # ids
+MAX_GROUPS = 20_000  # the largest ones: 20 MB of JSON, which each request reads, and 2 MB compressed
 
 
-def keep_duplicates(photos: Collection, found: Duplicates) -> str:
-    """Keep the groups, the largest if there are too many. Returns the moment, by which they are known."""
-    largest = sorted(found, key=lambda group: -len(group.extras))[:MAX_GROUPS]
-    told = {"when": now(), "pictures": found.pictures, "groups": [asdict(group) for group in largest]}
-    save_result(photos, DUPLICATES, told)
-    return str(told["when"])
+def save_duplicates(photos: Collection, duplicates: Duplicates) -> str:
+    """Save the groups, the MAX_GROUPS largest if there are more. Returns the time, which identifies the search."""
+    largest = sorted(duplicates, key=lambda group: -len(group.extras))[:MAX_GROUPS]
+    record = {"when": now(), "pictures": duplicates.pictures, "groups": [_from_group(group) for group in largest]}
+    save_result(photos, DUPLICATES, record)
+    return str(record["when"])
 
 
-def stored_duplicates(photos: Collection) -> tuple[str, Duplicates] | None:
-    """When duplicates were looked for last, and what was found; None before the first search. It is shared."""
+def load_duplicates(photos: Collection) -> tuple[str, Duplicates] | None:
+    """Return the time and the result of the last search, which is cached and shared; None before the first search."""
     packed = packed_result(photos, DUPLICATES)
-    return None if packed is None else _groups_of(packed)
+    return None if packed is None else _unpack(packed)
 
 
 def still_present(photos: Collection, groups: Iterable[DuplicateGroup]) -> tuple[DuplicateGroup, ...]:
-    """The groups without images that left the collection since; those that lost their kept image are left out."""
+    """Return the groups without images that are no longer in the collection; groups without `keep` are omitted."""
     groups = tuple(groups)
     ids = list(dict.fromkeys(name for group in groups for name in (group.keep.id, *(e.id for e in group.extras))))
-    known = {row.id for at in range(0, len(ids), _AT_ONCE) for row in photos.get(ids[at : at + _AT_ONCE], []) if row}
+    batches = [ids[start : start + _READ_BATCH] for start in range(0, len(ids), _READ_BATCH)]
+    known = {row.id for batch in batches for row in photos.get(batch, []) if row}
     present = []
     for group in groups:
         extras = tuple(extra for extra in group.extras if extra.id in known)
@@ -46,16 +47,26 @@ def still_present(photos: Collection, groups: Iterable[DuplicateGroup]) -> tuple
 
 
 @lru_cache(maxsize=2)
-def _groups_of(packed: bytes) -> tuple[str, Duplicates]:
-    told = json.loads(zlib.decompress(packed))
+def _unpack(packed: bytes) -> tuple[str, Duplicates]:
+    record = json.loads(zlib.decompress(packed))
     groups = tuple(
-        DuplicateGroup(Hit(**{"score": 1.0} | one["keep"]), tuple(_extra(extra) for extra in one["extras"]))
-        for one in told["groups"]
+        DuplicateGroup(Hit(**{"score": 1.0} | group["keep"]), tuple(_to_extra(extra) for extra in group["extras"]))
+        for group in record["groups"]
     )
-    return str(told["when"]), Duplicates(groups=groups, pictures=int(told["pictures"]))
+    return str(record["when"]), Duplicates(groups=groups, pictures=int(record["pictures"]))
 
 
-def _extra(values: dict[str, Any]) -> Extra:
-    transform = values.get("transform")  # older versions kept none
-    along = tuple(values.get("companions") or ())  # nor of these
-    return Extra(**values | {"transform": tuple(map(tuple, transform)) if transform else None, "companions": along})
+def _from_group(group: DuplicateGroup) -> dict[str, Any]:
+    """Return the saved form of a group, in which `blocked_reason` is called "left"."""
+    record = asdict(group)
+    for extra in record["extras"]:
+        extra["left"] = extra.pop("blocked_reason")
+    return record
+
+
+def _to_extra(values: dict[str, Any]) -> Extra:
+    values = {"blocked_reason" if name == "left" else name: value for name, value in values.items()}
+    transform = values.get("transform")  # older versions saved neither transforms
+    companions = tuple(values.get("companions") or ())  # nor companions
+    changes = {"transform": tuple(map(tuple, transform)) if transform else None, "companions": companions}
+    return Extra(**values | changes)

@@ -1,7 +1,6 @@
-"""A collection as duplicates see it: arrays over all images, and the facts of the few that matter.
+"""A collection as arrays over all images, and the file facts of the few images that have candidates.
 
-A million images of 256 numbers take 512 MB of vectors and some 150 MB beside; facts are read only for images that have
-a partner.
+A million images with 256-dimensional vectors take 512 MB, plus some 150 MB for the other arrays.
 """
 
 import os
@@ -15,15 +14,16 @@ from numpy.typing import NDArray
 from lookalike.image import system_folder_of, to_path
 from lookalike.search import Collection
 
-_FACTS = ["path", "root", "size", "mtime_ns", "sha256", "width", "height", "format", "frames", "plain"]
-_AT_ONCE = 2000
+_COLUMNS = ["path", "root", "size", "mtime_ns", "sha256", "width", "height", "format", "frames", "plain"]
+_READ_BATCH = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """One file, or one picture added from memory (`path` is "").
+class FileFacts:
+    """One file, or one image added from memory (`path` is "").
 
-    `reference`: it may not be touched. `master`: it belongs to the other collection.
+    `reference`: the file is always kept and never touched. `in_reference_collection`: it belongs to the collection
+    that duplicates are searched against.
     """
 
     id: str
@@ -38,7 +38,7 @@ class Picture:
     frames: int = 1
     plain: bool = False
     reference: bool = False
-    master: bool = False
+    in_reference_collection: bool = False
 
     @property
     def name(self) -> str:
@@ -46,11 +46,11 @@ class Picture:
 
 
 @dataclass(slots=True)
-class Rows:
-    """All images of a collection. `vectors` (n, dim) in half precision: a score moves by less than .001.
+class CollectionArrays:
+    """All images of a collection. `vectors` (n, dim) in half precision: a score changes by less than .001.
 
-    `digests`: SHA-256, empty where there is none. `firsts`: the rows that stand for their file. `later`: the rows of
-    further frames by the row of the first.
+    `digests` (n,): SHA-256, empty where there is none. `first_rows`: the row of each file's first frame.
+    `later_frames`: the rows of a file's other frames, by the row of the first.
     """
 
     photos: Collection
@@ -59,81 +59,82 @@ class Rows:
     digests: NDArray[np.bytes_]
     plain: NDArray[np.bool_]
     frames: NDArray[np.int32]
-    firsts: NDArray[np.int64]
-    later: dict[int, list[int]] = field(default_factory=dict)
-    master: bool = False
+    first_rows: NDArray[np.int64]
+    later_frames: dict[int, list[int]] = field(default_factory=dict)
+    is_reference: bool = False
 
-    def pictures(self, rows: Iterable[int], references: Sequence[str] = ()) -> dict[int, Picture]:
-        """The facts of these rows; an image that went away meanwhile is left out."""
-        wanted, folders = list(rows), [_Folder(folder) for folder in references]
-        found: dict[int, Picture] = {}
-        for at in range(0, len(wanted), _AT_ONCE):
-            some = wanted[at : at + _AT_ONCE]
-            stored = self.photos.get([self.ids[row] for row in some], _FACTS)
-            for row, known in zip(some, stored, strict=True):
-                if known is not None:
-                    facts = {name: value for name, value in known.metadata.items() if value is not None}
-                    reference = self.master or any(folder.holds(str(facts.get("path", ""))) for folder in folders)
-                    found[row] = Picture(id=known.id, reference=reference, master=self.master, **facts)  # type: ignore[arg-type]
-        return found
+    def file_facts(self, rows: Iterable[int], references: Sequence[str] = ()) -> dict[int, FileFacts]:
+        """Return the facts of these rows; images removed from the collection meanwhile are left out."""
+        requested, folders = list(rows), [_ReferenceFolder(folder) for folder in references]
+        result: dict[int, FileFacts] = {}
+        for start in range(0, len(requested), _READ_BATCH):
+            batch = requested[start : start + _READ_BATCH]
+            stored = self.photos.get([self.ids[row] for row in batch], _COLUMNS)
+            for row, image in zip(batch, stored, strict=True):
+                if image is not None:
+                    facts = {name: value for name, value in image.metadata.items() if value is not None}
+                    reference = self.is_reference or any(f.contains(str(facts.get("path", ""))) for f in folders)
+                    facts |= {"reference": reference, "in_reference_collection": self.is_reference}
+                    result[row] = FileFacts(id=image.id, **facts)  # type: ignore[arg-type]
+        return result
 
 
-def read_rows(photos: Collection, *, where: str | None = None, master: bool = False) -> Rows:
-    """One scan over the collection."""
+def read_arrays(photos: Collection, *, where: str | None = None, is_reference: bool = False) -> CollectionArrays:
+    """Read the arrays in one scan over the collection."""
     dim, count = photos.card.dim, 0
     vectors = np.empty((max(len(photos), 1), dim), np.float16)
     ids: list[str] = []
-    kept: dict[str, list[NDArray[Any]]] = {"sha256": [], "plain": [], "frames": []}
+    columns: dict[str, list[NDArray[Any]]] = {"sha256": [], "plain": [], "frames": []}
     animated: dict[str, list[tuple[int, int]]] = {}
-    for part in photos.store.scan(["id", "vector", "path", "frame", *kept], where=where):
+    for part in photos.store.scan(["id", "vector", "path", "frame", *columns], where=where):
         block = np.asarray(part["vector"])
         if count + len(block) > len(vectors):  # another process is adding
             vectors = np.concatenate([vectors[:count], np.empty((2 * len(block), dim), np.float16)])
         vectors[count : count + len(block)] = block
         ids += map(str, part["id"].tolist())
-        kept["sha256"].append(np.array([bytes.fromhex(sha or "") for sha in part["sha256"].tolist()], "S32"))
-        kept["plain"].append(np.array([bool(plain) for plain in part["plain"].tolist()]))
+        columns["sha256"].append(np.array([bytes.fromhex(sha or "") for sha in part["sha256"].tolist()], "S32"))
+        columns["plain"].append(np.array([bool(plain) for plain in part["plain"].tolist()]))
         frames = np.array([int(n or 1) for n in part["frames"].tolist()], np.int32)
-        kept["frames"].append(frames)
-        for at in np.flatnonzero(frames > 1):
-            if part["path"][at]:
-                animated.setdefault(str(part["path"][at]), []).append((int(part["frame"][at] or 0), count + int(at)))
+        columns["frames"].append(frames)
+        for i in np.flatnonzero(frames > 1):
+            if part["path"][i]:
+                animated.setdefault(str(part["path"][i]), []).append((int(part["frame"][i] or 0), count + int(i)))
         count += len(block)
-    later = {rows[0][1]: [row for _, row in rows[1:]] for rows in map(sorted, animated.values())}
-    first = np.ones(count, np.bool_)
-    first[[row for rows in later.values() for row in rows]] = False
-    arrays = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in kept.items()}
-    return Rows(
+    later_frames = {rows[0][1]: [row for _, row in rows[1:]] for rows in map(sorted, animated.values())}
+    is_first = np.ones(count, np.bool_)
+    is_first[[row for rows in later_frames.values() for row in rows]] = False
+    arrays = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in columns.items()}
+    return CollectionArrays(
         photos, ids, vectors[:count], arrays["sha256"].astype("S32"), arrays["plain"].astype(np.bool_),
-        arrays["frames"].astype(np.int32), np.flatnonzero(first), later, master,
+        arrays["frames"].astype(np.int32), np.flatnonzero(is_first), later_frames, is_reference,
     )  # fmt: skip
 
 
 def is_link(path: str) -> bool:
-    """Whether the file at a path, in its text form, is a symbolic link; a picture without a path is none."""
+    """Return whether the file at a path, in text form, is a symbolic link. "" is none."""
     return bool(path) and os.path.islink(to_path(path))
 
 
-def is_set_aside(path: str) -> bool:
-    """Whether a file lies in a recycle bin, a snapshot, or among a program's own files (previews, thumbnails)."""
+def is_in_system_folder(path: str) -> bool:
+    """Return whether a file lies in a recycle bin, a snapshot, or among a program's own files (previews)."""
     folder = system_folder_of(path)
     return folder is not None and not folder.original
 
 
-def may_be_chosen(path: str, kept: str) -> bool:
-    """Whether a person's choice can put a file before the one that is kept: never a link, never what is set aside."""
-    return not is_link(path) and (is_set_aside(kept) or not is_set_aside(path))
+def may_replace(path: str, keep_path: str) -> bool:
+    """Return whether a user may choose a file instead of the kept one: no links, no files of a recycle bin."""
+    return not is_link(path) and (is_in_system_folder(keep_path) or not is_in_system_folder(path))
 
 
-class _Folder:
-    """A folder nobody may touch, by the name the user gave and by where it really is."""
+class _ReferenceFolder:
+    """A folder whose files are never touched, by its path as typed and with links resolved."""
 
     def __init__(self, folder: str) -> None:
-        given = os.path.abspath(os.path.expanduser(to_path(folder)))
-        self._beginnings = tuple({os.path.join(place, "") for place in (given, os.path.realpath(given))})
+        absolute = os.path.abspath(os.path.expanduser(to_path(folder)))
+        self._prefixes = tuple({os.path.join(path, "") for path in (absolute, os.path.realpath(absolute))})
 
-    def holds(self, path: str) -> bool:
+    def contains(self, path: str) -> bool:
         if not path:
             return False
         file = to_path(path)
-        return file.startswith(self._beginnings) or os.path.realpath(file).startswith(self._beginnings)
+        return file.startswith(self._prefixes) or os.path.realpath(file).startswith(self._prefixes)

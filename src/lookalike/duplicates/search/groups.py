@@ -1,214 +1,229 @@
-"""Groups that never chain: the best picture not yet taken is kept, and only its own copies go with it."""
+"""Group copies without chaining: keep the best file that is still free, and group with it only its own copies.
+
+Copies are verified in other processes, so several groups are built at the same time. Each is a generator that yields
+the pairs it needs verified (`_GroupTask`). A task whose files were assigned to another group meanwhile is discarded and
+restarted, so the groups are the same as if they were built one after the other.
+"""
 
 from collections.abc import Callable, Generator, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, cast
+from typing import Protocol, TypeAlias, cast
 
 from lookalike.duplicates.keep.rules import Keep
-from lookalike.duplicates.search.collection_arrays import Picture
+from lookalike.duplicates.search.collection_arrays import FileFacts
+
+_LOOKAHEAD = 256  # files in keep order among which the next groups are started
+_PREFETCH_SIZE = 64  # files that are read together, with their partners
+_MAX_FIRST_PARTNERS = 3  # likely partners of a file, the best of which is verified before all others
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Places of pictures: the one to keep, and its copies in the order in which they would have been kept."""
+    """Indices of files: the one to keep, and its copies in keep order."""
 
     keep: int
     extras: tuple[int, ...]
 
 
-class Judging(Protocol):
-    """What groups are made by. Pictures are named by their places."""
+class CopyFinder(Protocol):
+    """Finds and checks copies for `make_groups`. Files are named by their indices."""
 
-    def partners(self, place: int) -> Iterable[int]:
-        """Those that may be copies of the picture at a place."""
+    def partners(self, index: int) -> Iterable[int]:
+        """Return the files that may be copies of a file."""
 
-    def copies(self, place: int, others: Sequence[int]) -> Iterable[int]:
-        """Those of others that are."""
+    def copies(self, index: int, others: Sequence[int]) -> Iterable[int]:
+        """Return those of `others` that are copies of a file. Waits for their verification."""
 
-    def prepare(self, places: Sequence[int]) -> None:
-        """Told which places come next: what is needed of them and their partners can be read at once."""
+    def prefetch(self, indices: Sequence[int]) -> None:
+        """Read, in one go, what the verification of these files and their partners needs."""
 
-    def begin(self, place: int, others: Sequence[int]) -> None:
-        """Told what will probably be asked soon, so that it can be found meanwhile."""
+    def submit(self, index: int, others: Sequence[int]) -> None:
+        """Start to verify the pairs that `copies` will probably be called with."""
 
-    def infer(self, place: int, by: int, others: Iterable[int]) -> None:
-        """Told that a picture takes the place of another, whose copies the others are."""
+    def infer(self, index: int, previous: int, others: Iterable[int]) -> None:
+        """Derive proofs for a file that replaces `previous` as the kept one; `others` are copies of `previous`."""
 
-    def glance(self, place: int, copies: Sequence[int], keep: Keep) -> None:
-        """Note what counts against keeping a picture, as far as some of its copies show it at once."""
+    def check_early(self, index: int, copies: Sequence[int], keep: Keep) -> None:
+        """Record in `keep.measures` what the first known copies show against keeping a file."""
 
-    def look(self, place: int, copies: Sequence[int], keep: Keep) -> None:
-        """Note what counts against keeping a picture, now that its copies are known."""
+    def check_fully(self, index: int, copies: Sequence[int], keep: Keep) -> None:
+        """Record in `keep.measures` what all copies of a file show against keeping it."""
 
 
 def make_groups(
-    pictures: Sequence[Picture],
-    judging: Judging,
+    files: Sequence[FileFacts],
+    finder: CopyFinder,
     keep: Keep,
     *,
     ahead: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Group]:
-    """The groups, in the order of what they keep. A picture in a reference folder is never an extra.
+    """Return the groups, in the order of the files they keep. A reference file is never an extra.
 
-    `ahead`: how many groups are made at a time. They are taken in their order, each as if it had waited for those
-    before it, and what is done in between does not depend on which proof comes first: every run finds the same.
+    `ahead`: how many groups are built at the same time. Groups are accepted in keep order, and each as if the earlier
+    ones had been finished before it was started. The result does not depend on `ahead` or on the order in which proofs
+    arrive.
     """
-    order = keep.order(range(len(pictures)), pictures)
-    maker = _Maker(pictures, judging, keep)
-    begun: dict[int, _Work] = {}
+    order = keep.order(range(len(files)), files)
+    builder = _GroupBuilder(files, finder, keep)
+    tasks: dict[int, _GroupTask] = {}
     groups = []
-    for n, place in enumerate(order):
-        while place not in maker.taken:
-            _begin(begun, order[n : n + _IN_SIGHT], maker, max(ahead, 1))
-            if not begun[place].done:
-                for work in begun.values():
-                    work.step(judging)
+    for position, index in enumerate(order):
+        while index not in builder.assigned:
+            _start_tasks(tasks, order[position : position + _LOOKAHEAD], builder, max(ahead, 1))
+            if not tasks[index].done:
+                for task in tasks.values():
+                    task.step(finder)
                 continue
-            work = begun.pop(place)
-            if not maker.taken.isdisjoint(work.asked):
-                continue  # it was begun when they were free
-            if (group := work.group) is None:
+            task = tasks.pop(index)
+            if not builder.assigned.isdisjoint(task.requested):
+                continue  # an earlier group took one of its files after it had started: start it again
+            if (group := task.group) is None:
                 break
-            # Another may be kept in its place, and need not have it among its own copies: then it is asked again.
-            maker.taken.update((group.keep, *group.extras))
-            keep.measures.take_over(work.keep.measures)
+            # The group may keep another file and not contain this one: then this file gets a second task.
+            builder.assigned.update((group.keep, *group.extras))
+            keep.measures.merge(task.keep.measures)
             groups.append(group)
-        begun.pop(place, None)
+        tasks.pop(index, None)
         if progress:
-            progress(n + 1, len(order))
+            progress(position + 1, len(order))
     return groups
 
 
-_IN_SIGHT = 256  # places, among which the next groups are sought
-_PREPARED = 64  # places that are read together, with their partners
-_LIKELY = 3  # partners of a picture, one of which is held against it before all are
-
-Request = tuple[int, Sequence[int]]
-Steps = Generator[Request, None, Group | None]
+CopyRequest: TypeAlias = tuple[int, Sequence[int]]
+"""A file, and the files that are verified against it."""
+GroupSteps: TypeAlias = Generator[CopyRequest, None, Group | None]
 
 
-class _Work:
-    """A group that is being made: each step ends with a question, whose answer the next step needs."""
+class _GroupTask:
+    """A group under construction. Each step ends with a request, whose result the next step reads.
 
-    def __init__(self, steps: Steps, near: set[int], keep: Keep) -> None:
-        self.near, self.keep = near, keep
-        self.asked: set[int] = set()
+    `partners`: of the file the task starts from. `keep`: the rules, with measures of this group only. `requested`: all
+    files that took part in a request. `group`: None until `done`, and afterwards where the file has no copies.
+    """
+
+    def __init__(self, steps: GroupSteps, partners: set[int], keep: Keep) -> None:
+        self.partners, self.keep = partners, keep
+        self.requested: set[int] = set()
         self.done, self.group = False, cast("Group | None", None)
         self._steps = steps
 
-    def step(self, judging: Judging) -> None:
+    def step(self, finder: CopyFinder) -> None:
         if self.done:
             return
         try:
-            place, others = next(self._steps)
-            self.asked.update((place, *others))
-            judging.begin(place, others)
+            index, others = next(self._steps)
+            self.requested.update((index, *others))
+            finder.submit(index, others)
         except StopIteration as end:
             self.done, self.group = True, end.value
 
 
-def _begin(begun: dict[int, _Work], places: Sequence[int], maker: "_Maker", count: int) -> None:
-    """Begin with the first of the places, and with others that are no neighbours: those may end in one group.
+def _start_tasks(tasks: dict[int, _GroupTask], upcoming: Sequence[int], builder: "_GroupBuilder", count: int) -> None:
+    """Start a task for the first upcoming file, and for others until `count` are pending.
 
-    Where all are neighbours, as the pages of one template are, with some of them.
+    Files that are partners of a started one are skipped, since both may end in one group. Where all are partners, as
+    the pages of one template are, a quarter of `count` is started nevertheless.
     """
-    for place in [place for place in begun if place in maker.taken]:
-        del begun[place]
-    if places[0] not in begun:
-        maker.prepare([place for place in places if place not in maker.taken])
-        begun[places[0]] = maker.work(places[0])
-    pending = sum(not work.done for work in begun.values())
-    if pending >= count or len(begun) >= _IN_SIGHT:
+    for index in [index for index in tasks if index in builder.assigned]:
+        del tasks[index]
+    if upcoming[0] not in tasks:
+        builder.prefetch([index for index in upcoming if index not in builder.assigned])
+        tasks[upcoming[0]] = builder.task(upcoming[0])
+    pending = sum(not task.done for task in tasks.values())
+    if pending >= count or len(tasks) >= _LOOKAHEAD:
         return
-    near = set().union(*(work.near for work in begun.values()))
-    free = [place for place in places if place not in begun and place not in maker.taken]
-    for room, neighbours_too in ((count, False), (count // 4, True)):
-        for n, place in enumerate(free):
-            if pending >= room or len(begun) >= _IN_SIGHT:
+    partners = set().union(*(task.partners for task in tasks.values()))
+    free = [index for index in upcoming if index not in tasks and index not in builder.assigned]
+    for max_pending, partners_too in ((count, False), (count // 4, True)):
+        for position, index in enumerate(free):
+            if pending >= max_pending or len(tasks) >= _LOOKAHEAD:
                 break
-            if place not in begun and (neighbours_too or place not in near):
-                maker.prepare(free[n:])
-                work = begun[place] = maker.work(place)
-                near |= work.near
+            if index not in tasks and (partners_too or index not in partners):
+                builder.prefetch(free[position:])
+                task = tasks[index] = builder.task(index)
+                partners |= task.partners
                 pending += 1
 
 
-class _Maker:
-    def __init__(self, pictures: Sequence[Picture], judging: Judging, keep: Keep) -> None:
-        self.taken: set[int] = set()
-        self._prepared: set[int] = set()
-        self._pictures, self._judging, self._keep = pictures, judging, keep
+class _GroupBuilder:
+    """Builds groups; `assigned`: the files that are already in one."""
 
-    def prepare(self, places: Sequence[int]) -> None:
-        """Let what the next places need be read, a few dozens at a time."""
-        if places and places[0] not in self._prepared:
-            some = [place for place in places[:_PREPARED] if place not in self._prepared]
-            self._prepared.update(some)
-            self._judging.prepare(some)
+    def __init__(self, files: Sequence[FileFacts], finder: CopyFinder, keep: Keep) -> None:
+        self.assigned: set[int] = set()
+        self._prefetched: set[int] = set()
+        self._files, self._finder, self._keep = files, finder, keep
 
-    def work(self, place: int) -> _Work:
-        """Begin with the group of the picture at `place`."""
+    def prefetch(self, indices: Sequence[int]) -> None:
+        """Read what the next files need, `_PREFETCH_SIZE` at a time."""
+        if indices and indices[0] not in self._prefetched:
+            batch = [index for index in indices[:_PREFETCH_SIZE] if index not in self._prefetched]
+            self._prefetched.update(batch)
+            self._finder.prefetch(batch)
+
+    def task(self, index: int) -> _GroupTask:
+        """Return a new task for the group of a file."""
         keep = self._keep.fork()
-        return _Work(self._group_of(place, keep), set(self._judging.partners(place)), keep)
+        return _GroupTask(self._build(index, keep), set(self._finder.partners(index)), keep)
 
-    def _group_of(self, place: int, keep: Keep) -> Steps:
-        best = yield from self._preferred(place, self._first_partners(place), keep)
+    def _build(self, index: int, keep: Keep) -> GroupSteps:
+        """Find the copies of the best file, until the checks find no better file among them."""
+        best = yield from self._better_of(index, self._first_partners(index), keep)
         extras = yield from self._extras(best)
         while extras:
-            self._judging.look(best, sorted(extras), keep)
-            first = yield from self._best_of(best, extras, keep)
-            if first == best:
-                return Group(best, tuple(keep.order(extras, self._pictures)))
-            self._judging.infer(first, best, sorted(extras))
-            theirs = yield from self._extras(first)
-            if not theirs:
-                return Group(best, tuple(keep.order(extras, self._pictures)))
-            best, extras = first, theirs
+            self._finder.check_fully(best, sorted(extras), keep)
+            better = yield from self._best_of(best, extras, keep)
+            if better == best:
+                return Group(best, tuple(keep.order(extras, self._files)))
+            self._finder.infer(better, best, sorted(extras))
+            better_extras = yield from self._extras(better)
+            if not better_extras:
+                return Group(best, tuple(keep.order(extras, self._files)))
+            best, extras = better, better_extras
         return None
 
-    def _best_of(self, best: int, extras: set[int], keep: Keep) -> Generator[Request, None, int]:
-        """Which of a group would be kept: what would take the place of the best is looked at, too."""
+    def _best_of(self, best: int, extras: set[int], keep: Keep) -> Generator[CopyRequest, None, int]:
+        """Return the file of a group that the rules keep, after the early check of each that would replace `best`."""
         while (first := self._first(best, extras, keep)) != best:
-            preferred = yield from self._preferred(first, [best], keep)
-            if preferred == first or self._first(best, extras, keep) == first:
+            checked = yield from self._better_of(first, [best], keep)
+            if checked == first or self._first(best, extras, keep) == first:
                 return first
         return best
 
-    def _first_partners(self, place: int) -> list[int]:
-        """What shows whether a picture is what its group is made around: the best of its likeliest partners."""
-        own = self._pictures[place].sha256
-        free = self._free(self._judging.partners(place), {place})
-        likely = [p for p in free if not own or self._pictures[p].sha256 != own][:_LIKELY]
-        return self._keep.order(likely, self._pictures)[:1]
+    def _first_partners(self, index: int) -> list[int]:
+        """Return the best of a file's likeliest partners: one copy often shows whether the file would be kept."""
+        sha256 = self._files[index].sha256
+        free = self._free(self._finder.partners(index), {index})
+        likely = [p for p in free if not sha256 or self._files[p].sha256 != sha256][:_MAX_FIRST_PARTNERS]
+        return self._keep.order(likely, self._files)[:1]
 
-    def _preferred(self, place: int, others: Sequence[int], keep: Keep) -> Generator[Request, None, int]:
-        """Which of a picture and its copies among a few others would be kept, by what is seen at once."""
-        copies = yield from self._copies(place, others)
+    def _better_of(self, index: int, others: Sequence[int], keep: Keep) -> Generator[CopyRequest, None, int]:
+        """Return which of a file and its copies among `others` the rules keep, after an early check of the file."""
+        copies = yield from self._copies(index, others)
         if copies:
-            self._judging.glance(place, copies, keep)
-        return self._first(place, copies, keep)
+            self._finder.check_early(index, copies, keep)
+        return self._first(index, copies, keep)
 
-    def _copies(self, place: int, others: Sequence[int]) -> Generator[Request, None, list[int]]:
+    def _copies(self, index: int, others: Sequence[int]) -> Generator[CopyRequest, None, list[int]]:
         if not others:
             return []
-        yield place, others
-        return list(self._judging.copies(place, others))
+        yield index, others
+        return list(self._finder.copies(index, others))
 
-    def _first(self, place: int, others: Iterable[int], keep: Keep) -> int:
-        return keep.order((place, *others), self._pictures)[0]
+    def _first(self, index: int, others: Iterable[int], keep: Keep) -> int:
+        return keep.order((index, *others), self._files)[0]
 
-    def _free(self, places: Iterable[int], asked: set[int]) -> list[int]:
-        reach = dict.fromkeys(places)
-        return [p for p in reach if p not in asked and p not in self.taken and not self._pictures[p].reference]
+    def _free(self, indices: Iterable[int], excluded: set[int]) -> list[int]:
+        unique = dict.fromkeys(indices)
+        return [i for i in unique if i not in excluded and i not in self.assigned and not self._files[i].reference]
 
-    def _extras(self, best: int) -> Generator[Request, None, set[int]]:
-        """The free copies of `best`, those found by way of another copy too: but each is held against `best` itself."""
+    def _extras(self, best: int) -> Generator[CopyRequest, None, set[int]]:
+        """Return the free copies of `best`. Partners of copies are candidates too, but verified against `best`."""
         extras: set[int] = set()
-        asked, wave = {best}, [best]
-        while wave:
-            others = self._free((place for known in wave for place in self._judging.partners(known)), asked)
-            asked.update(others)
-            wave = yield from self._copies(best, others)
-            extras.update(wave)
+        visited, frontier = {best}, [best]
+        while frontier:
+            others = self._free((index for known in frontier for index in self._finder.partners(known)), visited)
+            visited.update(others)
+            frontier = yield from self._copies(best, others)
+            extras.update(frontier)
         return extras

@@ -1,4 +1,4 @@
-"""Processes of ours, one a core, in which pairs are verified; a thread of this process where there is little to do."""
+"""Worker processes, one a core, in which pairs are verified; a thread of this process where there are few pairs."""
 
 import os
 from collections import Counter
@@ -9,24 +9,24 @@ from typing import Any
 
 from lookalike.duplicates.search import verification
 from lookalike.duplicates.search.proof import Proof
-from lookalike.duplicates.search.verification import CopyVerifier, PictureData
+from lookalike.duplicates.search.verification import CopyVerifier, VerificationInput
 from lookalike.errors import LookalikeError
 from lookalike.relate import Calibration
 
-MIN_PAIRS = 150  # below, one thread is done about when processes have started (0.5 s)
+MIN_PAIRS = 150  # with fewer, one thread is done about when processes have started (0.5 s)
 _MAX_PROCESSES = 16  # 100 MB each
 _ATTEMPTS = 2
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
-Answer = Callable[[PictureData, Sequence[Any]], list[Any]]
+TaskFunction = Callable[[VerificationInput, Sequence[Any]], list[Any]]
 
 
 @dataclass(slots=True)
-class Question:
-    """What a process was asked, and which process. `weight`: pairs in it."""
+class VerificationTask:
+    """A call of `function` ("verify" or "describe") in a process. `weight`: the number of its pairs."""
 
-    answer: str
-    kept: PictureData
+    function: str
+    keep: VerificationInput
     others: Sequence[Any]
     process: int
     executor: Executor = field(init=False)
@@ -38,10 +38,10 @@ class Question:
 
 
 class Workers:
-    """Where pairs are verified. A process that dies is replaced, and what it worked at is asked again, once.
+    """The processes that verify pairs. One that dies is replaced, and its tasks are submitted again, twice at most.
 
-    Features of a picture are found once by a process: questions about it go to where it is known, unless others wait
-    for less.
+    A process caches the features of the images it has seen, so tasks go to the process that knows their images, unless
+    another has clearly less to do.
     """
 
     def __init__(self, calibration: Calibration, *, geometry: bool, pairs: int) -> None:
@@ -49,77 +49,82 @@ class Workers:
         self.count = min(os.cpu_count() or 1, _MAX_PROCESSES) if pairs >= MIN_PAIRS else 1
         self._executors: list[Executor | None] = [None] * self.count
         self._local = CopyVerifier(self._calibration, geometry=geometry)
-        self._known: dict[int, int] = {}  # which process saw a picture last
-        self._waiting: list[Question] = []
+        self._last_process: dict[int, int] = {}  # of each image, by its key
+        self._pending: list[VerificationTask] = []
 
-    def verify(self, kept: PictureData, others: Sequence[PictureData]) -> Question:
-        """Ask for the proof that each of the others is a copy of `kept`."""
-        return self._asked("verify", kept, others, [other.key for other in others])
+    def verify(self, keep: VerificationInput, others: Sequence[VerificationInput]) -> VerificationTask:
+        """Submit the verification that each of `others` is a copy of `keep`; the result is a list of Proof or None."""
+        return self._new_task("verify", keep, others, [other.key for other in others])
 
-    def describe(self, kept: PictureData, others: Sequence[tuple[PictureData, Proof]]) -> Question:
-        """Ask for what was done to `kept` to get each of the others: the proofs, in words."""
-        return self._asked("describe", kept, others, [])
+    def describe(self, keep: VerificationInput, others: Sequence[tuple[VerificationInput, Proof]]) -> VerificationTask:
+        """Submit the description of the edits from `keep` to each of `others`; the result is the proofs with words."""
+        return self._new_task("describe", keep, others, [])
 
-    def answer(self, question: Question) -> list[Any]:
-        """Wait for the answer. Raises LookalikeError where a process died of the question twice."""
+    def result(self, task: VerificationTask) -> list[Any]:
+        """Wait for a task and return its result. Raises LookalikeError if processes died repeatedly of the task."""
         from concurrent.futures.process import BrokenProcessPool
 
         for _ in range(_ATTEMPTS):
             try:
-                return question.future.result()
+                return task.future.result()
             except BrokenProcessPool:
-                if self._executors[question.process] is question.executor:
-                    self._end(question.process)
-                self._submit(question)
+                if self._executors[task.process] is task.executor:
+                    self._end(task.process)
+                self._submit(task)
         try:
-            return question.future.result()
+            return task.future.result()
         except BrokenProcessPool as error:
-            pictures = [question.kept, *(one[0] if isinstance(one, tuple) else one for one in question.others)]
-            ids = ", ".join(one.picture.id for one in pictures[:3])
-            raise LookalikeError(f"a process that compares pictures died twice, of one of these: {ids}") from error
+            inputs = [task.keep, *(each[0] if isinstance(each, tuple) else each for each in task.others)]
+            ids = ", ".join(each.file.id for each in inputs[:3])
+            raise LookalikeError(
+                f"a process that compares images died twice, of one of these: {ids}; "
+                "remove the damaged one from the collection and try again"
+            ) from error
 
     def close(self) -> None:
-        """End the processes, whatever they are at."""
+        """End the processes, whatever they are working on."""
         for n in range(self.count):
             self._end(n)
 
-    def _asked(self, answer: str, kept: PictureData, others: Sequence[Any], keys: Sequence[int]) -> Question:
-        process = self._chosen([kept.key, *keys], len(others))
-        self._known.update(dict.fromkeys([kept.key, *keys], process))
-        question = Question(answer, kept, others, process)
-        self._submit(question)
-        self._waiting.append(question)
-        return question
+    def _new_task(
+        self, function: str, keep: VerificationInput, others: Sequence[Any], keys: Sequence[int]
+    ) -> VerificationTask:
+        process = self._best_process([keep.key, *keys], len(others))
+        self._last_process.update(dict.fromkeys([keep.key, *keys], process))
+        task = VerificationTask(function, keep, others, process)
+        self._submit(task)
+        self._pending.append(task)
+        return task
 
-    def _chosen(self, keys: Sequence[int], weight: int) -> int:
-        """The process that knows most of the pictures, or one that has clearly less to do."""
-        self._waiting = [question for question in self._waiting if not question.future.done()]
+    def _best_process(self, keys: Sequence[int], weight: int) -> int:
+        """Return the process that knows most of the images, or one that has clearly less to do."""
+        self._pending = [task for task in self._pending if not task.future.done()]
         load = Counter(dict.fromkeys(range(self.count), 0))
-        for question in self._waiting:
-            load[question.process] += question.weight
-        known = Counter(self._known[key] for key in keys if key in self._known)
+        for task in self._pending:
+            load[task.process] += task.weight
+        known = Counter(self._last_process[key] for key in keys if key in self._last_process)
         return min(range(self.count), key=lambda n: (load[n] - known[n] - (weight if known[n] else 0), n))
 
-    def _submit(self, question: Question) -> None:
+    def _submit(self, task: VerificationTask) -> None:
         from concurrent.futures.process import BrokenProcessPool
 
-        ask = getattr(self._local, question.answer) if self.count == 1 else _ANSWERS[question.answer]
-        question.executor = self._executors[question.process] or self._started(question.process)
+        function = getattr(self._local, task.function) if self.count == 1 else _FUNCTIONS[task.function]
+        task.executor = self._executors[task.process] or self._start(task.process)
         try:
-            question.future = question.executor.submit(ask, question.kept, question.others)
-        except BrokenProcessPool:  # it died while it had nothing to do
-            self._end(question.process)
-            question.executor = self._started(question.process)
-            question.future = question.executor.submit(ask, question.kept, question.others)
+            task.future = task.executor.submit(function, task.keep, task.others)
+        except BrokenProcessPool:  # it died while it was idle
+            self._end(task.process)
+            task.executor = self._start(task.process)
+            task.future = task.executor.submit(function, task.keep, task.others)
 
-    def _started(self, process: int) -> Executor:
+    def _start(self, process: int) -> Executor:
         if self.count == 1:
             executor: Executor = ThreadPoolExecutor(1)
         else:
             import loky
 
             executor = loky.ProcessPoolExecutor(
-                1, initializer=verification.start, initargs=(self._calibration, self._geometry), env=_ONE_THREAD
+                1, initializer=verification.start_process, initargs=(self._calibration, self._geometry), env=_ONE_THREAD
             )
         self._executors[process] = executor
         return executor
@@ -133,4 +138,4 @@ class Workers:
         executor.shutdown(wait=True, **stop)
 
 
-_ANSWERS: dict[str, Answer] = {"verify": verification.verify, "describe": verification.describe_all}
+_FUNCTIONS: dict[str, TaskFunction] = {"verify": verification.verify, "describe": verification.describe_all}

@@ -1,7 +1,7 @@
-"""What pairs of contents were found to be, kept in the collection: a search that was stopped goes on where it was.
+"""Proofs stored in the collection, so that an interrupted search continues where it stopped.
 
-A pair is known by the hashes of its two files, and what was found holds for one calibration only. Pairs that are no
-copies are kept too: they are most of the work. What a whole search did not ask for again is forgotten.
+The key of a pair is the hashes of its two files, and a proof is valid for one calibration only. Pairs that are no
+copies are stored too, since they are most of the work. A complete search removes the pairs that it did not use.
 """
 
 import hashlib
@@ -23,73 +23,73 @@ from lookalike.search import Collection
 from lookalike.types import Relation, Scalar
 
 TABLE = "proofs"
-VERSION = 2  # of how pairs are judged: another one makes all that was kept void
-_EVERY = 5.0  # seconds between commits
-_KEEP_ALL = 3  # times what was asked for: below, forgetting the rest is not worth a commit
+VERSION = 2  # of the verification: a new one invalidates all stored proofs
+_COMMIT_INTERVAL = 5.0  # seconds between commits
+_MAX_UNUSED_RATIO = 3  # stored pairs for each used one, up to which a removal is not worth a commit
 _NO_COPY = b""
 
 
 class ProofStore:
-    """The pairs of one collection. `keep`: false where nothing may be written; then they are kept in memory."""
+    """The proofs of one collection. `keep`: false if nothing may be written; then they are held in memory only."""
 
     def __init__(self, photos: Collection, calibration: Calibration, *, keep: bool = True) -> None:
         self._table, self._keep = photos.store.table(TABLE, key="pair"), keep
         self._judged_by = _judged_by(calibration)
         rows = self._table.all() if keep else []
-        self._known = {str(row["pair"]): row["proof"] for row in rows if row["judged_by"] == self._judged_by}
-        self._void = [str(row["pair"]) for row in rows if row["judged_by"] != self._judged_by]
-        self._fresh: dict[str, bytes] = {}
-        self._asked: set[str] = set()
-        self._written = time.monotonic()
+        self._saved = {str(row["pair"]): row["proof"] for row in rows if row["judged_by"] == self._judged_by}
+        self._outdated = [str(row["pair"]) for row in rows if row["judged_by"] != self._judged_by]
+        self._unsaved: dict[str, bytes] = {}
+        self._used: set[str] = set()
+        self._committed_at = time.monotonic()
 
     def __contains__(self, pair: str) -> bool:
-        return pair in self._known or pair in self._fresh
+        return pair in self._saved or pair in self._unsaved
 
     def get(self, pair: str) -> Proof | None:
-        """What was found of a pair that is kept: the proof, or None where it is no copy."""
-        self._asked.add(pair)
-        packed = self._fresh.get(pair, self._known.get(pair))
+        """Return the proof of a stored pair, or None if it is no copy."""
+        self._used.add(pair)
+        packed = self._unsaved.get(pair, self._saved.get(pair))
         return None if not isinstance(packed, bytes) or not packed else _unpacked(packed)
 
     def put(self, pair: str, proof: Proof | None) -> None:
-        """Keep what was found; on the disk after some seconds, or with `flush`."""
-        self._asked.add(pair)
-        self._fresh[pair] = _NO_COPY if proof is None else _packed(proof)
-        if self._keep and time.monotonic() - self._written > _EVERY:
+        """Store a proof, or None for no copy. It is committed after some seconds, or by `flush`."""
+        self._used.add(pair)
+        self._unsaved[pair] = _NO_COPY if proof is None else _packed(proof)
+        if self._keep and time.monotonic() - self._committed_at > _COMMIT_INTERVAL:
             self.flush()
 
     def flush(self) -> None:
-        """Commit what was found since."""
-        if self._keep and self._fresh:
+        """Commit the proofs stored since the last commit."""
+        if self._keep and self._unsaved:
             rows: list[dict[str, Scalar]] = [
-                {"pair": pair, "judged_by": self._judged_by, "proof": proof} for pair, proof in self._fresh.items()
+                {"pair": pair, "judged_by": self._judged_by, "proof": proof} for pair, proof in self._unsaved.items()
             ]
             try:
                 self._table.put(rows)
             except ReadOnly:
                 self._keep = False
-            self._known.update(self._fresh)
-            self._fresh = {}
-        self._written = time.monotonic()
+            self._saved.update(self._unsaved)
+            self._unsaved = {}
+        self._committed_at = time.monotonic()
 
-    def forget_the_rest(self) -> None:
-        """After a whole search: drop what was judged otherwise, and pairs that are asked for no more."""
+    def remove_unused(self) -> None:
+        """After a complete search, remove proofs of other calibrations and pairs that the search did not use."""
         self.flush()
-        gone = self._void + [pair for pair in self._known if pair not in self._asked]
-        if self._keep and gone and (self._void or len(self._known) > _KEEP_ALL * len(self._asked)):
-            self._table.remove(gone)
+        unused = self._outdated + [pair for pair in self._saved if pair not in self._used]
+        if self._keep and unused and (self._outdated or len(self._saved) > _MAX_UNUSED_RATIO * len(self._used)):
+            self._table.remove(unused)
 
 
 def _judged_by(calibration: Calibration) -> str:
-    told = [VERSION, calibration.to_json(), *(part.to_json() for part in calibration.geometry.parts)]
-    return hashlib.sha256(json.dumps(told, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    values = [VERSION, calibration.to_json(), *(part.to_json() for part in calibration.geometry.parts)]
+    return hashlib.sha256(json.dumps(values, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def _packed(proof: Proof) -> bytes:
     raw = asdict(proof)
     verdict = raw["verdict"]
     if verdict is not None and (match := verdict["evidence"]["match"]) is not None:
-        match.pop("points")  # drawn by nobody here, and most of the size
+        match.pop("points")  # not used here, and most of the size
     return zlib.compress(json.dumps(raw, default=_plain).encode())
 
 
@@ -107,12 +107,12 @@ def _verdict(raw: dict[str, Any]) -> Verdict:
     evidence = raw.pop("evidence")
     match, content = evidence.pop("match"), evidence.pop("content")
     relation = Relation(raw.pop("relation"))
-    seen = Evidence(
+    verdict_evidence = Evidence(
         **evidence,
         match=None if match is None else _match(match),
         content=None if content is None else _content(content),
     )
-    return Verdict(relation=relation, evidence=seen, **raw)
+    return Verdict(relation=relation, evidence=verdict_evidence, **raw)
 
 
 def _match(raw: dict[str, Any]) -> Match:

@@ -1,7 +1,7 @@
-"""Is one picture a copy of the other? The room `relate` judges; here it is asked for many, in processes of their own.
+"""Verify whether images are copies of another one, by `lookalike.relate.judge`, in worker processes.
 
-Half of the work is Python, so threads gain a fifth where processes gain all. What a process needs to know of a picture
-travels with the question: its thumbnail and a few facts, 12 kB.
+Half of the work is Python code, so threads save only a fifth of the time. Each task carries what a process needs to
+know of its images: a thumbnail and a few facts, 12 kB an image.
 """
 
 import os
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.duplicates.search.collection_arrays import Picture
+from lookalike.duplicates.search.collection_arrays import FileFacts
 from lookalike.duplicates.search.proof import Proof, in_words
 from lookalike.image import Limits, decode
 from lookalike.relate import Calibration, Subject, judge
@@ -23,20 +23,20 @@ from lookalike.relate.geometry.feature_cache import file_loader, stored_features
 from lookalike.relate.probability.calibration_model import HALF
 from lookalike.types import RGB, Relation
 
-_WATCHED = 1.0  # seconds between looks at whether anybody will hear the answer
-_CACHED = 256  # pictures in memory: up to 300 kB each once their features were looked for
-_MIN_COPY = 0.1  # P(copy) below which a pair is none, whatever was asked for
+_PARENT_CHECK_INTERVAL = 1.0  # seconds
+_MAX_SUBJECTS = 256  # in memory: up to 300 kB each with features
+_MIN_COPY = 0.1  # P(copy) below which a pair is never a copy, whatever `probability` the options ask for
 
 
 @dataclass(frozen=True, slots=True)
-class PictureData:
-    """What is needed to judge a picture. `key`: the same for the same picture. `vector` (dim,) of length 1.
+class VerificationInput:
+    """What the verification of an image needs. `key`: identifies the image in caches. `vector` (dim,) of length 1.
 
-    `frame`: of its file. `thumbnail`: a JPEG, None where there is none.
+    `frame`: its number in the file. `thumbnail`: a JPEG, None where there is none.
     """
 
     key: int
-    picture: Picture
+    file: FileFacts
     vector: NDArray[np.float32]
     frame: int = 0
     thumbnail: bytes | None = None
@@ -44,15 +44,15 @@ class PictureData:
 
 
 class CopyVerifier:
-    """Holds pictures against each other. `geometry`: verify by geometry, else by whole frames and the score alone."""
+    """Verifies pairs of images. `geometry`: compare local features too, else only whole frames and the score."""
 
     def __init__(self, calibration: Calibration, *, geometry: bool = True) -> None:
         self._calibration, self._geometry = calibration, geometry
         self._subjects: OrderedDict[int, Subject] = OrderedDict()
 
-    def verify(self, kept: PictureData, others: Sequence[PictureData]) -> list[Proof | None]:
-        """The proof that each of the others is a copy of `kept`, or None."""
-        first, seconds = self._subject(kept), [self._subject(other) for other in others]
+    def verify(self, keep: VerificationInput, others: Sequence[VerificationInput]) -> list[Proof | None]:
+        """Return for each of `others` the proof that it is a copy of `keep`, or None."""
+        first, seconds = self._subject(keep), [self._subject(other) for other in others]
         other_pages = [False] * len(others)
         if first.features is not None:
             other_pages = filled_differently(first.features, [second.features for second in seconds])
@@ -61,15 +61,15 @@ class CopyVerifier:
             for second, other_page in zip(seconds, other_pages, strict=True)
         ]
 
-    def describe(self, kept: PictureData, others: Sequence[tuple[PictureData, Proof]]) -> list[Proof]:
-        """The proofs with what was done to `kept` to get each of the others, in words."""
-        first = self._picture(kept)
-        told = []
+    def describe(self, keep: VerificationInput, others: Sequence[tuple[VerificationInput, Proof]]) -> list[Proof]:
+        """Return the proofs with `words`, which describe the edits from `keep` to each of `others`."""
+        first = self._thumbnail(keep)
+        described = []
         for other, proof in others:
-            second = self._picture(other)
-            pictures = None if first is None or second is None else (first, second)
-            told.append(in_words(kept.picture, other.picture, proof, pictures))
-        return told
+            second = self._thumbnail(other)
+            thumbnails = None if first is None or second is None else (first, second)
+            described.append(in_words(keep.file, other.file, proof, thumbnails))
+        return described
 
     def _verify(self, first: Subject, second: Subject) -> Proof | None:
         verdict = judge(first, second, self._calibration, depth="points" if self._geometry else "frames")
@@ -80,55 +80,55 @@ class CopyVerifier:
         score = verdict.evidence.score if verdict.evidence.score is not None else 0.0
         return Proof(score, str(max(verdict.relation, Relation.COPY)), verdict.copy, verdict=verdict)
 
-    def _subject(self, data: PictureData) -> Subject:
+    def _subject(self, data: VerificationInput) -> Subject:
         subject = self._subjects.get(data.key)
         if subject is None:
-            subject = self._subjects[data.key] = _subject_of(data)
-            while len(self._subjects) > _CACHED:
+            subject = self._subjects[data.key] = _new_subject(data)
+            while len(self._subjects) > _MAX_SUBJECTS:
                 self._subjects.popitem(last=False)
         self._subjects.move_to_end(data.key)
         return subject
 
-    def _picture(self, data: PictureData) -> RGB | None:
+    def _thumbnail(self, data: VerificationInput) -> RGB | None:
         return None if data.thumbnail is None else decode(data.thumbnail, limits=data.limits).image
 
 
-def _subject_of(data: PictureData) -> Subject:
-    picture = data.picture
-    load = file_loader(picture.path, data.frame, data.limits) if picture.path else None
-    features = stored_features(data.thumbnail, (picture.width, picture.height), load, data.limits)
-    return Subject(name=picture.id, vector=data.vector, features=features, sha256=picture.sha256, load=load)
+def _new_subject(data: VerificationInput) -> Subject:
+    file = data.file
+    load = file_loader(file.path, data.frame, data.limits) if file.path else None
+    features = stored_features(data.thumbnail, (file.width, file.height), load, data.limits)
+    return Subject(name=file.id, vector=data.vector, features=features, sha256=file.sha256, load=load)
 
 
-_of_process: list[CopyVerifier] = []
+_process_verifier: list[CopyVerifier] = []
 
 
-def start(calibration: Calibration, geometry: bool) -> None:  # noqa: FBT001 (an initializer has no keywords)
-    """Make ready a process that answers `verify` and `describe_all`."""
+def start_process(calibration: Calibration, geometry: bool) -> None:  # noqa: FBT001 (an initializer has no keywords)
+    """Initialize a worker process for `verify` and `describe_all`."""
     import signal
 
     import cv2
     from threadpoolctl import threadpool_limits
 
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
-    _of_process[:] = [CopyVerifier(calibration, geometry=geometry)]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
+    _process_verifier[:] = [CopyVerifier(calibration, geometry=geometry)]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     cv2.setNumThreads(1)
     threadpool_limits(1, user_api="blas")
 
 
-def _end_with(parent: int) -> None:
-    """End this process when the one that asks is gone: killed, it cannot say so."""
+def _exit_with_parent(parent: int) -> None:
+    """Exit when the parent process is gone: a killed parent cannot end its workers."""
     while os.getppid() == parent:
-        time.sleep(_WATCHED)
+        time.sleep(_PARENT_CHECK_INTERVAL)
     os._exit(1)
 
 
-def verify(kept: PictureData, others: Sequence[PictureData]) -> list[Proof | None]:
-    """`CopyVerifier.verify` of this process."""
-    return _of_process[0].verify(kept, others)
+def verify(keep: VerificationInput, others: Sequence[VerificationInput]) -> list[Proof | None]:
+    """Call `CopyVerifier.verify` in this worker process."""
+    return _process_verifier[0].verify(keep, others)
 
 
-def describe_all(kept: PictureData, others: Sequence[tuple[PictureData, Proof]]) -> list[Proof]:
-    """`CopyVerifier.describe` of this process."""
-    return _of_process[0].describe(kept, others)
+def describe_all(keep: VerificationInput, others: Sequence[tuple[VerificationInput, Proof]]) -> list[Proof]:
+    """Call `CopyVerifier.describe` in this worker process."""
+    return _process_verifier[0].describe(keep, others)

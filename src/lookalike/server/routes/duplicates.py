@@ -7,12 +7,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from lookalike.duplicates import Chosen, Decisions, Duplicates, accepted_groups
-from lookalike.duplicates.keep.keep_choices import chosen_instead
+from lookalike.duplicates import Decisions, Duplicates, KeepChoices, accepted_groups
+from lookalike.duplicates.keep.keep_choices import chosen_extra
 from lookalike.duplicates.review.accepted import apply_command, last_options
 from lookalike.duplicates.review.decisions import pair_key
 from lookalike.duplicates.review.kinds import kinds_of
-from lookalike.duplicates.review.saved_groups import stored_duplicates
+from lookalike.duplicates.review.saved_groups import load_duplicates
 from lookalike.errors import BadQuery, UnknownId
 from lookalike.server.http.access import lowered
 from lookalike.server.http.dependencies import Needs, Offset, Parts, fails
@@ -64,13 +64,13 @@ async def duplicates(
 
 def _found(parts: Parts, k: int, offset: int) -> dict[str, Any]:
     photos, _ = parts.desk.at_hand
-    stored = stored_duplicates(photos)
+    stored = load_duplicates(photos)
     if stored is None:
         return {"when": None, "pictures": 0, "total": 0, "groups": []}
     when, found = stored
     present = _present(parts, found)
     present.sort(key=lambda group: (-len(group.extras), group.keep.id))
-    said = Decisions(photos).by_pair(), Chosen(photos).by_content()
+    said = Decisions(photos).by_pair(), KeepChoices(photos).by_content()
     shown = [_group(group, *said, show_paths=parts.settings.show_paths) for group in present[offset : offset + k]]
     return {"when": when, "pictures": found.pictures, "total": len(present), "groups": shown}
 
@@ -93,7 +93,7 @@ def _group(
     group: DuplicateGroup, verdicts: dict[str, str], chosen: dict[str, tuple[int, str]], *, show_paths: bool
 ) -> dict[str, Any]:
     keep, kept = group.keep, _content(group.keep)
-    instead = chosen_instead(group, chosen)
+    instead = chosen_extra(group, chosen)
 
     def extra_out(extra: Extra) -> dict[str, Any]:
         names = ("id", "score", "relation", "probability", "words", "reason", "transform")
@@ -102,7 +102,7 @@ def _group(
             "chosen": extra.id == instead,
             "kinds": list(kinds_of(extra)),
             "unsure": extra.unsure,
-            "left": extra.left,
+            "left": extra.blocked_reason,
             "companions": [os.path.basename(path) for path in extra.companions],
             "metadata": public(extra.metadata, show_paths=show_paths),
         }
@@ -131,7 +131,7 @@ def _apply_state(parts: Parts, *, may_write: bool) -> dict[str, Any]:
     reason = _NOT_ALLOWED if not settings.allow_apply else "" if may_write else _MAY_NOT_WRITE
     # Where the collection lies is told to who may change it and sits at this machine.
     shows_place = settings.show_paths or (may_write and is_loopback(settings.host))
-    stored = stored_duplicates(parts.desk.at_hand[0])
+    stored = load_duplicates(parts.desk.at_hand[0])
     last = last_options(stored[0]) if stored else ["--last"]
     uri, journal = settings.uri if shows_place else "COLLECTION", f"{new_journal_name()}.jsonl"
     files, size = count_movable(_accepted(parts))
@@ -156,10 +156,10 @@ def _apply_state(parts: Parts, *, may_write: bool) -> dict[str, Any]:
 
 def _accepted(parts: Parts) -> tuple[DuplicateGroup, ...]:
     photos, _ = parts.desk.at_hand
-    stored = stored_duplicates(photos)
+    stored = load_duplicates(photos)
     if stored is None:
         return ()
-    return accepted_groups(_present(parts, stored[1]), Decisions(photos).by_pair(), Chosen(photos).by_content())
+    return accepted_groups(_present(parts, stored[1]), Decisions(photos).by_pair(), KeepChoices(photos).by_content())
 
 
 @router.post("/v1/duplicates/apply", response_model=JobOut, status_code=202, responses=fails(409))
@@ -169,7 +169,7 @@ async def apply(wanted: ApplyIn, parts: Needs) -> Response:
     _check_allowed(parts)
 
     def check() -> None:
-        stored = stored_duplicates(parts.desk.at_hand[0])
+        stored = load_duplicates(parts.desk.at_hand[0])
         if stored is None or stored[0] != wanted.when:
             raise GroupsChanged("somebody looked for duplicates again since; reload the page and look at the groups")
         files, _ = count_movable(_accepted(parts))
@@ -240,7 +240,7 @@ async def choose(wanted: ChoiceIn, parts: Needs) -> Response:
     await parts.desk.row(wanted.id, [])
 
     def work() -> None:
-        chosen = Chosen(photos)
+        chosen = KeepChoices(photos)
         (chosen.choose if wanted.keep else chosen.forget)(f"id:{wanted.id}")
 
     await parts.desk.in_thread(work)

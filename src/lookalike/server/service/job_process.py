@@ -63,12 +63,12 @@ def _index(uri: str, stop: threading.Event) -> dict[str, Any]:
 
 def _duplicates(uri: str, stop: threading.Event) -> dict[str, Any]:
     from lookalike.duplicates import Options, find_duplicates
-    from lookalike.duplicates.review.saved_groups import keep_duplicates
+    from lookalike.duplicates.review.saved_groups import save_duplicates
     from lookalike.search import Collection
 
     with Collection.open(uri) as photos:
         found = find_duplicates(photos, options=Options(progress=_Progress(stop)))
-        keep_duplicates(photos, found)
+        save_duplicates(photos, found)
     extras = sum(len(group.extras) for group in found)
     return {"state": "done", "report": {"groups": len(found), "extras": extras, "seconds": round(found.seconds, 1)}}
 
@@ -120,8 +120,8 @@ def _map(uri: str, stop: threading.Event) -> dict[str, Any]:
 
 def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str, show_paths: str) -> dict[str, Any]:
     """Move the accepted extras to the trash. `when`, `files`: the search and the number that a person looked at."""
-    from lookalike.duplicates import Action, Chosen, Decisions, accepted_groups, apply_steps, plan_steps
-    from lookalike.duplicates.review.saved_groups import still_present, stored_duplicates
+    from lookalike.duplicates import Action, Decisions, KeepChoices, accepted_groups, apply_steps, plan_steps
+    from lookalike.duplicates.review.saved_groups import load_duplicates, still_present
     from lookalike.search import Collection
     from lookalike.server.service.journals import (
         count_movable,
@@ -133,11 +133,11 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str,
 
     action = Action("trash")
     with Collection.open(uri, read_only=True) as photos:
-        stored = stored_duplicates(photos)
+        stored = load_duplicates(photos)
         if stored is None or stored[0] != when:
             raise LookalikeError("somebody looked for duplicates again meanwhile; look at the groups and apply again")
         present = present_groups(stored[1], uri)
-        accepted = accepted_groups(present, Decisions(photos).by_pair(), Chosen(photos).by_content())
+        accepted = accepted_groups(present, Decisions(photos).by_pair(), KeepChoices(photos).by_content())
         groups = still_present(photos, accepted)
     if (now := count_movable(groups)[0]) != int(files):
         raise LookalikeError(f"{now:,} extras are accepted by now, not {int(files):,}; look at them and apply again")
@@ -147,7 +147,7 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str,
         make_journal_folder()
         progress = _Progress(stop)
         applied = apply_steps(steps, action, journal_path(journal), collection=uri, progress=progress)
-        left += applied.left
+        left += applied.skipped
         report |= {"moved": len(applied.done), "bytes": applied.moved_bytes}
     ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
     report["left"] = [
@@ -163,13 +163,13 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str,
 def _undo(uri: str, stop: threading.Event, journal: str, show_paths: str) -> dict[str, Any]:
     """Put back what one journal took away."""
     from lookalike.duplicates import undo
-    from lookalike.duplicates.review.saved_groups import stored_duplicates
+    from lookalike.duplicates.review.saved_groups import load_duplicates
     from lookalike.search import Collection
     from lookalike.server.service.journals import journal_path, without_paths
 
     undone = undo(journal_path(journal), progress=_Progress(stop))
     with Collection.open(uri, read_only=True) as photos:
-        stored = stored_duplicates(photos)
+        stored = load_duplicates(photos)
     groups = stored[1].groups if stored else ()
     ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
     left = [
@@ -177,9 +177,9 @@ def _undo(uri: str, stop: threading.Event, journal: str, show_paths: str) -> dic
             "id": ids.get(one.path, os.path.basename(one.path)),
             "reason": one.reason if show_paths else without_paths(one.reason, groups, one.path),
         }
-        for one in undone.left
+        for one in undone.skipped
     ]
-    restored = len(undone.restored) + len(undone.there)
+    restored = len(undone.restored) + len(undone.already_present)
     return {"state": "done", "report": {"journal": journal, "restored": restored, "left": left}}
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 
-from lookalike.duplicates.files.journal import Recorded, read_journal
+from lookalike.duplicates.files.journal import ParsedJournal, read_journal
 from lookalike.errors import JournalError, LookalikeError, UnknownId
 from lookalike.image import to_path
 from lookalike.types import DuplicateGroup, Extra, Hit
@@ -101,7 +101,7 @@ def paths_away(uri: str) -> frozenset[str]:
 
 @lru_cache(maxsize=256)
 def _summary(path: Path, _mtime_ns: int, _size: int) -> tuple[str, JournalSummary]:
-    recorded: Recorded = read_journal(path)
+    recorded: ParsedJournal = read_journal(path)
     states = list(recorded.state.values())
     away = [step for step in recorded.steps if recorded.state[step.number] == "done"]
     restored = states.count("undone")
@@ -132,7 +132,7 @@ def present_groups(groups: Iterable[DuplicateGroup], uri: str) -> list[Duplicate
 
 def count_movable(groups: Iterable[DuplicateGroup]) -> tuple[int, int]:
     """How many extras may be touched, as far as the search could tell, and their bytes."""
-    movable = [extra for group in groups for extra in group.extras if not extra.left]
+    movable = [extra for group in groups for extra in group.extras if not extra.blocked_reason]
     return len(movable), sum(int(extra.metadata.get("size") or 0) for extra in movable)
 
 
