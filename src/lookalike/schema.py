@@ -56,7 +56,7 @@ FAILURES = SideTable(
     "failures", "path", ("root", "size", "mtime_ns", "reason", "retry", "version", "when"), "files that failed, and why"
 )
 DECISIONS = SideTable(
-    "decisions", "pair", ("verdict", "first", "second", "first_name", "second_name", "when"),
+    "decisions", "pair", ("verdict", "a", "b", "decided"),
     "a person's verdict on two images (copy, not-a-copy, keep-both), by the hashes of their files",
 )  # fmt: skip
 KEEP_CHOICES = SideTable("chosen", "keep", ("name", "when"), "images that a person chose to keep, by hash")

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.duplicates import Decisions
 from lookalike.errors import BadQuery, CollectionError
 from lookalike.image import EDITS
 from lookalike.relate import calibration_of, features_of
@@ -210,7 +211,9 @@ def test_decisions_are_used(many: Collection) -> None:
     pairs = [f"{min(a, b)}|{max(a, b)}" for a, b in ((hashes[0], hashes[1]), (hashes[1], hashes[2]))]
     rows = [{"pair": pairs[0], "verdict": "not-a-copy"}, {"pair": pairs[1], "verdict": "copy"}]
     many.store.table("decisions", key="pair").put(rows)
-    assert calibrate(many, sample=20, edits=1).decided == 2
+    labeled = Decisions(many).labeled_pairs()
+    assert sorted(copy for _, _, copy in labeled) == [False, True]
+    assert calibrate(many, sample=20, edits=1, labeled=labeled).decided == 2
 
 
 def test_too_few_pictures_are_said_to_be(photos: Collection) -> None:

@@ -19,12 +19,13 @@ def calibrate(
     json: JsonOption = False,
 ) -> None:
     """Fit probabilities and expected false matches to the collection, also using the decisions saved by duplicates."""
+    from lookalike.duplicates import Decisions
     from lookalike.relate.probability.calibrate_collection import calibrate as fit
     from lookalike.search import open_collection
 
     with open_collection(collection, create=False) as photos:
         say(f"editing and comparing up to {sample} of {len(photos):,} images; about a second each")
-        fitted = fit(photos, sample=sample)
+        fitted = fit(photos, sample=sample, labeled=Decisions(photos).labeled_pairs())
     facts = fitted.calibration.facts
     if json:
         emit(fitted.calibration.to_json())

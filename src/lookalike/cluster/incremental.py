@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from lookalike.cluster.storage import (
-    SETTING,
     assignment_row,
     assignment_table,
     cluster_table,
     current_run,
     load_clusters,
 )
+from lookalike.schema import CURRENT_CLUSTERS
 from lookalike.search import Collection
 from lookalike.text import now
 
@@ -67,7 +67,7 @@ def join_new(photos: Collection) -> int:
     new_ids = [name for name, new in zip(ids, is_new, strict=True) if new]
     rows = zip(new_ids, numbers.tolist(), best.tolist(), strict=True)
     members.put([assignment_row(run["run"], *row, joined=True) for row in rows])
-    photos.store.set_settings({SETTING: json.dumps(run | {"at": started_at})})
+    photos.store.set_settings({CURRENT_CLUSTERS.name: json.dumps(run | {"at": started_at})})
     return len(new_ids)
 
 

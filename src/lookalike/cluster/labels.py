@@ -15,13 +15,13 @@ from lookalike.cluster.storage import check_clusters, load_clusters, name_cluste
 from lookalike.errors import BadQuery, SourceError
 from lookalike.image import to_text
 from lookalike.image.sources.tables import read_table
+from lookalike.schema import LABELS, LABELS_PROPAGATED
 from lookalike.search import Collection
 from lookalike.search.saved_results import save_result
 from lookalike.text import now
 from lookalike.types import Metadata, Table
 
 SUSPECTS = "suspects"
-_PROPAGATED_SETTING = "spread"
 _KEYS = ("id", "path", "cluster")
 _MAX_EXAMPLES = 3
 
@@ -41,7 +41,7 @@ class ParsedLabels:
 
 
 def label_table(photos: Collection) -> Table:
-    return photos.store.table("labels", "id")
+    return photos.store.table(LABELS.name, LABELS.key)
 
 
 # --- reading labels
@@ -160,7 +160,7 @@ def save_propagated(photos: Collection, labels: Mapping[str, tuple[str, float]])
         if i not in known
     ]
     label_table(photos).put(rows)
-    photos.store.set_settings({_PROPAGATED_SETTING: now()})  # a commit that readers of the collection see
+    photos.store.set_settings({LABELS_PROPAGATED.name: now()})  # a commit that readers of the collection see
 
 
 def known_labels(photos: Collection, *, spread: bool = False) -> dict[str, str]:

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from lookalike.cluster.grouping import Clusters
 from lookalike.cluster.neighbors import nearest_neighbors, read_vectors
 from lookalike.errors import LookalikeError
+from lookalike.schema import CURRENT_MAP, MAP
 from lookalike.search import Collection
 from lookalike.types import Table, Vectors
 
-SETTING = "map"
 _PERPLEXITY = 20
 _MAX_SINGLE_THREAD = 5_000  # images up to which several threads wait for each other more than they work
 _PLACEMENT_NEIGHBORS = 5
@@ -91,7 +91,7 @@ def load_map(photos: Collection) -> tuple[list[str], Positions]:
 
 def map_version(photos: Collection) -> str:
     """A text that changes when the map is laid out again or new images are placed on it."""
-    return photos.store.settings.get(SETTING, "")
+    return photos.store.settings.get(CURRENT_MAP.name, "")
 
 
 def place_new(new: Vectors, old: Vectors, positions: Positions) -> Positions:
@@ -140,11 +140,11 @@ def _line(count: int) -> Positions:
 
 
 def _table(photos: Collection) -> Table:
-    return photos.store.table("map", "id")
+    return photos.store.table(MAP.name, MAP.key)
 
 
 def _saved_positions(photos: Collection) -> dict[str, tuple[float, float]]:
-    record = json.loads(photos.store.settings.get(SETTING, "{}"))
+    record = json.loads(photos.store.settings.get(CURRENT_MAP.name, "{}"))
     if not record:
         return {}
     return {
@@ -155,7 +155,7 @@ def _saved_positions(photos: Collection) -> dict[str, tuple[float, float]]:
 
 
 def _save_positions(photos: Collection, ids: list[str], positions: Positions, *, again: bool) -> None:
-    record = json.loads(photos.store.settings.get(SETTING, '{"run": 0}'))
+    record = json.loads(photos.store.settings.get(CURRENT_MAP.name, '{"run": 0}'))
     run = int(record["run"]) + again
     for start in range(0, len(ids), _BATCH):
         part = slice(start, start + _BATCH)
@@ -163,7 +163,7 @@ def _save_positions(photos: Collection, ids: list[str], positions: Positions, *,
         _table(photos).put([{"id": name, "run": run, "x": x, "y": y} for name, (x, y) in rows])
     if again or ids:
         placed = (0 if again else int(record.get("placed", 0))) + len(ids)
-        photos.store.set_settings({SETTING: json.dumps({"run": run, "placed": placed})})
+        photos.store.set_settings({CURRENT_MAP.name: json.dumps({"run": run, "placed": placed})})
 
 
 # --- colors

@@ -15,11 +15,11 @@ import numpy as np
 from lookalike.cluster.grouping import Cluster, Clusters
 from lookalike.cluster.levels import Level
 from lookalike.errors import BadQuery, LookalikeError
+from lookalike.schema import ASSIGNMENTS, CLUSTERS, CLUSTERS_NAMED, CURRENT_CLUSTERS
 from lookalike.search import Collection
 from lookalike.text import now
 from lookalike.types import Metadata, Table
 
-SETTING, NAMES_SETTING = "clusters", "clusters_named"
 _BATCH = 50_000
 
 
@@ -32,14 +32,14 @@ def current_run(photos: Collection) -> dict[str, Any] | None:
 
     Keys: slot, run, method, counts, at (when), clustered (how many images), low (a score: 5 % of the images are below).
     """
-    text = photos.store.settings.get(SETTING)
+    text = photos.store.settings.get(CURRENT_CLUSTERS.name)
     return json.loads(text) if text else None
 
 
 def clusters_version(photos: Collection) -> str:
     """A text that changes with the saved clusters and with their names."""
     settings = photos.store.settings
-    return f"{settings.get(SETTING, '')} {settings.get(NAMES_SETTING, '')}"
+    return f"{settings.get(CURRENT_CLUSTERS.name, '')} {settings.get(CLUSTERS_NAMED.name, '')}"
 
 
 def save_clusters(photos: Collection, clusters: Clusters) -> None:
@@ -63,7 +63,7 @@ def save_clusters(photos: Collection, clusters: Clusters) -> None:
         "clustered": len(clusters.ids),
         "low": float(np.quantile(known, 0.05)) if len(known) else -1.0,
     }
-    photos.store.set_settings({SETTING: json.dumps(record)})
+    photos.store.set_settings({CURRENT_CLUSTERS.name: json.dumps(record)})
 
 
 def load_clusters(photos: Collection) -> Clusters:
@@ -96,7 +96,7 @@ def name_clusters(photos: Collection, names: Mapping[str, str]) -> None:
     assert run is not None
     table = cluster_table(photos, run["slot"])
     table.put([row | {"name": names[str(row["cluster"])]} for row in table.all() if row["cluster"] in names])
-    photos.store.set_settings({NAMES_SETTING: uuid.uuid4().hex})  # tells readers with a cached copy to reload it
+    photos.store.set_settings({CLUSTERS_NAMED.name: uuid.uuid4().hex})  # tells readers with a cached copy to reload it
 
 
 def check_clusters(clusters: Clusters, names: Iterable[str]) -> None:
@@ -110,11 +110,11 @@ def check_clusters(clusters: Clusters, names: Iterable[str]) -> None:
 
 
 def assignment_table(photos: Collection, slot: str) -> Table:
-    return photos.store.table(f"assignments_{slot}", "id")
+    return photos.store.table(ASSIGNMENTS.name.format(slot=slot), ASSIGNMENTS.key)
 
 
 def cluster_table(photos: Collection, slot: str) -> Table:
-    return photos.store.table(f"clusters_{slot}", "cluster")
+    return photos.store.table(CLUSTERS.name.format(slot=slot), CLUSTERS.key)
 
 
 def assignment_row(run: int, image_id: str, number: int, score: float, *, joined: bool) -> Metadata:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from lookalike.schema import RESULTS
 from lookalike.search.collection import Collection
 from lookalike.types import Table
 
@@ -42,4 +43,4 @@ def _unpacked(packed: bytes) -> Mapping[str, Any]:
 
 
 def _table(photos: Collection) -> Table:
-    return photos.store.table("findings", "kind")
+    return photos.store.table(RESULTS.name, RESULTS.key)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadFilter, ReadOnly
+from lookalike.schema import FAILURES
 from lookalike.store import columns as cols
 from lookalike.store.rank import best, exact_scores
 from lookalike.store.where import condition, double_quotes
@@ -64,7 +65,7 @@ class MemoryStore:
 
     @property
     def failures(self) -> MemoryTable:
-        return self.table("failures")
+        return self.table(FAILURES.name, FAILURES.key)
 
     def table(self, name: str, key: str = "path") -> MemoryTable:
         return self._tables.setdefault(name, MemoryTable(key, read_only=self._read_only))

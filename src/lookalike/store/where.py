@@ -42,6 +42,11 @@ def condition(where: str, columns: Mapping[str, type], quote: Quote) -> str:
     return _Parser(where, columns, quote).parse()
 
 
+def quote_text(text: str) -> str:
+    """Return text as a SQL literal; a doubled quote is the only escape."""
+    return "'" + text.replace("'", "''") + "'"
+
+
 def backticks(name: str) -> str:
     return f"`{name}`"
 

@@ -12,10 +12,9 @@ from typing import Any
 from lookalike.duplicates.review.decisions import is_sha256, resolve_file
 from lookalike.duplicates.search.collection_arrays import is_link, may_replace
 from lookalike.errors import BadQuery, UnknownId
+from lookalike.schema import KEEP_CHOICES
 from lookalike.search import Collection
 from lookalike.types import DuplicateGroup, Extra, Hit
-
-TABLE = "chosen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class KeepChoices:
 
     def __init__(self, photos: Collection) -> None:
         self._photos = photos
-        self._table = photos.store.table(TABLE, key="keep")
+        self._table = photos.store.table(KEEP_CHOICES.name, key=KEEP_CHOICES.key)
 
     def all(self) -> list[KeepChoice]:
         """Return all choices, oldest first."""

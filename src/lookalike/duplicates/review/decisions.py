@@ -10,10 +10,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias, get_args
 
 from lookalike.errors import BadQuery, UnknownId, nearest
+from lookalike.schema import DECISIONS
 from lookalike.search import Collection
+from lookalike.store.where import quote_text
 from lookalike.types import Metadata, Row
 
-TABLE = "decisions"
 DecisionVerdict: TypeAlias = Literal["not-a-copy", "keep-both", "copy"]
 _COLUMNS = ("sha256", "path")
 VERDICTS: tuple[str, ...] = get_args(DecisionVerdict)
@@ -40,7 +41,7 @@ class Decisions:
 
     def __init__(self, photos: Collection) -> None:
         self._photos = photos
-        self._table = photos.store.table(TABLE, key="pair")
+        self._table = photos.store.table(DECISIONS.name, key=DECISIONS.key)
 
     def all(self) -> list[Decision]:
         """Return all decisions, ordered by the pair's hashes."""
@@ -69,6 +70,20 @@ class Decisions:
     def forget(self, first: str, second: str) -> int:
         """Remove a decision. Returns the number of decisions removed, 1 or 0. Raises UnknownId."""
         return self._table.remove([pair_key(*(resolve_file(self._photos, name)[0] for name in (first, second)))])
+
+    def labeled_pairs(self) -> list[tuple[str, str, bool]]:
+        """Return (id, id, is a copy) of each decision about two files in the collection: labels for `calibrate`."""
+        decisions = self.all()
+        if not decisions:
+            return []
+        by_hash: dict[str, str] = {}
+        for part in self._photos.store.scan(["id", "sha256"]):
+            by_hash.update(zip(map(str, part["sha256"]), map(str, part["id"]), strict=True))
+        return [
+            (by_hash[decision.first], by_hash[decision.second], decision.verdict != "not-a-copy")
+            for decision in decisions
+            if decision.first != decision.second and {decision.first, decision.second} <= by_hash.keys()
+        ]
 
     def decide_ids(self, pairs: Sequence[tuple[str, str, str | None]]) -> int:
         """Store decisions about pairs of ids, in at most two writes; the verdict None removes a decision.
@@ -101,8 +116,7 @@ def resolve_file(photos: Collection, name: str) -> tuple[str, str]:
         if row is not None and row.metadata.get("sha256"):
             return str(row.metadata["sha256"]), str(row.metadata.get("path") or row.id)
     path = absolute_text(name) if name else ""
-    quoted = path.replace("'", "''")
-    for part in photos.store.scan(_COLUMNS, where=f"path = '{quoted}' and sha256 <> ''"):
+    for part in photos.store.scan(_COLUMNS, where=f"path = {quote_text(path)} and sha256 <> ''"):
         if len(part["sha256"]):
             return str(part["sha256"][0]), path
     raise UnknownId(

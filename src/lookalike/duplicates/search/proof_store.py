@@ -19,10 +19,10 @@ from lookalike.relate import Calibration, Evidence, Match, Verdict
 from lookalike.relate.content.content import Content
 from lookalike.relate.content.regions import Region
 from lookalike.relate.geometry.overlay import Agreement
+from lookalike.schema import PROOFS
 from lookalike.search import Collection
 from lookalike.types import Relation, Scalar
 
-TABLE = "proofs"
 VERSION = 2  # of the verification: a new one invalidates all stored proofs
 _COMMIT_INTERVAL = 5.0  # seconds between commits
 _MAX_UNUSED_RATIO = 3  # stored pairs for each used one, up to which a removal is not worth a commit
@@ -33,7 +33,7 @@ class ProofStore:
     """The proofs of one collection. `keep`: false if nothing may be written; then they are held in memory only."""
 
     def __init__(self, photos: Collection, calibration: Calibration, *, keep: bool = True) -> None:
-        self._table, self._keep = photos.store.table(TABLE, key="pair"), keep
+        self._table, self._keep = photos.store.table(PROOFS.name, key=PROOFS.key), keep
         self._judged_by = _judged_by(calibration)
         rows = self._table.all() if keep else []
         self._saved = {str(row["pair"]): row["proof"] for row in rows if row["judged_by"] == self._judged_by}

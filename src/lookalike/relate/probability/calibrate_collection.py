@@ -1,4 +1,4 @@
-"""Fit a collection's own calibration to its images, to a user's decisions and to labeled pairs."""
+"""Fit a collection's own calibration to its images, and to labeled pairs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,6 @@ from lookalike.similarity import cosine, normalize
 from lookalike.types import RGB, Row, Vectors
 
 MIN_IMAGES = 20
-DECISIONS = "decisions"  # the table in which `duplicates` stores them: pair "sha|sha", verdict
 _TAIL_SAMPLE = 2000
 _DECISION_WEIGHT = 5  # a user's decision counts as much as this many synthetic pairs
 
@@ -68,8 +67,8 @@ def calibrate(
     """Fit the collection's own calibration and save it.
 
     `sample`: number of images that are edited to make copies, `edits` of each; one in three is left out of the fit, to
-    measure the error. `labeled`: (id, id, is a copy). Decisions saved by `duplicates` are used automatically.
-    Raises BadQuery for fewer than 20 images, ReadOnly.
+    measure the error. `labeled`: (id, id, is a copy), for example `Decisions(photos).labeled_pairs()` of
+    lookalike.duplicates. Raises BadQuery for fewer than 20 images, ReadOnly.
     """
     random = np.random.default_rng(seed)
     rows = _sample_rows(photos, random, sample)
@@ -81,7 +80,7 @@ def calibrate(
         )
     start = calibration_of_card(photos.card)
     examples = make_pairs(_calibration_sample(photos, images, progress), start, each=edits, seed=seed)
-    known = [*_decided_pairs(photos), *_labeled_pairs(photos, labeled)]
+    known = _labeled_pairs(photos, labeled)
     fitting = [e for e in examples.pairs if e.group % 3] + known * _DECISION_WEIGHT
     testing = [e for e in examples.pairs if not e.group % 3]
     vectors, ids = _vectors(photos, random)
@@ -138,23 +137,6 @@ def _calibration_sample(
     if progress:
         progress(len(ids), len(ids))
     return CalibrationSample(list(images.values()), vectors, features, photos.embedder)
-
-
-def _decided_pairs(photos: Collection) -> list[LabeledPair]:
-    """Return pairs decided by a user, identified by the files' hashes."""
-    rows = photos.store.table(DECISIONS, key="pair").all()
-    if not rows:
-        return []
-    by_hash: dict[str, str] = {}
-    for part in photos.store.scan(["id", "sha256"]):
-        by_hash.update(zip(map(str, part["sha256"]), map(str, part["id"]), strict=True))
-    pairs = []
-    for row in rows:
-        first, _, second = str(row["pair"]).partition("|")
-        # Identical bytes teach nothing.
-        if first != second and first in by_hash and second in by_hash:
-            pairs.append((by_hash[first], by_hash[second], row["verdict"] != "not-a-copy"))
-    return _labeled_pairs(photos, pairs)
 
 
 def _labeled_pairs(photos: Collection, pairs: Sequence[tuple[str, str, bool]]) -> list[LabeledPair]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lookalike.store import columns as cols
+from lookalike.store.where import quote_text
 from lookalike.types import Scalar
 
 TO_ARROW: dict[type, Any] = {
@@ -74,11 +75,6 @@ def column_out(column: Any, name: str, kind: type, dim: int | None) -> NDArray[A
     return cols.as_array(column.to_pylist(), kind)
 
 
-def literal(text: str) -> str:
-    """Quote text as SQL; a doubled quote is the only escape that Lance has."""
-    return "'" + text.replace("'", "''") + "'"
-
-
 def one_of(key: str, keys: Sequence[str]) -> str:
     """Return the condition that the key is one of these (at least one)."""
-    return f"`{key}` IN ({', '.join(map(literal, keys))})"
+    return f"`{key}` IN ({', '.join(map(quote_text, keys))})"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from lookalike import schema
 from lookalike.errors import FormatMismatch, NoCollection
 from lookalike.store import columns as cols
 from lookalike.store.lance import search as lance_search
@@ -84,8 +85,8 @@ class LanceStore:
         rows = LanceTable(child(uri, "images"), cols.ID, dim=dim, storage_options=storage_options)
         rows.create(cols.check_declared(columns or {}))
         store = cls(uri, storage_options=storage_options, **options)
-        if "format" not in store.settings:
-            store.set_settings({"format": str(FORMAT)})
+        if schema.FORMAT.name not in store.settings:
+            store.set_settings({schema.FORMAT.name: str(FORMAT)})
         return store
 
     def _open(self) -> "lance.LanceDataset":
@@ -97,9 +98,8 @@ class LanceStore:
             raise NoCollection(message) from error
 
     def _check_format(self) -> None:
-        written = self.settings.get(
-            "format", "1"
-        )  # absent if the process was killed between creation and the first commit
+        # Absent if the process was killed between creation and the first commit.
+        written = self.settings.get(schema.FORMAT.name, "1")
         if not written.isdigit() or int(written) > FORMAT:
             raise FormatMismatch(
                 f"The collection at {self.uri} has format {written} and this Lookalike reads up to format {FORMAT}; "
@@ -124,7 +124,7 @@ class LanceStore:
 
     @property
     def failures(self) -> LanceTable:
-        return self.table("failures")
+        return self.table(schema.FAILURES.name, schema.FAILURES.key)
 
     def table(self, name: str, key: str = "path") -> LanceTable:
         if name not in self._tables:
