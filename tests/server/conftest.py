@@ -20,7 +20,7 @@ from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 
 @dataclass
 class Served:
-    """`http`: a client of the server. `app`: its parts are in app.state.parts."""
+    """`http`: a client of the server. `app`: its parts are in app.state.lookalike."""
 
     url: str
     http: httpx.Client
@@ -48,7 +48,7 @@ def served(
         server_header=False,
         ws="none",
         loop="asyncio",  # uvloop, where it lies about, starts processes by a fork, of which Lance warns
-        http="lookalike.server.process.header_timeout:Patient",
+        http="lookalike.server.process.header_timeout:HeaderTimeoutProtocol",
         **proxy_options(settings),
     )
     server = uvicorn.Server(config)

@@ -74,7 +74,7 @@ def test_a_box_goes_with_its_own_picture(page, site: Served) -> None:
 
 
 SENTENCES = """async () => {
-  const { meaning, know } = await import('/static/meaning.js');
+  const { meaning, know } = await import('/static/threshold_text.js');
   const step = (n) => ({ score: n / 100, expected_false: 100 * 0.9 ** n, copy_probability: 0 });
   const hit = (copy) => ({ relation: copy ? { relation: 'copy' } : null });
   know({ meaning: Array.from({ length: 101 }, (_, n) => step(n)) });

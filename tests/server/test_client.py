@@ -96,7 +96,7 @@ def test_many_files_are_sent_in_turn(server: Served, own: Served, red: bytes, mo
         for region in (None, (0.0, 0.0, 0.5, 0.5)):
             found = remote.search(asked, 4, minus=less, region=region)
             assert pairs(found) == pairs(server.photos.search(asked, 4, minus=less, region=region))
-        monkeypatch.setattr("lookalike.client.remote.BYTES_AT_ONCE", 100)
+        monkeypatch.setattr("lookalike.client.remote.MAX_REQUEST_BYTES", 100)
         assert pairs(remote.search(nine[:2], 4)) == pairs(server.photos.search(nine[:2], 4))
     with lookalike.connect(own.url) as remote:
         assert remote.add(nine).added == 9

@@ -18,7 +18,7 @@ from PIL import Image
 
 from lookalike.errors import ImageError, ImageTooLarge, UnreadableImage
 from lookalike.search import Collection
-from lookalike.server.uploads.decoder_pool import Decoders
+from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.types import Preprocessing
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.server.conftest import Served, served
@@ -169,9 +169,9 @@ def test_a_json_body_that_is_too_long_is_refused_as_any(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "told"),
     [
-        (b"hello, I am not a picture", "what was sent is not a picture we can read (starts with 'hello, I')"),
-        (b"<html>", "the picture is a web page, not a picture: the download probably failed"),
-        (b"\xff\xd8\xff\xe0 and no more", "the picture begins like JPEG"),
+        (b"hello, I am not a picture", "the upload is not a picture we can read (starts with 'hello, I')"),
+        (b"<html>", "the image is a web page, not a picture: the download probably failed"),
+        (b"\xff\xd8\xff\xe0 and no more", "the image begins like JPEG"),
     ],
 )
 def test_a_refusal_is_a_sentence(server: Served, data: bytes, told: str) -> None:
@@ -203,7 +203,7 @@ def run(work):  # type: ignore[no-untyped-def]
 
 def test_a_decoder_that_dies_hangs_or_eats_memory_is_replaced() -> None:
     async def story() -> list[str]:
-        pool = Decoders(1, seconds=30, memory=900 * 2**20, max_pixels=10**9)
+        pool = DecoderPool(1, seconds=30, memory=900 * 2**20, max_pixels=10**9)
         await pool.start()
         told = []
         try:

@@ -49,14 +49,14 @@ def test_originals_by_id_only(own: Served, tmp_path: Path) -> None:
     path.write_bytes(b"<html><script>alert(1)</script></html>")
     swapped = own.http.get("/v1/images/photos%2Fred0.png/original")
     assert swapped.status_code == 404
-    assert "no longer the one that was indexed" in swapped.json()["message"]
+    assert "has changed since it was indexed" in swapped.json()["message"]
     assert own.http.get("/v1/images/photos%2Fred0.png/thumbnail?side=512").status_code == 200
     path.unlink()
     (tmp_path / "secret").write_bytes(before)
     path.symlink_to(tmp_path / "secret")
     linked = own.http.get("/v1/images/photos%2Fred0.png/original")
     assert linked.status_code == 404
-    assert "leads out of its folder" in linked.json()["message"]
+    assert "is a link to outside its folder" in linked.json()["message"]
     path.unlink()
     gone = own.http.get("/v1/images/photos%2Fred0.png/original")
     assert gone.status_code == 404

@@ -68,7 +68,7 @@ def test_what_cannot_be_labelled_is_told(own: Served, body: dict, status: int) -
 
 
 def test_the_rest_is_named_and_wrong_labels_are_doubted(filed: Served) -> None:
-    assert "no picture has a label" in job(filed, "labels")["message"]
+    assert "no image has a label" in job(filed, "labels")["message"]
     assert filed.http.get("/v1/labels/suspects").json() == {"when": None, "suspects": []}
     for colour in ("red", "green", "blue"):
         ids = [f"photos/{colour}{n}.png" for n in range(4)]
@@ -87,7 +87,7 @@ def test_the_rest_is_named_and_wrong_labels_are_doubted(filed: Served) -> None:
         assert all(one["id"].startswith(f"photos/{label}") for one in spread["images"])
     doubts = filed.http.get("/v1/labels/suspects").json()["suspects"]
     assert [(one["id"], one["label"], one["instead"]) for one in doubts] == [("photos/red3.png", "green", "red")]
-    with served(None, filed.app.state.parts.settings.uri) as other:  # what was found is the collection's
+    with served(None, filed.app.state.lookalike.settings.uri) as other:  # what was found is the collection's
         assert other.http.get("/v1/labels/suspects").json()["suspects"] == doubts
     filed.http.post("/v1/labels", json={"label": "red", "ids": ["photos/red3.png"]})
     assert filed.http.get("/v1/labels/suspects").json()["suspects"] == []

@@ -21,7 +21,7 @@ from lookalike.search import Collection
 from lookalike.search.saved_results import save_result
 from lookalike.server import Settings, create_app
 from lookalike.server.http.metrics import Metrics
-from lookalike.server.process.shared_dir import sweep
+from lookalike.server.process.shared_dir import remove_abandoned
 from lookalike.server.service.collection_service import Desk
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.server.conftest import Served, fill, free_port, served, wait_for
@@ -183,7 +183,7 @@ def test_metrics_count_and_workers_are_summed(server: Served, tmp_path: Path) ->
     assert "lookalike_images 15" in text
     one, two = Metrics(str(tmp_path)), Metrics(str(tmp_path))
     one.add("lookalike_requests_total", route="a")
-    one.leave()
+    one.publish()
     os.rename(tmp_path / f"metrics-{os.getpid()}.json", tmp_path / "metrics-1.json")
     two.add("lookalike_requests_total", 2, route="a")
     assert 'lookalike_requests_total{route="a"} 3' in two.text()
@@ -268,14 +268,14 @@ def test_workers_do_not_outlive_who_watches_them(real: Path, tmp_path: Path) -> 
 def test_what_a_killed_server_left_goes_with_the_next(real: Path, tmp_path: Path) -> None:
     with process_of(real, tmp_path, 1) as running:
         (left,) = running.temporary.glob("lookalike-*")
-        sweep(running.temporary)
+        remove_abandoned(running.temporary)
         assert left.exists(), "it is in use"
     assert left.exists(), "killed"
     (running.temporary / "lookalike-other").mkdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "lock").touch()
     (running.temporary / "lookalike-trap").symlink_to(tmp_path / "mine")
-    sweep(running.temporary)
+    remove_abandoned(running.temporary)
     assert sorted(place.name for place in running.temporary.iterdir()) == ["lookalike-other", "lookalike-trap"]
     assert (tmp_path / "mine" / "lock").exists()
 
@@ -291,7 +291,7 @@ def refresh(desk):
     Path(os.environ["BEGUN"]).touch()
     time.sleep(1000)
 
-app.LOOK_SECONDS, Desk.refresh = 1000, refresh
+app.LOAD_SECONDS, Desk.refresh = 1000, refresh
 run()
 """
 

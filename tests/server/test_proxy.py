@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from lookalike.search import Collection
-from lookalike.server.http.access import Gate
+from lookalike.server.http.access import AccessControl
 from lookalike.server.process.settings import Settings, Tokens
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import free_port, served
@@ -18,11 +18,11 @@ from tests.server.conftest import free_port, served
 SNIPPETS = Path(__file__).parents[2] / "deploy"
 
 
-def gate(**options: object) -> Gate:
-    return Gate(Settings(uri="x", **options), Tokens())  # type: ignore[arg-type]
+def gate(**options: object) -> AccessControl:
+    return AccessControl(Settings(uri="x", **options), Tokens())  # type: ignore[arg-type]
 
 
-def refused(asked: Gate, method: str = "GET", path: str = "/", **headers: str) -> str:
+def refused(asked: AccessControl, method: str = "GET", path: str = "/", **headers: str) -> str:
     named = {"host": "127.0.0.1:8000"} | {name.replace("_", "-"): value for name, value in headers.items()}
     refusal = asked.refuse(method, path, named, "10.0.0.1")
     return refusal.kind if refusal else ""

@@ -6,7 +6,7 @@ import pytest
 
 from lookalike.search import Collection
 from lookalike.server import Settings
-from lookalike.server.http.redaction import masked
+from lookalike.server.http.redaction import redact_location
 from tests.conftest import COLOURS, ColourEmbedder, picture
 from tests.server.conftest import Served, fill, served, wait_for
 
@@ -58,8 +58,8 @@ def test_places_can_be_asked_for_where_they_are_shown(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_only_the_whole_place_is_taken_out_of_a_message(message: str, told: str) -> None:
-    assert masked(message, "/a/col") == told
-    assert masked("the card in s3://b/c failed", "s3://b/c") == "the card in the collection failed"
+    assert redact_location(message, "/a/col") == told
+    assert redact_location("the card in s3://b/c failed", "s3://b/c") == "the card in the collection failed"
 
 
 def test_a_relative_collection_s_messages_are_not_garbled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

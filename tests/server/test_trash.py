@@ -188,7 +188,7 @@ def test_without_a_place_for_the_journal_nothing_is_moved(tmp_path: Path, trash:
         accept(running, (1, 0))
         job = ended(running, apply(running, 1))
         assert job["state"] == "failed"
-        assert "without one nothing is moved" in job["message"]
+        assert "without it no file is moved" in job["message"]
         assert str(tmp_path) not in job["message"]
     assert (tmp_path / "photos/copy10.jpg").exists()
 

@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from lookalike.errors import BadQuery
 from lookalike.server.service.batcher import Busy
-from lookalike.server.uploads.url_fetch import MAX_WAITING, Fetcher, Forbidden, is_public
+from lookalike.server.uploads.url_fetch import MAX_WAITING, Fetcher, ForbiddenUrl, is_public
 from tests.server.conftest import Served
 
 
@@ -122,14 +122,14 @@ def test_urls_inside_are_not_asked(url: str) -> None:
 
 
 def test_a_redirect_inside_is_not_followed(site: int) -> None:
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenUrl):
         fetcher(site).get(f"http://good.public:{site}/to/http://10.0.0.1:{site}/x")
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenUrl):
         fetcher(site).get(f"http://good.public:{site}/to/file:///etc/passwd")
 
 
 def test_a_name_with_one_private_address_is_not_asked(site: int) -> None:
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenUrl):
         fetcher(site).get(f"http://mixed.public:{site}/x")
 
 

@@ -1,6 +1,6 @@
 // Everything the page knows, it asks of the same API that programs use.
 
-import { at } from "./place.js";
+import { at } from "./root_path.js";
 
 export class Refused extends Error {
   constructor(status, body) {

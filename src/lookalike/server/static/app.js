@@ -1,7 +1,7 @@
 // Which page is shown, and what holds on all of them: links, dropping, pasting, keys, theme, token.
 
 import { h } from "./dom.js";
-import { here } from "./place.js";
+import { here } from "./root_path.js";
 import { onLogin, Refused, send } from "./api.js";
 import { go, onChange } from "./state.js";
 import { isOpen } from "./viewer.js";

@@ -1,6 +1,6 @@
 // Elements in one line, and messages to the person.
 
-import { at } from "./place.js";
+import { at } from "./root_path.js";
 
 export function h(name, attributes = {}, ...children) {
   const node = document.createElement(name);

@@ -3,7 +3,7 @@
 import { h, say, fileName } from "./dom.js";
 import { follow, get, picture, original, send } from "./api.js";
 import { jobButton, mayWrite } from "./jobs.js";
-import { laid } from "./laying.js";
+import { laid } from "./overlay.js";
 import { note } from "./state.js";
 import { commandBox, counted, KEYS, megabytes, Review } from "./review.js";
 

@@ -1,6 +1,6 @@
 // A button that begins long work, and a bar that tells how far it is.
 
-import { at } from "./place.js";
+import { at } from "./root_path.js";
 import { h, say, number } from "./dom.js";
 import { follow, get, send } from "./api.js";
 

@@ -1,11 +1,11 @@
 // The search page: what is asked, how it is cut, and the hits.
 
-import { here } from "./place.js";
+import { here } from "./root_path.js";
 import { h, say, number, fileName } from "./dom.js";
 import { get, picture, upload } from "./api.js";
 import { address, go, note, read } from "./state.js";
 import { Grid } from "./grid.js";
-import { learn, meaning } from "./meaning.js";
+import { learn, meaning } from "./threshold_text.js";
 import { isOpen, leave, view } from "./viewer.js";
 
 const K = 200;

@@ -1,6 +1,6 @@
 // The state of a search lives in the address, so that links and the back button work.
 
-import { at, ROOT } from "./place.js";
+import { at, ROOT } from "./root_path.js";
 
 const LISTS = ["like", "minus", "region"];
 const TEXTS = ["where", "label", "name", "k", "min", "open", "seed"];
