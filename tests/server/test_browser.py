@@ -214,9 +214,7 @@ def test_duplicates_are_looked_for_reviewed_and_undone(page, site: Served) -> No
 
 def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served) -> None:
     page.click("nav >> text=Duplicates")
-    holds(
-        page, "document.querySelector('.extra') || /Nobody has looked/.test(document.querySelector('main').innerText)"
-    )
+    holds(page, "document.querySelector('.extra') || /Not searched yet/.test(document.querySelector('main').innerText)")
     for first, second in (("busy.png", "copy.jpg"), ("copy.jpg", "busy.png"), ("busy.png", "copy.jpg")):
         # The page asks anew once the job is over: what it showed before must not be taken for what was found.
         with page.expect_response("**/v1/duplicates?**", timeout=60_000):
@@ -255,7 +253,7 @@ def test_a_label_given_in_the_large_view_is_on_its_page(page) -> None:
     page.click(".tile")
     page.fill("dialog .label input", "rose")
     page.click("dialog .label button")
-    holds(page, "document.getElementById('status').textContent === 'labelled rose'")
+    holds(page, "document.getElementById('status').textContent === 'labeled rose'")
     page.keyboard.press("Escape")
     page.click("nav >> text=Labels")
     page.wait_for_selector(".card")

@@ -48,9 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def looked(page) -> None:
     """The page of duplicates, with what was found."""
     page.click("nav >> text=Duplicates")
-    holds(
-        page, "document.querySelector('.extra') || /Nobody has looked/.test(document.querySelector('main').innerText)"
-    )
+    holds(page, "document.querySelector('.extra') || /Not searched yet/.test(document.querySelector('main').innerText)")
     if not page.locator(".extra").count():
         page.click("text=Look for duplicates")
     page.wait_for_selector(".extra", timeout=60_000)
@@ -80,7 +78,7 @@ def test_turned_and_mirrored_copies_are_laid_as_they_lie(page) -> None:
     for name in TURNS:
         seen, told = difference(page, name)
         assert seen.mean() < 12, name
-        assert told.startswith("Black is the same"), name
+        assert told.startswith("Identical areas are black"), name
 
 
 def test_where_a_crop_lies_that_an_older_version_found_is_not_told_and_nothing_is_claimed(page, site: Served) -> None:
@@ -92,8 +90,8 @@ def test_where_a_crop_lies_that_an_older_version_found_is_not_told_and_nothing_i
     page.reload()
     page.wait_for_selector(".extra")
     _, told = difference(page, "part.jpg")
-    assert "not told" in told
-    assert "what differs is bright" not in told
+    assert "is unknown" in told
+    assert "differences are bright" not in told
 
 
 def test_a_crop_is_laid_where_it_lies(page) -> None:
@@ -103,7 +101,7 @@ def test_a_crop_is_laid_where_it_lies(page) -> None:
     within = seen[height // 10 + 3 : height * 9 // 10 - 3, width // 10 + 3 : width * 9 // 10 - 3]
     assert within.mean() < 12
     assert seen[: height // 10 - 3].min() > 100  # what only the kept one shows is not compared
-    assert "Only what both show" in told
+    assert "Only the area that both show" in told
 
 
 @pytest.mark.parametrize("width", [320, 360])

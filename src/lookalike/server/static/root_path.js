@@ -1,9 +1,9 @@
-// Where the page lies: at the root of a server, or below a path that a proxy gave it.
+// The root path of the application: "" on a server of its own, or the prefix that a proxy serves it under.
 
 export const ROOT = new URL(import.meta.url).pathname.replace(/\/static\/root_path\.js$/, "");
 
-// An address of ours, "/v1/..." or "/duplicates", as the browser must ask for it.
-export function at(path) { return ROOT + path; }
+// The path to request for a path of the application, such as "/v1/..." or "/duplicates".
+export function withRoot(path) { return ROOT + path; }
 
-// Which of our pages is shown.
-export function here() { return location.pathname.slice(ROOT.length) || "/"; }
+// The path of the current page, without the root path.
+export function currentPath() { return location.pathname.slice(ROOT.length) || "/"; }
