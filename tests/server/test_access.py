@@ -100,21 +100,21 @@ def test_a_client_that_asks_too_often_waits(monkeypatch: pytest.MonkeyPatch) -> 
     assert RateLimiter(0).wait("a") == 0.0
 
 
-def test_the_gate_tells_how_long_to_wait() -> None:
-    gate = AccessControl(Settings(uri="x", rate=0.5), Tokens())
-    asked = ("GET", "/v1/images", {"host": "127.0.0.1"}, "1.2.3.4")
-    assert gate.refuse(*asked) is None
-    refusal = gate.refuse(*asked)
+def test_a_refusal_states_how_long_to_wait() -> None:
+    access = AccessControl(Settings(uri="x", rate=0.5), Tokens())
+    request = ("GET", "/v1/images", {"host": "127.0.0.1"}, "1.2.3.4")
+    assert access.refuse(*request) is None
+    refusal = access.refuse(*request)
     assert refusal is not None
     assert refusal.status == 429
     assert dict(refusal.headers)["retry-after"]
 
 
 def test_the_page_itself_is_never_too_much() -> None:
-    gate = AccessControl(Settings(uri="x", rate=5, workers=2), Tokens())
+    access = AccessControl(Settings(uri="x", rate=5, workers=2), Tokens())
 
     def status(path: str, method: str = "GET") -> int:
-        refusal = gate.refuse(method, path, {"host": "127.0.0.1"}, "1.2.3.4")
+        refusal = access.refuse(method, path, {"host": "127.0.0.1"}, "1.2.3.4")
         return refusal.status if refusal else 200
 
     for _ in range(40):

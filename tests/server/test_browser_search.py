@@ -22,21 +22,21 @@ def go(page, site: Served, address: str) -> None:
 
 def files(tmp_path: Path, count: int) -> list[Path]:
     """So many pictures, each its own."""
-    made = [tmp_path / f"many{n}.png" for n in range(count)]
-    for n, path in enumerate(made):
+    created = [tmp_path / f"many{n}.png" for n in range(count)]
+    for n, path in enumerate(created):
         path.write_bytes(encode(picture(COLOURS["green"], seed=100 + n, size=(64, 48))))
-    return made
+    return created
 
 
 def test_another_picture_is_added_and_nothing_is_taken_away(page, site: Served, tmp_path: Path) -> None:
     go(page, site, "/?like=id:photos/blue0.png&minus=id:photos/green0.png&region=0,0,0.5,0.5")
     page.set_input_files(".ask input[type=file]", red_file(tmp_path))
     page.wait_for_url("**like=query**")
-    told = asked(page)
-    assert told["like"][0] == "id:photos/blue0.png"
-    assert told["like"][1].startswith("query:")
-    assert told["minus"] == ["id:photos/green0.png"]
-    assert told["region"] == ["0,0,0.5,0.5"]
+    payload = asked(page)
+    assert payload["like"][0] == "id:photos/blue0.png"
+    assert payload["like"][1].startswith("query:")
+    assert payload["minus"] == ["id:photos/green0.png"]
+    assert payload["region"] == ["0,0,0.5,0.5"]
     page.wait_for_selector(".chip.minus")
     assert page.locator(".chip").count() == 3
     names(page)
@@ -140,16 +140,16 @@ def test_a_link_to_a_picture_that_is_gone_says_so_once_and_shows_no_empty_view(b
     sheet = context.new_page()
     sheet.add_init_script(
         """window.addEventListener('DOMContentLoaded', () => {
-          window.told = [];
+          window.messages = [];
           const status = document.getElementById('status');
-          new MutationObserver(() => { if (status.textContent) window.told.push(status.textContent); })
+          new MutationObserver(() => { if (status.textContent) window.messages.push(status.textContent); })
             .observe(status, { childList: true });
         });"""
     )
     sheet.goto(site.url + "/?like=id:photos/busy.png&open=photos/gone.png")
     sheet.wait_for_selector(".badge")  # by now the relations were told as well
-    told = sheet.evaluate("window.told")
-    assert sum("photos/gone.png" in each for each in told) == 1, told
+    messages = sheet.evaluate("window.messages")
+    assert sum("photos/gone.png" in each for each in messages) == 1, messages
     assert sheet.locator("dialog[open]").count() == 0
     assert "open=" not in sheet.url
     context.close()

@@ -97,14 +97,14 @@ def _app_state(settings: Settings, collection: Collection | None, folder: str) -
         memory=settings.decode_memory,
         max_pixels=settings.max_pixels,
     )
-    queries = SavedQueries(f"{folder}/queries", settings.keep_queries, _key(folder))
+    queries = SavedQueries(f"{folder}/queries", settings.keep_queries, _signing_key(folder))
     metrics = Metrics(folder if settings.workers > 1 else "")
     access = AccessControl(settings, load_tokens(settings.tokens))
     resolver = QueryResolver(service, decoders, queries, settings)
     return AppState(settings, service, decoders, resolver, JobRunner(settings, folder), metrics, access)
 
 
-def _key(folder: str) -> bytes:
+def _signing_key(folder: str) -> bytes:
     """Return the key that signs the tokens of saved queries: the one `run` wrote for all workers, or a new one."""
     with suppress(FileNotFoundError):
         return (Path(folder) / KEY).read_bytes()
@@ -114,10 +114,10 @@ def _key(folder: str) -> bytes:
 def _guarded(app: FastAPI, settings: Settings, state: AppState):  # type: ignore[no-untyped-def]
     build = app.build_middleware_stack
 
-    def built() -> App:
+    def build_guarded() -> App:
         return RequestGuard(_answer_head(_keep_raw_ids(build())), settings, state.access, state.metrics)
 
-    return built
+    return build_guarded
 
 
 def _keep_raw_ids(app: App) -> App:

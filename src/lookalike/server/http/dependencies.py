@@ -6,6 +6,7 @@ from urllib.parse import unquote
 
 from fastapi import Depends, Path, Query, Request
 
+from lookalike.errors import BadQuery
 from lookalike.server.http.access import AccessControl
 from lookalike.server.http.metrics import Metrics
 from lookalike.server.http.schemas import ErrorOut
@@ -57,6 +58,12 @@ MinScore = Annotated[
     float | None,
     Query(ge=-1, le=1, allow_inf_nan=False, description="The lowest score of a hit.", examples=[0.8]),
 ]
+
+
+def check_owned(state: AppState) -> None:
+    """Raise BadQuery if the collection was opened by the program that runs the server, not by the server itself."""
+    if state.service.given:
+        raise BadQuery("this collection was opened by the program that runs the server; use that program instead")
 
 
 def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:

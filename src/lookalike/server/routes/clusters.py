@@ -57,6 +57,16 @@ async def clusters(
     return as_json({"levels": counts, "level": counts[position], "clusters": content})
 
 
+def no_clusters() -> UnknownId:
+    """Return the error for a collection without clusters."""
+    return UnknownId("the collection has no clusters yet; create them with POST /v1/jobs")
+
+
+def unknown_cluster(key: str) -> UnknownId:
+    """Return the error for a cluster key that does not exist."""
+    return UnknownId(f"there is no cluster {key}")
+
+
 def _level_position(counts: list[int], level: int) -> int:
     if level not in counts:
         raise UnknownId(f"there is no level {level}; the levels are {', '.join(map(str, counts))}")
@@ -101,12 +111,12 @@ async def members(level: Level, number: Number, state: AppStateDep, k: K = 60, o
     """Return the images of one cluster, most central first."""
     clustering = await state.service.in_thread(lambda: _load_clusters(state))
     if clustering is None:
-        raise UnknownId("the collection has no clusters yet; create them with POST /v1/jobs")
+        raise no_clusters()
     position = _level_position(list(clustering.counts), level)
     level_result = clustering.levels[position]
     rows = np.flatnonzero(level_result.assignments == number)
     if not len(rows):
-        raise UnknownId(f"there is no cluster {level}/{number}")
+        raise unknown_cluster(f"{level}/{number}")
     rows = rows[np.argsort(-level_result.scores[rows], kind="stable")]
     ids = [clustering.ids[row] for row in rows[offset : offset + k]]
     _, copy = state.service.at_hand

@@ -13,9 +13,9 @@ from lookalike.duplicates.review.accepted import apply_command, last_options
 from lookalike.duplicates.review.decisions import pair_key
 from lookalike.duplicates.review.kinds import kinds_of
 from lookalike.duplicates.review.saved_groups import stored_duplicates
-from lookalike.errors import BadQuery, UnknownId
+from lookalike.errors import UnknownId
 from lookalike.server.http.access import header_dict
-from lookalike.server.http.dependencies import AppState, AppStateDep, Offset, error_responses
+from lookalike.server.http.dependencies import AppState, AppStateDep, Offset, check_owned, error_responses
 from lookalike.server.http.responses import as_json, public
 from lookalike.server.http.schemas import (
     ApplyIn,
@@ -209,8 +209,7 @@ def _check_allowed(state: AppState) -> None:
     if not state.settings.allow_apply:
         raise ApplyNotAllowed(_NOT_ALLOWED)
     state.service.writable()
-    if state.service.given:
-        raise BadQuery("this collection was opened by the program that runs the server; move the files there")
+    check_owned(state)
 
 
 @router.post("/v1/decisions", response_model=DecisionOut, responses=error_responses(404, 507))

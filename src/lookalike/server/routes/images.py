@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from lookalike.cluster import give_labels
-from lookalike.errors import BadQuery, ImageError, ImageTooLarge, UnknownId
+from lookalike.errors import BadQuery, ImageError, UnknownId
 from lookalike.server.http.dependencies import (
     AppState,
     AppStateDep,
@@ -25,7 +25,7 @@ from lookalike.server.http.schemas import AddedOut, ImageList, ImageOut, ImagePa
 from lookalike.server.service.originals import content_type, read_original
 from lookalike.server.service.resident import Resident
 from lookalike.server.uploads.query_vectors import read_images, texts
-from lookalike.server.uploads.validation import check_lists, parse_metadata
+from lookalike.server.uploads.validation import check_lists, check_size, parse_metadata
 from lookalike.text import now
 from lookalike.types import Metadata
 
@@ -124,8 +124,7 @@ async def add(request: Request, state: AppStateDep) -> Response:
 
 async def _add(state: AppState, image_id: str, data: bytes, metadata: Metadata) -> bool:
     photos = state.service.writable()
-    if len(data) > state.settings.max_bytes:
-        raise ImageTooLarge(f"the image exceeds {state.settings.max_bytes:,} bytes; send a smaller one")
+    check_size(data, state.settings.max_bytes)
     upload = await state.decoders.upload(data, photos.card.preprocessing, thumbnail=True)
     vector = await state.service.embed(upload.fitted)
     facts = upload.facts | {

@@ -5,8 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from starlette.responses import Response, StreamingResponse
 
-from lookalike.errors import BadQuery
-from lookalike.server.http.dependencies import AppStateDep, error_responses
+from lookalike.server.http.dependencies import AppStateDep, check_owned, error_responses
 from lookalike.server.http.responses import as_json
 from lookalike.server.http.schemas import JobIn, JobList, JobOut
 
@@ -18,8 +17,7 @@ JobName = Annotated[str, Path(description="The `job` in the response of POST /v1
 async def start(request: JobIn, state: AppStateDep) -> Response:
     """Start a job: `index` indexes the collection's folders again; the others compute the page of the same name."""
     state.service.writable()
-    if state.service.given:
-        raise BadQuery("this collection was opened by the program that runs the server; run the job there")
+    check_owned(state)
     return as_json(await state.jobs.start(request.kind), status=202)
 
 

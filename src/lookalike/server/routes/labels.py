@@ -10,12 +10,13 @@ from starlette.responses import Response
 from lookalike.cluster import Given, give_labels, keep_labels, known_labels, label_table, load_clusters
 from lookalike.cluster.storage import NoClusters
 from lookalike.cluster.suspects import SUSPECTS
-from lookalike.errors import BadQuery, UnknownId
+from lookalike.errors import BadQuery
 from lookalike.search import Collection
 from lookalike.search.saved_results import save_result, saved_result
 from lookalike.server.http.dependencies import AppStateDep, K, Offset, error_responses
 from lookalike.server.http.responses import as_json, public
 from lookalike.server.http.schemas import LabeledOut, LabelIn, LabelList, SpreadList, SuspectList
+from lookalike.server.routes.clusters import no_clusters, unknown_cluster
 from lookalike.server.service.collection_service import unknown
 from lookalike.server.service.resident import Resident
 from lookalike.types import Scalar
@@ -152,10 +153,10 @@ def _assign_label(photos: Collection, request: LabelIn) -> int:
     try:
         clustering = load_clusters(photos)
     except NoClusters as error:
-        raise UnknownId("the collection has no clusters yet; create them with POST /v1/jobs") from error
+        raise no_clusters() from error
     matches = [c for level in clustering.clusters for c in level if c.key == request.cluster]
     if not matches:
-        raise UnknownId(f"there is no cluster {request.cluster}")
+        raise unknown_cluster(request.cluster)
     # Labels of individual images stay: the name of a cluster is only a guess about its members.
     known = known_labels(photos)
     unlabeled = [image_id for image_id in matches[0].medoids if image_id not in known]

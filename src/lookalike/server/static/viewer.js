@@ -39,7 +39,6 @@ export function view(options) {
   dialog.querySelector("h2").focus(); // screen readers announce it, and the keys of the dialog keep working for the next picture
   if (id) fill(id, facts);
   if (id && options.query) explain(options.query, id, proof);
-  if (options.drawing) image.addEventListener("load", box, { once: true });
 }
 
 async function fill(id, facts) {

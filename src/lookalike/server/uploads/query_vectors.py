@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from starlette.datastructures import FormData, UploadFile
 from starlette.requests import Request
 
-from lookalike.errors import BadQuery, ImageTooLarge, UnreadableImage
+from lookalike.errors import BadQuery, UnreadableImage
 from lookalike.search import parse_region
 from lookalike.search.query import combine
 from lookalike.server.http.middleware import MAX_IMAGES, RequestLimitExceeded
@@ -20,6 +20,7 @@ from lookalike.server.service.collection_service import Desk
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.server.uploads.saved_queries import PREFIX, SavedQueries, SavedQuery
 from lookalike.server.uploads.url_fetch import Fetcher, IsDisconnected
+from lookalike.server.uploads.validation import check_size
 from lookalike.types import Vectors
 
 Region = tuple[float, float, float, float]
@@ -36,15 +37,16 @@ class SearchInput:
     uploads: Sequence[bytes] = ()
     minus_uploads: Sequence[bytes] = ()
     regions: Sequence[Region] = ()
-    urls: Sequence[str] = field(default=())
+    urls: Sequence[str] = ()
     is_disconnected: IsDisconnected | None = None  # cancels the fetching of URLs
 
 
 class QueryResolver:
     """Computes the query vector of a search and saves its uploads."""
 
-    def __init__(self, service: Desk, decoders: DecoderPool, queries: SavedQueries, settings: Settings) -> None:
-        self._service, self._decoders, self.queries, self._settings = service, decoders, queries, settings
+    def __init__(self, service: Desk, decoders: DecoderPool, saved_queries: SavedQueries, settings: Settings) -> None:
+        self._service, self._decoders, self._settings = service, decoders, settings
+        self._saved_queries = saved_queries
         self._fetcher = Fetcher(settings.max_bytes)
 
     async def resolve(self, query: SearchInput) -> tuple[Vectors, list[str], frozenset[str]]:
@@ -72,19 +74,18 @@ class QueryResolver:
     async def save(self, data: bytes, region: Region | None = None) -> SavedQuery:
         """Decode, embed and save an upload. The vector of a region is returned but not saved."""
         photos, _ = self._service.at_hand
-        if len(data) > self._settings.max_bytes:
-            raise ImageTooLarge(f"the image exceeds {self._settings.max_bytes:,} bytes; send a smaller one")
+        check_size(data, self._settings.max_bytes)
         if not data:
             raise UnreadableImage("the image is empty (0 bytes)")
         upload = await self._decoders.upload(data, photos.card.preprocessing)
         vector = await self._service.embed(upload.fitted)
-        saved = await asyncio.to_thread(self.queries.save, data, vector, upload.facts)
+        saved = await asyncio.to_thread(self._saved_queries.save, data, vector, upload.facts)
         return saved if region is None else SavedQuery(saved.token, await self._embed_region(data, region), saved.facts)
 
     async def data(self, name: str) -> bytes:
         """Return the file of an image or a saved query. Raises UnknownId."""
         if name.startswith(PREFIX):
-            return await asyncio.to_thread(self.queries.data, name)
+            return await asyncio.to_thread(self._saved_queries.data, name)
         from lookalike.server.service.originals import read_original
 
         return await read_original(self._service, str(id_of(name)))
@@ -99,7 +100,7 @@ class QueryResolver:
         if region is not None:
             return SavedQuery(name, await self._embed_region(await self.data(name), region), {})
         if name.startswith(PREFIX):
-            return await asyncio.to_thread(self.queries.get, name)
+            return await asyncio.to_thread(self._saved_queries.get, name)
         image_id = str(id_of(name))
         return SavedQuery(f"id:{image_id}", await self._service.vector_of(image_id), {})
 

@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lookalike.errors import BadQuery, CollectionError
+from lookalike.errors import BadQuery, CollectionError, ImageTooLarge
 from lookalike.indexing.plan import FACTS
 from lookalike.store.columns import ID, VECTOR, fit, widened
 from lookalike.types import Scalar
@@ -17,6 +17,12 @@ MAX_COLUMNS = 100  # per image
 MAX_TOTAL_COLUMNS = 500  # of the collection: every search reads one file per column
 DOT_SEGMENTS = (".", "..")  # clients remove them from the path of a URL
 RESERVED = {ID, VECTOR, *FACTS} - {"label"}
+
+
+def check_size(data: bytes, max_bytes: int) -> None:
+    """Raise ImageTooLarge if an upload exceeds the limit."""
+    if len(data) > max_bytes:
+        raise ImageTooLarge(f"the image exceeds {max_bytes:,} bytes; send a smaller one")
 
 
 def check_lists(images: int, ids: Sequence[str], metadata: int) -> None:
@@ -40,8 +46,8 @@ def parse_metadata(text: str, known: Mapping[str, type]) -> dict[str, Scalar]:
         values = None
     if not isinstance(values, dict) or not all(isinstance(v, str | int | float | bool | None) for v in values.values()):
         raise BadQuery("`metadata` must be a JSON object of texts, numbers, true, false and null")
-    if ours := [name for name in values if name.lower() in RESERVED]:
-        raise BadQuery(f"`metadata` names {', '.join(ours)}, which the collection fills itself; use other names")
+    if reserved := [name for name in values if name.lower() in RESERVED]:
+        raise BadQuery(f"`metadata` names {', '.join(reserved)}, which the collection fills itself; use other names")
     if len(values) > MAX_COLUMNS:
         raise BadQuery(f"`metadata` has {len(values):,} columns; at most {MAX_COLUMNS} can be sent")
     if len(new := values.keys() - known.keys()) and len(new) + len(known) > MAX_TOTAL_COLUMNS:
@@ -50,8 +56,8 @@ def parse_metadata(text: str, known: Mapping[str, type]) -> dict[str, Scalar]:
         )
     if long := [name for name in values if len(name) > MAX_NAME_LENGTH]:
         raise BadQuery(f"`metadata` has a column name of more than {MAX_NAME_LENGTH} characters: {long[0][:40]}")
-    if odd := [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]:
-        raise BadQuery(f"the number in {odd[0]!r} is not finite; leave it out, or send null")
+    if infinite := [name for name, value in values.items() if isinstance(value, float) and not math.isfinite(value)]:
+        raise BadQuery(f"the number in {infinite[0]!r} is not finite; leave it out, or send null")
     if values.get("label") is not None:
         values["label"] = _label(str(values["label"]))
     return _convert(values, known)
