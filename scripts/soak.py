@@ -1,9 +1,9 @@
-"""Let a server work for hours: searches, uploads, hostile files, additions and removals at once. make soak.
+"""Run a server under mixed load for hours: searches, uploads, hostile files, additions and removals (make soak).
 
     python scripts/soak.py [--seconds 7200]
 
-Prints requests by status and the server's memory over time; exit status 1 where an answer was a 500, where the server
-died, or where its memory grows in the last two thirds by more than 5 % or 20 MB an hour.
+Prints the requests by status and the server's memory over time. The exit status is 1 if a response had status 500, if
+the server died, or if its memory grew in the last two thirds by more than 5 % and more than 20 MB per hour.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import httpx
 import numpy as np
 
 CLIENTS = 4
-MAX_GROWTH = 0.05, 20.0  # of the memory at the beginning; MB an hour
+MAX_GROWTH = 0.05, 20.0  # relative growth; MB per hour
 
 
 def main() -> int:
@@ -32,11 +32,11 @@ def main() -> int:
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from tests.server.conftest import fill, free_port
 
-    with tempfile.TemporaryDirectory(prefix="lookalike-soak-") as place:
-        fill(Path(place) / "photos")
+    with tempfile.TemporaryDirectory(prefix="lookalike-soak-") as folder:
+        fill(Path(folder) / "photos")
         command = [sys.executable, "-m", "lookalike"]
-        uri = f"{place}/c"
-        subprocess.run([*command, "index", f"{place}/photos", "-c", uri], check=True, capture_output=True)
+        uri = f"{folder}/c"
+        subprocess.run([*command, "index", f"{folder}/photos", "-c", uri], check=True, capture_output=True)
         port = free_port()
         serve = [*command, "serve", "-c", uri, "--port", str(port)]
         with subprocess.Popen(serve, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
@@ -54,10 +54,10 @@ def _soak(server: "subprocess.Popen[bytes]", url: str, seconds: int) -> int:
     for thread in threads:
         thread.start()
     memory: list[tuple[float, float]] = []
-    begun = time.monotonic()
+    started_at = time.monotonic()
     while time.monotonic() < end and server.poll() is None:
         time.sleep(min(10.0, max(1.0, seconds / 100)))
-        memory.append((time.monotonic() - begun, _memory(server.pid)))
+        memory.append((time.monotonic() - started_at, _memory(server.pid)))
         if len(memory) % 30 == 0:
             print(f"{memory[-1][0]:.0f} s: {memory[-1][1]:.0f} MB, {dict(statuses)}", flush=True)
     alive = server.poll() is None
@@ -66,12 +66,12 @@ def _soak(server: "subprocess.Popen[bytes]", url: str, seconds: int) -> int:
     last = np.array(memory[len(memory) // 3 :])
     slope = float(np.polyfit(last[:, 0] / 3600, last[:, 1], 1)[0]) if len(last) > 2 else 0.0
     grown = float(last[-1, 1] - last[0, 1]) / float(last[0, 1])
-    told = {
+    summary = {
         "seconds": seconds,
         "statuses": dict(statuses),
         "mb": [round(m) for _, m in memory[:: max(1, len(memory) // 12)]],
     }
-    print(json.dumps(told | {"mb_an_hour": round(slope, 1), "grown": round(grown, 3), "alive": alive}))
+    print(json.dumps(summary | {"mb_an_hour": round(slope, 1), "grown": round(grown, 3), "alive": alive}))
     return int(not alive or statuses["500"] > 0 or (grown > MAX_GROWTH[0] and slope > MAX_GROWTH[1]))
 
 
@@ -87,14 +87,14 @@ def _wait(url: str) -> None:
 
 
 def _memory(process: int) -> float:
-    """Megabytes of a process and its children."""
+    """Return the resident memory of a process and its children in megabytes."""
     total = 0
     for folder in Path("/proc").iterdir():
         if folder.name.isdecimal():
             try:
-                told = (folder / "status").read_text()
-                if int(folder.name) == process or f"PPid:\t{process}\n" in told:
-                    total += next(int(line.split()[1]) for line in told.splitlines() if line.startswith("VmRSS"))
+                status = (folder / "status").read_text()
+                if int(folder.name) == process or f"PPid:\t{process}\n" in status:
+                    total += next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
             except (OSError, StopIteration):
                 continue
     return total / 1024
@@ -113,21 +113,21 @@ def _client(url: str, end: float, number: int, statuses: "Counter[str]") -> None
             try:
                 match randomly.randrange(8):
                     case 0 | 1 | 2:
-                        asked = http.get("/v1/search", params={"like": "photos/red0.png", "where": "width > 10"})
+                        response = http.get("/v1/search", params={"like": "photos/red0.png", "where": "width > 10"})
                     case 3 | 4:
-                        asked = http.post("/v1/search", files={"image": good})
+                        response = http.post("/v1/search", files={"image": good})
                     case 5:
-                        asked = http.post(
+                        response = http.post(
                             "/v1/search", files={"image": damaged(randomly.choice(list(whole.values())), randomly)}
                         )
                     case 6:
                         name = f"soak/{number}/{randomly.randrange(50)}"
-                        asked = http.post("/v1/images", files={"image": good}, data={"id": name})
+                        response = http.post("/v1/images", files={"image": good}, data={"id": name})
                         own.append(name)
                     case _:
-                        gone = own.pop() if own else "soak/none"
-                        asked = http.delete(f"/v1/images/{gone.replace('/', '%2F')}")
-                statuses[str(asked.status_code)] += 1
+                        removed = own.pop() if own else "soak/none"
+                        response = http.delete(f"/v1/images/{removed.replace('/', '%2F')}")
+                statuses[str(response.status_code)] += 1
             except httpx.HTTPError as error:
                 statuses[type(error).__name__] += 1
 

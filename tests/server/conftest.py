@@ -20,7 +20,7 @@ from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 
 @dataclass
 class Served:
-    """`http`: a client of the server. `app`: its parts are in app.state.parts."""
+    """`http`: a client of the server. `app`: its parts are in app.state.lookalike."""
 
     url: str
     http: httpx.Client
@@ -48,7 +48,7 @@ def served(
         server_header=False,
         ws="none",
         loop="asyncio",  # uvloop, where it lies about, starts processes by a fork, of which Lance warns
-        http="lookalike.server.process.header_timeout:Patient",
+        http="lookalike.server.process.header_timeout:HeaderTimeoutProtocol",
         **proxy_options(settings),
     )
     server = uvicorn.Server(config)
@@ -96,11 +96,11 @@ def fill(folder: Path, *, per_colour: int = 3) -> Path:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """One server for the tests that leave it as it was: fifteen pictures, three of each colour."""
-    place = tmp_path_factory.mktemp("served")
-    folder = fill(place / "photos")
-    with Collection.open(place / "collection", model=ColourEmbedder(), create=True) as photos:
+    location = tmp_path_factory.mktemp("served")
+    folder = fill(location / "photos")
+    with Collection.open(location / "collection", model=ColourEmbedder(), create=True) as photos:
         photos.sync(folder)
-        with served(photos, str(place / "collection"), show_paths=False) as running:
+        with served(photos, str(location / "collection"), show_paths=False) as running:
             yield running
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from lookalike.search import Collection
 from lookalike.server import Settings
-from lookalike.server.http.access import Gate, Rate
+from lookalike.server.http.access import AccessControl, RateLimiter
 from lookalike.server.process.settings import ServerError, Tokens, check, load_tokens
 from tests.conftest import COLOURS, ColourEmbedder, picture
 from tests.server.conftest import Served, served
@@ -91,30 +91,30 @@ def test_every_answer_carries_the_security_headers(server: Served) -> None:
 def test_a_client_that_asks_too_often_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr("lookalike.server.http.access.time.monotonic", lambda: clock[0])
-    rate = Rate(5)
+    rate = RateLimiter(5)
     assert [rate.wait("a") for _ in range(10)] == [0.0] * 10
     assert rate.wait("a") == pytest.approx(0.2)
     assert rate.wait("b") == 0.0
     clock[0] += 0.2
     assert rate.wait("a") == 0.0
-    assert Rate(0).wait("a") == 0.0
+    assert RateLimiter(0).wait("a") == 0.0
 
 
-def test_the_gate_tells_how_long_to_wait() -> None:
-    gate = Gate(Settings(uri="x", rate=0.5), Tokens())
-    asked = ("GET", "/v1/images", {"host": "127.0.0.1"}, "1.2.3.4")
-    assert gate.refuse(*asked) is None
-    refusal = gate.refuse(*asked)
+def test_a_refusal_states_how_long_to_wait() -> None:
+    access = AccessControl(Settings(uri="x", rate=0.5), Tokens())
+    request = ("GET", "/v1/images", {"host": "127.0.0.1"}, "1.2.3.4")
+    assert access.refuse(*request) is None
+    refusal = access.refuse(*request)
     assert refusal is not None
     assert refusal.status == 429
     assert dict(refusal.headers)["retry-after"]
 
 
 def test_the_page_itself_is_never_too_much() -> None:
-    gate = Gate(Settings(uri="x", rate=5, workers=2), Tokens())
+    access = AccessControl(Settings(uri="x", rate=5, workers=2), Tokens())
 
     def status(path: str, method: str = "GET") -> int:
-        refusal = gate.refuse(method, path, {"host": "127.0.0.1"}, "1.2.3.4")
+        refusal = access.refuse(method, path, {"host": "127.0.0.1"}, "1.2.3.4")
         return refusal.status if refusal else 200
 
     for _ in range(40):

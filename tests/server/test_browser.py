@@ -32,18 +32,18 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Fifteen pictures by the default model, and one with an altered copy."""
-    place = tmp_path_factory.mktemp("browsed")
-    fill(place / "photos")
+    folder = tmp_path_factory.mktemp("browsed")
+    fill(folder / "photos")
     rng = np.random.default_rng(3)
     busy = picture(COLOURS["violet"], seed=5, size=(320, 240))
     for _ in range(60):
         x, y = rng.integers(0, 280), rng.integers(0, 200)
         busy[y : y + rng.integers(8, 40), x : x + rng.integers(8, 40)] = rng.integers(0, 255, 3)
-    (place / "photos" / "busy.png").write_bytes(encode(busy))
-    (place / "photos" / "copy.jpg").write_bytes(encode(busy, "JPEG"))
-    with Collection.open(place / "c", create=True) as photos:
-        photos.sync(place / "photos")
-    with served(None, str(place / "c"), decoders=2) as running:
+    (folder / "photos" / "busy.png").write_bytes(encode(busy))
+    (folder / "photos" / "copy.jpg").write_bytes(encode(busy, "JPEG"))
+    with Collection.open(folder / "c", create=True) as photos:
+        photos.sync(folder / "photos")
+    with served(None, str(folder / "c"), decoders=2) as running:
         yield running
 
 
@@ -64,7 +64,7 @@ def page(browser, site: Served):  # type: ignore[no-untyped-def]
     sheet.set_default_timeout(30_000)
     wrong: list[str] = []
     sheet.on("pageerror", lambda error: wrong.append(str(error)))
-    sheet.on("console", lambda told: wrong.append(told.text) if told.type == "error" else None)
+    sheet.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
     sheet.goto(site.url)
     sheet.wait_for_selector(".tile img")
     yield sheet
@@ -214,9 +214,7 @@ def test_duplicates_are_looked_for_reviewed_and_undone(page, site: Served) -> No
 
 def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served) -> None:
     page.click("nav >> text=Duplicates")
-    holds(
-        page, "document.querySelector('.extra') || /Nobody has looked/.test(document.querySelector('main').innerText)"
-    )
+    holds(page, "document.querySelector('.extra') || /Not searched yet/.test(document.querySelector('main').innerText)")
     for first, second in (("busy.png", "copy.jpg"), ("copy.jpg", "busy.png"), ("busy.png", "copy.jpg")):
         # The page asks anew once the job is over: what it showed before must not be taken for what was found.
         with page.expect_response("**/v1/duplicates?**", timeout=60_000):
@@ -255,7 +253,7 @@ def test_a_label_given_in_the_large_view_is_on_its_page(page) -> None:
     page.click(".tile")
     page.fill("dialog .label input", "rose")
     page.click("dialog .label button")
-    holds(page, "document.getElementById('status').textContent === 'labelled rose'")
+    holds(page, "document.getElementById('status').textContent === 'labeled rose'")
     page.keyboard.press("Escape")
     page.click("nav >> text=Labels")
     page.wait_for_selector(".card")
@@ -305,7 +303,7 @@ def test_everything_has_a_name_and_nothing_is_too_wide(page, browser, site: Serv
 
 
 def test_a_thousand_hits_keep_few_elements(page, browser, site: Served) -> None:
-    found = page.evaluate(
+    results = page.evaluate(
         """async () => {
           const { Grid } = await import('/static/grid.js');
           const place = document.createElement('div');
@@ -319,6 +317,6 @@ def test_a_thousand_hits_keep_few_elements(page, browser, site: Served) -> None:
           return told;
         }"""
     )
-    assert found["boxes"] == 1000
-    assert found["right"]
-    assert 0 < found["tiles"] < 200
+    assert results["boxes"] == 1000
+    assert results["right"]
+    assert 0 < results["tiles"] < 200

@@ -28,29 +28,27 @@ TURNS = {
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A picture of many boxes, its copies turned and mirrored in every way, and a crop of it."""
-    place = tmp_path_factory.mktemp("turned")
-    (place / "photos").mkdir()
+    folder = tmp_path_factory.mktemp("turned")
+    (folder / "photos").mkdir()
     rng = np.random.default_rng(3)
     busy = picture(COLOURS["violet"], seed=5, size=(480, 360))
     for _ in range(120):
         x, y = rng.integers(0, 420), rng.integers(0, 300)
         busy[y : y + rng.integers(8, 60), x : x + rng.integers(8, 60)] = rng.integers(0, 255, 3)
-    (place / "photos" / "whole.png").write_bytes(encode(busy))
-    (place / "photos" / "part.jpg").write_bytes(encode(busy[36:324, 48:432], "JPEG"))
+    (folder / "photos" / "whole.png").write_bytes(encode(busy))
+    (folder / "photos" / "part.jpg").write_bytes(encode(busy[36:324, 48:432], "JPEG"))
     for name, turn in TURNS.items():
-        (place / "photos" / name).write_bytes(encode(np.ascontiguousarray(turn(busy)), "JPEG"))
-    with Collection.open(place / "c", create=True) as photos:
-        photos.sync(place / "photos")
-    with served(None, str(place / "c"), decoders=2) as running:
+        (folder / "photos" / name).write_bytes(encode(np.ascontiguousarray(turn(busy)), "JPEG"))
+    with Collection.open(folder / "c", create=True) as photos:
+        photos.sync(folder / "photos")
+    with served(None, str(folder / "c"), decoders=2) as running:
         yield running
 
 
 def looked(page) -> None:
     """The page of duplicates, with what was found."""
     page.click("nav >> text=Duplicates")
-    holds(
-        page, "document.querySelector('.extra') || /Nobody has looked/.test(document.querySelector('main').innerText)"
-    )
+    holds(page, "document.querySelector('.extra') || /Not searched yet/.test(document.querySelector('main').innerText)")
     if not page.locator(".extra").count():
         page.click("text=Look for duplicates")
     page.wait_for_selector(".extra", timeout=60_000)
@@ -68,42 +66,42 @@ def difference(page, name: str) -> tuple[np.ndarray, str]:
     dialog.get_by_role("button", name="Difference", exact=True).click()
     holds(page, "[...document.querySelectorAll('.laid img')].every(image => image.naturalWidth > 0)")
     shot = Image.open(io.BytesIO(dialog.locator(".laid > div").screenshot())).convert("RGB")
-    told = dialog.locator(".laid + p").inner_text()
+    caption = dialog.locator(".laid + p").inner_text()
     dialog.get_by_role("button", name="Side by side").click()
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
-    return np.asarray(shot, np.float32), told
+    return np.asarray(shot, np.float32), caption
 
 
 def test_turned_and_mirrored_copies_are_laid_as_they_lie(page) -> None:
     looked(page)
     for name in TURNS:
-        seen, told = difference(page, name)
-        assert seen.mean() < 12, name
-        assert told.startswith("Black is the same"), name
+        observed, caption = difference(page, name)
+        assert observed.mean() < 12, name
+        assert caption.startswith("Identical areas are black"), name
 
 
 def test_where_a_crop_lies_that_an_older_version_found_is_not_told_and_nothing_is_claimed(page, site: Served) -> None:
     looked(page)
-    found = json.loads(site.http.get("/v1/duplicates").text)
-    for extra in found["groups"][0]["extras"]:
+    results = json.loads(site.http.get("/v1/duplicates").text)
+    for extra in results["groups"][0]["extras"]:
         extra["transform"] = None
-    page.route("**/v1/duplicates?*", lambda route: route.fulfill(json=found))
+    page.route("**/v1/duplicates?*", lambda route: route.fulfill(json=results))
     page.reload()
     page.wait_for_selector(".extra")
-    _, told = difference(page, "part.jpg")
-    assert "not told" in told
-    assert "what differs is bright" not in told
+    _, caption = difference(page, "part.jpg")
+    assert "is unknown" in caption
+    assert "differences are bright" not in caption
 
 
 def test_a_crop_is_laid_where_it_lies(page) -> None:
     looked(page)
-    seen, told = difference(page, "part.jpg")
-    height, width = seen.shape[:2]
-    within = seen[height // 10 + 3 : height * 9 // 10 - 3, width // 10 + 3 : width * 9 // 10 - 3]
+    observed, caption = difference(page, "part.jpg")
+    height, width = observed.shape[:2]
+    within = observed[height // 10 + 3 : height * 9 // 10 - 3, width // 10 + 3 : width * 9 // 10 - 3]
     assert within.mean() < 12
-    assert seen[: height // 10 - 3].min() > 100  # what only the kept one shows is not compared
-    assert "Only what both show" in told
+    assert observed[: height // 10 - 3].min() > 100  # what only the kept one shows is not compared
+    assert "Only the area that both show" in caption
 
 
 @pytest.mark.parametrize("width", [320, 360])

@@ -15,14 +15,14 @@ def test_a_group_tells_the_labels_of_its_pictures_and_the_name_it_was_given(brow
     with served(None, str(tmp_path / "c"), decoders=2) as running:
         job = running.http.post("/v1/jobs", json={"kind": "clusters"}).json()["job"]
         wait_for(lambda: "running" not in running.http.get(f"/v1/jobs/{job}").text, 60)
-        told = running.http.get("/v1/clusters").json()
-        key = told["clusters"][0]["key"]
+        payload = running.http.get("/v1/clusters").json()
+        key = payload["clusters"][0]["key"]
         ids = [one["id"] for one in running.http.get(f"/v1/clusters/{key}?k=4").json()["images"]]
         for label, some in (("sea", ids[:3]), ("sky", ids[3:])):
             assert running.http.post("/v1/labels", json={"label": label, "ids": some}).status_code == 200
-        told = running.http.get("/v1/clusters").json()["clusters"][0]
-        assert told["labels"] == [{"label": "sea", "images": 3}, {"label": "sky", "images": 1}]
-        assert told["labelled"] == 4
+        payload = running.http.get("/v1/clusters").json()["clusters"][0]
+        assert payload["labels"] == [{"label": "sea", "images": 3}, {"label": "sky", "images": 1}]
+        assert payload["labelled"] == 4
         sheet = browser.new_context().new_page()
         sheet.goto(f"{running.url}/clusters")
         sheet.wait_for_selector(".card >> text=sea 3, sky 1", timeout=30_000)

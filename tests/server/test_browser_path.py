@@ -11,18 +11,18 @@ from tests.server.test_browser import browser, pytestmark  # noqa: F401 - a fixt
 
 @pytest.fixture(scope="module")
 def below(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    place = tmp_path_factory.mktemp("below")
-    fill(place / "photos")
-    with Collection.open(place / "c", create=True) as photos:
-        photos.sync(place / "photos")
-    with served(None, str(place / "c"), root_path="/photos", decoders=2) as running:
+    folder = tmp_path_factory.mktemp("below")
+    fill(folder / "photos")
+    with Collection.open(folder / "c", create=True) as photos:
+        photos.sync(folder / "photos")
+    with served(None, str(folder / "c"), root_path="/photos", decoders=2) as running:
         yield running
 
 
 def test_nothing_is_asked_outside_the_path(below: Served, browser) -> None:  # type: ignore[no-untyped-def] # noqa: F811
     page = browser.new_page()
-    asked: list[str] = []
-    page.on("request", lambda request: asked.append(request.url))
+    urls: list[str] = []
+    page.on("request", lambda request: urls.append(request.url))
     page.goto(f"{below.url}/photos/")
     page.wait_for_selector("#main img")
     for name in ("Duplicates", "Groups", "Labels", "Map", "Collection", "Search"):
@@ -32,7 +32,7 @@ def test_nothing_is_asked_outside_the_path(below: Served, browser) -> None:  # t
         assert page.locator("nav a[aria-current=page]").inner_text() == name
     page.reload()
     page.wait_for_selector("#main img")
-    outside = [url for url in asked if url.startswith(below.url) and "/photos/" not in url]
+    outside = [url for url in urls if url.startswith(below.url) and "/photos/" not in url]
     assert not outside
-    assert any("/photos/v1/images/" in url for url in asked)
+    assert any("/photos/v1/images/" in url for url in urls)
     page.close()

@@ -26,10 +26,10 @@ WHEN = "2026-01-31T12:00:00+00:00"
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    place = tmp_path_factory.mktemp("reviewed")
-    with Collection.open(place / "c", create=True) as photos:
-        photos.sync(fill(place / "photos"))
-    with served(None, str(place / "c"), decoders=2) as running:
+    folder = tmp_path_factory.mktemp("reviewed")
+    with Collection.open(folder / "c", create=True) as photos:
+        photos.sync(fill(folder / "photos"))
+    with served(None, str(folder / "c"), decoders=2) as running:
         yield running
 
 
@@ -60,8 +60,8 @@ def many(page, site: Served):  # type: ignore[no-untyped-def]
     groups, sent = made(1000), []
 
     def tell(route) -> None:  # type: ignore[no-untyped-def]
-        asked = dict(part.split("=") for part in route.request.url.split("?")[1].split("&"))
-        first, count = int(asked["offset"]), int(asked["k"])
+        query = dict(part.split("=") for part in route.request.url.split("?")[1].split("&"))
+        first, count = int(query["offset"]), int(query["k"])
         shown = groups[first : first + count]
         route.fulfill(json={"when": WHEN, "pictures": 5000, "total": len(groups), "groups": shown})
 
@@ -81,11 +81,11 @@ def many(page, site: Served):  # type: ignore[no-untyped-def]
 
 def focused(page) -> str:
     """The number of the group that has the focus, and whether it is on an extra."""
-    told: str = page.evaluate(
+    payload: str = page.evaluate(
         """() => { const at = document.activeElement; const card = at.closest('.group');
           return card ? `${card.dataset.n} ${at.className.split(' ')[0]}` : at.tagName; }"""
     )
-    return told
+    return payload
 
 
 def test_a_thousand_groups_keep_few_cards_and_every_one_is_reached(many) -> None:
@@ -187,8 +187,8 @@ def test_a_group_of_hundreds_is_drawn_in_parts_and_accepted_whole(page, site: Se
     group = made(3)[0]
     (one,) = group["extras"]
     group["extras"] = [one | {"metadata": one["metadata"] | {"sha256": f"{n:064x}"}} for n in range(9, 309)]
-    told = {"when": WHEN, "pictures": 301, "total": 1, "groups": [group]}
-    page.route("**/v1/duplicates?*", lambda route: route.fulfill(json=told))
+    payload = {"when": WHEN, "pictures": 301, "total": 1, "groups": [group]}
+    page.route("**/v1/duplicates?*", lambda route: route.fulfill(json=payload))
     page.route("**/v1/decisions/batch", lambda route: route.fulfill(json={}))
     page.goto(site.url + "/duplicates")
     page.wait_for_selector(".extra")

@@ -9,7 +9,7 @@ from tests.server.test_browser import browser, pytestmark
 
 __all__ = ["browser", "pytestmark"]
 READ, WRITE = "r" * 20, "w" * 20
-REASON = "Only to read"
+REASON = "Read-only"
 
 
 def sheet_of(browser, url: str):  # type: ignore[no-untyped-def]

@@ -22,21 +22,21 @@ def go(page, site: Served, address: str) -> None:
 
 def files(tmp_path: Path, count: int) -> list[Path]:
     """So many pictures, each its own."""
-    made = [tmp_path / f"many{n}.png" for n in range(count)]
-    for n, path in enumerate(made):
+    created = [tmp_path / f"many{n}.png" for n in range(count)]
+    for n, path in enumerate(created):
         path.write_bytes(encode(picture(COLOURS["green"], seed=100 + n, size=(64, 48))))
-    return made
+    return created
 
 
 def test_another_picture_is_added_and_nothing_is_taken_away(page, site: Served, tmp_path: Path) -> None:
     go(page, site, "/?like=id:photos/blue0.png&minus=id:photos/green0.png&region=0,0,0.5,0.5")
     page.set_input_files(".ask input[type=file]", red_file(tmp_path))
     page.wait_for_url("**like=query**")
-    told = asked(page)
-    assert told["like"][0] == "id:photos/blue0.png"
-    assert told["like"][1].startswith("query:")
-    assert told["minus"] == ["id:photos/green0.png"]
-    assert told["region"] == ["0,0,0.5,0.5"]
+    payload = asked(page)
+    assert payload["like"][0] == "id:photos/blue0.png"
+    assert payload["like"][1].startswith("query:")
+    assert payload["minus"] == ["id:photos/green0.png"]
+    assert payload["region"] == ["0,0,0.5,0.5"]
     page.wait_for_selector(".chip.minus")
     assert page.locator(".chip").count() == 3
     names(page)
@@ -46,7 +46,7 @@ def test_more_than_eight_pictures_at_once_are_told(page, tmp_path: Path) -> None
     page.set_input_files("input[type=file]", files(tmp_path, 10))
     page.wait_for_url("**like=query**")
     assert len(asked(page)["like"]) == 8
-    holds(page, "document.getElementById('status').textContent.includes('10 pictures were chosen')")
+    holds(page, "document.getElementById('status').textContent.includes('10 pictures were selected')")
     names(page)
 
 
@@ -74,37 +74,37 @@ def test_a_box_goes_with_its_own_picture(page, site: Served) -> None:
 
 
 SENTENCES = """async () => {
-  const { meaning, know } = await import('/static/meaning.js');
+  const { thresholdText, setScores } = await import('/static/threshold_text.js');
   const step = (n) => ({ score: n / 100, expected_false: 100 * 0.9 ** n, copy_probability: 0 });
   const hit = (copy) => ({ relation: copy ? { relation: 'copy' } : null });
-  know({ meaning: Array.from({ length: 101 }, (_, n) => step(n)) });
+  setScores({ meaning: Array.from({ length: 101 }, (_, n) => step(n)) });
   const hits = (count, copies) => Array.from({ length: count }, (_, n) => hit(n < copies));
   return {
-    endless: meaning(0.22, hits(200, 0), 200, { endless: true }),
-    within: meaning(0.22, hits(65, 24), 200, { endless: false }),
-    more: meaning(0.1, hits(40, 24), 200, { endless: false }),
-    one: meaning(0.44, hits(30, 0), 200, { endless: false }),
-    one_endless: meaning(0.44, hits(200, 0), 200, { endless: true }),
-    rare: meaning(0.6, hits(30, 0), 200, { endless: false }),
-    copies: meaning(0.6, hits(5, 5), 200, { endless: false }),
-    none: meaning(0.9, [], 200, { endless: false }),
-    top: meaning(1, hits(1, 0), 200, { endless: false }),
+    endless: thresholdText(0.22, hits(200, 0), 200, { endless: true }),
+    within: thresholdText(0.22, hits(65, 24), 200, { endless: false }),
+    more: thresholdText(0.1, hits(40, 24), 200, { endless: false }),
+    one: thresholdText(0.44, hits(30, 0), 200, { endless: false }),
+    one_endless: thresholdText(0.44, hits(200, 0), 200, { endless: true }),
+    rare: thresholdText(0.6, hits(30, 0), 200, { endless: false }),
+    copies: thresholdText(0.6, hits(5, 5), 200, { endless: false }),
+    none: thresholdText(0.9, [], 200, { endless: false }),
+    top: thresholdText(1, hits(1, 0), 200, { endless: false }),
   };
 }"""
 
 
-def test_the_words_of_the_cut_off_agree_with_what_is_shown(page) -> None:
+def test_the_threshold_text_agrees_with_the_hits(page) -> None:
     assert page.evaluate(SENTENCES) == {
-        "endless": "200 of 200 shown. About 10 pictures that have nothing to do with it would pass.",
-        "within": "65 of 200 shown. About 10 of them may have nothing to do with it.",
-        "more": "40 of 200 shown. By chance alone as many would pass: any of them that is no proved copy may have "
-        "nothing to do with it.",
-        "one": "30 of 200 shown. About 1 of them may have nothing to do with it.",
-        "one_endless": "200 of 200 shown. About 1 picture that has nothing to do with it would pass.",
-        "rare": "30 of 200 shown. A picture that has nothing to do with it passes in one search of 6.",
-        "copies": "5 of 200 shown. All of them are proved copies.",
-        "none": "0 of 200 shown. Nothing here is so alike.",
-        "top": "1 of 200 shown. Only what can hardly be told from it passes.",
+        "endless": "200 of 200 shown. About 10 unrelated pictures would reach this score.",
+        "within": "65 of 200 shown. About 10 of them may be unrelated.",
+        "more": "40 of 200 shown. As many would reach this score by chance: any of them that is not a verified copy "
+        "may be unrelated.",
+        "one": "30 of 200 shown. About 1 of them may be unrelated.",
+        "one_endless": "200 of 200 shown. About 1 unrelated picture would reach this score.",
+        "rare": "30 of 200 shown. An unrelated picture reaches this score in one of 6 searches.",
+        "copies": "5 of 200 shown. All of them are verified copies.",
+        "none": "0 of 200 shown. No picture reaches this score.",
+        "top": "1 of 200 shown. Only nearly identical pictures reach this score.",
     }
 
 
@@ -140,16 +140,16 @@ def test_a_link_to_a_picture_that_is_gone_says_so_once_and_shows_no_empty_view(b
     sheet = context.new_page()
     sheet.add_init_script(
         """window.addEventListener('DOMContentLoaded', () => {
-          window.told = [];
+          window.messages = [];
           const status = document.getElementById('status');
-          new MutationObserver(() => { if (status.textContent) window.told.push(status.textContent); })
+          new MutationObserver(() => { if (status.textContent) window.messages.push(status.textContent); })
             .observe(status, { childList: true });
         });"""
     )
     sheet.goto(site.url + "/?like=id:photos/busy.png&open=photos/gone.png")
     sheet.wait_for_selector(".badge")  # by now the relations were told as well
-    told = sheet.evaluate("window.told")
-    assert sum("photos/gone.png" in each for each in told) == 1, told
+    messages = sheet.evaluate("window.messages")
+    assert sum("photos/gone.png" in each for each in messages) == 1, messages
     assert sheet.locator("dialog[open]").count() == 0
     assert "open=" not in sheet.url
     context.close()

@@ -56,10 +56,12 @@ def test_it_adds_and_removes(own: Served) -> None:
 def test_a_file_that_cannot_be_read_costs_only_itself(own: Served, tmp_path: Path) -> None:
     (tmp_path / "good.png").write_bytes(encode(picture(COLOURS["red"], seed=9)))
     (tmp_path / "odd.png").write_bytes(b"no picture")
-    asked = [tmp_path / "good.png", "/nope.png", tmp_path / "odd.png"]
+    images = [tmp_path / "good.png", "/nope.png", tmp_path / "odd.png"]
     with lookalike.connect(own.url) as remote:
         for collection in (remote, own.photos):
-            report = collection.add(asked, ids=["n/1", "n/2", "n/3"], metadata=[{"x": np.int64(1)}, {"x": 2}, {"x": 3}])
+            report = collection.add(
+                images, ids=["n/1", "n/2", "n/3"], metadata=[{"x": np.int64(1)}, {"x": 2}, {"x": 3}]
+            )
             assert report.added + report.changed == 1
             assert [one.path for one in report.failed] == ["/nope.png", str(tmp_path / "odd.png")]
         assert remote.get(["n/1"], ["x"])[0].metadata == {"x": 1}  # type: ignore[union-attr]
@@ -91,12 +93,12 @@ def test_it_gets_what_the_collection_gets(server: Served) -> None:
 
 def test_many_files_are_sent_in_turn(server: Served, own: Served, red: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     nine = [encode(picture(COLOURS["orange"], seed=n, size=(96, 72))) for n in range(9)]
-    asked, less = [*nine[:4], "id:photos/red1.png", *nine[4:]], [red, "id:photos/blue0.png"]
+    query, less = [*nine[:4], "id:photos/red1.png", *nine[4:]], [red, "id:photos/blue0.png"]
     with lookalike.connect(server.url) as remote:
         for region in (None, (0.0, 0.0, 0.5, 0.5)):
-            found = remote.search(asked, 4, minus=less, region=region)
-            assert pairs(found) == pairs(server.photos.search(asked, 4, minus=less, region=region))
-        monkeypatch.setattr("lookalike.client.remote.BYTES_AT_ONCE", 100)
+            results = remote.search(query, 4, minus=less, region=region)
+            assert pairs(results) == pairs(server.photos.search(query, 4, minus=less, region=region))
+        monkeypatch.setattr("lookalike.client.remote.MAX_REQUEST_BYTES", 100)
         assert pairs(remote.search(nine[:2], 4)) == pairs(server.photos.search(nine[:2], 4))
     with lookalike.connect(own.url) as remote:
         assert remote.add(nine).added == 9

@@ -18,7 +18,7 @@ from PIL import Image
 
 from lookalike.errors import ImageError, ImageTooLarge, UnreadableImage
 from lookalike.search import Collection
-from lookalike.server.uploads.decoder_pool import Decoders
+from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.types import Preprocessing
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.server.conftest import Served, served
@@ -127,12 +127,12 @@ def test_a_body_that_is_too_long_is_refused_by_its_head(server: Served) -> None:
 
 
 def test_a_body_that_never_ends_is_hung_up_on(server: Served) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         sock.settimeout(0.2)
         sock.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n")
         answer = b""
-        while not answer and time.monotonic() - begun < 30:
+        while not answer and time.monotonic() - started < 30:
             sock.sendall(b"1\r\nx\r\n")
             try:
                 answer = sock.recv(4096)
@@ -146,14 +146,14 @@ JSON = b"POST /v1/labels HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: applicatio
 
 
 def test_a_json_body_that_never_ends_is_hung_up_on(server: Served) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     with socket.create_connection(("127.0.0.1", server.port)) as sock:
         sock.settimeout(30)
         sock.sendall(JSON + b"Content-Length: 100\r\n\r\n{")
         answer = b"".join(iter(lambda: sock.recv(4096), b""))  # until it hangs up
     assert b" 408 " in answer.splitlines()[0]
     assert b"too_slow" in answer
-    assert time.monotonic() - begun < 30  # the fixture's body_seconds are 3; the rest is for a busy machine
+    assert time.monotonic() - started < 30  # the fixture's body_seconds are 3; the rest is for a busy machine
 
 
 def test_a_json_body_that_is_too_long_is_refused_as_any(tmp_path: Path) -> None:
@@ -167,16 +167,16 @@ def test_a_json_body_that_is_too_long_is_refused_as_any(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "told"),
+    ("data", "expected"),
     [
-        (b"hello, I am not a picture", "the picture is not a supported image format (starts with 'hello, I')"),
-        (b"<html>", "the picture is a web page, not an image: the download probably failed"),
-        (b"\xff\xd8\xff\xe0 and no more", "the picture begins like JPEG"),
+        (b"hello, I am not a picture", "the upload is not a picture we can read (starts with 'hello, I')"),
+        (b"<html>", "the image is a web page, not a picture: the download probably failed"),
+        (b"\xff\xd8\xff\xe0 and no more", "the image begins like JPEG"),
     ],
 )
-def test_a_refusal_is_a_sentence(server: Served, data: bytes, told: str) -> None:
+def test_a_refusal_is_a_sentence(server: Served, data: bytes, expected: str) -> None:
     answer = server.http.post("/v1/search", files={"image": ("x.png", data)})
-    assert answer.json()["message"].startswith(told)
+    assert answer.json()["message"].startswith(expected)
 
 
 def test_a_head_that_never_ends_is_hung_up_on(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,9 +203,9 @@ def run(work):  # type: ignore[no-untyped-def]
 
 def test_a_decoder_that_dies_hangs_or_eats_memory_is_replaced() -> None:
     async def story() -> list[str]:
-        pool = Decoders(1, seconds=30, memory=900 * 2**20, max_pixels=10**9)
+        pool = DecoderPool(1, seconds=30, memory=900 * 2**20, max_pixels=10**9)
         await pool.start()
-        told = []
+        errors = []
         try:
             child = pool._children[0]
             os.kill(child._process.pid, signal.SIGKILL)  # type: ignore[union-attr]
@@ -217,21 +217,21 @@ def test_a_decoder_that_dies_hangs_or_eats_memory_is_replaced() -> None:
             try:
                 await pool.upload(RED, PREPROCESSING)
             except UnreadableImage as error:
-                told.append(str(error))
+                errors.append(str(error))
             pool._seconds = 30
             big = png(18_000, 18_000, zlib.compress(bytes(18_000 * 54_001), 1))
             try:
                 await pool.upload(big, PREPROCESSING)
             except ImageError as error:
-                told.append(type(error).__name__)
+                errors.append(type(error).__name__)
             assert (await pool.upload(RED, PREPROCESSING)).fitted.shape == (32, 32, 3)
         finally:
             await pool.stop()
-        return told
+        return errors
 
-    told = run(story())
-    assert "seconds to decode" in told[0]
-    assert told[1] == ImageTooLarge.__name__
+    errors = run(story())
+    assert "seconds to decode" in errors[0]
+    assert errors[1] == ImageTooLarge.__name__
 
 
 def test_the_decoder_may_not_write_files(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ def test_the_collection_is_leafed_through(server: Served) -> None:
     assert (
         server.http.get("/v1/images", params={"k": 4, "offset": 14}).json()["images"][0]["id"] == "photos/violet2.png"
     )
-    found = server.http.get("/v1/images", params={"contains": "RED"}).json()
-    assert [i["id"] for i in found["images"]] == [f"photos/red{n}.png" for n in range(3)]
+    results = server.http.get("/v1/images", params={"contains": "RED"}).json()
+    assert [i["id"] for i in results["images"]] == [f"photos/red{n}.png" for n in range(3)]
     lots = [server.http.get("/v1/images", params={"order": "random", "seed": n}).json()["images"] for n in (1, 1, 2)]
     assert lots[0] == lots[1] != lots[2]
 
@@ -49,14 +49,14 @@ def test_originals_by_id_only(own: Served, tmp_path: Path) -> None:
     path.write_bytes(b"<html><script>alert(1)</script></html>")
     swapped = own.http.get("/v1/images/photos%2Fred0.png/original")
     assert swapped.status_code == 404
-    assert "no longer the one that was indexed" in swapped.json()["message"]
+    assert "has changed since it was indexed" in swapped.json()["message"]
     assert own.http.get("/v1/images/photos%2Fred0.png/thumbnail?side=512").status_code == 200
     path.unlink()
     (tmp_path / "secret").write_bytes(before)
     path.symlink_to(tmp_path / "secret")
     linked = own.http.get("/v1/images/photos%2Fred0.png/original")
     assert linked.status_code == 404
-    assert "leads out of its folder" in linked.json()["message"]
+    assert "is a link to outside its folder" in linked.json()["message"]
     path.unlink()
     gone = own.http.get("/v1/images/photos%2Fred0.png/original")
     assert gone.status_code == 404
@@ -69,11 +69,11 @@ def test_originals_that_a_page_may_not_show_are_a_download(own: Served, tmp_path
     image.save(path.with_suffix(".tif"))
     own.photos.sync(tmp_path / "photos")
     wait_for(lambda: own.http.get("/v1/images/photos%2Fred0.tif").status_code == 200)
-    given = own.http.get("/v1/images/photos%2Fred0.tif/original")
-    assert given.headers["content-disposition"] == "attachment"
-    assert given.headers["content-type"] == "application/octet-stream"
-    assert given.headers["x-content-type-options"] == "nosniff"
-    assert "sandbox" in given.headers["content-security-policy"]
+    response = own.http.get("/v1/images/photos%2Fred0.tif/original")
+    assert response.headers["content-disposition"] == "attachment"
+    assert response.headers["content-type"] == "application/octet-stream"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert "sandbox" in response.headers["content-security-policy"]
 
 
 def test_added_found_labelled_removed(own: Served) -> None:
@@ -85,10 +85,10 @@ def test_added_found_labelled_removed(own: Served) -> None:
     assert done.status_code == 201, done.text
     assert (done.json()["added"], done.json()["ids"]) == (1, ["shop/1"])
     assert done.json()["failed"][0]["name"] == "b.png"
-    found = own.http.get("/v1/search", params={"like": "id:shop/1", "k": 1}).json()["hits"]
-    assert found[0]["id"] == "photos/green0.png"
-    seen = own.http.get("/v1/search", params={"like": "id:photos/green0.png", "k": 1, "where": "price = 3"}).json()
-    assert [hit["id"] for hit in seen["hits"]] == ["shop/1"]
+    results = own.http.get("/v1/search", params={"like": "id:shop/1", "k": 1}).json()["hits"]
+    assert results[0]["id"] == "photos/green0.png"
+    observed = own.http.get("/v1/search", params={"like": "id:photos/green0.png", "k": 1, "where": "price = 3"}).json()
+    assert [hit["id"] for hit in observed["hits"]] == ["shop/1"]
     assert own.http.post("/v1/images", files={"image": ("a.png", new)}, data={"id": "shop/1"}).json()["changed"] == 1
     assert own.http.patch("/v1/images/shop%2F1", json={"label": "grass"}).json()["metadata"]["label"] == "grass"
     assert own.http.get("/v1/labels").json()["labels"] == [{"label": "grass", "images": 1}]
@@ -113,8 +113,8 @@ def test_what_others_write_is_found_within_seconds(own: Served) -> None:
     with Collection.open(own.photos.uri, model=ColourEmbedder()) as other:
         other.add([picture(COLOURS["red"], seed=5)], ids=["late"])
     wait_for(lambda: own.http.get("/v1/images/late").status_code == 200)
-    found = own.http.get("/v1/search", params={"like": "id:photos/red0.png", "k": 1}).json()["hits"]
-    assert found[0]["id"] == "late"
+    results = own.http.get("/v1/search", params={"like": "id:photos/red0.png", "k": 1}).json()["hits"]
+    assert results[0]["id"] == "late"
 
 
 def test_read_only_forbids_every_write(tmp_path: Path) -> None:

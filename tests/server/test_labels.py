@@ -29,14 +29,14 @@ def filed(tmp_path: Path):  # type: ignore[no-untyped-def]
 def test_a_label_given_is_counted_and_can_be_asked_for(own: Served) -> None:
     ids = ["photos/red0.png", "photos/blue0.png"]
     assert own.http.post("/v1/labels", json={"label": "warm", "ids": ids}).json() == {"labelled": 2}
-    told = own.http.get("/v1/labels", params={"spread": True}).json()
-    assert [(one["label"], one["images"], sorted(one["examples"])) for one in told["labels"]] == [
+    payload = own.http.get("/v1/labels", params={"spread": True}).json()
+    assert [(one["label"], one["images"], sorted(one["examples"])) for one in payload["labels"]] == [
         ("warm", 2, sorted(ids))
     ]
-    assert told["without"] == 3
-    assert told["unsure"] is None
-    found = own.http.get("/v1/images", params={"where": "label = 'warm'"}).json()
-    assert [one["id"] for one in found["images"]] == sorted(ids)
+    assert payload["without"] == 3
+    assert payload["unsure"] is None
+    results = own.http.get("/v1/images", params={"where": "label = 'warm'"}).json()
+    assert [one["id"] for one in results["images"]] == sorted(ids)
 
 
 def test_a_label_taken_away_is_gone_everywhere(own: Served) -> None:
@@ -68,7 +68,7 @@ def test_what_cannot_be_labelled_is_told(own: Served, body: dict, status: int) -
 
 
 def test_the_rest_is_named_and_wrong_labels_are_doubted(filed: Served) -> None:
-    assert "no picture has a label" in job(filed, "labels")["message"]
+    assert "no image has a label" in job(filed, "labels")["message"]
     assert filed.http.get("/v1/labels/suspects").json() == {"when": None, "suspects": []}
     for colour in ("red", "green", "blue"):
         ids = [f"photos/{colour}{n}.png" for n in range(4)]
@@ -78,16 +78,16 @@ def test_the_rest_is_named_and_wrong_labels_are_doubted(filed: Served) -> None:
     assert done["state"] == "done"
     assert done["report"]["labelled"] == 12
     wait_for(lambda: filed.http.get("/v1/labels", params={"spread": True}).json()["unsure"] is not None)
-    told = filed.http.get("/v1/labels", params={"spread": True}).json()
-    named = {one["label"]: one["named"] for one in told["labels"]}
-    assert sum(named.values()) + told["unsure"] == 25 - 12
+    payload = filed.http.get("/v1/labels", params={"spread": True}).json()
+    named = {one["label"]: one["named"] for one in payload["labels"]}
+    assert sum(named.values()) + payload["unsure"] == 25 - 12
     for label, count in named.items():
         spread = filed.http.get("/v1/labels/spread", params={"label": label}).json()
         assert spread["total"] == count
         assert all(one["id"].startswith(f"photos/{label}") for one in spread["images"])
     doubts = filed.http.get("/v1/labels/suspects").json()["suspects"]
     assert [(one["id"], one["label"], one["instead"]) for one in doubts] == [("photos/red3.png", "green", "red")]
-    with served(None, filed.app.state.parts.settings.uri) as other:  # what was found is the collection's
+    with served(None, filed.app.state.lookalike.settings.uri) as other:  # what was found is the collection's
         assert other.http.get("/v1/labels/suspects").json()["suspects"] == doubts
     filed.http.post("/v1/labels", json={"label": "red", "ids": ["photos/red3.png"]})
     assert filed.http.get("/v1/labels/suspects").json()["suspects"] == []
@@ -99,14 +99,14 @@ def test_the_map_is_made_by_a_job_and_says_who_waits(filed: Served) -> None:
     assert job(filed, "map")["report"] == {"images": 25}
     wait_for(lambda: filed.http.get("/v1/map").json()["waiting"] == 0)
     answer = filed.http.get("/v1/map")
-    told = answer.json()
-    assert len(told["ids"]) == len(told["x"]) == len(told["y"]) == 25
-    assert max(map(abs, [*told["x"], *told["y"]])) <= 1
+    payload = answer.json()
+    assert len(payload["ids"]) == len(payload["x"]) == len(payload["y"]) == 25
+    assert max(map(abs, [*payload["x"], *payload["y"]])) <= 1
     assert filed.http.get("/v1/map", headers={"if-none-match": answer.headers["etag"]}).status_code == 304
     filed.http.post("/v1/labels", json={"label": "sea", "ids": ["photos/blue0.png"]})
     groups = filed.http.get("/v1/map").json()["groups"]
     assert groups[0]["title"] == "label"
-    assert groups[0]["of"][told["ids"].index("photos/blue0.png")] == 0
+    assert groups[0]["of"][payload["ids"].index("photos/blue0.png")] == 0
 
 
 def test_a_group_is_named_by_its_typical_pictures(filed: Served) -> None:
@@ -147,8 +147,8 @@ def test_what_a_person_said_is_not_asked_again_and_not_overwritten(filed: Served
     assert job(filed, "clusters")["state"] == "done"
     for group in filed.http.get("/v1/clusters").json()["clusters"]:
         filed.http.post("/v1/labels", json={"label": "group", "cluster": group["key"]})
-    told = {one["label"]: one["images"] for one in filed.http.get("/v1/labels").json()["labels"]}
-    assert (told["red"], told["green"]) == (3, 5)
+    payload = {one["label"]: one["images"] for one in filed.http.get("/v1/labels").json()["labels"]}
+    assert (payload["red"], payload["green"]) == (3, 5)
 
 
 def test_labels_of_a_collection_too_large_for_memory(tmp_path: Path) -> None:
@@ -157,6 +157,6 @@ def test_labels_of_a_collection_too_large_for_memory(tmp_path: Path) -> None:
         photos.sync(folder)
     with served(None, str(tmp_path / "c"), resident_bytes=1) as running:
         assert running.http.post("/v1/labels", json={"label": "warm", "ids": ["photos/red0.png"]}).status_code == 200
-        told = running.http.get("/v1/labels").json()
-        assert [(one["label"], one["images"]) for one in told["labels"]] == [("warm", 1)]
-        assert told["without"] == 4
+        payload = running.http.get("/v1/labels").json()
+        assert [(one["label"], one["images"]) for one in payload["labels"]] == [("warm", 1)]
+        assert payload["without"] == 4

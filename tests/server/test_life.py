@@ -21,7 +21,7 @@ from lookalike.search import Collection
 from lookalike.search.saved_results import save_result
 from lookalike.server import Settings, create_app
 from lookalike.server.http.metrics import Metrics
-from lookalike.server.process.shared_dir import sweep
+from lookalike.server.process.shared_dir import remove_abandoned
 from lookalike.server.service.collection_service import Desk
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.server.conftest import Served, fill, free_port, served, wait_for
@@ -39,9 +39,9 @@ def real(tmp_path: Path) -> Path:
 def test_indexing_while_serving_tells_how_far_it_is(real: Path, tmp_path: Path) -> None:
     with served(None, str(real)) as running:
         (tmp_path / "photos" / "new.png").write_bytes(encode(picture(COLOURS["red"], seed=77)))
-        begun = running.http.post("/v1/jobs", json={"kind": "index"})
-        assert begun.status_code == 202
-        job = begun.json()["job"]
+        started = running.http.post("/v1/jobs", json={"kind": "index"})
+        assert started.status_code == 202
+        job = started.json()["job"]
         assert running.http.post("/v1/jobs", json={"kind": "index"}).json()["error"] == "job_running"
         with running.http.stream("GET", f"/v1/jobs/{job}/events") as stream:
             events = "".join(stream.iter_text())
@@ -73,24 +73,24 @@ def test_duplicates_are_found_decided_and_taken_back(real: Path, tmp_path: Path)
         pairs = {(g["keep"]["id"], e["id"]): e for g in groups for e in g["extras"]}
         assert ("photos/one.png", "photos/two.jpg") in pairs
         assert pairs["photos/one.png", "photos/two.jpg"]["verdict"] is None
-        asked = {"first": "photos/one.png", "second": "photos/two.jpg"}
+        query = {"first": "photos/one.png", "second": "photos/two.jpg"}
 
         def verdicts() -> set[str | None]:
-            told = http.get("/v1/duplicates").json()["groups"]
-            return {e["verdict"] for g in told for e in g["extras"] if e["id"] == "photos/two.jpg"}
+            payload = http.get("/v1/duplicates").json()["groups"]
+            return {e["verdict"] for g in payload for e in g["extras"] if e["id"] == "photos/two.jpg"}
 
-        assert http.post("/v1/decisions", json=asked | {"verdict": "not-a-copy"}).status_code == 200
+        assert http.post("/v1/decisions", json=query | {"verdict": "not-a-copy"}).status_code == 200
         assert verdicts() == {"not-a-copy"}
-        http.post("/v1/decisions", json=asked | {"verdict": None})
+        http.post("/v1/decisions", json=query | {"verdict": None})
         assert verdicts() == {None}
-        assert http.post("/v1/decisions", json=asked | {"verdict": "maybe"}).status_code == 422
-        assert http.post("/v1/decisions", json=asked | {"first": "nobody", "verdict": "copy"}).status_code == 404
+        assert http.post("/v1/decisions", json=query | {"verdict": "maybe"}).status_code == 422
+        assert http.post("/v1/decisions", json=query | {"first": "nobody", "verdict": "copy"}).status_code == 404
         chosen = {"id": "photos/two.jpg", "keep": True}
         assert http.post("/v1/choices", json=chosen).json() == chosen
 
         def instead() -> list[bool]:
-            told = http.get("/v1/duplicates").json()["groups"]
-            return [e["chosen"] for g in told for e in g["extras"] if e["id"] == "photos/two.jpg"]
+            payload = http.get("/v1/duplicates").json()["groups"]
+            return [e["chosen"] for g in payload for e in g["extras"] if e["id"] == "photos/two.jpg"]
 
         assert instead() == [True]
         assert http.post("/v1/choices", json=chosen | {"keep": False}).status_code == 200
@@ -104,18 +104,18 @@ def test_duplicates_are_found_decided_and_taken_back(real: Path, tmp_path: Path)
             http.post("/v1/choices", json=choice | {"keep": False})
         assert http.post("/v1/choices", json=chosen | {"id": "nobody"}).status_code == 404
         assert http.post("/v1/choices", json=chosen | {"keep": "x"}).status_code == 422
-        found = http.get("/v1/duplicates").json()
+        results = http.get("/v1/duplicates").json()
     with served(None, str(real), read_only=True) as again:  # another process, another day
-        assert again.http.get("/v1/duplicates").json() == found
+        assert again.http.get("/v1/duplicates").json() == results
         assert again.http.post("/v1/choices", json=chosen).status_code == 403
-        assert found["when"]
+        assert results["when"]
 
 
 def test_duplicates_that_an_older_version_kept_are_told(own: Served) -> None:
     keep, extra = ({"id": f"photos/{name}0.png", "metadata": {}} for name in ("red", "green"))
     why = {"score": 0.9, "relation": "copy", "probability": 1.0, "words": "smaller", "reason": "larger", "left": ""}
-    told = {"when": "2026-01-31T12:00:00+00:00", "pictures": 2, "groups": [{"keep": keep, "extras": [extra | why]}]}
-    save_result(own.photos, DUPLICATES, told)
+    payload = {"when": "2026-01-31T12:00:00+00:00", "pictures": 2, "groups": [{"keep": keep, "extras": [extra | why]}]}
+    save_result(own.photos, DUPLICATES, payload)
     (group,) = own.http.get("/v1/duplicates").json()["groups"]
     assert group["extras"][0]["transform"] is None
 
@@ -129,10 +129,10 @@ def test_clusters_are_made_and_looked_into(tmp_path: Path) -> None:
         assert http.get("/v1/clusters").json() == {"levels": [], "level": None, "clusters": []}
         job = http.post("/v1/jobs", json={"kind": "clusters"}).json()["job"]
         wait_for(lambda: http.get(f"/v1/jobs/{job}").json()["state"] != "running", 60)
-        told = http.get("/v1/clusters").json()
-        assert sum(c["size"] for c in told["clusters"]) == 40
-        one = http.get(f"/v1/clusters/{told['clusters'][0]['key']}").json()
-        assert one["total"] == told["clusters"][0]["size"]
+        payload = http.get("/v1/clusters").json()
+        assert sum(c["size"] for c in payload["clusters"]) == 40
+        one = http.get(f"/v1/clusters/{payload['clusters'][0]['key']}").json()
+        assert one["total"] == payload["clusters"][0]["size"]
         assert http.get("/v1/clusters?level=999").status_code == 404
 
 
@@ -183,7 +183,7 @@ def test_metrics_count_and_workers_are_summed(server: Served, tmp_path: Path) ->
     assert "lookalike_images 15" in text
     one, two = Metrics(str(tmp_path)), Metrics(str(tmp_path))
     one.add("lookalike_requests_total", route="a")
-    one.leave()
+    one.publish()
     os.rename(tmp_path / f"metrics-{os.getpid()}.json", tmp_path / "metrics-1.json")
     two.add("lookalike_requests_total", 2, route="a")
     assert 'lookalike_requests_total{route="a"} 3' in two.text()
@@ -192,8 +192,8 @@ def test_metrics_count_and_workers_are_summed(server: Served, tmp_path: Path) ->
 class Process:
     """`lookalike serve` with its workers, in a session of its own; what it says goes to a file."""
 
-    def __init__(self, collection: Path, place: Path, workers: int) -> None:
-        self.temporary, self._log = place / "tmp", place / "log"
+    def __init__(self, collection: Path, folder: Path, workers: int) -> None:
+        self.temporary, self._log = folder / "tmp", folder / "log"
         self.temporary.mkdir()
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
@@ -224,8 +224,8 @@ class Process:
 
 
 @contextmanager
-def process_of(collection: Path, place: Path, workers: int) -> Iterator[Process]:
-    running = Process(collection, place, workers)
+def process_of(collection: Path, folder: Path, workers: int) -> Iterator[Process]:
+    running = Process(collection, folder, workers)
     try:
         wait_for(lambda: running.ready, 120)
         yield running
@@ -239,11 +239,11 @@ def test_a_process_serves_and_stops_in_order(real: Path, tmp_path: Path, workers
     with process_of(real, tmp_path, workers) as running:
         url, folder = running.url, running.temporary
         sent = {"image": ("x.png", encode(picture(COLOURS["red"])))}
-        (kept,) = {httpx.post(f"{url}/v1/queries", files=sent, timeout=60).json()["query"] for _ in range(8)}
+        (saved,) = {httpx.post(f"{url}/v1/queries", files=sent, timeout=60).json()["query"] for _ in range(8)}
         answers = set()
         for _ in range(8):  # a new connection each time: either worker knows the kept query
             time.sleep(0.05)
-            answer = httpx.get(f"{url}/v1/search", params={"like": kept, "k": 1}, timeout=60)
+            answer = httpx.get(f"{url}/v1/search", params={"like": saved, "k": 1}, timeout=60)
             answers.add(answer.json()["hits"][0]["id"])
         assert answers == {"photos/red0.png"}
         assert list(folder.glob("lookalike-*/queries/*.bin"))
@@ -267,16 +267,16 @@ def test_workers_do_not_outlive_who_watches_them(real: Path, tmp_path: Path) -> 
 
 def test_what_a_killed_server_left_goes_with_the_next(real: Path, tmp_path: Path) -> None:
     with process_of(real, tmp_path, 1) as running:
-        (left,) = running.temporary.glob("lookalike-*")
-        sweep(running.temporary)
-        assert left.exists(), "it is in use"
-    assert left.exists(), "killed"
+        (remaining,) = running.temporary.glob("lookalike-*")
+        remove_abandoned(running.temporary)
+        assert remaining.exists(), "it is in use"
+    assert remaining.exists(), "killed"
     (running.temporary / "lookalike-other").mkdir()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "lock").touch()
     (running.temporary / "lookalike-trap").symlink_to(tmp_path / "mine")
-    sweep(running.temporary)
-    assert sorted(place.name for place in running.temporary.iterdir()) == ["lookalike-other", "lookalike-trap"]
+    remove_abandoned(running.temporary)
+    assert sorted(path.name for path in running.temporary.iterdir()) == ["lookalike-other", "lookalike-trap"]
     assert (tmp_path / "mine" / "lock").exists()
 
 
@@ -291,22 +291,22 @@ def refresh(desk):
     Path(os.environ["BEGUN"]).touch()
     time.sleep(1000)
 
-app.LOOK_SECONDS, Desk.refresh = 1000, refresh
+app.LOAD_SECONDS, Desk.refresh = 1000, refresh
 run()
 """
 
 
 def test_who_still_reads_the_collection_stops_when_told(real: Path, tmp_path: Path) -> None:
-    begun, log = tmp_path / "begun", tmp_path / "log"
+    started, log = tmp_path / "begun", tmp_path / "log"
     with log.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", FOR_EVER, "serve", "-c", str(real), "--port", str(free_port())],
             stderr=file,
             start_new_session=True,
-            env=os.environ | {"BEGUN": str(begun)},
+            env=os.environ | {"BEGUN": str(started)},
         )
     try:
-        wait_for(begun.exists, 120)
+        wait_for(started.exists, 120)
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=200) == 0, log.read_text()
     finally:
@@ -323,12 +323,12 @@ def test_a_worker_listens_only_when_it_can_answer(real: Path, monkeypatch: pytes
         slow(self)
 
     monkeypatch.setattr(Desk, "refresh", refresh)
-    seen: list[int] = []
+    observed: list[int] = []
 
     def first() -> bool:
         with suppress(httpx.TransportError):
-            seen.append(httpx.get(f"http://127.0.0.1:{port}/readyz").status_code)
-        return bool(seen)
+            observed.append(httpx.get(f"http://127.0.0.1:{port}/readyz").status_code)
+        return bool(observed)
 
     port = free_port()
     server = uvicorn.Server(
@@ -341,4 +341,4 @@ def test_a_worker_listens_only_when_it_can_answer(real: Path, monkeypatch: pytes
     finally:
         server.should_exit = True
         thread.join(timeout=60)
-    assert seen == [200]
+    assert observed == [200]

@@ -18,11 +18,11 @@ from uvicorn.server import ServerState
 
 from lookalike.errors import UnreadableImage
 from lookalike.search import Collection
-from lookalike.server.http.middleware import QUICK_SECONDS, SPARE_BYTES, Budget
-from lookalike.server.process.header_timeout import MAX_CONNECTIONS, Patient
+from lookalike.server.http.middleware import FORM_OVERHEAD, RESERVE_SECONDS, Budget
+from lookalike.server.process.header_timeout import MAX_CONNECTIONS, HeaderTimeoutProtocol
 from lookalike.server.process.settings import VARIABLE
 from lookalike.server.service.batcher import Busy
-from lookalike.server.uploads.decoder_pool import MAX_WAITING, Decoders
+from lookalike.server.uploads.decoder_pool import MAX_WAITING, DecoderPool
 from lookalike.types import Preprocessing
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import Served, served
@@ -34,12 +34,12 @@ MEGABYTE = 2**20
 
 def test_a_budget_of_bytes() -> None:
     budget = Budget(10 * MEGABYTE)
-    assert budget.take(9 * MEGABYTE, small=False)
-    assert not budget.take(2 * MEGABYTE, small=False)
-    assert budget.take(SPARE_BYTES, small=True)  # a question, however busy
-    budget.give_back(9 * MEGABYTE + SPARE_BYTES)
-    assert budget.held == 0
-    assert budget.take(10 * MEGABYTE, small=False)
+    assert budget.reserve(9 * MEGABYTE, small=False)
+    assert not budget.reserve(2 * MEGABYTE, small=False)
+    assert budget.reserve(FORM_OVERHEAD, small=True)  # a question, however busy
+    budget.release(9 * MEGABYTE + FORM_OVERHEAD)
+    assert budget.used == 0
+    assert budget.reserve(10 * MEGABYTE, small=False)
 
 
 def test_more_than_fits_is_refused_before_it_is_read(collection: Collection, photos: Path) -> None:
@@ -70,7 +70,7 @@ def test_a_slow_upload_holds_no_more_than_it_sent(collection: Collection, photos
         slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(20)]
         for sock in slow:
             sock.sendall(head % (4 * MEGABYTE) + b"\x89PNG")
-        time.sleep(QUICK_SECONDS + 0.5)  # until then they are believed
+        time.sleep(RESERVE_SECONDS + 0.5)  # until then they are believed
         padded = RED + bytes(3 * MEGABYTE)
         assert server.http.post("/v1/search", files={"image": padded}).status_code == 200
         for sock in slow:
@@ -85,8 +85,8 @@ def test_who_was_slow_first_may_not_send_beyond_the_budget_then(collection: Coll
         for n, sock in enumerate(slow):
             sock.sendall(head % (4 * MEGABYTE))
             if n < 2:
-                time.sleep(QUICK_SECONDS + 0.3)
-        time.sleep(QUICK_SECONDS + 0.5)
+                time.sleep(RESERVE_SECONDS + 0.3)
+        time.sleep(RESERVE_SECONDS + 0.5)
         answers = []
         for sock in slow:
             try:
@@ -107,47 +107,47 @@ def test_an_early_answer_to_an_upload_arrives(collection: Collection, photos: Pa
     collection.sync(photos)
     with served(collection, max_bytes=16 * MEGABYTE, body_seconds=20.0) as server:
         for _ in range(3):
-            asked = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
+            connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
             headers = {"Origin": "https://evil.example", "Content-Type": "image/png"}
-            asked.request("POST", "/v1/search", body=bytes(8 * MEGABYTE), headers=headers)
-            assert asked.getresponse().status == 403
-            asked.close()
+            connection.request("POST", "/v1/search", body=bytes(8 * MEGABYTE), headers=headers)
+            assert connection.getresponse().status == 403
+            connection.close()
 
 
 def test_many_uploads_at_once_are_served_or_told_to_come_back(collection: Collection, photos: Path) -> None:
     collection.sync(photos)
-    told: Counter[int] = Counter()
+    statuses: Counter[int] = Counter()
     padded = RED + bytes(3 * MEGABYTE)
     with served(collection, max_bytes=4 * MEGABYTE, upload_bytes=12 * MEGABYTE, body_seconds=20.0) as server:
 
         def some() -> None:
             with httpx.Client(base_url=server.url, timeout=60) as http:
                 for _ in range(3):
-                    told[http.post("/v1/search", files={"image": padded}).status_code] += 1
+                    statuses[http.post("/v1/search", files={"image": padded}).status_code] += 1
 
         threads = [threading.Thread(target=some) for _ in range(16)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert set(told) <= {200, 503}
-        assert told[200] > 0
+        assert set(statuses) <= {200, 503}
+        assert statuses[200] > 0
         assert server.http.post("/v1/search", files={"image": padded}).status_code == 200
 
 
 def test_no_more_wait_for_a_decoder_than_will_be_served() -> None:
     async def story() -> list[object]:
-        pool = Decoders(1, seconds=30, memory=900 * MEGABYTE, max_pixels=10**7)
+        pool = DecoderPool(1, seconds=30, memory=900 * MEGABYTE, max_pixels=10**7)
         await pool.start()
         try:
-            asked = [pool.upload(RED, PREPROCESSING) for _ in range(MAX_WAITING + 8)]
-            return list(await asyncio.gather(*asked, return_exceptions=True))
+            uploads = [pool.upload(RED, PREPROCESSING) for _ in range(MAX_WAITING + 8)]
+            return list(await asyncio.gather(*uploads, return_exceptions=True))
         finally:
             await pool.stop()
 
-    found = asyncio.run(story())
-    assert 5 <= sum(isinstance(one, Busy) for one in found) <= 8
-    assert not any(isinstance(one, UnreadableImage) for one in found)
+    results = asyncio.run(story())
+    assert 5 <= sum(isinstance(one, Busy) for one in results) <= 8
+    assert not any(isinstance(one, UnreadableImage) for one in results)
 
 
 @pytest.mark.parametrize("how", ["hangs", "left"])
@@ -155,7 +155,7 @@ def test_nobody_pays_for_anothers_picture(how: str) -> None:
     """A decoder that was killed for one upload is gone before it is given the next."""
 
     async def story() -> list[int]:
-        pool = Decoders(1, seconds=30, memory=900 * MEGABYTE, max_pixels=10**7)
+        pool = DecoderPool(1, seconds=30, memory=900 * MEGABYTE, max_pixels=10**7)
         await pool.start()
         widths = []
         try:
@@ -182,7 +182,7 @@ def test_nobody_pays_for_anothers_picture(how: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "status"),
+    ("data", "status"),
     [
         (b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: abc\r\n\r\n", b"400"),
         (b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n", b"400"),
@@ -193,10 +193,10 @@ def test_nobody_pays_for_anothers_picture(how: str) -> None:
         (b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"4"),
     ],
 )
-def test_odd_heads(server: Served, asked: bytes, status: bytes) -> None:
+def test_odd_heads(server: Served, data: bytes, status: bytes) -> None:
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as sock:
         try:
-            sock.sendall(asked)
+            sock.sendall(data)
             answer = sock.recv(4096)
         except (ConnectionResetError, BrokenPipeError):
             answer = b""  # hung up on in the middle: as good as an answer
@@ -230,14 +230,14 @@ def test_one_client_may_not_take_all_connections(monkeypatch: pytest.MonkeyPatch
         config.load()
         closed = []
         for client in ("10.1.1.1", "10.2.2.2", "127.0.0.1"):
-            made = [Transport(client) for _ in range(MAX_CONNECTIONS + 20)]
-            protocols = [Patient(config, ServerState(), {}) for _ in made]
-            for protocol, transport in zip(protocols, made, strict=True):
+            created = [Transport(client) for _ in range(MAX_CONNECTIONS + 20)]
+            protocols = [HeaderTimeoutProtocol(config, ServerState(), {}) for _ in created]
+            for protocol, transport in zip(protocols, created, strict=True):
                 protocol.connection_made(transport)
-            closed.append(sum(transport.closed for transport in made))
+            closed.append(sum(transport.closed for transport in created))
             for protocol in protocols:
                 protocol.connection_lost(None)
-        assert not Patient.per_client["10.1.1.1"]
+        assert not HeaderTimeoutProtocol.per_client["10.1.1.1"]
         return closed
 
     monkeypatch.setenv(VARIABLE, json.dumps({"trust_proxy": ["10.2.2.2"]}))

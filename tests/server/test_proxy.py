@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from lookalike.search import Collection
-from lookalike.server.http.access import Gate
+from lookalike.server.http.access import AccessControl
 from lookalike.server.process.settings import Settings, Tokens
 from tests.conftest import COLOURS, encode, picture
 from tests.server.conftest import free_port, served
@@ -18,13 +18,13 @@ from tests.server.conftest import free_port, served
 SNIPPETS = Path(__file__).parents[2] / "deploy"
 
 
-def gate(**options: object) -> Gate:
-    return Gate(Settings(uri="x", **options), Tokens())  # type: ignore[arg-type]
+def gate(**options: object) -> AccessControl:
+    return AccessControl(Settings(uri="x", **options), Tokens())  # type: ignore[arg-type]
 
 
-def refused(asked: Gate, method: str = "GET", path: str = "/", **headers: str) -> str:
+def refused(access: AccessControl, method: str = "GET", path: str = "/", **headers: str) -> str:
     named = {"host": "127.0.0.1:8000"} | {name.replace("_", "-"): value for name, value in headers.items()}
-    refusal = asked.refuse(method, path, named, "10.0.0.1")
+    refusal = access.refuse(method, path, named, "10.0.0.1")
     return refusal.kind if refusal else ""
 
 
@@ -64,17 +64,17 @@ def test_an_odd_host_is_no_name_of_ours(host: str) -> None:
     assert refused(gate(), "POST", "/v1/labels", origin=f"http://{host}") == "other_site"
 
 
-@pytest.mark.parametrize("told", ["", "/"])
-def test_no_root_path_is_the_root(told: str) -> None:
-    assert Settings(uri="x", root_path=told).root_path == ""
+@pytest.mark.parametrize("root_path", ["", "/"])
+def test_no_root_path_is_the_root(root_path: str) -> None:
+    assert Settings(uri="x", root_path=root_path).root_path == ""
     assert Settings(uri="x", root_path="photos/").root_path == "/photos"
 
 
 def test_everything_is_found_below_a_path(collection: Collection, photos: Path) -> None:
     collection.sync(photos)
     with served(collection, root_path="/photos") as server:
-        for asked in ("/photos/duplicates", "/duplicates"):  # a proxy may hand the path on, or take it off
-            page = server.http.get(asked)
+        for path in ("/photos/duplicates", "/duplicates"):  # a proxy may hand the path on, or take it off
+            page = server.http.get(path)
             assert page.status_code == 200
             assert 'src="static/app.js"' in page.text
         assert server.http.get("/photos/static/app.js").status_code == 200
@@ -89,9 +89,9 @@ def test_the_cookie_stays_below_the_path(collection: Collection, tmp_path: Path)
     secret.write_text("read " + "r" * 20 + "\nwrite " + "w" * 20 + "\n")
     secret.chmod(0o600)
     with served(collection, root_path="/photos", tokens=str(secret)) as server:
-        given = server.http.post("/photos/v1/login", json={"token": "w" * 20}).headers["set-cookie"]
-        assert "Path=/photos" in given
-        assert "Secure" not in given
+        cookie = server.http.post("/photos/v1/login", json={"token": "w" * 20}).headers["set-cookie"]
+        assert "Path=/photos" in cookie
+        assert "Secure" not in cookie
 
 
 @pytest.fixture
@@ -132,14 +132,14 @@ def test_behind_nginx_the_page_and_its_searches_work(
             "origin": "https://photos.example",
             "sec-fetch-site": "same-origin",
         }
-        for place in ("/photos", "/bare"):  # as deploy/ has it, and as most people write it
-            page = client.get(f"{place}/", headers=as_browser)
+        for prefix in ("/photos", "/bare"):  # as deploy/ has it, and as most people write it
+            page = client.get(f"{prefix}/", headers=as_browser)
             assert page.status_code == 200, page.text
-            script = client.get(f"{place}/static/app.js", headers=as_browser)
+            script = client.get(f"{prefix}/static/app.js", headers=as_browser)
             assert script.headers["content-type"].startswith("text/javascript")
-            listed = client.get(f"{place}/v1/images", headers=as_browser).json()["images"]
+            listed = client.get(f"{prefix}/v1/images", headers=as_browser).json()["images"]
             upload = client.post(
-                f"{place}/v1/queries", headers=as_browser, files={"image": encode(picture(COLOURS["red"]))}
+                f"{prefix}/v1/queries", headers=as_browser, files={"image": encode(picture(COLOURS["red"]))}
             )
             assert listed
             assert upload.status_code == 201, upload.text
@@ -154,5 +154,7 @@ def test_only_a_trusted_proxy_says_who_asks(
     """A client that makes up an address for each request dodges the rate limit only where the proxy is trusted."""
     collection.sync(photos)
     with served(collection, rate=0.5, trust_proxy=trusted) as server:
-        told = [server.http.get("/v1/images", headers={"x-forwarded-for": f"10.0.0.{n}"}).status_code for n in range(8)]
-        assert (429 in told) is counted
+        statuses = [
+            server.http.get("/v1/images", headers={"x-forwarded-for": f"10.0.0.{n}"}).status_code for n in range(8)
+        ]
+        assert (429 in statuses) is counted

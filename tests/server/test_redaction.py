@@ -6,7 +6,7 @@ import pytest
 
 from lookalike.search import Collection
 from lookalike.server import Settings
-from lookalike.server.http.redaction import masked
+from lookalike.server.http.redaction import redact_location
 from tests.conftest import COLOURS, ColourEmbedder, picture
 from tests.server.conftest import Served, fill, served, wait_for
 
@@ -15,19 +15,19 @@ ASKING = ["path like '/%'", "root = '{root}'", '"path" is not null', "width > 1 
 
 @pytest.mark.parametrize("where", ASKING)
 def test_a_condition_does_not_know_of_places(server: Served, where: str) -> None:
-    asked = where.format(root=server.photos.roots()[0].path)
+    query = where.format(root=server.photos.roots()[0].path)
     like = {"like": "id:photos/red0.png"}
     for path, parameters in (
         ("/v1/images", {}),
         ("/v1/search", like),
         ("/v1/images/photos%2Fred0.png/similar", {}),
     ):
-        answer = server.http.get(path, params={"where": asked, **parameters})
+        answer = server.http.get(path, params={"where": query, **parameters})
         assert (answer.status_code, answer.json()["error"]) == (400, "bad_filter"), path
         assert "there is no column" in answer.json()["message"]
-    told = server.http.get("/v1/images", params={"where": "rooot = 'x'"}).json()["message"].split("nearest")[1]
-    assert "root" not in told
-    assert "path" not in told
+    message = server.http.get("/v1/images", params={"where": "rooot = 'x'"}).json()["message"].split("nearest")[1]
+    assert "root" not in message
+    assert "path" not in message
 
 
 def test_places_can_be_asked_for_where_they_are_shown(tmp_path: Path) -> None:
@@ -36,14 +36,14 @@ def test_places_can_be_asked_for_where_they_are_shown(tmp_path: Path) -> None:
         photos.sync(folder)
         for options in ({"show_paths": True}, {"show_paths": True, "resident_bytes": 1}):
             with served(photos, str(tmp_path / "c"), **options) as running:
-                asked = {"like": "id:photos/red0.png", "where": f"root = '{folder}'"}
-                assert len(running.http.get("/v1/search", params=asked).json()["hits"]) == 4
+                query = {"like": "id:photos/red0.png", "where": f"root = '{folder}'"}
+                assert len(running.http.get("/v1/search", params=query).json()["hits"]) == 4
         with served(photos, str(tmp_path / "c"), resident_bytes=1) as running:
-            assert running.http.get("/v1/search", params=asked).status_code == 400
+            assert running.http.get("/v1/search", params=query).status_code == 400
 
 
 @pytest.mark.parametrize(
-    ("message", "told"),
+    ("message", "expected"),
     [
         ("there is no column 'nope'", "there is no column 'nope'"),
         ("There is no collection at /a/col; make one", "There is no collection; make one"),
@@ -57,9 +57,9 @@ def test_places_can_be_asked_for_where_they_are_shown(tmp_path: Path) -> None:
         ("/a/column, /b/a/col, /a/col.txt", "/a/column, /b/a/col, /a/col.txt"),
     ],
 )  # fmt: skip
-def test_only_the_whole_place_is_taken_out_of_a_message(message: str, told: str) -> None:
-    assert masked(message, "/a/col") == told
-    assert masked("the card in s3://b/c failed", "s3://b/c") == "the card in the collection failed"
+def test_only_the_whole_location_is_redacted(message: str, expected: str) -> None:
+    assert redact_location(message, "/a/col") == expected
+    assert redact_location("the card in s3://b/c failed", "s3://b/c") == "the card in the collection failed"
 
 
 def test_a_relative_collection_s_messages_are_not_garbled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,5 +75,5 @@ def test_a_relative_collection_s_messages_are_not_garbled(tmp_path: Path, monkey
         wait_for(lambda: running.http.get("/v1/images").json()["total"] == 0)
         job = running.http.post("/v1/jobs", json={"kind": "clusters"}).json()["job"]
         wait_for(lambda: running.http.get(f"/v1/jobs/{job}").json()["state"] != "running", 60)
-        told = running.http.get(f"/v1/jobs/{job}").json()["message"]
-        assert told == "the collection is empty; fill it with: lookalike index FOLDER -c COLLECTION"
+        message = running.http.get(f"/v1/jobs/{job}").json()["message"]
+        assert message == "the collection is empty; fill it with: lookalike index FOLDER -c COLLECTION"

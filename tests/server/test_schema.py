@@ -16,12 +16,12 @@ LEFT_OUT = {"positive_data_acceptance", "negative_data_rejection", "missing_requ
 def test_the_api_does_as_its_description_says(server: Served) -> None:
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
     checks = [check for check in CHECKS.get_all() if check.__name__ not in LEFT_OUT]
-    asked = set()
-    for found in schema.get_all_operations():
-        operation = found.ok()
+    tested = set()
+    for result in schema.get_all_operations():
+        operation = result.ok()
         if operation.path.endswith("/events"):
             continue
-        asked.add((operation.method, operation.path))
+        tested.add((operation.method, operation.path))
 
         @settings(
             max_examples=ASKED, deadline=None, database=None, derandomize=True, phases=[Phase.generate],
@@ -31,21 +31,21 @@ def test_the_api_does_as_its_description_says(server: Served) -> None:
             case.call_and_validate(base_url=server.url, checks=checks)
 
         given(case=operation.as_strategy())(ask)()
-    assert len(asked) > 20
+    assert len(tested) > 20
 
 
 def test_everything_in_the_description_has_an_example(server: Served) -> None:
-    told = server.http.get("/openapi.json").json()
-    shapes = told["components"]["schemas"]
+    payload = server.http.get("/openapi.json").json()
+    shapes = payload["components"]["schemas"]
 
     def shown(one: dict) -> bool:
         """Whether a parameter, a body or a shape has an example, itself or by its schema."""
         schema = one.get("schema", {})
         named = shapes.get(schema.get("$ref", "").rpartition("/")[2], {})
-        return any(word in place for place in (one, schema, named) for word in ("example", "examples"))
+        return any(word in item for item in (one, schema, named) for word in ("example", "examples"))
 
     bare = [name for name, shape in shapes.items() if not shown(shape)]
-    for path, operations in told["paths"].items():
+    for path, operations in payload["paths"].items():
         for method, operation in operations.items():
             parameters = {p["name"]: p for p in operation.get("parameters", [])}
             bodies = operation.get("requestBody", {}).get("content", {})
@@ -61,4 +61,4 @@ def test_every_example_has_its_shape() -> None:
 
 
 def is_shape(kind: object) -> bool:
-    return isinstance(kind, type) and issubclass(kind, models.Shape) and kind is not models.Shape
+    return isinstance(kind, type) and issubclass(kind, models.ApiModel) and kind is not models.ApiModel

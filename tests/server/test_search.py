@@ -16,10 +16,10 @@ def ids(answer) -> list[str]:
 
 
 def test_by_id_is_what_the_collection_finds_and_leaves_itself_out(server: Served) -> None:
-    found = server.http.get("/v1/search", params={"like": "id:photos/red0.png", "k": 5})
-    wanted = server.photos.search_by_id("photos/red0.png", 5)
-    assert [(h["id"], h["score"]) for h in found.json()["hits"]] == [(h.id, h.score) for h in wanted]
-    assert "photos/red0.png" not in ids(found)
+    results = server.http.get("/v1/search", params={"like": "id:photos/red0.png", "k": 5})
+    expected = server.photos.search_by_id("photos/red0.png", 5)
+    assert [(h["id"], h["score"]) for h in results.json()["hits"]] == [(h.id, h.score) for h in expected]
+    assert "photos/red0.png" not in ids(results)
 
 
 def test_an_upload_in_a_form_and_as_a_body_find_the_same(server: Served, red: bytes) -> None:
@@ -31,9 +31,9 @@ def test_an_upload_in_a_form_and_as_a_body_find_the_same(server: Served, red: by
 
 
 def test_a_kept_query_is_asked_again_and_shown(server: Served, red: bytes) -> None:
-    kept = server.http.post("/v1/queries", files={"image": ("x.png", red)})
-    assert (kept.status_code, kept.json()["width"], kept.json()["format"]) == (201, 96, "PNG")
-    token = kept.json()["query"]
+    saved = server.http.post("/v1/queries", files={"image": ("x.png", red)})
+    assert (saved.status_code, saved.json()["width"], saved.json()["format"]) == (201, 96, "PNG")
+    token = saved.json()["query"]
     again = server.http.get("/v1/search", params={"like": token, "k": 3})
     assert all(i.startswith("photos/red") for i in ids(again))
     shown = server.http.get(f"/v1/queries/{token}/thumbnail")
@@ -43,8 +43,8 @@ def test_a_kept_query_is_asked_again_and_shown(server: Served, red: bytes) -> No
 
 def test_several_less_region_where_and_cut_off(server: Served, red: bytes) -> None:
     both = {"like": ["id:photos/red0.png", "id:photos/blue0.png"], "k": 1}
-    wanted = server.photos.search(["id:photos/red0.png", "id:photos/blue0.png"], 1)
-    assert ids(server.http.get("/v1/search", params=both)) == [wanted[0].id]
+    expected = server.photos.search(["id:photos/red0.png", "id:photos/blue0.png"], 1)
+    assert ids(server.http.get("/v1/search", params=both)) == [expected[0].id]
     less = {"like": ["id:photos/violet0.png"], "minus": ["id:photos/red0.png"], "k": 2}
     assert all("blue" in i for i in ids(server.http.get("/v1/search", params=less)))
     halves = np.concatenate([picture(COLOURS["red"]), picture(COLOURS["green"])], axis=1)
@@ -60,7 +60,7 @@ def test_several_less_region_where_and_cut_off(server: Served, red: bytes) -> No
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "kind"),
+    ("query", "status", "kind"),
     [
         ({"like": "id:nobody"}, 404, "unknown_id"),
         ({}, 422, "invalid"),
@@ -71,8 +71,8 @@ def test_several_less_region_where_and_cut_off(server: Served, red: bytes) -> No
         ({"like": "id:photos/red0.png", "minus": "id:photos/red0.png"}, 400, "bad_query"),
     ],
 )
-def test_what_cannot_be_asked_is_said(server: Served, asked: dict[str, object], status: int, kind: str) -> None:
-    answer = server.http.get("/v1/search", params=asked)
+def test_what_cannot_be_asked_is_said(server: Served, query: dict[str, object], status: int, kind: str) -> None:
+    answer = server.http.get("/v1/search", params=query)
     assert (answer.status_code, answer.json()["error"]) == (status, kind)
     assert answer.json()["message"]
 
@@ -80,8 +80,8 @@ def test_what_cannot_be_asked_is_said(server: Served, asked: dict[str, object], 
 def test_relations_and_compare(server: Served) -> None:
     original = server.photos.get(["photos/red0.png"], ["path"])[0]
     data = Path(str(original.metadata["path"])).read_bytes()
-    found = server.http.post("/v1/search?k=2&relations=true", files={"image": ("x.png", data)})
-    best = found.json()["hits"][0]
+    results = server.http.post("/v1/search?k=2&relations=true", files={"image": ("x.png", data)})
+    best = results.json()["hits"][0]
     assert (best["id"], best["relation"]["relation"]) == ("photos/red0.png", "identical")
     both = server.http.post("/v1/compare", files={"image": ("x.png", data)}, data={"like": "photos/red0.png"})
     assert both.json()["relation"] == "identical"
@@ -93,10 +93,10 @@ def test_relations_are_of_the_part_that_was_asked(server: Served) -> None:
     original = server.photos.get(["photos/red0.png"], ["path"])[0]
     red = decode(Path(str(original.metadata["path"])).read_bytes()).image
     both = encode(np.concatenate([red, picture(COLOURS["green"], seed=77, size=(96, 72))], axis=1))
-    asked = {"image": ("both.png", both)}
-    whole = server.http.post("/v1/search?k=3&relations=true", files=asked).json()["hits"]
+    query = {"image": ("both.png", both)}
+    whole = server.http.post("/v1/search?k=3&relations=true", files=query).json()["hits"]
     assert "identical" not in [hit["relation"]["relation"] for hit in whole]
-    part = server.http.post("/v1/search?k=3&relations=true", files=asked, data={"region": "0,0,0.5,1"}).json()["hits"]
+    part = server.http.post("/v1/search?k=3&relations=true", files=query, data={"region": "0,0,0.5,1"}).json()["hits"]
     assert (part[0]["id"], part[0]["relation"]["relation"]) == ("photos/red0.png", "identical")
 
 

@@ -23,17 +23,17 @@ WHEN = "2026-01-31T12:00:00+00:00"
 READ, WRITE = "r" * 20, "w" * 20
 
 
-def lay(place: Path) -> Path:
+def lay(folder: Path) -> Path:
     """Two groups, of one extra and of two, as a search would have found them. Returns the collection."""
     for seed, copies in ((1, 1), (2, 2)):
         image = scene(seed, size=(160, 120))
-        save(image, place / "photos" / f"scene{seed}.png")
+        save(image, folder / "photos" / f"scene{seed}.png")
         for n in range(copies):
-            save(image, place / "photos" / f"copy{seed}{n}.jpg", quality=90 - 10 * n)
-    with Collection.open(place / "c", create=True) as photos:
-        photos.sync(place / "photos")
+            save(image, folder / "photos" / f"copy{seed}{n}.jpg", quality=90 - 10 * n)
+    with Collection.open(folder / "c", create=True) as photos:
+        photos.sync(folder / "photos")
         save_duplicates(photos, Duplicates(groups=(group(photos, 1, 1), group(photos, 2, 2)), pictures=5))
-    return place / "c"
+    return folder / "c"
 
 
 def group(photos: Collection, seed: int, copies: int) -> DuplicateGroup:
@@ -52,20 +52,20 @@ def serving(collection: Path, **options: Any) -> Iterator[Served]:
 
 
 def accept(running: Served, *pairs: tuple[int, int], verdict: str | None = "copy") -> None:
-    wanted = [
+    decisions = [
         {"first": f"photos/scene{seed}.png", "second": f"photos/copy{seed}{n}.jpg", "verdict": verdict}
         for seed, n in pairs
     ]
-    told = running.http.post("/v1/decisions/batch", json={"decisions": wanted})
-    assert told.json() == {"decided": len(pairs)}
+    response = running.http.post("/v1/decisions/batch", json={"decisions": decisions})
+    assert response.json() == {"decided": len(pairs)}
 
 
 def ended(running: Served, answer: Any) -> dict[str, Any]:
     assert answer.status_code == 202, answer.text
     job = answer.json()["job"]
     wait_for(lambda: running.http.get(f"/v1/jobs/{job}").json()["state"] != "running")
-    told: dict[str, Any] = running.http.get(f"/v1/jobs/{job}").json()
-    return told
+    payload: dict[str, Any] = running.http.get(f"/v1/jobs/{job}").json()
+    return payload
 
 
 def apply(running: Served, files: int) -> Any:
@@ -79,17 +79,17 @@ def test_accepted_extras_go_to_the_trash_and_come_back(tmp_path: Path, trash: Pa
     with serving(collection) as running:
         accept(running, (1, 0), (2, 0), (2, 1))
         accept(running, (2, 1), verdict=None)
-        told = running.http.get("/v1/duplicates/apply").json()
-        assert (told["allowed"], told["files"], told["journals"]) == (True, 2, [])
+        payload = running.http.get("/v1/duplicates/apply").json()
+        assert (payload["allowed"], payload["files"], payload["journals"]) == (True, 2, [])
         job = ended(running, apply(running, 2))
         assert (job["state"], job["report"]["moved"], job["report"]["left"]) == ("done", 2, [])
         assert sorted(path.name for path in photos.iterdir()) == ["copy21.jpg", "scene1.png", "scene2.png"]
         assert sorted(path.name for path in (trash / "files").iterdir()) == ["copy10.jpg", "copy20.jpg"]
-        found = running.http.get("/v1/duplicates").json()
-        assert [[extra["id"] for extra in one["extras"]] for one in found["groups"]] == [["photos/copy21.jpg"]]
-        told = running.http.get("/v1/duplicates/apply").json()
-        (journal,) = told["journals"]
-        assert (told["files"], journal["moved"], journal["restored"]) == (0, 2, 0)
+        results = running.http.get("/v1/duplicates").json()
+        assert [[extra["id"] for extra in one["extras"]] for one in results["groups"]] == [["photos/copy21.jpg"]]
+        payload = running.http.get("/v1/duplicates/apply").json()
+        (journal,) = payload["journals"]
+        assert (payload["files"], journal["moved"], journal["restored"]) == (0, 2, 0)
         assert apply(running, 2).json()["error"] == "groups_changed"
     with serving(collection) as again:  # after a restart too
         job = ended(again, again.http.post("/v1/duplicates/undo", json={"journal": journal["journal"]}))
@@ -110,9 +110,9 @@ def test_without_the_flag_nothing_is_moved_and_the_command_is_told(tmp_path: Pat
         undone = running.http.post("/v1/duplicates/undo", json={"journal": "20260131-120000-0123abcd"})
         assert (undone.status_code, undone.json()["error"]) == (403, "apply_not_allowed")
         assert running.http.post("/v1/jobs", json={"kind": "apply"}).status_code == 422
-        told = running.http.get("/v1/duplicates/apply").json()
-        assert (told["allowed"], told["files"]) == (False, 1)
-        words = shlex.split(told["command"])
+        payload = running.http.get("/v1/duplicates/apply").json()
+        assert (payload["allowed"], payload["files"]) == (False, 1)
+        words = shlex.split(payload["command"])
         assert words[:4] == ["lookalike", "duplicates", "-c", str(collection)]
         when = running.http.get("/v1/duplicates").json()["when"]
         assert words[4:10] == ["--last", "--found-at", when, "--accepted-only", "--apply", "trash"]
@@ -146,10 +146,10 @@ def test_a_file_that_changed_stays_and_no_path_is_told(tmp_path: Path, trash: Pa
         (tmp_path / "photos/scene1.png").unlink()
         job = ended(running, apply(running, 3))
         assert job["report"]["moved"] == 1
-        left = {one["id"]: one["reason"] for one in job["report"]["left"]}
-        assert set(left) == {"photos/copy10.jpg", "photos/copy20.jpg"}
-        assert "has changed since it was indexed" in left["photos/copy20.jpg"]
-        assert "photos/scene1.png" in left["photos/copy10.jpg"]
+        remaining = {one["id"]: one["reason"] for one in job["report"]["left"]}
+        assert set(remaining) == {"photos/copy10.jpg", "photos/copy20.jpg"}
+        assert "has changed since it was indexed" in remaining["photos/copy20.jpg"]
+        assert "photos/scene1.png" in remaining["photos/copy10.jpg"]
         assert str(tmp_path) not in str(job)
     assert (tmp_path / "photos/copy10.jpg").exists()
     assert not (tmp_path / "photos/copy21.jpg").exists()
@@ -172,10 +172,10 @@ def test_other_sites_and_readers_move_nothing(tmp_path: Path, trash: Path) -> No
             for path, sent in (("apply", body), ("undo", {"journal": "20260131-120000-0123abcd"})):
                 refused = running.http.post(f"/v1/duplicates/{path}", json=sent, headers=headers)
                 assert (refused.status_code, refused.json()["error"]) == (status, kind)
-        told = running.http.get("/v1/duplicates/apply", headers=reader).json()
-        assert (told["allowed"], told["journals"]) == (False, [])
-        assert str(tmp_path) not in str(told)
-        assert "-c COLLECTION" in told["command"]
+        payload = running.http.get("/v1/duplicates/apply", headers=reader).json()
+        assert (payload["allowed"], payload["journals"]) == (False, [])
+        assert str(tmp_path) not in str(payload)
+        assert "-c COLLECTION" in payload["command"]
         assert (tmp_path / "photos/copy10.jpg").exists()
     with serving(tmp_path / "c", read_only=True) as running:
         refused = running.http.post("/v1/duplicates/apply", json=body)
@@ -188,7 +188,7 @@ def test_without_a_place_for_the_journal_nothing_is_moved(tmp_path: Path, trash:
         accept(running, (1, 0))
         job = ended(running, apply(running, 1))
         assert job["state"] == "failed"
-        assert "without one nothing is moved" in job["message"]
+        assert "without it no file is moved" in job["message"]
         assert str(tmp_path) not in job["message"]
     assert (tmp_path / "photos/copy10.jpg").exists()
 

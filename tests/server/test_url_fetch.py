@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from lookalike.errors import BadQuery
 from lookalike.server.service.batcher import Busy
-from lookalike.server.uploads.url_fetch import MAX_WAITING, Fetcher, Forbidden, is_public
+from lookalike.server.uploads.url_fetch import MAX_WAITING, Fetcher, ForbiddenUrl, is_public
 from tests.server.conftest import Served
 
 
@@ -122,14 +122,14 @@ def test_urls_inside_are_not_asked(url: str) -> None:
 
 
 def test_a_redirect_inside_is_not_followed(site: int) -> None:
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenUrl):
         fetcher(site).get(f"http://good.public:{site}/to/http://10.0.0.1:{site}/x")
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenUrl):
         fetcher(site).get(f"http://good.public:{site}/to/file:///etc/passwd")
 
 
 def test_a_name_with_one_private_address_is_not_asked(site: int) -> None:
-    with pytest.raises(Forbidden):
+    with pytest.raises(ForbiddenUrl):
         fetcher(site).get(f"http://mixed.public:{site}/x")
 
 
@@ -151,19 +151,19 @@ def test_urls_are_off_unless_asked_for(server: Served) -> None:
 
 @pytest.mark.parametrize("how", ["head", "chunk", "body", "continue"])
 def test_one_deadline_holds_for_the_whole_exchange(site: int, how: str) -> None:
-    begun = time.monotonic()
+    started = time.monotonic()
     with pytest.raises(BadQuery, match="too long"):
         fetcher(site, seconds=0.6).get(f"http://good.public:{site}/slow/{how}")
-    assert time.monotonic() - begun < 3
+    assert time.monotonic() - started < 3
 
 
 def test_the_deadline_holds_while_tls_is_agreed_on() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        begun = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(BadQuery, match="too long"):
             fetcher(port, seconds=0.6).get(f"https://good.public:{port}/x")
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - started < 3
 
 
 def test_slow_sites_hold_up_nobody_else(site: int) -> None:
@@ -171,9 +171,9 @@ def test_slow_sites_hold_up_nobody_else(site: int) -> None:
         slow = fetcher(site, seconds=2.0)
         waiting = [asyncio.create_task(slow.fetch(f"http://good.public:{site}/slow/head")) for _ in range(8)]
         await asyncio.sleep(0.2)
-        begun = time.monotonic()
+        started = time.monotonic()
         await asyncio.gather(*(asyncio.to_thread(time.sleep, 0.01) for _ in range(4)))
-        quick = time.monotonic() - begun
+        quick = time.monotonic() - started
         await asyncio.gather(*waiting, return_exceptions=True)
         return quick
 
@@ -183,12 +183,12 @@ def test_slow_sites_hold_up_nobody_else(site: int) -> None:
 def test_no_more_wait_than_will_be_asked(site: int) -> None:
     async def story() -> list[object]:
         slow = fetcher(site, seconds=0.5)
-        wanted = [slow.fetch(f"http://good.public:{site}/slow/head") for _ in range(MAX_WAITING + 5)]
-        return list(await asyncio.gather(*wanted, return_exceptions=True))
+        fetches = [slow.fetch(f"http://good.public:{site}/slow/head") for _ in range(MAX_WAITING + 5)]
+        return list(await asyncio.gather(*fetches, return_exceptions=True))
 
-    told = asyncio.run(story())
-    assert sum(isinstance(error, Busy) for error in told) == 5
-    assert all(isinstance(error, Busy | BadQuery) for error in told)
+    errors = asyncio.run(story())
+    assert sum(isinstance(error, Busy) for error in errors) == 5
+    assert all(isinstance(error, Busy | BadQuery) for error in errors)
 
 
 def test_who_hangs_up_is_no_longer_fetched_for(site: int) -> None:
@@ -196,10 +196,10 @@ def test_who_hangs_up_is_no_longer_fetched_for(site: int) -> None:
         async def gone() -> bool:
             return True
 
-        begun = time.monotonic()
+        started = time.monotonic()
         with pytest.raises(ClientDisconnect):
             await fetcher(site, seconds=20).fetch(f"http://good.public:{site}/slow/head", gone)
-        return time.monotonic() - begun
+        return time.monotonic() - started
 
     assert asyncio.run(story()) < 5
 
@@ -215,10 +215,10 @@ def test_a_slow_name_is_given_up_at_the_deadline_and_leaves_no_queue() -> None:
 
     async def story() -> tuple[float, int]:
         slow = Fetcher(1000, seconds=0.3, resolve=resolve, public=lambda _: True, ports=(80,))
-        begun = time.monotonic()
-        told = await asyncio.gather(*(slow.fetch("http://x/") for _ in range(24)), return_exceptions=True)
-        took = time.monotonic() - begun
-        assert all(isinstance(error, BadQuery) for error in told)
+        started = time.monotonic()
+        errors = await asyncio.gather(*(slow.fetch("http://x/") for _ in range(24)), return_exceptions=True)
+        took = time.monotonic() - started
+        assert all(isinstance(error, BadQuery) for error in errors)
         await asyncio.sleep(2)
         return took, slow._waiting
 

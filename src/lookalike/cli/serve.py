@@ -14,42 +14,56 @@ MEGABYTE = 2**20
 def serve(
     collection: CollectionOption = None,
     host: Annotated[
-        str, typer.Option(help="The address to listen on; others than this machine's own need a token.")
+        str, typer.Option(help="Address to listen on; any but loopback requires --token-file.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port.")] = 8000,
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes; each holds the vectors in memory.")] = 1,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Worker processes; each holds the vectors in memory.")
+    ] = 1,
     token_file: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(metavar="FILE", help="Lines `read SECRET` and `write SECRET`; then only who has one gets in."),
+        typer.Option(
+            metavar="FILE", help="File with lines `read SECRET` and `write SECRET`; requests then need a token."
+        ),
     ] = None,
     allow_host: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="NAME", help="A name by which the server may be called; may be repeated."),
+        typer.Option(metavar="NAME", help="Additional host name of the server; may be repeated."),
     ] = None,
     root_path: Annotated[
-        str, typer.Option(metavar="PATH", help="Where a proxy shows it, such as /photos; see deploy/.")
+        str,
+        typer.Option(metavar="PATH", help="Path prefix under which a proxy serves it, such as /photos; see deploy/."),
     ] = "",
     trust_proxy: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Option(metavar="ADDRESS", help="A proxy whose X-Forwarded headers are believed; may be repeated."),
+        typer.Option(metavar="ADDRESS", help="Proxy whose X-Forwarded headers are trusted; may be repeated."),
     ] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Nobody may add, remove, label or index.")] = False,
-    show_paths: Annotated[bool, typer.Option("--show-paths", help="Tell where files lie on this machine.")] = False,
-    fetch_urls: Annotated[bool, typer.Option("--fetch-urls", help="Search by URL: public addresses only.")] = False,
-    allow_apply: Annotated[
-        bool, typer.Option("--allow-apply", help="The page may move accepted duplicates to the trash, and back.")
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Reject all changes: adding, removing, labeling, indexing.")
     ] = False,
-    rate: Annotated[float, typer.Option(min=0, help="Requests a second from one address; 0: no limit.")] = 0,
-    max_megabytes: Annotated[int, typer.Option(min=1, help="Of one upload.")] = 32,
-    max_megapixels: Annotated[int, typer.Option(min=1, help="Of one upload; told by its header.")] = 60,
+    show_paths: Annotated[
+        bool, typer.Option("--show-paths", help="Include file paths of this machine in responses.")
+    ] = False,
+    fetch_urls: Annotated[
+        bool, typer.Option("--fetch-urls", help="Allow search by URL; public addresses only.")
+    ] = False,
+    allow_apply: Annotated[
+        bool,
+        typer.Option("--allow-apply", help="Allow the page to move accepted duplicates to the trash and restore them."),
+    ] = False,
+    rate: Annotated[float, typer.Option(min=0, help="Requests per second from one address; 0: no limit.")] = 0,
+    max_megabytes: Annotated[int, typer.Option(min=1, help="Maximum size of one upload.")] = 32,
+    max_megapixels: Annotated[
+        int, typer.Option(min=1, help="Maximum pixel count of one upload, as given in its header.")
+    ] = 60,
 ) -> None:
     """Serve a search page for people and an API for programs, until Ctrl-C."""
     try:
         import fastapi  # noqa: F401
     except ImportError:
-        raise BadQuery("serving needs two more packages; get them with: pip install 'lookalike[serve]'") from None
+        raise BadQuery("serving needs additional packages; install them with: pip install 'lookalike[serve]'") from None
     if allow_apply and read_only:
-        raise BadQuery("--allow-apply moves files, and --read-only allows no change; leave one of them out")
+        raise BadQuery("--allow-apply moves files, but --read-only forbids changes; use only one of them")
     from lookalike.search import default_uri, open_collection
     from lookalike.server import Settings, serve
 
@@ -73,5 +87,5 @@ def serve(
         max_bytes=max_megabytes * MEGABYTE,
         max_pixels=max_megapixels * 1_000_000,
     )
-    shown = f"[{host}]" if ":" in host else host
-    serve(settings, opened=lambda: say(f"open http://{shown}:{port} (Ctrl-C stops it)"))
+    url_host = f"[{host}]" if ":" in host else host
+    serve(settings, opened=lambda: say(f"open http://{url_host}:{port} (Ctrl-C stops it)"))

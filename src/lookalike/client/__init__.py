@@ -1,4 +1,4 @@
-"""A server's collection from afar: `lookalike.connect(url)` has the Collection's verbs. It needs no FastAPI."""
+"""The client of a server: `lookalike.connect(url)` returns a remote Collection. It does not need FastAPI."""
 
 from lookalike.client.remote import RemoteCollection, connect
 

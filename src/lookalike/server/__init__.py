@@ -1,4 +1,4 @@
-"""The HTTP API and the web page. Import goes through here; FastAPI is loaded when an app is made."""
+"""The HTTP API and the web page. FastAPI is imported when an application is created."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +13,16 @@ __all__ = ["Settings", "create_app", "serve"]
 
 
 def create_app(settings: Settings, collection: Any = None) -> "FastAPI":
-    """The application over the collection that `settings` names, or over an open one (for tests and notebooks)."""
+    """Return the application for the collection that `settings` names, or for an open one (tests, notebooks)."""
     from lookalike.server.app import make_app
 
     return make_app(settings, collection)
 
 
 def serve(settings: Settings, opened: "Callable[[], None] | None" = None) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests under way are finished. Raises ServerError where it may not start.
+    """Serve until SIGTERM or Ctrl-C, then finish the requests in progress. Raises ServerError if it cannot start.
 
-    `opened` is called once the server answers.
+    `opened` is called once the server accepts connections.
     """
     from lookalike.server.process.run import run
 

@@ -1,1 +1,1 @@
-"""What every request passes through: access, middleware, schemas, responses, metrics."""
+"""The HTTP layer: access control, middleware, schemas, responses, metrics."""

@@ -1,4 +1,4 @@
-"""What a request needs at hand: the app's parts, and parameters that several routes share."""
+"""Dependencies of the routes: the application state and the query parameters that several routes share."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -6,74 +6,81 @@ from urllib.parse import unquote
 
 from fastapi import Depends, Path, Query, Request
 
-from lookalike.server.http.access import Gate
+from lookalike.errors import BadQuery
+from lookalike.server.http.access import AccessControl
 from lookalike.server.http.metrics import Metrics
-from lookalike.server.http.schemas import Error
+from lookalike.server.http.schemas import ErrorOut
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.collection_service import MAX_K, Desk
-from lookalike.server.service.jobs import Jobs
-from lookalike.server.uploads.decoder_pool import Decoders
-from lookalike.server.uploads.query_vectors import Asking
+from lookalike.server.service.jobs import JobRunner
+from lookalike.server.uploads.decoder_pool import DecoderPool
+from lookalike.server.uploads.query_vectors import QueryResolver
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """One of each, made when the app is."""
+class AppState:
+    """The components of the application, created once with it."""
 
     settings: Settings
-    desk: Desk
-    decoders: Decoders
-    asking: Asking
-    jobs: Jobs
+    service: Desk
+    decoders: DecoderPool
+    resolver: QueryResolver
+    jobs: JobRunner
     metrics: Metrics
-    gate: Gate
+    access: AccessControl
 
 
-def _parts(request: Request) -> Parts:
-    parts: Parts = request.app.state.parts
-    return parts
+def _app_state(request: Request) -> AppState:
+    state: AppState = request.app.state.lookalike
+    return state
 
 
 def _image_id(
     image_id: Annotated[str, Path(description="The image's id; write / as %2F.", examples=["Pictures%2Fsea.jpg"])],
 ) -> str:
-    # The path comes as it was sent, so that a slash in an id and a slash of ours are two things.
+    # The path arrives percent-encoded, so that a slash in an id differs from a slash of the route.
     return unquote(image_id)
 
 
-Needs = Annotated[Parts, Depends(_parts)]
+AppStateDep = Annotated[AppState, Depends(_app_state)]
 ImageId = Annotated[str, Depends(_image_id)]
-K = Annotated[int, Query(ge=1, le=MAX_K, description="How many.", examples=[12])]
-Offset = Annotated[int, Query(ge=0, le=10**9, description="How many to pass over.", examples=[60])]
+K = Annotated[int, Query(ge=1, le=MAX_K, description="Number of results.", examples=[12])]
+Offset = Annotated[int, Query(ge=0, le=10**9, description="Number of results to skip.", examples=[60])]
 Where = Annotated[
     str | None,
     Query(
         max_length=2000,
-        description="A condition over metadata, as in SQL.",
+        description="A condition on the metadata, in SQL syntax.",
         examples=["width > 1000 and label = 'sea'"],
     ),
 ]
 MinScore = Annotated[
     float | None,
-    Query(ge=-1, le=1, allow_inf_nan=False, description="Only hits at least so alike.", examples=[0.8]),
+    Query(ge=-1, le=1, allow_inf_nan=False, description="The lowest score of a hit.", examples=[0.8]),
 ]
 
 
-def fails(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """The errors that a route answers with, for OpenAPI; those of the door and the collection are everywhere."""
-    told = {
-        400: "Something asked cannot be done; the message says what.",
-        401: "A token is needed.",
+def check_owned(state: AppState) -> None:
+    """Raise BadQuery if the collection was opened by the program that runs the server, not by the server itself."""
+    if state.service.given:
+        raise BadQuery("this collection was opened by the program that runs the server; use that program instead")
+
+
+def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return the OpenAPI error responses of a route: `statuses` and those that every route can return."""
+    descriptions = {
+        400: "The request cannot be carried out; the message gives the reason.",
+        401: "A token is required.",
         403: "Not allowed.",
         404: "No such image.",
-        408: "The body came too slowly.",
-        409: "Something else is under way.",
+        408: "The request body arrived too slowly.",
+        409: "Another operation is in progress, or the data has changed.",
         413: "Too many bytes or pixels.",
-        421: "The server is not called by that name.",
-        422: "Not a picture, or a parameter of the wrong kind.",
+        421: "Unknown host name.",
+        422: "Not an image, or an invalid parameter.",
         429: "Too many requests.",
-        503: "The collection is not at hand, or too much is waiting; try again in a moment.",
+        503: "The collection is unavailable, or the server is busy; try again in a moment.",
         507: "The collection cannot be written: the disk is full.",
     }
-    everywhere = (400, 401, 403, 408, 413, 421, 422, 429, 503)
-    return {s: {"model": Error, "description": told[s]} for s in sorted({*statuses, *everywhere})}
+    common = (400, 401, 403, 408, 413, 421, 422, 429, 503)
+    return {s: {"model": ErrorOut, "description": descriptions[s]} for s in sorted({*statuses, *common})}

@@ -1,4 +1,4 @@
-"""An example of each shape of the API, by its class's name in models.py, and of what routes are sent, for OpenAPI."""
+"""OpenAPI examples: one per schema, by the name of its class in schemas.py, and one per upload form."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ SUSPECT: dict[str, Any] = {
     "confidence": 0.93,
     "neighbours": ["Pictures/sky.jpg"],
 }
-COLOURING: dict[str, Any] = {"title": "label", "names": ["sea"], "of": [0]}
-MEANING: dict[str, Any] = {"score": 0.8, "expected_false": 0.02, "copy_probability": 0.4}
+MAP_COLORING: dict[str, Any] = {"title": "label", "names": ["sea"], "of": [0]}
+THRESHOLD_MEANING: dict[str, Any] = {"score": 0.8, "expected_false": 0.02, "copy_probability": 0.4}
 JOB: dict[str, Any] = {
     "job": "a1b2c3d4",
     "kind": "index",
@@ -62,16 +62,16 @@ CLUSTER: dict[str, Any] = {
 }
 
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "Error": {"error": "unknown_id", "message": "no image has the id 'x'"},
+    "ErrorOut": {"error": "unknown_id", "message": "no image has the id 'x'"},
     "HitOut": HIT,
-    "Found": {"query": ["query:0123…"], "hits": [HIT], "seconds": 0.021},
-    "Kept": {"query": "query:0123…", "width": 800, "height": 600, "format": "JPEG"},
+    "SearchOut": {"query": ["query:0123…"], "hits": [HIT], "seconds": 0.021},
+    "SavedQueryOut": {"query": "query:0123…", "width": 800, "height": 600, "format": "JPEG"},
     "ImageOut": IMAGE,
-    "Listed": {"images": [{"id": ID, "metadata": {}}], "total": 1},
-    "Refused": {"name": "b.png", "reason": "the picture is damaged (truncated)"},
+    "ImageList": {"images": [{"id": ID, "metadata": {}}], "total": 1},
+    "RefusedImage": {"name": "b.png", "reason": "the image is damaged (truncated)"},
     "AddedOut": {"ids": ["0123456789abcdef"], "added": 1, "changed": 0, "failed": []},
-    "Removed": {"removed": 1},
-    "Change": {"label": "sea"},
+    "RemovedOut": {"removed": 1},
+    "ImagePatch": {"label": "sea"},
     "CollectionOut": {
         "images": 12034,
         "plain": 12,
@@ -84,25 +84,25 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "may_write": True,
     },
     "FailureOut": FAILURE,
-    "Failures": {"failures": [FAILURE], "total": 1},
+    "FailureList": {"failures": [FAILURE], "total": 1},
     "LabelOut": LABEL,
-    "Labels": {"labels": [LABEL], "without": 7, "unsure": 2},
+    "LabelList": {"labels": [LABEL], "without": 7, "unsure": 2},
     "LabelIn": {"label": "sea", "ids": [ID]},
-    "Labelled": {"labelled": 1},
+    "LabeledOut": {"labelled": 1},
     "SpreadOut": SPREAD,
     "SpreadList": {"images": [SPREAD], "total": 310},
     "SuspectOut": SUSPECT,
-    "Suspects": {"when": "2026-01-31T12:00:00+00:00", "suspects": [SUSPECT]},
-    "Colouring": COLOURING,
-    "MapOut": {"waiting": 0, "ids": [ID], "x": [0.1], "y": [-0.2], "palette": ["#4269d0"], "groups": [COLOURING]},
-    "Meaning": MEANING,
-    "Scores": {"pairs": 100000, "scores": [0.31], "shares": [0.001], "meaning": [MEANING]},
+    "SuspectList": {"when": "2026-01-31T12:00:00+00:00", "suspects": [SUSPECT]},
+    "MapColoring": MAP_COLORING,
+    "MapOut": {"waiting": 0, "ids": [ID], "x": [0.1], "y": [-0.2], "palette": ["#4269d0"], "groups": [MAP_COLORING]},
+    "ThresholdMeaning": THRESHOLD_MEANING,
+    "ScoresOut": {"pairs": 100000, "scores": [0.31], "shares": [0.001], "meaning": [THRESHOLD_MEANING]},
     "JobIn": {"kind": "index"},
     "JobOut": JOB,
-    "Jobs": {"jobs": [JOB]},
-    "Health": {"status": "ok", "message": ""},
-    "Login": {"token": "a secret of the token file"},
-    "Comparison": {
+    "JobList": {"jobs": [JOB]},
+    "HealthOut": {"status": "ok", "message": ""},
+    "LoginIn": {"token": "a secret from the token file"},
+    "ComparisonOut": {
         "relation": "copy",
         "probability": 0.998,
         "copy_probability": 0.998,
@@ -135,10 +135,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ClustersOut": {"levels": [8, 64], "level": 64, "clusters": [CLUSTER]},
 }
 
-PICTURE = "(the bytes of a picture's file)"
+IMAGE_BYTES = "(the bytes of an image file)"
 FORMS: dict[str, dict[str, Any]] = {
-    "search": {"image": [PICTURE], "minus": [f"id:{ID}"], "region": ["0.1,0.2,0.5,0.5"]},
-    "keep": {"image": PICTURE},
-    "add": {"image": [PICTURE], "id": ["shop/1"], "metadata": ['{"price": 3, "label": "shoe"}']},
-    "compare": {"image": [PICTURE], "like": [ID]},
+    "search": {"image": [IMAGE_BYTES], "minus": [f"id:{ID}"], "region": ["0.1,0.2,0.5,0.5"]},
+    "keep": {"image": IMAGE_BYTES},
+    "add": {"image": [IMAGE_BYTES], "id": ["shop/1"], "metadata": ['{"price": 3, "label": "shoe"}']},
+    "compare": {"image": [IMAGE_BYTES], "like": [ID]},
 }

@@ -1,4 +1,4 @@
-"""Where things lie on the server's disk, which is nobody's business: not told, not to be asked for, not in messages."""
+"""Keep the server's file system private: no paths in responses, in conditions or in messages."""
 
 import re
 from collections.abc import Mapping
@@ -6,24 +6,29 @@ from collections.abc import Mapping
 from lookalike.store.columns import ID
 from lookalike.store.where import backticks, condition
 
-PLACES = ("path", "root")
-# Of a path: its end, where what follows is not more of a name. What lies beneath it goes with it.
+LOCATION_COLUMNS = ("path", "root")
+# The end of a path: no further characters of a name follow; anything below it is matched too.
 _END = r"(?!\w|[.-]\w)(?:/[^\s'\"),;:]*[^\s'\"),;:.])?"
 
 
 def check_condition(where: str, columns: Mapping[str, type]) -> None:
-    """Raise BadFilter for a condition that asks for places, as for any column that is not there.
+    """Raise BadFilter if a condition uses a location column, as if the column did not exist.
 
-    The count of what matches would tell a path letter by letter.
+    The number of matches would otherwise reveal a path letter by letter.
     """
-    condition(where, {ID: str} | {name: kind for name, kind in columns.items() if name not in PLACES}, backticks)
+    condition(
+        where, {ID: str} | {name: kind for name, kind in columns.items() if name not in LOCATION_COLUMNS}, backticks
+    )
 
 
-def masked(message: str, place: str) -> str:
-    """A message without the place of the collection, an absolute path or a URI."""
-    name = rf"(?<![\w.~-]){re.escape(place.rstrip('/'))}"
-    if (bare := place.strip("/")).count("/"):  # engines tell a path also without its first slash
+def redact_location(message: str, location: str) -> str:
+    """Return a message without the location of the collection, an absolute path or a URI."""
+    name = rf"(?<![\w.~-]){re.escape(location.rstrip('/'))}"
+    if (bare := location.strip("/")).count("/"):  # storage engines also report paths without the leading slash
         name = rf"(?:{name}|(?<![\w.~/-]){re.escape(bare)})"
     message = re.sub(rf"-c (['\"]?){name}(-2)?\1{_END}", r"-c COLLECTION\2", message)
     message = re.sub(rf"\bcollection at (['\"]?){name}{_END}\1", "collection", message)
     return re.sub(rf"(['\"]?){name}{_END}\1", "the collection", message)
+
+
+masked = redact_location

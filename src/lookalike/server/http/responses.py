@@ -1,4 +1,4 @@
-"""What goes out: errors as JSON with a status, hits as JSON, files with their tags."""
+"""Responses: errors as JSON with a status, hits as JSON, files with entity tags."""
 
 import json
 import math
@@ -8,17 +8,17 @@ from typing import Any
 from starlette.responses import Response
 
 from lookalike import errors
-from lookalike.server.http.redaction import PLACES
+from lookalike.server.http.redaction import LOCATION_COLUMNS
 from lookalike.server.service.batcher import Busy
 from lookalike.server.service.journals import ApplyNotAllowed, GroupsChanged
-from lookalike.server.uploads.url_fetch import Forbidden
+from lookalike.server.uploads.url_fetch import ForbiddenUrl
 from lookalike.types import Hit, Metadata
 
-# The first that fits counts, so the narrow ones stand before the wide ones.
+# The first match applies, so subclasses come before their base classes.
 STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.UnknownId, 404, "unknown_id"),
     (errors.BadFilter, 400, "bad_filter"),
-    (Forbidden, 403, "forbidden_url"),
+    (ForbiddenUrl, 403, "forbidden_url"),
     (errors.BadQuery, 400, "bad_query"),
     (errors.ImageTooLarge, 413, "image_too_large"),
     (errors.ImageError, 422, "unreadable_image"),
@@ -32,24 +32,24 @@ STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
     (GroupsChanged, 409, "groups_changed"),
     (errors.LookalikeError, 400, "failed"),
 )
-RETRY = {"no_collection", "busy"}
-HIDDEN = ("thumbnail",)
+RETRYABLE = {"no_collection", "busy"}
+HIDDEN_COLUMNS = ("thumbnail",)
 
 
-def refusal(error: Exception, message: str) -> Response:
-    """The JSON body of an error of ours."""
+def error_response(error: Exception, message: str) -> Response:
+    """Return the JSON response for an error of the library."""
     status, kind = next((s, k) for known, s, k in STATUSES if isinstance(error, known))
-    headers = {"retry-after": "2"} if kind in RETRY else {}
+    headers = {"retry-after": "2"} if kind in RETRYABLE else {}
     return as_json({"error": kind, "message": message}, status=status, headers=headers)
 
 
 def as_json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    """JSON that is made once: pydantic's check of every hit would cost more than the search."""
+    """Return a JSON response without validation: pydantic's check of every hit would cost more than the search."""
     return Response(json_of(content), status, dict(headers or {}), media_type="application/json")
 
 
 def json_of(content: Any) -> bytes:
-    """JSON as every reader takes it: a number that is not finite, of whatever collection, is null."""
+    """Return strict JSON: numbers that are not finite become null."""
     try:
         text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     except ValueError:
@@ -66,18 +66,18 @@ def _finite(content: Any) -> Any:
 
 
 def as_hits(hits: Sequence[Hit], *, show_paths: bool) -> list[dict[str, Any]]:
-    """Hits as the API tells them."""
+    """Return hits in the form of the API."""
     return [
         {"id": h.id, "score": round(h.score, 6), "metadata": public(h.metadata, show_paths=show_paths)} for h in hits
     ]
 
 
 def public(metadata: Metadata, *, show_paths: bool) -> dict[str, Any]:
-    """A row's facts without pictures, and without places unless they may be told."""
+    """Return metadata without binary columns, and without locations unless `show_paths`."""
     return {
         name: value
         for name, value in metadata.items()
-        if not isinstance(value, bytes) and name not in HIDDEN and (show_paths or name not in PLACES)
+        if not isinstance(value, bytes) and name not in HIDDEN_COLUMNS and (show_paths or name not in LOCATION_COLUMNS)
     }
 
 
@@ -85,13 +85,14 @@ def with_tag(
     body: bytes,
     kind: str,
     tag: str,
-    asked: str | None,
+    if_none_match: str | None,
     headers: Mapping[str, str] | None = None,
     *,
     seconds: int = 86400,
 ) -> Response:
-    """A file that the browser may keep, and need not get twice."""
-    told = {"etag": f'"{tag}"', "cache-control": f"private, max-age={seconds}", **(headers or {})}
-    if asked is not None and told["etag"] in [part.strip().removeprefix("W/") for part in asked.split(",")]:
-        return Response(status_code=304, headers=told)
-    return Response(body, 200, told, media_type=kind)
+    """Return a file that the browser may cache, or status 304 if it already has this version."""
+    fields = {"etag": f'"{tag}"', "cache-control": f"private, max-age={seconds}", **(headers or {})}
+    known = [part.strip().removeprefix("W/") for part in (if_none_match or "").split(",")]
+    if fields["etag"] in known:
+        return Response(status_code=304, headers=fields)
+    return Response(body, 200, fields, media_type=kind)

@@ -1,4 +1,4 @@
-"""The shapes of what the API takes and gives, for OpenAPI; each has an example."""
+"""The request and response schemas of the API, for OpenAPI; each has an example."""
 
 from typing import Annotated, Any
 
@@ -9,12 +9,12 @@ from pydantic_core import CoreSchema
 from lookalike.server.http.examples import EXAMPLES
 from lookalike.types import Scalar
 
-# NUL ends a text in many programs, and the rest of such a label would be lost to them.
+# Many programs end a string at NUL and would lose the rest of the label.
 Label = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 
 
-class Shape(BaseModel):
-    """What all have: an example, by the name of the class."""
+class ApiModel(BaseModel):
+    """Base class of all schemas: adds the example of the same name."""
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
@@ -23,15 +23,15 @@ class Shape(BaseModel):
         return schema
 
 
-class Error(Shape):
-    """Why something was not done: a word for programs, a sentence for people."""
+class ErrorOut(ApiModel):
+    """An error: `error` is a code for programs, `message` a sentence for people."""
 
     error: str
     message: str
 
 
-class HitOut(Shape):
-    """One image found; `score` is the cosine, 1 is the same."""
+class HitOut(ApiModel):
+    """One search result; `score` is the cosine similarity, 1 for the same image."""
 
     id: str
     score: float
@@ -39,16 +39,16 @@ class HitOut(Shape):
     relation: dict[str, Any] | None = None
 
 
-class Found(Shape):
-    """`query`: what was asked, each by the token under which it may be asked again for a while."""
+class SearchOut(ApiModel):
+    """The hits of a search. `query`: names of the query images; a `query:` token can be reused until it expires."""
 
     query: list[str]
     hits: list[HitOut]
     seconds: float
 
 
-class Kept(Shape):
-    """An uploaded picture that is kept for a while, to be asked with."""
+class SavedQueryOut(ApiModel):
+    """An uploaded query image that is saved for a limited time."""
 
     query: str
     width: int
@@ -56,50 +56,52 @@ class Kept(Shape):
     format: str
 
 
-class ImageOut(Shape):
-    """One image of the collection with all that is known of it; its `vector`, of length 1, where that is asked for."""
+class ImageOut(ApiModel):
+    """One image of the collection with its metadata, and its unit `vector` on request."""
 
     id: str
     metadata: dict[str, Scalar]
     vector: list[float] | None = None
 
 
-class Listed(Shape):
-    """A part of the collection; `total` is how many there are to leaf through."""
+class ImageList(ApiModel):
+    """A page of images; `total` counts all pages."""
 
     images: list[ImageOut]
     total: int
 
 
-class Refused(Shape):
-    """A picture that was not added, and why."""
+class RefusedImage(ApiModel):
+    """An image that was not added, and the reason."""
 
     name: str
     reason: str
 
 
-class AddedOut(Shape):
-    """What an upload to the collection did."""
+class AddedOut(ApiModel):
+    """The result of an upload to the collection."""
 
     ids: list[str]
     added: int
     changed: int
-    failed: list[Refused]
+    failed: list[RefusedImage]
 
 
-class Removed(Shape):
+class RemovedOut(ApiModel):
+    """The number of images removed."""
+
     removed: int
 
 
-class Change(Shape):
-    """What may be changed of an image."""
+class ImagePatch(ApiModel):
+    """The fields of an image that can be changed."""
 
     model_config = ConfigDict(extra="forbid")
     label: Label | None
 
 
-class CollectionOut(Shape):
-    """The collection's state."""
+class CollectionOut(ApiModel):
+    """The state of the collection."""
 
     images: int
     plain: int
@@ -112,18 +114,22 @@ class CollectionOut(Shape):
     may_write: bool
 
 
-class FailureOut(Shape):
+class FailureOut(ApiModel):
+    """A file that could not be indexed, and the reason."""
+
     file: str
     reason: str
 
 
-class Failures(Shape):
+class FailureList(ApiModel):
+    """A page of failures; `total` counts all pages."""
+
     failures: list[FailureOut]
     total: int
 
 
-class LabelOut(Shape):
-    """`images`: who were given the label; `named`: who got it by spreading, and `examples` of both, with `spread`."""
+class LabelOut(ApiModel):
+    """A label. `images` carry it, `named` images received it by propagation; `examples`: ids of images with it."""
 
     label: str
     images: int
@@ -131,16 +137,16 @@ class LabelOut(Shape):
     examples: list[str] = []
 
 
-class Labels(Shape):
-    """`without`: images without a given label; `unsure`: those that spreading would not name, null before the first."""
+class LabelList(ApiModel):
+    """`without`: images without a label. `unsure`: images that propagation left unlabeled, null before the first."""
 
     labels: list[LabelOut]
     without: int
     unsure: int | None = None
 
 
-class LabelIn(Shape):
-    """A label for images by id, or for a cluster (LEVEL/NUMBER): its typical images get it, and it is named so."""
+class LabelIn(ApiModel):
+    """A label for images by id, or for a cluster (LEVEL/NUMBER), which it names; its typical images are labeled."""
 
     model_config = ConfigDict(extra="forbid")
     label: Annotated[Label, Field(min_length=1)]
@@ -148,12 +154,14 @@ class LabelIn(Shape):
     cluster: str | None = Field(None, pattern=r"^\d{1,9}/\d{1,9}$")
 
 
-class Labelled(Shape):
+class LabeledOut(ApiModel):
+    """The number of images labeled."""
+
     labelled: int
 
 
-class SpreadOut(Shape):
-    """An image that was named by its labelled neighbours."""
+class SpreadOut(ApiModel):
+    """An image that received its label from labeled neighbors."""
 
     id: str
     label: str
@@ -161,13 +169,15 @@ class SpreadOut(Shape):
     metadata: dict[str, Scalar]
 
 
-class SpreadList(Shape):
+class SpreadList(ApiModel):
+    """A page of images labeled by propagation; `total` counts all pages."""
+
     images: list[SpreadOut]
     total: int
 
 
-class SuspectOut(Shape):
-    """An image whose label its neighbours contradict."""
+class SuspectOut(ApiModel):
+    """An image whose label its neighbors contradict; `instead` is theirs."""
 
     id: str
     label: str
@@ -176,59 +186,60 @@ class SuspectOut(Shape):
     neighbours: list[str]
 
 
-class Suspects(Shape):
-    """What the last job of kind `labels` found; `when` is null before the first."""
+class SuspectList(ApiModel):
+    """The suspect labels found by the last job of kind `labels`; `when` is null before the first."""
 
     when: str | None
     suspects: list[SuspectOut]
 
 
-class Colouring(Shape):
-    """What may colour the map: `names`, and for each image the place of its own among them, -1 for none."""
+class MapColoring(ApiModel):
+    """A coloring of the map. `of`: for each image an index into `names`, or -1."""
 
     title: str
     names: list[str]
     of: list[int]
 
 
-class MapOut(Shape):
-    """Every placed image in the plane, `x` and `y` in -1..1; `waiting`: images that have no place yet."""
+class MapOut(ApiModel):
+    """The position of every image, `x` and `y` in [-1, 1]; `waiting`: images without a position."""
 
     waiting: int
     ids: list[str]
     x: list[float]
     y: list[float]
     palette: list[str]
-    groups: list[Colouring]
+    groups: list[MapColoring]
 
 
-class Meaning(Shape):
-    """Of a cut-off: how many unrelated images would pass it for one query, and how sure a copy it is; null: unknown."""
+class ThresholdMeaning(ApiModel):
+    """The meaning of a minimum score: how many unrelated images are expected above it per query, and the probability of
+    a copy at this score; null if unknown."""
 
     score: float
     expected_false: float | None
     copy_probability: float | None
 
 
-class Scores(Shape):
-    """How alike pictures of this collection are that were drawn by lot: what a score is worth here."""
+class ScoresOut(ApiModel):
+    """The distribution of scores over random pairs of this collection: `shares` of `pairs` exceed `scores`."""
 
     pairs: int
     scores: list[float]
     shares: list[float]
-    meaning: list[Meaning] = []
+    meaning: list[ThresholdMeaning] = []
 
 
-class JobIn(Shape):
-    """What to do: look again at the folders that the collection follows, find duplicates, make clusters, name the
-    unlabelled after the labelled, or lay out the map."""
+class JobIn(ApiModel):
+    """The kind of job: index the collection's folders again, find duplicates, cluster, propagate labels, or lay out the
+    map."""
 
     model_config = ConfigDict(extra="forbid")
     kind: str = Field("index", pattern="^(index|duplicates|clusters|labels|map)$")
 
 
-class JobOut(Shape):
-    """A job, and how far it is. `state`: running, done, failed or stopped."""
+class JobOut(ApiModel):
+    """A job and its progress. `state`: running, done, failed or stopped."""
 
     job: str
     kind: str
@@ -239,22 +250,28 @@ class JobOut(Shape):
     report: dict[str, Any] | None = None
 
 
-class Jobs(Shape):
+class JobList(ApiModel):
+    """The jobs of this server, newest first."""
+
     jobs: list[JobOut]
 
 
-class Health(Shape):
+class HealthOut(ApiModel):
+    """The state of the server."""
+
     status: str
     message: str = ""
 
 
-class Login(Shape):
+class LoginIn(ApiModel):
+    """A secret from the token file."""
+
     model_config = ConfigDict(extra="forbid")
     token: str = Field(max_length=500)
 
 
-class Comparison(Shape):
-    """What two pictures are to each other, how sure that is, and why."""
+class ComparisonOut(ApiModel):
+    """The relation of two images, its probability, and the evidence in words."""
 
     relation: str
     probability: float
@@ -264,12 +281,15 @@ class Comparison(Shape):
     words: str
 
 
-class DuplicateOut(Shape):
-    """An altered copy of the group's kept image. `transform`: 3 x 3, row by row, from shares (0 to 1) of the kept
-    image's width and height to shares of this one's; null where it is not known. `verdict`: what a person decided, or
-    null. `chosen`: a person chose to keep this one instead; the next search for duplicates will. `kinds`: identical,
-    resized, cropped, turned, added or other. `left`: why its file may not be touched, empty when it may.
-    `companions`: names of the files beside it that go with it."""
+class DuplicateOut(ApiModel):
+    """An altered copy of the image that its group keeps.
+
+    `transform`: a 3 x 3 matrix in row-major order, from positions in the kept image to positions in this one, both as
+    fractions of width and height; null if unknown. `verdict`: the decision of a person, or null. `chosen`: a person
+    chose to keep this image instead; the next search for duplicates does. `kinds`: identical, resized, cropped, turned,
+    added or other. `left`: the reason why the file must not be touched, or empty. `companions`: names of sidecar files
+    that move with it.
+    """
 
     id: str
     score: float
@@ -287,16 +307,16 @@ class DuplicateOut(Shape):
     metadata: dict[str, Scalar]
 
 
-class GroupOut(Shape):
-    """The image to keep, and its altered copies. `chosen`: because a person chose it."""
+class GroupOut(ApiModel):
+    """The image to keep and its altered copies. `chosen`: a person chose the image to keep."""
 
     keep: ImageOut
     chosen: bool
     extras: list[DuplicateOut]
 
 
-class DuplicatesOut(Shape):
-    """What the last job of kind `duplicates` found; `when` is null before the first."""
+class DuplicatesOut(ApiModel):
+    """The groups found by the last job of kind `duplicates`; `when` is null before the first."""
 
     when: str | None
     pictures: int
@@ -304,8 +324,8 @@ class DuplicatesOut(Shape):
     groups: list[GroupOut]
 
 
-class DecisionIn(Shape):
-    """A person's verdict about two images: not-a-copy, keep-both or copy; null takes an earlier one back."""
+class DecisionIn(ApiModel):
+    """A verdict about two images: not-a-copy, keep-both or copy; null withdraws an earlier one."""
 
     model_config = ConfigDict(extra="forbid")
     first: str = Field(max_length=2000)
@@ -313,25 +333,29 @@ class DecisionIn(Shape):
     verdict: str | None = Field(pattern="^(not-a-copy|keep-both|copy)$")
 
 
-class DecisionOut(Shape):
+class DecisionOut(ApiModel):
+    """The recorded verdict about two images."""
+
     first: str
     second: str
     verdict: str | None
 
 
-class DecisionsIn(Shape):
-    """Many verdicts at once."""
+class DecisionsIn(ApiModel):
+    """Several verdicts in one request."""
 
     model_config = ConfigDict(extra="forbid")
     decisions: list[DecisionIn] = Field(min_length=1, max_length=1000)
 
 
-class DecisionsOut(Shape):
+class DecisionsOut(ApiModel):
+    """The number of verdicts recorded."""
+
     decided: int
 
 
-class JournalOut(Shape):
-    """Files that were moved to the trash together, and how many of them are back. `bytes`: of those still away."""
+class JournalOut(ApiModel):
+    """Files moved to the trash together, and how many were restored. `bytes`: size of those still in the trash."""
 
     journal: str
     created: str
@@ -340,9 +364,11 @@ class JournalOut(Shape):
     bytes: int
 
 
-class ApplyOut(Shape):
-    """Whether accepted extras may be moved to the trash from here; where not, why, and the command to type instead.
-    `files`, `bytes`: of the extras that are accepted now."""
+class ApplyOut(ApiModel):
+    """Whether this server may move accepted extras to the trash; if not, the `reason` and the `command` that does.
+
+    `files`, `bytes`: number and size of the accepted extras.
+    """
 
     allowed: bool
     reason: str
@@ -352,42 +378,46 @@ class ApplyOut(Shape):
     journals: list[JournalOut]
 
 
-class ApplyIn(Shape):
-    """What a person looked at: `when` of the search, and how many accepted extras there were."""
+class ApplyIn(ApiModel):
+    """The state that a person reviewed: the time of the search, and the number of accepted extras."""
 
     model_config = ConfigDict(extra="forbid")
     when: str = Field(max_length=100)
     files: int = Field(ge=1, le=10**7)
 
 
-class UndoIn(Shape):
-    """Which journal to undo."""
+class UndoIn(ApiModel):
+    """The journal to undo."""
 
     model_config = ConfigDict(extra="forbid")
     journal: str = Field(max_length=100)
 
 
-class ChoiceIn(Shape):
-    """Whether a person wants an image to be kept, whatever the rules; false leaves it to them again."""
+class ChoiceIn(ApiModel):
+    """Whether to keep an image regardless of the keep rules; false applies the rules again."""
 
     model_config = ConfigDict(extra="forbid")
     id: str = Field(max_length=2000)
     keep: bool
 
 
-class ChoiceOut(Shape):
+class ChoiceOut(ApiModel):
+    """The recorded choice."""
+
     id: str
     keep: bool
 
 
-class ClusterLabel(Shape):
+class ClusterLabel(ApiModel):
+    """A label and the number of images in a cluster that carry it."""
+
     label: str
     images: int
 
 
-class ClusterOut(Shape):
-    """One cluster: `key` is LEVEL/NUMBER, `examples` stand for it; `labelled` of its images were given a label, these
-    three the most often."""
+class ClusterOut(ApiModel):
+    """One cluster. `key`: LEVEL/NUMBER. `examples`: its most typical images. `labelled`: images with a label; `labels`:
+    the three most frequent."""
 
     key: str
     parent: str | None
@@ -399,8 +429,8 @@ class ClusterOut(Shape):
     examples: list[str]
 
 
-class ClustersOut(Shape):
-    """The clusters of one level; `levels` are the counts there are, coarsest first, empty before the first job."""
+class ClustersOut(ApiModel):
+    """The clusters of one level. `levels`: the available cluster counts, coarsest first; empty before the first job."""
 
     levels: list[int]
     level: int | None

@@ -1,4 +1,4 @@
-"""The page's own files: a few plain modules, read once, served with tags."""
+"""The static files of the page: plain modules, read once and served with entity tags."""
 
 import hashlib
 from pathlib import Path
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from lookalike.duplicates.review.page import review_file
 from lookalike.plot.pages import shared_script
-from lookalike.server.http.access import PAGES
+from lookalike.server.http.access import PAGE_PATHS
 from lookalike.server.http.responses import as_json, with_tag
 
 FOLDER = Path(__file__).parents[1] / "static"
@@ -21,33 +21,33 @@ KINDS = {
 
 
 def pages() -> APIRouter:
-    """The page under each of its addresses, and its files."""
+    """Return the routes of the page, under each of its paths, and of its files."""
     router = APIRouter(include_in_schema=False)
     files = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in KINDS}
-    files["mapview.js"] = shared_script("mapview.js").encode()  # the same map as in the page that stands alone
-    for name in ("review.js", "review.css"):  # as in the page that `lookalike duplicates --page` writes
+    files["mapview.js"] = shared_script("mapview.js").encode()  # shared with the standalone map page
+    for name in ("review.js", "review.css"):  # shared with the page that `lookalike duplicates --page` writes
         files[name] = review_file(name).encode()
     tags = {name: hashlib.blake2b(data, digest_size=8).hexdigest() for name, data in files.items()}
 
-    def answer(request: Request, name: str) -> Response:
+    def respond(request: Request, name: str) -> Response:
         if name not in files:
-            return as_json({"error": "not_found", "message": "there is no such page"}, status=404)
+            return as_json({"error": "not_found", "message": "page not found"}, status=404)
         headers = {"cache-control": "no-cache"}
         kind = KINDS[Path(name).suffix]
         return with_tag(files[name], kind, tags[name], request.headers.get("if-none-match"), headers)
 
     async def page(request: Request) -> Response:
-        return answer(request, "index.html")
+        return respond(request, "index.html")
 
-    for path in PAGES:
+    for path in PAGE_PATHS:
         router.add_api_route(path, page, methods=["GET", "HEAD"])
 
     @router.api_route("/static/{name}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:
-        return answer(request, name)
+        return respond(request, name)
 
     @router.get("/favicon.ico")
     async def icon(request: Request) -> Response:
-        return answer(request, "icon.svg")
+        return respond(request, "icon.svg")
 
     return router

@@ -1,1 +1,1 @@
-"""The server as a process: settings, startup, workers, limits on slow clients."""
+"""The server process: settings, startup, workers, limits on slow clients."""

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP protocol, less patient: slow or endless heads and too many connections of one client are cut off."""
+"""A uvicorn protocol that limits the time and size of request headers and the connections per client."""
 
 import asyncio
 import json
@@ -11,18 +11,21 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from lookalike.server.process.settings import VARIABLE, is_loopback
 
 SECONDS = 10.0
-MAX_HEAD = 64 * 1024  # bytes of a request's line and headers
-MAX_CONNECTIONS = 100  # of one address; a proxy has as many as it likes
+MAX_HEADER_BYTES = 64 * 1024  # of the request line and headers
+MAX_CONNECTIONS = 100  # per address; proxies are exempt
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
 
 
-class Patient(HttpToolsProtocol):
-    """uvicorn's own time limit begins only after the first answer, and it has none of size."""
+class HeaderTimeoutProtocol(HttpToolsProtocol):
+    """Closes connections with slow or large request headers.
+
+    uvicorn's own time limit starts only after the first response, and it has no limit on size.
+    """
 
     per_client: ClassVar[Counter[str]] = Counter()
-    _late: asyncio.TimerHandle | None = None
-    _head = 0
-    _in_body = False  # of a request that may be answered already: what comes is no head
+    _timer: asyncio.TimerHandle | None = None
+    _header_bytes = 0
+    _in_body = False  # while a body arrives, also after an early response
     _client = ""
 
     def connection_made(self, transport: Any) -> None:
@@ -33,20 +36,21 @@ class Patient(HttpToolsProtocol):
         if self.per_client[self._client] > MAX_CONNECTIONS and not _is_proxy(self._client):
             transport.close()
             return
-        self._wait()
+        self._start_timer()
 
     def data_received(self, data: bytes) -> None:
         answered = self.cycle is None or self.cycle.response_complete
-        if self._late is None and answered and not self._in_body:
-            self._wait()  # the head of the next request on this connection begins
-        if self._late is not None:
-            # What follows the head in the same piece of data counts too, but a piece is never so large.
-            self._head += len(data)
-            if self._head > MAX_HEAD + len(data) or (self._head > MAX_HEAD and b"\r\n\r\n" not in data):
+        if self._timer is None and answered and not self._in_body:
+            self._start_timer()  # the next request on this connection begins
+        if self._timer is not None:
+            # A chunk may extend into the body; that part is counted too, but a chunk is small.
+            self._header_bytes += len(data)
+            exceeded = self._header_bytes - MAX_HEADER_BYTES
+            if exceeded > len(data) or (exceeded > 0 and b"\r\n\r\n" not in data):
                 self._refuse()
                 return
         super().data_received(data)
-        if self._late is not None and self._head > MAX_HEAD:
+        if self._timer is not None and self._header_bytes > MAX_HEADER_BYTES:
             self._refuse()
 
     def on_message_complete(self) -> None:
@@ -55,33 +59,33 @@ class Patient(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_body = True
-        self._stop_waiting()
+        self._stop_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_waiting()
+        self._stop_timer()
         self.per_client[self._client] -= 1
         if self.per_client[self._client] <= 0:
             del self.per_client[self._client]
         super().connection_lost(exc)
 
-    def _wait(self) -> None:
-        self._head = 0
+    def _start_timer(self) -> None:
+        self._header_bytes = 0
         seconds = float(os.environ.get("LOOKALIKE_HEADER_SECONDS", SECONDS))
-        self._late = self.loop.call_later(seconds, self._hang_up)
+        self._timer = self.loop.call_later(seconds, self._close)
 
-    def _stop_waiting(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _refuse(self) -> None:
         if not self.transport.is_closing():
             self.transport.write(_TOO_LARGE)
-        self._stop_waiting()
-        self._hang_up()
+        self._stop_timer()
+        self._close()
 
-    def _hang_up(self) -> None:
+    def _close(self) -> None:
         if not self.transport.is_closing():
             self.transport.close()
 

@@ -1,4 +1,4 @@
-"""Running it: uvicorn with limits of its own on slow clients, one process or several, stopped in good order."""
+"""Run the server: uvicorn with limits on slow clients, in one or more worker processes, with graceful shutdown."""
 
 import json
 import logging
@@ -16,46 +16,48 @@ from typing import Any
 
 from lookalike.server.process.settings import KEY, VARIABLE, ServerError, Settings, check
 from lookalike.server.process.shared_dir import private_folder
-from lookalike.server.process.startup import check_address, told_when_open
+from lookalike.server.process.startup import check_address, notify_when_listening
 
 GRACE_SECONDS = 20
-HEALTH_SECONDS = 30  # uvicorn's own 5 end a worker of a busy machine while it still loads, again and again
-CONNECTIONS = 1000
+HEALTH_SECONDS = 30  # uvicorn's default of 5 repeatedly kills workers that are still loading on a busy machine
+MAX_CONNECTIONS = 1000
 
 
 def run(settings: Settings, opened: Callable[[], None] | None = None) -> None:
-    """Serve until told to stop; `opened` is called once it answers. Raises ServerError."""
+    """Serve until a signal stops the server; call `opened` once it accepts connections. Raises ServerError."""
     check(settings)
     check_address(settings)
-    with _stopped_in_order(), private_folder() as folder:
+    with graceful_sigterm(), private_folder() as folder:
         from dataclasses import replace
 
-        told = replace(settings, folder=folder)
-        (Path(folder) / KEY).write_bytes(secrets.token_bytes(32))  # before the workers, who would each make their own
-        os.environ[VARIABLE] = told.to_json()
+        settings = replace(settings, folder=folder)
+        (Path(folder) / KEY).write_bytes(secrets.token_bytes(32))  # before the workers start, else each creates its own
+        os.environ[VARIABLE] = settings.to_json()
         try:
-            with told_when_open(settings, opened):
-                _serve(told)
+            with notify_when_listening(settings, opened):
+                _serve(settings)
         finally:
             os.environ.pop(VARIABLE, None)
 
 
 @contextmanager
-def _stopped_in_order() -> Iterator[None]:
-    """SIGTERM ends the block as if it were done. uvicorn raises the signal anew after it has stopped, and its usual
-    effect would leave the folder with what strangers sent."""
+def graceful_sigterm() -> Iterator[None]:
+    """Let SIGTERM leave the block through SystemExit(0).
 
-    def end(*_: object) -> None:
+    uvicorn re-raises the signal after its own shutdown; the default action would leave the folder of uploads behind.
+    """
+
+    def on_sigterm(*_: object) -> None:
         raise SystemExit(0)
 
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is told of signals
+        yield  # only the main thread can handle signals
         return
-    before = signal.signal(signal.SIGTERM, end)
+    previous = signal.signal(signal.SIGTERM, on_sigterm)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _serve(settings: Settings) -> None:
@@ -70,11 +72,11 @@ def _serve(settings: Settings) -> None:
         "access_log": False,
         "server_header": False,
         "date_header": True,
-        "http": "lookalike.server.process.header_timeout:Patient",
+        "http": "lookalike.server.process.header_timeout:HeaderTimeoutProtocol",
         "ws": "none",
         **proxy_options(settings),
         "lifespan": "on",
-        "limit_concurrency": CONNECTIONS,
+        "limit_concurrency": MAX_CONNECTIONS,
         "backlog": 512,
         "timeout_keep_alive": 15,
         "timeout_graceful_shutdown": GRACE_SECONDS,
@@ -82,74 +84,73 @@ def _serve(settings: Settings) -> None:
     }
     try:
         uvicorn.run("lookalike.server.process.run:app_of_environment", workers=settings.workers, **options)
-    except SystemExit as end:
-        if end.code:
+    except SystemExit as error:
+        if error.code:
             raise ServerError(
-                f"the server could not start on {settings.host}:{settings.port}; the log above says why "
-                "(is another server there already? choose another --port)"
+                f"the server could not start on {settings.host}:{settings.port}; the log above gives the reason "
+                "(if the port is in use, choose another --port)"
             ) from None
 
 
 def proxy_options(settings: Settings) -> dict[str, Any]:
-    """uvicorn's: whose X-Forwarded headers are believed. By default it believes everyone on this machine."""
+    """Return uvicorn's options for trusted proxies. Its default trusts every process on this machine."""
     return {"proxy_headers": bool(settings.trust_proxy), "forwarded_allow_ips": list(settings.trust_proxy)}
 
 
 def app_of_environment() -> Any:
-    """What each worker makes."""
+    """Return the application of one worker process (the uvicorn factory)."""
     from lookalike.server.app import make_app
 
-    _one_thread_each()
-    _end_with_the_supervisor()
+    _limit_library_threads()
+    exit_with_parent()
     log_as_json()
     return make_app(Settings.from_environment())
 
 
-def _end_with_the_supervisor() -> None:
-    """Stop in order when the process that began this worker is gone, however it went: a worker that nobody watches
-    would hold the port for ever."""
+def exit_with_parent() -> None:
+    """Stop gracefully when the supervisor process ends: an orphaned worker would hold the port forever."""
     supervisor = multiprocessing.parent_process()
     if supervisor is None:
-        return  # the only process
+        return  # single-process mode
 
-    def end() -> None:
+    def wait_for_supervisor() -> None:
         supervisor.join()
         os.kill(os.getpid(), signal.SIGTERM)
 
-    threading.Thread(target=end, name="supervisor", daemon=True).start()
+    threading.Thread(target=wait_for_supervisor, name="supervisor", daemon=True).start()
 
 
-def _one_thread_each() -> None:
-    """Our threads are one a core already; those of the libraries would only be in their way (a fifth of the speed)."""
+def _limit_library_threads() -> None:
+    """Limit libraries to one thread: the server runs one per core itself, and theirs cost a fifth of the speed."""
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(name, "1")
     import faiss
     from threadpoolctl import threadpool_limits
 
-    # NumPy was loaded before the variables were set, and has its threads already.
+    # NumPy was loaded before the variables were set and has already created its threads.
     assert faiss
     threadpool_limits(1)
 
 
-class _Lines(logging.Formatter):
-    """One JSON object a line: when, how grave, what; of requests their route and status, never what they carried."""
+class JsonLogFormatter(logging.Formatter):
+    """Formats a record as one line of JSON. Requests are logged by route and status, never with their content."""
 
     def format(self, record: logging.LogRecord) -> str:
-        told = {
+        fields = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(record.created)),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **getattr(record, "told", {}),
+            **getattr(record, "fields", {}),
         }
         if record.exc_info:
-            told["error"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False)
+            fields["error"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False)
 
 
 def log_as_json() -> None:
     """Send the server's log to stderr."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(_Lines())
+    handler.setFormatter(JsonLogFormatter())
     for name in ("lookalike.server", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False

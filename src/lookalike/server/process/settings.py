@@ -1,4 +1,4 @@
-"""What a server is told when it starts, and the text form in which its workers get it."""
+"""The settings of a server, their JSON form for its workers, and the token file."""
 
 import json
 import os
@@ -9,27 +9,29 @@ from typing import Any, Self
 
 from lookalike.errors import LookalikeError
 
-VARIABLE = "LOOKALIKE_SERVER"
-KEY = "key"  # a file in `folder`
+VARIABLE = "LOOKALIKE_SERVER"  # environment variable with the settings as JSON
+KEY = "key"  # file in `folder`
 
 
 class ServerError(LookalikeError):
-    """The server may not start as asked."""
+    """The server cannot start with these settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """`uri`: a folder becomes absolute.
+    """The settings of a server.
 
-    `max_bytes`, `max_pixels`: of one upload. `rate`: requests a second from one address, 0 for no limit.
-
-    `tokens`: the file with the secrets, needed on any address but this machine's own. `hosts`: names by which the
-    server may be called, besides its own. `show_paths`: tell where files lie. `fetch_urls`: search by URL.
-    `allow_apply`: the page may move accepted duplicates to the trash, and back.
-    `root_path`: the path below which a proxy shows the server, such as "/photos". `trust_proxy`: addresses of proxies
-    whose X-Forwarded headers are believed. `upload_bytes`: of all bodies that are held at a time.
-    `keep_queries`: seconds that an uploaded picture stays, so that a link to its search works. `folder`: where the
-    workers of one server meet; made and removed by `serve`.
+    uri: the collection; the path of a folder is made absolute.
+    tokens: the token file, required on any address but loopback. hosts: additional host names of the server.
+    show_paths: include file paths in responses. fetch_urls: allow search by URL.
+    allow_apply: the page may move accepted duplicates to the trash and restore them.
+    root_path: the prefix under which a proxy serves the application, such as "/photos".
+    trust_proxy: addresses of proxies whose X-Forwarded headers are trusted.
+    max_bytes, max_pixels: limits of one upload. upload_bytes: limit of all request bodies held at a time.
+    rate: requests per second from one address, 0 for no limit.
+    keep_queries: seconds for which an uploaded query image is saved, so that links to its search work.
+    resident_bytes: larger collections are searched on disk instead of in memory.
+    folder: shared by the workers of one server; created and removed by `serve`.
     """
 
     uri: str
@@ -58,8 +60,8 @@ class Settings:
     folder: str = ""
 
     def __post_init__(self) -> None:
-        # A relative name may be a word of any message; an absolute one is told from the text around it.
-        object.__setattr__(self, "root_path", _rooted(self.root_path))
+        # Messages are redacted by path: a relative one could match an ordinary word, an absolute one cannot.
+        object.__setattr__(self, "root_path", _normalize_root(self.root_path))
         if "://" not in self.uri and self.uri != "memory:":
             object.__setattr__(self, "uri", os.path.abspath(os.path.expanduser(self.uri)))
 
@@ -68,24 +70,24 @@ class Settings:
 
     @classmethod
     def from_environment(cls) -> Self:
-        """What `serve` left for its workers."""
-        told: dict[str, Any] = json.loads(os.environ[VARIABLE])
+        """Return the settings that `serve` wrote to the environment of its workers."""
+        values: dict[str, Any] = json.loads(os.environ[VARIABLE])
         known = {field.name for field in fields(cls)}
-        kept: dict[str, Any] = {
-            k: tuple(v) if k in ("hosts", "trust_proxy") else v for k, v in told.items() if k in known
+        options: dict[str, Any] = {
+            k: tuple(v) if k in ("hosts", "trust_proxy") else v for k, v in values.items() if k in known
         }
-        return cls(**kept)
+        return cls(**options)
 
 
-def _rooted(path: str) -> str:
-    """ "/photos" of "photos/"; "" of "/"."""
+def _normalize_root(path: str) -> str:
+    """Return "/photos" for "photos/", and "" for "/"."""
     stripped = path.strip("/")
     return f"/{stripped}" if stripped else ""
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """The secrets for reading and for writing; empty ones let everybody in."""
+    """The secrets for reading and for writing; without any, access is open."""
 
     read: str = ""
     write: str = ""
@@ -99,26 +101,28 @@ def load_tokens(path: str | None) -> Tokens:
     """Secrets from a file of lines `read SECRET` and `write SECRET`. Raises ServerError."""
     if path is None:
         return Tokens()
-    place = Path(path).expanduser()
+    file = Path(path).expanduser()
     try:
-        if os.name == "posix" and place.stat().st_mode & 0o077:
-            raise ServerError(f"others on this machine can read the token file {path}; close it with: chmod 600 {path}")
-        lines = [line.split() for line in place.read_text(encoding="utf-8").splitlines()]
+        if os.name == "posix" and file.stat().st_mode & 0o077:
+            raise ServerError(f"the token file {path} is readable by other users; restrict it with: chmod 600 {path}")
+        lines = [line.split() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise ServerError(f"the token file {path} cannot be read ({error}); write it anew") from None
-    told = [line for line in lines if line and not line[0].startswith("#")]
-    found = {line[0].rstrip(":="): line[-1] for line in told if len(line) == 2}
-    weak = [name for name, secret in found.items() if len(secret) < 16]
-    if len(found) != len(told) or not set(found) <= {"read", "write"} or not found or weak:
         raise ServerError(
-            f"the token file {path} must hold lines `read SECRET` and `write SECRET`, each secret of 16 characters or "
-            "more; make one with: python3 -c 'import secrets; print(\"read\", secrets.token_urlsafe())'"
+            f"the token file {path} cannot be read ({error}); check the path or create the file"
+        ) from None
+    entries = [line for line in lines if line and not line[0].startswith("#")]
+    secrets = {line[0].rstrip(":="): line[-1] for line in entries if len(line) == 2}
+    weak = [name for name, secret in secrets.items() if len(secret) < 16]
+    if len(secrets) != len(entries) or not set(secrets) <= {"read", "write"} or not secrets or weak:
+        raise ServerError(
+            f"the token file {path} must hold lines `read SECRET` and `write SECRET`, each secret of at least 16 "
+            "characters; create one with: python3 -c 'import secrets; print(\"read\", secrets.token_urlsafe())'"
         )
-    return Tokens(found.get("read", ""), found.get("write", ""))
+    return Tokens(secrets.get("read", ""), secrets.get("write", ""))
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches that address."""
+    """Return whether the address is reachable from this machine only."""
     if host == "localhost":
         return True
     try:
@@ -128,10 +132,10 @@ def is_loopback(host: str) -> bool:
 
 
 def check(settings: Settings) -> None:
-    """Raise ServerError where the server would be open to others without a token."""
+    """Raise ServerError if other machines could reach the server without a token."""
     if not is_loopback(settings.host) and settings.tokens is None:
         raise ServerError(
-            f"{settings.host} is an address that others can reach: add --token-file FILE, "
-            "or leave --host out to serve this machine alone"
+            f"{settings.host} is reachable from other machines: add --token-file FILE, "
+            "or omit --host to serve this machine only"
         )
     load_tokens(settings.tokens)

@@ -1,4 +1,4 @@
-"""Whether an address can be listened on, asked before anything is loaded, and the moment from which it answers."""
+"""Startup: check that the address is free before loading anything, and report when the server listens."""
 
 import errno
 import os
@@ -11,35 +11,37 @@ from types import FrameType
 
 from lookalike.server.process.settings import ServerError, Settings
 
-LOOK_SECONDS = 0.1
-ANY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where one asks who listens everywhere
+POLL_SECONDS = 0.1
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - the address to connect to
 
 
 def check_address(settings: Settings) -> None:
-    """Raise ServerError where the server could not listen."""
+    """Raise ServerError if the server cannot listen on its address."""
     try:
-        asked = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        addresses = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except OSError as error:
-        raise _refused(settings, error) from None
-    failed = [why for family, _, _, _, address in asked if (why := _try(family, address))]
-    # A machine without IPv6 has a localhost all the same; a port that is taken is taken.
-    if taken := [why for why in failed if why.errno == errno.EADDRINUSE or len(failed) == len(asked)]:
-        raise _refused(settings, taken[0])
+        raise _cannot_listen(settings, error) from None
+    results = [_bind_error(family, address) for family, _, _, _, address in addresses]
+    failures = [failure for failure in results if failure is not None]
+    # Without IPv6 one address of localhost fails, which is fine; a port in use is an error on any address.
+    if fatal := [f for f in failures if f.errno == errno.EADDRINUSE or len(failures) == len(addresses)]:
+        raise _cannot_listen(settings, fatal[0])
 
 
-def _refused(settings: Settings, error: OSError) -> ServerError:
+def _cannot_listen(settings: Settings, error: OSError) -> ServerError:
     return ServerError(
         f"the server cannot listen on {settings.host}:{settings.port} ({error.strerror or type(error).__name__}); "
-        "is another server there already? choose another --port, or another --host"
+        "if the address is in use, choose another --port or --host"
     )
 
 
-def _try(family: socket.AddressFamily, address: tuple[object, ...]) -> OSError | None:
-    """What listening there would fail with."""
+def _bind_error(family: socket.AddressFamily, address: tuple[object, ...]) -> OSError | None:
+    """Return the error of binding to the address, or None."""
     try:
         with socket.socket(family, socket.SOCK_STREAM) as sock:
             if os.name == "posix":
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server will; elsewhere it is more
+                # As the server does; on Windows the option would allow two servers to share the port.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             sock.bind(address)
@@ -49,50 +51,50 @@ def _try(family: socket.AddressFamily, address: tuple[object, ...]) -> OSError |
 
 
 @contextmanager
-def told_when_open(settings: Settings, opened: Callable[[], None] | None) -> Iterator[None]:
-    """Call `opened` as soon as somebody listens; never where the block ends before."""
-    over = threading.Event()
+def notify_when_listening(settings: Settings, opened: Callable[[], None] | None) -> Iterator[None]:
+    """Call `opened` once the address accepts connections, unless the block ends first."""
+    ended = threading.Event()
 
-    def look() -> None:
-        while not over.wait(LOOK_SECONDS):
-            if _listens(settings):
-                if opened is not None and not over.is_set():
+    def poll() -> None:
+        while not ended.wait(POLL_SECONDS):
+            if _is_listening(settings):
+                if opened is not None and not ended.is_set():
                     opened()
                 return
 
-    threading.Thread(target=look, name="opening", daemon=True).start()
+    threading.Thread(target=poll, name="startup", daemon=True).start()
     try:
         yield
     finally:
-        over.set()
+        ended.set()
 
 
 @contextmanager
-def on_signal(call: Callable[[], None]) -> Iterator[None]:
-    """While this lasts, SIGTERM and SIGINT also make the call, before what they do anyway."""
+def on_signal(callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback` on SIGTERM and SIGINT before the existing handlers, until the block ends."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread is told of signals
+        yield  # only the main thread can handle signals
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def both(number: int, frame: FrameType | None) -> None:
-        call()
-        usual = before[signal.Signals(number)]
-        if callable(usual):
-            usual(number, frame)
+    def handle(number: int, frame: FrameType | None) -> None:
+        callback()
+        handler = previous[signal.Signals(number)]
+        if callable(handler):
+            handler(number, frame)
 
-    for number in before:
-        signal.signal(number, both)
+    for number in previous:
+        signal.signal(number, handle)
     try:
         yield
     finally:
-        for number, usual in before.items():
-            signal.signal(number, usual)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
 
-def _listens(settings: Settings) -> bool:
-    address = (ANY.get(settings.host, settings.host), settings.port)
+def _is_listening(settings: Settings) -> bool:
+    address = (WILDCARDS.get(settings.host, settings.host), settings.port)
     with suppress(OSError), socket.create_connection(address, timeout=1) as sock:
-        # Where nobody listens the system may give this end the very port that it asks for, and join it to itself.
+        # If nobody listens, the system may assign the target port to this socket and connect it to itself.
         return bool(sock.getsockname() != sock.getpeername())
     return False

@@ -1,1 +1,1 @@
-"""The API, a file a noun."""
+"""The routes of the API, one module per resource."""

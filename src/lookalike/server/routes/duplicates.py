@@ -1,4 +1,4 @@
-"""/v1/duplicates, /v1/decisions, /v1/choices: what the last search found, and what a person says of it."""
+"""/v1/duplicates, /v1/decisions, /v1/choices: the groups of the last search, and their review."""
 
 import os
 from dataclasses import replace
@@ -13,9 +13,9 @@ from lookalike.duplicates.review.accepted import apply_command, last_options
 from lookalike.duplicates.review.decisions import pair_key
 from lookalike.duplicates.review.kinds import kinds_of
 from lookalike.duplicates.review.saved_groups import load_duplicates
-from lookalike.errors import BadQuery, UnknownId
-from lookalike.server.http.access import lowered
-from lookalike.server.http.dependencies import Needs, Offset, Parts, fails
+from lookalike.errors import UnknownId
+from lookalike.server.http.access import header_dict
+from lookalike.server.http.dependencies import AppState, AppStateDep, Offset, check_owned, error_responses
 from lookalike.server.http.responses import as_json, public
 from lookalike.server.http.schemas import (
     ApplyIn,
@@ -42,63 +42,67 @@ from lookalike.server.service.journals import (
 from lookalike.types import DuplicateGroup, Extra, Hit
 
 _NOT_ALLOWED = (
-    "this server was started without --allow-apply, so nothing is moved from here; start it with --allow-apply, "
-    "or type the command that GET /v1/duplicates/apply tells"
+    "this server was started without --allow-apply, so it moves no files; start it with --allow-apply, "
+    "or run the command returned by GET /v1/duplicates/apply"
 )
-_MAY_NOT_WRITE = "your token is for reading, or the server was started with --read-only: nothing is moved from here"
+_MAY_NOT_WRITE = "your token is read-only, or the server was started with --read-only, so it moves no files"
 
 router = APIRouter(tags=["duplicates"])
 
 
-@router.get("/v1/duplicates", response_model=DuplicatesOut, responses=fails())
+@router.get("/v1/duplicates", response_model=DuplicatesOut, responses=error_responses())
 async def duplicates(
-    parts: Needs,
-    k: Annotated[int, Query(ge=1, le=500, description="How many groups.", examples=[50])] = 50,
+    state: AppStateDep,
+    k: Annotated[int, Query(ge=1, le=500, description="Number of groups.", examples=[50])] = 50,
     offset: Offset = 0,
 ) -> Response:
-    """Groups of altered copies, the largest first, 20,000 of them at most. POST /v1/jobs looks for `duplicates`.
+    """Return groups of altered copies, largest first, at most 20,000.
 
-    What was found is kept in the collection, with its date."""
-    return as_json(await parts.desk.in_thread(lambda: _found(parts, k, offset)))
+    POST /v1/jobs with kind `duplicates` finds them and saves them in the collection with their date.
+    """
+    return as_json(await state.service.in_thread(lambda: _groups_page(state, k, offset)))
 
 
-def _found(parts: Parts, k: int, offset: int) -> dict[str, Any]:
-    photos, _ = parts.desk.at_hand
+def _groups_page(state: AppState, k: int, offset: int) -> dict[str, Any]:
+    photos, _ = state.service.at_hand
     stored = load_duplicates(photos)
     if stored is None:
         return {"when": None, "pictures": 0, "total": 0, "groups": []}
-    when, found = stored
-    present = _present(parts, found)
+    when, duplicates = stored
+    present = _present_groups(state, duplicates)
     present.sort(key=lambda group: (-len(group.extras), group.keep.id))
-    said = Decisions(photos).by_pair(), KeepChoices(photos).by_content()
-    shown = [_group(group, *said, show_paths=parts.settings.show_paths) for group in present[offset : offset + k]]
-    return {"when": when, "pictures": found.pictures, "total": len(present), "groups": shown}
+    verdicts, chosen = Decisions(photos).by_pair(), KeepChoices(photos).by_content()
+    shown = [
+        _group_out(group, verdicts, chosen, show_paths=state.settings.show_paths)
+        for group in present[offset : offset + k]
+    ]
+    return {"when": when, "pictures": duplicates.pictures, "total": len(present), "groups": shown}
 
 
-def _present(parts: Parts, found: Duplicates) -> list[DuplicateGroup]:
-    """The groups, as far as their pictures are still in the collection and were not moved to the trash from here."""
-    _, copy = parts.desk.at_hand
-    groups = present_groups(found, parts.settings.uri)
-    if copy is None:
+def _present_groups(state: AppState, duplicates: Duplicates) -> list[DuplicateGroup]:
+    """Return the groups without images that were removed from the collection or moved to the trash by this server."""
+    _, index = state.service.at_hand
+    groups = present_groups(duplicates, state.settings.uri)
+    if index is None:
         return groups
     present = []
     for group in groups:
-        extras = tuple(extra for extra in group.extras if extra.id in copy)
-        if extras and group.keep.id in copy:
+        extras = tuple(extra for extra in group.extras if extra.id in index)
+        if extras and group.keep.id in index:
             present.append(replace(group, extras=extras))
     return present
 
 
-def _group(
+def _group_out(
     group: DuplicateGroup, verdicts: dict[str, str], chosen: dict[str, tuple[int, str]], *, show_paths: bool
 ) -> dict[str, Any]:
-    keep, kept = group.keep, _content(group.keep)
+    keep, keep_hash = group.keep, _content_hash(group.keep)
     instead = chosen_extra(group, chosen)
 
     def extra_out(extra: Extra) -> dict[str, Any]:
         names = ("id", "score", "relation", "probability", "words", "reason", "transform")
         return {name: getattr(extra, name) for name in names} | {
-            "verdict": verdicts.get(pair_key(kept, _content(extra))),
+            "verdict": verdicts.get(pair_key(keep_hash, _content_hash(extra))),
             "chosen": extra.id == instead,
             "kinds": list(kinds_of(extra)),
             "unsure": extra.unsure,
@@ -109,32 +113,32 @@ def _group(
 
     return {
         "keep": {"id": keep.id, "metadata": public(keep.metadata, show_paths=show_paths)},
-        "chosen": kept in chosen and instead is None,
+        "chosen": keep_hash in chosen and instead is None,
         "extras": [extra_out(extra) for extra in group.extras],
     }
 
 
-def _content(image: Hit | Extra) -> str:
+def _content_hash(image: Hit | Extra) -> str:
     return str(image.metadata.get("sha256") or "")
 
 
-@router.get("/v1/duplicates/apply", response_model=ApplyOut, responses=fails())
-async def apply_state(request: Request, parts: Needs) -> Response:
-    """Whether accepted extras may be moved to the trash from here, else the command to type; what was moved so far."""
-    may_write = parts.gate.may_write(lowered(request.scope["headers"]))
-    return as_json(await parts.desk.in_thread(lambda: _apply_state(parts, may_write=may_write)))
+@router.get("/v1/duplicates/apply", response_model=ApplyOut, responses=error_responses())
+async def apply_state(request: Request, state: AppStateDep) -> Response:
+    """Return whether this server may move accepted extras to the trash, the command that does, and the journals."""
+    may_write = state.access.may_write(header_dict(request.scope["headers"]))
+    return as_json(await state.service.in_thread(lambda: _apply_state(state, may_write=may_write)))
 
 
-def _apply_state(parts: Parts, *, may_write: bool) -> dict[str, Any]:
-    settings = parts.settings
+def _apply_state(state: AppState, *, may_write: bool) -> dict[str, Any]:
+    settings = state.settings
     allowed = settings.allow_apply and may_write
     reason = _NOT_ALLOWED if not settings.allow_apply else "" if may_write else _MAY_NOT_WRITE
-    # Where the collection lies is told to who may change it and sits at this machine.
-    shows_place = settings.show_paths or (may_write and is_loopback(settings.host))
-    stored = load_duplicates(parts.desk.at_hand[0])
+    # Only users with write access on this machine see the location of the collection.
+    show_location = settings.show_paths or (may_write and is_loopback(settings.host))
+    stored = load_duplicates(state.service.at_hand[0])
     last = last_options(stored[0]) if stored else ["--last"]
-    uri, journal = settings.uri if shows_place else "COLLECTION", f"{new_journal_name()}.jsonl"
-    files, size = count_movable(_accepted(parts))
+    uri, journal = settings.uri if show_location else "COLLECTION", f"{new_journal_name()}.jsonl"
+    files, size = count_movable(_accepted_groups(state))
     return {
         "allowed": allowed,
         "reason": reason,
@@ -143,105 +147,112 @@ def _apply_state(parts: Parts, *, may_write: bool) -> dict[str, Any]:
         "bytes": size,
         "journals": [
             {
-                "journal": one.journal,
-                "created": one.created,
-                "moved": one.moved,
-                "restored": one.restored,
-                "bytes": one.size,
+                "journal": summary.journal,
+                "created": summary.created,
+                "moved": summary.moved,
+                "restored": summary.restored,
+                "bytes": summary.size,
             }
-            for one in (journals_of(settings.uri) if allowed else ())
+            for summary in (journals_of(settings.uri) if allowed else ())
         ],
     }
 
 
-def _accepted(parts: Parts) -> tuple[DuplicateGroup, ...]:
-    photos, _ = parts.desk.at_hand
+def _accepted_groups(state: AppState) -> tuple[DuplicateGroup, ...]:
+    photos, _ = state.service.at_hand
     stored = load_duplicates(photos)
     if stored is None:
         return ()
-    return accepted_groups(_present(parts, stored[1]), Decisions(photos).by_pair(), KeepChoices(photos).by_content())
-
-
-@router.post("/v1/duplicates/apply", response_model=JobOut, status_code=202, responses=fails(409))
-async def apply(wanted: ApplyIn, parts: Needs) -> Response:
-    """Move the accepted extras to the trash, as a job of kind `apply`. Only where the server was started with
-    --allow-apply, and only what a person looked at: another number of accepted extras is refused."""
-    _check_allowed(parts)
-
-    def check() -> None:
-        stored = load_duplicates(parts.desk.at_hand[0])
-        if stored is None or stored[0] != wanted.when:
-            raise GroupsChanged("somebody looked for duplicates again since; reload the page and look at the groups")
-        files, _ = count_movable(_accepted(parts))
-        if files != wanted.files:
-            raise GroupsChanged(f"{files:,} extras are accepted by now, not {wanted.files:,}; reload the page and look")
-
-    await parts.desk.in_thread(check)
-    shows = "yes" if parts.settings.show_paths else ""
-    return as_json(
-        await parts.jobs.start("apply", new_journal_name(), wanted.when, str(wanted.files), shows), status=202
+    return accepted_groups(
+        _present_groups(state, stored[1]), Decisions(photos).by_pair(), KeepChoices(photos).by_content()
     )
 
 
-@router.post("/v1/duplicates/undo", response_model=JobOut, status_code=202, responses=fails(404, 409))
-async def undo(wanted: UndoIn, parts: Needs) -> Response:
-    """Put back what was moved to the trash together, as a job of kind `undo`."""
-    _check_allowed(parts)
-    known = await parts.desk.in_thread(lambda: {one.journal for one in journals_of(parts.settings.uri)})
-    if wanted.journal not in known:
+@router.post("/v1/duplicates/apply", response_model=JobOut, status_code=202, responses=error_responses(409))
+async def apply(request: ApplyIn, state: AppStateDep) -> Response:
+    """Start a job of kind `apply` that moves the accepted extras to the trash.
+
+    The server must have been started with --allow-apply. If the groups or the number of accepted extras have changed
+    since the review, the request is refused.
+    """
+    _check_allowed(state)
+
+    def check() -> None:
+        stored = load_duplicates(state.service.at_hand[0])
+        if stored is None or stored[0] != request.when:
+            raise GroupsChanged("duplicates have been searched again since; reload the page and review the groups")
+        files, _ = count_movable(_accepted_groups(state))
+        if files != request.files:
+            raise GroupsChanged(
+                f"{files:,} extras are accepted now, not {request.files:,}; reload the page and review them"
+            )
+
+    await state.service.in_thread(check)
+    show_paths = "yes" if state.settings.show_paths else ""
+    job = await state.jobs.start("apply", new_journal_name(), request.when, str(request.files), show_paths)
+    return as_json(job, status=202)
+
+
+@router.post("/v1/duplicates/undo", response_model=JobOut, status_code=202, responses=error_responses(404, 409))
+async def undo(request: UndoIn, state: AppStateDep) -> Response:
+    """Start a job of kind `undo` that restores the files of one journal."""
+    _check_allowed(state)
+    known = await state.service.in_thread(lambda: {summary.journal for summary in journals_of(state.settings.uri)})
+    if request.journal not in known:
         raise UnknownId(
-            f"there is no journal {wanted.journal[:40]!r} of this collection; GET /v1/duplicates/apply lists them"
+            f"there is no journal {request.journal[:40]!r} of this collection; GET /v1/duplicates/apply lists them"
         )
-    shows = "yes" if parts.settings.show_paths else ""
-    return as_json(await parts.jobs.start("undo", wanted.journal, shows), status=202)
+    show_paths = "yes" if state.settings.show_paths else ""
+    return as_json(await state.jobs.start("undo", request.journal, show_paths), status=202)
 
 
-def _check_allowed(parts: Parts) -> None:
-    """Raises ReadOnly, ApplyNotAllowed, BadQuery. Who may not write at all is refused by the gate."""
-    if not parts.settings.allow_apply:
+def _check_allowed(state: AppState) -> None:
+    """Raises ReadOnly, ApplyNotAllowed, BadQuery. Access control has already refused clients without write access."""
+    if not state.settings.allow_apply:
         raise ApplyNotAllowed(_NOT_ALLOWED)
-    parts.desk.writable()
-    if parts.desk.given:
-        raise BadQuery("this collection is held open by a program; do it there")
+    state.service.writable()
+    check_owned(state)
 
 
-@router.post("/v1/decisions", response_model=DecisionOut, responses=fails(404, 507))
-async def decide(wanted: DecisionIn, parts: Needs) -> Response:
-    """Say what two images are. It is remembered by what the files hold, and no search for duplicates asks again."""
-    photos = parts.desk.writable()
-    for image_id in (wanted.first, wanted.second):
-        await parts.desk.row(image_id, [])
+@router.post("/v1/decisions", response_model=DecisionOut, responses=error_responses(404, 507))
+async def decide(decision: DecisionIn, state: AppStateDep) -> Response:
+    """Record a verdict about two images. It is stored by the content of the files and applies to later searches."""
+    photos = state.service.writable()
+    for image_id in (decision.first, decision.second):
+        await state.service.row(image_id, [])
 
     def work() -> None:
         decisions = Decisions(photos)
-        first, second = f"id:{wanted.first}", f"id:{wanted.second}"
-        if wanted.verdict is None:
+        first, second = f"id:{decision.first}", f"id:{decision.second}"
+        if decision.verdict is None:
             decisions.forget(first, second)
         else:
-            decisions.decide(first, second, wanted.verdict)
+            decisions.decide(first, second, decision.verdict)
 
-    await parts.desk.in_thread(work)
-    return as_json({"first": wanted.first, "second": wanted.second, "verdict": wanted.verdict})
-
-
-@router.post("/v1/decisions/batch", response_model=DecisionsOut, responses=fails(404, 507))
-async def decide_many(wanted: DecisionsIn, parts: Needs) -> Response:
-    """Say what many pairs are, as POST /v1/decisions does for one: all of them, or none where one cannot be decided."""
-    photos = parts.desk.writable()
-    pairs = [(one.first, one.second, one.verdict) for one in wanted.decisions]
-    return as_json({"decided": await parts.desk.in_thread(lambda: Decisions(photos).decide_ids(pairs))})
+    await state.service.in_thread(work)
+    return as_json({"first": decision.first, "second": decision.second, "verdict": decision.verdict})
 
 
-@router.post("/v1/choices", response_model=ChoiceOut, responses=fails(404, 507))
-async def choose(wanted: ChoiceIn, parts: Needs) -> Response:
-    """Say which image is to be kept among its copies, or leave it to the rules again. It is remembered by what the file
-    holds; of two that are chosen, the one chosen last is kept."""
-    photos = parts.desk.writable()
-    await parts.desk.row(wanted.id, [])
+@router.post("/v1/decisions/batch", response_model=DecisionsOut, responses=error_responses(404, 507))
+async def decide_many(batch: DecisionsIn, state: AppStateDep) -> Response:
+    """Record several verdicts, as POST /v1/decisions does for one: all of them, or none if one is invalid."""
+    photos = state.service.writable()
+    pairs = [(one.first, one.second, one.verdict) for one in batch.decisions]
+    return as_json({"decided": await state.service.in_thread(lambda: Decisions(photos).decide_ids(pairs))})
+
+
+@router.post("/v1/choices", response_model=ChoiceOut, responses=error_responses(404, 507))
+async def choose(choice: ChoiceIn, state: AppStateDep) -> Response:
+    """Choose the image to keep among its copies, or withdraw the choice.
+
+    The choice is stored by the content of the file; of two chosen images, the one chosen last is kept.
+    """
+    photos = state.service.writable()
+    await state.service.row(choice.id, [])
 
     def work() -> None:
         chosen = KeepChoices(photos)
-        (chosen.choose if wanted.keep else chosen.forget)(f"id:{wanted.id}")
+        (chosen.choose if choice.keep else chosen.forget)(f"id:{choice.id}")
 
-    await parts.desk.in_thread(work)
-    return as_json({"id": wanted.id, "keep": wanted.keep})
+    await state.service.in_thread(work)
+    return as_json({"id": choice.id, "keep": choice.keep})

@@ -1,4 +1,4 @@
-"""/v1/images: leaf through the collection, look at one image, add, label and remove."""
+"""/v1/images: list the collection; get, add, label and remove images."""
 
 import hashlib
 from typing import Annotated, Any
@@ -8,20 +8,29 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from lookalike.cluster import set_labels
-from lookalike.errors import BadQuery, ImageError, ImageTooLarge, UnknownId
-from lookalike.server.http.dependencies import ImageId, K, MinScore, Needs, Offset, Parts, Where, fails
+from lookalike.errors import BadQuery, ImageError, UnknownId
+from lookalike.server.http.dependencies import (
+    AppState,
+    AppStateDep,
+    ImageId,
+    K,
+    MinScore,
+    Offset,
+    Where,
+    error_responses,
+)
 from lookalike.server.http.examples import FORMS
 from lookalike.server.http.responses import as_hits, as_json, public, with_tag
-from lookalike.server.http.schemas import AddedOut, Change, Found, ImageOut, Listed, Removed
-from lookalike.server.service.originals import kind_of, original
-from lookalike.server.uploads.query_vectors import pictures_of, texts
-from lookalike.server.uploads.validation import check_lists, metadata_of
+from lookalike.server.http.schemas import AddedOut, ImageList, ImageOut, ImagePatch, RemovedOut, SearchOut
+from lookalike.server.service.originals import content_type, read_original
+from lookalike.server.uploads.query_vectors import read_images, texts
+from lookalike.server.uploads.validation import check_lists, check_size, parse_metadata
 from lookalike.store.vector_index import VectorIndex
 from lookalike.text import now
 from lookalike.types import Metadata
 
 router = APIRouter(tags=["images"])
-STORED_SIDE = 256
+STORED_SIDE = 256  # long side of stored thumbnails, in pixels
 FILE = {"type": "string", "format": "binary"}
 ADD: dict[str, Any] = {
     "requestBody": {
@@ -42,170 +51,175 @@ ADD: dict[str, Any] = {
         },
     }
 }
-A_PICTURE: dict[int | str, dict[str, Any]] = {
+IMAGE_RESPONSES: dict[int | str, dict[str, Any]] = {
     200: {"content": {"image/jpeg": {}, "application/octet-stream": {}}},
-    304: {"description": "You have it."},
+    304: {"description": "Not modified."},
 }
 Order = Annotated[
     str,
-    Query(pattern="^(id|random)$", description="By id, or by lot: another `seed`, another lot.", examples=["random"]),
+    Query(pattern="^(id|random)$", description="By id, or shuffled by `seed`.", examples=["random"]),
 ]
 
 
-@router.get("/v1/images", response_model=Listed, responses=fails())
+@router.get("/v1/images", response_model=ImageList, responses=error_responses())
 async def images(
-    parts: Needs,
+    state: AppStateDep,
     k: K = 60,
     offset: Offset = 0,
     where: Where = None,
     contains: Annotated[
-        str, Query(max_length=200, description="Only ids that contain this text.", examples=["sea"])
+        str, Query(max_length=200, description="Only ids that contain this text, ignoring case.", examples=["sea"])
     ] = "",
     order: Order = "id",
-    seed: Annotated[int, Query(ge=0, le=2**31, description="Of `order=random`.", examples=[7])] = 0,
+    seed: Annotated[int, Query(ge=0, le=2**31, description="The seed of `order=random`.", examples=[7])] = 0,
 ) -> Response:
-    """A part of the collection, by id or by lot."""
-    photos, copy = parts.desk.at_hand
-    if copy is None:
-        raise BadQuery("this collection is too large to be listed here; search it instead")
-    asked = where
-    passing = None if asked is None else await parts.desk.in_thread(lambda: parts.desk.passing(photos, copy, asked))
-    rows = await parts.desk.in_thread(lambda: _listed(copy, passing, contains, seed if order == "random" else None))
-    chosen = [copy.hit(int(row), 0.0) for row in rows[offset : offset + k]]
-    told = [{"id": h.id, "metadata": public(h.metadata, show_paths=parts.settings.show_paths)} for h in chosen]
-    return as_json({"images": told, "total": len(rows)})
+    """Return a page of the collection, by id or in random order."""
+    photos, index = state.service.at_hand
+    if index is None:
+        raise BadQuery("this collection is too large to list; search it instead")
+    passing = None
+    if (condition := where) is not None:
+        passing = await state.service.in_thread(lambda: state.service.passing(photos, index, condition))
+    rows = await state.service.in_thread(
+        lambda: _list_rows(index, passing, contains, seed if order == "random" else None)
+    )
+    hits = [index.hit(int(row), 0.0) for row in rows[offset : offset + k]]
+    content = [{"id": h.id, "metadata": public(h.metadata, show_paths=state.settings.show_paths)} for h in hits]
+    return as_json({"images": content, "total": len(rows)})
 
 
-def _listed(copy: VectorIndex, passing: Any, contains: str, seed: int | None) -> Any:
-    rows = copy.order if passing is None else copy.order[passing[copy.order]]
+def _list_rows(index: VectorIndex, passing: Any, contains: str, seed: int | None) -> Any:
+    rows = index.order if passing is None else index.order[passing[index.order]]
     if contains:
-        wanted = contains.casefold()
-        rows = rows[[wanted in image_id.casefold() for image_id in copy.ids_at(rows)]]
+        text = contains.casefold()
+        rows = rows[[text in image_id.casefold() for image_id in index.ids_at(rows)]]
     return rows if seed is None else np.random.default_rng(seed).permutation(rows)
 
 
-@router.post("/v1/images", response_model=AddedOut, status_code=201, responses=fails(507), openapi_extra=ADD)
-async def add(request: Request, parts: Needs) -> Response:
-    """Add pictures by upload, under ids of your own or the hash of their bytes. An id that exists is replaced."""
-    parts.desk.writable()
-    files, form, called = await pictures_of(request, "image")
-    pictures, ids = files.get("image", []), texts(form, "id")
-    told = texts(form, "metadata")
-    check_lists(len(pictures), ids, len(told))
-    known = await parts.desk.in_thread(parts.desk.writable().store.columns)
-    metadata = [metadata_of(text, known) for text in told]
-    done: dict[str, Any] = {"ids": [], "added": 0, "changed": 0, "failed": []}
-    for n, data in enumerate(pictures):
+@router.post("/v1/images", response_model=AddedOut, status_code=201, responses=error_responses(507), openapi_extra=ADD)
+async def add(request: Request, state: AppStateDep) -> Response:
+    """Add images by upload, under given ids or the hash of their bytes. An existing id is replaced."""
+    state.service.writable()
+    files, form, file_names = await read_images(request, "image")
+    uploads, ids = files.get("image", []), texts(form, "id")
+    metadata_texts = texts(form, "metadata")
+    check_lists(len(uploads), ids, len(metadata_texts))
+    known = await state.service.in_thread(state.service.writable().store.columns)
+    metadata = [parse_metadata(text, known) for text in metadata_texts]
+    report: dict[str, Any] = {"ids": [], "added": 0, "changed": 0, "failed": []}
+    for n, data in enumerate(uploads):
         image_id = ids[n] if ids else hashlib.sha256(data).hexdigest()[:16]
         try:
-            new = await _add(parts, image_id, data, metadata[n] if metadata else {})
+            new = await _add(state, image_id, data, metadata[n] if metadata else {})
         except ImageError as error:
-            done["failed"].append({"name": called["image"][n][:200] or image_id, "reason": str(error)})
+            report["failed"].append({"name": file_names["image"][n][:200] or image_id, "reason": str(error)})
             continue
-        done["ids"].append(image_id)
-        done["added" if new else "changed"] += 1
-    if not done["ids"] and done["failed"]:
-        message = "; ".join(f["reason"] for f in done["failed"])[:500]
+        report["ids"].append(image_id)
+        report["added" if new else "changed"] += 1
+    if not report["ids"] and report["failed"]:
+        message = "; ".join(f["reason"] for f in report["failed"])[:500]
         return as_json({"error": "unreadable_image", "message": message}, status=422)
-    return as_json(done, status=201)
+    return as_json(report, status=201)
 
 
-async def _add(parts: Parts, image_id: str, data: bytes, metadata: Metadata) -> bool:
-    photos = parts.desk.writable()
-    if len(data) > parts.settings.max_bytes:
-        raise ImageTooLarge(f"the picture has more than {parts.settings.max_bytes:,} bytes; send a smaller one")
-    upload = await parts.decoders.upload(data, photos.card.preprocessing, thumbnail=True)
-    vector = await parts.desk.embed(upload.fitted)
+async def _add(state: AppState, image_id: str, data: bytes, metadata: Metadata) -> bool:
+    photos = state.service.writable()
+    check_size(data, state.settings.max_bytes)
+    upload = await state.decoders.upload(data, photos.card.preprocessing, thumbnail=True)
+    vector = await state.service.embed(upload.fitted)
     facts = upload.facts | {
         "thumbnail": upload.thumbnail,
         "size": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "indexed": now(),
     }
-    return await parts.desk.add(image_id, vector, dict(metadata) | facts)
+    return await state.service.add(image_id, vector, dict(metadata) | facts)
 
 
-@router.get("/v1/images/{image_id:path}/thumbnail", response_class=Response, responses=fails(404) | A_PICTURE)
+@router.get(
+    "/v1/images/{image_id:path}/thumbnail", response_class=Response, responses=error_responses(404) | IMAGE_RESPONSES
+)
 async def thumbnail(
     request: Request,
     image_id: ImageId,
-    parts: Needs,
+    state: AppStateDep,
     side: Annotated[int, Query(ge=16, le=2048, description="The long side, in pixels.", examples=[256])] = STORED_SIDE,
 ) -> Response:
-    """A JPEG of the image; beyond 256 pixels it is made from the file, where that is at hand."""
-    tag = await _tag(parts, image_id)
-    asked = request.headers.get("if-none-match")
-    if asked and f'"{tag}-{side}"' in asked:
-        return with_tag(b"", "image/jpeg", f"{tag}-{side}", asked)
+    """Return a JPEG of the image. Sizes beyond 256 pixels are made from the file if it is available."""
+    tag = await _tag(state, image_id)
+    if_none_match = request.headers.get("if-none-match")
+    if if_none_match and f'"{tag}-{side}"' in if_none_match:
+        return with_tag(b"", "image/jpeg", f"{tag}-{side}", if_none_match)
     if side > STORED_SIDE:
         try:
-            data = await original(parts.desk, image_id)
-            return with_tag(await parts.decoders.jpeg(data, side), "image/jpeg", f"{tag}-{side}", asked)
+            data = await read_original(state.service, image_id)
+            return with_tag(await state.decoders.jpeg(data, side), "image/jpeg", f"{tag}-{side}", if_none_match)
         except (UnknownId, ImageError):
-            pass  # the stored one is better than none; its tag is its own
-    row = await parts.desk.row(image_id, ["thumbnail"])
+            pass  # fall back to the stored thumbnail, which has its own tag
+    row = await state.service.row(image_id, ["thumbnail"])
     jpeg = row.metadata.get("thumbnail")
     if not isinstance(jpeg, bytes):
-        raise UnknownId(f"no thumbnail of {image_id[:200]!r} is kept")
-    shown = f"{tag}-{min(side, STORED_SIDE)}"
-    return with_tag(jpeg, "image/jpeg", shown, asked)
+        raise UnknownId(f"{image_id[:200]!r} has no stored thumbnail")
+    return with_tag(jpeg, "image/jpeg", f"{tag}-{min(side, STORED_SIDE)}", if_none_match)
 
 
-async def _tag(parts: Parts, image_id: str) -> str:
-    """Names the picture: another vector is another picture."""
-    vector = await parts.desk.vector_of(image_id)
+async def _tag(state: AppState, image_id: str) -> str:
+    """Return an entity tag derived from the vector, which changes with the image."""
+    vector = await state.service.vector_of(image_id)
     return hashlib.blake2b(np.ascontiguousarray(vector).tobytes(), digest_size=10).hexdigest()
 
 
-@router.get("/v1/images/{image_id:path}/original", response_class=Response, responses=fails(404) | A_PICTURE)
-async def original_file(request: Request, image_id: ImageId, parts: Needs) -> Response:
-    """The file itself. Formats that a page may not show are handed over as a download."""
-    data = await original(parts.desk, image_id)
-    kind, shown = kind_of(data)
+@router.get(
+    "/v1/images/{image_id:path}/original", response_class=Response, responses=error_responses(404) | IMAGE_RESPONSES
+)
+async def original_file(request: Request, image_id: ImageId, state: AppStateDep) -> Response:
+    """Return the original file. Formats that are unsafe to display are sent as a download."""
+    data = await read_original(state.service, image_id)
+    kind, displayable = content_type(data)
     headers = {
-        "content-disposition": "inline" if shown else "attachment",
+        "content-disposition": "inline" if displayable else "attachment",
         "content-security-policy": "default-src 'none'; sandbox",
     }
     tag = hashlib.blake2b(data, digest_size=10).hexdigest()
     return with_tag(data, kind, tag, request.headers.get("if-none-match"), headers, seconds=60)
 
 
-@router.get("/v1/images/{image_id:path}/similar", response_model=Found, responses=fails(404))
+@router.get("/v1/images/{image_id:path}/similar", response_model=SearchOut, responses=error_responses(404))
 async def similar(
-    image_id: ImageId, parts: Needs, k: K = 12, where: Where = None, min_score: MinScore = None
+    image_id: ImageId, state: AppStateDep, k: K = 12, where: Where = None, min_score: MinScore = None
 ) -> Response:
-    """The images most like this one, which is left out itself."""
-    vector = await parts.desk.vector_of(image_id)
-    hits = await parts.desk.search(vector[None], k, where=where, without=frozenset({image_id}), min_score=min_score)
-    told = as_hits(hits, show_paths=parts.settings.show_paths)
-    return as_json({"query": [f"id:{image_id}"], "hits": told, "seconds": 0.0})
+    """Return the images most similar to this one, without itself."""
+    vector = await state.service.vector_of(image_id)
+    hits = await state.service.search(vector[None], k, where=where, without=frozenset({image_id}), min_score=min_score)
+    content = as_hits(hits, show_paths=state.settings.show_paths)
+    return as_json({"query": [f"id:{image_id}"], "hits": content, "seconds": 0.0})
 
 
-@router.get("/v1/images/{image_id:path}", response_model=ImageOut, responses=fails(404))
+@router.get("/v1/images/{image_id:path}", response_model=ImageOut, responses=error_responses(404))
 async def image(
     image_id: ImageId,
-    parts: Needs,
-    vector: Annotated[bool, Query(description="Also tell its vector.", examples=[True])] = False,
+    state: AppStateDep,
+    vector: Annotated[bool, Query(description="Include the vector.", examples=[True])] = False,
 ) -> Response:
-    """All that is known of one image."""
-    row = await parts.desk.row(image_id)
-    told = {"id": row.id, "metadata": public(row.metadata, show_paths=parts.settings.show_paths)}
-    return as_json(told | ({"vector": row.vector.tolist()} if vector else {}))
+    """Return one image with all its metadata."""
+    row = await state.service.row(image_id)
+    content = {"id": row.id, "metadata": public(row.metadata, show_paths=state.settings.show_paths)}
+    return as_json(content | ({"vector": row.vector.tolist()} if vector else {}))
 
 
-@router.patch("/v1/images/{image_id:path}", response_model=ImageOut, responses=fails(404, 507))
-async def change(image_id: ImageId, wanted: Change, parts: Needs) -> Response:
-    """Give an image a label, or take it away."""
-    photos = parts.desk.writable()
-    await parts.desk.row(image_id, [])
-    await parts.desk.in_thread(lambda: set_labels(photos, {image_id: wanted.label}))
-    await parts.desk.in_thread(parts.desk.refresh)
-    return await image(image_id, parts)
+@router.patch("/v1/images/{image_id:path}", response_model=ImageOut, responses=error_responses(404, 507))
+async def change(image_id: ImageId, patch: ImagePatch, state: AppStateDep) -> Response:
+    """Set or remove the label of an image."""
+    photos = state.service.writable()
+    await state.service.row(image_id, [])
+    await state.service.in_thread(lambda: set_labels(photos, {image_id: patch.label}))
+    await state.service.in_thread(state.service.refresh)
+    return await image(image_id, state)
 
 
-@router.delete("/v1/images/{image_id:path}", response_model=Removed, responses=fails(404, 507))
-async def remove(image_id: ImageId, parts: Needs) -> Response:
-    """Take an image out. Its file is not touched, and the next indexing of its folder takes it in again."""
-    parts.desk.writable()
-    await parts.desk.row(image_id, [])
-    return as_json({"removed": await parts.desk.remove([image_id])})
+@router.delete("/v1/images/{image_id:path}", response_model=RemovedOut, responses=error_responses(404, 507))
+async def remove(image_id: ImageId, state: AppStateDep) -> Response:
+    """Remove an image from the collection. Its file stays, and indexing its folder again adds it again."""
+    state.service.writable()
+    await state.service.row(image_id, [])
+    return as_json({"removed": await state.service.remove([image_id])})

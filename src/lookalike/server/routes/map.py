@@ -1,4 +1,4 @@
-"""/v1/map: every image in the plane, alike ones near each other."""
+"""/v1/map: the 2-D map of the collection, with similar images close to each other."""
 
 import hashlib
 from typing import Any
@@ -11,37 +11,37 @@ from lookalike.cluster import PALETTE, NoClusters, colorings, known_labels, load
 from lookalike.cluster.layout import map_version
 from lookalike.cluster.storage import clusters_version
 from lookalike.search import Collection
-from lookalike.server.http.dependencies import Needs, fails
+from lookalike.server.http.dependencies import AppStateDep, error_responses
 from lookalike.server.http.responses import json_of, with_tag
 from lookalike.server.http.schemas import MapOut
 from lookalike.store.vector_index import VectorIndex
 
 router = APIRouter(tags=["map"])
-_kept: dict[str, tuple[str, str, bytes]] = {}  # of a collection: its state, the tag and the body that go out
+_cache: dict[str, tuple[str, str, bytes]] = {}  # collection URI: version, entity tag, response body
 
 
-@router.get("/v1/map", response_model=MapOut, responses=fails() | {304: {"description": "You have it."}})
-async def whole_map(request: Request, parts: Needs) -> Response:
-    """Where every image lies. POST /v1/jobs with kind `map` makes the map, and places what is new on it."""
-    photos, copy = parts.desk.at_hand
-    tag, body = await parts.desk.in_thread(lambda: _told(photos, copy))
+@router.get("/v1/map", response_model=MapOut, responses=error_responses() | {304: {"description": "Not modified."}})
+async def whole_map(request: Request, state: AppStateDep) -> Response:
+    """Return the position of every image. POST /v1/jobs with kind `map` creates the map, or adds new images to it."""
+    photos, index = state.service.at_hand
+    tag, body = await state.service.in_thread(lambda: _cached_map(photos, index))
     return with_tag(body, "application/json", tag, request.headers.get("if-none-match"), {"cache-control": "no-cache"})
 
 
-def _told(photos: Collection, copy: VectorIndex | None) -> tuple[str, bytes]:
-    """The answer as it goes out, made once for each state of the collection."""
-    state = f"{copy.version if copy else photos.store.version} {map_version(photos)} {clusters_version(photos)}"
-    known = _kept.get(photos.uri)
-    if known is None or known[0] != state:
-        body = json_of(_map(photos, copy))
-        known = _kept[photos.uri] = (state, hashlib.blake2b(body, digest_size=8).hexdigest(), body)
-    return known[1:]
+def _cached_map(photos: Collection, index: VectorIndex | None) -> tuple[str, bytes]:
+    """Return the entity tag and body of the response, cached by the version of the collection."""
+    version_key = f"{index.version if index else photos.store.version} {map_version(photos)} {clusters_version(photos)}"
+    cached = _cache.get(photos.uri)
+    if cached is None or cached[0] != version_key:
+        body = json_of(_map(photos, index))
+        cached = _cache[photos.uri] = (version_key, hashlib.blake2b(body, digest_size=8).hexdigest(), body)
+    return cached[1:]
 
 
-def _map(photos: Collection, copy: VectorIndex | None) -> dict[str, Any]:
+def _map(photos: Collection, index: VectorIndex | None) -> dict[str, Any]:
     ids, positions = load_map(photos)
-    there = [row for row, name in enumerate(ids) if copy is None or name in copy]
-    ids, positions = [ids[row] for row in there], positions[there]
+    rows = [row for row, name in enumerate(ids) if index is None or name in index]
+    ids, positions = [ids[row] for row in rows], positions[rows]
     try:
         clusters = load_clusters(photos)
     except NoClusters:

@@ -1,4 +1,4 @@
-"""/v1/compare, and what hits are to a query: the relation, its probability, the proof in words."""
+"""/v1/compare, and the relations of hits to a query: relation, probability and evidence in words."""
 
 import asyncio
 import hashlib
@@ -14,27 +14,27 @@ from lookalike.relate import Subject, Verdict, calibration_of, find_features, ju
 from lookalike.relate.examine import FINE_SIDE
 from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE
 from lookalike.relate.words.explain import explain
-from lookalike.server.http.dependencies import Needs, Parts, fails
+from lookalike.server.http.dependencies import AppState, AppStateDep, error_responses
 from lookalike.server.http.examples import FORMS
 from lookalike.server.http.responses import as_json
-from lookalike.server.http.schemas import Comparison
-from lookalike.server.uploads.query_vectors import Region, pictures_of, texts
+from lookalike.server.http.schemas import ComparisonOut
+from lookalike.server.uploads.query_vectors import Region, read_images, texts
 from lookalike.server.uploads.saved_queries import PREFIX
 from lookalike.types import RGB, Hit
 
 router = APIRouter(tags=["relations"])
-MOST_JUDGED = 60
-AT_ONCE = 2  # judging takes 5 ms a hit and 40 more where its features are not known yet: searches go before
-_turns: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
+MAX_JUDGED = 60
+MAX_CONCURRENT = 2  # judging takes 5 ms per hit, and 40 ms more without cached features; searches go first
+_semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
-def _turn() -> asyncio.Semaphore:
-    """Of this server: a semaphore belongs to one event loop, and a process may hold several servers."""
-    return _turns.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(AT_ONCE))
+def _semaphore() -> asyncio.Semaphore:
+    """Return the semaphore of this event loop; a process can run several servers."""
+    return _semaphores.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(MAX_CONCURRENT))
 
 
 FILE = {"type": "string", "format": "binary"}
-TWO: dict[str, Any] = {
+COMPARE_BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
@@ -53,73 +53,73 @@ TWO: dict[str, Any] = {
 }
 
 
-@router.post("/v1/compare", response_model=Comparison, responses=fails(404), openapi_extra=TWO)
-async def compare(request: Request, parts: Needs) -> Response:
-    """What two pictures are to each other: two uploads, two of the collection (`like`), or one of each."""
-    files, form, _ = await pictures_of(request, "image")
-    pictures, names = files.get("image", []), texts(form, "like")
-    if len(pictures) + len(names) != 2:
-        raise BadQuery("send two pictures: uploads in the field `image`, ids of the collection in the field `like`")
-    data = [*pictures, *[await parts.asking.data(name) for name in names]]
-    async with _turn():
-        seen = [await _subject(parts, each, f"picture {n}") for n, each in enumerate(data, 1)]
-        photos, _ = parts.desk.at_hand
-        return as_json(await parts.desk.in_thread(lambda: _compared(photos, *seen)))
+@router.post("/v1/compare", response_model=ComparisonOut, responses=error_responses(404), openapi_extra=COMPARE_BODY)
+async def compare(request: Request, state: AppStateDep) -> Response:
+    """Return the relation of two images: two uploads, two ids (`like`), or one of each."""
+    files, form, _ = await read_images(request, "image")
+    uploads, names = files.get("image", []), texts(form, "like")
+    if len(uploads) + len(names) != 2:
+        raise BadQuery("send two images: uploads in the field `image`, ids of the collection in the field `like`")
+    data = [*uploads, *[await state.resolver.data(name) for name in names]]
+    async with _semaphore():
+        subjects = [await _subject(state, each, f"image {n}") for n, each in enumerate(data, 1)]
+        photos, _ = state.service.at_hand
+        return as_json(await state.service.in_thread(lambda: _compare(photos, *subjects)))
 
 
-def _compared(photos: Any, first: tuple[RGB, Subject], second: tuple[RGB, Subject]) -> dict[str, Any]:
+def _compare(photos: Any, first: tuple[RGB, Subject], second: tuple[RGB, Subject]) -> dict[str, Any]:
     verdict = judge(first[1], second[1], calibration_of(photos))
-    return verdict_facts(verdict) | {"words": explain(first[0], second[0], verdict).words}
+    return verdict_out(verdict) | {"words": explain(first[0], second[0], verdict).words}
 
 
-async def _subject(parts: Parts, data: bytes, name: str, region: Region | None = None) -> tuple[RGB, Subject]:
-    """What is known of a stranger's picture, or of a part of it, decoded where it can do no harm."""
-    photos, _ = parts.desk.at_hand
-    picture, facts = await parts.decoders.pixels(data, FINE_SIDE, region)
-    upload = await parts.decoders.upload(data, photos.card.preprocessing, region)
-    vector = await parts.desk.embed(upload.fitted)
-    _, _, wide, tall = region or (0.0, 0.0, 1.0, 1.0)
-    size = (max(1, round(facts["width"] * wide)), max(1, round(facts["height"] * tall)))
-    features = find_features(picture, size=size, side=PREVIEW_SIDE, count=PREVIEW_COUNT)
+async def _subject(state: AppState, data: bytes, name: str, region: Region | None = None) -> tuple[RGB, Subject]:
+    """Return the pixels, vector and features of an upload or a region of it, decoded in a child process."""
+    photos, _ = state.service.at_hand
+    pixels, facts = await state.decoders.pixels(data, FINE_SIDE, region)
+    upload = await state.decoders.upload(data, photos.card.preprocessing, region)
+    vector = await state.service.embed(upload.fitted)
+    _, _, width, height = region or (0.0, 0.0, 1.0, 1.0)
+    size = (max(1, round(facts["width"] * width)), max(1, round(facts["height"] * height)))
+    features = find_features(pixels, size=size, side=PREVIEW_SIDE, count=PREVIEW_COUNT)
     sha256 = "" if region else hashlib.sha256(data).hexdigest()
-    return picture, Subject(name=name, vector=vector, features=features, sha256=sha256, load=lambda _: picture)
+    return pixels, Subject(name=name, vector=vector, features=features, sha256=sha256, load=lambda _: pixels)
 
 
 async def with_relations(
-    parts: Parts,
+    state: AppState,
     names: Sequence[str],
     hits: Sequence[Hit],
-    told: list[dict[str, Any]],
+    content: list[dict[str, Any]],
     region: Region | None = None,
 ) -> list[dict[str, Any]]:
-    """Hits with their relation to the one picture that was asked, or to the part of it. Raises BadQuery for several."""
+    """Return hits with their relation to the query image or its region. Raises BadQuery for several query images."""
     if len(names) != 1:
-        raise BadQuery("relations are told for one picture at a time; search with one, or leave `relations` out")
-    photos, _ = parts.desk.at_hand
-    async with _turn():
+        raise BadQuery("relations need a single query image; search with one image, or omit `relations`")
+    photos, _ = state.service.at_hand
+    async with _semaphore():
         if region or names[0].startswith(PREFIX):
-            query = (await _subject(parts, await parts.asking.data(names[0]), "the query", region))[1]
+            query = (await _subject(state, await state.resolver.data(names[0]), "the query", region))[1]
         else:
-            query = await parts.desk.in_thread(lambda: _of_collection(photos, names[0].removeprefix("id:")))
-        judged = await parts.desk.in_thread(lambda: _judged(photos, query, hits[:MOST_JUDGED]))
-    relations = [*judged, *[None] * (len(told) - len(judged))]
-    return [one | {"relation": relation} for one, relation in zip(told, relations, strict=True)]
+            query = await state.service.in_thread(lambda: _stored_subject(photos, names[0].removeprefix("id:")))
+        judgments = await state.service.in_thread(lambda: _judge_hits(photos, query, hits[:MAX_JUDGED]))
+    relations = [*judgments, *[None] * (len(content) - len(judgments))]
+    return [hit | {"relation": relation} for hit, relation in zip(content, relations, strict=True)]
 
 
-def _of_collection(photos: Any, image_id: str) -> Subject:
+def _stored_subject(photos: Any, image_id: str) -> Subject:
     from lookalike.relate.hits import query_subject
 
     return query_subject(photos, f"id:{image_id}")
 
 
-def _judged(photos: Any, query: Subject, hits: Sequence[Hit]) -> list[dict[str, Any]]:
+def _judge_hits(photos: Any, query: Subject, hits: Sequence[Hit]) -> list[dict[str, Any]]:
     from lookalike.relate.hits import judge_hits
 
-    return [verdict_facts(one.verdict) for one in judge_hits(photos, query, hits, calibration_of(photos))]
+    return [verdict_out(hit.verdict) for hit in judge_hits(photos, query, hits, calibration_of(photos))]
 
 
-def verdict_facts(verdict: Verdict) -> dict[str, Any]:
-    """A verdict as the API tells it."""
+def verdict_out(verdict: Verdict) -> dict[str, Any]:
+    """Return a verdict in the form of the API."""
     false = verdict.expected_false_matches
     score = verdict.evidence.score
     return {

@@ -1,7 +1,7 @@
-"""One job in a process of its own: `python -m lookalike.server.service.job_process KIND URI [ARGUMENT...]`.
+"""The process of one job: `python -m lookalike.server.service.job_process KIND URI [ARGUMENT...]`.
 
-Lines of JSON on stdout. Its priority is low, so that searches stay quick; SIGINT ends it in order. What it finds is
-kept in the collection.
+It prints its state as lines of JSON and saves its results in the collection. It runs at low priority so that searches
+stay fast, and stops gracefully on SIGINT.
 """
 
 import json
@@ -15,33 +15,33 @@ from dataclasses import asdict
 from typing import Any
 
 from lookalike.errors import JournalError, LookalikeError
-from lookalike.server.http.redaction import masked
+from lookalike.server.http.redaction import redact_location
 from lookalike.server.service.journals import cut_at_path
 
-TELL_SECONDS = 0.2
-NICE = 10
+REPORT_SECONDS = 0.2
+NICENESS = 10
 
 
 class Stopped(LookalikeError):
-    """The job was asked to end."""
+    """The job was stopped by SIGINT."""
 
 
 def main() -> None:
-    """Do it, and tell the end of it also when it fails."""
-    os.nice(NICE)
+    """Run the job and report its final state, also when it fails."""
+    os.nice(NICENESS)
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     kind, uri, *arguments = sys.argv[1:]
     try:
-        _tell(KINDS[kind](uri, stop, *arguments))
+        _report(KINDS[kind](uri, stop, *arguments))
     except Stopped:
-        _tell({"state": "stopped"})
+        _report({"state": "stopped"})
     except JournalError as error:
-        _tell({"state": "failed", "message": cut_at_path(str(error))})
+        _report({"state": "failed", "message": cut_at_path(str(error))})
     except LookalikeError as error:
-        _tell({"state": "failed", "message": masked(str(error), uri)})
+        _report({"state": "failed", "message": redact_location(str(error), uri)})
     except Exception as error:
-        _tell({"state": "failed", "message": f"it failed unexpectedly ({type(error).__name__})"})
+        _report({"state": "failed", "message": f"it failed unexpectedly ({type(error).__name__})"})
 
 
 def _index(uri: str, stop: threading.Event) -> dict[str, Any]:
@@ -50,9 +50,9 @@ def _index(uri: str, stop: threading.Event) -> dict[str, Any]:
 
     with Collection.open(uri) as photos:
         if not photos.roots():
-            reason = "the collection follows no folder; name one with: lookalike index FOLDER"
+            reason = "the collection has no folders to index; add one with: lookalike index FOLDER"
             return {"state": "failed", "message": reason}
-        # One worker fewer than there are cores: the other is for searches.
+        # Leave one core to searches.
         workers = max(1, (os.cpu_count() or 2) - 1)
         report = asdict(photos.sync(options=SyncOptions(workers=workers, progress=_Progress(), stop=stop)))
         names = {root.path: root.prefix for root in photos.roots()}
@@ -67,10 +67,11 @@ def _duplicates(uri: str, stop: threading.Event) -> dict[str, Any]:
     from lookalike.search import Collection
 
     with Collection.open(uri) as photos:
-        found = find_duplicates(photos, options=Options(progress=_Progress(stop)))
-        save_duplicates(photos, found)
-    extras = sum(len(group.extras) for group in found)
-    return {"state": "done", "report": {"groups": len(found), "extras": extras, "seconds": round(found.seconds, 1)}}
+        duplicates = find_duplicates(photos, options=Options(progress=_Progress(stop)))
+        save_duplicates(photos, duplicates)
+    extras = sum(len(group.extras) for group in duplicates)
+    report = {"groups": len(duplicates), "extras": extras, "seconds": round(duplicates.seconds, 1)}
+    return {"state": "done", "report": report}
 
 
 def _clusters(uri: str, stop: threading.Event) -> dict[str, Any]:
@@ -79,11 +80,11 @@ def _clusters(uri: str, stop: threading.Event) -> dict[str, Any]:
     from lookalike.search import Collection
 
     with Collection.open(uri) as photos:
-        made = cluster(photos)
+        clusters = cluster(photos)
         if stop.is_set():
-            raise Stopped("stopped before it was kept")
-        save_clusters(photos, made)
-    return {"state": "done", "report": {"levels": list(made.counts), "images": len(made.ids)}}
+            raise Stopped("stopped before the result was saved")
+        save_clusters(photos, clusters)
+    return {"state": "done", "report": {"levels": list(clusters.counts), "images": len(clusters.ids)}}
 
 
 def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
@@ -95,18 +96,18 @@ def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
     with Collection.open(uri) as photos:
         known = known_labels(photos)
         if not known:
-            return {"state": "failed", "message": "no picture has a label yet; give some of them one first"}
+            return {"state": "failed", "message": "no image has a label yet; label some images first"}
         ids, vectors = read_vectors(photos)
         rows = np.array([row for row, name in enumerate(ids) if name in known], np.int64)
-        found = propagate_labels(vectors, rows, [known[ids[row]] for row in rows])
+        result = propagate_labels(vectors, rows, [known[ids[row]] for row in rows])
         if stop.is_set():
-            raise Stopped("stopped before it was kept")
-        named = zip(ids, found.labels.tolist(), found.confidence.tolist(), strict=True)
-        save_propagated(photos, {name: (str(label), float(sure)) for name, label, sure in named})
-        save_suspects(photos, ids, found.suspects)
-    answered = int(found.sure.sum()) - len(rows)
-    report = {"labelled": len(rows), "named": answered, "unsure": len(ids) - len(rows) - answered}
-    return {"state": "done", "report": report | {"error": round(found.calibration.error, 4)}}
+            raise Stopped("stopped before the result was saved")
+        named = zip(ids, result.labels.tolist(), result.confidence.tolist(), strict=True)
+        save_propagated(photos, {name: (str(label), float(confidence)) for name, label, confidence in named})
+        save_suspects(photos, ids, result.suspects)
+    propagated = int(result.sure.sum()) - len(rows)
+    report = {"labelled": len(rows), "named": propagated, "unsure": len(ids) - len(rows) - propagated}
+    return {"state": "done", "report": report | {"error": round(result.calibration.error, 4)}}
 
 
 def _map(uri: str, stop: threading.Event) -> dict[str, Any]:
@@ -119,7 +120,7 @@ def _map(uri: str, stop: threading.Event) -> dict[str, Any]:
 
 
 def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str, show_paths: str) -> dict[str, Any]:
-    """Move the accepted extras to the trash. `when`, `files`: the search and the number that a person looked at."""
+    """Move the accepted extras to the trash. `when` and `files`: the search and the number of extras reviewed."""
     from lookalike.duplicates import Action, Decisions, KeepChoices, accepted_groups, apply_steps, plan_steps
     from lookalike.duplicates.review.saved_groups import load_duplicates, still_present
     from lookalike.search import Collection
@@ -135,52 +136,52 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str,
     with Collection.open(uri, read_only=True) as photos:
         stored = load_duplicates(photos)
         if stored is None or stored[0] != when:
-            raise LookalikeError("somebody looked for duplicates again meanwhile; look at the groups and apply again")
+            raise LookalikeError("duplicates have been searched again since; review the groups and apply again")
         present = present_groups(stored[1], uri)
         accepted = accepted_groups(present, Decisions(photos).by_pair(), KeepChoices(photos).by_content())
         groups = still_present(photos, accepted)
     if (now := count_movable(groups)[0]) != int(files):
-        raise LookalikeError(f"{now:,} extras are accepted by now, not {int(files):,}; look at them and apply again")
-    steps, left = plan_steps(groups, action)
+        raise LookalikeError(f"{now:,} extras are accepted now, not {int(files):,}; review them and apply again")
+    steps, skipped = plan_steps(groups, action)
     report: dict[str, Any] = {"journal": journal, "moved": 0, "bytes": 0, "left": []}
     if steps:
         make_journal_folder()
         progress = _Progress(stop)
-        applied = apply_steps(steps, action, journal_path(journal), collection=uri, progress=progress)
-        left += applied.skipped
-        report |= {"moved": len(applied.done), "bytes": applied.moved_bytes}
+        result = apply_steps(steps, action, journal_path(journal), collection=uri, progress=progress)
+        skipped += result.skipped
+        report |= {"moved": len(result.done), "bytes": result.moved_bytes}
     ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
     report["left"] = [
         {
-            "id": ids.get(one.path, one.path),
-            "reason": one.reason if show_paths else without_paths(one.reason, groups, one.path),
+            "id": ids.get(file.path, file.path),
+            "reason": file.reason if show_paths else without_paths(file.reason, groups, file.path),
         }
-        for one in left
+        for file in skipped
     ]
     return {"state": "done", "report": report}
 
 
 def _undo(uri: str, stop: threading.Event, journal: str, show_paths: str) -> dict[str, Any]:
-    """Put back what one journal took away."""
+    """Restore the files of one journal."""
     from lookalike.duplicates import undo
     from lookalike.duplicates.review.saved_groups import load_duplicates
     from lookalike.search import Collection
     from lookalike.server.service.journals import journal_path, without_paths
 
-    undone = undo(journal_path(journal), progress=_Progress(stop))
+    result = undo(journal_path(journal), progress=_Progress(stop))
     with Collection.open(uri, read_only=True) as photos:
         stored = load_duplicates(photos)
     groups = stored[1].groups if stored else ()
     ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
-    left = [
+    skipped = [
         {
-            "id": ids.get(one.path, os.path.basename(one.path)),
-            "reason": one.reason if show_paths else without_paths(one.reason, groups, one.path),
+            "id": ids.get(file.path, os.path.basename(file.path)),
+            "reason": file.reason if show_paths else without_paths(file.reason, groups, file.path),
         }
-        for one in undone.skipped
+        for file in result.skipped
     ]
-    restored = len(undone.restored) + len(undone.already_present)
-    return {"state": "done", "report": {"journal": journal, "restored": restored, "left": left}}
+    restored = len(result.restored) + len(result.there)
+    return {"state": "done", "report": {"journal": journal, "restored": restored, "left": skipped}}
 
 
 KINDS: dict[str, Callable[..., dict[str, Any]]] = {
@@ -190,21 +191,21 @@ KINDS: dict[str, Callable[..., dict[str, Any]]] = {
 
 
 class _Progress:
-    """Tells five times a second at most; ends the job where that is wanted and nothing else does it."""
+    """Reports progress at most five times per second. With `stop`, raises Stopped once it is set."""
 
     def __init__(self, stop: threading.Event | None = None) -> None:
-        self._told, self._stop = 0.0, stop
+        self._last_report, self._stop = 0.0, stop
 
     def __call__(self, done: int, total: int) -> None:
         if self._stop is not None and self._stop.is_set():
             raise Stopped("stopped")
         now = time.monotonic()
-        if now - self._told >= TELL_SECONDS or done == total:
-            self._told = now
-            _tell({"done": done, "total": total})
+        if now - self._last_report >= REPORT_SECONDS or done == total:
+            self._last_report = now
+            _report({"done": done, "total": total})
 
 
-def _tell(values: dict[str, Any]) -> None:
+def _report(values: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(values) + "\n")
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""Long work while serving: in a process of its own, at low priority, its progress told to whoever listens."""
+"""Long-running jobs: each runs in its own low-priority process and reports its progress."""
 
 import asyncio
 import json
@@ -16,18 +16,18 @@ from lookalike.errors import LookalikeError, UnknownId
 from lookalike.server.http.responses import json_of
 from lookalike.server.process.settings import Settings
 
-_NAME = re.compile(r"[0-9a-f]{8}")
-LOOK_SECONDS = 0.25
-KEPT = 50
-OVER = ("done", "failed", "stopped")
+_JOB_ID = re.compile(r"[0-9a-f]{8}")
+POLL_SECONDS = 0.25
+MAX_RECORDS = 50
+ENDED = ("done", "failed", "stopped")
 
 
 class JobRunning(LookalikeError):
-    """One job at a time: two would do the same work."""
+    """Another job is running; only one runs at a time."""
 
 
-class Jobs:
-    """Jobs of all workers of this server; each is a small file in their folder, written by the worker that runs it."""
+class JobRunner:
+    """Starts and lists the jobs of a server. Each job is a small file in the folder shared by all workers."""
 
     def __init__(self, settings: Settings, folder: str) -> None:
         self._settings, self._folder = settings, Path(folder) / "jobs"
@@ -36,9 +36,9 @@ class Jobs:
         self._processes: dict[str, asyncio.subprocess.Process] = {}
 
     async def start(self, kind: str, *arguments: str) -> dict[str, Any]:
-        """Begin one. `arguments`: what its function in work.py takes beyond the collection. Raises JobRunning."""
+        """Start a job. `arguments` are passed to its function in job_process.py. Raises JobRunning."""
         if running := [job for job in self.all() if job["state"] == "running"]:
-            raise JobRunning(f"the job {running[0]['job']} is under way; wait for it, or stop it with DELETE")
+            raise JobRunning(f"the job {running[0]['job']} is running; wait for it, or stop it with DELETE")
         job = {"job": uuid.uuid4().hex[:8], "kind": kind, "state": "running", "done": 0, "total": 0, "message": ""}
         self._write(job)
         process = await asyncio.create_subprocess_exec(
@@ -61,41 +61,41 @@ class Jobs:
         return job
 
     def all(self) -> list[dict[str, Any]]:
-        """The latest first."""
+        """Return all jobs, newest first."""
         files = sorted(self._folder.glob("*.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
-        for old in files[KEPT:]:
+        for old in files[MAX_RECORDS:]:
             old.unlink(missing_ok=True)
-        found = [self._read(place) for place in files[:KEPT]]
-        return [job for job in found if job is not None]
+        jobs = [self._read(path) for path in files[:MAX_RECORDS]]
+        return [job for job in jobs if job is not None]
 
     def get(self, name: str) -> dict[str, Any]:
-        """Raises UnknownId."""
-        job = self._read(self._folder / f"{name}.json") if _NAME.fullmatch(name) else None
+        """Return one job. Raises UnknownId."""
+        job = self._read(self._folder / f"{name}.json") if _JOB_ID.fullmatch(name) else None
         if job is None:
             raise UnknownId(f"there is no job {name[:40]!r}; /v1/jobs lists them")
         return job
 
     def stop(self, name: str) -> dict[str, Any]:
-        """Ask a job to end after its current batch; all that it did is kept. Whichever worker runs it sees the mark."""
+        """Stop a job after its current batch, keeping completed work. Its worker polls for the stop file."""
         job = self.get(name)
         if job["state"] == "running":
             (self._folder / f"{name}.stop").touch()
         return job
 
     async def events(self, name: str) -> AsyncIterator[str]:
-        """The job as server-sent events: one for each change, the last when it is over."""
-        told = None
+        """Yield the job as server-sent events, one per change; the last when it has ended."""
+        previous = None
         while True:
             job = self.get(name)
-            if job != told:
-                told = job
-                yield f"event: {'end' if job['state'] in OVER else 'progress'}\ndata: {json_of(job).decode()}\n\n"
-            if job["state"] in OVER:
+            if job != previous:
+                previous = job
+                yield f"event: {'end' if job['state'] in ENDED else 'progress'}\ndata: {json_of(job).decode()}\n\n"
+            if job["state"] in ENDED:
                 return
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def close(self) -> None:
-        """The server ends: its jobs end in order, and go on with the next."""
+        """Interrupt the running jobs; the next job of the same kind continues their work."""
         for process in self._processes.values():
             if process.returncode is None:
                 with suppress(ProcessLookupError):
@@ -113,29 +113,29 @@ class Jobs:
         await process.wait()
         watch.cancel()
         if job["state"] == "running":
-            job |= {"state": "failed", "message": "its process ended before its time; start it again"}
+            job |= {"state": "failed", "message": "its process ended unexpectedly; start it again"}
             self._write(job)
         self._processes.pop(str(job["job"]), None)
 
     async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
-        """A stop may be asked of any worker."""
-        mark = self._folder / f"{name}.stop"
+        """Interrupt the process once any worker has created the stop file."""
+        stop_file = self._folder / f"{name}.stop"
         while process.returncode is None:
-            if mark.exists():
+            if stop_file.exists():
                 with suppress(ProcessLookupError):
                     process.send_signal(signal.SIGINT)
-                mark.unlink(missing_ok=True)
-            await asyncio.sleep(LOOK_SECONDS)
+                stop_file.unlink(missing_ok=True)
+            await asyncio.sleep(POLL_SECONDS)
 
     def _write(self, job: dict[str, Any]) -> None:
-        place = self._folder / f"{job['job']}.json"
-        with suppress(OSError):  # a full disk: the job itself will say so
-            place.with_suffix(f".{os.getpid()}").write_text(json.dumps({"report": None} | job))
-            place.with_suffix(f".{os.getpid()}").replace(place)
+        path = self._folder / f"{job['job']}.json"
+        with suppress(OSError):  # if the disk is full, the job itself reports it
+            path.with_suffix(f".{os.getpid()}").write_text(json.dumps({"report": None} | job))
+            path.with_suffix(f".{os.getpid()}").replace(path)
 
-    def _read(self, place: Path) -> dict[str, Any] | None:
+    def _read(self, path: Path) -> dict[str, Any] | None:
         try:
-            job: dict[str, Any] = json.loads(place.read_text())
+            job: dict[str, Any] = json.loads(path.read_text())
         except (OSError, ValueError):
             return None
         return job

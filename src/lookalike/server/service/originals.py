@@ -1,4 +1,4 @@
-"""Files of the collection, by id only. What goes out is a picture by its own bytes, or it is not shown in a page."""
+"""Original files of the collection, by id. Only images, as identified by their bytes, are displayed in a page."""
 
 import hashlib
 import os
@@ -12,43 +12,43 @@ from lookalike.image.sources.read import containing_file
 if TYPE_CHECKING:
     from lookalike.server.service.collection_service import Desk
 
-# Formats that browsers draw and that cannot hold a script. All else is handed over as a download.
-SHOWN = {
+# Formats that browsers display and that cannot contain scripts. Others are sent as a download.
+DISPLAYABLE = {
     "JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "AVIF": "image/avif",
     "BMP": "image/bmp",
 }  # fmt: skip
 
 
-async def original(desk: "Desk", image_id: str) -> bytes:
-    """The bytes of an image's file. Raises UnknownId when the file is not at hand, without telling where it was."""
-    photos, _ = desk.at_hand
-    row = await desk.row(image_id, ["path", "root", "sha256"])
+async def read_original(service: "Desk", image_id: str) -> bytes:
+    """Return the bytes of an image's file. Raises UnknownId, without its path, if the file is unavailable."""
+    photos, _ = service.at_hand
+    row = await service.row(image_id, ["path", "root", "sha256"])
     path, root = row.metadata.get("path"), str(row.metadata.get("root") or "")
     if not isinstance(path, str) or not path:
-        raise UnknownId(f"the file of {image_id[:200]!r} is not kept, only its thumbnail; it was added by upload")
-    if not await desk.in_thread(lambda: _is_inside(path, root)):
-        raise UnknownId(f"the file of {image_id[:200]!r} is a link that leads out of its folder; it is not shown")
+        raise UnknownId(f"{image_id[:200]!r} was added by upload; only its thumbnail is stored, not its file")
+    if not await service.in_thread(lambda: _is_inside(path, root)):
+        raise UnknownId(f"the file of {image_id[:200]!r} is a link to outside its folder; it is not shown")
     try:
-        data = await desk.in_thread(lambda: read(path, photos.limits))
+        data = await service.in_thread(lambda: read(path, photos.limits))
     except ImageError:
-        raise UnknownId(f"the file of {image_id[:200]!r} is not at hand at the moment; plug its drive in") from None
+        raise UnknownId(f"the file of {image_id[:200]!r} is unavailable at the moment; connect its drive") from None
     known = row.metadata.get("sha256")
     if known and hashlib.sha256(data).hexdigest() != known:
-        raise UnknownId(f"the file of {image_id[:200]!r} is no longer the one that was indexed; index its folder again")
+        raise UnknownId(f"the file of {image_id[:200]!r} has changed since it was indexed; index its folder again")
     return data
 
 
 def _is_inside(path: str, root: str) -> bool:
-    """Whether a file lies in the folder it was found in once all links are followed; one named by itself is no link."""
-    place = containing_file(path)
-    real = os.path.realpath(place)
+    """Return whether the resolved path lies in the resolved root; without a root, whether the file is not a link."""
+    file = containing_file(path)
+    real = os.path.realpath(file)
     if root and os.path.isdir(to_path(root)):
         return os.path.commonpath([real, os.path.realpath(to_path(root))]) == os.path.realpath(to_path(root))
-    return not os.path.islink(place)
+    return not os.path.islink(file)
 
 
-def kind_of(data: bytes) -> tuple[str, bool]:
-    """The content type of a file's bytes, and whether a page may show it."""
-    known = sniff(data)
-    shown = SHOWN.get(known.name if known else "")
-    return (shown, True) if shown else ("application/octet-stream", False)
+def content_type(data: bytes) -> tuple[str, bool]:
+    """Return the content type of a file's bytes, and whether a page can display it safely."""
+    image_format = sniff(data)
+    displayable = DISPLAYABLE.get(image_format.name if image_format else "")
+    return (displayable, True) if displayable else ("application/octet-stream", False)

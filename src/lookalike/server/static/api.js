@@ -1,40 +1,40 @@
-// Everything the page knows, it asks of the same API that programs use.
+// Requests to the HTTP API; the page uses the same API as programs.
 
-import { at } from "./place.js";
+import { withRoot } from "./root_path.js";
 
-export class Refused extends Error {
+export class ApiError extends Error {
   constructor(status, body) {
-    super(body.message || `the server answers ${status}`);
+    super(body.message || `the server returned status ${status}`);
     this.status = status;
     this.kind = body.error;
   }
 }
 
 let login = null;
-export function onLogin(ask) { login = ask; }
+export function onLogin(callback) { login = callback; }
 
 export async function call(path, options = {}) {
-  let answer;
+  let response;
   try {
-    answer = await fetch(at(path), options);
+    response = await fetch(withRoot(path), options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Refused(0, { message: "the server does not answer; is it still running?" });
+    throw new ApiError(0, { message: "the server does not respond; is it still running?" });
   }
-  if (answer.status === 401 && login && path !== "/v1/login") {
+  if (response.status === 401 && login && path !== "/v1/login") {
     await login();
     return call(path, options);
   }
-  const body = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new Refused(answer.status, body);
+  const body = await response.json().catch(() => ({}));
+  if (!response.ok) throw new ApiError(response.status, body);
   return body;
 }
 
 export function get(path, parameters = {}, options = {}) {
   const query = new URLSearchParams();
   for (const [name, value] of Object.entries(parameters)) {
-    for (const one of Array.isArray(value) ? value : [value]) {
-      if (one !== null && one !== undefined && one !== "") query.append(name, one);
+    for (const item of Array.isArray(value) ? value : [value]) {
+      if (item !== null && item !== undefined && item !== "") query.append(name, item);
     }
   }
   const text = query.toString();
@@ -51,22 +51,22 @@ export function upload(file) {
   return call("/v1/queries", { method: "POST", body: form });
 }
 
-export function picture(name, side = 256) {
-  if (name.startsWith("query:")) return at(`/v1/queries/${name}/thumbnail?side=${Math.max(side, 256)}`);
+export function thumbnailUrl(name, side = 256) {
+  if (name.startsWith("query:")) return withRoot(`/v1/queries/${name}/thumbnail?side=${Math.max(side, 256)}`);
   const id = encodeURIComponent(name.replace(/^id:/, ""));
-  return at(`/v1/images/${id}/thumbnail` + (side > 256 ? `?side=${side}` : ""));
+  return withRoot(`/v1/images/${id}/thumbnail` + (side > 256 ? `?side=${side}` : ""));
 }
 
-export function original(id) {
-  return at(`/v1/images/${encodeURIComponent(id)}/original`);
+export function originalUrl(id) {
+  return withRoot(`/v1/images/${encodeURIComponent(id)}/original`);
 }
 
-// A job's progress as it happens. Resolves with the job at its end.
-export function follow(job, tell) {
+// Calls onProgress for each change of a job. Resolves with the job when it has ended.
+export function follow(job, onProgress) {
   return new Promise((resolve, reject) => {
-    const source = new EventSource(at(`/v1/jobs/${job}/events`));
-    source.addEventListener("progress", (event) => tell(JSON.parse(event.data)));
+    const source = new EventSource(withRoot(`/v1/jobs/${job}/events`));
+    source.addEventListener("progress", (event) => onProgress(JSON.parse(event.data)));
     source.addEventListener("end", (event) => { source.close(); resolve(JSON.parse(event.data)); });
-    source.onerror = () => { source.close(); reject(new Refused(0, { message: "the job's progress was lost; look again in a moment" })); };
+    source.onerror = () => { source.close(); reject(new ApiError(0, { message: "the connection to the job was lost; reload the page in a moment" })); };
   });
 }

@@ -1,7 +1,7 @@
-// Groups of pictures at several levels, each shown by nine that stand for it.
+// Groups of similar pictures at several levels, each shown by up to nine typical ones.
 
-import { h, number, say } from "./dom.js";
-import { get, picture, send } from "./api.js";
+import { h, number, notify } from "./dom.js";
+import { get, thumbnailUrl, send } from "./api.js";
 import { go } from "./state.js";
 import { jobButton } from "./jobs.js";
 import { Grid } from "./grid.js";
@@ -14,58 +14,58 @@ export async function show(main) {
   leavePage();
   document.title = "Groups · Lookalike";
   const query = new URLSearchParams(location.search);
-  const place = h("div", {});
-  main.replaceChildren(place);
+  const container = h("div", {});
+  main.replaceChildren(container);
   try {
-    if (query.get("group")) await one(place, query.get("group")); else await all(place, query.get("level"), main);
-  } catch (error) { place.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
+    if (query.get("group")) await showGroup(container, query.get("group")); else await showLevel(container, query.get("level"), main);
+  } catch (error) { container.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
 }
 
-async function all(place, level, main) {
-  const told = await get("/v1/clusters", { level });
-  const make = jobButton("clusters", told.levels.length ? "Group anew" : "Group the pictures", () => show(main), { main: !told.levels.length });
-  const steps = told.levels.map((count) => h("button", { type: "button", "aria-pressed": String(count === told.level), onclick: () => go(`/clusters?level=${count}`) }, `${number(count)} group${count === 1 ? "" : "s"}`));
-  place.replaceChildren(h("h1", {}, "Groups"), h("p", {}, told.levels.length ? "Pictures of a kind, found without being told what to look for." : "The pictures have not been grouped yet. It takes a minute for 100,000."),
-    h("div", { class: "row" }, told.levels.length ? h("div", { class: "segments", role: "group", "aria-label": "How fine" }, ...steps) : null, h("span", { class: "spread" }), make),
-    h("ul", { class: "cards" }, ...told.clusters.slice(0, 300).map(card)),
-    told.clusters.length > 300 ? h("p", { class: "faint" }, `${number(told.clusters.length - 300)} smaller groups are not shown; choose a coarser level.`) : "");
+async function showLevel(container, level, main) {
+  const response = await get("/v1/clusters", { level });
+  const start = jobButton("clusters", response.levels.length ? "Group again" : "Group the pictures", () => show(main), { main: !response.levels.length });
+  const steps = response.levels.map((count) => h("button", { type: "button", "aria-pressed": String(count === response.level), onclick: () => go(`/clusters?level=${count}`) }, `${number(count)} group${count === 1 ? "" : "s"}`));
+  container.replaceChildren(h("h1", {}, "Groups"), h("p", {}, response.levels.length ? "Groups of similar pictures, found automatically." : "The pictures have not been grouped yet. Grouping takes a minute for 100,000 pictures."),
+    h("div", { class: "row" }, response.levels.length ? h("div", { class: "segments", role: "group", "aria-label": "Level of detail" }, ...steps) : null, h("span", { class: "spread" }), start),
+    h("ul", { class: "cards" }, ...response.clusters.slice(0, 300).map(card)),
+    response.clusters.length > 300 ? h("p", { class: "faint" }, `${number(response.clusters.length - 300)} smaller groups are not shown; choose a coarser level.`) : "");
 }
 
 function card(cluster) {
   return h("li", {}, h("a", { class: "card", href: `/clusters?group=${cluster.key}`, "data-link": true },
-    h("div", { class: "nine" }, ...cluster.examples.slice(0, 9).map((id) => h("img", { src: picture(id), alt: "", loading: "lazy" }))),
-    h("p", {}, h("b", {}, called(cluster)), ` ${number(cluster.size)} pictures`),
-    cluster.labelled ? h("p", { class: "faint" }, given(cluster)) : ""));
+    h("div", { class: "nine" }, ...cluster.examples.slice(0, 9).map((id) => h("img", { src: thumbnailUrl(id), alt: "", loading: "lazy" }))),
+    h("p", {}, h("b", {}, titleOf(cluster)), ` ${number(cluster.size)} pictures`),
+    cluster.labelled ? h("p", { class: "faint" }, labelCounts(cluster)) : ""));
 }
 
 // "sea 12, sky 2 of 20 with a label"
-function given({ labels, labelled }) {
-  const shown = labels.reduce((sum, one) => sum + one.images, 0);
-  return labels.map((one) => `${one.label} ${number(one.images)}`).join(", ") + (shown < labelled ? ` of ${number(labelled)} with a label` : "");
+function labelCounts({ labels, labelled }) {
+  const shown = labels.reduce((sum, label) => sum + label.images, 0);
+  return labels.map(({ label, images }) => `${label} ${number(images)}`).join(", ") + (shown < labelled ? ` of ${number(labelled)} with a label` : "");
 }
 
-function called({ key, name }) { return name || `Group ${key.split("/")[1]}`; }
+function titleOf({ key, name }) { return name || `Group ${key.split("/")[1]}`; }
 
-// What most of its pictures that have a label are labelled; "" where none has one.
-function mostly({ labels = [], labelled }) {
-  const [most] = labels;
-  return most ? `Of ${number(labelled)} with a label ${number(most.images)} ${most.images === 1 ? "is" : "are"} ${most.label}. ` : "";
+// A sentence about the most frequent label, or "" if no picture has one.
+function mainLabel({ labels = [], labelled }) {
+  const [first] = labels;
+  return first ? `Of ${number(labelled)} with a label ${number(first.images)} ${first.images === 1 ? "is" : "are"} ${first.label}. ` : "";
 }
 
-async function one(place, key) {
-  const [told, { clusters }] = await Promise.all([get(`/v1/clusters/${key}`, { k: 1000 }), get("/v1/clusters", { level: key.split("/")[0] })]);
+async function showGroup(container, key) {
+  const [members, { clusters }] = await Promise.all([get(`/v1/clusters/${key}`, { k: 1000 }), get("/v1/clusters", { level: key.split("/")[0] })]);
   const group = clusters.find((cluster) => cluster.key === key) || { key };
   const field = h("input", { type: "text", "aria-label": "Name of the group", placeholder: "Name this group", maxlength: "200" });
-  const name = async (event) => {
+  const submit = async (event) => {
     event.preventDefault();
     if (!field.value.trim()) return;
     try {
-      const done = await send("/v1/labels", { label: field.value.trim(), cluster: key });
-      say(`${number(done.labelled)} typical pictures are labelled ${field.value.trim()}; the page Labels names the rest`);
-    } catch (error) { say(error.message); }
+      const response = await send("/v1/labels", { label: field.value.trim(), cluster: key });
+      notify(`${number(response.labelled)} typical pictures are now labeled ${field.value.trim()}; label the rest on the Labels page`);
+    } catch (error) { notify(error.message); }
   };
-  place.replaceChildren(h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")), h("h1", {}, called(group)), h("p", { class: "faint" }, `${mostly(group)}${number(told.total)} pictures, the most typical first${told.total > told.images.length ? `; ${number(told.images.length)} shown` : ""}. Choose one to see more like it.`), h("form", { class: "row", onsubmit: name }, field, h("button", {}, "Name it")));
-  const images = told.images.map(({ id, metadata }) => ({ id, width: metadata.width, height: metadata.height }));
-  grid = new Grid(place, { label: "Pictures of the group", open: (n) => more(images[n].id) });
+  container.replaceChildren(h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")), h("h1", {}, titleOf(group)), h("p", { class: "faint" }, `${mainLabel(group)}${number(members.total)} pictures, most typical first${members.total > members.images.length ? `; ${number(members.images.length)} shown` : ""}. Select one to see more like it.`), h("form", { class: "row", onsubmit: submit }, field, h("button", {}, "Name it")));
+  const images = members.images.map(({ id, metadata }) => ({ id, width: metadata.width, height: metadata.height }));
+  grid = new Grid(container, { label: "Pictures of the group", open: (n) => more(images[n].id) });
   grid.show(images);
 }

@@ -1,12 +1,12 @@
-// Elements in one line, and messages to the person.
+// DOM helpers: element construction, status messages, number and file name formatting.
 
-import { at } from "./place.js";
+import { withRoot } from "./root_path.js";
 
 export function h(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (value === false || value === null || value === undefined) continue;
-    if (key === "href" && typeof value === "string" && value.startsWith("/") && attributes["data-link"]) node.setAttribute(key, at(value));
+    if (key === "href" && typeof value === "string" && value.startsWith("/") && attributes["data-link"]) node.setAttribute(key, withRoot(value));
     else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else if (key in node && typeof value !== "string") node[key] = value;
     else node.setAttribute(key, value === true ? "" : value);
@@ -15,14 +15,14 @@ export function h(name, attributes = {}, ...children) {
   return node;
 }
 
-let quiet = 0;
+let hideTimer = 0;
 
-export function say(text, action = null) {
+export function notify(text, action = null) {
   const status = document.getElementById("status");
   status.replaceChildren(text);
   if (action) status.append(h("button", { type: "button", onclick: () => { status.replaceChildren(); action.run(); } }, action.name));
-  clearTimeout(quiet);
-  quiet = setTimeout(() => status.replaceChildren(), action ? 12000 : 5000);
+  clearTimeout(hideTimer);
+  hideTimer = setTimeout(() => status.replaceChildren(), action ? 12000 : 5000);
 }
 
 export function number(value) {

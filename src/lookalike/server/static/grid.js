@@ -1,24 +1,25 @@
-// Hits in justified rows. Only the rows in sight are in the document: a thousand hits scroll as quickly as ten.
+// A grid of images in justified rows. Only visible rows are in the document, so that a thousand hits scroll as fast
+// as ten.
 
 import { h, fileName } from "./dom.js";
-import { picture } from "./api.js";
+import { thumbnailUrl } from "./api.js";
 
 const GAP = 6;
-const SPARE = 900; // pixels above and below the window that are drawn already
+const OVERSCAN = 900; // pixels rendered above and below the window
 
 export class Grid {
-  // tiles: [{id, width, height, score?, relation?}]; open(n) and act(key, n) are called for Enter and letters.
-  constructor(place, { open, act = () => false, label }) {
+  // tiles: [{id, width, height, score?, relation?}]; open(n) is called on Enter or click, act(key, n) on letters.
+  constructor(container, { open, act = () => false, label }) {
     this.list = h("div", { class: "grid", role: "list", "aria-label": label });
-    place.append(this.list);
+    container.append(this.list);
     this.open = open;
     this.act = act;
     this.tiles = [];
     this.boxes = [];
     this.shown = new Map();
     this.focused = 0;
-    this.asked = 0;
-    this.redraw = () => { this.asked ||= requestAnimationFrame(() => { this.asked = 0; this.draw(); }); };
+    this.frame = 0;
+    this.redraw = () => { this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.draw(); }); };
     window.addEventListener("scroll", this.redraw, { passive: true });
     this.observer = new ResizeObserver(() => { if (this.width !== this.list.clientWidth) { this.layout(); this.draw(); } });
     this.observer.observe(this.list);
@@ -40,10 +41,10 @@ export class Grid {
 
   layout() {
     this.width = this.list.clientWidth;
-    const aim = this.width < 600 ? 128 : 196;
+    const targetHeight = this.width < 600 ? 128 : 196;
     this.boxes = [];
     let row = [], ratios = 0, top = 0;
-    const close = (height) => {
+    const closeRow = (height) => {
       let left = 0;
       for (const [n, ratio] of row) {
         const width = ratio * height;
@@ -58,21 +59,21 @@ export class Grid {
       row.push([n, ratio]);
       ratios += ratio;
       const height = (this.width - GAP * (row.length - 1)) / ratios;
-      if (height <= aim) close(height);
+      if (height <= targetHeight) closeRow(height);
     });
-    if (row.length) close(Math.min(aim, (this.width - GAP * (row.length - 1)) / ratios));
+    if (row.length) closeRow(Math.min(targetHeight, (this.width - GAP * (row.length - 1)) / ratios));
     this.list.style.height = `${Math.max(0, top - GAP)}px`;
   }
 
   draw() {
-    const from = -this.list.getBoundingClientRect().top - SPARE;
-    const to = from + window.innerHeight + 2 * SPARE;
-    const wanted = new Set();
-    for (let n = this.first(from); n < this.boxes.length && this.boxes[n][1] <= to; n += 1) wanted.add(n);
-    if (this.boxes.length) wanted.add(this.focused); // what has the focus must not vanish
-    for (const [n, node] of this.shown) if (!wanted.has(n)) { node.remove(); this.shown.delete(n); }
+    const from = -this.list.getBoundingClientRect().top - OVERSCAN;
+    const to = from + window.innerHeight + 2 * OVERSCAN;
+    const visible = new Set();
+    for (let n = this.first(from); n < this.boxes.length && this.boxes[n][1] <= to; n += 1) visible.add(n);
+    if (this.boxes.length) visible.add(this.focused); // keep the focused tile in the document
+    for (const [n, node] of this.shown) if (!visible.has(n)) { node.remove(); this.shown.delete(n); }
     const added = document.createDocumentFragment();
-    for (const n of wanted) {
+    for (const n of visible) {
       let node = this.shown.get(n);
       if (!node) { node = this.tile(n); this.shown.set(n, node); added.append(node); }
       const [left, top, width, height] = this.boxes[n];
@@ -94,15 +95,15 @@ export class Grid {
     const tile = this.tiles[n];
     const scored = tile.score !== undefined;
     const relation = tile.relation && tile.relation.relation !== "unrelated" ? tile.relation : null;
-    const told = [fileName(tile.id), scored && `score ${tile.score.toFixed(2)}`, relation && `${relation.relation}, ${Math.round(100 * relation.probability)} %`];
-    return h("div", { role: "listitem", "aria-setsize": String(this.tiles.length), "aria-posinset": String(n + 1), class: scored ? "tile" : "tile nameless", "data-n": String(n), tabindex: n === this.focused ? "0" : "-1", "aria-label": told.filter(Boolean).join(", ") },
-      h("img", { src: picture(tile.id), alt: "", decoding: "async", draggable: "false" }),
+    const labels = [fileName(tile.id), scored && `score ${tile.score.toFixed(2)}`, relation && `${relation.relation}, ${Math.round(100 * relation.probability)} %`];
+    return h("div", { role: "listitem", "aria-setsize": String(this.tiles.length), "aria-posinset": String(n + 1), class: scored ? "tile" : "tile nameless", "data-n": String(n), tabindex: n === this.focused ? "0" : "-1", "aria-label": labels.filter(Boolean).join(", ") },
+      h("img", { src: thumbnailUrl(tile.id), alt: "", decoding: "async", draggable: "false" }),
       h("span", { class: "line", "aria-hidden": "true" }, scored && h("span", { class: "score" }, tile.score.toFixed(2)), h("span", { class: "name" }, fileName(tile.id)), relation && h("span", { class: `badge ${relation.relation}` }, relation.relation)));
   }
 
   relate(relations) {
     relations.forEach((relation, n) => { if (this.tiles[n]) this.tiles[n].relation = relation; });
-    for (const [n, node] of this.shown) if (relations[n]) { const fresh = this.tile(n); const had = node === document.activeElement; node.replaceWith(fresh); this.shown.set(n, fresh); if (had) fresh.focus(); }
+    for (const [n, node] of this.shown) if (relations[n]) { const fresh = this.tile(n); const focused = node === document.activeElement; node.replaceWith(fresh); this.shown.set(n, fresh); if (focused) fresh.focus(); }
     this.draw();
   }
 
@@ -120,8 +121,8 @@ export class Grid {
     else if (box.bottom > window.innerHeight) window.scrollBy(0, box.bottom - window.innerHeight + 20);
   }
 
-  // The tile above or below that lies nearest.
-  beside(step) {
+  // The index of the nearest tile in the row above (step -1) or below (step 1).
+  adjacentRow(step) {
     const [left, top, width] = this.boxes[this.focused];
     const middle = left + width / 2;
     let best = this.focused, row = null;
@@ -130,8 +131,8 @@ export class Grid {
       if (t === top) continue;
       if (row === null) row = t;
       if (t !== row) break;
-      const away = Math.abs(l + w / 2 - middle);
-      if (best === this.focused || away < Math.abs(this.boxes[best][0] + this.boxes[best][2] / 2 - middle)) best = n;
+      const distance = Math.abs(l + w / 2 - middle);
+      if (best === this.focused || distance < Math.abs(this.boxes[best][0] + this.boxes[best][2] / 2 - middle)) best = n;
     }
     return best;
   }
@@ -141,7 +142,7 @@ export class Grid {
     const n = this.focused;
     const moves = { ArrowRight: n + 1, ArrowLeft: n - 1, ArrowDown: null, ArrowUp: null, Home: 0, End: this.tiles.length - 1 };
     if (event.key === "Enter" || event.key === " ") this.open(n);
-    else if (event.key in moves) this.focus(event.key === "ArrowDown" ? this.beside(1) : event.key === "ArrowUp" ? this.beside(-1) : moves[event.key]);
+    else if (event.key in moves) this.focus(event.key === "ArrowDown" ? this.adjacentRow(1) : event.key === "ArrowUp" ? this.adjacentRow(-1) : moves[event.key]);
     else if (!this.act(event.key, n)) return;
     event.preventDefault();
   }
@@ -149,7 +150,7 @@ export class Grid {
   close() {
     window.removeEventListener("scroll", this.redraw);
     this.observer.disconnect();
-    cancelAnimationFrame(this.asked);
+    cancelAnimationFrame(this.frame);
     this.list.remove();
   }
 }

@@ -1,46 +1,46 @@
-// A button that begins long work, and a bar that tells how far it is.
+// A button that starts a job, and its progress bar.
 
-import { at } from "./place.js";
-import { h, say, number } from "./dom.js";
+import { withRoot } from "./root_path.js";
+import { h, notify, number } from "./dom.js";
 import { follow, get, send } from "./api.js";
 
-let writes = null; // whether whoever looks may write: asked once, and known for good when a write was refused
+let writable = null; // promise of whether the user may write; requested once, false after a refused write
 
 export function mayWrite() {
-  writes ||= get("/v1/collection").then((told) => told.may_write);
-  return writes.catch(() => { writes = null; return true; });
+  writable ||= get("/v1/collection").then((collection) => collection.may_write);
+  return writable.catch(() => { writable = null; return true; });
 }
 
-function onlyRead() { return h("p", { class: "faint" }, "Only to read: the server was started so, or your token is for reading."); }
+function readOnlyNote() { return h("p", { class: "faint" }, "Read-only: the server was started with --read-only, or your token is read-only."); }
 
 export function jobButton(kind, text, done, { main = false } = {}) {
-  const place = h("div", {});
-  const button = h("button", { type: "button", class: main ? "main" : "", onclick: () => begin() }, text);
-  const rest = async () => {
-    place.replaceChildren(button);
-    if (!(await mayWrite()) && button.parentNode === place) place.replaceChildren(onlyRead());
+  const container = h("div", {});
+  const button = h("button", { type: "button", class: main ? "main" : "", onclick: () => start() }, text);
+  const showButton = async () => {
+    container.replaceChildren(button);
+    if (!(await mayWrite()) && button.parentNode === container) container.replaceChildren(readOnlyNote());
   };
   const watch = async (job) => {
     const bar = h("progress", { "aria-label": text });
-    const told = h("p", { class: "faint" }, "beginning…");
-    const stop = h("button", { type: "button", onclick: () => fetch(at(`/v1/jobs/${job}`), { method: "DELETE" }) }, "Stop");
-    place.replaceChildren(bar, told, stop);
+    const status = h("p", { class: "faint" }, "starting…");
+    const stop = h("button", { type: "button", onclick: () => fetch(withRoot(`/v1/jobs/${job}`), { method: "DELETE" }) }, "Stop");
+    container.replaceChildren(bar, status, stop);
     try {
-      const end = await follow(job, (now) => {
-        if (now.total) { bar.max = now.total; bar.value = now.done; told.textContent = `${number(now.done)} of ${number(now.total)}`; } else told.textContent = "looking…";
+      const end = await follow(job, (progress) => {
+        if (progress.total) { bar.max = progress.total; bar.value = progress.done; status.textContent = `${number(progress.done)} of ${number(progress.total)}`; } else status.textContent = "working…";
       });
-      rest();
-      const here = place.isConnected; // whoever went to another page meanwhile is not called back
-      if (end.state === "failed") say(end.message); else { say(end.state === "stopped" ? "Stopped; what was done is kept." : "Done."); if (here) done(end); }
-    } catch (error) { rest(); say(error.message); }
+      showButton();
+      const visible = container.isConnected; // not after the user has moved to another page
+      if (end.state === "failed") notify(end.message); else { notify(end.state === "stopped" ? "Stopped; completed work is saved." : "Done."); if (visible) done(end); }
+    } catch (error) { showButton(); notify(error.message); }
   };
-  const begin = async () => {
+  const start = async () => {
     try { watch((await send("/v1/jobs", { kind })).job); } catch (error) {
-      if (["may_not_write", "read_only"].includes(error.kind)) { writes = Promise.resolve(false); rest(); }
-      say(error.message);
+      if (["may_not_write", "read_only"].includes(error.kind)) { writable = Promise.resolve(false); showButton(); }
+      notify(error.message);
     }
   };
-  rest();
-  get("/v1/jobs").then(({ jobs }) => { const mine = jobs.find((job) => job.kind === kind && job.state === "running"); if (mine) watch(mine.job); }).catch(() => {});
-  return place;
+  showButton();
+  get("/v1/jobs").then(({ jobs }) => { const running = jobs.find((job) => job.kind === kind && job.state === "running"); if (running) watch(running.job); }).catch(() => {});
+  return container;
 }

@@ -1,13 +1,13 @@
-// What pictures are called: given by a person, spread to those like them, and what looks wrong.
+// Labels: those given by a person, those propagated to similar pictures, and those that look wrong.
 
-import { h, say, number, fileName } from "./dom.js";
-import { get, picture, send } from "./api.js";
+import { h, notify, number, fileName } from "./dom.js";
+import { get, thumbnailUrl, send } from "./api.js";
 import { go, address } from "./state.js";
 import { jobButton } from "./jobs.js";
 import { Grid } from "./grid.js";
 import { more } from "./search.js";
 
-const SHOWN = 300;
+const MAX_LABELS = 300;
 let grid = null;
 export function leavePage() { grid?.close(); grid = null; }
 
@@ -15,67 +15,67 @@ export async function show(main) {
   leavePage();
   document.title = "Labels · Lookalike";
   const query = new URLSearchParams(location.search);
-  const place = h("div", {});
-  main.replaceChildren(place);
+  const container = h("div", {});
+  main.replaceChildren(container);
   try {
-    if (query.has("spread")) await named(place, query.get("spread"), main); else await all(place, main);
-  } catch (error) { place.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
+    if (query.has("spread")) await showPropagated(container, query.get("spread")); else await showLabels(container, main);
+  } catch (error) { container.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
 }
 
-async function all(place, main) {
-  const [told, doubts] = await Promise.all([get("/v1/labels", { spread: true }), get("/v1/labels/suspects")]);
-  const none = !told.labels.length;
-  place.replaceChildren(h("h1", {}, "Labels"),
-    h("p", {}, none ? "No picture has a label. Give one in a picture's large view, name a group, or take folders' names: lookalike label --folders" : "A few names are enough: the rest are named by the pictures most like them, or left unsure."),
-    h("div", { class: "row" }, h("span", { class: "faint" }, `${number(told.without)} pictures have no label of their own`), told.unsure !== null && h("a", { href: "/labels?spread=", "data-link": true }, `${number(told.unsure)} unsure`),
-      h("span", { class: "spread" }), none ? null : jobButton("labels", "Name the rest", () => show(main), { main: told.unsure === null })),
-    h("ul", { class: "cards" }, ...told.labels.slice(0, SHOWN).map(card)),
-    told.labels.length > SHOWN ? h("p", { class: "faint" }, `${number(told.labels.length - SHOWN)} rarer labels are not shown.`) : "",
-    ...suspects(doubts, () => show(main)));
+async function showLabels(container, main) {
+  const [response, suspectList] = await Promise.all([get("/v1/labels", { spread: true }), get("/v1/labels/suspects")]);
+  const empty = !response.labels.length;
+  container.replaceChildren(h("h1", {}, "Labels"),
+    h("p", {}, empty ? "No picture has a label. Label a picture in its large view, name a group, or use folder names: lookalike label --folders" : "A few labels are enough: the other pictures receive the label of the most similar ones, or remain unsure."),
+    h("div", { class: "row" }, h("span", { class: "faint" }, `${number(response.without)} pictures without a label`), response.unsure !== null && h("a", { href: "/labels?spread=", "data-link": true }, `${number(response.unsure)} unsure`),
+      h("span", { class: "spread" }), empty ? null : jobButton("labels", "Label the rest", () => show(main), { main: response.unsure === null })),
+    h("ul", { class: "cards" }, ...response.labels.slice(0, MAX_LABELS).map(card)),
+    response.labels.length > MAX_LABELS ? h("p", { class: "faint" }, `${number(response.labels.length - MAX_LABELS)} rarer labels are not shown.`) : "",
+    ...suspectSection(suspectList, () => show(main)));
 }
 
-function card(one) {
+function card({ label, images, named, examples }) {
   return h("li", { class: "card" },
-    h("a", { href: address({ label: one.label }), "data-link": true, "aria-label": `Pictures labelled ${one.label}` }, h("div", { class: "nine" }, ...one.examples.map((id) => h("img", { src: picture(id), alt: "", loading: "lazy" })))),
-    h("p", {}, h("b", {}, one.label), ` ${number(one.images)} `, one.named ? h("a", { href: `/labels?spread=${encodeURIComponent(one.label)}`, "data-link": true }, `+ ${number(one.named)} named`) : null));
+    h("a", { href: address({ label }), "data-link": true, "aria-label": `Pictures labeled ${label}` }, h("div", { class: "nine" }, ...examples.map((id) => h("img", { src: thumbnailUrl(id), alt: "", loading: "lazy" })))),
+    h("p", {}, h("b", {}, label), ` ${number(images)} `, named ? h("a", { href: `/labels?spread=${encodeURIComponent(label)}`, "data-link": true }, `+ ${number(named)} by similarity`) : null));
 }
 
-function suspects({ when, suspects: doubts }, again) {
+function suspectSection({ when, suspects }, reload) {
   if (!when) return [];
-  if (!doubts.length) return [h("h2", {}, "Labels that look wrong"), h("p", { class: "faint" }, "None: every label agrees with its neighbours, or you have answered.")];
-  return [h("h2", {}, `Labels that look wrong: ${number(doubts.length)}`), ...doubts.slice(0, 50).map((one) => doubt(one, again))];
+  if (!suspects.length) return [h("h2", {}, "Labels that look wrong"), h("p", { class: "faint" }, "None: every label agrees with its neighbors, or you have confirmed it.")];
+  return [h("h2", {}, `Labels that look wrong: ${number(suspects.length)}`), ...suspects.slice(0, 50).map((suspect) => suspectRow(suspect, reload))];
 }
 
-function doubt(one, again) {
-  const row = h("section", { class: "pair", "aria-label": `${fileName(one.id)}: ${one.label} or ${one.instead}` });
-  const give = async (label) => {
+function suspectRow(suspect, reload) {
+  const row = h("section", { class: "pair", "aria-label": `${fileName(suspect.id)}: ${suspect.label} or ${suspect.instead}` });
+  const setLabel = async (label) => {
     try {
-      await send("/v1/labels", { label, ids: [one.id] });
-      say(`${fileName(one.id)} is ${label}`);
+      await send("/v1/labels", { label, ids: [suspect.id] });
+      notify(`${fileName(suspect.id)} is labeled ${label}`);
       row.remove();
-      if (!document.querySelector("section.pair")) again();
-    } catch (error) { say(error.message); }
+      if (!document.querySelector("section.pair")) reload();
+    } catch (error) { notify(error.message); }
   };
-  row.append(h("p", {}, h("b", {}, fileName(one.id)), ` is called ${one.label}; its neighbours say ${one.instead} (${Math.round(100 * one.confidence)} %).`),
-    h("div", { class: "row small" }, h("img", { src: picture(one.id), alt: fileName(one.id), height: 96 }), h("span", { class: "faint" }, "neighbours"), ...one.neighbours.map((id) => h("img", { src: picture(id), alt: fileName(id), height: 96 }))),
-    h("div", { class: "row" }, h("button", { type: "button", class: "main", onclick: () => give(one.instead) }, `Call it ${one.instead}`), h("button", { type: "button", onclick: () => give(one.label) }, `Leave it ${one.label}`)));
+  row.append(h("p", {}, h("b", {}, fileName(suspect.id)), ` is labeled ${suspect.label}, but its neighbors suggest ${suspect.instead} (${Math.round(100 * suspect.confidence)} %).`),
+    h("div", { class: "row small" }, h("img", { src: thumbnailUrl(suspect.id), alt: fileName(suspect.id), height: 96 }), h("span", { class: "faint" }, "neighbors"), ...suspect.neighbours.map((id) => h("img", { src: thumbnailUrl(id), alt: fileName(id), height: 96 }))),
+    h("div", { class: "row" }, h("button", { type: "button", class: "main", onclick: () => setLabel(suspect.instead) }, `Change to ${suspect.instead}`), h("button", { type: "button", onclick: () => setLabel(suspect.label) }, `Keep ${suspect.label}`)));
   return row;
 }
 
-async function named(place, label, main) {
-  const found = await get("/v1/labels/spread", { label, k: 1000 });
-  const called = label || "unsure";
+async function showPropagated(container, label) {
+  const response = await get("/v1/labels/spread", { label, k: 1000 });
+  const title = label || "unsure";
   const accept = h("button", { type: "button", class: "main", onclick: async () => {
     try {
-      const done = await send("/v1/labels", { label, ids: found.images.map((one) => one.id) });
-      say(`${number(done.labelled)} pictures are labelled ${label}`);
+      const result = await send("/v1/labels", { label, ids: response.images.map((image) => image.id) });
+      notify(`${number(result.labelled)} pictures are labeled ${label}`);
       go("/labels");
-    } catch (error) { say(error.message); }
-  } }, `All ${number(found.images.length)} are ${label}`);
-  place.replaceChildren(h("p", {}, h("a", { href: "/labels", "data-link": true }, "‹ All labels")), h("h1", {}, label ? `Named ${called}` : "Unsure"),
-    h("p", { class: "faint" }, label ? `${number(found.total)} pictures were named by those most like them, the surest first. Choose one to see more like it.` : `${number(found.total)} pictures are like nothing that has a label, or like two things at once.`),
-    h("div", { class: "row" }, label && found.images.length ? accept : ""));
-  const images = found.images.map((one) => ({ id: one.id, width: one.metadata.width, height: one.metadata.height, score: label ? one.confidence : undefined }));
-  grid = new Grid(place, { label: `Pictures named ${called}`, open: (n) => more(images[n].id) });
+    } catch (error) { notify(error.message); }
+  } }, `Label all ${number(response.images.length)} as ${label}`);
+  container.replaceChildren(h("p", {}, h("a", { href: "/labels", "data-link": true }, "‹ All labels")), h("h1", {}, label ? `Labeled ${title} by similarity` : "Unsure"),
+    h("p", { class: "faint" }, label ? `${number(response.total)} pictures received this label from the most similar ones, most confident first. Select one to see more like it.` : `${number(response.total)} pictures are not similar to any labeled picture, or are similar to pictures with different labels.`),
+    h("div", { class: "row" }, label && response.images.length ? accept : ""));
+  const images = response.images.map((image) => ({ id: image.id, width: image.metadata.width, height: image.metadata.height, score: label ? image.confidence : undefined }));
+  grid = new Grid(container, { label: `Pictures labeled ${title}`, open: (n) => more(images[n].id) });
   grid.show(images);
 }

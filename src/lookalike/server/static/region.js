@@ -1,27 +1,27 @@
-// A box on a picture: drawn with a pointer, or moved with arrows and sized with Shift and arrows.
+// Selects a region of a picture: drawn with a pointer, moved with arrows, resized with Shift and arrows.
 
 import { h } from "./dom.js";
 
-export function drawOn(frame, done, start = null) {
+export function selectRegion(frame, done, start = null) {
   let box = start || [0.25, 0.25, 0.5, 0.5];
-  let from = null;
-  const mark = h("div", { class: "region", tabindex: "0", role: "application", "aria-label": "The part that counts. Arrows move it, Shift and arrows size it, Enter searches, Escape leaves." });
-  const place = () => {
+  let origin = null;
+  const mark = h("div", { class: "region", tabindex: "0", role: "application", "aria-label": "Region to search with. Arrows move it, Shift and arrows resize it, Enter searches, Escape cancels." });
+  const update = () => {
     const [x, y, width, height] = box.map((v) => `${100 * v}%`);
     Object.assign(mark.style, { left: x, top: y, width, height });
   };
-  const at = (event) => {
+  const position = (event) => {
     const rectangle = frame.getBoundingClientRect();
     return [(event.clientX - rectangle.left) / rectangle.width, (event.clientY - rectangle.top) / rectangle.height].map((v) => Math.min(1, Math.max(0, v)));
   };
-  const down = (event) => { event.preventDefault(); from = at(event); frame.setPointerCapture(event.pointerId); };
+  const down = (event) => { event.preventDefault(); origin = position(event); frame.setPointerCapture(event.pointerId); };
   const move = (event) => {
-    if (!from) return;
-    const to = at(event);
-    box = [Math.min(from[0], to[0]), Math.min(from[1], to[1]), Math.abs(to[0] - from[0]), Math.abs(to[1] - from[1])];
-    place();
+    if (!origin) return;
+    const to = position(event);
+    box = [Math.min(origin[0], to[0]), Math.min(origin[1], to[1]), Math.abs(to[0] - origin[0]), Math.abs(to[1] - origin[1])];
+    update();
   };
-  const up = () => { if (!from) return; from = null; if (box[2] > 0.02 && box[3] > 0.02) finish(box); };
+  const up = () => { if (!origin) return; origin = null; if (box[2] > 0.02 && box[3] > 0.02) finish(box); };
   const key = (event) => {
     const steps = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     if (event.key === "Enter") { event.preventDefault(); event.stopPropagation(); finish(box); return; }
@@ -31,7 +31,7 @@ export function drawOn(frame, done, start = null) {
     const [dx, dy] = steps[event.key].map((v) => v * 0.03);
     if (event.shiftKey) box = [box[0], box[1], clamp(box[2] + dx, 0.06, 1 - box[0]), clamp(box[3] + dy, 0.06, 1 - box[1])];
     else box = [clamp(box[0] + dx, 0, 1 - box[2]), clamp(box[1] + dy, 0, 1 - box[3]), box[2], box[3]];
-    place();
+    update();
   };
   const finish = (result) => {
     for (const [name, run] of listeners) frame.removeEventListener(name, run);
@@ -44,7 +44,7 @@ export function drawOn(frame, done, start = null) {
   mark.addEventListener("keydown", key);
   frame.classList.add("drawing");
   frame.append(mark);
-  place();
+  update();
   mark.focus();
 }
 

@@ -1,6 +1,6 @@
-// The state of a search lives in the address, so that links and the back button work.
+// The state of a search is kept in the URL, so that links and the back button work.
 
-import { at, ROOT } from "./place.js";
+import { withRoot, ROOT } from "./root_path.js";
 
 const LISTS = ["like", "minus", "region"];
 const TEXTS = ["where", "label", "name", "k", "min", "open", "seed"];
@@ -21,18 +21,18 @@ export function address(state, path = "/") {
   return text ? `${path}?${text}` : path;
 }
 
-let changed = () => {};
-export function onChange(run) { changed = run; window.addEventListener("popstate", () => run()); }
+let render = () => {};
+export function onChange(callback) { render = callback; window.addEventListener("popstate", () => callback()); }
 
-// `to`: an address of ours, or a link as it stands in the page.
+// `to`: a path of the application, or the href of a link.
 export function go(to, { replace = false } = {}) {
   to = full(to);
   if (replace) history.replaceState(null, "", to);
   else history.pushState(null, "", to);
-  changed();
+  render();
 }
 
-// Without telling anyone: for what is shown already.
-export function note(to) { history.replaceState(null, "", full(to)); }
+// Updates the URL without rendering, for state that is already shown.
+export function replaceAddress(to) { history.replaceState(null, "", full(to)); }
 
-function full(to) { return to.startsWith("/") && !to.startsWith(`${ROOT}/`) ? at(to) : to; }
+function full(to) { return to.startsWith("/") && !to.startsWith(`${ROOT}/`) ? withRoot(to) : to; }

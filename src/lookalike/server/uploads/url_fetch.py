@@ -1,8 +1,8 @@
-"""Getting a picture by URL without being made to ask our own network: public addresses only, looked at every time.
+"""Fetch an image by URL from public addresses only, protected against server-side request forgery.
 
-The name is resolved here and the connection goes to the very address that was checked, so a name that changes its
-answer in between gains nothing; each redirect starts again from the beginning. One deadline holds for all of it,
-however slowly the other side goes: a timer closes the connection.
+The host name is resolved here and the connection goes to the address that was checked, so a name that resolves
+differently later gains nothing; each redirect is checked again. One deadline covers the whole exchange: a timer closes
+the connection.
 """
 
 import asyncio
@@ -23,50 +23,50 @@ from lookalike.errors import BadQuery
 from lookalike.server.service.batcher import Busy
 
 SECONDS = 10.0
-REDIRECTS = 3
+MAX_REDIRECTS = 3
 PORTS = {"http": 80, "https": 443}
-BLOCK = 65536
-MOVED = (301, 302, 303, 307, 308)
+BLOCK_BYTES = 65536
+REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 
-THREADS, MAX_WAITING = 8, 32  # of our own: however slow other servers are, nothing else waits for them
-LOOK_SECONDS = 0.5  # between looks at whether who asked is still there
+THREADS, MAX_WAITING = 8, 32  # a separate pool, so that slow servers delay nothing else
+POLL_SECONDS = 0.5  # between checks whether the client is still connected
 
 Resolve = Callable[[str, int], Sequence[str]]
-Gone = Callable[[], Awaitable[bool]]
+IsDisconnected = Callable[[], Awaitable[bool]]
 
 
-class Forbidden(BadQuery):
-    """A URL that this server will not ask."""
+class ForbiddenUrl(BadQuery):
+    """A URL that this server does not fetch."""
 
 
 def resolve(host: str, port: int) -> list[str]:
-    """All addresses of a name. Raises BadQuery when there is none."""
+    """Return all addresses of a host name. Raises BadQuery if there is none."""
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
         raise BadQuery(f"the name {host[:100]!r} has no address; check the URL") from None
-    return list(dict.fromkeys(str(info[4][0]) for info in found))
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
 def is_public(address: str) -> bool:
-    """Whether an address belongs to the public network, also where one address is dressed as another."""
+    """Return whether an address is public, including IPv4 addresses embedded in IPv6."""
     try:
         ip = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
     if isinstance(ip, ipaddress.IPv6Address):
-        inner = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        embedded = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
         if ip in ipaddress.ip_network("64:ff9b::/96"):
-            inner = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-        if inner is not None:
-            return is_public(str(inner))
-        if ip.is_site_local:  # fec0::/10, given up in 2004 and routed in some houses still
+            embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
+        if embedded is not None:
+            return is_public(str(embedded))
+        if ip.is_site_local:  # fec0::/10, deprecated in 2004 but still routed in some networks
             return False
     return ip.is_global and not (ip.is_multicast or ip.is_reserved or ip.is_unspecified)
 
 
 class Fetcher:
-    """`resolve`, `public` and `ports` are what tests replace to reach a server of their own."""
+    """Fetches URLs in its own threads. Tests replace `resolve`, `public` and `ports` to reach a local server."""
 
     def __init__(
         self,
@@ -82,145 +82,151 @@ class Fetcher:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="fetch")
         self._waiting = 0
 
-    async def fetch(self, url: str, gone: Gone | None = None) -> bytes:
-        """`get` in a thread of our own few. `gone`: whether who asked has left; then it ends. Raises Busy, as `get`."""
+    async def fetch(self, url: str, is_disconnected: IsDisconnected | None = None) -> bytes:
+        """Run `get` in the pool; stop when `is_disconnected` returns True. Raises Busy, and as `get`."""
         if self._waiting >= MAX_WAITING:
-            raise Busy("too many URLs are being asked; try again in a moment")
+            raise Busy("too many URLs are being fetched; try again in a moment")
         self._waiting += 1
         exchange = Exchange()
-        deadline = time.monotonic() + self._seconds + LOOK_SECONDS  # for looking a name up has no limit of its own
+        deadline = time.monotonic() + self._seconds + POLL_SECONDS  # name resolution has no timeout of its own
         task = asyncio.get_running_loop().run_in_executor(self._pool, self.get, url, exchange)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._release)
         try:
             while True:
-                done, _ = await asyncio.wait({task}, timeout=LOOK_SECONDS)
+                done, _ = await asyncio.wait({task}, timeout=POLL_SECONDS)
                 if done:
                     return task.result()
-                _left(deadline)
-                if gone is not None and await gone():
+                _remaining(deadline)
+                if is_disconnected is not None and await is_disconnected():
                     raise ClientDisconnect
         finally:
             exchange.end()
-            task.cancel()  # what has not begun never will
+            task.cancel()  # a queued task does not start
 
-    def _done(self, ended: "asyncio.Future[bytes]") -> None:
-        """Only now there is room for another: what a client left behind may still be looking a name up."""
+    def _release(self, future: "asyncio.Future[bytes]") -> None:
+        """Free the slot only when the thread is done: it may still resolve a name after the client has left."""
         self._waiting -= 1
-        if not ended.cancelled():
-            ended.exception()  # somebody has looked at it
+        if not future.cancelled():
+            future.exception()  # mark it as retrieved
 
     def get(self, url: str, exchange: "Exchange | None" = None) -> bytes:
-        """The bytes at a URL. Raises Forbidden, or BadQuery with the reason."""
+        """Return the bytes at a URL. Raises ForbiddenUrl, or BadQuery with the reason."""
         exchange = exchange or Exchange()
         if exchange.ended:
-            _left(0)
+            _remaining(0)
         deadline = time.monotonic() + self._seconds
         timer = threading.Timer(self._seconds, exchange.end)
         timer.daemon = True
         timer.start()
         try:
-            return self._followed(url, deadline, exchange)
+            return self._follow(url, deadline, exchange)
         finally:
             timer.cancel()
 
-    def _followed(self, url: str, deadline: float, exchange: "Exchange") -> bytes:
-        for _ in range(REDIRECTS + 1):
+    def _follow(self, url: str, deadline: float, exchange: "Exchange") -> bytes:
+        for _ in range(MAX_REDIRECTS + 1):
             try:
-                status, body, moved = self._once(url, deadline, exchange)
+                status, body, location = self._request(url, deadline, exchange)
             except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-                if exchange.ended:  # a connection that is closed under its reader fails in any of these ways
-                    _left(0)
+                if exchange.ended:  # closing a connection under its reader raises any of these
+                    _remaining(0)
                 if isinstance(error, AttributeError):
                     raise
                 raise BadQuery(f"the URL cannot be read ({type(error).__name__}); try again, or upload it") from None
-            if exchange.ended:  # what was there by then looks whole to the reader
-                _left(0)
-            if moved is None:
+            if exchange.ended:  # a body cut off by the timer looks complete
+                _remaining(0)
+            if location is None:
                 if status != 200:
-                    raise BadQuery(f"the URL answers with status {status}; check it")
+                    raise BadQuery(f"the URL returned status {status}; check it")
                 return body
-            url = urljoin(url, moved)
-        raise BadQuery(f"the URL redirects more than {REDIRECTS} times; give the last one")
+            url = urljoin(url, location)
+        raise BadQuery(f"the URL redirects more than {MAX_REDIRECTS} times; send the final URL")
 
-    def _once(self, url: str, deadline: float, exchange: "Exchange") -> tuple[int, bytes, str | None]:
-        scheme, host, port, target = self._checked(url)
-        address = self._address(host, port)
-        connection = _connected(scheme, host, address, port, _left(deadline), exchange)
+    def _request(self, url: str, deadline: float, exchange: "Exchange") -> tuple[int, bytes, str | None]:
+        scheme, host, port, target = self._parse(url)
+        address = self._public_address(host, port)
+        connection = _connect(scheme, host, address, port, _remaining(deadline), exchange)
         try:
             connection.request("GET", target, headers={"Host": _host_header(url), "Accept": "image/*"})
-            answer = connection.getresponse()
-            if answer.status in MOVED:
-                return answer.status, b"", answer.getheader("Location") or ""
-            return answer.status, self._body(answer, connection, deadline), None
+            response = connection.getresponse()
+            if response.status in REDIRECT_STATUSES:
+                return response.status, b"", response.getheader("Location") or ""
+            return response.status, self._read_body(response, connection, deadline), None
         finally:
             connection.close()
 
-    def _checked(self, url: str) -> tuple[str, str, int, str]:
+    def _parse(self, url: str) -> tuple[str, str, int, str]:
         try:
             parts = urlsplit(url)
             port = parts.port or PORTS.get(parts.scheme, 0)
         except ValueError:
-            raise Forbidden("that is not a URL; give one that begins with https://") from None
+            raise ForbiddenUrl("this is not a URL; send one that begins with https://") from None
         if parts.scheme not in PORTS or not parts.hostname:
-            raise Forbidden("only http and https URLs are asked; give one that begins with https://")
+            raise ForbiddenUrl("only http and https URLs are fetched; send one that begins with https://")
         if parts.username is not None or parts.password is not None:
-            raise Forbidden("a URL with a name or password in it is not asked; leave them out")
+            raise ForbiddenUrl("URLs with a user name or password are not fetched; leave them out")
         if port not in self._ports:
-            raise Forbidden(f"port {port} is not asked, only 80 and 443")
+            raise ForbiddenUrl(f"port {port} is not allowed, only 80 and 443")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         if any(c <= " " or c > "~" for c in target):
-            raise Forbidden("the URL holds characters that must be written as %XX")
+            raise ForbiddenUrl("the URL contains characters that must be percent-encoded")
         return parts.scheme, parts.hostname, port, target
 
-    def _address(self, host: str, port: int) -> str:
-        """The first address, if every one of them is public: a name with one private address is not trusted at all."""
+    def _public_address(self, host: str, port: int) -> str:
+        """Return the first address of a host, provided that all of its addresses are public."""
         addresses = self._resolve(host, port)
         if not addresses or not all(map(self._public, addresses)):
-            raise Forbidden(f"{host[:100]} is not on the public network, and nothing else is asked")
+            raise ForbiddenUrl(f"{host[:100]} is not a public host, and no other hosts are fetched")
         return addresses[0]
 
-    def _body(self, answer: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float) -> bytes:
-        told = (answer.getheader("Content-Length") or "").strip()
-        if told.isdigit() and int(told) > self._max_bytes:
-            raise BadQuery(f"the picture at the URL has more than {self._max_bytes:,} bytes; upload a smaller one")
+    def _read_body(
+        self, response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float
+    ) -> bytes:
+        length = (response.getheader("Content-Length") or "").strip()
+        if length.isdigit() and int(length) > self._max_bytes:
+            raise self._too_large()
         parts: list[bytes] = []
         size = 0
         while True:
             if connection.sock is not None:
-                connection.sock.settimeout(_left(deadline))
-            block = answer.read1(BLOCK)
+                connection.sock.settimeout(_remaining(deadline))
+            block = response.read1(BLOCK_BYTES)
             if not block:
                 return b"".join(parts)
             parts.append(block)
             size += len(block)
             if size > self._max_bytes:
-                raise BadQuery(f"the picture at the URL has more than {self._max_bytes:,} bytes; upload a smaller one")
+                raise self._too_large()
+
+    def _too_large(self) -> BadQuery:
+        return BadQuery(f"the image at the URL exceeds {self._max_bytes:,} bytes; upload a smaller one")
 
 
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise BadQuery("the URL takes too long to answer; upload the picture instead")
-    return left
+def _remaining(deadline: float) -> float:
+    """Return the seconds until the deadline. Raises BadQuery if it has passed."""
+    seconds = deadline - time.monotonic()
+    if seconds <= 0:
+        raise BadQuery("the URL takes too long to respond; upload the image instead")
+    return seconds
 
 
 class Exchange:
-    """One request and its answer, which another thread may end."""
+    """One request and its response, which another thread can end."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._socket: socket.socket | None = None
         self.ended = False
 
-    def uses(self, sock: socket.socket) -> None:
-        """The connection from now on."""
+    def attach(self, sock: socket.socket) -> None:
+        """Set the socket to close when the exchange ends."""
         with self._lock:
             self._socket = sock
             if self.ended:
                 self._close()
 
     def end(self) -> None:
-        """Close the connection under whoever reads from it."""
+        """Close the connection, also while another thread reads from it."""
         with self._lock:
             self.ended = True
             self._close()
@@ -228,24 +234,24 @@ class Exchange:
     def _close(self) -> None:
         if self._socket is not None:
             with suppress(OSError):
-                # Of the plain socket also below TLS, whose own layer belongs to the thread that reads.
+                # Shut down the plain socket below TLS; the TLS layer belongs to the reading thread.
                 socket.socket.shutdown(self._socket, socket.SHUT_RDWR)
 
 
-def _connected(
+def _connect(
     scheme: str, host: str, address: str, port: int, seconds: float, exchange: Exchange
 ) -> http.client.HTTPConnection:
-    """A connection to the address that was checked; for https the certificate must still be the name's."""
+    """Connect to the checked address; for https the certificate must match the host name."""
     deadline = time.monotonic() + seconds
     connection = http.client.HTTPConnection(host, port, timeout=seconds)
     sock = socket.create_connection((address, port), timeout=seconds)
-    exchange.uses(sock)
+    exchange.attach(sock)
     if scheme == "https":
         context = ssl.create_default_context()
         secure = context.wrap_socket(sock, server_hostname=host, do_handshake_on_connect=False)
-        exchange.uses(secure)
+        exchange.attach(secure)
         try:
-            secure.settimeout(_left(deadline))
+            secure.settimeout(_remaining(deadline))
             secure.do_handshake()
         except BaseException:
             secure.close()
