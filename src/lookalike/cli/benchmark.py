@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
-from lookalike.cli.usage_errors import mistyped
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
+from lookalike.cli.usage_errors import usage_error_for
 from lookalike.errors import LookalikeError
 
 if TYPE_CHECKING:
@@ -46,18 +46,18 @@ def benchmark(
     from lookalike.image import EDITS, get_edit
 
     names = tuple(part.strip() for part in edits.split(",") if part.strip()) if edits else tuple(EDITS)
-    with mistyped("--edits"):
+    with usage_error_for("--edits"):
         for name in names:
             get_edit(name)
     plan = Plan(edits=names, sample=sample, gallery=gallery, seed=seed)
     with ProgressLine("pictures") as progress:
         found = run(photos, model or [DEFAULT_MODEL], plan=plan, progress=progress)
     for failure in found.skipped[:_TOLD]:
-        say(f"skipped {failure.path}: {failure.reason}")
+        log(f"skipped {failure.path}: {failure.reason}")
     if len(found.skipped) > _TOLD:
-        say(f"... and {len(found.skipped) - _TOLD:,} more; all with -o DIR or --json")
+        log(f"... and {len(found.skipped) - _TOLD:,} more; all with -o DIR or --json")
     if json:
-        emit(found.to_json())
+        print_json(found.to_json())
     else:
         _print(found)
     _recommend(found)
@@ -69,9 +69,9 @@ def _print(found: "Copies") -> None:
     from lookalike.evaluate.report import columns
 
     for model in found.models:
-        put(model.model)
+        print_row(model.model)
         for line in columns(_lines(model)):
-            put(line)
+            print_row(line)
 
 
 def _lines(model: "ModelCopies") -> list[list[str]]:
@@ -91,20 +91,20 @@ def _lines(model: "ModelCopies") -> list[list[str]]:
 
 def _recommend(found: "Copies") -> None:
     best = found.best
-    say(
+    log(
         f"{found.sources:,} pictures edited, {found.gallery:,} searched; {found.held_out:,} of the edited have no "
         f"original among them; {found.twins:,} look-alikes left out"
     )
     if found.lead:
         verdict = "more than chance" if found.lead.more_than_chance else "within chance"
-        say(
+        log(
             f"best: {best.model}, µAP {found.lead.difference:+.3f} over {found.models[1].model} "
             f"({found.lead.low:+.3f} to {found.lead.high:+.3f}: {verdict})"
         )
     if best.min_score is None:
-        say(f"no score is safe: none has {best.precision:.0%} right answers above it; look at the ranking instead")
+        log(f"no score is safe: none has {best.precision:.0%} right answers above it; look at the ranking instead")
     else:
-        say(
+        log(
             f"use: --model {best.model} --min-score {best.min_score:.3f}  "
             f"({best.precision:.0%} of what is shown is right, {best.kept:.1%} of the copies are kept)"
         )
@@ -121,5 +121,5 @@ def _write(found: "Copies", folder: Path) -> None:
         raise LookalikeError(
             f"{folder} cannot be written to ({os.strerror(error.errno or 0)}); choose another place with -o"
         ) from None
-    say(f"written: {folder / 'benchmark.json'}")
-    say(f"drawn: {save(copies(found), folder / 'benchmark.png')}")
+    log(f"written: {folder / 'benchmark.json'}")
+    log(f"drawn: {save(copies(found), folder / 'benchmark.png')}")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import emit, put, say
-from lookalike.cli.output_files import check_targets
-from lookalike.cli.usage_errors import one_of
+from lookalike.cli.output import log, print_json, print_row
+from lookalike.cli.output_files import check_output_files
+from lookalike.cli.usage_errors import check_choice
 from lookalike.text import counted
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def cluster(
     from lookalike.search import open_collection
 
     wanted = _levels(levels)
-    one_of("--method", method, METHODS)
-    one_of("--table", table, ("csv", "parquet"))
-    one_of("--tree", tree or "links", ("links", "copies"))
+    check_choice("--method", method, METHODS)
+    check_choice("--table", table, ("csv", "parquet"))
+    check_choice("--tree", tree or "links", ("links", "copies"))
     if tree and output is None:
         raise typer.BadParameter("it needs a folder to stand in; name one with -o FOLDER", param_hint="--tree")
     if status:
@@ -87,22 +87,24 @@ def _status(collection: str | None, *, as_json: bool) -> None:
         told = drift(photos)
         kept = current(photos) or {}
         if as_json:
-            emit({"method": kept["method"], "levels": kept["counts"], "at": kept["at"]} | asdict(told))
+            print_json({"method": kept["method"], "levels": kept["counts"], "at": kept["at"]} | asdict(told))
         else:
-            put(f"{kept['method']}, levels {', '.join(map(str, kept['counts']))}: {told}")
+            print_row(f"{kept['method']}, levels {', '.join(map(str, kept['counts']))}: {told}")
 
 
 def _print(found: "Clusters", labels: dict[str, str], *, as_json: bool) -> None:
     for described in found.clusters:
         for c in sorted(described, key=lambda c: -c.size):
-            emit(_facts(c)) if as_json else put(f"{c.key:>9}  {c.size:>8,}  {c.tightness:.3f}  {c.name}".rstrip())
+            print_json(_facts(c)) if as_json else print_row(
+                f"{c.key:>9}  {c.size:>8,}  {c.tightness:.3f}  {c.name}".rstrip()
+            )
     noise = int((found.levels[-1].assignments < 0).sum())
     levels = f"level{'s' * (len(found.counts) > 1)} {', '.join(map(str, found.counts))}"
-    say(f"{counted(len(found.ids), 'picture')} at {levels}" + (f", {noise:,} in none" * bool(noise)))
+    log(f"{counted(len(found.ids), 'picture')} at {levels}" + (f", {noise:,} in none" * bool(noise)))
     if noise == len(found.ids):
-        say("no part of the pictures is denser than the rest, or all are too few; try --method kmeans")
+        log("no part of the pictures is denser than the rest, or all are too few; try --method kmeans")
     if found.choice:
-        say("levels were chosen by how well two halves of the pictures agree; with -o their curve is drawn")
+        log("levels were chosen by how well two halves of the pictures agree; with -o their curve is drawn")
     _judge(found, labels)
 
 
@@ -111,9 +113,9 @@ def _tell_fewer(wanted: "str | tuple[int, ...]", found: "Clusters") -> None:
     count = found.counts[-1]
     same = count == 1 and len(found.ids) > 1 and float(found.scores.min()) > _SAME
     if found.method == "kmeans" and same:
-        say(f"all {len(found.ids):,} pictures look the same to the model, so that there is one cluster")
+        log(f"all {len(found.ids):,} pictures look the same to the model, so that there is one cluster")
     elif found.method == "kmeans" and wanted != "auto" and count < max(map(int, wanted)):
-        say(f"there are only {count:,} different pictures, fewer than clusters were asked for")
+        log(f"there are only {count:,} different pictures, fewer than clusters were asked for")
 
 
 def _facts(c: "Cluster") -> dict[str, object]:
@@ -137,7 +139,7 @@ def _judge(found: "Clusters", labels: dict[str, str]) -> None:
     truth = [labels[found.ids[row]] for row in rows]
     for count, level in zip(found.counts, found.levels, strict=True):
         given = level.assignments[rows]
-        say(
+        log(
             f"level {count}: NMI {mutual_information(given, truth):.3f}, ARI {adjusted_rand(given, truth):.3f}, "
             f"purity {purity(given, truth):.3f} against {len(rows):,} labels"
         )
@@ -147,7 +149,7 @@ def _check(folder: Path, tree: str | None) -> None:
     """What cannot be written is said before minutes of grouping."""
     from lookalike.cluster import check_tree
 
-    check_targets(folder / "clusters.html")
+    check_output_files(folder / "clusters.html")
     if tree:
         check_tree(folder / "tree")
 
@@ -164,14 +166,14 @@ def _write(photos: "Collection", found: "Clusters", folder: Path, table: str, tr
     from lookalike.plot import cluster_page, contact_sheet, level_curve, save
 
     _clear(folder)
-    say(f"written: {write_clusters(found, folder / f'clusters.{table}')}")
-    say(f"written: {cluster_page(photos, found, folder / 'clusters.html')}")
+    log(f"written: {write_clusters(found, folder / f'clusters.{table}')}")
+    log(f"written: {cluster_page(photos, found, folder / 'clusters.html')}")
     for place, count in enumerate(found.counts):
         if count:
-            say(f"drawn: {save(contact_sheet(photos, found, place), folder / f'level-{count}.png')}")
+            log(f"drawn: {save(contact_sheet(photos, found, place), folder / f'level-{count}.png')}")
     if found.choice and len(found.choice.curve) > 1:
-        say(f"drawn: {save(level_curve(found.choice), folder / 'levels.png')}")
+        log(f"drawn: {save(level_curve(found.choice), folder / 'levels.png')}")
     if tree:
         done, missing = write_tree(photos, found, folder / "tree", copies=tree == "copies")
         left_out = f"; {missing:,} without a file at hand" * bool(missing)
-        say(f"written: {folder / 'tree'}, {counted(done, 'picture')}{left_out}")
+        log(f"written: {folder / 'tree'}, {counted(done, 'picture')}{left_out}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import emit, put, say
+from lookalike.cli.output import log, print_json, print_row
 
 if TYPE_CHECKING:
     from lookalike.plot import Heat
@@ -47,13 +47,13 @@ def compare(
     heats = _heats(compared, folder) if plot or report else []
     facts = report_facts(compared, embedder.card, calibration, heat="; ".join(heat.source for heat in heats))
     if json:
-        emit(facts)
+        print_json(facts)
     else:
         _tell(compared)
     if plot:
         from lookalike.plot import save
 
-        say(f"drawn: {save(_figure(compared, heats), plot)}")
+        log(f"drawn: {save(_figure(compared, heats), plot)}")
     if report:
         _write(report, facts, compared, heats)
 
@@ -82,13 +82,13 @@ def calibrated(collection: str | None, model: str | None) -> "tuple[Embedder, Ca
 
 def _tell(compared: "Comparison") -> None:
     verdict = compared.verdict
-    put(compared.explanation.words)
+    print_row(compared.explanation.words)
     numbers = [] if verdict.relation < 0 else [f"probability {100 * verdict.probability:.1f} %"]
     if verdict.evidence.score is not None:
         numbers.append(f"score {verdict.evidence.score:.3f}")
     if verdict.expected_false_matches is not None and verdict.relation < 4:
         numbers.append(f"an unrelated picture scores so high once in {_once_in(verdict.expected_false_matches)}")
-    put("; ".join(numbers))
+    print_row("; ".join(numbers))
 
 
 def _once_in(chance: float) -> str:
@@ -127,4 +127,4 @@ def _write(folder: Path, facts: dict[str, Any], compared: "Comparison", heats: "
 
     buffer = io.BytesIO()
     _figure(compared, heats).savefig(buffer, format="png")
-    say(f"written: {write_report(folder, facts, buffer.getvalue())}")
+    log(f"written: {write_report(folder, facts, buffer.getvalue())}")

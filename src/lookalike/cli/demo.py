@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from lookalike.cli.output import ProgressLine, say
+from lookalike.cli.output import ProgressLine, log
 from lookalike.errors import LookalikeError, SourceError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def demo(
     with open_collection(output / "collection") as collection:
         _index(collection, folder)
         found, asked, shown = _ask(collection, edited)
-        say(f"{found} of {asked} edited copies found their original in first place")
+        log(f"{found} of {asked} edited copies found their original in first place")
         figure = _draw(collection, shown, output / "found.png") if shown else None
     if not asked:
         raise SourceError(f"{folder} holds no picture that can be searched for; name another folder")
@@ -85,12 +85,12 @@ def _index(collection: "Collection", folder: Path) -> None:
     from lookalike.indexing.pipeline import default_workers
     from lookalike.indexing.sync import SyncOptions
 
-    say(f"$ lookalike index {folder} -c {collection.uri}")
+    log(f"$ lookalike index {folder} -c {collection.uri}")
     with ProgressLine("pictures") as progress:
         report = collection.sync(folder, options=SyncOptions(workers=default_workers(), progress=progress))
     new = report.added + report.changed
     rate = f", {new / report.seconds:.0f} pictures a second" if new else ""
-    say(f"{len(collection):,} pictures indexed in {report.seconds:.1f} s{rate}")
+    log(f"{len(collection):,} pictures indexed in {report.seconds:.1f} s{rate}")
 
 
 def _ask(collection: "Collection", edited: Path) -> tuple[int, int, Path | None]:
@@ -155,14 +155,14 @@ def _same_bytes(found: str, original: str, collection: "Collection") -> bool:
 def _draw(collection: "Collection", query: Path, target: Path) -> Path:
     from lookalike.plot import hits, save
 
-    say(f"$ lookalike search {query} -c {collection.uri} -k 12 --plot {target}")
+    log(f"$ lookalike search {query} -c {collection.uri} -k 12 --plot {target}")
     return save(hits(collection.search(query, 12)), target)
 
 
 def _next(output: Path, shown: Path | None, figure: Path | None) -> None:
     if figure:
-        say(f"the picture of the results: {figure}")
-    say("\ntry next:")
-    say("  lookalike index ~/Pictures")
-    say("  lookalike search PICTURE.jpg -k 12 --plot found.png")
-    say(f"  lookalike search {shown or 'PICTURE.jpg'} -c {output / 'collection'} --json")
+        log(f"the picture of the results: {figure}")
+    log("\ntry next:")
+    log("  lookalike index ~/Pictures")
+    log("  lookalike search PICTURE.jpg -k 12 --plot found.png")
+    log(f"  lookalike search {shown or 'PICTURE.jpg'} -c {output / 'collection'} --json")

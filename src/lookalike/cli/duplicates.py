@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.errors import BadQuery, ReadOnly, SourceError, StoreFailed
 from lookalike.text import bytes_text, counted, percent
 
@@ -163,7 +163,7 @@ def duplicates(
             from lookalike.duplicates.review.export import write_csv
 
             write_csv(found, csv)
-            say(f"written: {csv}")
+            log(f"written: {csv}")
         _print(found, as_json=json)
         _summary(found, action, photos.uri, page)
         if action:
@@ -246,7 +246,7 @@ def _masters(named: str | None, photos: "Collection") -> "Iterator[Collection | 
     elif os.path.exists(os.path.expanduser(named)):
         opened = Collection.open("memory:", model=photos.embedder)
         report = opened.sync([named])
-        say(f"{report.added:,} masters in {named}, {len(report.failed):,} skipped")
+        log(f"{report.added:,} masters in {named}, {len(report.failed):,} skipped")
     else:
         raise SourceError(f"{named} is neither a collection nor a folder; check the spelling")
     with opened:
@@ -262,16 +262,16 @@ def _decide(
     for pair, verdict in ((not_a_copy, "not-a-copy"), (keep_both, "keep-both")):
         if pair:
             made = kept.decide(*pair, verdict)
-            say(f"decided: {made.first_name} and {made.second_name}: {verdict}")
+            log(f"decided: {made.first_name} and {made.second_name}: {verdict}")
     if forget:
-        say("forgotten" if kept.forget(*forget) else "there was no decision about these two")
+        log("forgotten" if kept.forget(*forget) else "there was no decision about these two")
 
 
 def _choose(chosen: "Chosen", keep: list[str], forget: list[str]) -> None:
     for name in keep:
-        say(f"chosen: {chosen.choose(name).name} is kept before its copies, whatever the rules")
+        log(f"chosen: {chosen.choose(name).name} is kept before its copies, whatever the rules")
     for name in forget:
-        say("forgotten" if chosen.forget(name) else f"{name} was not chosen")
+        log("forgotten" if chosen.forget(name) else f"{name} was not chosen")
 
 
 def _take_over(kept: "Decisions", chosen: "Chosen", file: str) -> None:
@@ -288,7 +288,7 @@ def _take_over(kept: "Decisions", chosen: "Chosen", file: str) -> None:
         except BadQuery as error:
             raise BadQuery(f"{place}: {error}") from error
 
-    say(f"{counted(kept.add(verdicts) + chosen.add(choices), 'decision')} taken over")
+    log(f"{counted(kept.add(verdicts) + chosen.add(choices), 'decision')} taken over")
 
 
 def _objects(file: str) -> "list[tuple[str, dict[str, object]]]":
@@ -321,9 +321,9 @@ def _list(kept: "Decisions", chosen: "Chosen") -> None:
     from dataclasses import asdict
 
     for decision in kept.all():
-        emit(asdict(decision))
+        print_json(asdict(decision))
     for choice in chosen.all():
-        emit(asdict(choice))
+        print_json(asdict(choice))
 
 
 def _page(
@@ -337,7 +337,7 @@ def _page(
     of_masters = masters.thumbnails if masters is not None else None
     apply = apply_command(photos.uri, again, journal=str(_journal_name()))
     shown = write_page(found, path, photos.thumbnails, command=command, apply_command=apply, masters=of_masters)
-    say(f"written: {path}, {counted(shown, 'group')} to review")
+    log(f"written: {path}, {counted(shown, 'group')} to review")
 
 
 def _keep_for_page(found: "Duplicates", photos: "Collection") -> str | None:
@@ -350,7 +350,7 @@ def _keep_for_page(found: "Duplicates", photos: "Collection") -> str | None:
     try:
         return keep_duplicates(photos, found)
     except (ReadOnly, StoreFailed) as error:
-        say(f"not kept for the page of lookalike serve: {error}")
+        log(f"not kept for the page of lookalike serve: {error}")
         return None
 
 
@@ -359,11 +359,11 @@ def _print(found: "Duplicates", *, as_json: bool) -> None:
 
     for number, group in enumerate(found.groups, 1):
         if as_json:
-            emit(as_object(number, group))
+            print_json(as_object(number, group))
         else:
-            put(f"{number:>4}  keep       {_named(group)}")
+            print_row(f"{number:>4}  keep       {_named(group)}")
             for extra in group.extras:
-                put(_line(extra))
+                print_row(_line(extra))
 
 
 def _line(extra: "Extra") -> str:
@@ -388,26 +388,26 @@ def _summary(found: "Duplicates", action: "Action | None", uri: str, page: Path 
     extras = [extra for group in found.groups for extra in group.extras]
     companions = sum(len(extra.companions) for extra in extras)
     total = bytes_text(sum(int(extra.metadata.get("size") or 0) for extra in extras))
-    say(
+    log(
         f"{counted(len(found), 'group')} with {counted(len(extras), 'extra')} ({total}) "
         f"among {counted(found.pictures, 'picture')} "
         f"in {found.seconds:.1f} s"
     )
     if companions:
         beside = f"{counted(companions, 'companion')} (live photos' videos, sidecars) beside them"
-        say(f"{beside}: trash and move take them along")
+        log(f"{beside}: trash and move take them along")
     if found.decided:
-        say(f"{counted(found.decided, 'pair')} left alone, as you decided")
+        log(f"{counted(found.decided, 'pair')} left alone, as you decided")
     if found.absent:
-        say(f"{counted(len(found.absent), 'picture')} left out: not there now; run: lookalike index -c {uri}")
+        log(f"{counted(len(found.absent), 'picture')} left out: not there now; run: lookalike index -c {uri}")
     if found.cut:
-        say(
+        log(
             f"{found.cut:,} pictures have more likely partners than were looked at; "
             "raise --min-score to narrow them down"
         )
     if extras and action is None:
         look = f"look at {page}" if page else "look with --page review.html"
-        say(f"nothing was touched; {look}, then take the extras away with --apply trash")
+        log(f"nothing was touched; {look}, then take the extras away with --apply trash")
 
 
 def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as_json: bool) -> None:
@@ -416,7 +416,7 @@ def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as
     steps, left = plan_steps(found.groups, action)
     failed = 0
     if not steps:
-        say("there is nothing that could be taken away")
+        log("there is nothing that could be taken away")
     else:
         with ProgressLine("files") as progress:
             applied = apply_steps(steps, action, journal, collection=uri, progress=progress)
@@ -424,17 +424,17 @@ def _apply(found: "Duplicates", action: "Action", journal: Path, uri: str, *, as
         failed = len(applied.left)
         along = f" and {counted(len(applied.companions), 'companion')}" if applied.companions else ""
         gone = f"{counted(len(applied.done), 'file')}{along} ({bytes_text(applied.moved_bytes)})"
-        say(f"{gone} taken away: {action.text}; journal: {journal}")
-        say(f"take it back with: lookalike undo {journal}; tell the collection with: lookalike index -c {uri}")
+        log(f"{gone} taken away: {action.text}; journal: {journal}")
+        log(f"take it back with: lookalike undo {journal}; tell the collection with: lookalike index -c {uri}")
         if as_json:
             for step in applied.done:
                 along_with = [one.path for one in applied.companions if one.companion_of == step.number]
-                emit({"path": step.path, "done": True, "reason": "", "companions": along_with})
+                print_json({"path": step.path, "done": True, "reason": "", "companions": along_with})
     for one in left:
         if as_json:
-            emit({"path": one.path, "done": False, "reason": one.reason, "companions": []})
+            print_json({"path": one.path, "done": False, "reason": one.reason, "companions": []})
         else:
-            say(f"left: {one.path} {one.reason}")
+            log(f"left: {one.path} {one.reason}")
     if failed:
-        say(f"{counted(failed, 'file')} could not be taken away; what was, is in the journal")
+        log(f"{counted(failed, 'file')} could not be taken away; what was, is in the journal")
         raise typer.Exit(1)

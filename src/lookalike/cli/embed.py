@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.errors import LookalikeError, UnreadableImage
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def embed(
     _write(output, paths, vectors)
     for row, path in enumerate(paths):
         if json:
-            emit({"row": row, "path": path})
+            print_json({"row": row, "path": path})
         else:
-            put(path)
-    say(f"{len(paths):,} vectors of {vectors.shape[1]} numbers written to {output}")
+            print_row(path)
+    log(f"{len(paths):,} vectors of {vectors.shape[1]} numbers written to {output}")
 
 
 def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vectors]":
@@ -55,7 +55,7 @@ def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vect
     listed = list(find(files))
     for item in listed:
         if not isinstance(item, Found):
-            say(f"skipped {item.path}: {item.reason}")
+            log(f"skipped {item.path}: {item.reason}")
     jobs = [Job(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, Found))]
     rows: dict[int, Vectors] = {}
     with ProgressLine("pictures") as progress, Intake(embedder) as intake:
@@ -67,7 +67,7 @@ def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vect
                 if isinstance(outcome, Fresh):
                     rows[int(outcome.job.id)] = outcome.vectors
                 else:
-                    say(f"skipped {outcome.job.found.path}: {getattr(outcome, 'reason', 'unknown')}")
+                    log(f"skipped {outcome.job.found.path}: {getattr(outcome, 'reason', 'unknown')}")
     order = sorted(rows)
     vectors = np.concatenate([rows[n] for n in order]) if order else np.zeros((0, embedder.card.dim), np.float32)
     return [jobs[n].found.path for n in order], vectors

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
-from lookalike.cli.usage_errors import one_of
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
+from lookalike.cli.usage_errors import check_choice
 from lookalike.errors import LookalikeError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def evaluate(
     from lookalike.evaluate import TOGETHER, Settings, read_truth
     from lookalike.evaluate import evaluate as judge
 
-    one_of("--together", together, TOGETHER)
+    check_choice("--together", together, TOGETHER)
     settings = Settings(
         ks=_parse_ks(k), by=by, keep=output / "vectors" if output else None, seed=seed, together=together
     )
@@ -61,11 +61,11 @@ def evaluate(
         report = judge(model, read_truth(truth, root=root), against=against, settings=settings, progress=progress)
     _tell_skipped(report)
     if json:
-        emit(report.to_json())
+        print_json(report.to_json())
     else:
         _print(report)
     if report.warning:
-        say(f"beware: {report.warning}")
+        log(f"beware: {report.warning}")
     if output:
         _write(report, output)
 
@@ -84,21 +84,21 @@ def _parse_ks(text: str) -> tuple[int, ...]:
 
 def _tell_skipped(report: "Report") -> None:
     for failure in report.skipped[:_TOLD]:
-        say(f"skipped {failure.path}: {failure.reason}")
+        log(f"skipped {failure.path}: {failure.reason}")
     if len(report.skipped) > _TOLD:
-        say(f"... and {len(report.skipped) - _TOLD:,} more; all with -o DIR or --json")
+        log(f"... and {len(report.skipped) - _TOLD:,} more; all with -o DIR or --json")
 
 
 def _print(report: "Report") -> None:
     from lookalike.evaluate.report import columns
 
     for line in columns(report.table()):
-        put(line)
+        print_row(line)
     if report.column:
-        put("")
+        print_row("")
         for line in columns(report.by_table()):
-            put(line)
-    say(f"{report.truth}: {report.basis()}")
+            print_row(line)
+    log(f"{report.truth}: {report.basis()}")
 
 
 def _write(report: "Report", folder: Path) -> None:
@@ -116,7 +116,7 @@ def _write(report: "Report", folder: Path) -> None:
         raise LookalikeError(
             f"{folder} cannot be written to ({os.strerror(error.errno or 0)}); choose another place with -o"
         ) from None
-    say(f"written: {', '.join(str(folder / name) for name in made)}")
-    say(f"drawn: {save(evaluation(report), folder / 'figures.png')}")
+    log(f"written: {', '.join(str(folder / name) for name in made)}")
+    log(f"drawn: {save(evaluation(report), folder / 'figures.png')}")
     if report.mistakes:
-        say(f"drawn: {save(mistakes(report.mistakes), folder / 'mistakes.png')}")
+        log(f"drawn: {save(mistakes(report.mistakes), folder / 'mistakes.png')}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.errors import ImageError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def find_in(
         _print(one, more={} if inside else {"id": one.id}, as_json=json)
         found.append(one)
     if not found:
-        say("no match: the picture was not found inside" + (" the collection" if not inside else ""))
+        log("no match: the picture was not found inside" + (" the collection" if not inside else ""))
     elif plot:
         _plot(wanted, str(query), found, plot)
 
@@ -64,7 +64,7 @@ def _in_pages(wanted: "RGB", pages: list[Path]) -> "Iterator[Found]":
         except ImageError as error:
             if n == len(pages) and not seen:
                 raise
-            say(f"skipped {error}")
+            log(f"skipped {error}")
             continue
         seen += 1
         for place in find_places(wanted, picture, calibration):
@@ -79,17 +79,17 @@ def _in_collection(wanted: "RGB", collection: str | None, limit: int) -> "list[F
     # Not for reading only: features are found once, and kept.
     with open_collection(collection, create=False) as photos, ProgressLine("images") as progress:
         if len(photos) > limit:
-            say(f"looking at {limit:,} of {len(photos):,} images, most alike first; --limit looks at more")
+            log(f"looking at {limit:,} of {len(photos):,} images, most alike first; --limit looks at more")
         return find_in_collection(photos, wanted, calibration_of(photos), limit=limit, progress=progress)
 
 
 def _print(found: "Found", *, more: dict[str, Any], as_json: bool) -> None:
     if not as_json:
-        put(f"{found.path}  {_told(found)}")
+        print_row(f"{found.path}  {_told(found)}")
         return
     place = found.place
     low, high = place.outline.min(axis=0), place.outline.max(axis=0)
-    emit(
+    print_json(
         more
         | {
             "how": found.how,
@@ -152,9 +152,9 @@ def _plot(wanted: "RGB", name: str, found: "list[Found]", target: Path) -> None:
         try:
             picture = picture_of(path, side=_SIDE)
         except ImageError as error:
-            say(f"not drawn: {error}")
+            log(f"not drawn: {error}")
             continue
         holders.append(Holder(picture, path, "; ".join(map(_told, some)), [one.place.match for one in some]))
     if holders:
         count = "" if len(holders) == len(by_path) else f" ({len(holders)} of {len(by_path)} pictures, surest first)"
-        say(f"drawn: {save(places(wanted, name, holders), target)}{count}")
+        log(f"drawn: {save(places(wanted, name, holders), target)}{count}")

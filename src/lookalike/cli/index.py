@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import MAX_BYTES, MAX_PIXELS, CollectionOption, JsonOption, MaxBytes, MaxPixels, limits
-from lookalike.cli.output import ProgressLine, emit, say
+from lookalike.cli.output import ProgressLine, log, print_json
 from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _stop_on_interrupt() -> Iterator[threading.Event]:
     def handle(_number: int, _frame: FrameType | None) -> None:
         if stop.is_set():
             raise KeyboardInterrupt
-        say("stopping after the current batch (Ctrl-C again to stop at once)")
+        log("stopping after the current batch (Ctrl-C again to stop at once)")
         stop.set()
 
     before = signal.signal(signal.SIGINT, handle)
@@ -107,18 +107,18 @@ def _join_clusters(photos: "Collection") -> None:
         from lookalike.cluster import join_new
 
         if joined := join_new(photos):
-            say(f"{joined:,} joined the nearest cluster; how well they fit: lookalike cluster --status -c {photos.uri}")
+            log(f"{joined:,} joined the nearest cluster; how well they fit: lookalike cluster --status -c {photos.uri}")
 
 
 def _tell(photos: "Collection", report: "AddReport", *, as_json: bool) -> None:
     if as_json:
-        emit(asdict(report) | {"collection": photos.uri, "images": len(photos)})
+        print_json(asdict(report) | {"collection": photos.uri, "images": len(photos)})
     for failure in report.failed[:_TOLD]:
-        say(f"skipped {failure.path}: {failure.reason}")
+        log(f"skipped {failure.path}: {failure.reason}")
     if len(report.failed) > _TOLD:
-        say(f"… and {len(report.failed) - _TOLD:,} more; all of them: lookalike info --failures -c {photos.uri}")
+        log(f"… and {len(report.failed) - _TOLD:,} more; all of them: lookalike info --failures -c {photos.uri}")
     for root in report.missing_roots:
-        say(
+        log(
             f"{root} is missing or empty: its pictures are kept; plug the drive in, "
             "or drop them with: lookalike index --prune"
         )
@@ -126,22 +126,22 @@ def _tell(photos: "Collection", report: "AddReport", *, as_json: bool) -> None:
     counts = ("added", "changed", "moved", "removed", "unchanged")
     told = ", ".join(f"{getattr(report, name):,} {name}" for name in counts if getattr(report, name))
     failed = f", {len(report.failed):,} skipped" if report.failed else ""
-    say(f"{told or 'no pictures found'}{failed} in {report.seconds:.1f} s; {photos.uri} holds {len(photos):,}")
+    log(f"{told or 'no pictures found'}{failed} in {report.seconds:.1f} s; {photos.uri} holds {len(photos):,}")
     if report.plain:
-        say(f"{report.plain:,} too plain to compare (one colour): kept, and flagged as plain")
+        log(f"{report.plain:,} too plain to compare (one colour): kept, and flagged as plain")
     if report.interrupted:
-        say(f"interrupted; all that was done is kept. Go on with the same command, or: lookalike index -c {photos.uri}")
+        log(f"interrupted; all that was done is kept. Go on with the same command, or: lookalike index -c {photos.uri}")
 
 
 def _report_skipped(report: "AddReport") -> None:
     """What the folders hold that is not read: in one line each, and how to read it."""
     if report.skipped_raw:
         words = "file was passed by: export it" if report.skipped_raw == 1 else "files were passed by: export them"
-        say(f"{report.skipped_raw:,} camera raw {words} as JPEG first")
+        log(f"{report.skipped_raw:,} camera raw {words} as JPEG first")
     for library in report.skipped_libraries[:_TOLD]:
-        say(
+        log(
             f"{library}, a photo library, was passed by; index the originals in it with: "
             f"lookalike index {shlex.quote(library)}"
         )
     if len(report.skipped_libraries) > _TOLD:
-        say(f"… and {len(report.skipped_libraries) - _TOLD:,} more photo libraries")
+        log(f"… and {len(report.skipped_libraries) - _TOLD:,} more photo libraries")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
-from lookalike.cli.output import emit, put, say
-from lookalike.cli.output_files import check_targets
-from lookalike.cli.usage_errors import mistyped
+from lookalike.cli.output import log, print_json, print_row
+from lookalike.cli.output_files import check_output_files
+from lookalike.cli.usage_errors import usage_error_for
 from lookalike.errors import BadQuery
 from lookalike.text import counted
 
@@ -62,7 +62,7 @@ def label(
             _spread(photos, known, min_confidence, output, plot, named=named, suspects=suspects, as_json=json)
         else:
             count, names = len(photos), len(set(known.values()))
-            say(
+            log(
                 f"{len(known):,} of {counted(count, 'picture')} are labelled, with {counted(names, 'label')}; "
                 "name the rest with --spread"
             )
@@ -78,10 +78,10 @@ def _check(output: Path | None, plot: Path | None, *, spread: bool, suspects: bo
         raise typer.BadParameter(
             "--spread and --suspects both print; give the spread labels a file with -o FILE, or ask for one of the two"
         )
-    with mistyped("-o"):
+    with usage_error_for("-o"):
         if output:
             check_ending(output)
-    check_targets(output, plot)
+    check_output_files(output, plot)
 
 
 def _take(photos: "Collection", file: Path | None, *, folders: bool) -> None:
@@ -96,13 +96,13 @@ def _take(photos: "Collection", file: Path | None, *, folders: bool) -> None:
 
 
 def _tell(given: "Given", file: Path) -> None:
-    say(f"{counted(len(given.labels), 'label')} taken from {file}")
+    log(f"{counted(len(given.labels), 'label')} taken from {file}")
     if given.unknown:
         verb = "names" if len(given.unknown) == 1 else "name"
-        say(f"{counted(len(given.unknown), 'line')} {verb} no picture of the collection: {_some(given.unknown)}")
+        log(f"{counted(len(given.unknown), 'line')} {verb} no picture of the collection: {_some(given.unknown)}")
     if given.twice:
         told = f"{counted(len(given.twice), 'label')} given before by another line"
-        say(f"{told}, the last is taken: {_some(given.twice)}")
+        log(f"{told}, the last is taken: {_some(given.twice)}")
 
 
 def _some(names: list[str]) -> str:
@@ -148,7 +148,7 @@ def _draw(found: "Spread", plot: Path) -> None:
     c = found.calibration
     curves = {"labels, each judged without itself": (c.confidence, c.right)}
     figure = reliability(curves, noun="pictures", truth="share named right", title="What a stated confidence is worth")
-    say(f"drawn: {save(figure, plot)}")
+    log(f"drawn: {save(figure, plot)}")
 
 
 def _print(ids: list[str], found: "Spread", output: Path | None, *, as_json: bool) -> None:
@@ -159,13 +159,13 @@ def _print(ids: list[str], found: "Spread", output: Path | None, *, as_json: boo
 
         guess, nearest = found.guess.tolist(), [round(value, 4) for value in found.nearest.tolist()]
         columns = {"id": ids, "label": names, "confidence": confidence, "guess": guess, "nearest": nearest}
-        say(f"written: {write_columns(columns, output)}")
+        log(f"written: {write_columns(columns, output)}")
         return
     for image_id, name, value in zip(ids, names, confidence, strict=True):
         if as_json:
-            emit({"id": image_id, "label": None if name == "unsure" else name, "confidence": value})
+            print_json({"id": image_id, "label": None if name == "unsure" else name, "confidence": value})
         else:
-            put(f"{name}  {value:.3f}  {image_id}")
+            print_row(f"{name}  {value:.3f}  {image_id}")
 
 
 def _print_suspects(ids: list[str], found: "Spread", *, as_json: bool) -> None:
@@ -173,7 +173,7 @@ def _print_suspects(ids: list[str], found: "Spread", *, as_json: bool) -> None:
         near = [{"id": ids[row], "label": str(found.guess[row]), "score": round(score, 4)}
                 for row, score in zip(s.neighbours, s.scores, strict=True)]  # fmt: skip
         if as_json:
-            emit(
+            print_json(
                 {
                     "id": ids[s.row],
                     "label": s.given,
@@ -183,23 +183,23 @@ def _print_suspects(ids: list[str], found: "Spread", *, as_json: bool) -> None:
                 }
             )
         else:
-            put(f"{ids[s.row]}  is called {s.given}, its neighbours say {s.instead} ({s.confidence:.2f}):")
+            print_row(f"{ids[s.row]}  is called {s.given}, its neighbours say {s.instead} ({s.confidence:.2f}):")
             for n in near:
-                put(f"    {n['score']:.3f}  {n['label']}  {n['id']}")
+                print_row(f"    {n['score']:.3f}  {n['label']}  {n['id']}")
 
 
 def _report(found: "Spread", labelled: int, count: int, min_confidence: float) -> None:
     answered = int(found.sure.sum()) - labelled
     c = found.calibration
-    say(
+    log(
         f"{counted(labelled, 'label')}; of the other {count - labelled:,} pictures {answered:,} are named and "
         f"{count - labelled - answered:,} unsure (confidence below {min_confidence:g}, or nothing near has a label)"
     )
-    say(
+    log(
         f"each labelled picture judged without itself: {c.right.mean():.0%} right at a mean confidence of "
         f"{c.confidence.mean():.0%}, expected calibration error {c.error:.3f} over {len(c.right):,}"
     )
     if found.suspects:
         verb = "looks" if len(found.suspects) == 1 else "look"
         told = f"{counted(len(found.suspects), 'label')} {verb} wrong to their neighbours"
-        say(f"{told}; see: lookalike label --suspects")
+        log(f"{told}; see: lookalike label --suspects")

@@ -33,7 +33,7 @@ from lookalike.cli import (
     verify,
     why,
 )
-from lookalike.cli.output import say
+from lookalike.cli.output import log
 from lookalike.errors import LookalikeError
 
 # rich costs 0.1 s at every --help; plain text is as clear.
@@ -105,10 +105,10 @@ def run() -> None:
         finally:
             sys.stdout.flush()
     except LookalikeError as error:
-        say(f"error: {error}")
+        log(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        say("interrupted")
+        log("interrupted")
         sys.exit(130)
     except BrokenPipeError:
         # The reader of our output (head, less) has seen enough. Python would complain once more while closing.
@@ -119,7 +119,7 @@ def run() -> None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         with suppress(OSError):
-            say(f"error: the output cannot be written: {error.strerror}")
+            log(f"error: the output cannot be written: {error.strerror}")
         sys.exit(1)
 
 

@@ -8,17 +8,17 @@ from types import TracebackType
 from typing import Any, Self
 
 
-def emit(values: Mapping[str, Any]) -> None:
+def print_json(values: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout."""
     sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
 
 
-def put(line: str) -> None:
+def print_row(line: str) -> None:
     """One line of data for a person on stdout; line breaks in names are written out."""
     sys.stdout.write(line.replace("\n", "\\n").replace("\r", "\\r") + "\n")
 
 
-def say(line: str) -> None:
+def log(line: str) -> None:
     """One line of talk on stderr."""
     sys.stdout.flush()
     sys.stderr.write(line + "\n")
@@ -40,7 +40,7 @@ class ProgressLine:
             self._told = time.monotonic()
             rate = done / max(self._told - self._begun, 1e-9)
             left = (total - done) / max(rate, 1e-9) / 60
-            say(f"{done:,} of {total:,} {self._noun}, {rate:.0f} a second, {left:.1f} minutes left")
+            log(f"{done:,} of {total:,} {self._noun}, {rate:.0f} a second, {left:.1f} minutes left")
 
     def _draw(self, done: int, total: int) -> None:
         if self._bar is None:

@@ -6,7 +6,7 @@ from tempfile import TemporaryFile
 from lookalike.errors import LookalikeError
 
 
-def check_targets(*files: Path | None) -> None:
+def check_output_files(*files: Path | None) -> None:
     """Raise LookalikeError where one of these files could not be written. Leaves nothing behind."""
     for file in files:
         if file is not None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
-from lookalike.cli.output import emit, say
+from lookalike.cli.output import log, print_json
 from lookalike.errors import BadQuery, UnknownId
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def remove(
         gone = photos.remove(ids)
         forgotten = photos.forget_roots(targets)
     if json:
-        emit({"removed": gone, "roots": forgotten})
-    say(f"{gone:,} images forgotten; their files are untouched")
+        print_json({"removed": gone, "roots": forgotten})
+    log(f"{gone:,} images forgotten; their files are untouched")
     if not forgotten:
-        say("the next `lookalike index` takes them in again while their folder is one of the collection's")
+        log("the next `lookalike index` takes them in again while their folder is one of the collection's")
 
 
 def _drop(photos: "Collection", columns: list[str]) -> None:
@@ -57,7 +57,7 @@ def _drop(photos: "Collection", columns: list[str]) -> None:
     if unknown := [name for name in columns if name not in known]:
         raise BadQuery(f"there is no column {unknown[0]!r}; see those there are with: lookalike info -c {photos.uri}")
     gone = photos.store.drop_columns(columns)
-    say(f"{gone:,} columns forgotten")
+    log(f"{gone:,} columns forgotten")
 
 
 def _ids(photos: "Collection", target: str) -> list[str]:

@@ -6,8 +6,8 @@ from typing import Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import emit, put, say
-from lookalike.cli.output_files import check_targets
+from lookalike.cli.output import log, print_json, print_row
+from lookalike.cli.output_files import check_output_files
 from lookalike.text import counted
 
 
@@ -25,7 +25,7 @@ def representatives(
 
     from lookalike.cluster import cover, read_vectors
 
-    check_targets(plot)
+    check_output_files(plot)
     with open_to_read(collection) as photos:
         ids, vectors = read_vectors(photos)
         found = cover(vectors, k)
@@ -35,11 +35,11 @@ def representatives(
             lowest = float(found.scores[found.cell == place].min(initial=1))
             name = ids[found.rows[place]]
             if json:
-                emit({"rank": rank, "id": name, "stands_for": int(sizes[place]), "lowest": round(lowest, 4)})
+                print_json({"rank": rank, "id": name, "stands_for": int(sizes[place]), "lowest": round(lowest, 4)})
             else:
-                put(f"{rank:>3}  {sizes[place]:>7,}  {lowest:.3f}  {name}")
+                print_row(f"{rank:>3}  {sizes[place]:>7,}  {lowest:.3f}  {name}")
         told = f"every score to the nearest of them is at least {found.lowest:.3f}"
-        say(f"{counted(len(order), 'picture')} cover{'s' * (len(order) == 1)} {len(ids):,}: {told}")
+        log(f"{counted(len(order), 'picture')} cover{'s' * (len(order) == 1)} {len(ids):,}: {told}")
         if plot:
             from lookalike.plot import neighbour_rows, save
 
@@ -51,4 +51,4 @@ def representatives(
                 asked.append((ids[found.rows[place]], f"stands for {sizes[place]:,}"))
                 near.append([(ids[row], float(found.scores[row])) for row in far])
             title = "Representatives and the farthest they stand for"
-            say(f"drawn: {save(neighbour_rows(photos, asked, near, title=title), plot)}")
+            log(f"drawn: {save(neighbour_rows(photos, asked, near, title=title), plot)}")

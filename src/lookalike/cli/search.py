@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import MAX_BYTES, CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import emit, put, say
+from lookalike.cli.output import log, print_json, print_row
 from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
@@ -75,9 +75,9 @@ def search(
         for rank, hit in enumerate(results, 1):
             _print(name, rank, hit, verdicts.get(hit.id), as_json=json)
         if not len(results):
-            say("nothing found; a wider --where or a lower --min-score may find something")
+            log("nothing found; a wider --where or a lower --min-score may find something")
         elif verdicts and all(verdict.relation <= 0 for verdict in verdicts.values()):
-            say("no match: no hit is related to the query as far as can be told")
+            log("no match: no hit is related to the query as far as can be told")
         if plot:
             _plot(results, verdicts, plot)
 
@@ -117,11 +117,11 @@ def _print(query: str, rank: int, hit: "Hit", verdict: "Verdict | None", *, as_j
             from lookalike.relate.words.report import verdict_facts
 
             first["verdict"] = verdict_facts(verdict)
-        emit(first | {name: value for name, value in hit.metadata.items() if name not in first})
+        print_json(first | {name: value for name, value in hit.metadata.items() if name not in first})
     else:
         plain = "  (plain)" if hit.metadata.get("plain") else ""
         told = "" if verdict is None else f"{_told(verdict):<34}"
-        put(f"{rank:>3}  {hit.score:.3f}  {told}{hit.metadata.get('path') or hit.id!s}{plain}")
+        print_row(f"{rank:>3}  {hit.score:.3f}  {told}{hit.metadata.get('path') or hit.id!s}{plain}")
 
 
 def _told(verdict: "Verdict") -> str:
@@ -140,4 +140,4 @@ def _plot(results: "Results", verdicts: "dict[str, Verdict]", path: Path) -> Non
     from lookalike.plot import hits, save
 
     told = {name: _relation(verdict) for name, verdict in verdicts.items()}
-    say(f"drawn: {save(hits(results, told=told), path)}")
+    log(f"drawn: {save(hits(results, told=told), path)}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import ProgressLine, emit, say
-from lookalike.cli.usage_errors import mistyped, one_of
+from lookalike.cli.output import ProgressLine, log, print_json
+from lookalike.cli.usage_errors import check_choice, usage_error_for
 from lookalike.errors import BadQuery, NoCollection
 from lookalike.text import counted
 
@@ -49,15 +49,15 @@ def split(
     from lookalike.train.split_file import check_writable, write_split
 
     options = SplitOptions(test=test, val=val, seed=seed, unseen=unseen, min_score=min_score, labels=labels)
-    one_of("--labels", labels, LABELS)
-    with mistyped(None):
+    check_choice("--labels", labels, LABELS)
+    with usage_error_for(None):
         check_options(options)
     check_writable(output, replace=overwrite)
     with _pictures(sources, collection, model) as photos:
         made, report = make_split(photos, options)
     write_split(made, output, replace=overwrite)
     if json:
-        emit(asdict(report) | {"file": str(output)})
+        print_json(asdict(report) | {"file": str(output)})
     _tell(report, output, labels)
 
 
@@ -80,26 +80,26 @@ def _pictures(sources: list[str] | None, collection: str | None, model: str | No
     with ProgressLine("pictures") as progress:
         report = photos.sync(sources, options=SyncOptions(workers=default_workers(), progress=progress))
     for failure in report.failed[:5]:
-        say(f"skipped {failure.path}: {failure.reason}")
+        log(f"skipped {failure.path}: {failure.reason}")
     if len(report.failed) > 5:
-        say(f"… {len(report.failed):,} pictures skipped in all")
+        log(f"… {len(report.failed):,} pictures skipped in all")
     return photos
 
 
 def _tell(report: "SplitReport", output: Path, labels: str) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
-    say(f"{counts}; {counted(report.labels, 'label')}" + (f", {report.single:,} of one picture" * bool(report.single)))
+    log(f"{counts}; {counted(report.labels, 'label')}" + (f", {report.single:,} of one picture" * bool(report.single)))
     if not report.labels and labels != "none":
-        say(
+        log(
             "no picture has a label: put the pictures of each into a folder of its name and split the folder above, or "
             "give a manifest with a column label; train similarity --from edits needs none"
         )
     if report.groups:
-        say(
+        log(
             f"{report.grouped:,} pictures in {counted(report.groups, 'group')} of near-copies were kept together; "
             f"without that, {counted(report.leak, 'picture')} of validation and test would have had a near-copy in "
             "another part"
         )
     if not report.counts["val"]:
-        say("no picture to validate on: training needs some, so use a larger --val")
-    say(f"written: {output}")
+        log("no picture to validate on: training needs some, so use a larger --val")
+    log(f"written: {output}")

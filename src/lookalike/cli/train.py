@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import emit, put, say
+from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.train_progress import TrainingLine
-from lookalike.cli.usage_errors import mistyped
+from lookalike.cli.usage_errors import usage_error_for
 from lookalike.errors import BadQuery, LookalikeError
 
 if TYPE_CHECKING:
@@ -82,15 +82,15 @@ def autoencoder(
     asked = _asked(AutoencoderConfig, config, settings, flags)
     with _told_to_go_on(), TrainingLine() as line:
         trained = train_autoencoder(
-            read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=say, progress=line.pictures
+            read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=log, progress=line.pictures
         )
     best = trained.history[trained.best_epoch - 1]
     told = f"kept: epoch {trained.best_epoch}, PSNR {best['PSNR']:.1f} dB"
     _draw(lambda plot: plot.curves(trained.history, "PSNR", epoch=trained.best_epoch, kept=told), output / "curves.png")
     _draw(lambda plot: plot.restorations(trained.originals, trained.restored), output / "restorations.png")
     _draw(lambda plot: plot.latent_walk(trained.walk), output / "walk.png")
-    say(str(trained))
-    emit({"model": str(output), "figures": best}) if json else put(str(output))
+    log(str(trained))
+    print_json({"model": str(output), "figures": best}) if json else print_row(str(output))
 
 
 @app.command()
@@ -136,7 +136,7 @@ def similarity(
     asked = _asked(SimilarityConfig, config, settings, flags)
     with _told_to_go_on(), TrainingLine() as line:
         taught = train_similarity(
-            read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=say, progress=line.pictures
+            read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=log, progress=line.pictures
         )
     _draw(
         lambda plot: plot.curves(taught.history, taught.metric, before=taught.before[taught.metric], **_kept(taught)),
@@ -144,10 +144,10 @@ def similarity(
     )
     shown = taught.examples
     _draw(lambda plot: plot.before_after(shown.queries, shown.before, shown.after), output / "before-after.png")
-    say(str(taught))
-    say(f"search with it: lookalike index FOLDER --model {output} -c {output.name}.lookalike")
+    log(str(taught))
+    log(f"search with it: lookalike index FOLDER --model {output} -c {output.name}.lookalike")
     told = {"model": str(output), "kept": taught.kept, "before": taught.before, "after": taught.after}
-    emit(told) if json else put(str(output))
+    print_json(told) if json else print_row(str(output))
 
 
 @contextmanager
@@ -156,7 +156,7 @@ def _told_to_go_on() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        say("broken off; the same command goes on from the last checkpoint, or begins anew where there is none yet")
+        log("broken off; the same command goes on from the last checkpoint, or begins anew where there is none yet")
         raise
 
 
@@ -175,7 +175,7 @@ def _asked(kind: "type[_Config]", file: Path | None, pairs: list[str] | None, fl
     from lookalike.train.config import read_toml
 
     values = read_toml(file) if file else {}
-    with mistyped(None):
+    with usage_error_for(None):
         values |= _pairs(pairs, kind()) | {name: value for name, value in flags.items() if value is not None}
         return kind.of(values, where=f"{file} and the flags" if file else "the flags")
 
@@ -206,4 +206,4 @@ def _kept(taught: "Taught") -> dict[str, Any]:
 def _draw(make: Any, target: Path) -> None:
     from lookalike import plot
 
-    say(f"drawn: {plot.save(make(plot), target)}")
+    log(f"drawn: {plot.save(make(plot), target)}")

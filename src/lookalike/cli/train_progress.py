@@ -3,7 +3,7 @@
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from lookalike.cli.output import ProgressLine, say
+from lookalike.cli.output import ProgressLine, log
 
 if TYPE_CHECKING:
     from lookalike.train.loop import Told
@@ -31,7 +31,7 @@ class TrainingLine:
     def __call__(self, told: "Told") -> None:
         figures = "  ".join(f"{name} {told.figures[name]:.3f}" for name in _SHOWN if name in told.figures)
         if told.step == 0:
-            say(f"epoch {told.epoch:>3} of {told.epochs}  loss {told.loss:.4f}  {figures}")
+            log(f"epoch {told.epoch:>3} of {told.epochs}  loss {told.loss:.4f}  {figures}")
         elif sys.stderr.isatty():
             self._draw(told, f"epoch {told.epoch + 1}  loss {told.loss:.4f}  {figures}")
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
 
 
 def undo(
@@ -22,15 +22,15 @@ def undo(
     with ProgressLine("files") as progress:
         undone = take_back(journal, anyway=anyway, progress=progress)
     for path in undone.restored:
-        emit({"path": path, "restored": True, "reason": ""}) if json else put(f"restored  {path}")
+        print_json({"path": path, "restored": True, "reason": ""}) if json else print_row(f"restored  {path}")
     for left in undone.left:
-        emit({"path": left.path, "restored": False, "reason": left.reason}) if json else say(
+        print_json({"path": left.path, "restored": False, "reason": left.reason}) if json else log(
             f"{left.path} {left.reason}"
         )
     if not (undone.restored or undone.there or undone.left):
-        say(_nothing(journal, undone.already))
+        log(_nothing(journal, undone.already))
         return
-    say(
+    log(
         f"{len(undone.restored):,} restored, {len(undone.there):,} were in their places, "
         f"{len(undone.left):,} could not be put back"
     )

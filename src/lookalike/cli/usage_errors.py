@@ -9,7 +9,7 @@ from lookalike.errors import BadQuery, nearest
 
 
 @contextmanager
-def mistyped(option: str | None) -> Iterator[None]:
+def usage_error_for(option: str | None) -> Iterator[None]:
     """A BadQuery within is a mistake in this option; None where the sentence names it."""
     try:
         yield
@@ -17,7 +17,7 @@ def mistyped(option: str | None) -> Iterator[None]:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def one_of(option: str, value: str, known: Sequence[str]) -> None:
+def check_choice(option: str, value: str, known: Sequence[str]) -> None:
     """Refuse a value that is none of these, with the nearest."""
     if value not in known:
         raise typer.BadParameter(f"{value!r} is not known; {nearest(value, known)}", param_hint=option)
