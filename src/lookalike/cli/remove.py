@@ -49,9 +49,9 @@ def remove(
 
 
 def _drop(photos: "Collection", columns: list[str]) -> None:
-    from lookalike.indexing.plan import FACTS
+    from lookalike.indexing.plan import BUILTIN_COLUMNS
 
-    if ours := [name for name in columns if name in FACTS and name != "label"]:
+    if ours := [name for name in columns if name in BUILTIN_COLUMNS and name != "label"]:
         raise BadQuery(f"the column {ours[0]!r} is kept by the collection itself; only columns of your own can go")
     known = photos.store.columns()
     if unknown := [name for name in columns if name not in known]:
@@ -66,4 +66,4 @@ def _ids(photos: "Collection", target: str) -> list[str]:
     if target.startswith("id:"):
         wanted = target.removeprefix("id:")
         return [wanted] if wanted in photos else []
-    return photos.ids_beneath(absolute_text(target))
+    return photos.ids_under(absolute_text(target))

@@ -12,7 +12,7 @@ import numpy as np
 from lookalike.client.wire import File, Wire, image_path
 from lookalike.errors import BadQuery, ImageError, UnknownId, nearest
 from lookalike.image.convert import ImageLike, image_name
-from lookalike.search.query import Query, as_query, asked_id
+from lookalike.search.query import Query, as_query, parse_id
 from lookalike.search.results import Results
 from lookalike.types import AddReport, Failure, Hit, Metadata, Row, Scalar
 
@@ -87,7 +87,7 @@ class RemoteCollection:
         every = [*asked.regions, *[None] * (len(asked.images) - len(asked.regions))]
         pairs = list(zip(asked.images, every, strict=True))
         if len(files) <= SENT_AT_ONCE and (len(files) <= 1 or sum(len(f[2]) for f in files) <= BYTES_AT_ONCE):
-            pairs.sort(key=lambda pair: asked_id(pair[0]) is not None)  # the server's order: uploaded ones first
+            pairs.sort(key=lambda pair: parse_id(pair[0]) is not None)  # the server's order: uploaded ones first
             names = {"like": _ids(asked.images), "minus": _ids(asked.minus)}
         else:
             files, names = [], {"like": self._names(asked.images), "minus": self._names(asked.minus)}
@@ -96,9 +96,9 @@ class RemoteCollection:
     def _names(self, images: Sequence[ImageLike]) -> list[str]:
         """By what images can be asked: ids, and tokens of pictures that are sent now."""
         kept = (
-            {} if asked_id(i) is not None else self._wire.form("/v1/queries", _files("image", [i]), {}) for i in images
+            {} if parse_id(i) is not None else self._wire.form("/v1/queries", _files("image", [i]), {}) for i in images
         )
-        return [told.get("query") or f"id:{asked_id(image)}" for image, told in zip(images, kept, strict=True)]
+        return [told.get("query") or f"id:{parse_id(image)}" for image, told in zip(images, kept, strict=True)]
 
     # -- taking in
 
@@ -262,7 +262,7 @@ def _plain(value: Any) -> Scalar:
 
 
 def _ids(images: Sequence[ImageLike]) -> list[str]:
-    return [f"id:{i}" for i in map(asked_id, images) if i is not None]
+    return [f"id:{i}" for i in map(parse_id, images) if i is not None]
 
 
 def _regions(told: list[Any]) -> list[str]:
@@ -273,7 +273,7 @@ def _regions(told: list[Any]) -> list[str]:
 
 
 def _files(field: str, images: Sequence[ImageLike]) -> list[File]:
-    return [(field, Path(image_name(i)).name or "picture", _bytes(i)) for i in images if asked_id(i) is None]
+    return [(field, Path(image_name(i)).name or "picture", _bytes(i)) for i in images if parse_id(i) is None]
 
 
 def _bytes(image: ImageLike) -> bytes:

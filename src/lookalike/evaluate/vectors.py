@@ -12,8 +12,8 @@ import numpy as np
 from lookalike.errors import LookalikeError
 from lookalike.image import Found
 from lookalike.indexing.pipeline import default_workers, parallel
-from lookalike.indexing.plan import Job
-from lookalike.indexing.worker import Fresh, Intake
+from lookalike.indexing.plan import FileJob
+from lookalike.indexing.worker import EmbeddedFile, FileWorker
 from lookalike.types import Card, Embedder, Failure, Vectors
 
 Progress = Callable[[int, int], None]
@@ -41,17 +41,17 @@ def embed_pictures(
         if (vector := known.vectors.get(_mark(picture))) is not None:
             vectors[row] = vector
         else:
-            wanted.append(Job(picture, str(row)))
+            wanted.append(FileJob(picture, str(row)))
     failed: dict[int, Failure] = {}
     done = len(pictures) - len(wanted)
-    with Intake(embedder) as intake:
-        for outcomes in parallel(wanted, intake, workers=default_workers()):
+    with FileWorker(embedder) as worker:
+        for outcomes in parallel(wanted, worker, workers=default_workers()):
             done += len(outcomes)
             if progress:
                 progress(done, len(pictures))
             for outcome in outcomes:
                 row = int(outcome.job.id)
-                if isinstance(outcome, Fresh):
+                if isinstance(outcome, EmbeddedFile):
                     vectors[row] = outcome.vectors[0]
                     known.vectors[_mark(pictures[row])] = outcome.vectors[0]
                 else:

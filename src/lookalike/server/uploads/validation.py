@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lookalike.errors import BadQuery, CollectionError
-from lookalike.indexing.plan import FACTS
+from lookalike.indexing.plan import BUILTIN_COLUMNS
 from lookalike.store.columns import ID, VECTOR, fit, widened
 from lookalike.types import Scalar
 
@@ -15,7 +15,7 @@ LONGEST_LABEL = 200
 LONGEST_NAME = 200
 MAX_COLUMNS, MAX_ALL_COLUMNS = 100, 500  # of one picture; of the collection: each is a file to read for every search
 STEPS = (".", "..")  # a URL cannot name them: programs take such steps out of its path before they ask
-RESERVED = {ID, VECTOR, *FACTS} - {"label"}
+RESERVED = {ID, VECTOR, *BUILTIN_COLUMNS} - {"label"}
 
 
 def check_lists(pictures: int, ids: Sequence[str], metadata: int) -> None:
