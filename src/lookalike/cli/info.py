@@ -1,4 +1,4 @@
-"""lookalike info: what a collection holds."""
+"""lookalike info: the contents of a collection."""
 
 import os
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,7 +19,7 @@ def info(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Tell what a collection holds: images, model, folders, files that could not be used."""
+    """Print what a collection holds: images, model, folders, and files that could not be used."""
     with open_to_read(collection) as photos:
         if failures:
             for failure in photos.failures():
@@ -34,7 +34,7 @@ def info(
 
 
 def describe(photos: "Collection") -> dict[str, Any]:
-    """The facts that `info` tells, under stable names."""
+    """The facts that `info` prints, under stable names."""
     from lookalike.image import to_path
 
     return {
@@ -64,6 +64,6 @@ def _print(facts: dict[str, Any]) -> None:
     print_row(f"collection  {facts['collection']}{size}")
     print_row(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
     print_row(f"failed      {facts['failed']:,} files" + ("; list them with --failures" if facts["failed"] else ""))
-    print_row(f"model       {facts['model']}, {facts['dim']} numbers an image, {facts['licence']}")
+    print_row(f"model       {facts['model']}, {facts['dim']} numbers per image, {facts['licence']}")
     for root in facts["roots"]:
         print_row(f"{root['kind']:<11} {root['path']}" + ("" if root["present"] else "  (missing)"))

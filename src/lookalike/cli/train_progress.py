@@ -1,4 +1,4 @@
-"""How a training run shows itself: a bar with loss, figures and time left on a terminal, a line an epoch elsewhere."""
+"""The progress of a training run: a bar with loss, metrics and remaining time on a terminal, else a line per epoch."""
 
 import sys
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +12,7 @@ _SHOWN = ("recall@1", "mAP", "micro-AP", "PSNR")
 
 
 class TrainingLine:
-    """Called with what a run tells; `pictures` with (done, total) while the cache is filled."""
+    """A callback for the progress of a run; `pictures` takes (done, total) while the cache is filled."""
 
     def __init__(self) -> None:
         self._reading: ProgressLine | None = None
@@ -20,9 +20,9 @@ class TrainingLine:
         self._task: Any = None
 
     def pictures(self, done: int, total: int) -> None:
-        """Pictures decoded so far."""
+        """Show how many images have been decoded."""
         if self._reading is None:
-            self._reading = ProgressLine("pictures read")
+            self._reading = ProgressLine("images read")
         self._reading(done, total)
         if done == total:
             self._reading.__exit__(None, None, None)
