@@ -136,7 +136,7 @@ def test_an_interrupted_run_tells_how_to_go_on(
         monkeypatch.setattr(f"lookalike.train.{verb}.train_{verb}", interrupted)
         ran = cli("train", verb, split, "-o", tmp_path / "m")
         assert ran.code == 130
-        assert "the same command goes on from the last checkpoint" in ran.err
+        assert "the same command continues from the last checkpoint" in ran.err
 
 
 def commands(text: str) -> list[list[str]]:

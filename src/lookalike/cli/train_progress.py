@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 from lookalike.cli.output import ProgressLine, log
 
 if TYPE_CHECKING:
-    from lookalike.train.loop import Told
+    from lookalike.train.loop import TrainingProgress
 
 _SHOWN = ("recall@1", "mAP", "micro-AP", "PSNR")
 
@@ -28,14 +28,14 @@ class TrainingLine:
             self._reading.__exit__(None, None, None)
             self._reading = None
 
-    def __call__(self, told: "Told") -> None:
-        figures = "  ".join(f"{name} {told.figures[name]:.3f}" for name in _SHOWN if name in told.figures)
-        if told.step == 0:
-            log(f"epoch {told.epoch:>3} of {told.epochs}  loss {told.loss:.4f}  {figures}")
+    def __call__(self, progress: "TrainingProgress") -> None:
+        metrics = "  ".join(f"{name} {progress.metrics[name]:.3f}" for name in _SHOWN if name in progress.metrics)
+        if progress.step == 0:
+            log(f"epoch {progress.epoch:>3} of {progress.epochs}  loss {progress.loss:.4f}  {metrics}")
         elif sys.stderr.isatty():
-            self._draw(told, f"epoch {told.epoch + 1}  loss {told.loss:.4f}  {figures}")
+            self._draw(progress, f"epoch {progress.epoch + 1}  loss {progress.loss:.4f}  {metrics}")
 
-    def _draw(self, told: "Told", text: str) -> None:
+    def _draw(self, progress: "TrainingProgress", text: str) -> None:
         if self._bar is None:
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -43,8 +43,8 @@ class TrainingLine:
             columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
-            self._task = self._bar.add_task(text, total=told.epochs * told.steps)
-        self._bar.update(self._task, completed=told.epoch * told.steps + told.step, description=text)
+            self._task = self._bar.add_task(text, total=progress.epochs * progress.steps)
+        self._bar.update(self._task, completed=progress.epoch * progress.steps + progress.step, description=text)
 
     def __enter__(self) -> Self:
         return self
