@@ -27,7 +27,7 @@ from lookalike.types import RGB
 
 SETS = ("copydet-kodak", "grocery-mini")
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
-PART, MOST = 400, 24  # pixels of a part's side; parts of one picture
+PART, MAX_PARTS = 400, 24  # pixels of a part's side; parts of one picture
 DRAWINGS = 1500  # smaller pictures, which are taken whole: that many at most
 USUAL = {"source": "edits", "train": "head", "epochs": 20, "batch": 256, "rate": 1e-3, "views": 6, "patience": 0}
 
@@ -42,10 +42,10 @@ def main() -> None:
     if missing := [name for name in SETS if not (options.data / name / "ground_truth.csv").is_file()]:
         print(f"skipped: there is no {', '.join(missing)} in {options.data}")
         return
-    usual = SimilarityConfig()
-    given = {name: from_text(name, text, usual) for name, text in (pair.split("=", 1) for pair in options.set)}
+    defaults = SimilarityConfig()
+    overrides = {name: from_text(name, text, defaults) for name, text in (pair.split("=", 1) for pair in options.set)}
     split = write_parts(options.pictures, options.output / "pictures")
-    learn(split, SimilarityConfig.of(USUAL | given), options.output / "model")
+    learn(split, SimilarityConfig.of(USUAL | overrides), options.output / "model")
     for name in SETS:
         for model in (DEFAULT_MODEL, options.output / "model"):
             print(name, model, judged(model, options.data / name), flush=True)
@@ -90,7 +90,7 @@ def cut(file: Path, *, whole: bool) -> Iterator[RGB]:
             yield image
         return
     corners = [(y, x) for y in range(0, height - PART + 1, PART) for x in range(0, width - PART + 1, PART)]
-    for y, x in corners[:MOST]:
+    for y, x in corners[:MAX_PARTS]:
         part = image[y : y + PART, x : x + PART]
         if part.std() > 15:  # a piece of plain sky teaches that skies are copies
             yield np.ascontiguousarray(part)

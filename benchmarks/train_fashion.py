@@ -66,8 +66,8 @@ def main() -> None:
     split = write_pictures(train, options.output / "fashion")
     for name, config in (("autoencoder", AUTOENCODER), ("supervised", SUPERVISED)):
         if options.only in (None, name):
-            asked = {key: value for key in ("epochs", "objective") if (value := getattr(options, key))}
-            learn(name, config | asked, split, options.output / name)
+            overrides = {key: value for key in ("epochs", "objective") if (value := getattr(options, key))}
+            learn(name, config | overrides, split, options.output / name)
             report(name, options.output / name, train, test)
 
 
@@ -88,21 +88,21 @@ def baselines(train: Part, test: Part) -> None:
 
     raw = [part[0].reshape(len(part[0]), -1) / np.float32(255) for part in (train, test)]
     pca = PCA(64, random_state=0).fit(raw[0])
-    for name, (known, asked) in (("raw pixels", raw), ("PCA-64", [pca.transform(rows) for rows in raw])):
-        cosine = accuracy(known, train[1], asked, test[1])
-        straight = nearest_by_distance(known, train[1], asked, test[1])
+    for name, (known, queries) in (("raw pixels", raw), ("PCA-64", [pca.transform(rows) for rows in raw])):
+        cosine = accuracy(known, train[1], queries, test[1])
+        straight = nearest_by_distance(known, train[1], queries, test[1])
         print(f"{name}: 10-NN accuracy {cosine:.4f} by cosine, {straight:.4f} by Euclidean distance", flush=True)
 
 
-def accuracy(known: NDArray, labels: NDArray, asked: NDArray, truth: NDArray) -> float:
-    found = retrieval(normalize(asked), normalize(known), truth, labels, neighbors=10)
-    return float(next(value for name, value in found.figures.items() if "NN" in name))
+def accuracy(known: NDArray, labels: NDArray, queries: NDArray, truth: NDArray) -> float:
+    ranking = retrieval(normalize(queries), normalize(known), truth, labels, neighbors=10)
+    return float(next(value for name, value in ranking.figures.items() if "NN" in name))
 
 
-def nearest_by_distance(known: NDArray, labels: NDArray, asked: NDArray, truth: NDArray) -> float:
+def nearest_by_distance(known: NDArray, labels: NDArray, queries: NDArray, truth: NDArray) -> float:
     from sklearn.neighbors import KNeighborsClassifier
 
-    return float(KNeighborsClassifier(10, algorithm="brute", n_jobs=1).fit(known, labels).score(asked, truth))
+    return float(KNeighborsClassifier(10, algorithm="brute", n_jobs=1).fit(known, labels).score(queries, truth))
 
 
 def write_pictures(train: Part, folder: Path) -> Split:
@@ -125,14 +125,16 @@ def learn(name: str, config: dict, split: Split, folder: Path) -> None:
     from lookalike.train.similarity import train_similarity
 
     started = time.perf_counter()
-    tell = lambda told: told.step == 0 and print(told.epoch, f"{told.loss:.4f}", told.figures, flush=True)  # noqa: E731
+    show = lambda p: p.step == 0 and print(p.epoch, f"{p.loss:.4f}", p.metrics, flush=True)  # noqa: E731
     if name == "autoencoder":
-        done = train_autoencoder(split, AutoencoderConfig.of(config), folder, overwrite=True, tell=tell, say=print)
+        done = train_autoencoder(
+            split, AutoencoderConfig.of(config), folder, overwrite=True, on_progress=show, log=print
+        )
         plot.save(plot.restorations(done.originals, done.restored), folder / "restorations.png")
         plot.save(plot.latent_walk(done.walk), folder / "walk.png")
         plot.save(plot.curves(done.history, "PSNR"), folder / "curves.png")
     else:
-        done = train_similarity(split, SimilarityConfig.of(config), folder, overwrite=True, tell=tell, say=print)
+        done = train_similarity(split, SimilarityConfig.of(config), folder, overwrite=True, on_progress=show, log=print)
         plot.save(plot.curves(done.history, done.metric, before=done.before[done.metric]), folder / "curves.png")
     print(f"{name}: {done}; {time.perf_counter() - started:.0f} s", flush=True)
 
@@ -140,9 +142,9 @@ def learn(name: str, config: dict, split: Split, folder: Path) -> None:
 def report(name: str, folder: Path, train: Part, test: Part) -> None:
     """Accuracy of the exported model, from the folder, as a search would use it."""
     embedder = get_embedder(folder, threads=2)
-    known, asked = (embedder.embed([np.stack([p] * 3, axis=-1) for p in part[0]]) for part in (train, test))
+    known, queries = (embedder.embed([np.stack([p] * 3, axis=-1) for p in part[0]]) for part in (train, test))
     print(
-        f"{name}: 10-NN accuracy {accuracy(known, train[1], asked, test[1]):.4f}, dim {embedder.card.dim}", flush=True
+        f"{name}: 10-NN accuracy {accuracy(known, train[1], queries, test[1]):.4f}, dim {embedder.card.dim}", flush=True
     )
 
 

@@ -58,28 +58,28 @@ def main() -> None:
     if not truth.is_file():
         print(f"skipped: there is no {truth}")
         return
-    usual = SimilarityConfig()
-    given = {name: from_text(name, text, usual) for name, text in (pair.split("=", 1) for pair in options.set)}
+    defaults = SimilarityConfig()
+    overrides = {name: from_text(name, text, defaults) for name, text in (pair.split("=", 1) for pair in options.set)}
     with truth.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     split = halves(truth, rows, options.name)
-    learn(split, SimilarityConfig.of(USUAL[options.name] | given), options.output)
+    learn(split, SimilarityConfig.of(USUAL[options.name] | overrides), options.output)
     test = [rows[row] | {"path": split.paths[row]} for row in split.rows("test")]
     columns = [[row.get(name, "") for row in test] for name in ("path", "label", "role", "style")]
     paths, labels, roles, styles = columns
     for model in (DEFAULT_MODEL, options.output):
-        asked = [role == "query" for role in roles]
-        print(model, judge(model, paths, labels, asked, styles if any(styles) else ()), flush=True)
+        is_query = [role == "query" for role in roles]
+        print(model, judge(model, paths, labels, is_query, styles if any(styles) else ()), flush=True)
 
 
 def halves(truth: Path, rows: list[dict[str, str]], name: str) -> Split:
     """Labels in a random order: test, validation, training."""
     labels = np.array(sorted({row["label"] for row in rows}))
     np.random.default_rng(0).shuffle(labels)
-    place = {label: n for n, label in enumerate(labels)}
+    position = {label: n for n, label in enumerate(labels)}
     half = len(labels) // 2
     ends = (half, half + VALIDATE[name])
-    part = [("test", "val", "train")[int(np.searchsorted(ends, place[row["label"]], side="right"))] for row in rows]
+    part = [("test", "val", "train")[int(np.searchsorted(ends, position[row["label"]], side="right"))] for row in rows]
     paths = [str((truth.parent / row["path"]).resolve()) for row in rows]
     return Split(paths=paths, labels=[row["label"] for row in rows], parts=part)
 
@@ -89,8 +89,8 @@ def learn(split: Split, config: SimilarityConfig, folder: Path) -> None:
     from lookalike.train.similarity import train_similarity
 
     started = time.perf_counter()
-    tell = lambda told: told.step == 0 and print(told.epoch, f"{told.loss:.4f}", told.figures, flush=True)  # noqa: E731
-    done = train_similarity(split, config, folder, overwrite=True, tell=tell, say=print)
+    show = lambda p: p.step == 0 and print(p.epoch, f"{p.loss:.4f}", p.metrics, flush=True)  # noqa: E731
+    done = train_similarity(split, config, folder, overwrite=True, on_progress=show, log=print)
     plot.save(plot.curves(done.history, done.metric, before=done.before[done.metric]), folder / "curves.png")
     shown = done.examples
     plot.save(plot.before_after(shown.queries, shown.before, shown.after), folder / "before-after.png")
@@ -98,18 +98,18 @@ def learn(split: Split, config: SimilarityConfig, folder: Path) -> None:
 
 
 def judge(
-    model: str | Path, paths: Sequence[str], labels: Sequence[str], asked: Sequence[bool], styles: Sequence[str] = ()
+    model: str | Path, paths: Sequence[str], labels: Sequence[str], is_query: Sequence[bool], styles: Sequence[str] = ()
 ) -> dict[str, float]:
-    """Queries (`asked`) among the others by a model's folder, as a search would use it; recall@1 also by style."""
+    """Queries (`is_query`) among the others by a model's folder, as a search would use it; recall@1 also by style."""
     embedder = get_embedder(model, threads=2)
     side = max(embedder.card.preprocessing.size)
     vectors = embedder.embed([decode(read(path), side=side).image for path in paths])
-    query, named = np.array(asked), np.array(labels)
-    found = retrieval(vectors[query], vectors[~query], named[query], named[~query])
-    told = {name: round(float(found[name]), 4) for name in SHOWN}
-    first = found.per_query.answered & (found.per_query.first_rank == 1)
+    query, named = np.array(is_query), np.array(labels)
+    ranking = retrieval(vectors[query], vectors[~query], named[query], named[~query])
+    metrics = {name: round(float(ranking[name]), 4) for name in SHOWN}
+    first = ranking.per_query.answered & (ranking.per_query.first_rank == 1)
     drawn = np.array(styles)[query] if len(styles) else np.zeros(0, str)
-    return told | {f"recall@1 {style}": round(float(first[drawn == style].mean()), 4) for style in np.unique(drawn)}
+    return metrics | {f"recall@1 {style}": round(float(first[drawn == style].mean()), 4) for style in np.unique(drawn)}
 
 
 if __name__ == "__main__":

@@ -23,9 +23,9 @@ from lookalike.embed.registry import DEFAULT_MODEL, model_folder
 from lookalike.image import decode, fit, read
 from lookalike.similarity import normalize
 from lookalike.train.data.augment import RECIPES, view, views_of
-from lookalike.train.data.cache import cache_pictures
+from lookalike.train.data.cache import cache_images
 from lookalike.train.data.loader import Loader
-from lookalike.train.data.sampling import balanced, twice
+from lookalike.train.data.sampling import balanced, two_views
 from lookalike.train.models.centre_pooled import pool
 from lookalike.train.models.efficientnet_lite import load_pretrained
 from lookalike.train.models.folded_lite import read_weights
@@ -50,8 +50,8 @@ def main() -> None:
         for _ in range(2):  # in turn, so that a busy moment hits both
             for name, run in engines.items():
                 rate, waited = run()
-                told = f", waiting for data {waited:.1%} of the time" if name == "ours" else ""
-                print(f"full backbone, {name}: {rate:.2f} pictures a second{told}", flush=True)
+                wait = f", waiting for data {waited:.1%} of the time" if name == "ours" else ""
+                print(f"full backbone, {name}: {rate:.2f} images a second{wait}", flush=True)
 
 
 def head_only(count: int, epochs: int = 20) -> None:
@@ -59,14 +59,14 @@ def head_only(count: int, epochs: int = 20) -> None:
     vectors = torch.from_numpy(normalize(random.normal(size=(count, 256))))
     labels = np.arange(count) // 10
     head, objective = Head(256, 256, 512), make_objective("supcon", dim=256, classes=count // 10)
-    optimiser = torch.optim.AdamW(head.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(head.parameters(), lr=1e-3)
     started = time.perf_counter()
     for epoch in range(epochs):
         for rows in balanced(labels, 256, 4, (0, epoch)):
             loss = objective(head(vectors[rows]), torch.from_numpy(labels[rows]))
-            optimiser.zero_grad()
+            optimizer.zero_grad()
             loss.backward()
-            optimiser.step()
+            optimizer.step()
     print(f"head only: {count:,} vectors, {epochs} epochs, {time.perf_counter() - started:.1f} s", flush=True)
 
 
@@ -101,17 +101,17 @@ def plain(paths: list[str], steps: int) -> Callable[[], tuple[float, float]]:
 
 def ours(paths: list[str], folder: Path, steps: int) -> Callable[[], tuple[float, float]]:
     """The room's own parts: cache, threads, channels-last, folded batch norms."""
-    pictures = cache_pictures(paths, folder / "cache", side=round(SIDE * 8 / 7))
+    pictures = cache_images(paths, folder / "cache", side=round(SIDE * 8 / 7))
     network = Tuned(read_weights(model_folder(DEFAULT_MODEL) / "model.onnx")).train()
-    network.learn("all")
+    network.set_trainable("all")
     network.to(memory_format=torch.channels_last)
-    plan = twice([np.arange(BATCH // 2)] * (steps + 1))
+    plan = two_views([np.arange(BATCH // 2)] * (steps + 1))
 
     def run() -> tuple[float, float]:
         loader = Loader(views_of(pictures.pixels, RECIPE, SIDE), 2)
-        begun = time.perf_counter()
+        started_at = time.perf_counter()
         rate = train(network, (to_input(torch.from_numpy(v)) for _, v in loader.batches(plan, (0, 0))), steps)
-        took = time.perf_counter() - begun
+        took = time.perf_counter() - started_at
         loader.close()
         return rate, loader.waited / took
 
@@ -121,15 +121,15 @@ def ours(paths: list[str], folder: Path, steps: int) -> Callable[[], tuple[float
 def train(network: nn.Module, batches: Iterator[torch.Tensor], steps: int) -> float:
     """Pictures a second over `steps` steps, after one that is not counted."""
     objective = make_objective("sscd", dim=256, classes=BATCH // 2)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-5)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-5)
     labels = torch.arange(BATCH // 2).repeat(2)
     for step, pixels in zip(range(steps + 1), batches, strict=False):
         if step == 1:
             started = time.perf_counter()
         loss = objective(network(pixels), labels)
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
     return BATCH * steps / (time.perf_counter() - started)
 
 

@@ -298,7 +298,7 @@ def test_relations_compare_one_picture(cli: Cli, folder: Path) -> None:
     cli("index", folder)
     ran = cli("search", folder / "1.png", folder / "2.png", "--relations")
     assert ran.code == 1
-    assert "compare one picture" in ran.err
+    assert "compare with one image" in ran.err
 
 
 def test_calibrate_tells_when_there_are_too_few(cli: Cli, folder: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from tests.cli.conftest import Cli
 
 
-def test_it_tells_what_is_missing(cli: Cli, photos: Path, tmp_path: Path) -> None:
+def test_it_names_what_is_missing(cli: Cli, photos: Path, tmp_path: Path) -> None:
     none = cli("serve")
     assert (none.code, none.out) == (1, "")
     assert "lookalike index" in none.err
@@ -20,7 +20,7 @@ def test_it_tells_what_is_missing(cli: Cli, photos: Path, tmp_path: Path) -> Non
     assert cli("serve", "--port", "0").code == 2
 
 
-def test_a_port_that_is_taken_is_told(cli: Cli, photos: Path) -> None:
+def test_a_port_in_use_is_an_error(cli: Cli, photos: Path) -> None:
     import socket
 
     cli("index", photos)

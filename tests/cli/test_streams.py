@@ -17,57 +17,59 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX streams 
 
 def shell(command: str, tmp_path: Path) -> subprocess.CompletedProcess[str]:
     """Run a command line in which `lookalike` is ours."""
-    told = {**os.environ, "LOOKALIKE_COLLECTION": str(tmp_path / "c")}
+    environment = {**os.environ, "LOOKALIKE_COLLECTION": str(tmp_path / "c")}
     script = command.replace("lookalike", f"{sys.executable} -m lookalike")
-    return subprocess.run(["bash", "-c", script], capture_output=True, text=True, env=told, timeout=120, check=False)
+    return subprocess.run(
+        ["bash", "-c", script], capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
 
 
 @pytest.fixture
-def made(tmp_path: Path, photos: Path) -> Path:
+def indexed(tmp_path: Path, photos: Path) -> Path:
     assert shell(f"lookalike index {photos}", tmp_path).returncode == 0
     return tmp_path
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 @pytest.mark.parametrize("verb", ["info --json", "search nowhere.jpg"])
-def test_closed_streams(made: Path, verb: str, closed: str) -> None:
-    ran = shell(f"lookalike {verb} {closed}", made)
-    assert ran.returncode == shell(f"lookalike {verb}", made).returncode
+def test_closed_streams(indexed: Path, verb: str, closed: str) -> None:
+    ran = shell(f"lookalike {verb} {closed}", indexed)
+    assert ran.returncode == shell(f"lookalike {verb}", indexed).returncode
     assert "Traceback" not in ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("verb", ["info --json", "--version"])
-def test_a_full_disk_under_the_output(made: Path, verb: str) -> None:
-    ran = shell(f"lookalike {verb} > /dev/full", made)
+def test_a_full_disk_under_the_output(indexed: Path, verb: str) -> None:
+    ran = shell(f"lookalike {verb} > /dev/full", indexed)
     assert ran.returncode == 1
     assert ran.stderr.count("\n") == 1
     assert "the output cannot be written" in ran.stderr
 
 
-def test_a_full_disk_under_the_messages(made: Path) -> None:
-    ran = shell("lookalike search nowhere.jpg 2> /dev/full", made)
+def test_a_full_disk_under_the_messages(indexed: Path) -> None:
+    ran = shell("lookalike search nowhere.jpg 2> /dev/full", indexed)
     assert ran.returncode == 1
     assert "Traceback" not in ran.stdout
 
 
-def test_a_reader_that_has_seen_enough(made: Path) -> None:
-    ran = shell("set -o pipefail; lookalike models | head -n 1", made)
+def test_a_reader_that_closes_the_pipe(indexed: Path) -> None:
+    ran = shell("set -o pipefail; lookalike models | head -n 1", indexed)
     assert ran.returncode == 0
     assert "Traceback" not in ran.stderr
 
 
 @pytest.mark.parametrize("after", [0.0, 0.1, 0.3, 0.6])
-def test_an_interrupt_at_any_moment(made: Path, after: float) -> None:
+def test_an_interrupt_at_any_moment(indexed: Path, after: float) -> None:
     code = (
         "import signal, sys\n"
         "from lookalike.cli import entry\n"
         "sys.argv = ['lookalike', 'info']\n"
         "real = signal.signal\n"
-        "def told(*what):\n"
-        "    before = real(*what)\n"
+        "def reporting(*arguments):\n"
+        "    before = real(*arguments)\n"
         "    print('on', flush=True)\n"
         "    return before\n"
-        "signal.signal = told\n"
+        "signal.signal = reporting\n"
         "entry.run()\n"
     )
     with subprocess.Popen(
@@ -77,20 +79,20 @@ def test_an_interrupt_at_any_moment(made: Path, after: float) -> None:
         assert running.stdout.readline() == "on\n"
         time.sleep(after)
         running.send_signal(signal.SIGINT)
-        _, told = running.communicate(timeout=60)
+        _, err = running.communicate(timeout=60)
     assert running.returncode in (0, 1, 130, -signal.SIGINT)  # the last: Python itself has wound up
-    assert "Traceback" not in told
+    assert "Traceback" not in err
 
 
-def test_codecs_are_not_heard(made: Path, photos: Path) -> None:
+def test_codecs_are_silent(indexed: Path, photos: Path) -> None:
     file = io.BytesIO()
     scene = np.random.default_rng(1).integers(0, 255, (64, 64, 3)).astype(np.uint8)
     Image.fromarray(scene).save(file, "JPEG")
     data = file.getvalue()
     (photos / "noisy.jpg").write_bytes(data[:700] + b"\0\xff\x01" + data[702:])
-    heard = shell(f"LOOKALIKE_NOISE=1 lookalike embed {photos} -o {made}/v.npy", made)
-    assert "JPEG" in heard.stderr
-    ran = shell(f"lookalike embed {photos} -o {made}/w.npy", made)
+    noisy = shell(f"LOOKALIKE_NOISE=1 lookalike embed {photos} -o {indexed}/v.npy", indexed)
+    assert "JPEG" in noisy.stderr
+    ran = shell(f"lookalike embed {photos} -o {indexed}/w.npy", indexed)
     assert ran.returncode == 0
     assert "Corrupt" not in ran.stderr
     assert "written to" in ran.stderr

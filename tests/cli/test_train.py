@@ -42,21 +42,21 @@ def labelled(tmp_path: Path) -> Path:
 
 
 def test_split_writes_once_and_tells_what_it_kept_together(cli: Cli, labelled: Path, tmp_path: Path) -> None:
-    asked = ("split", labelled, "-o", tmp_path / "split.csv", "--val", 0.1, "--min-score", 1.01)
-    ran = cli(*asked, "--json")
+    command = ("split", labelled, "-o", tmp_path / "split.csv", "--val", 0.1, "--min-score", 1.01)
+    ran = cli(*command, "--json")
     assert ran.code == 0
     report = json.loads(ran.out)
     assert report["counts"] == {"train": 43, "val": 6, "test": 12} or sum(report["counts"].values()) == 61
     assert (report["labels"], report["grouped"], report["groups"]) == (5, 2, 1)
     assert "bad.png" in ran.err
-    assert "2 pictures in 1 group of near-copies" in ran.err
+    assert "2 images in 1 group of near-copies" in ran.err
     with (tmp_path / "split.csv").open() as lines:
         parts = {row["path"]: row["part"] for row in csv.DictReader(lines)}
     assert parts["photos/red/0.png"] == parts["photos/red/again.png"]
-    again = cli(*asked)
+    again = cli(*command)
     assert again.code == 1
     assert "made once" in again.err
-    assert cli(*asked, "--overwrite").code == 0
+    assert cli(*command, "--overwrite").code == 0
 
 
 def test_split_of_a_collection_and_of_nothing(cli: Cli, labelled: Path, tmp_path: Path) -> None:
@@ -76,7 +76,7 @@ def test_split_of_several_folders_takes_their_names(cli: Cli, labelled: Path, tm
         assert all(row["path"].split("/")[1] == row["label"] for row in csv.DictReader(lines))
     ran = cli("split", labelled / "red", "-o", tmp_path / "one.csv")
     assert "; 0 labels" in ran.err
-    assert "no picture has a label: put the pictures of each into a folder" in ran.err
+    assert "no image has a label: put the images of each label into a folder" in ran.err
 
 
 @pytest.mark.parametrize("option", [("--seed", "-1"), ("--test", "1.2"), ("--val", "-.1"), ("--labels", "foldr")])
@@ -101,7 +101,7 @@ def split(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["autoencoder", "SPLIT", "--set", "epcohs=2"], "nearest: epochs"),
         (["autoencoder", "SPLIT", "--set", "epochs"], "NAME=VALUE"),
@@ -114,11 +114,13 @@ def split(tmp_path: Path) -> Path:
         (["similarity", "none.csv"], "lookalike split"),
     ],
 )
-def test_what_is_mistyped_is_answered(cli: Cli, split: Path, tmp_path: Path, arguments: list[str], told: str) -> None:
+def test_what_is_mistyped_is_answered(
+    cli: Cli, split: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
     pytest.importorskip("torch")
     ran = cli("train", *[str(split) if a == "SPLIT" else a for a in arguments], "-o", tmp_path / "model")
     assert ran.code == (1 if "none.csv" in arguments or "nonesuch" in arguments else 2)
-    assert told in " ".join(ran.err.split())
+    assert message in " ".join(ran.err.split())
     assert not (tmp_path / "model" / "model.onnx").exists()
 
 
@@ -134,7 +136,7 @@ def test_an_interrupted_run_tells_how_to_go_on(
         monkeypatch.setattr(f"lookalike.train.{verb}.train_{verb}", interrupted)
         ran = cli("train", verb, split, "-o", tmp_path / "m")
         assert ran.code == 130
-        assert "the same command goes on from the last checkpoint" in ran.err
+        assert "the same command continues from the last checkpoint" in ran.err
 
 
 def commands(text: str) -> list[list[str]]:

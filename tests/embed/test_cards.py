@@ -97,6 +97,6 @@ def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
 
 def test_the_old_name_of_model_folder_warns() -> None:
     with pytest.warns(DeprecationWarning, match="use model_folder"):
-        assert lookalike.embed.model_location is model_folder
+        assert lookalike.embed.model_folder is model_folder
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = lookalike.embed.nothing

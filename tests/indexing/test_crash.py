@@ -30,10 +30,10 @@ module.COMMIT_SECONDS = 0.0
 print("ready", flush=True)
 photos = Collection.open({uri!r}, model=ColourEmbedder(), create=True)
 add = photos.store.add
-def told(ids, vectors, metadata):
+def reported(ids, vectors, metadata):
     add(ids, vectors, metadata)
     print(len(ids), flush=True)
-photos._store.add = told
+photos._store.add = reported
 photos.sync({folder!r}, options=module.SyncOptions(workers=2))
 print("done", flush=True)
 """
@@ -48,9 +48,9 @@ def test_nothing_acknowledged_is_lost(tmp_path: Path, write: Callable[..., Path]
     randomly = random.Random(7)
     acknowledged = kills = 0
     for _ in range(ROUNDS):
-        told, killed = _run_and_kill(code, randomly.uniform(0.0, 0.5))
+        lines, killed = _run_and_kill(code, randomly.uniform(0.0, 0.5))
         kills += killed
-        acknowledged += sum(int(line) for line in told if line.isdigit())
+        acknowledged += sum(int(line) for line in lines if line.isdigit())
         _check(uri, min(acknowledged, PICTURES))
     assert kills >= 5, "the runs were over before they could be killed"
     with Collection.open(uri, model=ColourEmbedder(), create=True) as photos:

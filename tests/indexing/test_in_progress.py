@@ -1,4 +1,4 @@
-"""A decoder that takes the whole run with it costs one file: noted while in hand, held back the next time."""
+"""A decoder that ends the whole run costs one file: recorded while in progress, postponed the next time."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lookalike.indexing.in_progress import InHand, take_left_in_hand
+from lookalike.indexing.in_progress import InProgress, take_interrupted
 from lookalike.search import Collection
 from tests.conftest import ColourEmbedder
 
@@ -56,7 +56,7 @@ def test_a_file_that_ends_the_run_is_held_back_and_decoded_apart(tmp_path: Path,
     assert not list(Path(uri).glob("in-hand-*"))
 
 
-def died(hand: InHand) -> None:
+def died(hand: InProgress) -> None:
     """As if its process had: the lock goes, the note stays."""
     assert hand._map is not None
     hand._map.close()
@@ -81,47 +81,47 @@ def test_a_file_that_ends_its_child_too_ends_no_run_ever_again(tmp_path: Path, w
         assert [failure.path for failure in photos.failures()] == [str(bad)]
 
 
-def test_what_was_in_hand_is_told_once(tmp_path: Path) -> None:
-    hand = InHand(str(tmp_path))
-    with hand.holding("/pictures/one.png"), hand.holding("/pictures/\udcfftwo.png"):
-        assert take_left_in_hand(str(tmp_path)) == frozenset()  # still running
+def test_files_in_progress_are_returned_once(tmp_path: Path) -> None:
+    hand = InProgress(str(tmp_path))
+    with hand.recording("/pictures/one.png"), hand.recording("/pictures/\udcfftwo.png"):
+        assert take_interrupted(str(tmp_path)) == frozenset()  # still running
         died(hand)
-        assert take_left_in_hand(str(tmp_path)) == {"/pictures/one.png", "/pictures/\udcfftwo.png"}
-    assert take_left_in_hand(str(tmp_path)) == frozenset()
+        assert take_interrupted(str(tmp_path)) == {"/pictures/one.png", "/pictures/\udcfftwo.png"}
+    assert take_interrupted(str(tmp_path)) == frozenset()
 
 
-def test_what_was_put_down_is_not_told(tmp_path: Path) -> None:
-    hand = InHand(str(tmp_path))
-    with pytest.raises(ValueError, match="bad"), hand.holding("/pictures/one.png"):
+def test_finished_files_are_not_returned(tmp_path: Path) -> None:
+    hand = InProgress(str(tmp_path))
+    with pytest.raises(ValueError, match="bad"), hand.recording("/pictures/one.png"):
         raise ValueError("bad")
     died(hand)
-    assert take_left_in_hand(str(tmp_path)) == frozenset()
+    assert take_interrupted(str(tmp_path)) == frozenset()
 
 
 def test_a_suspect_stays_noted_until_it_is_settled(tmp_path: Path) -> None:
     """A run that is stopped before it comes to them, at its end, must not forget them."""
-    kept = frozenset({"/pictures/one.png", "/pictures/two.png"})
-    first = InHand(str(tmp_path), kept)
-    with first.holding("/pictures/one.png"):
+    suspects = frozenset({"/pictures/one.png", "/pictures/two.png"})
+    first = InProgress(str(tmp_path), suspects)
+    with first.recording("/pictures/one.png"):
         pass
     first.close()
-    assert take_left_in_hand(str(tmp_path)) == {"/pictures/two.png"}
-    second = InHand(str(tmp_path), {"/pictures/two.png"})
-    with second.holding("/pictures/two.png"):
+    assert take_interrupted(str(tmp_path)) == {"/pictures/two.png"}
+    second = InProgress(str(tmp_path), {"/pictures/two.png"})
+    with second.recording("/pictures/two.png"):
         pass
     second.close()
     assert not list(tmp_path.iterdir())
 
 
 def test_two_runs_in_one_process_do_not_share_a_note(tmp_path: Path) -> None:
-    one, other = InHand(str(tmp_path)), InHand(str(tmp_path))
-    with one.holding("/pictures/one.png"):
-        with other.holding("/pictures/two.png"):
+    one, other = InProgress(str(tmp_path)), InProgress(str(tmp_path))
+    with one.recording("/pictures/one.png"):
+        with other.recording("/pictures/two.png"):
             assert len(list(tmp_path.iterdir())) == 2
-            assert take_left_in_hand(str(tmp_path)) == frozenset()
+            assert take_interrupted(str(tmp_path)) == frozenset()
         other.close()
         assert len(list(tmp_path.iterdir())) == 1
-    with other.holding("/pictures/late.png"):  # after it was closed
+    with other.recording("/pictures/late.png"):  # after it was closed
         assert len(list(tmp_path.iterdir())) == 1
     one.close()
     assert not list(tmp_path.iterdir())
@@ -129,8 +129,8 @@ def test_two_runs_in_one_process_do_not_share_a_note(tmp_path: Path) -> None:
 
 def test_nothing_is_noted_where_nothing_can_be(tmp_path: Path) -> None:
     for folder in (None, str(tmp_path / "nowhere")):
-        hand = InHand(folder)
-        with hand.holding("/pictures/one.png"):
+        hand = InProgress(folder)
+        with hand.recording("/pictures/one.png"):
             pass
         hand.close()
-        assert take_left_in_hand(folder) == frozenset()
+        assert take_interrupted(folder) == frozenset()

@@ -319,15 +319,15 @@ def test_one_missing_file_of_many_stops_nothing(collection: Collection, photos: 
 def test_a_file_that_vanishes_while_indexing_is_skipped(
     collection: Collection, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lookalike.indexing import worker as intake
+    from lookalike.indexing import worker
 
-    real = intake.read
+    real = worker.read
 
     def vanish(path: str, limits: object) -> bytes:
         Path(path).unlink() if path.endswith("red.png") else None
         return real(path, limits)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(intake, "read", vanish)
+    monkeypatch.setattr(worker, "read", vanish)
     report = collection.sync(photos)
     assert (report.added, [Path(f.path).name for f in report.failed]) == (4, ["red.png"])
 
@@ -395,6 +395,6 @@ def test_a_disk_that_fills_up_while_tidying_loses_no_picture(
         raise StoreFailed("the disk is full")
 
     monkeypatch.setattr(collection.store, "optimize", full)
-    with pytest.raises(StoreFailed, match="every picture is indexed and kept"):
+    with pytest.raises(StoreFailed, match="all images are indexed"):
         collection.sync(photos)
     assert len(collection) == 5

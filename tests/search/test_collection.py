@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from lookalike.errors import BadFilter, BadQuery, ModelMismatch, NoCollection, UnknownId, UnreadableImage
-from lookalike.indexing.plan import FACTS
+from lookalike.indexing.plan import BUILTIN_COLUMNS
 from lookalike.search import Collection, Query
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 
@@ -194,8 +194,8 @@ def test_reopening_finds_everything_again(tmp_path: Path, photos: Path, embedder
 def test_a_collection_whose_maker_was_killed_at_once_is_taken_over(tmp_path: Path, photos: Path) -> None:
     from lookalike.store import open_store
 
-    open_store(str(tmp_path / "c"), dim=3, columns=FACTS, create=True).close()
-    with pytest.raises(NoCollection, match="begun and never filled"):
+    open_store(str(tmp_path / "c"), dim=3, columns=BUILTIN_COLUMNS, create=True).close()
+    with pytest.raises(NoCollection, match="never completed"):
         Collection.open(tmp_path / "c")
     with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as taken:
         assert taken.sync(photos).added == 5
@@ -203,9 +203,14 @@ def test_a_collection_whose_maker_was_killed_at_once_is_taken_over(tmp_path: Pat
         assert again.card.name == "colour"
 
 
-def test_a_begun_collection_of_another_size_is_refused(tmp_path: Path) -> None:
+def test_an_unfinished_collection_of_another_size_is_refused(tmp_path: Path) -> None:
     from lookalike.store import open_store
 
     open_store(str(tmp_path / "c"), dim=7, create=True).close()
     with pytest.raises(ModelMismatch, match="7 numbers, and colour makes 3"):
         Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True)
+
+
+def test_the_former_name_of_ids_under_still_works(filled: Collection, photos: Path) -> None:
+    with pytest.warns(DeprecationWarning, match="ids_under"):
+        assert filled.ids_beneath(str(photos)) == filled.ids_under(str(photos))

@@ -12,10 +12,10 @@ from tests.conftest import COLOURS, picture
 from lookalike.errors import BadQuery, SourceError
 from lookalike.train.config import AutoencoderConfig, SimilarityConfig, from_text, read_toml, to_toml
 from lookalike.train.data.augment import RECIPES, Recipe, view, views_of
-from lookalike.train.data.cache import cache_pictures, forget_cache
+from lookalike.train.data.cache import cache_images, delete_cache
 from lookalike.train.data.loader import Loader
 from lookalike.train.data.pairs import read_pairs
-from lookalike.train.data.sampling import balanced, shuffled, twice, with_partners
+from lookalike.train.data.sampling import balanced, shuffled, two_views, with_partners
 
 PICTURE = picture(COLOURS["orange"], size=(64, 64))
 
@@ -23,7 +23,7 @@ PICTURE = picture(COLOURS["orange"], size=(64, 64))
 def test_the_cache_holds_each_picture_and_leaves_out_the_bad(tmp_path, photos):
     (photos / "bad.jpg").write_bytes(b"no picture")
     paths = sorted(str(p) for p in photos.iterdir())
-    cached = cache_pictures(paths, tmp_path / "cache", side=16)
+    cached = cache_images(paths, tmp_path / "cache", side=16)
     assert cached.pixels.shape == (6, 16, 16, 3)
     assert [paths[row].rsplit("/", 1)[1] for row in cached.rows] == [
         f"{c}.png" for c in ("blue", "green", "orange", "red", "violet")
@@ -32,21 +32,21 @@ def test_the_cache_holds_each_picture_and_leaves_out_the_bad(tmp_path, photos):
     assert np.abs(cached.pixels[paths.index(str(photos / "red.png"))].mean((0, 1)) - COLOURS["red"]).max() < 12
 
 
-def test_the_cache_is_used_again_and_made_anew_for_another_side(tmp_path, photos, monkeypatch):
+def test_the_cache_is_used_again_and_rebuilt_for_another_side(tmp_path, photos, monkeypatch):
     paths = sorted(str(p) for p in photos.iterdir())
-    cache_pictures(paths, tmp_path, side=16)
-    asked = []
+    cache_images(paths, tmp_path, side=16)
+    calls = []
     for side in (16, 8):
-        cache_pictures(paths, tmp_path, side=side, progress=lambda done, total: asked.append(done))
-        assert bool(asked) == (side == 8)
-    forget_cache(tmp_path)
+        cache_images(paths, tmp_path, side=side, progress=lambda done, total: calls.append(done))
+        assert bool(calls) == (side == 8)
+    delete_cache(tmp_path)
     assert not list(tmp_path.glob("pictures*"))
 
 
 def test_no_readable_picture_is_an_error(tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"x")
-    with pytest.raises(SourceError, match="not one of 1 pictures"):
-        cache_pictures([str(tmp_path / "bad.jpg")], tmp_path / "cache", side=16)
+    with pytest.raises(SourceError, match="none of 1 images"):
+        cache_images([str(tmp_path / "bad.jpg")], tmp_path / "cache", side=16)
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -75,7 +75,7 @@ def test_geometry_by_hand():
 
 
 def test_colours_by_hand():
-    grey = view(PICTURE, Recipe(grey=1.0), 64, np.random.default_rng(0))
+    grey = view(PICTURE, Recipe(gray=1.0), 64, np.random.default_rng(0))
     assert (grey.max(axis=2).astype(int) - grey.min(axis=2)).max() <= 1
     inverted = view(PICTURE, Recipe(invert=1.0), 64, np.random.default_rng(0))
     assert np.abs(inverted.astype(int) + PICTURE - 255).mean() < 2
@@ -92,8 +92,8 @@ def test_shuffled_is_a_permutation_and_leaves_no_picture_alone():
 def test_balanced_gives_rare_labels_as_much_room_as_frequent_ones():
     labels = np.array([0] * 90 + [1] * 8 + [2] * 2)
     plan = balanced(labels, 12, 4, (0, 0))
-    seen = np.bincount(labels[np.concatenate(plan)])
-    assert seen.max() - seen.min() <= 4
+    counts = np.bincount(labels[np.concatenate(plan)])
+    assert counts.max() - counts.min() <= 4
     assert all(np.bincount(labels[rows], minlength=3).max() == 4 for rows in plan)
 
 
@@ -103,7 +103,7 @@ def test_few_labels_still_fill_the_batch():
 
 
 def test_twice_and_partners():
-    assert [rows.tolist() for rows in twice([np.array([3, 1])])] == [[3, 1, 3, 1]]
+    assert [rows.tolist() for rows in two_views([np.array([3, 1])])] == [[3, 1, 3, 1]]
     (rows,) = with_partners([np.array([0, 1])], {0: [7]}, 8, (0, 0))
     assert rows.tolist() == [0, 1, 7]
 
@@ -172,7 +172,7 @@ def test_settings_with_a_byte_order_mark(tmp_path):
         ("a,b\na.png,x.png\n", r"1 files that the split does not have; the first is x\.png \(nearest"),
         ("a,b,same\na.png,b.png,1\nb.png,c.png,1\na.png,c.png,0\n", "differ, but other pairs tie them"),
         ("a,b,same\na.png,b.png,maybe\n", "line 2: 'maybe'"),
-        ("a\na.png\n", "holds no pairs"),
+        ("a\na.png\n", "has no pairs"),
     ],
 )
 def test_pairs_that_cannot_be_used(tmp_path, text, reason):
@@ -212,7 +212,7 @@ def test_values_typed_by_a_person():
         3,
         1e-3,
     )
-    with pytest.raises(BadQuery, match="int was wanted"):
+    with pytest.raises(BadQuery, match="expected int"):
         from_text("epochs", "many", usual)
 
 
@@ -225,7 +225,7 @@ def test_toml_that_is_none(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="needs a system that can keep room for a file")
-def test_a_disk_without_room_for_the_cache_is_told_before_it_is_filled(tmp_path: Path, photos: Path) -> None:
+def test_a_disk_without_space_for_the_cache_is_an_error_before_it_is_filled(tmp_path: Path, photos: Path) -> None:
     """Written through memory, a full disk would end the process with a signal."""
     import resource
 
@@ -234,6 +234,6 @@ def test_a_disk_without_room_for_the_cache_is_told_before_it_is_filled(tmp_path:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
     try:
         with pytest.raises(SourceError, match="cannot be written"):
-            cache_pictures(paths, tmp_path / "cache", side=64)
+            cache_images(paths, tmp_path / "cache", side=64)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

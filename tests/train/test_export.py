@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch", reason="needs the extra: pip install 'looka
 pytest.importorskip("onnx", reason="needs the extra: pip install 'lookalike[train]'")
 pytest.importorskip("onnxscript", reason="needs the extra: pip install 'lookalike[train]'")
 
-from lookalike.train import export as room  # noqa: E402
+from lookalike.train import export as module  # noqa: E402
 
 # the exporter's own machinery, not ours
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -44,7 +44,7 @@ def tiny() -> torch.nn.Module:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tiny"
-    room.export(tiny(), folder, CARD, samples=SAMPLES)
+    module.export(tiny(), folder, CARD, samples=SAMPLES)
     return folder
 
 
@@ -60,23 +60,23 @@ def test_the_card_fits_the_file(folder):
 def test_the_embedder_gives_what_torch_gives(folder):
     pixels = torch.from_numpy((SAMPLES.astype(np.float32) - 127) / 128).permute(0, 3, 1, 2)
     with torch.no_grad():
-        wanted = torch.nn.functional.normalize(tiny()(pixels)).numpy()
-    found = get_embedder(folder).embed(list(SAMPLES))
-    assert found.shape == (5, 64)
-    assert np.linalg.norm(found, axis=1) == pytest.approx(1, abs=1e-5)
-    assert (found * wanted).sum(axis=1).min() >= 0.9999
+        expected = torch.nn.functional.normalize(tiny()(pixels)).numpy()
+    actual = get_embedder(folder).embed(list(SAMPLES))
+    assert actual.shape == (5, 64)
+    assert np.linalg.norm(actual, axis=1) == pytest.approx(1, abs=1e-5)
+    assert (actual * expected).sum(axis=1).min() >= 0.9999
 
 
 def test_the_same_network_gives_the_same_bytes(folder, tmp_path):
-    room.export(tiny(), tmp_path / "again", CARD, samples=SAMPLES)
+    module.export(tiny(), tmp_path / "again", CARD, samples=SAMPLES)
     for name in ("model.onnx", "card.json"):
         assert (tmp_path / "again" / name).read_bytes() == (folder / name).read_bytes()
 
 
 def test_failed_parity_writes_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(room, "run", lambda model, samples: np.eye(len(samples), 64, dtype=np.float32))
+    monkeypatch.setattr(module, "run_onnx", lambda model, samples: np.eye(len(samples), 64, dtype=np.float32))
     with pytest.raises(BrokenModel, match="worst cosine"):
-        room.export(tiny(), tmp_path / "model", CARD, samples=SAMPLES)
+        module.export(tiny(), tmp_path / "model", CARD, samples=SAMPLES)
     assert not (tmp_path / "model").exists()
 
 
@@ -86,24 +86,24 @@ def test_vectors_that_are_no_numbers_fail(tmp_path):
             return pixels.mean((2, 3)) * float("nan")
 
     with pytest.raises(BrokenModel):
-        room.export(Broken(), tmp_path / "model", CARD, samples=SAMPLES)
+        module.export(Broken(), tmp_path / "model", CARD, samples=SAMPLES)
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("samples", [SAMPLES[:0], SAMPLES[:, :8], SAMPLES.astype(np.float32)])
 def test_samples_that_prove_nothing_are_refused(tmp_path, samples):
-    with pytest.raises(BrokenModel, match="two or more uint8 pictures"):
-        room.export(tiny(), tmp_path / "model", CARD, samples=samples)
+    with pytest.raises(BrokenModel, match="two or more uint8 images"):
+        module.export(tiny(), tmp_path / "model", CARD, samples=samples)
 
 
 def test_parity_counts_rows_of_another_length_as_wrong():
     rows = np.eye(2, dtype=np.float32)
-    assert room.compare(rows, rows) == room.Parity(2, 1.0, 0.0)
-    assert room.compare(rows, rows * 2).worst_cosine == 0
+    assert module.measure_parity(rows, rows) == module.Parity(2, 1.0, 0.0)
+    assert module.measure_parity(rows, rows * 2).worst_cosine == 0
 
 
 def test_float32_storage_is_nearer_still(tmp_path, folder):
-    parity = room.export(tiny(), tmp_path / "model", replace(CARD, name="full"), samples=SAMPLES, half_storage=False)
+    parity = module.export(tiny(), tmp_path / "model", replace(CARD, name="full"), samples=SAMPLES, half_storage=False)
     assert parity.worst_cosine >= 0.999999
     assert (tmp_path / "model" / "model.onnx").stat().st_size > (folder / "model.onnx").stat().st_size
 
@@ -129,7 +129,7 @@ def test_the_shipped_model_is_the_network():
     samples = coarse.repeat(16, axis=1).repeat(16, axis=2)
     pixels = torch.from_numpy((samples.astype(np.float32) - 127) / 128).permute(0, 3, 1, 2)
     with torch.no_grad():
-        wanted = torch.nn.functional.normalize(network(pixels)).numpy()
-    found = get_embedder(folder).embed(list(samples))
-    assert found.shape == (4, 256)
-    assert (found * wanted).sum(axis=1).min() >= 0.9999
+        expected = torch.nn.functional.normalize(network(pixels)).numpy()
+    actual = get_embedder(folder).embed(list(samples))
+    assert actual.shape == (4, 256)
+    assert (actual * expected).sum(axis=1).min() >= 0.9999

@@ -17,17 +17,17 @@ from lookalike.errors import BadQuery, BrokenModel
 torch = pytest.importorskip("torch", reason="needs the extra: pip install 'lookalike[train]'")
 
 from lookalike.train import memory  # noqa: E402
-from lookalike.train.autoencoder import RestorationTask, spread_over  # noqa: E402
-from lookalike.train.checkpoint import BEST, LAST, Place, read_tensors, write_tensors  # noqa: E402
+from lookalike.train.autoencoder import ReconstructionTask, evenly_spaced  # noqa: E402
+from lookalike.train.checkpoint import BEST, LAST, RunState, read_tensors, write_tensors  # noqa: E402
 from lookalike.train.config import AutoencoderConfig  # noqa: E402
 from lookalike.train.data.augment import RECIPES, views_of  # noqa: E402
-from lookalike.train.data.cache import Pictures  # noqa: E402
+from lookalike.train.data.cache import ImageCache  # noqa: E402
 from lookalike.train.data.loader import Loader  # noqa: E402
-from lookalike.train.loop import Run, Told, TrainingFailed  # noqa: E402
+from lookalike.train.loop import TrainingFailed, TrainingProgress, TrainingRun  # noqa: E402
 from lookalike.train.models.autoencoder import Autoencoder  # noqa: E402
 from lookalike.train.objectives import make_objective  # noqa: E402
 from lookalike.train.run_folder import RunFolder, open_run  # noqa: E402
-from lookalike.train.schedule import Average, rate_at  # noqa: E402
+from lookalike.train.schedule import WeightAverage, rate_factor  # noqa: E402
 from lookalike.train.split import Split  # noqa: E402
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (32, 28, 28, 3), dtype=np.uint8)
@@ -38,61 +38,59 @@ def config_of(**settings: object) -> AutoencoderConfig:
     return AutoencoderConfig.of(USUAL | settings)
 
 
-def run_of(folder: Path, **settings: object) -> Run:
+def run_of(folder: Path, **settings: object) -> TrainingRun:
     config = config_of(**settings)
     torch.manual_seed(0)
     folder.mkdir(parents=True, exist_ok=True)
-    task = RestorationTask(
+    task = ReconstructionTask(
         network=Autoencoder(28, channels=3, code=4, width=4),
         objective=make_objective(config.objective),
         config=config,
-        pictures=Pictures(pixels=PIXELS, rows=np.arange(32), failed=()),
+        images=ImageCache(pixels=PIXELS, rows=np.arange(32), failed=()),
         paths=[f"{n}.png" for n in range(32)],
         train=np.arange(24),
         val=np.arange(24, 32),
     )
-    return Run(task, Loader(views_of(PIXELS, RECIPES[config.augment], 28), 2), config, RunFolder(folder))
+    return TrainingRun(task, Loader(views_of(PIXELS, RECIPES[config.augment], 28), 2), config, RunFolder(folder))
 
 
 class Broken(Exception):
-    """Somebody pulled the plug."""
+    """An interruption from outside."""
 
 
 def unplug(epoch: int, step: int):
-    def tell(told: Told) -> None:
-        if (told.epoch, told.step) == (epoch, step):
+    def on_progress(progress: TrainingProgress) -> None:
+        if (progress.epoch, progress.step) == (epoch, step):
             raise Broken
 
-    return tell
+    return on_progress
 
 
-def figures(place: Place) -> list[dict[str, float]]:
-    return [{name: value for name, value in row.items() if name not in ("seconds", "waited")} for row in place.history]
+def figures(state: RunState) -> list[dict[str, float]]:
+    return [{name: value for name, value in row.items() if name not in ("seconds", "waited")} for row in state.history]
 
 
 @pytest.mark.parametrize(("epoch", "step"), [(1, 2), (2, 0)])
 def test_a_broken_run_ends_as_an_unbroken_one(tmp_path, epoch, step):
     whole = run_of(tmp_path / "whole")
-    wanted = whole.train()
+    expected = whole.train()
     with pytest.raises(Broken):
         run_of(tmp_path / "broken", save_seconds=0).train(unplug(epoch, step))
     resumed = run_of(tmp_path / "broken", save_seconds=0)
-    assert (resumed.place.epoch, resumed.place.step) in ((epoch, step), (epoch, step - 1))
-    found = resumed.train()
-    assert figures(found) == figures(wanted)
-    for mine, theirs in zip(
-        resumed.task.network.state_dict().values(), whole.task.network.state_dict().values(), strict=True
-    ):
-        assert torch.equal(mine, theirs)
+    assert (resumed.state.epoch, resumed.state.step) in ((epoch, step), (epoch, step - 1))
+    actual = resumed.train()
+    assert figures(actual) == figures(expected)
+    for a, b in zip(resumed.task.network.state_dict().values(), whole.task.network.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
 
 
 def test_it_learns_and_keeps_the_best_epoch(tmp_path):
     run = run_of(tmp_path, epochs=6, rate=0.01, objective="mse", augment="none")
-    place = run.train()
-    losses = [row["loss"] for row in place.history]
+    state = run.train()
+    losses = [row["loss"] for row in state.history]
     assert losses[-1] < losses[0]
-    assert place.best == max(row["PSNR"] for row in place.history) == place.history[place.best_epoch - 1]["PSNR"]
-    assert run.task.validate(run.task.network)["PSNR"] == pytest.approx(place.best)
+    assert state.best == max(row["PSNR"] for row in state.history) == state.history[state.best_epoch - 1]["PSNR"]
+    assert run.task.validate(run.task.network)["PSNR"] == pytest.approx(state.best)
     with (tmp_path / "metrics.csv").open() as lines:
         rows = list(csv.DictReader(lines))
     assert [row["epoch"] for row in rows] == list("123456")
@@ -106,9 +104,9 @@ def test_it_ends_early_when_nothing_gets_better(tmp_path):
 
 
 class _Stubborn:
-    """Judges every epoch the same."""
+    """Returns the same metrics for every epoch."""
 
-    def __init__(self, task: RestorationTask) -> None:
+    def __init__(self, task: ReconstructionTask) -> None:
         self._task = task
 
     def validate(self, network: torch.nn.Module) -> dict[str, float]:
@@ -123,16 +121,16 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good(tmp_path,
     loss = type(run.task).loss
     calls = []
 
-    def spoilt(self, rows, views):
+    def corrupted(self, rows, views):
         calls.append(rows)
         return loss(self, rows, views) * (math.nan if len(calls) == 5 else 1)
 
-    monkeypatch.setattr(type(run.task), "loss", spoilt)
-    with pytest.raises(TrainingFailed, match=r"epoch 2, batch 2 \(\d+\.png.*last good checkpoint is kept"):
+    monkeypatch.setattr(type(run.task), "loss", corrupted)
+    with pytest.raises(TrainingFailed, match=r"epoch 2, batch 2 \(\d+\.png.*last good checkpoint is in"):
         run.train()
     tensors, _ = read_tensors(tmp_path / "checkpoints" / LAST)
     assert all(torch.isfinite(values.float()).all() for values in tensors.values())
-    assert run_of(tmp_path).place.steps_done == 4
+    assert run_of(tmp_path).state.steps_done == 4
 
 
 def test_out_of_memory_names_a_size_that_fits(tmp_path, monkeypatch):
@@ -145,9 +143,9 @@ def test_out_of_memory_names_a_size_that_fits(tmp_path, monkeypatch):
         return loss(self, rows, views)
 
     monkeypatch.setattr(type(run.task), "loss", greedy)
-    with pytest.raises(TrainingFailed, match=r"a batch of 8 pictures; 2 fit: --batch 2"):
+    with pytest.raises(TrainingFailed, match=r"a batch of 8 images; 2 fit: --batch 2"):
         run.train()
-    assert "--side" in memory.explain(8, lambda count: False)
+    assert "--side" in memory.out_of_memory_message(8, lambda count: False)
     assert not memory.is_out_of_memory(RuntimeError("shapes differ"))
 
 
@@ -155,10 +153,10 @@ KILLED = """
 import os, signal, sys, torch
 from pathlib import Path
 from lookalike.train import checkpoint
-place = Path(sys.argv[1])
-checkpoint.write_tensors(place, {"a": torch.ones(3)}, {})
+file = Path(sys.argv[1])
+checkpoint.write_tensors(file, {"a": torch.ones(3)}, {})
 os.fsync = lambda number: os.kill(os.getpid(), signal.SIGKILL)
-checkpoint.write_tensors(place, {"a": torch.zeros(3)}, {})
+checkpoint.write_tensors(file, {"a": torch.zeros(3)}, {})
 """
 
 
@@ -170,7 +168,7 @@ def test_kill_9_while_a_checkpoint_is_written_leaves_the_one_before(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [LAST]  # what the killed one left was written over
 
 
-def test_a_damaged_or_foreign_checkpoint_is_told(tmp_path):
+def test_a_damaged_or_foreign_checkpoint_is_an_error(tmp_path):
     run_of(tmp_path, epochs=1).train()
     with pytest.raises(BrokenModel, match="another run"):
         run_of(tmp_path, objective="l1", ema=0.0)
@@ -180,12 +178,12 @@ def test_a_damaged_or_foreign_checkpoint_is_told(tmp_path):
 
 
 def test_the_pictures_shown_are_of_all_of_the_part():
-    assert spread_over(np.arange(100, 200), 4).tolist() == [100, 133, 166, 199]
-    assert spread_over(np.arange(3), 12).tolist() == [0, 1, 2]
+    assert evenly_spaced(np.arange(100, 200), 4).tolist() == [100, 133, 166, 199]
+    assert evenly_spaced(np.arange(3), 12).tolist() == [0, 1, 2]
 
 
 def test_the_rate_rises_then_falls():
-    rates = [rate_at(step, 100, 0.1) for step in range(100)]
+    rates = [rate_factor(step, 100, 0.1) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == rates[9] == pytest.approx(1)
     assert rates[55] == pytest.approx(0.5, abs=0.02)
@@ -196,7 +194,7 @@ def test_the_rate_rises_then_falls():
 def test_the_average_follows_by_hand():
     network = torch.nn.Linear(1, 1, bias=False)
     torch.nn.init.zeros_(network.weight)
-    average = Average(network, 0.5)
+    average = WeightAverage(network, 0.5)
     torch.nn.init.ones_(network.weight)
     average.update(0)  # early on the average is short: a tenth of the old is left
     assert average.network.weight.item() == pytest.approx(0.9)

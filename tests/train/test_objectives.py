@@ -9,9 +9,9 @@ from lookalike.errors import BadQuery
 torch = pytest.importorskip("torch", reason="needs the extra: pip install 'lookalike[train]'")
 pytest.importorskip("pytorch_metric_learning", reason="needs the extra: pip install 'lookalike[train]'")
 
-from lookalike.train.models.autoencoder import Autoencoder, to_pictures  # noqa: E402
-from lookalike.train.objectives import RESTORATION, SIMILARITY, make_objective  # noqa: E402
-from lookalike.train.objectives.denoising import spoil  # noqa: E402
+from lookalike.train.models.autoencoder import Autoencoder, scale_pixels  # noqa: E402
+from lookalike.train.objectives import RECONSTRUCTION, SIMILARITY, make_objective  # noqa: E402
+from lookalike.train.objectives.denoising import corrupt  # noqa: E402
 from lookalike.train.objectives.ms_ssim import ms_ssim  # noqa: E402
 from lookalike.train.objectives.nt_xent import NTXent  # noqa: E402
 from lookalike.train.objectives.sscd import ENTROPY, TEMPERATURE, differential_entropy  # noqa: E402
@@ -88,7 +88,7 @@ def test_entropy_of_one_picture_alone_is_nothing():
     assert differential_entropy(AXES[:2], torch.zeros(2)).item() == 0
 
 
-@pytest.mark.parametrize("name", RESTORATION)
+@pytest.mark.parametrize("name", RECONSTRUCTION)
 @pytest.mark.parametrize(("side", "channels"), [(28, 1), (32, 3)])
 def test_restoring_gets_better(name, side, channels):
     torch.manual_seed(0)
@@ -116,7 +116,7 @@ def test_ms_ssim_is_one_for_the_same_and_less_for_noise():
 
 def test_spoiling_wipes_a_rectangle_of_each_picture():
     torch.manual_seed(0)
-    spoilt = spoil(torch.full((3, 1, 20, 20), 5.0))
+    spoilt = corrupt(torch.full((3, 1, 20, 20), 5.0))
     for picture in spoilt:
         assert int((picture == 0).sum()) == pytest.approx(64, abs=17)  # .4 of 20, squared
     assert float(spoilt[spoilt != 0].std()) == pytest.approx(0.2, abs=0.03)
@@ -136,8 +136,8 @@ def test_an_autoencoder_of_any_side(side, channels):
 
 def test_grey_is_the_luma():
     pixels = torch.tensor([255.0, 0, 0]).reshape(1, 3, 1, 1)
-    assert to_pictures(pixels, 1).item() == pytest.approx(0.299)
-    assert to_pictures(pixels, 3).flatten().tolist() == [1, 0, 0]
+    assert scale_pixels(pixels, 1).item() == pytest.approx(0.299)
+    assert scale_pixels(pixels, 3).flatten().tolist() == [1, 0, 0]
 
 
 def test_unknown_objectives_are_answered_by_the_nearest():

@@ -20,14 +20,14 @@ from tests.conftest import COLOURS, ColourEmbedder, encode, picture  # noqa: E40
 
 from lookalike.train import similarity  # noqa: E402
 from lookalike.train.config import SimilarityConfig  # noqa: E402
-from lookalike.train.loop import quiet  # noqa: E402
+from lookalike.train.loop import no_progress  # noqa: E402
 from lookalike.train.models.folded_lite import read_weights  # noqa: E402
 from lookalike.train.models.small_cnn import SmallCNN  # noqa: E402
 from lookalike.train.models.tuned import Head, Tuned  # noqa: E402
 from lookalike.train.similarity_dataset import labels_of  # noqa: E402
-from lookalike.train.similarity_training import best_share, mixed, to_input  # noqa: E402
+from lookalike.train.similarity_training import best_interpolation, interpolate, to_input  # noqa: E402
 from lookalike.train.split import Split  # noqa: E402
-from lookalike.train.validation import Answer, judge_by_edits, judge_by_labels  # noqa: E402
+from lookalike.train.validation import ValidationResult, validator_by_edits, validator_by_labels  # noqa: E402
 
 FAST = {"model": "small-cnn", "side": 28, "width": 4, "dim": 8, "batch": 16, "epochs": 2, "objective": "supcon"}
 
@@ -55,24 +55,26 @@ def split(tmp_path_factory: pytest.TempPathFactory) -> Split:
     return Split(paths=paths, labels=labels, parts=["val" if n % 16 >= 11 else "train" for n in range(80)])
 
 
-def run(split, folder, monkeypatch, embedder=None, said=None, **settings):
-    """Train with a stand-in for the model of before."""
+def run(split, folder, monkeypatch, embedder=None, lines=None, **settings):
+    """Train with a stand-in for the base model."""
     monkeypatch.setattr(similarity, "get_embedder", lambda *_a, **_k: embedder or Coin())
     config = SimilarityConfig.of(FAST | settings)
-    return similarity.train_similarity(split, config, folder, tell=quiet, say=(said if said is not None else []).append)
+    return similarity.train_similarity(
+        split, config, folder, on_progress=no_progress, log=(lines if lines is not None else []).append
+    )
 
 
 def test_labels_teach_it_and_the_folder_is_a_model(split, tmp_path, monkeypatch):
     bad = Split(
         paths=[*split.paths, str(tmp_path / "none.png")], labels=[*split.labels, "red"], parts=[*split.parts, "train"]
     )
-    said: list[str] = []
-    taught = run(bad, tmp_path / "mine", monkeypatch, said=said, epochs=6, rate=0.01)
-    assert taught.kept == "trained"
-    assert taught.after["mAP"] > taught.before["mAP"] + 0.2
-    assert "the trained model is kept" in str(taught)
-    assert [failure.path for failure in taught.failed] == [str(tmp_path / "none.png")]
-    assert any("skipped" in line for line in said)
+    lines: list[str] = []
+    result = run(bad, tmp_path / "mine", monkeypatch, lines=lines, epochs=6, rate=0.01)
+    assert result.selected == "trained"
+    assert result.after["mAP"] > result.before["mAP"] + 0.2
+    assert "the trained model is saved" in str(result)
+    assert [failure.path for failure in result.failed] == [str(tmp_path / "none.png")]
+    assert any("skipped" in line for line in lines)
     card = load_card(tmp_path / "mine")
     assert (card.name, card.dim, card.preprocessing.size) == ("mine", 8, (28, 28))
     vectors = get_embedder(tmp_path / "mine").embed([picture(COLOURS[c], seed=n) for c in COLOURS for n in (50, 51)])
@@ -81,19 +83,21 @@ def test_labels_teach_it_and_the_folder_is_a_model(split, tmp_path, monkeypatch)
     assert not (tmp_path / "mine" / "cache").exists()
 
 
-def test_pictures_that_are_gone_are_told(split, tmp_path, monkeypatch):
-    said: list[str] = []
-    gone = Split(paths=split.paths, labels=split.labels, parts=split.parts, missing=[("a.png", "val"), ("b", "test")])
-    run(gone, tmp_path / "mine", monkeypatch, said=said, epochs=1)
-    assert "1 picture of the split is not there any more and left out; the first is a.png" in said
+def test_missing_images_are_logged(split, tmp_path, monkeypatch):
+    lines: list[str] = []
+    incomplete = Split(
+        paths=split.paths, labels=split.labels, parts=split.parts, missing=[("a.png", "val"), ("b", "test")]
+    )
+    run(incomplete, tmp_path / "mine", monkeypatch, lines=lines, epochs=1)
+    assert "1 image of the split is missing and left out; the first is a.png" in lines
 
 
-def test_training_that_makes_it_no_better_keeps_the_model_of_before(split, tmp_path, monkeypatch):
+def test_training_that_makes_it_no_better_saves_the_base_model(split, tmp_path, monkeypatch):
     """The mean colour tells the labels apart without a fault: nothing that is learnt can be better."""
-    taught = run(split, tmp_path / "mine", monkeypatch, ColourEmbedder(), epochs=1, rate=1e-6)
-    assert taught.before["mAP"] == 1
-    assert taught.kept == "before"
-    assert "no better, so" in str(taught)
+    result = run(split, tmp_path / "mine", monkeypatch, ColourEmbedder(), epochs=1, rate=1e-6)
+    assert result.before["mAP"] == 1
+    assert result.selected == "before"
+    assert "no better, so" in str(result)
     assert load_card(tmp_path / "mine").name == DEFAULT_MODEL
     assert get_embedder(tmp_path / "mine").card.sha256 == load_card(model_folder(DEFAULT_MODEL)).sha256
 
@@ -101,9 +105,9 @@ def test_training_that_makes_it_no_better_keeps_the_model_of_before(split, tmp_p
 @pytest.mark.parametrize(
     ("labels", "reason"),
     [
-        ([""] * 80, "no training picture has a label"),
+        ([""] * 80, "no training image has a label"),
         (["red"] * 80, "one label, 'red'"),
-        ([str(n) for n in range(80)], "each of 55 labels has one training picture"),
+        ([str(n) for n in range(80)], "each of 55 labels has only one training image"),
     ],
 )
 def test_labels_that_teach_nothing(split, labels, reason):
@@ -115,17 +119,17 @@ def test_too_few_to_validate_on(split):
     train, none = np.arange(80), np.array([], np.int64)
     pixels = np.zeros((80, 8, 8, 3), np.uint8)
     with pytest.raises(SourceError, match=r"--val 0\.1"):
-        judge_by_labels(pixels, split.labels, train, none, 0)
+        validator_by_labels(pixels, split.labels, train, none, 0)
     with pytest.raises(SourceError, match=r"--val 0\.1"):
-        judge_by_edits(pixels, train, none, 0)
+        validator_by_edits(pixels, train, none, 0)
 
 
 def test_validation_leaves_a_picture_out_of_its_own_answer():
     pixels = np.arange(6, dtype=np.uint8)[:, None, None, None] * np.ones((6, 4, 4, 3), np.uint8)
-    judge = judge_by_labels(pixels, ["a", "b", "a", "b", "a", "b"], np.arange(2), np.arange(2, 6), 0)
-    same = judge.figures(lambda inputs: np.eye(256, dtype=np.float32)[inputs[:, 0, 0, 0]])
+    validator = validator_by_labels(pixels, ["a", "b", "a", "b", "a", "b"], np.arange(2), np.arange(2, 6), 0)
+    same = validator.metrics(lambda inputs: np.eye(256, dtype=np.float32)[inputs[:, 0, 0, 0]])
     assert same["recall@1"] == 0  # all others score 0: the worst order among ties
-    right = judge.figures(lambda inputs: np.eye(2, dtype=np.float32)[inputs[:, 0, 0, 0] % 2])
+    right = validator.metrics(lambda inputs: np.eye(2, dtype=np.float32)[inputs[:, 0, 0, 0] % 2])
     assert right["recall@1"] == right["mAP"] == 1
 
 
@@ -133,11 +137,11 @@ def test_validation_of_one_label_is_asked_among_training_pictures_or_refused():
     """Of one label alone no answer is wrong, and nothing that is learnt could ever be better."""
     pixels = np.arange(60, dtype=np.uint8)[:, None, None, None] * np.ones((60, 4, 4, 3), np.uint8)
     labels = ["a" if row < 30 else "b" for row in range(60)]
-    judge = judge_by_labels(pixels, labels, np.arange(30, 60), np.arange(30), 0)
-    assert set(judge.gallery_labels) == {"a", "b"}
-    assert judge.figures(lambda inputs: np.ones((len(inputs), 1), np.float32))["recall@1"] == 0
-    with pytest.raises(SourceError, match=r"all 30 validation pictures have one label, 'a'.*--val 0\.1"):
-        judge_by_labels(pixels, ["a"] * 60, np.arange(30, 60), np.arange(30), 0)
+    validator = validator_by_labels(pixels, labels, np.arange(30, 60), np.arange(30), 0)
+    assert set(validator.gallery_labels) == {"a", "b"}
+    assert validator.metrics(lambda inputs: np.ones((len(inputs), 1), np.float32))["recall@1"] == 0
+    with pytest.raises(SourceError, match=r"all 30 validation images have one label, 'a'.*--val 0\.1"):
+        validator_by_labels(pixels, ["a"] * 60, np.arange(30, 60), np.arange(30), 0)
 
 
 weights_needed = pytest.mark.skipif(
@@ -164,12 +168,12 @@ def test_what_learns(tuned):
     counts = {}
     for what in ("head", "last", "all"):
         network = Tuned(read_weights(model_folder(DEFAULT_MODEL) / "model.onnx"), hidden=8)
-        network.learn(what)
+        network.set_trainable(what)
         own, rest = network.groups()
         counts[what] = (sum(p.numel() for p in own), sum(p.numel() for p in rest))
     assert counts["head"][1] == 0 < counts["last"][1] < counts["all"][1]
     assert len({own for own, _ in counts.values()}) == 1
-    network.learn("last")
+    network.set_trainable("last")
     network(to_input(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))).sum().backward()
     learnt = [p.grad is not None for p in network.backbone._blocks[0].parameters()]
     assert not any(learnt)
@@ -193,28 +197,30 @@ def test_the_mixture_that_validates_best_is_kept(best, share):
     network = torch.nn.Linear(1, 1, bias=False)
     start, end = ({"weight": torch.tensor([[value]])} for value in (0.0, 1.0))
     network.load_state_dict(end)
-    judge = SimpleNamespace(
-        answer=lambda embed: Answer(figures={"mAP": -abs(embed(None) - best)}, first=np.zeros(0), right=np.zeros(0))
+    validator = SimpleNamespace(
+        evaluate=lambda embed: ValidationResult(
+            metrics={"mAP": -abs(embed(None) - best)}, first_hits=np.zeros(0), correct=np.zeros(0)
+        )
     )
     task = SimpleNamespace(
         network=network,
         config=SimpleNamespace(metric="mAP"),
-        judge=judge,
+        validator=validator,
         embed=lambda module, _: float(module.weight.detach()),
     )
-    answer, chosen = best_share(task, start)
+    answer, chosen = best_interpolation(task, start)
     assert chosen == share
     assert float(network.weight.detach()) == pytest.approx(share)
-    assert answer.figures["mAP"] == pytest.approx(-abs(share - best))
+    assert answer.metrics["mAP"] == pytest.approx(-abs(share - best))
     network.load_state_dict(end)
-    assert best_share(task, None)[1] == 1.0
+    assert best_interpolation(task, None)[1] == 1.0
     assert torch.equal(network.weight.detach(), end["weight"])
 
 
 def test_weights_are_mixed_in_their_proportion():
     start, end = {"w": torch.tensor([0.0, 2.0])}, {"w": torch.tensor([4.0, 2.0])}
-    assert mixed(start, end, 0.25)["w"].tolist() == [1.0, 2.0]
-    assert mixed(start, end, 1) is end
+    assert interpolate(start, end, 0.25)["w"].tolist() == [1.0, 2.0]
+    assert interpolate(start, end, 1) is end
 
 
 def test_the_small_network_takes_several_sizes():
@@ -242,8 +248,8 @@ def test_a_head_from_edits_and_one_from_pairs(split, tmp_path, monkeypatch):
     )
     for source in ("edits", str(pairs)):
         config = SimilarityConfig.of({"source": source, "epochs": 1, "views": 1, "hidden": 8, "batch": 8})
-        taught = similarity.train_similarity(few, config, tmp_path / Path(source).stem)
-        assert taught.metric == ("micro-AP" if source == "edits" else "mAP")
+        result = similarity.train_similarity(few, config, tmp_path / Path(source).stem)
+        assert result.metric == ("micro-AP" if source == "edits" else "mAP")
         assert (tmp_path / Path(source).stem / "metrics.csv").exists()
     with pytest.raises(BadQuery, match="--train last"):
         similarity.train_similarity(few, SimilarityConfig.of({"source": "edits", "side": 96}), tmp_path / "x")

@@ -11,7 +11,16 @@ from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 
 from lookalike.errors import BadQuery, SourceError
 from lookalike.search import Collection
-from lookalike.train.split import Split, SplitOptions, deal, joined, label_of, make_split, near_copies, same
+from lookalike.train.split import (
+    Split,
+    SplitOptions,
+    assign_parts,
+    connected_components,
+    equal_pairs,
+    label_of,
+    make_split,
+    near_copies,
+)
 from lookalike.train.split_file import read_split, write_split
 
 ALONE = np.arange(100)
@@ -23,7 +32,7 @@ def options(**values: object) -> SplitOptions:
 
 def test_shares_are_met_within_one_picture_in_each_label():
     labels = ["a"] * 50 + ["b"] * 30 + ["c"] * 20
-    parts = deal(labels, ALONE, options())
+    parts = assign_parts(labels, ALONE, options())
     assert Counter(parts) == {"train": 70, "test": 20, "val": 10}
     for label, count in (("a", 50), ("b", 30), ("c", 20)):
         tested = sum(part == "test" for name, part in zip(labels, parts, strict=True) if name == label)
@@ -32,57 +41,57 @@ def test_shares_are_met_within_one_picture_in_each_label():
 
 def test_the_seed_decides():
     labels = ["a"] * 100
-    assert deal(labels, ALONE, options()) == deal(labels, ALONE, options())
-    assert deal(labels, ALONE, options()) != deal(labels, ALONE, options(seed=1))
+    assert assign_parts(labels, ALONE, options()) == assign_parts(labels, ALONE, options())
+    assert assign_parts(labels, ALONE, options()) != assign_parts(labels, ALONE, options(seed=1))
 
 
 def test_ties_never_straddle():
     ties = ALONE // 5 * 5
-    parts = deal(["a", "b"] * 50, ties, options())
+    parts = assign_parts(["a", "b"] * 50, ties, options())
     for tie in set(ties.tolist()):
         assert len({parts[row] for row in np.flatnonzero(ties == tie)}) == 1
     assert 15 <= parts.count("test") <= 25
 
 
 def test_a_tie_larger_than_the_small_parts_goes_to_training():
-    parts = deal([""] * 100, np.where(ALONE < 80, 0, ALONE), options())
+    parts = assign_parts([""] * 100, np.where(ALONE < 80, 0, ALONE), options())
     assert {parts[row] for row in range(80)} == {"train"}
     assert parts.count("test") > 5
 
 
 def test_no_part_that_was_asked_for_is_empty():
-    parts = deal([""] * 12, np.arange(12) // 3, options(test=0.1, val=0.02))
+    parts = assign_parts([""] * 12, np.arange(12) // 3, options(test=0.1, val=0.02))
     assert Counter(parts) == {"train": 6, "val": 3, "test": 3}
-    assert Counter(deal([""] * 12, np.arange(12) // 3, options(test=0.1, val=0))) == {"train": 9, "test": 3}
+    assert Counter(assign_parts([""] * 12, np.arange(12) // 3, options(test=0.1, val=0))) == {"train": 9, "test": 3}
 
 
 def test_unseen_labels_are_whole():
     labels = [f"{row // 4}" for row in range(100)]
-    parts = deal(labels, ALONE, options(unseen=True))
+    parts = assign_parts(labels, ALONE, options(unseen=True))
     for label in set(labels):
         assert len({part for name, part in zip(labels, parts, strict=True) if name == label}) == 1
     assert parts.count("test") == pytest.approx(20, abs=4)
 
 
 def test_unseen_validation_and_test_have_two_labels_where_there_are_enough():
-    for count, wanted in ((10, (2, 2)), (5, (2, 1)), (4, (1, 1))):
+    for count, expected in ((10, (2, 2)), (5, (2, 1)), (4, (1, 1))):
         labels = [f"{row % count}" for row in range(1000)]
-        parts = deal(labels, np.arange(1000), options(unseen=True, val=0.02, test=0.05))
-        found = {part: {name for name, its in zip(labels, parts, strict=True) if its == part} for part in parts}
-        assert (len(found["val"]), len(found["test"])) == wanted
-        assert len(found["train"]) >= 2
+        parts = assign_parts(labels, np.arange(1000), options(unseen=True, val=0.02, test=0.05))
+        names = {part: {name for name, its in zip(labels, parts, strict=True) if its == part} for part in parts}
+        assert (len(names["val"]), len(names["test"])) == expected
+        assert len(names["train"]) >= 2
 
 
 def test_an_unseen_label_of_one_picture_is_not_what_fills_a_part_up():
     labels = [*(f"{row % 8}" for row in range(800)), "lone", "alone"]
-    parts = deal(labels, np.arange(802), options(unseen=True, val=0.02, test=0.05))
-    found = {name for name, part in zip(labels, parts, strict=True) if part == "val"} - {"lone", "alone"}
-    assert found
+    parts = assign_parts(labels, np.arange(802), options(unseen=True, val=0.02, test=0.05))
+    names = {name for name, part in zip(labels, parts, strict=True) if part == "val"} - {"lone", "alone"}
+    assert names
 
 
 def test_ties_hold_across():
-    assert joined(6, [(0, 3), (3, 5), (1, 2)]).tolist() == [0, 1, 1, 0, 4, 0]
-    assert same(["x", "", "y", "x", ""]) == [(0, 3)]
+    assert connected_components(6, [(0, 3), (3, 5), (1, 2)]).tolist() == [0, 1, 1, 0, 4, 0]
+    assert equal_pairs(["x", "", "y", "x", ""]) == [(0, 3)]
 
 
 @pytest.fixture
@@ -158,27 +167,27 @@ def test_a_split_comes_back_and_can_move_with_its_folder(tmp_path, labelled, nam
 def test_a_split_that_a_spreadsheet_saved_again(tmp_path, labelled):
     lines = ["\ufeffpath;label;part", *(f"photos/{c}/{n}.png;{c};train" for c in ("red", "blue") for n in range(2))]
     (tmp_path / "split.csv").write_text("\n".join(lines), encoding="utf-8")
-    found = read_split(tmp_path / "split.csv")
-    assert [Path(path).name for path in found.paths] == ["0.png", "1.png"] * 2
-    assert found.labels == ["red", "red", "blue", "blue"]
+    split = read_split(tmp_path / "split.csv")
+    assert [Path(path).name for path in split.paths] == ["0.png", "1.png"] * 2
+    assert split.labels == ["red", "red", "blue", "blue"]
 
 
-def test_what_a_split_names_and_is_gone_is_listed(tmp_path, labelled):
+def test_missing_images_of_a_split_are_listed(tmp_path, labelled):
     paths = sorted(str(p) for p in labelled.rglob("*.png"))
     write_split(Split(paths=paths, labels=[""] * 45, parts=["train", "val", "test"] * 15), tmp_path / "split.csv")
     for path in paths[1:3]:
         Path(path).unlink()
-    found = read_split(tmp_path / "split.csv")
-    assert found.missing == ((paths[1], "val"), (paths[2], "test"))
-    assert found.gone() == [paths[1]]
+    split = read_split(tmp_path / "split.csv")
+    assert split.missing == ((paths[1], "val"), (paths[2], "test"))
+    assert split.missing_paths() == [paths[1]]
 
 
-def test_a_moved_folder_is_told_and_found(tmp_path, labelled):
+def test_a_moved_folder_is_reported_and_found(tmp_path, labelled):
     paths = sorted(str(p) for p in labelled.rglob("*.png"))
     file = tmp_path / "elsewhere" / "split.csv"
     write_split(Split(paths=paths, labels=[""] * len(paths), parts=["train"] * len(paths)), file)
     new = labelled.rename(tmp_path / "new place")
-    with pytest.raises(SourceError, match=r"45 pictures and none is there.*--root"):
+    with pytest.raises(SourceError, match=r"none of the 45 images.*--root"):
         read_split(file)
     assert read_split(file, root=new).paths == [p.replace(str(labelled), str(new)) for p in paths]
 

@@ -1,1 +1,1 @@
-"""The command line: one file a verb, each thin. Only here does anything exit or print."""
+"""The command line: one thin file per verb. Only this package prints or exits."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
-from lookalike.cli.usage_errors import mistyped
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
+from lookalike.cli.usage_errors import usage_error_for
 from lookalike.errors import LookalikeError
 
 if TYPE_CHECKING:
@@ -46,18 +46,18 @@ def benchmark(
     from lookalike.image import EDITS, get_edit
 
     names = tuple(part.strip() for part in edits.split(",") if part.strip()) if edits else tuple(EDITS)
-    with mistyped("--edits"):
+    with usage_error_for("--edits"):
         for name in names:
             get_edit(name)
     plan = BenchmarkPlan(edits=names, sample=sample, gallery=gallery, seed=seed)
     with ProgressLine("images") as progress:
         result = run(photos, model or [DEFAULT_MODEL], plan=plan, progress=progress)
     for failure in result.skipped[:_MAX_SKIPPED]:
-        say(f"skipped {failure.path}: {failure.reason}")
+        log(f"skipped {failure.path}: {failure.reason}")
     if len(result.skipped) > _MAX_SKIPPED:
-        say(f"... and {len(result.skipped) - _MAX_SKIPPED:,} more; list all with -o DIR or --json")
+        log(f"... and {len(result.skipped) - _MAX_SKIPPED:,} more; list all with -o DIR or --json")
     if json:
-        emit(result.to_json())
+        print_json(result.to_json())
     else:
         _print(result)
     _recommend(result)
@@ -69,9 +69,9 @@ def _print(result: "BenchmarkResult") -> None:
     from lookalike.evaluate.report import align_columns
 
     for model in result.models:
-        put(model.model)
+        print_row(model.model)
         for line in align_columns(_rows(model)):
-            put(line)
+            print_row(line)
 
 
 def _rows(model: "ModelBenchmark") -> list[list[str]]:
@@ -91,20 +91,20 @@ def _rows(model: "ModelBenchmark") -> list[list[str]]:
 
 def _recommend(result: "BenchmarkResult") -> None:
     best = result.best
-    say(
+    log(
         f"{result.sources:,} images edited, {result.gallery:,} searched; {result.held_out:,} of the edited ones have "
         f"no original among them; {result.twins:,} near-identical images left out"
     )
     if result.lead:
         verdict = "more than chance" if result.lead.more_than_chance else "within chance"
-        say(
+        log(
             f"best: {best.model}, µAP {result.lead.difference:+.3f} over {result.models[1].model} "
             f"({result.lead.low:+.3f} to {result.lead.high:+.3f}: {verdict})"
         )
     if best.min_score is None:
-        say(f"no score is safe: none has {best.precision:.0%} right answers above it; use the ranking instead")
+        log(f"no score is safe: none has {best.precision:.0%} right answers above it; use the ranking instead")
     else:
-        say(
+        log(
             f"use: --model {best.model} --min-score {best.min_score:.3f}  "
             f"({best.precision:.0%} of the results are right, {best.recall:.1%} of the copies are found)"
         )
@@ -121,5 +121,5 @@ def _write(result: "BenchmarkResult", folder: Path) -> None:
         raise LookalikeError(
             f"{folder} cannot be written to ({os.strerror(error.errno or 0)}); choose another folder with -o"
         ) from None
-    say(f"written: {folder / 'benchmark.json'}")
-    say(f"drawn: {save(copies(result), folder / 'benchmark.png')}")
+    log(f"written: {folder / 'benchmark.json'}")
+    log(f"drawn: {save(copies(result), folder / 'benchmark.png')}")

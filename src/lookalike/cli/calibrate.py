@@ -6,7 +6,7 @@ from typing import Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
-from lookalike.cli.output import emit, put, say
+from lookalike.cli.output import log, print_json, print_row
 
 
 def calibrate(
@@ -24,18 +24,20 @@ def calibrate(
     from lookalike.search import open_collection
 
     with open_collection(collection, create=False) as photos:
-        say(f"editing and comparing up to {sample} of {len(photos):,} images; about a second each")
+        log(f"editing and comparing up to {sample} of {len(photos):,} images; about a second each")
         fitted = fit(photos, sample=sample, labeled=Decisions(photos).labeled_pairs())
     facts = fitted.calibration.facts
     if json:
-        emit(fitted.calibration.to_json())
+        print_json(fitted.calibration.to_json())
     else:
-        put(f"calibrated on {facts['pictures']} images and {facts['pairs']:,} pairs, {fitted.decided} of them decided")
-        put(f"calibration error on {facts['held_out']:,} pairs of other images: {fitted.error:.3f}")
-        put(f"P(copy | score) is 50 % at {fitted.calibration.min_score(0.5):.3f}")
+        print_row(
+            f"calibrated on {facts['pictures']} images and {facts['pairs']:,} pairs, {fitted.decided} of them decided"
+        )
+        print_row(f"calibration error on {facts['held_out']:,} pairs of other images: {fitted.error:.3f}")
+        print_row(f"P(copy | score) is 50 % at {fitted.calibration.min_score(0.5):.3f}")
     if fitted.left_out:
-        say(f"{fitted.left_out} pairs were left out: they look like copies that are not labeled as such")
+        log(f"{fitted.left_out} pairs were left out: they look like copies that are not labeled as such")
     if plot:
         from lookalike.plot import reliability, save
 
-        say(f"drawn: {save(reliability({'P(copy), held out': (fitted.stated, fitted.truth)}), plot)}")
+        log(f"drawn: {save(reliability({'P(copy), held out': (fitted.stated, fitted.truth)}), plot)}")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import emit, put, say
-from lookalike.cli.output_files import check_targets
-from lookalike.cli.usage_errors import one_of
+from lookalike.cli.output import log, print_json, print_row
+from lookalike.cli.output_files import check_output_files
+from lookalike.cli.usage_errors import check_choice
 from lookalike.text import counted
 
 if TYPE_CHECKING:
@@ -48,9 +48,9 @@ def cluster(
     from lookalike.search import open_collection
 
     requested = _parse_levels(levels)
-    one_of("--method", method, METHODS)
-    one_of("--table", table, ("csv", "parquet"))
-    one_of("--tree", tree or "links", ("links", "copies"))
+    check_choice("--method", method, METHODS)
+    check_choice("--table", table, ("csv", "parquet"))
+    check_choice("--tree", tree or "links", ("links", "copies"))
     if tree and output is None:
         raise typer.BadParameter("it needs an output folder; name one with -o FOLDER", param_hint="--tree")
     if status:
@@ -88,25 +88,25 @@ def _status(collection: str | None, *, as_json: bool) -> None:
         result = drift(photos)
         run = current_run(photos) or {}
         if as_json:
-            emit({"method": run["method"], "levels": run["counts"], "at": run["at"]} | asdict(result))
+            print_json({"method": run["method"], "levels": run["counts"], "at": run["at"]} | asdict(result))
         else:
-            put(f"{run['method']}, levels {', '.join(map(str, run['counts']))}: {result}")
+            print_row(f"{run['method']}, levels {', '.join(map(str, run['counts']))}: {result}")
 
 
 def _print(clusters: "Clusters", labels: dict[str, str], *, as_json: bool) -> None:
     for described in clusters.clusters:
         for c in sorted(described, key=lambda c: -c.size):
             if as_json:
-                emit(_cluster_json(c))
+                print_json(_cluster_json(c))
             else:
-                put(f"{c.key:>9}  {c.size:>8,}  {c.tightness:.3f}  {c.name}".rstrip())
+                print_row(f"{c.key:>9}  {c.size:>8,}  {c.tightness:.3f}  {c.name}".rstrip())
     noise = int((clusters.levels[-1].assignments < 0).sum())
     levels = f"level{'s' * (len(clusters.counts) > 1)} {', '.join(map(str, clusters.counts))}"
-    say(f"{counted(len(clusters.ids), 'image')} at {levels}" + (f", {noise:,} in none" * bool(noise)))
+    log(f"{counted(len(clusters.ids), 'image')} at {levels}" + (f", {noise:,} in none" * bool(noise)))
     if noise == len(clusters.ids):
-        say("no group of images is denser than the rest, or there are too few images; try --method kmeans")
+        log("no group of images is denser than the rest, or there are too few images; try --method kmeans")
     if clusters.choice:
-        say("levels were chosen by how well two halves of the images agree; -o also draws the curve")
+        log("levels were chosen by how well two halves of the images agree; -o also draws the curve")
     _compare_with_labels(clusters, labels)
 
 
@@ -115,9 +115,9 @@ def _explain_fewer(requested: "str | tuple[int, ...]", clusters: "Clusters") -> 
     count = clusters.counts[-1]
     same = count == 1 and len(clusters.ids) > 1 and float(clusters.scores.min()) > _SAME
     if clusters.method == "kmeans" and same:
-        say(f"all {len(clusters.ids):,} images look the same to the model, so there is one cluster")
+        log(f"all {len(clusters.ids):,} images look the same to the model, so there is one cluster")
     elif clusters.method == "kmeans" and requested != "auto" and count < max(map(int, requested)):
-        say(f"there are only {count:,} different images, fewer than the requested clusters")
+        log(f"there are only {count:,} different images, fewer than the requested clusters")
 
 
 def _cluster_json(c: "Cluster") -> dict[str, object]:
@@ -141,7 +141,7 @@ def _compare_with_labels(clusters: "Clusters", labels: dict[str, str]) -> None:
     truth = [labels[clusters.ids[row]] for row in rows]
     for count, level in zip(clusters.counts, clusters.levels, strict=True):
         assigned = level.assignments[rows]
-        say(
+        log(
             f"level {count}: NMI {mutual_information(assigned, truth):.3f}, ARI {adjusted_rand(assigned, truth):.3f}, "
             f"purity {purity(assigned, truth):.3f} against {len(rows):,} labels"
         )
@@ -151,7 +151,7 @@ def _check(folder: Path, tree: str | None) -> None:
     """Raise LookalikeError if the output cannot be written, before minutes of clustering."""
     from lookalike.cluster import check_tree
 
-    check_targets(folder / "clusters.html")
+    check_output_files(folder / "clusters.html")
     if tree:
         check_tree(folder / "tree")
 
@@ -168,14 +168,14 @@ def _write(photos: "Collection", clusters: "Clusters", folder: Path, table: str,
     from lookalike.plot import cluster_page, contact_sheet, level_curve, save
 
     _clear(folder)
-    say(f"written: {write_clusters(clusters, folder / f'clusters.{table}')}")
-    say(f"written: {cluster_page(photos, clusters, folder / 'clusters.html')}")
+    log(f"written: {write_clusters(clusters, folder / f'clusters.{table}')}")
+    log(f"written: {cluster_page(photos, clusters, folder / 'clusters.html')}")
     for index, count in enumerate(clusters.counts):
         if count:
-            say(f"drawn: {save(contact_sheet(photos, clusters, index), folder / f'level-{count}.png')}")
+            log(f"drawn: {save(contact_sheet(photos, clusters, index), folder / f'level-{count}.png')}")
     if clusters.choice and len(clusters.choice.curve) > 1:
-        say(f"drawn: {save(level_curve(clusters.choice), folder / 'levels.png')}")
+        log(f"drawn: {save(level_curve(clusters.choice), folder / 'levels.png')}")
     if tree:
         written, missing = write_tree(photos, clusters, folder / "tree", copies=tree == "copies")
         left_out = f"; {missing:,} without an accessible file" * bool(missing)
-        say(f"written: {folder / 'tree'}, {counted(written, 'image')}{left_out}")
+        log(f"written: {folder / 'tree'}, {counted(written, 'image')}{left_out}")

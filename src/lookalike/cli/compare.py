@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import emit, put, say
+from lookalike.cli.output import log, print_json, print_row
 
 if TYPE_CHECKING:
     from lookalike.plot import Heat
@@ -48,13 +48,13 @@ def compare(
     sources = "; ".join(heat.source for heat in heat_maps)
     facts = report_facts(comparison, embedder.card, calibration, heat_source=sources)
     if json:
-        emit(facts)
+        print_json(facts)
     else:
         _print_comparison(comparison)
     if plot:
         from lookalike.plot import save
 
-        say(f"drawn: {save(_figure(comparison, heat_maps), plot)}")
+        log(f"drawn: {save(_figure(comparison, heat_maps), plot)}")
     if report:
         _write(report, facts, comparison, heat_maps)
 
@@ -83,13 +83,13 @@ def load_calibrated(collection: str | None, model: str | None) -> "tuple[Embedde
 
 def _print_comparison(comparison: "ImageComparison") -> None:
     verdict = comparison.verdict
-    put(comparison.explanation.words)
+    print_row(comparison.explanation.words)
     numbers = [] if verdict.relation < 0 else [f"probability {100 * verdict.probability:.1f} %"]
     if verdict.evidence.score is not None:
         numbers.append(f"score {verdict.evidence.score:.3f}")
     if verdict.expected_false_matches is not None and verdict.relation < 4:
         numbers.append(f"an unrelated image scores as high once in {_odds(verdict.expected_false_matches)}")
-    put("; ".join(numbers))
+    print_row("; ".join(numbers))
 
 
 def _odds(chance: float) -> str:
@@ -130,4 +130,4 @@ def _write(folder: Path, facts: dict[str, Any], comparison: "ImageComparison", h
 
     buffer = io.BytesIO()
     _figure(comparison, heat_maps).savefig(buffer, format="png")
-    say(f"written: {write_report(folder, facts, buffer.getvalue())}")
+    log(f"written: {write_report(folder, facts, buffer.getvalue())}")

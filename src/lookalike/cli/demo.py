@@ -1,4 +1,4 @@
-"""lookalike demo: the main job on real photos, from nothing to a figure of what was found."""
+"""lookalike demo: index real photos, search them with edited copies, and draw the results."""
 
 import random
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from lookalike.cli.output import ProgressLine, say
+from lookalike.cli.output import ProgressLine, log
 from lookalike.errors import LookalikeError, SourceError
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
     from lookalike.types import RGB
 
-# Photographs, and not the test charts and microscope slides that lie beside them.
+# Photographs only, without the test charts and microscope slides of these packages.
 _BUNDLED = {
     "skimage": (
         "data",
@@ -24,7 +24,7 @@ _BUNDLED = {
     ),
     "sklearn": ("datasets/images", "china.jpg flower.jpg"),
 }
-# (edit, strength): what happens to pictures on their way through the world.
+# (edit, strength): common alterations of images on the web.
 _EDITS = (
     ("jpeg", 0.8),
     ("crop", 0.5),
@@ -34,7 +34,7 @@ _EDITS = (
     ("grey", 1.0),
     ("blur", 0.4),
 )
-_ASKED = 24
+N_QUERIES = 24
 
 
 def demo(
@@ -44,11 +44,11 @@ def demo(
             metavar="[FOLDER]", help="Your photos; without it, photographs from scikit-image and scikit-learn."
         ),
     ] = None,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where everything goes.")] = Path(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The folder for all output.")] = Path(
         "demo"
     ),
 ) -> None:
-    """Index photos, search them with edited copies made on the spot, and draw what was found."""
+    """Index photos, search them with edited copies of them, and draw the results."""
     from lookalike.search import open_collection
 
     folder = photos or _bundled(output / "photos")
@@ -56,16 +56,16 @@ def demo(
     edited.mkdir(parents=True, exist_ok=True)
     with open_collection(output / "collection") as collection:
         _index(collection, folder)
-        found, asked, shown = _ask(collection, edited)
-        say(f"{found} of {asked} edited copies found their original in first place")
+        correct, total, shown = _search_copies(collection, edited)
+        log(f"{correct} of {total} edited copies found their original in first place")
         figure = _draw(collection, shown, output / "found.png") if shown else None
-    if not asked:
-        raise SourceError(f"{folder} holds no picture that can be searched for; name another folder")
-    _next(output, shown, figure)
+    if not total:
+        raise SourceError(f"{folder} has no image to search for; name another folder")
+    _print_next_steps(output, shown, figure)
 
 
 def _bundled(target: Path) -> Path:
-    """Copies of the photographs that scikit-image and scikit-learn carry, found without importing either."""
+    """Copy the photographs of scikit-image and scikit-learn into `target`, without importing either package."""
     target.mkdir(parents=True, exist_ok=True)
     for package, (folder, names) in _BUNDLED.items():
         spec = find_spec(package)
@@ -85,29 +85,29 @@ def _index(collection: "Collection", folder: Path) -> None:
     from lookalike.indexing.pipeline import default_workers
     from lookalike.indexing.sync import SyncOptions
 
-    say(f"$ lookalike index {folder} -c {collection.uri}")
-    with ProgressLine("pictures") as progress:
+    log(f"$ lookalike index {folder} -c {collection.uri}")
+    with ProgressLine("images") as progress:
         report = collection.sync(folder, options=SyncOptions(workers=default_workers(), progress=progress))
     new = report.added + report.changed
-    rate = f", {new / report.seconds:.0f} pictures a second" if new else ""
-    say(f"{len(collection):,} pictures indexed in {report.seconds:.1f} s{rate}")
+    rate = f", {new / report.seconds:.0f} images a second" if new else ""
+    log(f"{len(collection):,} images indexed in {report.seconds:.1f} s{rate}")
 
 
-def _ask(collection: "Collection", edited: Path) -> tuple[int, int, Path | None]:
-    """Search with an edited copy of each of a few pictures. Returns found, asked, and the copy to show."""
-    found = asked = 0
+def _search_copies(collection: "Collection", edited: Path) -> tuple[int, int, Path | None]:
+    """Search with edited copies of a sample. Returns the correct and all searches, and a copy to show."""
+    correct = total = 0
     shown: dict[str, Path] = {}
     for name, original, copy in _copies(collection, edited):
         hit = collection.search(copy, 1)[0]
-        right = _same_bytes(hit.id, original, collection)
-        asked, found = asked + 1, found + right
-        if right:
+        is_correct = _same_bytes(hit.id, original, collection)
+        total, correct = total + 1, correct + is_correct
+        if is_correct:
             shown.setdefault(name, copy)
-    return found, asked, shown.get("screenshot") or next(iter(shown.values()), None)
+    return correct, total, shown.get("screenshot") or next(iter(shown.values()), None)
 
 
 def _copies(collection: "Collection", folder: Path) -> Iterator[tuple[str, str, Path]]:
-    """(edit, the original's id, the file of the copy) for a sample of the collection."""
+    """Yield (edit, the original's id, the file of the copy) for a sample of the collection."""
     from lookalike.image import get_edit
 
     for n, (image_id, picture) in enumerate(_sample(collection)):
@@ -118,7 +118,7 @@ def _copies(collection: "Collection", folder: Path) -> Iterator[tuple[str, str, 
 
 
 def _sample(collection: "Collection") -> Iterator[tuple[str, "RGB"]]:
-    """Up to 24 pictures of the collection that can still be read, the same ones each time."""
+    """Yield up to 24 readable images of the collection, the same ones each time."""
     from lookalike.errors import ImageError
     from lookalike.image import decode, read
 
@@ -128,15 +128,15 @@ def _sample(collection: "Collection") -> Iterator[tuple[str, "RGB"]]:
         for i, path in zip(part["id"], part["path"], strict=True)
     ]
     random.Random(0).shuffle(rows)  # noqa: S311 - a sample, no secret
-    taken = 0
-    for image_id, path in sorted(rows[: 4 * _ASKED]):
+    count = 0
+    for image_id, path in sorted(rows[: 4 * N_QUERIES]):
         try:
             picture = decode(read(path, collection.limits), side=480, limits=collection.limits).image
         except ImageError:
             continue
-        taken += 1
+        count += 1
         yield image_id, picture
-        if taken == _ASKED:
+        if count == N_QUERIES:
             return
 
 
@@ -146,23 +146,23 @@ def _write(path: Path, picture: "RGB") -> None:
     path.write_bytes(thumbnail(picture, side=4096, quality=90))
 
 
-def _same_bytes(found: str, original: str, collection: "Collection") -> bool:
-    """Whether the hit is the original, or a file with the very same bytes under another name."""
-    a, b = (row.metadata["sha256"] if row else None for row in collection.get([found, original], ["sha256"]))
-    return found == original or (a is not None and a == b)
+def _same_bytes(hit: str, original: str, collection: "Collection") -> bool:
+    """Whether the hit is the original, or another file with the same bytes."""
+    a, b = (row.metadata["sha256"] if row else None for row in collection.get([hit, original], ["sha256"]))
+    return hit == original or (a is not None and a == b)
 
 
 def _draw(collection: "Collection", query: Path, target: Path) -> Path:
     from lookalike.plot import hits, save
 
-    say(f"$ lookalike search {query} -c {collection.uri} -k 12 --plot {target}")
+    log(f"$ lookalike search {query} -c {collection.uri} -k 12 --plot {target}")
     return save(hits(collection.search(query, 12)), target)
 
 
-def _next(output: Path, shown: Path | None, figure: Path | None) -> None:
+def _print_next_steps(output: Path, shown: Path | None, figure: Path | None) -> None:
     if figure:
-        say(f"the picture of the results: {figure}")
-    say("\ntry next:")
-    say("  lookalike index ~/Pictures")
-    say("  lookalike search PICTURE.jpg -k 12 --plot found.png")
-    say(f"  lookalike search {shown or 'PICTURE.jpg'} -c {output / 'collection'} --json")
+        log(f"figure of the results: {figure}")
+    log("\ntry next:")
+    log("  lookalike index ~/Pictures")
+    log("  lookalike search IMAGE.jpg -k 12 --plot found.png")
+    log(f"  lookalike search {shown or 'IMAGE.jpg'} -c {output / 'collection'} --json")

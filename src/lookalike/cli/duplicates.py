@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.errors import BadQuery, ReadOnly, SourceError, StoreFailed
 from lookalike.text import bytes_text, counted, percent
 
@@ -170,7 +170,7 @@ def duplicates(
             from lookalike.duplicates.review.export import write_csv
 
             write_csv(result, csv)
-            say(f"written: {csv}")
+            log(f"written: {csv}")
         _print_groups(result, as_json=json)
         _print_summary(result, action, photos.uri, page)
         if action:
@@ -253,7 +253,7 @@ def _open_reference(location: str | None, photos: "Collection") -> "Iterator[Col
     elif os.path.exists(os.path.expanduser(location)):
         opened = Collection.open("memory:", model=photos.embedder)
         report = opened.sync([location])
-        say(f"{report.added:,} reference images in {location}, {len(report.failed):,} skipped")
+        log(f"{report.added:,} reference images in {location}, {len(report.failed):,} skipped")
     else:
         raise SourceError(f"{location} is neither a collection nor a folder; check the spelling")
     with opened:
@@ -269,16 +269,16 @@ def _store_decisions(
     for pair, verdict in ((not_a_copy, "not-a-copy"), (keep_both, "keep-both")):
         if pair:
             decision = decisions.decide(*pair, verdict)
-            say(f"decided: {decision.first_name} and {decision.second_name}: {verdict}")
+            log(f"decided: {decision.first_name} and {decision.second_name}: {verdict}")
     if forget:
-        say("decision removed" if decisions.forget(*forget) else "there was no decision about these two")
+        log("decision removed" if decisions.forget(*forget) else "there was no decision about these two")
 
 
 def _store_choices(choices: "KeepChoices", keep: list[str], forget: list[str]) -> None:
     for name in keep:
-        say(f"chosen: {choices.choose(name).name} is kept before its copies, whatever the rules")
+        log(f"chosen: {choices.choose(name).name} is kept before its copies, whatever the rules")
     for name in forget:
-        say("choice removed" if choices.forget(name) else f"{name} was not chosen")
+        log("choice removed" if choices.forget(name) else f"{name} was not chosen")
 
 
 def _import_decisions(decisions: "Decisions", choices: "KeepChoices", file: str) -> None:
@@ -295,7 +295,7 @@ def _import_decisions(decisions: "Decisions", choices: "KeepChoices", file: str)
         except BadQuery as error:
             raise BadQuery(f"{location}: {error}") from error
 
-    say(f"{counted(decisions.add(new_decisions) + choices.add(new_choices), 'decision')} imported")
+    log(f"{counted(decisions.add(new_decisions) + choices.add(new_choices), 'decision')} imported")
 
 
 def _read_objects(file: str) -> "list[tuple[str, dict[str, object]]]":
@@ -328,9 +328,9 @@ def _print_decisions(decisions: "Decisions", choices: "KeepChoices") -> None:
     from dataclasses import asdict
 
     for decision in decisions.all():
-        emit(asdict(decision))
+        print_json(asdict(decision))
     for choice in choices.all():
-        emit(asdict(choice))
+        print_json(asdict(choice))
 
 
 def _write_page(
@@ -354,7 +354,7 @@ def _write_page(
         apply_command=apply,
         reference_thumbnails=reference_collection.thumbnails if reference_collection is not None else None,
     )
-    say(f"written: {path}, {counted(shown, 'group')} to review")
+    log(f"written: {path}, {counted(shown, 'group')} to review")
 
 
 def _save_for_server(result: "Duplicates", photos: "Collection") -> str | None:
@@ -364,7 +364,7 @@ def _save_for_server(result: "Duplicates", photos: "Collection") -> str | None:
     try:
         return save_duplicates(photos, result)
     except (ReadOnly, StoreFailed) as error:
-        say(f"the groups were not saved for lookalike serve: {error}")
+        log(f"the groups were not saved for lookalike serve: {error}")
         return None
 
 
@@ -373,11 +373,11 @@ def _print_groups(result: "Duplicates", *, as_json: bool) -> None:
 
     for number, group in enumerate(result.groups, 1):
         if as_json:
-            emit(as_object(number, group))
+            print_json(as_object(number, group))
         else:
-            put(f"{number:>4}  keep       {_keep_line(group)}")
+            print_row(f"{number:>4}  keep       {_keep_line(group)}")
             for extra in group.extras:
-                put(_extra_line(extra))
+                print_row(_extra_line(extra))
 
 
 def _extra_line(extra: "Extra") -> str:
@@ -401,22 +401,22 @@ def _print_summary(result: "Duplicates", action: "Action | None", uri: str, page
     extras = [extra for group in result.groups for extra in group.extras]
     companions = sum(len(extra.companions) for extra in extras)
     total = bytes_text(sum(int(extra.metadata.get("size") or 0) for extra in extras))
-    say(
+    log(
         f"{counted(len(result), 'group')} with {counted(len(extras), 'extra')} ({total}) "
         f"among {counted(result.pictures, 'image')} "
         f"in {result.seconds:.1f} s"
     )
     if companions:
-        say(f"{counted(companions, 'companion')} (live photos' videos, sidecars): trash and move include them")
+        log(f"{counted(companions, 'companion')} (live photos' videos, sidecars): trash and move include them")
     if result.decided:
-        say(f"{counted(result.decided, 'pair')} excluded by your decisions")
+        log(f"{counted(result.decided, 'pair')} excluded by your decisions")
     if result.absent:
-        say(f"{counted(len(result.absent), 'image')} omitted: the files do not exist; run: lookalike index -c {uri}")
+        log(f"{counted(len(result.absent), 'image')} omitted: the files do not exist; run: lookalike index -c {uri}")
     if result.truncated:
-        say(f"{result.truncated:,} images have more candidates than were compared; raise --min-score to reduce them")
+        log(f"{result.truncated:,} images have more candidates than were compared; raise --min-score to reduce them")
     if extras and action is None:
         review = f"review {page}" if page else "review the groups with --page review.html"
-        say(f"no file was touched; {review}, then remove the extras with --apply trash")
+        log(f"no file was touched; {review}, then remove the extras with --apply trash")
 
 
 def _apply_action(result: "Duplicates", action: "Action", journal: Path, uri: str, *, as_json: bool) -> None:
@@ -425,7 +425,7 @@ def _apply_action(result: "Duplicates", action: "Action", journal: Path, uri: st
     steps, skipped = plan_steps(result.groups, action)
     failed = 0
     if not steps:
-        say("there are no files to remove")
+        log("there are no files to remove")
     else:
         with ProgressLine("files") as progress:
             applied = apply_steps(steps, action, journal, collection=uri, progress=progress)
@@ -433,17 +433,17 @@ def _apply_action(result: "Duplicates", action: "Action", journal: Path, uri: st
         failed = len(applied.skipped)
         companions_text = f" and {counted(len(applied.companions), 'companion')}" if applied.companions else ""
         removed = f"{counted(len(applied.done), 'file')}{companions_text} ({bytes_text(applied.moved_bytes)})"
-        say(f"{removed} removed: {action.text}; journal: {journal}")
-        say(f"undo with: lookalike undo {journal}; update the collection with: lookalike index -c {uri}")
+        log(f"{removed} removed: {action.text}; journal: {journal}")
+        log(f"undo with: lookalike undo {journal}; update the collection with: lookalike index -c {uri}")
         if as_json:
             for step in applied.done:
                 companions = [each.path for each in applied.companions if each.companion_of == step.number]
-                emit({"path": step.path, "done": True, "reason": "", "companions": companions})
+                print_json({"path": step.path, "done": True, "reason": "", "companions": companions})
     for file in skipped:
         if as_json:
-            emit({"path": file.path, "done": False, "reason": file.reason, "companions": []})
+            print_json({"path": file.path, "done": False, "reason": file.reason, "companions": []})
         else:
-            say(f"skipped: {file.path} {file.reason}")
+            log(f"skipped: {file.path} {file.reason}")
     if failed:
-        say(f"{counted(failed, 'file')} could not be removed; the journal lists those that were")
+        log(f"{counted(failed, 'file')} could not be removed; the journal lists those that were")
         raise typer.Exit(1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.errors import LookalikeError, UnreadableImage
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def embed(
     _write(output, paths, vectors)
     for row, path in enumerate(paths):
         if json:
-            emit({"row": row, "path": path})
+            print_json({"row": row, "path": path})
         else:
-            put(path)
-    say(f"{len(paths):,} vectors of {vectors.shape[1]} numbers written to {output}")
+            print_row(path)
+    log(f"{len(paths):,} vectors of {vectors.shape[1]} numbers written to {output}")
 
 
 def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vectors]":
@@ -49,28 +49,28 @@ def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vect
 
     from lookalike.image import SourceFile, find
     from lookalike.indexing.pipeline import default_workers, parallel
-    from lookalike.indexing.plan import Job
-    from lookalike.indexing.worker import Fresh, Intake
+    from lookalike.indexing.plan import FileJob
+    from lookalike.indexing.worker import EmbeddedFile, FileWorker
 
     listed = list(find(files))
     for item in listed:
         if not isinstance(item, SourceFile):
-            say(f"skipped {item.path}: {item.reason}")
-    jobs = [Job(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, SourceFile))]
+            log(f"skipped {item.path}: {item.reason}")
+    jobs = [FileJob(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, SourceFile))]
     rows: dict[int, Vectors] = {}
-    with ProgressLine("images") as progress, Intake(embedder) as intake:
+    with ProgressLine("images") as progress, FileWorker(embedder) as worker:
         done = 0
-        for outcomes in parallel(jobs, intake, workers=default_workers()):
+        for outcomes in parallel(jobs, worker, workers=default_workers()):
             done += len(outcomes)
             progress(done, len(jobs))
             for outcome in outcomes:
-                if isinstance(outcome, Fresh):
+                if isinstance(outcome, EmbeddedFile):
                     rows[int(outcome.job.id)] = outcome.vectors
                 else:
-                    say(f"skipped {outcome.job.found.path}: {getattr(outcome, 'reason', 'unknown')}")
+                    log(f"skipped {outcome.job.file.path}: {getattr(outcome, 'reason', 'unknown')}")
     order = sorted(rows)
     vectors = np.concatenate([rows[n] for n in order]) if order else np.zeros((0, embedder.card.dim), np.float32)
-    return [jobs[n].found.path for n in order], vectors
+    return [jobs[n].file.path for n in order], vectors
 
 
 def _write(output: Path, paths: list[str], vectors: "Vectors") -> None:

@@ -1,7 +1,7 @@
-"""Where `lookalike` begins: Ctrl-C while the program is loaded ends it quietly, and codecs are not heard.
+"""The entry point of `lookalike`: handles Ctrl-C while modules load, and silences codecs.
 
-libjpeg and libpng tell of damage on the standard error stream, past Python, about files that are read nevertheless or
-told of with a reason. What we say goes to the stream as it was; `LOOKALIKE_NOISE=1` lets theirs through.
+libjpeg and libpng write warnings about damaged files directly to file descriptor 2, although such files are read anyway
+or reported with a reason. Our own messages go to a copy of the original stream; `LOOKALIKE_NOISE=1` shows theirs too.
 """
 
 import io
@@ -17,39 +17,39 @@ NOISE = "LOOKALIKE_NOISE"
 
 def run() -> None:
     """Load the command line and run it."""
-    listens = threading.current_thread() is threading.main_thread()  # only there signals can be asked for
-    before = signal.signal(signal.SIGINT, _end) if listens else None
+    in_main_thread = threading.current_thread() is threading.main_thread()  # only there handlers can be set
+    before = signal.signal(signal.SIGINT, _exit_interrupted) if in_main_thread else None
     from lookalike.cli import main
 
-    if not listens:
+    if not in_main_thread:
         main.run()
         return
     signal.signal(signal.SIGINT, before)
-    # A server's workers inherit the stream, and log there.
+    # The worker processes of a server inherit the stream and log to it.
     if sys.argv[1:2] != ["serve"] and not os.environ.get(NOISE):
-        _hush_codecs()
+        _silence_codecs()
     try:
         main.run()
     finally:
-        signal.signal(signal.SIGINT, _end)  # nor while it winds up
+        signal.signal(signal.SIGINT, _exit_interrupted)  # no traceback during shutdown either
 
 
-def _hush_codecs() -> None:
-    """Our own messages keep the stream; what is written past Python goes nowhere."""
+def _silence_codecs() -> None:
+    """Redirect file descriptor 2 to the null device and sys.stderr to a copy of the original stream."""
     if sys.stderr is None:
         return
     try:
-        ours = os.dup(2)
-        nowhere = os.open(os.devnull, os.O_WRONLY)
+        original = os.dup(2)
+        null = os.open(os.devnull, os.O_WRONLY)
     except OSError:
         return
     sys.stderr.flush()
-    # Without a buffer: what a full disk did not take must not be tried again at the end.
-    raw = io.FileIO(ours, "w")
+    # Unbuffered: text that a full disk rejected must not be written again at exit.
+    raw = io.FileIO(original, "w")
     sys.stderr = io.TextIOWrapper(raw, sys.stderr.encoding, "backslashreplace", write_through=True)
-    os.dup2(nowhere, 2)
-    os.close(nowhere)
+    os.dup2(null, 2)
+    os.close(null)
 
 
-def _end(_number: int, _frame: FrameType | None) -> None:
+def _exit_interrupted(_number: int, _frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
-from lookalike.cli.usage_errors import one_of
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
+from lookalike.cli.usage_errors import check_choice
 from lookalike.errors import LookalikeError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def evaluate(
     from lookalike.evaluate import TOGETHER, EvaluationSettings, read_truth
     from lookalike.evaluate import evaluate as run
 
-    one_of("--together", together, TOGETHER)
+    check_choice("--together", together, TOGETHER)
     settings = EvaluationSettings(
         ks=_parse_ks(k), by=by, keep=output / "vectors" if output else None, seed=seed, together=together
     )
@@ -64,11 +64,11 @@ def evaluate(
         report = run(model, read_truth(truth, root=root), against=against, settings=settings, progress=progress)
     _report_skipped(report)
     if json:
-        emit(report.to_json())
+        print_json(report.to_json())
     else:
         _print(report)
     if report.warning:
-        say(f"warning: {report.warning}")
+        log(f"warning: {report.warning}")
     if output:
         _write(report, output)
 
@@ -87,21 +87,21 @@ def _parse_ks(text: str) -> tuple[int, ...]:
 
 def _report_skipped(report: "Report") -> None:
     for failure in report.skipped[:_MAX_SKIPPED]:
-        say(f"skipped {failure.path}: {failure.reason}")
+        log(f"skipped {failure.path}: {failure.reason}")
     if len(report.skipped) > _MAX_SKIPPED:
-        say(f"... and {len(report.skipped) - _MAX_SKIPPED:,} more; list all with -o DIR or --json")
+        log(f"... and {len(report.skipped) - _MAX_SKIPPED:,} more; list all with -o DIR or --json")
 
 
 def _print(report: "Report") -> None:
     from lookalike.evaluate.report import align_columns
 
     for line in align_columns(report.table()):
-        put(line)
+        print_row(line)
     if report.column:
-        put("")
+        print_row("")
         for line in align_columns(report.by_table()):
-            put(line)
-    say(f"{report.truth}: {report.basis()}")
+            print_row(line)
+    log(f"{report.truth}: {report.basis()}")
 
 
 def _write(report: "Report", folder: Path) -> None:
@@ -119,7 +119,7 @@ def _write(report: "Report", folder: Path) -> None:
         raise LookalikeError(
             f"{folder} cannot be written to ({os.strerror(error.errno or 0)}); choose another folder with -o"
         ) from None
-    say(f"written: {', '.join(str(folder / name) for name in texts)}")
-    say(f"drawn: {save(evaluation(report), folder / 'figures.png')}")
+    log(f"written: {', '.join(str(folder / name) for name in texts)}")
+    log(f"drawn: {save(evaluation(report), folder / 'figures.png')}")
     if report.mistakes:
-        say(f"drawn: {save(mistakes(report.mistakes), folder / 'mistakes.png')}")
+        log(f"drawn: {save(mistakes(report.mistakes), folder / 'mistakes.png')}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.errors import ImageError
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def find_in(
         _print(containment, more={} if inside else {"id": containment.id}, as_json=json)
         containments.append(containment)
     if not containments:
-        say("no match: the image was not found inside" + (" the collection" if not inside else ""))
+        log("no match: the image was not found inside" + (" the collection" if not inside else ""))
     elif plot:
         _plot(query_image, str(query), containments, plot)
 
@@ -66,7 +66,7 @@ def _in_pages(query_image: "RGB", pages: list[Path]) -> "Iterator[Containment]":
         except ImageError as error:
             if number == len(pages) and not readable:
                 raise
-            say(f"skipped {error}")
+            log(f"skipped {error}")
             continue
         readable += 1
         for location in find_locations(query_image, image, calibration):
@@ -80,17 +80,17 @@ def _in_collection(query_image: "RGB", collection: str | None, limit: int) -> "l
 
     with open_collection(collection, create=False) as photos, ProgressLine("images") as progress:
         if len(photos) > limit:
-            say(f"verifying {limit:,} of {len(photos):,} images, most similar first; --limit verifies more")
+            log(f"verifying {limit:,} of {len(photos):,} images, most similar first; --limit verifies more")
         return find_in_collection(photos, query_image, calibration_of(photos), limit=limit, progress=progress)
 
 
 def _print(containment: "Containment", *, more: dict[str, Any], as_json: bool) -> None:
     if not as_json:
-        put(f"{containment.path}  {_description(containment)}")
+        print_row(f"{containment.path}  {_description(containment)}")
         return
     location = containment.location
     low, high = location.outline.min(axis=0), location.outline.max(axis=0)
-    emit(
+    print_json(
         more
         | {
             "how": containment.kind,
@@ -153,10 +153,10 @@ def _plot(query_image: "RGB", name: str, containments: "list[Containment]", targ
         try:
             image = read_rgb(path, side=_MIN_FIGURE_SIDE)
         except ImageError as error:
-            say(f"not drawn: {error}")
+            log(f"not drawn: {error}")
             continue
         words = "; ".join(map(_description, in_image))
         holders.append(Holder(image, path, words, [one.location.match for one in in_image]))
     if holders:
         count = "" if len(holders) == len(by_path) else f" ({len(holders)} of {len(by_path)} images, surest first)"
-        say(f"drawn: {save(containment_rows(query_image, name, holders), target)}{count}")
+        log(f"drawn: {save(containment_rows(query_image, name, holders), target)}{count}")

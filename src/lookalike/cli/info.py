@@ -1,4 +1,4 @@
-"""lookalike info: what a collection holds."""
+"""lookalike info: the contents of a collection."""
 
 import os
 from typing import TYPE_CHECKING, Annotated, Any
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import emit, put
+from lookalike.cli.output import print_json, print_row
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
@@ -19,22 +19,22 @@ def info(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Tell what a collection holds: images, model, folders, files that could not be used."""
+    """Print what a collection holds: images, model, folders, and files that could not be used."""
     with open_to_read(collection) as photos:
         if failures:
             for failure in photos.failures():
                 facts = {"path": failure.path, "reason": failure.reason}
-                emit(facts) if json else put(f"{failure.path}: {failure.reason}")
+                print_json(facts) if json else print_row(f"{failure.path}: {failure.reason}")
             return
         facts = describe(photos)
     if json:
-        emit(facts)
+        print_json(facts)
     else:
         _print(facts)
 
 
 def describe(photos: "Collection") -> dict[str, Any]:
-    """The facts that `info` tells, under stable names."""
+    """The facts that `info` prints, under stable names."""
     from lookalike.image import to_path
 
     return {
@@ -61,9 +61,9 @@ def _size(uri: str) -> int | None:
 
 def _print(facts: dict[str, Any]) -> None:
     size = "" if facts["bytes"] is None else f", {facts['bytes'] / 1e6:,.1f} MB"
-    put(f"collection  {facts['collection']}{size}")
-    put(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
-    put(f"failed      {facts['failed']:,} files" + ("; list them with --failures" if facts["failed"] else ""))
-    put(f"model       {facts['model']}, {facts['dim']} numbers an image, {facts['licence']}")
+    print_row(f"collection  {facts['collection']}{size}")
+    print_row(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
+    print_row(f"failed      {facts['failed']:,} files" + ("; list them with --failures" if facts["failed"] else ""))
+    print_row(f"model       {facts['model']}, {facts['dim']} numbers per image, {facts['licence']}")
     for root in facts["roots"]:
-        put(f"{root['kind']:<11} {root['path']}" + ("" if root["present"] else "  (missing)"))
+        print_row(f"{root['kind']:<11} {root['path']}" + ("" if root["present"] else "  (missing)"))

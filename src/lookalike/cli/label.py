@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
-from lookalike.cli.output import emit, put, say
-from lookalike.cli.output_files import check_targets
-from lookalike.cli.usage_errors import mistyped
+from lookalike.cli.output import log, print_json, print_row
+from lookalike.cli.output_files import check_output_files
+from lookalike.cli.usage_errors import usage_error_for
 from lookalike.errors import BadQuery
 from lookalike.text import counted
 
@@ -69,7 +69,7 @@ def label(
             )
         else:
             count, names = len(photos), len(set(known.values()))
-            say(
+            log(
                 f"{len(known):,} of {counted(count, 'image')} are labeled, with {counted(names, 'label')}; "
                 "label the rest with --spread"
             )
@@ -85,10 +85,10 @@ def _check(output: Path | None, plot: Path | None, *, spread: bool, suspects: bo
         raise typer.BadParameter(
             "--spread and --suspects both print; write the spread labels to a file with -o FILE, or use one of the two"
         )
-    with mistyped("-o"):
+    with usage_error_for("-o"):
         if output:
             check_table_path(output)
-    check_targets(output, plot)
+    check_output_files(output, plot)
 
 
 def _read(photos: "Collection", file: Path | None, *, folders: bool) -> None:
@@ -103,13 +103,13 @@ def _read(photos: "Collection", file: Path | None, *, folders: bool) -> None:
 
 
 def _report_parsed(parsed: "ParsedLabels", file: Path) -> None:
-    say(f"{counted(len(parsed.labels), 'label')} read from {file}")
+    log(f"{counted(len(parsed.labels), 'label')} read from {file}")
     if parsed.unknown:
         verb = "matches" if len(parsed.unknown) == 1 else "match"
-        say(f"{counted(len(parsed.unknown), 'line')} {verb} no image of the collection: {_examples(parsed.unknown)}")
+        log(f"{counted(len(parsed.unknown), 'line')} {verb} no image of the collection: {_examples(parsed.unknown)}")
     if parsed.twice:
         ids = f"{counted(len(parsed.twice), 'id')} labeled differently by several lines"
-        say(f"{ids}, the last line counts: {_examples(parsed.twice)}")
+        log(f"{ids}, the last line counts: {_examples(parsed.twice)}")
 
 
 def _examples(names: list[str]) -> str:
@@ -153,7 +153,7 @@ def _draw(result: "PropagatedLabels", plot: Path) -> None:
     c = result.calibration
     curves = {"labels, each predicted without itself": (c.confidence, c.right)}
     figure = reliability(curves, noun="images", truth="share labeled right", title="Reliability of the confidence")
-    say(f"drawn: {save(figure, plot)}")
+    log(f"drawn: {save(figure, plot)}")
 
 
 def _print(ids: list[str], result: "PropagatedLabels", output: Path | None, *, as_json: bool) -> None:
@@ -164,13 +164,13 @@ def _print(ids: list[str], result: "PropagatedLabels", output: Path | None, *, a
 
         guess, nearest = result.guess.tolist(), [round(value, 4) for value in result.nearest.tolist()]
         columns = {"id": ids, "label": names, "confidence": confidence, "guess": guess, "nearest": nearest}
-        say(f"written: {write_columns(columns, output)}")
+        log(f"written: {write_columns(columns, output)}")
         return
     for image_id, name, value in zip(ids, names, confidence, strict=True):
         if as_json:
-            emit({"id": image_id, "label": None if name == "unsure" else name, "confidence": value})
+            print_json({"id": image_id, "label": None if name == "unsure" else name, "confidence": value})
         else:
-            put(f"{name}  {value:.3f}  {image_id}")
+            print_row(f"{name}  {value:.3f}  {image_id}")
 
 
 def _print_suspects(ids: list[str], result: "PropagatedLabels", *, as_json: bool) -> None:
@@ -178,7 +178,7 @@ def _print_suspects(ids: list[str], result: "PropagatedLabels", *, as_json: bool
         near = [{"id": ids[row], "label": str(result.guess[row]), "score": round(score, 4)}
                 for row, score in zip(s.neighbors, s.scores, strict=True)]  # fmt: skip
         if as_json:
-            emit(
+            print_json(
                 {
                     "id": ids[s.row],
                     "label": s.label,
@@ -188,22 +188,22 @@ def _print_suspects(ids: list[str], result: "PropagatedLabels", *, as_json: bool
                 }
             )
         else:
-            put(f"{ids[s.row]}  is labeled {s.label}, its neighbors {s.instead} ({s.confidence:.2f}):")
+            print_row(f"{ids[s.row]}  is labeled {s.label}, its neighbors {s.instead} ({s.confidence:.2f}):")
             for n in near:
-                put(f"    {n['score']:.3f}  {n['label']}  {n['id']}")
+                print_row(f"    {n['score']:.3f}  {n['label']}  {n['id']}")
 
 
 def _report(result: "PropagatedLabels", labeled: int, count: int, min_confidence: float) -> None:
     named = int(result.sure.sum()) - labeled
     c = result.calibration
-    say(
+    log(
         f"{counted(labeled, 'label')}; of the other {count - labeled:,} images {named:,} got a label and "
         f"{count - labeled - named:,} are unsure (confidence below {min_confidence:g}, or far from every labeled image)"
     )
-    say(
+    log(
         f"each labeled image predicted without itself: {c.right.mean():.0%} right at a mean confidence of "
         f"{c.confidence.mean():.0%}, expected calibration error {c.error:.3f} over {len(c.right):,}"
     )
     if result.suspects:
         verb = "contradicts its" if len(result.suspects) == 1 else "contradict their"
-        say(f"{counted(len(result.suspects), 'label')} {verb} neighbors; see: lookalike label --suspects")
+        log(f"{counted(len(result.suspects), 'label')} {verb} neighbors; see: lookalike label --suspects")

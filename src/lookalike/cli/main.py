@@ -1,4 +1,4 @@
-"""`lookalike`: the verbs, and what an error becomes at the very end (exit 1, one sentence on stderr)."""
+"""The `lookalike` app: its verbs, and errors as one sentence on stderr with exit status 1."""
 
 import errno
 import os
@@ -33,13 +33,13 @@ from lookalike.cli import (
     verify,
     why,
 )
-from lookalike.cli.output import say
+from lookalike.cli.output import log
 from lookalike.errors import LookalikeError
 
-# rich costs 0.1 s at every --help; plain text is as clear.
+# Importing rich costs 0.1 s at every --help.
 app = typer.Typer(
     name="lookalike",
-    help="Find images that look alike: index a folder, search it with a picture.",
+    help="Find images that look alike: index a folder, search it with an image.",
     rich_markup_mode=None,
     add_completion=False,
     no_args_is_help=True,
@@ -48,8 +48,8 @@ app = typer.Typer(
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(show: bool) -> None:
+    if show:
         from lookalike._version import __version__
 
         typer.echo(__version__)
@@ -60,7 +60,7 @@ def _version(wanted: bool) -> None:
 def _root(
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Print the version."),
 ) -> None:
-    """Find images that look alike: index a folder, search it with a picture."""
+    """Find images that look alike: index a folder, search it with an image."""
 
 
 for verb in (
@@ -94,10 +94,10 @@ app.add_typer(train.app, name="train")
 
 
 def run() -> None:
-    """The entry point: exit 0 done, 1 failed, 2 mistyped, 130 interrupted."""
+    """Run the app. Exit status: 0 done, 1 failed, 2 usage error, 130 interrupted."""
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
-        # A file name that the terminal cannot show is no reason to fail.
+        # A file name that the terminal cannot show must not raise.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         try:
@@ -105,13 +105,13 @@ def run() -> None:
         finally:
             sys.stdout.flush()
     except LookalikeError as error:
-        say(f"error: {error}")
+        log(f"error: {error}")
         sys.exit(1)
     except KeyboardInterrupt:
-        say("interrupted")
+        log("interrupted")
         sys.exit(130)
     except BrokenPipeError:
-        # The reader of our output (head, less) has seen enough. Python would complain once more while closing.
+        # The reader (head, less) has closed the pipe. Without the null device Python would raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except OSError as error:
@@ -119,12 +119,12 @@ def run() -> None:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         with suppress(OSError):
-            say(f"error: the output cannot be written: {error.strerror}")
+            log(f"error: the output cannot be written: {error.strerror}")
         sys.exit(1)
 
 
 def _open_closed_streams() -> None:
-    """Standard streams that were closed lead nowhere: else the next file that is opened would take their place."""
+    """Connect closed standard streams to the null device: else the next opened file would get their descriptor."""
     for name, flags, mode in (("stdin", os.O_RDONLY, "r"), ("stdout", os.O_WRONLY, "w"), ("stderr", os.O_WRONLY, "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, flags), mode))

@@ -6,8 +6,8 @@ from typing import Annotated
 import typer
 
 from lookalike.cli.options import CollectionOption
-from lookalike.cli.output import say
-from lookalike.cli.output_files import check_targets
+from lookalike.cli.output import log
+from lookalike.cli.output_files import check_output_files
 
 
 def map(
@@ -27,7 +27,7 @@ def map(
     from lookalike.plot import map_figure, map_page, save
     from lookalike.search import open_collection
 
-    check_targets(output)
+    check_output_files(output)
     with open_collection(collection, create=False) as photos:
         ids, positions = make_map(photos, again=again)
         labels = known_labels(photos, spread=True)
@@ -36,6 +36,6 @@ def map(
         except NoClusters:
             clusters = None
         page = output if output.suffix == ".html" else output.with_suffix(".html")
-        say(f"written: {map_page(photos, ids, positions, page, clusters=clusters, labels=labels)}")
+        log(f"written: {map_page(photos, ids, positions, page, clusters=clusters, labels=labels)}")
         figure = map_figure(photos, ids, positions, clusters=clusters, labels=labels)
-        say(f"drawn: {save(figure, page.with_suffix('.png'))}")
+        log(f"drawn: {save(figure, page.with_suffix('.png'))}")

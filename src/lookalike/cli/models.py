@@ -3,7 +3,7 @@
 from dataclasses import asdict
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import emit, put, say
+from lookalike.cli.output import log, print_json, print_row
 
 
 def models(json: JsonOption = False) -> None:
@@ -12,9 +12,9 @@ def models(json: JsonOption = False) -> None:
 
     for name, card in known_models().items():
         if json:
-            emit(asdict(card) | {"default": name == DEFAULT_MODEL})
+            print_json(asdict(card) | {"default": name == DEFAULT_MODEL})
         else:
             height, width = card.preprocessing.size
             default = "  (default)" if name == DEFAULT_MODEL else ""
-            put(f"{name:<28} {card.dim:>5} numbers  {width} x {height} px  {card.license}{default}")
-    say("also: --model FOLDER (model.onnx + card.json), --model hub:owner/name (needs: pip install 'lookalike[hub]')")
+            print_row(f"{name:<28} {card.dim:>5} numbers  {width} x {height} px  {card.license}{default}")
+    log("also: --model FOLDER (model.onnx + card.json), --model hub:owner/name (needs: pip install 'lookalike[hub]')")

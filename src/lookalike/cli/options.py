@@ -1,4 +1,4 @@
-"""Options that several verbs share, and what they mean."""
+"""Options that several verbs share."""
 
 from typing import TYPE_CHECKING, Annotated, Optional
 
@@ -18,8 +18,8 @@ CollectionOption = Annotated[
         "Default: $LOOKALIKE_COLLECTION, else one in your data folder.",
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object a line on stdout.")]
-MaxPixels = Annotated[int, typer.Option(metavar="N", help="Skip larger pictures; told by the header, before decoding.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+MaxPixels = Annotated[int, typer.Option(metavar="N", help="Skip images with more pixels, by their header.")]
 MaxBytes = Annotated[int, typer.Option(metavar="N", help="Skip larger files.")]
 
 MAX_PIXELS = 200_000_000
@@ -27,14 +27,14 @@ MAX_BYTES = 256 * 2**20
 
 
 def limits(max_pixels: int, max_bytes: int) -> "Limits":
-    """The limits that the two options ask for."""
+    """The limits of the two options."""
     from lookalike.image import Limits
 
     return Limits(max_pixels=max_pixels, max_bytes=max_bytes)
 
 
 def open_to_read(uri: str | None) -> "Collection":
-    """The collection named, or the default one; it must exist."""
+    """Open an existing collection, by default the default one, for reading."""
     from lookalike.search import open_collection
 
     return open_collection(uri, create=False, read_only=True)

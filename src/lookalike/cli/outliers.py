@@ -6,9 +6,9 @@ from typing import Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import emit, put, say
-from lookalike.cli.output_files import check_targets
-from lookalike.cli.usage_errors import mistyped
+from lookalike.cli.output import log, print_json, print_row
+from lookalike.cli.output_files import check_output_files
+from lookalike.cli.usage_errors import usage_error_for
 
 _LEGEND = "factor 1: as dense as its neighbors; uniqueness: 1 minus the mean score of the 3 nearest"
 _ALONE = "there is one image and nothing to compare it with; index more"
@@ -31,10 +31,10 @@ def outliers(
     from lookalike.cluster import check_table_path, read_vectors, write_columns
     from lookalike.cluster import outliers as find_outliers
 
-    with mistyped("-o"):
+    with usage_error_for("-o"):
         if output:
             check_table_path(output)
-    check_targets(output, plot)
+    check_output_files(output, plot)
     with open_to_read(collection) as photos:
         ids, vectors = read_vectors(photos)
         result = find_outliers(vectors)
@@ -45,20 +45,20 @@ def outliers(
         for rank, row in enumerate(worst, 1):
             factor, unique = float(result.factor[row]), float(result.uniqueness[row])
             if json:
-                emit({"rank": rank, "id": ids[row], "factor": round(factor, 4), "uniqueness": round(unique, 4),
+                print_json({"rank": rank, "id": ids[row], "factor": round(factor, 4), "uniqueness": round(unique, 4),
                       "nearest": nearest[row], "score": scores[row]})  # fmt: skip
             else:
                 shown = "    -" if alone else f"{scores[row]:.3f}"
-                put(f"{rank:>3}  {factor:6.3f}  {unique:.3f}  {shown}  {ids[row]}")
-        say(_ALONE if alone else _LEGEND)
+                print_row(f"{rank:>3}  {factor:6.3f}  {unique:.3f}  {shown}  {ids[row]}")
+        log(_ALONE if alone else _LEGEND)
         if output:
             columns = {"id": ids, "factor": result.factor.tolist(), "uniqueness": result.uniqueness.tolist(),
                        "nearest": nearest, "score": scores}  # fmt: skip
-            say(f"written: {write_columns(columns, output)}")
+            log(f"written: {write_columns(columns, output)}")
         if plot:
             from lookalike.plot import neighbor_rows, save
 
             rows = [(ids[row], f"factor {result.factor[row]:.2f}") for row in worst[:12]]
             near = [[(ids[r], float(s)) for r, s in zip(result.rows[row, :6], result.scores[row], strict=False)]
                     for row in worst[:12]]  # fmt: skip
-            say(f"drawn: {save(neighbor_rows(photos, rows, near, title='Outliers and their nearest neighbors'), plot)}")
+            log(f"drawn: {save(neighbor_rows(photos, rows, near, title='Outliers and their nearest neighbors'), plot)}")

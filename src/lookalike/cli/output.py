@@ -1,4 +1,4 @@
-"""stdout is data, stderr is talk and progress."""
+"""Output of the command line: data on stdout, messages and progress on stderr."""
 
 import json
 import sys
@@ -8,39 +8,40 @@ from types import TracebackType
 from typing import Any, Self
 
 
-def emit(values: Mapping[str, Any]) -> None:
-    """One JSON object on one line of stdout."""
+def print_json(values: Mapping[str, Any]) -> None:
+    """Write one JSON object as one line to stdout."""
     sys.stdout.write(json.dumps(values, ensure_ascii=False) + "\n")
 
 
-def put(line: str) -> None:
-    """One line of data for a person on stdout; line breaks in names are written out."""
+def print_row(line: str) -> None:
+    """Write one line of human-readable data to stdout, with line breaks in names escaped."""
     sys.stdout.write(line.replace("\n", "\\n").replace("\r", "\\r") + "\n")
 
 
-def say(line: str) -> None:
-    """One line of talk on stderr."""
+def log(line: str) -> None:
+    """Write one line to stderr."""
     sys.stdout.flush()
     sys.stderr.write(line + "\n")
     sys.stderr.flush()
 
 
 class ProgressLine:
-    """Done, rate and time left: a bar on a terminal, a line every half minute elsewhere."""
+    """Show progress, rate and remaining time on stderr: a bar on a terminal, else a line every 30 seconds."""
 
     def __init__(self, noun: str) -> None:
-        self._noun, self._begun, self._told = noun, time.monotonic(), time.monotonic()
+        self._noun = noun
+        self._started_at = self._logged_at = time.monotonic()
         self._bar: Any = None
         self._task: Any = None
 
     def __call__(self, done: int, total: int) -> None:
         if sys.stderr.isatty():
             self._draw(done, total)
-        elif time.monotonic() - self._told > 30:
-            self._told = time.monotonic()
-            rate = done / max(self._told - self._begun, 1e-9)
-            left = (total - done) / max(rate, 1e-9) / 60
-            say(f"{done:,} of {total:,} {self._noun}, {rate:.0f} a second, {left:.1f} minutes left")
+        elif time.monotonic() - self._logged_at > 30:
+            self._logged_at = time.monotonic()
+            rate = done / max(self._logged_at - self._started_at, 1e-9)
+            minutes = (total - done) / max(rate, 1e-9) / 60
+            log(f"{done:,} of {total:,} {self._noun}, {rate:.0f} a second, {minutes:.1f} minutes left")
 
     def _draw(self, done: int, total: int) -> None:
         if self._bar is None:
@@ -57,7 +58,7 @@ class ProgressLine:
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
             self._task = self._bar.add_task("", total=total, rate="")
-        rate = done / max(time.monotonic() - self._begun, 1e-9)
+        rate = done / max(time.monotonic() - self._started_at, 1e-9)
         self._bar.update(self._task, completed=done, total=total, rate=f"{rate:.0f}/s")
 
     def __enter__(self) -> Self:

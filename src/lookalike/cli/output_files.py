@@ -1,4 +1,4 @@
-"""Files that a verb will write, tried before its work: what cannot be written must not cost minutes or be half done."""
+"""A check of the output files before the work, so that a long run does not fail at its end."""
 
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -6,8 +6,8 @@ from tempfile import TemporaryFile
 from lookalike.errors import LookalikeError
 
 
-def check_targets(*files: Path | None) -> None:
-    """Raise LookalikeError where one of these files could not be written. Leaves nothing behind."""
+def check_output_files(*files: Path | None) -> None:
+    """Raise LookalikeError if one of these files cannot be written. Creates nothing."""
     for file in files:
         if file is not None:
             _check(file.expanduser().absolute())

@@ -6,8 +6,8 @@ from typing import Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import emit, put, say
-from lookalike.cli.output_files import check_targets
+from lookalike.cli.output import log, print_json, print_row
+from lookalike.cli.output_files import check_output_files
 from lookalike.text import counted
 
 
@@ -25,7 +25,7 @@ def representatives(
 
     from lookalike.cluster import cover, read_vectors
 
-    check_targets(plot)
+    check_output_files(plot)
     with open_to_read(collection) as photos:
         ids, vectors = read_vectors(photos)
         covering = cover(vectors, k)
@@ -35,11 +35,11 @@ def representatives(
             lowest = float(covering.scores[covering.cell == index].min(initial=1))
             name = ids[covering.rows[index]]
             if json:
-                emit({"rank": rank, "id": name, "stands_for": int(sizes[index]), "lowest": round(lowest, 4)})
+                print_json({"rank": rank, "id": name, "stands_for": int(sizes[index]), "lowest": round(lowest, 4)})
             else:
-                put(f"{rank:>3}  {sizes[index]:>7,}  {lowest:.3f}  {name}")
+                print_row(f"{rank:>3}  {sizes[index]:>7,}  {lowest:.3f}  {name}")
         scores = f"every score to the nearest of them is at least {covering.lowest:.3f}"
-        say(f"{counted(len(order), 'image')} cover{'s' * (len(order) == 1)} {len(ids):,}: {scores}")
+        log(f"{counted(len(order), 'image')} cover{'s' * (len(order) == 1)} {len(ids):,}: {scores}")
         if plot:
             from lookalike.plot import neighbor_rows, save
 
@@ -51,4 +51,4 @@ def representatives(
                 chosen.append((ids[covering.rows[index]], f"represents {sizes[index]:,}"))
                 near.append([(ids[row], float(covering.scores[row])) for row in far])
             title = "Representatives and the farthest images of each"
-            say(f"drawn: {save(neighbor_rows(photos, chosen, near, title=title), plot)}")
+            log(f"drawn: {save(neighbor_rows(photos, chosen, near, title=title), plot)}")

@@ -1,4 +1,4 @@
-"""What `search` does with hits besides showing them: relations, proof, no duplicates, diversity, other cut-offs."""
+"""The options of `search` that process its hits: relations, verification, duplicates, diversity, thresholds."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from lookalike.relate.hits import MinScore
     from lookalike.search import Collection, Query, Results
 
-_MORE = 4  # hits fetched for each that is wanted, where some will be left out
+FETCH_FACTOR = 4  # hits fetched per requested hit when some will be left out
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """The options of a search that concern its hits. `min_score` as the person wrote it."""
+class ResultOptions:
+    """The options of a search that concern its hits. `min_score`: as typed."""
 
     k: int
     min_score: str | None
@@ -28,11 +28,11 @@ class Wishes:
     diversity: float
 
     @cached_property
-    def cut(self) -> "MinScore | None":
-        """The cut-off where it is not a plain score."""
+    def threshold(self) -> "MinScore | None":
+        """The threshold if `min_score` is not a plain score: a probability or expected false matches."""
         from lookalike.relate.hits import parse_min_score
 
-        if self.min_score is None or self.floor is not None:
+        if self.min_score is None or self.min_score_value is not None:
             return None
         try:
             return parse_min_score(self.min_score)
@@ -40,8 +40,8 @@ class Wishes:
             raise typer.BadParameter(str(error), param_hint="--min-score") from error
 
     @property
-    def floor(self) -> float | None:
-        """The least score, where the cut-off is one. Costs no import."""
+    def min_score_value(self) -> float | None:
+        """The minimum score if `min_score` is a plain score. Imports nothing."""
         try:
             score = float(self.min_score) if self.min_score is not None else None
         except ValueError:
@@ -51,50 +51,52 @@ class Wishes:
         return score
 
     @property
-    def looks(self) -> bool:
-        """Whether pictures are looked at, beyond their vectors."""
+    def needs_images(self) -> bool:
+        """Whether images are compared by their features, not only by their vectors."""
         by_probability = self.min_score is not None and self.min_score.endswith("%")
         return bool(self.relations or self.verify or self.hide_duplicates or by_probability)
 
     @property
-    def fetched(self) -> int:
-        """How many hits to ask for."""
-        more = self.k * _MORE if self.hide_duplicates or self.diversity else self.k
+    def fetch_count(self) -> int:
+        """The number of hits to request from the store."""
+        more = self.k * FETCH_FACTOR if self.hide_duplicates or self.diversity else self.k
         return max(more, self.verify or 0)
 
 
-def judged_hits(
-    photos: "Collection", query: "Query", results: "Results", wishes: Wishes
+def refine_results(
+    photos: "Collection", query: "Query", results: "Results", options: ResultOptions
 ) -> "tuple[Results, dict[str, Verdict]]":
-    """The results as wished, and the verdict of each hit where relations were asked for."""
-    cut = wishes.cut
-    if not (wishes.looks or cut or wishes.diversity):
+    """Return the processed results, and a verdict per hit id where relations or verification are requested."""
+    threshold = options.threshold
+    if not (options.needs_images or threshold or options.diversity):
         return results, {}
     from lookalike.relate import calibration_of
     from lookalike.relate.hits import diverse, judge_hits, query_subject, rank_by_proof, without_duplicates
 
     calibration = calibration_of(photos)
     judged = []
-    if wishes.relations or wishes.verify or cut:
+    if options.relations or options.verify or threshold:
         if len(query.images) != 1 or query.minus:
-            raise BadQuery("--relations, --verify and a cut-off by probability compare one picture; ask with one")
+            raise BadQuery(
+                "--relations, --verify and a --min-score by probability compare with one image; search with one"
+            )
         subject = query_subject(photos, query.images[0], next(iter(query.regions), None))
-        judged = judge_hits(photos, subject, results.hits, calibration, verify_geometry=wishes.looks)
-        if wishes.verify:
-            judged = rank_by_proof(judged[: wishes.verify]) + judged[wishes.verify :]
-        judged = [one for one in judged if cut is None or cut.allows(one)]
+        judged = judge_hits(photos, subject, results.hits, calibration, verify_geometry=options.needs_images)
+        if options.verify:
+            judged = rank_by_proof(judged[: options.verify]) + judged[options.verify :]
+        judged = [one for one in judged if threshold is None or threshold.allows(one)]
         results = replace(results, hits=tuple(one.hit for one in judged))
-    if wishes.hide_duplicates:
-        wanted = wishes.k * (_MORE if wishes.diversity else 1)
-        results = replace(results, hits=tuple(without_duplicates(photos, results.hits, calibration, wanted)))
-    if wishes.diversity:
+    if options.hide_duplicates:
+        count = options.k * (FETCH_FACTOR if options.diversity else 1)
+        results = replace(results, hits=tuple(without_duplicates(photos, results.hits, calibration, count)))
+    if options.diversity:
         import numpy as np
 
         rows = [row for row in photos.get([hit.id for hit in results], []) if row is not None]
         vectors = np.stack([row.vector for row in rows]) if rows else np.zeros((0, photos.card.dim), np.float32)
-        kept = diverse(vectors, [hit.score for hit in results], wishes.k, wishes.diversity)
-        results = replace(results, hits=tuple(results.hits[n] for n in kept))
-    results = replace(results, hits=results.hits[: wishes.k])
+        order = diverse(vectors, [hit.score for hit in results], options.k, options.diversity)
+        results = replace(results, hits=tuple(results.hits[n] for n in order))
+    results = replace(results, hits=results.hits[: options.k])
     shown = {hit.id for hit in results}
-    told = wishes.relations or wishes.verify
-    return results, {one.hit.id: one.verdict for one in judged if told and one.hit.id in shown}
+    with_verdicts = options.relations or options.verify
+    return results, {one.hit.id: one.verdict for one in judged if with_verdicts and one.hit.id in shown}

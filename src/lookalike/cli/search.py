@@ -1,4 +1,4 @@
-"""lookalike search: the pictures most like one, or like several combined."""
+"""lookalike search: the images most similar to one image, or to several combined."""
 
 import sys
 from pathlib import Path
@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import MAX_BYTES, CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import emit, put, say
+from lookalike.cli.output import log, print_json, print_row
 from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
-    from lookalike.cli.result_options import Wishes
+    from lookalike.cli.result_options import ResultOptions
     from lookalike.relate import Verdict
     from lookalike.search import Collection, ImageLike, Results
     from lookalike.types import Hit
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 def search(
     queries: Annotated[
         list[str],
-        typer.Argument(metavar="QUERY...", help="Pictures, - for one on stdin, or id:ID. Several are combined."),
+        typer.Argument(metavar="QUERY...", help="Images, - for one on stdin, or id:ID. Several are combined."),
     ],
     k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 12,
     minus: Annotated[
-        list[str] | None, typer.Option(metavar="QUERY", help="Less like this one; may be repeated.")
+        list[str] | None, typer.Option(metavar="QUERY", help="Less like this image; may be repeated.")
     ] = None,
     region: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option(
-            metavar="X,Y,W,H", help="The part of the picture that counts, as fractions; repeat it for further pictures."
+            metavar="X,Y,W,H", help="The part of the image that counts, as fractions; repeat it for further images."
         ),
     ] = None,
     where: Annotated[
@@ -40,67 +40,67 @@ def search(
         str | None,
         typer.Option(
             metavar="S",
-            help="Only hits at least so alike: a score (0.4), P(copy) (90%), or expected false matches (e0.1).",
+            help="Only hits at least this similar: a score (0.4), P(copy) (90%), or expected false matches (e0.1).",
         ),
     ] = None,
     relations: Annotated[
-        bool, typer.Option("--relations", help="Tell each hit's relation to the query, verified by geometry.")
+        bool, typer.Option("--relations", help="Print each hit's relation to the query, verified by geometry.")
     ] = False,
     verify: Annotated[
         Optional[int],  # noqa: UP045
-        typer.Option(metavar="N", min=1, help="Verify the best N by geometry and put what is proved first."),
+        typer.Option(metavar="N", min=1, help="Verify the best N by geometry and rank verified hits first."),
     ] = None,
     hide_duplicates: Annotated[
-        bool, typer.Option("--hide-duplicates", help="Leave out hits that are copies of a better one.")
+        bool, typer.Option("--hide-duplicates", help="Leave out hits that are copies of a better hit.")
     ] = False,
     diversity: Annotated[
-        float, typer.Option(min=0, max=1, help="0: most alike first; towards 1: hits unlike each other.")
+        float, typer.Option(min=0, max=1, help="0: most similar first; towards 1: hits different from each other.")
     ] = 0.0,
     plot: Annotated[Optional[Path], typer.Option(metavar="FILE.png", help="Draw the query and its hits.")] = None,  # noqa: UP045
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the k images most like the query, best first: rank, score, path."""
-    from lookalike.cli.result_options import Wishes, judged_hits
+    from lookalike.cli.result_options import ResultOptions, refine_results
     from lookalike.search import Query, parse_region
 
-    wishes = Wishes(k, min_score, relations, verify, hide_duplicates, diversity)
-    asked = Query(_pictures(queries), _pictures(minus or []), tuple(map(parse_region, region or [])))
-    with _open(collection, wishes) as photos:
+    options = ResultOptions(k, min_score, relations, verify, hide_duplicates, diversity)
+    query = Query(_images(queries), _images(minus or []), tuple(map(parse_region, region or [])))
+    with _open(collection, options) as photos:
         if not len(photos):
             raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
-        results = photos.search(asked, wishes.fetched, where=where, min_score=wishes.floor)
-        results, verdicts = judged_hits(photos, asked, results, wishes)
+        results = photos.search(query, options.fetch_count, where=where, min_score=options.min_score_value)
+        results, verdicts = refine_results(photos, query, results, options)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
         for rank, hit in enumerate(results, 1):
             _print(name, rank, hit, verdicts.get(hit.id), as_json=json)
         if not len(results):
-            say("nothing found; a wider --where or a lower --min-score may find something")
+            log("nothing found; a wider --where or a lower --min-score may find something")
         elif verdicts and all(verdict.relation <= 0 for verdict in verdicts.values()):
-            say("no match: no hit is related to the query as far as can be told")
+            log("no match: no hit is related to the query as far as Lookalike can tell")
         if plot:
             _plot(results, verdicts, plot)
 
 
-def _open(collection: str | None, wishes: "Wishes") -> "Collection":
-    """For reading; where features are looked at also for writing, so that they are found once, if that is allowed."""
-    if not wishes.looks:
+def _open(collection: str | None, options: "ResultOptions") -> "Collection":
+    """Open the collection: read-only, or writable where features are compared, so that these are saved."""
+    if not options.needs_images:
         return open_to_read(collection)
     from lookalike.search import open_collection
 
     return open_collection(collection, create=False)
 
 
-def _pictures(names: list[str]) -> "tuple[ImageLike, ...]":
+def _images(names: list[str]) -> "tuple[ImageLike, ...]":
     if names.count("-") > 1:
-        raise BadQuery("stdin holds one picture; give '-' once")
+        raise BadQuery("stdin holds one image; use '-' once")
     return tuple(_stdin() if name == "-" else name for name in names)
 
 
 def _stdin() -> bytes:
     data = sys.stdin.buffer.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
-        raise BadQuery(f"stdin holds more than {MAX_BYTES:,} bytes; search with a smaller picture")
+        raise BadQuery(f"stdin holds more than {MAX_BYTES:,} bytes; search with a smaller image")
     return data
 
 
@@ -117,15 +117,15 @@ def _print(query: str, rank: int, hit: "Hit", verdict: "Verdict | None", *, as_j
             from lookalike.relate.words.report import verdict_facts
 
             first["verdict"] = verdict_facts(verdict)
-        emit(first | {name: value for name, value in hit.metadata.items() if name not in first})
+        print_json(first | {name: value for name, value in hit.metadata.items() if name not in first})
     else:
         plain = "  (plain)" if hit.metadata.get("plain") else ""
-        told = "" if verdict is None else f"{_told(verdict):<34}"
-        put(f"{rank:>3}  {hit.score:.3f}  {told}{hit.metadata.get('path') or hit.id!s}{plain}")
+        relation = "" if verdict is None else f"{_verdict(verdict):<34}"
+        print_row(f"{rank:>3}  {hit.score:.3f}  {relation}{hit.metadata.get('path') or hit.id!s}{plain}")
 
 
-def _told(verdict: "Verdict") -> str:
-    """Relation, probability, expected false matches, in one column."""
+def _verdict(verdict: "Verdict") -> str:
+    """Relation, probability and expected false matches as one column."""
     false = verdict.expected_false_matches
     expected = "" if false is None else f"  e{false:.1e}" if false < 0.01 else f"  e{false:.2g}"
     return f"{_relation(verdict)}{expected}"
@@ -139,5 +139,5 @@ def _relation(verdict: "Verdict") -> str:
 def _plot(results: "Results", verdicts: "dict[str, Verdict]", path: Path) -> None:
     from lookalike.plot import hits, save
 
-    told = {name: _relation(verdict) for name, verdict in verdicts.items()}
-    say(f"drawn: {save(hits(results, captions=told), path)}")
+    relations = {name: _relation(verdict) for name, verdict in verdicts.items()}
+    log(f"drawn: {save(hits(results, captions=relations), path)}")

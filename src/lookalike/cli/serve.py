@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption
-from lookalike.cli.output import say
+from lookalike.cli.output import log
 from lookalike.errors import BadQuery
 
 MEGABYTE = 2**20
@@ -68,7 +68,7 @@ def serve(
     from lookalike.server import Settings, serve
 
     with open_collection(collection, create=False, read_only=True) as photos:
-        say(f"{photos.uri}: {len(photos):,} images")
+        log(f"{photos.uri}: {len(photos):,} images")
         uri = photos.uri
     settings = Settings(
         uri=uri or default_uri(),
@@ -88,4 +88,4 @@ def serve(
         max_pixels=max_megapixels * 1_000_000,
     )
     url_host = f"[{host}]" if ":" in host else host
-    serve(settings, opened=lambda: say(f"open http://{url_host}:{port} (Ctrl-C stops it)"))
+    serve(settings, opened=lambda: log(f"open http://{url_host}:{port} (Ctrl-C stops it)"))

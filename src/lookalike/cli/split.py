@@ -1,4 +1,4 @@
-"""lookalike split: train, validation and test parts, written once, without near-copies across them."""
+"""lookalike split: training, validation and test parts without near-copies across them."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Optional
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import ProgressLine, emit, say
-from lookalike.cli.usage_errors import mistyped, one_of
+from lookalike.cli.output import ProgressLine, log, print_json
+from lookalike.cli.usage_errors import check_choice, usage_error_for
 from lookalike.errors import BadQuery, NoCollection
 from lookalike.text import counted
 
@@ -23,46 +23,48 @@ def split(
         typer.Argument(
             metavar="[SOURCE]...",
             help="A folder (one folder a label), folders (each a label), or .csv and .parquet manifests. "
-            "None: the pictures of -c.",
+            "None: the images of -c.",
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="Where it goes: .csv or .parquet.")
+        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write: .csv or .parquet.")
     ] = Path("split.csv"),
-    test: Annotated[float, typer.Option(min=0, max=1, help="The share of pictures to test on.")] = 0.2,
+    test: Annotated[float, typer.Option(min=0, max=1, help="The share of images to test on.")] = 0.2,
     val: Annotated[float, typer.Option(min=0, max=1, help="The share to validate on while training.")] = 0.02,
-    seed: Annotated[int, typer.Option(min=0, help="The same pictures and seed give the same split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The same images and seed give the same split.")] = 0,
     unseen: Annotated[
-        bool, typer.Option("--unseen", help="Whole labels apart: test has labels that training never saw.")
+        bool, typer.Option("--unseen", help="Split by label: the test part has labels that training has not.")
     ] = False,
     min_score: Annotated[
-        float, typer.Option(min=0, max=1.01, help="From this score up, pictures are near-copies and stay together.")
+        float, typer.Option(min=0, max=1.01, help="From this score up, images are near-copies and stay together.")
     ] = 0.95,
-    labels: Annotated[str, typer.Option(help="auto: a manifest's, else the folder's name; folder; or none.")] = "auto",
+    labels: Annotated[
+        str, typer.Option(help="auto: the manifest's label, else the folder's name; folder; or none.")
+    ] = "auto",
     collection: CollectionOption = None,
-    model: Annotated[Optional[str], typer.Option(help="What tells near-copies; a name or a folder.")] = None,  # noqa: UP045
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it is there.")] = False,
+    model: Annotated[Optional[str], typer.Option(help="The model that finds near-copies; a name or a folder.")] = None,  # noqa: UP045
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Write a table of path, label and part (train, val, test). Near-copies always lie in one part."""
+    """Write a table of path, label and part (train, val, test). Near-copies always share a part."""
     from lookalike.train.split import LABELS, SplitOptions, check_options, make_split
     from lookalike.train.split_file import check_writable, write_split
 
     options = SplitOptions(test=test, val=val, seed=seed, unseen=unseen, min_score=min_score, labels=labels)
-    one_of("--labels", labels, LABELS)
-    with mistyped(None):
+    check_choice("--labels", labels, LABELS)
+    with usage_error_for(None):
         check_options(options)
     check_writable(output, replace=overwrite)
-    with _pictures(sources, collection, model) as photos:
-        made, report = make_split(photos, options)
-    write_split(made, output, replace=overwrite)
+    with _open(sources, collection, model) as photos:
+        parts, report = make_split(photos, options)
+    write_split(parts, output, replace=overwrite)
     if json:
-        emit(asdict(report) | {"file": str(output)})
-    _tell(report, output, labels)
+        print_json(asdict(report) | {"file": str(output)})
+    _report(report, output, labels)
 
 
-def _pictures(sources: list[str] | None, collection: str | None, model: str | None) -> "Collection":
-    """The collection named, or one in memory of the sources, which is gone when the split is made."""
+def _open(sources: list[str] | None, collection: str | None, model: str | None) -> "Collection":
+    """The collection, or a temporary one in memory made from the sources."""
     from lookalike.indexing.pipeline import default_workers
     from lookalike.indexing.sync import SyncOptions
     from lookalike.search import Collection
@@ -75,31 +77,30 @@ def _pictures(sources: list[str] | None, collection: str | None, model: str | No
                 raise
             raise BadQuery(f"nothing to split: name a folder, or a collection with -c ({error})") from None
     if collection is not None:
-        raise BadQuery("both a folder and a collection were named; a split is made of one of them")
+        raise BadQuery("both a folder and a collection are named; split one of them")
     photos = Collection.open("memory:", model=model)
-    with ProgressLine("pictures") as progress:
+    with ProgressLine("images") as progress:
         report = photos.sync(sources, options=SyncOptions(workers=default_workers(), progress=progress))
     for failure in report.failed[:5]:
-        say(f"skipped {failure.path}: {failure.reason}")
+        log(f"skipped {failure.path}: {failure.reason}")
     if len(report.failed) > 5:
-        say(f"… {len(report.failed):,} pictures skipped in all")
+        log(f"… {len(report.failed):,} images skipped in all")
     return photos
 
 
-def _tell(report: "SplitReport", output: Path, labels: str) -> None:
+def _report(report: "SplitReport", output: Path, labels: str) -> None:
     counts = ", ".join(f"{count:,} {name}" for name, count in report.counts.items())
-    say(f"{counts}; {counted(report.labels, 'label')}" + (f", {report.single:,} of one picture" * bool(report.single)))
+    log(f"{counts}; {counted(report.labels, 'label')}" + (f", {report.single:,} with one image" * bool(report.single)))
     if not report.labels and labels != "none":
-        say(
-            "no picture has a label: put the pictures of each into a folder of its name and split the folder above, or "
-            "give a manifest with a column label; train similarity --from edits needs none"
+        log(
+            "no image has a label: put the images of each label into a folder of its name and split the parent folder, "
+            "or use a manifest with a column label; train similarity --from edits needs no labels"
         )
     if report.groups:
-        say(
-            f"{report.grouped:,} pictures in {counted(report.groups, 'group')} of near-copies were kept together; "
-            f"without that, {counted(report.leak, 'picture')} of validation and test would have had a near-copy in "
-            "another part"
+        log(
+            f"{report.grouped:,} images in {counted(report.groups, 'group')} of near-copies were kept together; "
+            f"otherwise {counted(report.leak, 'image')} of validation and test would have a near-copy in another part"
         )
     if not report.counts["val"]:
-        say("no picture to validate on: training needs some, so use a larger --val")
-    say(f"written: {output}")
+        log("no image to validate on: training needs some, so use a larger --val")
+    log(f"written: {output}")

@@ -1,4 +1,4 @@
-"""lookalike train: an embedder of your own, from a split."""
+"""lookalike train: train your own embedder from a split."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -8,45 +8,47 @@ from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import emit, put, say
+from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.train_progress import TrainingLine
-from lookalike.cli.usage_errors import mistyped
+from lookalike.cli.usage_errors import usage_error_for
 from lookalike.errors import BadQuery, LookalikeError
 
 if TYPE_CHECKING:
-    from lookalike.train.config import Loop
-    from lookalike.train.similarity_training import Taught
+    from lookalike.train.config import TrainingConfig
+    from lookalike.train.similarity_training import TrainingResult
 
-_Config = TypeVar("_Config", bound="Loop")
+_Config = TypeVar("_Config", bound="TrainingConfig")
 
 app = typer.Typer(
-    help="Train an embedder of your own: autoencoder, or similarity.",
+    help="Train your own embedder: autoencoder, or similarity.",
     rich_markup_mode=None,
     no_args_is_help=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-SplitArgument = Annotated[Path, typer.Argument(metavar="SPLIT", help="The file that lookalike split wrote.")]
+SplitArgument = Annotated[Path, typer.Argument(metavar="SPLIT", help="A file written by lookalike split.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The new model's folder.")]
 RootOption = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--root", metavar="FOLDER", help="Where the pictures are now, if they moved."),
+    typer.Option("--root", metavar="FOLDER", help="The folder of the images, if they have moved."),
 ]
 ConfigOption = Annotated[
     Optional[Path],  # noqa: UP045
-    typer.Option("--config", metavar="FILE.toml", help="Settings by name; flags outrank them."),
+    typer.Option("--config", metavar="FILE.toml", help="Settings by name; flags take precedence."),
 ]
 SetOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting of docs/training.md; may be repeated."),
 ]
-EpochsOption = Annotated[Optional[int], typer.Option(help="How often all pictures pass, at most.")]  # noqa: UP045
-BatchOption = Annotated[Optional[int], typer.Option(help="Pictures a step.")]  # noqa: UP045
+EpochsOption = Annotated[Optional[int], typer.Option(help="The largest number of passes over all images.")]  # noqa: UP045
+BatchOption = Annotated[Optional[int], typer.Option(help="Images per step.")]  # noqa: UP045
 RateOption = Annotated[Optional[float], typer.Option(help="The highest learning rate.")]  # noqa: UP045
-SideOption = Annotated[Optional[int], typer.Option(help="Pixels a side that the network sees.")]  # noqa: UP045
+SideOption = Annotated[Optional[int], typer.Option(help="Side of the network's input in pixels.")]  # noqa: UP045
 SeedOption = Annotated[Optional[int], typer.Option(help="The same seed gives the same run.")]  # noqa: UP045
 DeviceOption = Annotated[Optional[str], typer.Option(help="auto, cpu or cuda.")]  # noqa: UP045
-OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Begin anew, whatever the folder holds of a run.")]
+OverwriteOption = Annotated[
+    bool, typer.Option("--overwrite", help="Start again and discard an earlier run in the folder.")
+]
 
 
 @app.command()
@@ -55,7 +57,7 @@ def autoencoder(
     output: OutputOption,
     side: SideOption = None,
     grey: Annotated[Optional[bool], typer.Option("--grey/--colour", help="One channel, or three.")] = None,  # noqa: UP045
-    code: Annotated[Optional[int], typer.Option(help="How many numbers a picture becomes.")] = None,  # noqa: UP045
+    code: Annotated[Optional[int], typer.Option(help="Numbers per image.")] = None,  # noqa: UP045
     objective: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option(help="mse, l1, ms_ssim, denoising or variational."),
@@ -71,7 +73,7 @@ def autoencoder(
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Learn to restore pictures from a small code; the code is an embedder. Needs no labels."""
+    """Learn to reconstruct images from a small code; the encoder becomes the embedder. Needs no labels."""
     flags: dict[str, Any] = {"side": side, "grey": grey, "code": code, "objective": objective, "epochs": epochs}
     flags |= {"batch": batch, "rate": rate, "seed": seed, "device": device}
     _needs_torch()
@@ -79,20 +81,26 @@ def autoencoder(
     from lookalike.train.config import AutoencoderConfig
     from lookalike.train.split_file import read_split
 
-    asked = _asked(AutoencoderConfig, config, settings, flags)
-    with _told_to_go_on(), TrainingLine() as line:
+    options = _config(AutoencoderConfig, config, settings, flags)
+    with _resume_hint(), TrainingLine() as line:
         trained = train_autoencoder(
-            read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=say, progress=line.pictures
+            read_split(split, root=root),
+            options,
+            output,
+            overwrite=overwrite,
+            on_progress=line,
+            log=log,
+            progress=line.pictures,
         )
     best = trained.history[trained.best_epoch - 1]
-    told = f"kept: epoch {trained.best_epoch}, PSNR {best['PSNR']:.1f} dB"
+    caption = f"saved: epoch {trained.best_epoch}, PSNR {best['PSNR']:.1f} dB"
     _draw(
-        lambda plot: plot.curves(trained.history, "PSNR", epoch=trained.best_epoch, caption=told), output / "curves.png"
+        lambda plot: plot.curves(trained.history, "PSNR", epoch=trained.best_epoch, caption=caption), output / "curves.png"
     )
     _draw(lambda plot: plot.restorations(trained.originals, trained.restored), output / "restorations.png")
     _draw(lambda plot: plot.latent_walk(trained.walk), output / "walk.png")
-    say(str(trained))
-    emit({"model": str(output), "figures": best}) if json else put(str(output))
+    log(str(trained))
+    print_json({"model": str(output), "figures": best}) if json else print_row(str(output))
 
 
 @app.command()
@@ -101,12 +109,12 @@ def similarity(
     output: OutputOption,
     source: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--from", metavar="labels|edits|PAIRS.csv", help="What says which pictures are alike."),
+        typer.Option("--from", metavar="labels|edits|PAIRS.csv", help="What defines which images are alike."),
     ] = None,
     train: Annotated[Optional[str], typer.Option("--train", help="head (minutes), last, or all.")] = None,  # noqa: UP045
     model: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option(help="What to start from: an EfficientNet-Lite of ours, or small-cnn for random weights."),
+        typer.Option(help="The base model: an EfficientNet-Lite of Lookalike, or small-cnn for random weights."),
     ] = None,
     objective: Annotated[
         Optional[str],  # noqa: UP045
@@ -114,7 +122,7 @@ def similarity(
     ] = None,
     augment: Annotated[Optional[str], typer.Option(help="none, shift, light, style or edits.")] = None,  # noqa: UP045
     side: SideOption = None,
-    dim: Annotated[Optional[int], typer.Option(help="How many numbers a vector has.")] = None,  # noqa: UP045
+    dim: Annotated[Optional[int], typer.Option(help="Numbers per vector.")] = None,  # noqa: UP045
     epochs: EpochsOption = None,
     batch: BatchOption = None,
     rate: RateOption = None,
@@ -126,7 +134,7 @@ def similarity(
     overwrite: OverwriteOption = False,
     json: JsonOption = False,
 ) -> None:
-    """Learn what alike means from labels, pairs, or only edits of the pictures. The better one is kept."""
+    """Learn similarity from labels, pairs, or only edits of the images. Saves the better of base and trained model."""
     flags: dict[str, Any] = {"source": source, "train": train, "model": model, "objective": objective, "side": side}
     flags |= {"augment": augment, "dim": dim, "epochs": epochs, "batch": batch, "rate": rate}
     flags |= {"seed": seed, "device": device}
@@ -135,54 +143,62 @@ def similarity(
     from lookalike.train.similarity import train_similarity
     from lookalike.train.split_file import read_split
 
-    asked = _asked(SimilarityConfig, config, settings, flags)
-    with _told_to_go_on(), TrainingLine() as line:
-        taught = train_similarity(
-            read_split(split, root=root), asked, output, overwrite=overwrite, tell=line, say=say, progress=line.pictures
+    options = _config(SimilarityConfig, config, settings, flags)
+    with _resume_hint(), TrainingLine() as line:
+        result = train_similarity(
+            read_split(split, root=root),
+            options,
+            output,
+            overwrite=overwrite,
+            on_progress=line,
+            log=log,
+            progress=line.pictures,
         )
     _draw(
-        lambda plot: plot.curves(taught.history, taught.metric, before=taught.before[taught.metric], **_kept(taught)),
+        lambda plot: plot.curves(
+            result.history, result.metric, before=result.before[result.metric], **_selection(result)
+        ),
         output / "curves.png",
     )
-    shown = taught.examples
+    shown = result.examples
     _draw(lambda plot: plot.before_after(shown.queries, shown.before, shown.after), output / "before-after.png")
-    say(str(taught))
-    say(f"search with it: lookalike index FOLDER --model {output} -c {output.name}.lookalike")
-    told = {"model": str(output), "kept": taught.kept, "before": taught.before, "after": taught.after}
-    emit(told) if json else put(str(output))
+    log(str(result))
+    log(f"search with it: lookalike index FOLDER --model {output} -c {output.name}.lookalike")
+    facts = {"model": str(output), "kept": result.selected, "before": result.before, "after": result.after}
+    print_json(facts) if json else print_row(str(output))
 
 
 @contextmanager
-def _told_to_go_on() -> Iterator[None]:
-    """A person who interrupts a run wants to know whether it was in vain."""
+def _resume_hint() -> Iterator[None]:
+    """On Ctrl-C, log how to continue the run."""
     try:
         yield
     except KeyboardInterrupt:
-        say("broken off; the same command goes on from the last checkpoint, or begins anew where there is none yet")
+        log("interrupted; the same command continues from the last checkpoint, or starts again if there is none yet")
         raise
 
 
 def _needs_torch() -> None:
-    """One sentence where the extra is missing, before any work."""
+    """Raise LookalikeError before any work if the extra is not installed."""
     from importlib.util import find_spec
 
-    wanted = ("torch", "onnx", "onnxscript", "safetensors", "pytorch_metric_learning")
-    missing = [name for name in wanted if find_spec(name) is None]
+    packages = ("torch", "onnx", "onnxscript", "safetensors", "pytorch_metric_learning")
+    missing = [name for name in packages if find_spec(name) is None]
     if missing:
         raise LookalikeError(f"training needs {', '.join(missing)}; install them with: pip install 'lookalike[train]'")
 
 
-def _asked(kind: "type[_Config]", file: Path | None, pairs: list[str] | None, flags: Mapping[str, Any]) -> "_Config":
-    """The TOML file's settings, then --set, then flags: the later outranks."""
+def _config(kind: "type[_Config]", file: Path | None, pairs: list[str] | None, flags: Mapping[str, Any]) -> "_Config":
+    """The settings of the TOML file, overridden by --set, overridden by flags."""
     from lookalike.train.config import read_toml
 
     values = read_toml(file) if file else {}
-    with mistyped(None):
+    with usage_error_for(None):
         values |= _pairs(pairs, kind()) | {name: value for name, value in flags.items() if value is not None}
         return kind.of(values, where=f"{file} and the flags" if file else "the flags")
 
 
-def _pairs(pairs: list[str] | None, usual: "Loop") -> dict[str, Any]:
+def _pairs(pairs: list[str] | None, defaults: "TrainingConfig") -> dict[str, Any]:
     from lookalike.train.config import from_text
 
     values = {}
@@ -190,22 +206,22 @@ def _pairs(pairs: list[str] | None, usual: "Loop") -> dict[str, Any]:
         name, sign, text = pair.partition("=")
         if not sign:
             raise BadQuery(f"--set {pair!r} is not NAME=VALUE, such as --set ema=0.999")
-        values[name.strip()] = from_text(name.strip(), text.strip(), usual)
+        values[name.strip()] = from_text(name.strip(), text.strip(), defaults)
     return values
 
 
-def _kept(taught: "Taught") -> dict[str, Any]:
-    """What `plot.curves` marks as kept: before, an epoch, or a mixture of the two."""
-    figure = f"{taught.metric} {taught.after[taught.metric]:.3f}"
-    if taught.kept == "before":
-        return {"caption": f"kept: the model of before; best after training: {figure}"}
-    if taught.share == 1:
-        return {"epoch": taught.best_epoch, "caption": f"kept: epoch {taught.best_epoch}, {figure}"}
-    told = f"kept (dotted): {figure}, {taught.share:.0%} of the way from before to epoch {taught.best_epoch}"
-    return {"mixture": taught.after[taught.metric], "caption": told}
+def _selection(result: "TrainingResult") -> dict[str, Any]:
+    """The arguments with which `plot.curves` marks the saved model: base, an epoch, or an interpolation."""
+    metric = f"{result.metric} {result.after[result.metric]:.3f}"
+    if result.selected == "before":
+        return {"kept": f"saved: the base model; best after training: {metric}"}
+    if result.interpolation == 1:
+        return {"epoch": result.best_epoch, "kept": f"saved: epoch {result.best_epoch}, {metric}"}
+    share = f"{result.interpolation:.0%} of the way from the base model to epoch {result.best_epoch}"
+    return {"mixture": result.after[result.metric], "kept": f"saved (dotted): {metric}, {share}"}
 
 
 def _draw(make: Any, target: Path) -> None:
     from lookalike import plot
 
-    say(f"drawn: {plot.save(make(plot), target)}")
+    log(f"drawn: {plot.save(make(plot), target)}")

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import ProgressLine, emit, put, say
+from lookalike.cli.output import ProgressLine, log, print_json, print_row
 
 
 def undo(
@@ -22,15 +22,15 @@ def undo(
     with ProgressLine("files") as progress:
         result = undo_journal(journal, force=anyway, progress=progress)
     for path in result.restored:
-        emit({"path": path, "restored": True, "reason": ""}) if json else put(f"restored  {path}")
+        print_json({"path": path, "restored": True, "reason": ""}) if json else print_row(f"restored  {path}")
     for file in result.skipped:
-        emit({"path": file.path, "restored": False, "reason": file.reason}) if json else say(
+        print_json({"path": file.path, "restored": False, "reason": file.reason}) if json else log(
             f"{file.path} {file.reason}"
         )
     if not (result.restored or result.already_present or result.skipped):
-        say(_no_steps_text(journal, result.previously_restored))
+        log(_no_steps_text(journal, result.previously_restored))
         return
-    say(
+    log(
         f"{len(result.restored):,} restored, {len(result.already_present):,} were in their places, "
         f"{len(result.skipped):,} could not be put back"
     )

@@ -1,4 +1,4 @@
-"""What a person mistyped ends with exit status 2, naming the option; what fails is another thing (exit 1)."""
+"""Errors in the command itself: exit status 2, with the name of the option. Failures exit with 1."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,15 +9,15 @@ from lookalike.errors import BadQuery, nearest
 
 
 @contextmanager
-def mistyped(option: str | None) -> Iterator[None]:
-    """A BadQuery within is a mistake in this option; None where the sentence names it."""
+def usage_error_for(option: str | None) -> Iterator[None]:
+    """Turn a BadQuery of the block into a usage error of `option` (None: the message names the option itself)."""
     try:
         yield
     except BadQuery as error:
         raise typer.BadParameter(str(error), param_hint=option) from error
 
 
-def one_of(option: str, value: str, known: Sequence[str]) -> None:
-    """Refuse a value that is none of these, with the nearest."""
+def check_choice(option: str, value: str, known: Sequence[str]) -> None:
+    """Raise a usage error with the nearest known values if `value` is not one of them."""
     if value not in known:
         raise typer.BadParameter(f"{value!r} is not known; {nearest(value, known)}", param_hint=option)

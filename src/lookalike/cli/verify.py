@@ -11,7 +11,7 @@ import typer
 
 from lookalike.cli.compare import CalibrationCollection, ModelOption, load_calibrated
 from lookalike.cli.options import JsonOption
-from lookalike.cli.output import ProgressLine, emit, say
+from lookalike.cli.output import ProgressLine, log, print_json
 from lookalike.errors import BadQuery, LookalikeError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def verify(
             verdicts = verify_pairs(paths, embedder, calibration, workers=os.cpu_count() or 2)
             for (a, b, truth), verdict in zip(chunk, verdicts, strict=True):
                 answer = _answer(a, b, verdict, min_copy)
-                emit(answer) if json else out.writerow(answer)
+                print_json(answer) if json else out.writerow(answer)
                 answered.append((answer, truth))
             progress(start + len(chunk), len(rows))
     _summary(answered, plot)
@@ -137,7 +137,7 @@ def _truth(text: str, where: str) -> bool | None:
 def _summary(answered: list[tuple[dict[str, Any], bool | None]], plot: Path | None) -> None:
     kinds = ("same", "different", "cannot-tell", "failed")
     counts = {kind: sum(answer["answer"] == kind for answer, _ in answered) for kind in kinds}
-    say(", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count))
+    log(", ".join(f"{count:,} {kind}" for kind, count in counts.items() if count))
     checked = [(a, truth) for a, truth in answered if truth is not None and a["answer"] in ("same", "different")]
     if checked:
         import numpy as np
@@ -147,10 +147,10 @@ def _summary(answered: list[tuple[dict[str, Any], bool | None]], plot: Path | No
         stated = np.array([a["copy_probability"] for a, _ in checked])
         truth = np.array([truth for _, truth in checked])
         right = float(np.mean([(a["answer"] == "same") == known for a, known in checked]))
-        say(f"{100 * right:.2f} % of {len(checked):,} right; calibration error {calibration_error(stated, truth):.3f}")
+        log(f"{100 * right:.2f} % of {len(checked):,} right; calibration error {calibration_error(stated, truth):.3f}")
         if plot:
             from lookalike.plot import reliability, save
 
-            say(f"drawn: {save(reliability({'P(copy)': (stated, truth)}), plot)}")
+            log(f"drawn: {save(reliability({'P(copy)': (stated, truth)}), plot)}")
     if answered and counts["failed"] == len(answered):
         raise LookalikeError("no pair could be used; the reasons are in the last column")

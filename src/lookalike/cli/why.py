@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
-from lookalike.cli.output import emit, put
+from lookalike.cli.output import print_json, print_row
 
 if TYPE_CHECKING:
     from lookalike.image import SystemFolder
@@ -23,9 +23,9 @@ def why(
     with open_to_read(collection) as photos:
         answer = _explain(photos, file)
     if json:
-        emit(answer)
+        print_json(answer)
     else:
-        put(f"{answer['path']}: {answer['answer']}")
+        print_row(f"{answer['path']}: {answer['answer']}")
 
 
 def _explain(photos: "Collection", file: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import numpy as np
 from lookalike.client.transport import File, Transport, image_path
 from lookalike.errors import BadQuery, ImageError, UnknownId, nearest
 from lookalike.image.convert import ImageLike, image_name
-from lookalike.search.query import Query, as_query, asked_id
+from lookalike.search.query import Query, as_query, parse_id
 from lookalike.search.results import Results
 from lookalike.types import AddReport, Failure, Hit, Metadata, Row, Scalar
 
@@ -87,7 +87,7 @@ class RemoteCollection:
         regions = [*query.regions, *[None] * (len(query.images) - len(query.regions))]
         pairs = list(zip(query.images, regions, strict=True))
         if len(files) <= MAX_FILES and (len(files) <= 1 or sum(len(f[2]) for f in files) <= MAX_REQUEST_BYTES):
-            pairs.sort(key=lambda pair: asked_id(pair[0]) is not None)  # the order of the server: uploads first
+            pairs.sort(key=lambda pair: parse_id(pair[0]) is not None)  # the order of the server: uploads first
             names = {"like": _ids(query.images), "minus": _ids(query.minus)}
         else:
             files, names = [], {"like": self._upload_queries(query.images), "minus": self._upload_queries(query.minus)}
@@ -96,10 +96,10 @@ class RemoteCollection:
     def _upload_queries(self, images: Sequence[ImageLike]) -> list[str]:
         """Upload images and return the names of all: `query:` tokens of the uploads and `id:` names of the others."""
         responses = (
-            {} if asked_id(i) is not None else self._transport.form("/v1/queries", _files("image", [i]), {})
+            {} if parse_id(i) is not None else self._transport.form("/v1/queries", _files("image", [i]), {})
             for i in images
         )
-        return [saved.get("query") or f"id:{asked_id(image)}" for image, saved in zip(images, responses, strict=True)]
+        return [saved.get("query") or f"id:{parse_id(image)}" for image, saved in zip(images, responses, strict=True)]
 
     # -- adding and removing
 
@@ -263,7 +263,7 @@ def _scalar(value: Any) -> Scalar:
 
 
 def _ids(images: Sequence[ImageLike]) -> list[str]:
-    return [f"id:{i}" for i in map(asked_id, images) if i is not None]
+    return [f"id:{i}" for i in map(parse_id, images) if i is not None]
 
 
 def _regions(regions: list[Any]) -> list[str]:
@@ -274,7 +274,7 @@ def _regions(regions: list[Any]) -> list[str]:
 
 
 def _files(field: str, images: Sequence[ImageLike]) -> list[File]:
-    return [(field, Path(image_name(i)).name or "image", _bytes(i)) for i in images if asked_id(i) is None]
+    return [(field, Path(image_name(i)).name or "image", _bytes(i)) for i in images if parse_id(i) is None]
 
 
 def _bytes(image: ImageLike) -> bytes:

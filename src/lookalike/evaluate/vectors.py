@@ -12,8 +12,8 @@ import numpy as np
 from lookalike.errors import LookalikeError
 from lookalike.image import SourceFile
 from lookalike.indexing.pipeline import default_workers, parallel
-from lookalike.indexing.plan import Job
-from lookalike.indexing.worker import Fresh, Intake
+from lookalike.indexing.plan import FileJob
+from lookalike.indexing.worker import EmbeddedFile, FileWorker
 from lookalike.types import Card, Embedder, Failure, Vectors
 
 Progress = Callable[[int, int], None]
@@ -39,17 +39,17 @@ def embed_files(
         if (vector := cache.vectors.get(_file_key(file))) is not None:
             vectors[row] = vector
         else:
-            missing.append(Job(file, str(row)))
+            missing.append(FileJob(file, str(row)))
     failed: dict[int, Failure] = {}
     done = len(files) - len(missing)
-    with Intake(embedder) as intake:
+    with FileWorker(embedder) as intake:
         for outcomes in parallel(missing, intake, workers=default_workers()):
             done += len(outcomes)
             if progress:
                 progress(done, len(files))
             for outcome in outcomes:
                 row = int(outcome.job.id)
-                if isinstance(outcome, Fresh):
+                if isinstance(outcome, EmbeddedFile):
                     vectors[row] = outcome.vectors[0]
                     cache.vectors[_file_key(files[row])] = outcome.vectors[0]
                 else:

@@ -1,4 +1,4 @@
-"""Adding pictures that a program holds: no folder to follow, ids and metadata as the caller says."""
+"""Add images that a program holds in memory or by path, under the caller's ids and metadata. Nothing is followed."""
 
 import hashlib
 import time
@@ -11,15 +11,15 @@ from lookalike.errors import BadQuery, ImageError
 from lookalike.image import DecodedImage, GuardedDecoder, Limits, fit, read, to_rgb
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.indexing.pipeline import BATCH
-from lookalike.indexing.plan import absolute_text, given_facts
-from lookalike.indexing.worker import Facts, picture_facts
+from lookalike.indexing.plan import absolute_text, user_columns
+from lookalike.indexing.worker import Columns, image_columns
 from lookalike.text import now
 from lookalike.types import RGB, AddReport, Embedder, Failure, Metadata, Preprocessing, Store
 
-COMMIT = 512
+COMMIT_IMAGES = 512
 
 
-def add_pictures(
+def add_images(
     store: Store,
     embedder: Embedder,
     images: Sequence[ImageLike],
@@ -27,16 +27,16 @@ def add_pictures(
     metadata: Sequence[Metadata] | None,
     limits: Limits,
 ) -> AddReport:
-    """Embed and store pictures, a commit every 512. Raises BadQuery when the lists differ in length."""
-    for name, given in (("ids", ids), ("metadata", metadata)):
-        if given is not None and len(given) != len(images):
-            raise BadQuery(f"{len(images)} images and {len(given)} {name} were given; give one for each image")
-    begun = time.monotonic()
+    """Embed and store images, with a commit every 512. Raises BadQuery when the lists differ in length."""
+    for name, values in (("ids", ids), ("metadata", metadata)):
+        if values is not None and len(values) != len(images):
+            raise BadQuery(f"there are {len(images)} images and {len(values)} {name}; pass one for each image")
+    started_at = time.monotonic()
     report = AddReport()
     with GuardedDecoder(limits) as decoder:
-        for start in range(0, len(images), COMMIT):
-            part = slice(start, start + COMMIT)
-            _add_some(
+        for start in range(0, len(images), COMMIT_IMAGES):
+            part = slice(start, start + COMMIT_IMAGES)
+            _add_batch(
                 store,
                 embedder,
                 images[part],
@@ -45,11 +45,11 @@ def add_pictures(
                 decoder,
                 report,
             )
-    report.seconds = time.monotonic() - begun
+    report.seconds = time.monotonic() - started_at
     return report
 
 
-def _add_some(
+def _add_batch(
     store: Store,
     embedder: Embedder,
     images: Sequence[ImageLike],
@@ -58,51 +58,51 @@ def _add_some(
     decoder: GuardedDecoder,
     report: AddReport,
 ) -> None:
-    taken: dict[str, tuple[RGB, Facts]] = {}
+    prepared: dict[str, tuple[RGB, Columns]] = {}
     for n, image in enumerate(images):
         try:
-            name, picture, facts = _take(image, embedder.card.preprocessing, decoder)
+            name, fitted, columns = _prepare(image, embedder.card.preprocessing, decoder)
         except ImageError as error:
             report.failed.append(Failure(image_name(image), str(error)))
             continue
-        # The last of an id wins: it takes its place in the dict anew.
-        taken[ids[n] if ids else name] = (picture, facts | given_facts(metadata[n] if metadata else {}))
-    if not taken:
+        # The last image with an id wins.
+        prepared[ids[n] if ids else name] = (fitted, columns | user_columns(metadata[n] if metadata else {}))
+    if not prepared:
         return
-    before = sum(row is not None for row in store.get(list(taken), []))
-    vectors = [embedder.embed([p for p, _ in chunk]) for chunk in _chunks(list(taken.values()))]
-    store.add(list(taken), np.concatenate(vectors), [facts for _, facts in taken.values()])
+    before = sum(row is not None for row in store.get(list(prepared), []))
+    vectors = [embedder.embed([p for p, _ in chunk]) for chunk in _chunks(list(prepared.values()))]
+    store.add(list(prepared), np.concatenate(vectors), [columns for _, columns in prepared.values()])
     report.changed += before
-    report.added += len(taken) - before
-    report.plain += sum(bool(facts["plain"]) for _, facts in taken.values())
+    report.added += len(prepared) - before
+    report.plain += sum(bool(columns["plain"]) for _, columns in prepared.values())
 
 
-def _take(image: ImageLike, preprocessing: Preprocessing, decoder: GuardedDecoder) -> tuple[str, RGB, Facts]:
-    """A picture's own name, its pixels fitted to the model, and what is known of it."""
+def _prepare(image: ImageLike, preprocessing: Preprocessing, decoder: GuardedDecoder) -> tuple[str, RGB, Columns]:
+    """An image's default id, its pixels fitted to the model, and its columns."""
     side = max(preprocessing.size)
-    place: Facts
+    source: Columns
     if isinstance(image, str | Path):
         path = absolute_text(image)
         data = read(path, decoder.limits)
-        name, place = path, {"path": path, "size": len(data)}
+        name, source = path, {"path": path, "size": len(data)}
     elif isinstance(image, bytes):
-        data, place = image, {"size": len(image)}
+        data, source = image, {"size": len(image)}
         name = hashlib.sha256(data).hexdigest()[:16]
     else:
-        return _take_array(to_rgb(image), preprocessing)
+        return _prepare_array(to_rgb(image), preprocessing)
     picture = decoder.decode(data, side=side)
     fitted = fit(picture.image, preprocessing)
-    facts = picture_facts(picture, fitted) | place | {"sha256": hashlib.sha256(data).hexdigest(), "indexed": now()}
-    return name, fitted, facts
+    columns = image_columns(picture, fitted) | source | {"sha256": hashlib.sha256(data).hexdigest(), "indexed": now()}
+    return name, fitted, columns
 
 
-def _take_array(image: RGB, preprocessing: Preprocessing) -> tuple[str, RGB, Facts]:
+def _prepare_array(image: RGB, preprocessing: Preprocessing) -> tuple[str, RGB, Columns]:
     height, width = image.shape[:2]
     picture = DecodedImage(image=image, width=width, height=height, format="array", frame=0, frames=1)
     sha256 = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
     fitted = fit(image, preprocessing)
-    return sha256[:16], fitted, picture_facts(picture, fitted) | {"sha256": sha256, "indexed": now()}
+    return sha256[:16], fitted, image_columns(picture, fitted) | {"sha256": sha256, "indexed": now()}
 
 
-def _chunks(pictures: list[tuple[RGB, Facts]]) -> list[list[tuple[RGB, Facts]]]:
+def _chunks(pictures: list[tuple[RGB, Columns]]) -> list[list[tuple[RGB, Columns]]]:
     return [pictures[start : start + BATCH] for start in range(0, len(pictures), BATCH)]

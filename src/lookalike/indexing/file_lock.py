@@ -1,14 +1,14 @@
-"""A lock on a file that lasts as long as its process, however that ends."""
+"""A file lock that the system releases when its process ends."""
 
 from typing import Protocol
 
 
-class _Open(Protocol):
+class _HasFileno(Protocol):
     def fileno(self) -> int: ...
 
 
-def try_lock(file: _Open | int) -> bool | None:
-    """Lock an open file: whether it is ours now. None where the system has no such locks, as on Windows."""
+def try_lock(file: _HasFileno | int) -> bool | None:
+    """Lock an open file without waiting. Returns whether it is now locked; None where flock is missing (Windows)."""
     try:
         import fcntl
     except ImportError:

@@ -1,7 +1,7 @@
-"""Workers that read, decode and embed, one a core, and hand their batches to a single writer.
+"""Worker threads that read, decode and embed, one per core, and pass their results to a single writer.
 
-The simplest design is also the fastest that was measured (docs/architecture.md): each worker runs small batches from
-file to vector on one shared single-thread session, so that no core waits for another's stage.
+This design is the simplest and the fastest of those measured (docs/architecture.md): each worker takes small batches
+from file to vector with one shared single-thread session, so no core waits for a stage on another core.
 """
 
 import os
@@ -11,29 +11,29 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Generic, TypeVar, cast
 
-Job = TypeVar("Job")
-Done = TypeVar("Done")
+JobT = TypeVar("JobT")
+ResultT = TypeVar("ResultT")
 
-BATCH = 4  # as many as the network takes at once without loss
+BATCH = 4  # images: the largest batch that costs the network no speed
 
 
 def default_workers() -> int:
-    """One a core that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def parallel(
-    jobs: Iterable[Job],
-    work: Callable[[list[Job]], Done],
+    jobs: Iterable[JobT],
+    work: Callable[[list[JobT]], ResultT],
     *,
     workers: int,
     batch: int = BATCH,
     stop: threading.Event | None = None,
-) -> Iterator[Done]:
-    """Run `work` over batches of `jobs` in threads; results come as they finish, in any order.
+) -> Iterator[ResultT]:
+    """Run `work` over batches of `jobs` in threads and yield the results as they finish, in any order.
 
-    Memory is bounded: a worker waits while two results a worker are unread. When `stop` is set, the batches under way
-    are finished and given, and no new one begins. An exception of a worker is raised here after all have ended.
+    Memory is bounded: a worker waits while two results per worker are unread. When `stop` is set, running batches are
+    finished and yielded, and no new one starts. An exception in a worker is raised here after all workers have ended.
     """
     run = _Run(iter(jobs), work, batch, stop or threading.Event(), queue.Queue(maxsize=2 * workers))
     threads = [threading.Thread(target=run.worker, name=f"lookalike-{n}", daemon=True) for n in range(workers)]
@@ -50,11 +50,11 @@ def parallel(
 _END = object()
 
 
-class _Run(Generic[Job, Done]):
+class _Run(Generic[JobT, ResultT]):
     def __init__(
         self,
-        jobs: Iterator[Job],
-        work: Callable[[list[Job]], Done],
+        jobs: Iterator[JobT],
+        work: Callable[[list[JobT]], ResultT],
         batch: int,
         stop: threading.Event,
         out: "queue.Queue[object]",
@@ -73,7 +73,7 @@ class _Run(Generic[Job, Done]):
         finally:
             self._put(_END)
 
-    def results(self, running: int) -> Iterator[Done]:
+    def results(self, running: int) -> Iterator[ResultT]:
         failure: BaseException | None = None
         while running:
             item = self._out.get()
@@ -82,15 +82,15 @@ class _Run(Generic[Job, Done]):
             elif isinstance(item, BaseException):
                 failure = failure or item
             else:
-                yield cast(Done, item)
+                yield cast(ResultT, item)
         if failure:
             raise failure
 
     def abandon(self) -> None:
-        """Nobody reads any more: workers end after their batch instead of waiting for room."""
+        """Stop reading results: workers end after their batch instead of waiting for space in the queue."""
         self._abandoned.set()
 
-    def _next(self) -> list[Job]:
+    def _next(self) -> list[JobT]:
         with self._lock:
             idle = self._stop.is_set() or self._abandoned.is_set()
             return [] if idle else list(islice(self._jobs, self._batch))

@@ -1,4 +1,4 @@
-"""Bringing a collection up to date with its sources: one writer that commits what the workers hand it."""
+"""Bring a collection up to date with its sources: worker threads embed files, one writer commits the results."""
 
 import threading
 import time
@@ -11,15 +11,24 @@ import numpy as np
 from lookalike._version import __version__
 from lookalike.errors import StoreFailed
 from lookalike.image import SourceFile, single_threaded_opencv
-from lookalike.indexing.in_progress import InHand, take_left_in_hand
+from lookalike.indexing.in_progress import InProgress, take_interrupted
 from lookalike.indexing.pipeline import parallel
-from lookalike.indexing.plan import FACTS, FAILURES, STAMP, Job, KnownFile, Plan, facts_of_manifest, make_plan
-from lookalike.indexing.worker import Failed, Fresh, Intake, Outcome, Touched, Twin
+from lookalike.indexing.plan import (
+    BUILTIN_COLUMNS,
+    FAILURES,
+    STAMP_PREFIX,
+    FileJob,
+    KnownFile,
+    SyncPlan,
+    make_plan,
+    manifest_columns,
+)
+from lookalike.indexing.worker import EmbeddedFile, FailedFile, FileWorker, KnownContent, MtimeOnly, Outcome
 from lookalike.text import now
 from lookalike.types import AddReport, Failure, Scalar, Store, Vectors
 
 Progress = Callable[[int, int], None]
-"""Called with (files done, files to do), often."""
+"""Called often with (files done, files in total)."""
 
 COMMIT_SECONDS = 3.0
 COMMIT_ROWS = 1000
@@ -27,7 +36,7 @@ COMMIT_ROWS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
-    """`prune`: drop what lies under a missing root. `stop`: set it, and the run ends after the current batch."""
+    """`prune`: remove the images under a missing root. `stop`: once it is set, the run ends after the current batch."""
 
     prune: bool = False
     workers: int
@@ -37,73 +46,76 @@ class SyncOptions:
 
 def sync(
     store: Store,
-    intake: Intake,
+    worker: FileWorker,
     sources: Iterable[str | Path] | None,
     options: SyncOptions,
     *,
     folder: str | None = None,
 ) -> AddReport:
-    """Add the new, re-embed the changed, note the moved, drop the deleted. Returns the counts. Closes the intake.
+    """Add new files, re-embed changed ones, update moved ones and remove deleted ones. Returns the counts.
 
-    `folder`: where the files under way are noted, to be known if this process dies of one.
+    Closes `worker`. `folder`: where the paths of files in progress are recorded, to find the one that ends the process.
     """
-    begun = time.monotonic()
-    plan = make_plan(store, sources, frames=intake.frames, prune=options.prune)
-    left = take_left_in_hand(folder)
-    suspects = left | plan.failures
-    intake = replace(intake, twins=plan.twins, in_hand=InHand(folder, left), suspects=suspects)
+    started_at = time.monotonic()
+    plan = make_plan(store, sources, frames=worker.frames, prune=options.prune)
+    interrupted = take_interrupted(folder)
+    suspects = interrupted | plan.failures
+    in_progress = InProgress(folder, interrupted)
+    worker = replace(worker, paths_by_hash=plan.paths_by_hash, in_progress=in_progress, suspects=suspects)
     _put_last(plan.jobs, suspects)
-    writer = _Writer(store, plan, intake)
+    writer = _Writer(store, plan, worker)
     report = writer.report
     try:
-        _run(writer, intake, plan, options)
+        _run(writer, worker, plan, options)
     finally:
-        intake.close()
-        # What was handed over is kept, also when the reader of this run gave up or a worker failed.
+        worker.close()
+        # Commit the finished files even when this thread or a worker failed.
         writer.flush()
     report.interrupted = options.stop.is_set()
     if not report.interrupted:
         writer.finish()
-    report.seconds = time.monotonic() - begun
+    report.seconds = time.monotonic() - started_at
     return report
 
 
-def _run(writer: "_Writer", intake: Intake, plan: Plan, options: SyncOptions) -> None:
+def _run(writer: "_Writer", worker: FileWorker, plan: SyncPlan, options: SyncOptions) -> None:
     done, total = 0, len(plan.jobs)
     with single_threaded_opencv():
-        for outcomes in parallel(_drained(plan.jobs), intake, workers=options.workers, stop=options.stop):
+        for outcomes in parallel(_consume(plan.jobs), worker, workers=options.workers, stop=options.stop):
             for outcome in outcomes:
-                writer.take(outcome)
+                writer.apply(outcome)
             done += len(outcomes)
             writer.flush_if_due()
             if options.progress:
                 options.progress(done, total)
 
 
-def _put_last(jobs: list[Job], doubtful: Collection[str]) -> None:
-    """What failed before or was in hand when a run died comes after all else."""
-    if doubtful:
-        jobs.sort(key=lambda job: job.found.path in doubtful)
+def _put_last(jobs: list[FileJob], suspects: Collection[str]) -> None:
+    """Move files that failed before, or were in progress when a run died, to the end."""
+    if suspects:
+        jobs.sort(key=lambda job: job.file.path in suspects)
 
 
-def _drained(jobs: list[Job]) -> Iterator[Job]:
-    """The jobs in order, each let go as it is given: a kilobyte a file that has made room by the end of the run."""
+def _consume(jobs: list[FileJob]) -> Iterator[FileJob]:
+    """Yield the jobs in order and remove each from the list, which frees a kilobyte per file during the run."""
     jobs.reverse()
     while jobs:
         yield jobs.pop()
 
 
 class _Writer:
-    """Collects outcomes and commits them together, every few seconds. Only this touches the store."""
+    """Collects outcomes and commits them together every few seconds. Nothing else writes to the store."""
 
-    def __init__(self, store: Store, plan: Plan, intake: Intake) -> None:
-        self._store, self._plan, self._intake = store, plan, intake
-        self._rows: list[tuple[str, Vectors, dict[str, Scalar], str]] = []  # last: whose labels it takes over
-        self._said: dict[str, dict[str, Scalar]] = {}  # what a person said of images that were overwritten
+    def __init__(self, store: Store, plan: SyncPlan, worker: FileWorker) -> None:
+        self._store, self._plan, self._worker = store, plan, worker
+        self._rows: list[
+            tuple[str, Vectors, dict[str, Scalar], str]
+        ] = []  # last: the id whose user columns it inherits
+        self._user_columns: dict[str, dict[str, Scalar]] = {}  # of images that are overwritten
         self._updates: dict[str, dict[str, Scalar]] = {}
         self._deletes: list[str] = []
         self._failures: list[dict[str, Scalar]] = []
-        self._healed: list[str] = []
+        self._recovered_paths: list[str] = []
         self._last = time.monotonic()
         self.report = AddReport(
             unchanged=plan.unchanged,
@@ -113,15 +125,16 @@ class _Writer:
             skipped_libraries=list(plan.skipped_libraries),
         )
 
-    def take(self, outcome: Outcome) -> None:
+    def apply(self, outcome: Outcome) -> None:
+        """Record the outcome of one file; `flush` commits it."""
         match outcome:
-            case Fresh():
-                self._fresh(outcome, outcome.job.known.ids if outcome.job.known else ())
-            case Twin():
-                self._twin(outcome)
-            case Touched():
-                self._touched(outcome)
-            case Failed():
+            case EmbeddedFile():
+                self._embedded(outcome, outcome.job.known.ids if outcome.job.known else ())
+            case KnownContent():
+                self._known_content(outcome)
+            case MtimeOnly():
+                self._mtime_only(outcome)
+            case FailedFile():
                 self._failed(outcome)
 
     def flush_if_due(self) -> None:
@@ -129,12 +142,12 @@ class _Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Commit what has gathered: new rows with their metadata in one commit, then the small things."""
+        """Commit the collected outcomes: new rows in one commit, then updates, deletions and failures."""
         rows, self._rows = self._rows, []
         if rows:
-            self._remember([name for row in rows if row[3] for name in (row[0], row[3])])
-            facts = [self._said.get(row[3], {}) | row[2] for row in rows]
-            self._store.add([r[0] for r in rows], np.concatenate([r[1] for r in rows]), facts)
+            self._read_user_columns([name for row in rows if row[3] for name in (row[0], row[3])])
+            columns = [self._user_columns.get(row[3], {}) | row[2] for row in rows]
+            self._store.add([r[0] for r in rows], np.concatenate([r[1] for r in rows]), columns)
         updates, self._updates = self._updates, {}
         if updates:
             self._store.update(list(updates), list(updates.values()))
@@ -145,139 +158,146 @@ class _Writer:
         self._last = time.monotonic()
 
     def finish(self) -> None:
-        """After the last file: drop what is gone, take over a manifest's new labels, keep the store in shape."""
-        gone = [i for file in self._plan.gone.values() for i in file.ids]
-        self.report.removed += self._store.delete(gone) if gone else 0
-        self._healed += self._plan.forgotten_failures
-        for file, facts in self._plan.relabelled:
-            self._updates |= dict.fromkeys(file.ids, facts)
+        """After the last file: remove deleted images, store new manifest columns, and optimize the store."""
+        deleted = [i for file in self._plan.deleted.values() for i in file.ids]
+        self.report.removed += self._store.delete(deleted) if deleted else 0
+        self._recovered_paths += self._plan.obsolete_failures
+        for file, columns in self._plan.relabeled:
+            self._updates |= dict.fromkeys(file.ids, columns)
         self.flush()
-        if self._plan.stamps:
-            self._store.set_settings({STAMP + path: stamp for path, stamp in self._plan.stamps.items()})
+        if self._plan.manifest_stamps:
+            self._store.set_settings({STAMP_PREFIX + path: stamp for path, stamp in self._plan.manifest_stamps.items()})
         if self.report.added or self.report.changed or self.report.removed or self.report.moved:
-            self._tidy()
+            self._optimize()
 
-    def _tidy(self) -> None:
-        """Upkeep of the store; when it fails, nothing that was indexed is lost, and the sentence says so."""
+    def _optimize(self) -> None:
+        """Optimize the store. A failure loses nothing that was indexed, and the error says so."""
         try:
             self._store.optimize()
         except StoreFailed as error:
-            raise StoreFailed(f"every picture is indexed and kept, but the store was not tidied: {error}") from error
+            raise StoreFailed(f"all images are indexed, but the store could not be optimized: {error}") from error
 
-    def _remember(self, ids: Sequence[str]) -> None:
-        """What a person said of images before they are overwritten: a file that is saved again keeps its label."""
-        own = [n for n, kind in self._store.columns().items() if (n not in FACTS or n == "label") and kind is not bytes]
-        wanted = [i for i in dict.fromkeys(ids) if i not in self._said]
-        for row in self._store.get(wanted, own) if wanted and own else ():
+    def _read_user_columns(self, ids: Sequence[str]) -> None:
+        """Read the user columns of images that will be overwritten: a file that is saved again keeps its label."""
+        names = [
+            n
+            for n, kind in self._store.columns().items()
+            if (n not in BUILTIN_COLUMNS or n == "label") and kind is not bytes
+        ]
+        unread = [i for i in dict.fromkeys(ids) if i not in self._user_columns]
+        for row in self._store.get(unread, names) if unread and names else ():
             if row is not None:
-                self._said[row.id] = {n: v for n, v in row.metadata.items() if v is not None}
+                self._user_columns[row.id] = {n: v for n, v in row.metadata.items() if v is not None}
 
-    def _fresh(self, fresh: Fresh, sources: Sequence[str] = ()) -> None:
-        """`sources`: the image whose labels each takes over; what a manifest says now goes before them."""
-        job = fresh.job
-        ids = frame_ids(job.id, [int(f["frame"] or 0) for f in fresh.facts])
-        shared = file_facts(job.found, fresh.sha256)
-        for n, (row_id, facts) in enumerate(zip(ids, fresh.facts, strict=True)):
+    def _embedded(self, embedded: EmbeddedFile, sources: Sequence[str] = ()) -> None:
+        """Collect the rows of an embedded file.
+
+        `sources`: for each row, the id whose user columns it inherits; columns of a manifest take precedence.
+        """
+        job = embedded.job
+        ids = frame_ids(job.id, [int(f["frame"] or 0) for f in embedded.columns])
+        shared = indexed_columns(job.file, embedded.sha256)
+        for n, (row_id, columns) in enumerate(zip(ids, embedded.columns, strict=True)):
             source = sources[n] if n < len(sources) else ""
-            self._rows.append((row_id, fresh.vectors[n : n + 1], shared | facts, source))
-            self.report.plain += bool(facts["plain"])
+            self._rows.append((row_id, embedded.vectors[n : n + 1], shared | columns, source))
+            self.report.plain += bool(columns["plain"])
         self._count(job, len(ids))
         self._deletes += [i for i in job.known.ids if i not in ids] if job.known else []
-        self._healed.append(job.found.path)
+        self._recovered_paths.append(job.file.path)
 
-    def _count(self, job: Job, images: int) -> None:
+    def _count(self, job: FileJob, images: int) -> None:
         if job.known:
             self.report.changed += images
         else:
             self.report.added += images
 
-    def _twin(self, twin: Twin) -> None:
-        """The same bytes as a known file: that file moved here, or this is a second copy of it."""
-        moved_from = None if twin.job.known else next((p for p in twin.paths if p in self._plan.gone), None)
+    def _known_content(self, known: KnownContent) -> None:
+        """Handle a file with the content of an indexed one: that file has moved, or this is a second copy."""
+        moved_from = None if known.job.known else next((p for p in known.paths if p in self._plan.deleted), None)
         if moved_from is not None:
-            self._moved(twin.job, self._plan.gone.pop(moved_from))
-        elif not self._copied(twin):
-            outcome = self._intake.embed_anyway(twin.job)
-            if isinstance(outcome, Fresh):
-                self._fresh(outcome, self._labelled_like(twin))
+            self._moved(known.job, self._plan.deleted.pop(moved_from))
+        elif not self._copy_rows(known):
+            outcome = self._worker.force_embed(known.job)
+            if isinstance(outcome, EmbeddedFile):
+                self._embedded(outcome, self._label_sources(known))
             else:
-                self.take(outcome)
+                self.apply(outcome)
 
-    def _moved(self, job: Job, old: KnownFile) -> None:
-        self._updates |= {i: place(job.found) for i in old.ids}
+    def _moved(self, job: FileJob, old: KnownFile) -> None:
+        self._updates |= {i: file_columns(job.file) for i in old.ids}
         self.report.moved += len(old.ids)
-        self._healed.append(job.found.path)
+        self._recovered_paths.append(job.file.path)
 
-    def _copied(self, twin: Twin) -> bool:
-        """Take the rows of the known file over under this one's id. False when they are no longer what they were."""
-        old = self._plan.known[twin.paths[0]]
-        columns = ["sha256", "width", "height", "format", "frame", "frames", "plain", "thumbnail"]
-        rows = [row for row in self._store.get(old.ids, columns) if row is not None]
-        whole = len(rows) == min(old.frames, self._intake.frames)
-        if not whole or any(row.metadata["sha256"] != twin.sha256 for row in rows):
+    def _copy_rows(self, known: KnownContent) -> bool:
+        """Copy the rows of the indexed file to this one's ids. Returns False when those rows have changed."""
+        old = self._plan.known[known.paths[0]]
+        names = ["sha256", "width", "height", "format", "frame", "frames", "plain", "thumbnail"]
+        rows = [row for row in self._store.get(old.ids, names) if row is not None]
+        complete = len(rows) == min(old.frames, self._worker.frames)
+        if not complete or any(row.metadata["sha256"] != known.sha256 for row in rows):
             return False
         vectors = np.stack([row.vector for row in rows])
-        facts = [dict(row.metadata) for row in rows]
-        self._fresh(Fresh(twin.job, twin.sha256, vectors, facts), self._labelled_like(twin))
+        copied = EmbeddedFile(known.job, known.sha256, vectors, [dict(row.metadata) for row in rows])
+        self._embedded(copied, self._label_sources(known))
         return True
 
-    def _labelled_like(self, twin: Twin) -> Sequence[str]:
-        """Files that swapped their names take what was said of their contents with them; a second copy is new."""
-        return self._plan.known[twin.paths[0]].ids if twin.job.known else ()
+    def _label_sources(self, known: KnownContent) -> Sequence[str]:
+        """Files that swapped names keep the user columns of their content; a second copy has none."""
+        return self._plan.known[known.paths[0]].ids if known.job.known else ()
 
-    def _touched(self, touched: Touched) -> None:
-        job = touched.job
+    def _mtime_only(self, outcome: MtimeOnly) -> None:
+        job = outcome.job
         ids = job.known.ids if job.known else []
-        self._updates |= {i: {"size": job.found.size, "mtime_ns": job.found.mtime_ns} for i in ids}
+        self._updates |= {i: {"size": job.file.size, "mtime_ns": job.file.mtime_ns} for i in ids}
         self.report.unchanged += len(ids)
 
-    def _failed(self, failed: Failed) -> None:
-        found = failed.job.found
-        self.report.failed.append(Failure(found.path, failed.reason))
+    def _failed(self, failed: FailedFile) -> None:
+        file = failed.job.file
+        self.report.failed.append(Failure(file.path, failed.reason))
         self._failures.append(
             {
-                "path": found.path,
-                "root": found.root,
-                "size": found.size,
-                "mtime_ns": found.mtime_ns,
+                "path": file.path,
+                "root": file.root,
+                "size": file.size,
+                "mtime_ns": file.mtime_ns,
                 "reason": failed.reason,
                 "retry": failed.retry,
                 "version": __version__,
                 "when": now(),
             }
         )
-        # A picture that was replaced by something unreadable is no longer that picture; one that merely cannot be
-        # read at the moment still is.
+        # A file with unreadable new content no longer holds the indexed image; one that cannot be read at the moment
+        # still may.
         if failed.job.known and not failed.retry:
             self._deletes += failed.job.known.ids
             self.report.removed += len(failed.job.known.ids)
 
     def _flush_failures(self) -> None:
         table = self._store.table(FAILURES)
-        healed, self._healed = self._healed, []
-        if gone := [path for path in healed if path in self._plan.failures]:
-            table.remove(gone)
+        recovered, self._recovered_paths = self._recovered_paths, []
+        if resolved := [path for path in recovered if path in self._plan.failures]:
+            table.remove(resolved)
         failures, self._failures = self._failures, []
         if failures:
             table.put(failures)
 
 
 def frame_ids(base: str, frames: Sequence[int]) -> list[str]:
-    """One id a frame: the first has the file's, the others add #number."""
+    """One id per frame: the first has the file's id, the others add #number."""
     return [base if n == 0 else f"{base}#{frame}" for n, frame in enumerate(frames)]
 
 
-def place(found: SourceFile) -> dict[str, Scalar]:
-    """Where a file is, and what its manifest says of it."""
-    at: dict[str, Scalar] = {
-        "path": found.path,
-        "root": found.root,
-        "size": found.size,
-        "mtime_ns": found.mtime_ns,
+def file_columns(file: SourceFile) -> dict[str, Scalar]:
+    """The columns that describe a file on disk, with those of its manifest row."""
+    columns: dict[str, Scalar] = {
+        "path": file.path,
+        "root": file.root,
+        "size": file.size,
+        "mtime_ns": file.mtime_ns,
     }
-    return at | facts_of_manifest(found)
+    return columns | manifest_columns(file)
 
 
-def file_facts(found: SourceFile, sha256: str) -> dict[str, Scalar]:
-    """What the collection keeps of a file, besides what its picture says."""
-    return place(found) | {"sha256": sha256, "indexed": now()}
+def indexed_columns(file: SourceFile, sha256: str) -> dict[str, Scalar]:
+    """The columns of a file that was just read; `image_columns` adds those of each image."""
+    return file_columns(file) | {"sha256": sha256, "indexed": now()}

@@ -1,4 +1,4 @@
-"""From a file to its rows: read, recognised or decoded, fitted, embedded. What a pipeline's worker does."""
+"""The work of one pipeline thread: read a file, recognize its content or decode, fit and embed its images."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -19,71 +19,72 @@ from lookalike.image import (
     read,
     thumbnail,
 )
-from lookalike.indexing.in_progress import InHand
-from lookalike.indexing.plan import Job
+from lookalike.indexing.in_progress import InProgress
+from lookalike.indexing.plan import FileJob
 from lookalike.types import RGB, Embedder, Scalar, Vectors
 
-THUMBNAIL = 256
+THUMBNAIL = 256  # pixels
 
-Facts: TypeAlias = dict[str, Scalar]
+Columns: TypeAlias = dict[str, Scalar]
 
 
 @dataclass(frozen=True, slots=True)
-class Fresh:
-    """A file that was embedded: a row a frame."""
+class EmbeddedFile:
+    """A file that was embedded: one vector and one set of columns per frame."""
 
-    job: Job
+    job: FileJob
     sha256: str
     vectors: Vectors
-    facts: Sequence[Facts]
+    columns: Sequence[Columns]
 
 
 @dataclass(frozen=True, slots=True)
-class Twin:
-    """A file with the very bytes of known ones, which lay at `paths`: moved, or a second copy."""
+class KnownContent:
+    """A file with the same bytes as the indexed files at `paths`: moved, or a second copy."""
 
-    job: Job
+    job: FileJob
     sha256: str
     paths: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
-class Touched:
-    """A known file with a new date and the same bytes."""
+class MtimeOnly:
+    """An indexed file with a new modification time and the same bytes."""
 
-    job: Job
+    job: FileJob
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
-    """A file that cannot be used. `retry`: the reason may go away without the file changing."""
+class FailedFile:
+    """A file that cannot be used. `retry`: the reason may disappear without a change of the file."""
 
-    job: Job
+    job: FileJob
     reason: str
     retry: bool
 
 
-Outcome: TypeAlias = Fresh | Twin | Touched | Failed
+Outcome: TypeAlias = EmbeddedFile | KnownContent | MtimeOnly | FailedFile
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     images: Sequence[RGB]
-    facts: Sequence[Facts]
+    columns: Sequence[Columns]
 
 
 @dataclass(frozen=True, slots=True)
-class Intake:
-    """Turns jobs into outcomes; shared by all workers. Close it. `twins`: paths of known files by content hash.
+class FileWorker:
+    """Turns jobs into outcomes; shared by all threads. Close it after use.
 
-    `in_hand`: where the files under way are noted; `suspects`: those that were so when a run died.
+    `frames`: how many of each animation. `paths_by_hash`: paths of indexed files by content hash. `in_progress`:
+    records the files being decoded. `suspects`: paths that failed before or were in progress when a run died.
     """
 
     embedder: Embedder
     limits: Limits = field(default_factory=Limits)
     frames: int = 1
-    twins: Mapping[str, Sequence[str]] = field(default_factory=dict)
-    in_hand: InHand = field(default_factory=InHand)
+    paths_by_hash: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    in_progress: InProgress = field(default_factory=InProgress)
     suspects: frozenset[str] = frozenset()
     _decoder: GuardedDecoder | None = None
 
@@ -98,81 +99,82 @@ class Intake:
         self.close()
 
     def close(self) -> None:
-        """End the processes that decode, if any were started."""
+        """End the decoder processes, if any were started."""
         assert self._decoder is not None
         self._decoder.close()
-        self.in_hand.close()
+        self.in_progress.close()
 
-    def __call__(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """One batch: every file is looked into, those that need it are embedded together."""
-        done = [self._look(job) for job in jobs]
-        return self._embed(done)
+    def __call__(self, jobs: Sequence[FileJob]) -> list[Outcome]:
+        """Process one batch: read every file and embed the new images together."""
+        return self._embed([self._read(job) for job in jobs])
 
-    def embed_anyway(self, job: Job) -> Outcome:
-        """One file, embedded even when its bytes are known."""
-        (outcome,) = replace(self, twins={})([job])
+    def force_embed(self, job: FileJob) -> Outcome:
+        """Embed one file even if its content is known."""
+        (outcome,) = replace(self, paths_by_hash={})([job])
         return outcome
 
-    def _look(self, job: Job) -> "Outcome | tuple[Job, str, _Prepared]":
+    def _read(self, job: FileJob) -> "Outcome | tuple[FileJob, str, _Prepared]":
         try:
-            data = read(job.found.path, self.limits)
+            data = read(job.file.path, self.limits)
         except ImageError as error:
-            return Failed(job, str(error), retry=True)
+            return FailedFile(job, str(error), retry=True)
         except Exception as error:
-            return Failed(job, f"{job.found.path} cannot be read ({error!r})", retry=True)
+            return FailedFile(job, f"{job.file.path} cannot be read ({error!r})", retry=True)
         sha256 = hashlib.sha256(data).hexdigest()
-        if paths := self.twins.get(sha256):
-            return Touched(job) if self._settled(job, paths) else Twin(job, sha256, paths)
+        if paths := self.paths_by_hash.get(sha256):
+            return MtimeOnly(job) if self._rows_are_current(job, paths) else KnownContent(job, sha256, paths)
         try:
-            with self.in_hand.holding(job.found.path):
-                return job, sha256, self._prepare(data, doubtful=job.found.path in self.suspects)
+            with self.in_progress.recording(job.file.path):
+                return job, sha256, self._prepare(data, doubtful=job.file.path in self.suspects)
         except ImageError as error:
-            return Failed(job, str(error), retry=isinstance(error, ImageTooLarge | DecoderFailed))
-        except Exception as error:  # promise 2: whatever a codec does, one file never stops a run
-            return Failed(job, f"its decoder failed ({error!r:.200})", retry=isinstance(error, OSError | MemoryError))
+            return FailedFile(job, str(error), retry=isinstance(error, ImageTooLarge | DecoderFailed))
+        except Exception as error:  # promise 2: one file never stops a run, whatever its codec does
+            return FailedFile(
+                job, f"its decoder failed ({error!r:.200})", retry=isinstance(error, OSError | MemoryError)
+            )
 
-    def _settled(self, job: Job, paths: Sequence[str]) -> bool:
-        """Whether the file's own rows are what they would be again: same bytes, id and number of frames."""
+    def _rows_are_current(self, job: FileJob, paths: Sequence[str]) -> bool:
+        """Whether embedding again would give the file's own rows: same bytes, id and number of frames."""
         known = job.known
-        if known is None or job.found.path not in paths:
+        if known is None or job.file.path not in paths:
             return False
         return known.ids[0] == job.id and len(known.ids) == min(known.frames, self.frames)
 
     def _prepare(self, data: bytes, *, doubtful: bool) -> _Prepared:
         assert self._decoder is not None
-        pictures = self._decoder.decode_frames(data, self.frames, side=max(self._size), doubtful=doubtful)
-        images = [fit(picture.image, self.embedder.card.preprocessing) for picture in pictures]
-        return _Prepared(images, [picture_facts(p, image) for p, image in zip(pictures, images, strict=True)])
+        frames = self._decoder.decode_frames(data, self.frames, side=max(self._size), doubtful=doubtful)
+        images = [fit(picture.image, self.embedder.card.preprocessing) for picture in frames]
+        return _Prepared(images, [image_columns(p, image) for p, image in zip(frames, images, strict=True)])
 
     @property
     def _size(self) -> tuple[int, int]:
         return self.embedder.card.preprocessing.size
 
-    def _embed(self, done: "Sequence[Outcome | tuple[Job, str, _Prepared]]") -> list[Outcome]:
-        images = [image for item in done if isinstance(item, tuple) for image in item[2].images]
+    def _embed(self, prepared_files: "Sequence[Outcome | tuple[FileJob, str, _Prepared]]") -> list[Outcome]:
+        images = [image for item in prepared_files if isinstance(item, tuple) for image in item[2].images]
         vectors = self.embedder.embed(images) if images else np.zeros((0, self.embedder.card.dim), np.float32)
         outcomes: list[Outcome] = []
         start = 0
-        for item in done:
+        for item in prepared_files:
             if isinstance(item, tuple):
                 job, sha256, prepared = item
                 end = start + len(prepared.images)
-                outcomes.append(_judged(job, sha256, vectors[start:end], prepared.facts))
+                outcomes.append(_checked(job, sha256, vectors[start:end], prepared.columns))
                 start = end
             else:
                 outcomes.append(item)
         return outcomes
 
 
-def _judged(job: Job, sha256: str, vectors: NDArray[np.float32], facts: Sequence[Facts]) -> Outcome:
-    """A vector that is not a number would spoil every search: better a failure with a reason."""
+def _checked(job: FileJob, sha256: str, vectors: NDArray[np.float32], columns: Sequence[Columns]) -> Outcome:
+    """The embedded file, or a failure where a vector is not finite: one such row would corrupt every search."""
     if not np.isfinite(vectors).all():
-        return Failed(job, "the model gave numbers that are not finite for it", retry=False)
-    return Fresh(job, sha256, vectors, facts)
+        return FailedFile(job, "its vector has values that are not finite", retry=False)
+    return EmbeddedFile(job, sha256, vectors, columns)
 
 
-def picture_facts(picture: DecodedImage, image: RGB) -> Facts:
-    """What the collection keeps of a decoded picture besides its vector. `image`: the same, fitted to the model."""
+def image_columns(picture: DecodedImage, image: RGB) -> Columns:
+    """The columns of one decoded image. `image`: the same pixels fitted to the model's input size."""
     return {
         "width": picture.width,
         "height": picture.height,

@@ -17,7 +17,7 @@ from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE
 from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.relation import Subject, Verdict, judge
 from lookalike.search import Collection, ImageLike
-from lookalike.search.query import asked_id, load_picture
+from lookalike.search.query import load_query_image, parse_id
 from lookalike.similarity import cosine
 from lookalike.types import Hit, Relation, Row, Vectors
 
@@ -71,7 +71,7 @@ def parse_min_score(text: str) -> MinScore:
 
 def query_subject(photos: Collection, image: ImageLike, region: Region | None = None) -> Subject:
     """Return the query image as a subject: a file, bytes, an array, or "id:ID"."""
-    query_id = asked_id(image)
+    query_id = parse_id(image)
     if query_id is not None and region is None:
         (row,) = photos.get([query_id], _COLUMNS)
         if row is None:
@@ -82,7 +82,7 @@ def query_subject(photos: Collection, image: ImageLike, region: Region | None = 
     if query_id is not None:
         (row,) = photos.get([query_id], ["path", "thumbnail"])
         source = None if row is None else row.metadata.get("path") or row.metadata.get("thumbnail")
-    query_image = load_picture(source, side=SIDE, limits=photos.limits, region=region)
+    query_image = load_query_image(source, side=SIDE, limits=photos.limits, region=region)
     (vector,) = photos.embedder.embed([query_image])
     sha256 = "" if region else _digest(image, photos)
     return Subject(
@@ -90,7 +90,7 @@ def query_subject(photos: Collection, image: ImageLike, region: Region | None = 
         vector=vector,
         features=find_features(query_image, side=PREVIEW_SIDE, count=PREVIEW_COUNT),
         sha256=sha256,
-        load=lambda side: load_picture(source, side=side, limits=photos.limits, region=region),
+        load=lambda side: load_query_image(source, side=side, limits=photos.limits, region=region),
     )
 
 

@@ -1,4 +1,4 @@
-"""A collection: pictures that were embedded once and are searched ever after."""
+"""A collection of images, embedded once and then searched."""
 
 from lookalike.image.convert import ImageLike
 from lookalike.image.region import parse_region

@@ -1,4 +1,4 @@
-"""Where the collection is when nobody says."""
+"""The location of the default collection."""
 
 import os
 from pathlib import Path
@@ -7,10 +7,10 @@ COLLECTION_VARIABLE = "LOOKALIKE_COLLECTION"
 
 
 def default_uri() -> str:
-    """$LOOKALIKE_COLLECTION, else one collection in the user's data folder."""
-    named = os.environ.get(COLLECTION_VARIABLE)
-    if named:
-        return named
+    """$LOOKALIKE_COLLECTION if it is set, else a collection in the user's data folder."""
+    uri = os.environ.get(COLLECTION_VARIABLE)
+    if uri:
+        return uri
     from platformdirs import user_data_dir
 
     return str(Path(user_data_dir("lookalike", appauthor=False)) / "collection")

@@ -1,4 +1,4 @@
-"""What is asked: pictures and ids that are added, others that are subtracted, and the region of each that counts."""
+"""A query: images and ids that are added, others that are subtracted, and the region of each image that counts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,10 @@ from lookalike.types import RGB, Embedder, Vectors
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One question. `regions` go with `images` in order; a missing one means the whole picture.
+    """One query: the sum of the vectors of `images` less those of `minus`.
 
-    An image is a path, bytes of a file, an array, a PIL image, or "id:ID" for one that is in the collection.
+    An image is a path, the bytes of a file, an array, a PIL image, or "id:ID" for one in the collection. `regions`
+    belong to `images` in order; a missing one means the whole image. Raises BadQuery.
     """
 
     images: Sequence[ImageLike]
@@ -28,17 +29,17 @@ class Query:
 
     def __post_init__(self) -> None:
         if not self.images:
-            raise BadQuery("a query needs at least one picture; name a file, '-' for stdin, or id:ID")
+            raise BadQuery("a query needs at least one image; name a file, '-' for stdin, or id:ID")
         if len(self.regions) > len(self.images):
             raise BadQuery(
-                f"{len(self.regions)} regions for {len(self.images)} pictures; give at most one region a picture"
+                f"{len(self.regions)} regions for {len(self.images)} images; give at most one region for each image"
             )
         for region in self.regions:
             check_region(region)
 
 
 def as_query(query: "Query | ImageLike | Sequence[ImageLike]") -> Query:
-    """A Query of what a caller gave: itself, one picture, or several that are combined."""
+    """Return a Query as it is, or make one from an image or from several that are combined."""
     if isinstance(query, Query):
         return query
     if isinstance(query, list | tuple):
@@ -46,20 +47,23 @@ def as_query(query: "Query | ImageLike | Sequence[ImageLike]") -> Query:
     return Query((cast("ImageLike", query),))
 
 
-def asked_id(image: ImageLike) -> str | None:
-    """The id in "id:ID", None for anything else."""
+def parse_id(image: ImageLike) -> str | None:
+    """Return the id in "id:ID", None for anything else."""
     return image.removeprefix("id:") if isinstance(image, str) and image.startswith("id:") else None
 
 
-def load_picture(image: ImageLike, *, side: int | None, limits: Limits, region: Region | None = None) -> RGB:
-    """The upright RGB picture of whatever was given, cut to its region. Raises ImageError."""
-    # A region's pixels must suffice by themselves, so the whole is read larger by as much as the region is smaller.
-    wanted = None if side is None else round(side / min(region[2:])) if region else side
+def load_query_image(image: ImageLike, *, side: int | None, limits: Limits, region: Region | None = None) -> RGB:
+    """Return the upright RGB image, cropped to its region. Raises ImageError.
+
+    `side`: pixels that the longer side of the result needs; a larger image may be decoded at a reduced size.
+    """
+    # The region alone must have enough pixels, so the whole image is decoded larger by the inverse of its size.
+    decode_side = None if side is None else round(side / min(region[2:])) if region else side
     try:
-        picture = _open(image, wanted, limits)
+        rgb = _open(image, decode_side, limits)
     except ImageError as error:
         raise type(error)(f"{image_name(image)}: {error}") from error
-    return crop(picture, region) if region else picture
+    return crop(rgb, region) if region else rgb
 
 
 def _open(image: ImageLike, side: int | None, limits: Limits) -> RGB:
@@ -71,16 +75,16 @@ def _open(image: ImageLike, side: int | None, limits: Limits) -> RGB:
 
 
 def embed_images(images: Sequence[ImageLike], embedder: Embedder, *, limits: Limits | None = None) -> Vectors:
-    """Vectors (n, dim) of paths, bytes, arrays or PIL images. Raises ImageError at the first that cannot be used."""
+    """Return the vectors (n, dim) of paths, bytes, arrays or PIL images. Raises ImageError for the first bad one."""
     side = max(embedder.card.preprocessing.size)
-    pictures = (load_picture(image, side=side, limits=limits or Limits()) for image in images)
-    # Fitted one by one: a list of full-size pictures would fill the memory.
-    return embedder.embed([fit(picture, embedder.card.preprocessing) for picture in pictures])
+    loaded = (load_query_image(image, side=side, limits=limits or Limits()) for image in images)
+    # Fitted one by one: a list of full-size images would fill the memory.
+    return embedder.embed([fit(rgb, embedder.card.preprocessing) for rgb in loaded])
 
 
 def combine(plus: Vectors, minus: Vectors) -> Vectors:
-    """Sum of unit vectors less the subtracted ones, as one unit vector (1, dim)."""
+    """Return the sum of the unit vectors `plus` less those of `minus`, normalized (1, dim). Raises BadQuery at zero."""
     total = plus.sum(axis=0) - minus.sum(axis=0)
     if float(np.linalg.norm(total)) < 1e-3:
-        raise BadQuery("the pictures cancel each other out; subtract a picture that is not among those added")
+        raise BadQuery("the images cancel each other out; subtract an image that is not among those added")
     return normalize(total)

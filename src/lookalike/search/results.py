@@ -1,4 +1,4 @@
-"""Hits, with the pictures to show them: a sequence that displays itself as a row of thumbnails in a notebook."""
+"""The hits of a query: a sequence that a notebook shows as a row of thumbnails."""
 
 import base64
 import html
@@ -12,7 +12,7 @@ Thumbnails = Callable[[Sequence[str]], list[bytes | None]]
 
 _ROW = "display:flex;flex-wrap:wrap;gap:8px;font:12px system-ui,sans-serif"
 _CELL = "margin:0;width:132px;overflow-wrap:anywhere"
-_PICTURE = "width:132px;height:132px;object-fit:contain;background:#8881;display:block"
+_IMAGE = "width:132px;height:132px;object-fit:contain;background:#8881;display:block"
 
 
 def _no_thumbnails(ids: Sequence[str]) -> list[bytes | None]:
@@ -23,7 +23,8 @@ def _no_thumbnails(ids: Sequence[str]) -> list[bytes | None]:
 class Results(Sequence[Hit]):
     """The hits of one query, best first.
 
-    `query`: the names of what was asked. `pictures`: what was asked, as RGB, for figures.
+    `query`: the names of the query images. `pictures`: these images as RGB, for figures. `thumbnails`: returns the JPEG
+    thumbnails of ids.
     """
 
     query: tuple[str, ...]
@@ -61,5 +62,5 @@ class Results(Sequence[Hit]):
 def _cell(rank: int, hit: Hit, jpeg: bytes | None) -> str:
     source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
     name = html.escape(hit.id, quote=True)
-    picture = f'<img alt="{name}" src="{source}" style="{_PICTURE}">' if source else f'<div style="{_PICTURE}"></div>'
-    return f'<figure style="{_CELL}">{picture}<figcaption>{rank}. <b>{hit.score:.3f}</b> {name}</figcaption></figure>'
+    image = f'<img alt="{name}" src="{source}" style="{_IMAGE}">' if source else f'<div style="{_IMAGE}"></div>'
+    return f'<figure style="{_CELL}">{image}<figcaption>{rank}. <b>{hit.score:.3f}</b> {name}</figcaption></figure>'

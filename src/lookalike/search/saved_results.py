@@ -1,7 +1,6 @@
-"""The last result of a scan over a whole collection, saved in it: one row for each kind.
+"""The last result of a scan over a whole collection, saved in the collection: one row for each kind of scan.
 
-It goes with the collection and is the same whoever made it, on the command line or from a page. A reader sees the
-previous result or the new one, never a part.
+The command line and the web page share it. A reader sees the previous result or the new one, never a part of one.
 """
 
 import json
@@ -24,11 +23,11 @@ def save_result(photos: Collection, kind: str, result: dict[str, Any]) -> None:
 def saved_result(photos: Collection, kind: str) -> Mapping[str, Any] | None:
     """The last result of a kind, None before the first. It is shared and cached: do not modify it."""
     packed = packed_result(photos, kind)
-    return None if packed is None else _unpacked(packed)
+    return None if packed is None else _unpack(packed)
 
 
 def packed_result(photos: Collection, kind: str) -> bytes | None:
-    """The same as zlib-compressed JSON: a key for caches of what is made of it."""
+    """The last result of a kind as zlib-compressed JSON, which also serves as a cache key."""
     for row in _table(photos).all():
         if row["kind"] == kind and isinstance(row["told"], bytes):
             return row["told"]
@@ -36,8 +35,8 @@ def packed_result(photos: Collection, kind: str) -> bytes | None:
 
 
 @lru_cache(maxsize=2)
-def _unpacked(packed: bytes) -> Mapping[str, Any]:
-    """Cached: one page is requested after the other, and 20 MB of JSON take a fifth of a second each time."""
+def _unpack(packed: bytes) -> Mapping[str, Any]:
+    """Parse the JSON, with a cache: pages are requested in a row, and 20 MB of JSON take 0.2 s each time."""
     result: dict[str, Any] = json.loads(zlib.decompress(packed))
     return result
 

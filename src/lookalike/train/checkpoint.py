@@ -1,6 +1,6 @@
-"""All that a run needs to go on, in one safetensors file that is there whole or not at all.
+"""The checkpoint of a run: one safetensors file, written atomically.
 
-Random numbers are not kept: every batch draws its own from (seed, epoch, batch), so a resumed run draws the same.
+It holds no random state: every batch draws from (seed, epoch, batch), so a resumed run draws the same numbers.
 """
 
 import json
@@ -20,9 +20,12 @@ LAST, BEST = "last.safetensors", "best.safetensors"
 
 
 @dataclass(slots=True, kw_only=True)
-class Place:
-    """Where a run stands: `step` batches of `epoch` are done. `best` is the highest validation so far, of `best_epoch`;
-    `stale` epochs have passed since. `history`: one row of figures an epoch."""
+class RunState:
+    """The progress of a run: `step` batches of `epoch` are done.
+
+    `best`: the highest validation metric so far, reached in `best_epoch`, `stale` epochs ago. `history`: one row of
+    metrics per epoch.
+    """
 
     epoch: int = 0
     step: int = 0
@@ -35,54 +38,56 @@ class Place:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
-def save_checkpoint(file: Path, place: Place, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> None:
-    """Write the state of all modules and of the optimiser. A kill at any moment leaves the file of before."""
+def save_checkpoint(
+    file: Path, state: RunState, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer
+) -> None:
+    """Write the state of all modules and of the optimizer. A kill at any moment leaves the previous file."""
     tensors = {f"{name}.{key}": value for name, module in modules.items() for key, value in module.state_dict().items()}
-    for index, state in optimiser.state_dict()["state"].items():
-        tensors |= {f"optimiser.{index}.{key}": torch.as_tensor(value) for key, value in state.items()}
-    write_tensors(file, tensors, {"place": json.dumps(asdict(place))})
+    for index, moments in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimiser.{index}.{key}": torch.as_tensor(value) for key, value in moments.items()}
+    write_tensors(file, tensors, {"place": json.dumps(asdict(state))})
 
 
-def load_checkpoint(file: Path, modules: dict[str, nn.Module], optimiser: torch.optim.Optimizer) -> Place:
-    """Put the state back where `save_checkpoint` took it from. Raises BrokenModel."""
+def load_checkpoint(file: Path, modules: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> RunState:
+    """Load the state into the modules and the optimizer, and return the run's state. Raises BrokenModel."""
     tensors, metadata = read_tensors(file)
     try:
         if unknown := {name.split(".")[0] for name in tensors} - {*modules, "optimiser"}:
             raise KeyError(f"it also holds {', '.join(unknown)}")
         for name, module in modules.items():
-            module.load_state_dict(_below(tensors, f"{name}."))
-        state: dict[int, dict[str, Tensor]] = {}
-        for name, value in _below(tensors, "optimiser.").items():
+            module.load_state_dict(_with_prefix(tensors, f"{name}."))
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, value in _with_prefix(tensors, "optimiser.").items():
             index, key = name.split(".", 1)
-            state.setdefault(int(index), {})[key] = value
-        optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-        return Place(**json.loads(metadata["place"]))
+            moments.setdefault(int(index), {})[key] = value
+        optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
+        return RunState(**json.loads(metadata["place"]))
     except (KeyError, RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
-        raise BrokenModel(f"{file} is of another run ({reason}); begin anew with --overwrite") from None
+        raise BrokenModel(f"{file} is of another run ({reason}); start again with --overwrite") from None
 
 
 def write_tensors(file: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Under another name, on the disk, then renamed."""
+    """Write a safetensors file under a temporary name, sync it to disk, then rename it."""
     file.parent.mkdir(parents=True, exist_ok=True)
     data = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, metadata)
-    scratch = file.with_name(f".{file.name}.part")  # one name: what a killed run left is written over
-    with scratch.open("wb") as out:
+    temp = file.with_name(f".{file.name}.part")  # a fixed name, so the leftover of a killed run is overwritten
+    with temp.open("wb") as out:
         out.write(data)
         out.flush()
         os.fsync(out.fileno())
-    scratch.replace(file)
+    temp.replace(file)
 
 
 def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A file's tensors and texts. Raises BrokenModel."""
+    """Return the tensors and the text metadata of a file. Raises BrokenModel."""
     try:
         with safe_open(file, "pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise BrokenModel(f"{file} cannot be read ({reason}); begin anew with --overwrite") from None
+        raise BrokenModel(f"{file} cannot be read ({reason}); start again with --overwrite") from None
 
 
-def _below(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
+def _with_prefix(tensors: dict[str, Any], prefix: str) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}

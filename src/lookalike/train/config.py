@@ -1,4 +1,4 @@
-"""What a run is told: flags, or the same names in a TOML file; a misspelt one is answered by the nearest. No torch."""
+"""The settings of a run, from flags or a TOML file; an unknown name is answered with the nearest. Imports no torch."""
 
 import tomllib
 from collections.abc import Mapping
@@ -10,14 +10,14 @@ from lookalike.errors import BadQuery, nearest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loop:
-    """What every training has.
+class TrainingConfig:
+    """The settings of every training.
 
-    `rate`: AdamW's learning rate at its highest, reached after the share `warmup` of all steps, then a cosine to zero.
-    `clip`: the largest length of the gradient (0: any). `ema`: of the averaged weights that are validated and kept
-    (0: no average). `patience`: epochs without a better validation before it ends (0: never). `device`: auto, cpu or
-    cuda.
-    `save_seconds`: a checkpoint at least so often, besides one an epoch. `workers`: threads that prepare batches.
+    `rate`: the highest learning rate of AdamW, reached after the fraction `warmup` of all steps; then a cosine to zero.
+    `clip`: the largest gradient norm (0: no limit). `ema`: the decay of the averaged weights, which are validated and
+    saved (0: no average). `patience`: epochs without a better validation before the run stops (0: never). `device`:
+    auto, cpu or cuda. `save_seconds`: the longest time between checkpoints, besides one per epoch. `workers`: threads
+    that prepare batches.
     """
 
     epochs: int = 20
@@ -36,34 +36,37 @@ class Loop:
 
     @classmethod
     def of(cls, values: Mapping[str, Any], *, where: str = "the settings") -> Self:
-        """Check names, types and ranges. Raises BadQuery, naming what is wrong and the nearest right name."""
+        """Make a config from a mapping. Raises BadQuery for a wrong name (with the nearest), type or range."""
         kinds = {f.name: type(f.default) for f in fields(cls)}
         checked = {}
         for name, value in values.items():
             if name not in kinds:
                 raise BadQuery(f"{where}: {name!r} is not a setting; {nearest(name, kinds)}")
-            checked[name] = _typed(name, value, kinds[name], where)
+            checked[name] = _check_type(name, value, kinds[name], where)
         config = cls(**checked)
         config.check(where)
         return config
 
     def check(self, where: str) -> None:
         """Raise BadQuery for a value out of range."""
-        _within(where, "epochs", self.epochs, 1)
-        _within(where, "batch", self.batch, 2)
-        _within(where, "workers", self.workers, 1)
-        _within(where, "rate", self.rate, 1e-9)
+        _check_range(where, "epochs", self.epochs, 1)
+        _check_range(where, "batch", self.batch, 2)
+        _check_range(where, "workers", self.workers, 1)
+        _check_range(where, "rate", self.rate, 1e-9)
         for name in ("weight_decay", "clip", "patience", "save_seconds", "seed"):
-            _within(where, name, getattr(self, name), 0)
+            _check_range(where, name, getattr(self, name), 0)
         for name in ("warmup", "ema"):
-            _within(where, name, getattr(self, name), 0, 0.99999)
-        _among(where, "device", self.device, ("auto", "cpu", "cuda"))
+            _check_range(where, name, getattr(self, name), 0, 0.99999)
+        _check_choice(where, "device", self.device, ("auto", "cpu", "cuda"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AutoencoderConfig(Loop):
-    """`side`: of the square pictures, in pixels. `code`: how many numbers a picture becomes. `width`: channels of the
-    first stage. `whiten`: to which power the code's axes are divided by their spread before they are compared."""
+class AutoencoderConfig(TrainingConfig):
+    """The settings of an autoencoder.
+
+    `side`: of the square images, in pixels. `code`: numbers per image. `width`: channels of the first stage. `whiten`:
+    the power of the standard deviation by which each axis of the code is divided (0: only rotated, 1: whitened).
+    """
 
     side: int = 64
     grey: bool = False
@@ -74,30 +77,33 @@ class AutoencoderConfig(Loop):
     whiten: float = 0.5
 
     def check(self, where: str) -> None:
-        from lookalike.train.objectives import RESTORATION
+        from lookalike.train.objectives import RECONSTRUCTION
 
-        Loop.check(self, where)
-        _within(where, "side", self.side, 28, 256)
-        _within(where, "code", self.code, 2, 4096)
-        _within(where, "width", self.width, 4, 256)
-        _within(where, "whiten", self.whiten, 0, 1)
-        _among(where, "objective", self.objective, RESTORATION)
-        _among(where, "augment", self.augment, AUGMENTATIONS)
+        TrainingConfig.check(self, where)
+        _check_range(where, "side", self.side, 28, 256)
+        _check_range(where, "code", self.code, 2, 4096)
+        _check_range(where, "width", self.width, 4, 256)
+        _check_range(where, "whiten", self.whiten, 0, 1)
+        _check_choice(where, "objective", self.objective, RECONSTRUCTION)
+        _check_choice(where, "augment", self.augment, AUGMENTATIONS)
 
 
 AUGMENTATIONS = ("none", "shift", "light", "style", "edits")
-BACKBONES = ("small-cnn",)  # besides every folder or name of an EfficientNet-Lite of ours
-TRAINED = ("head", "last", "all")
-FIGURES = ("recall@1", "mAP", "micro-AP")  # of validation
+BACKBONES = ("small-cnn",)  # besides the names and folders of EfficientNet-Lites exported by Lookalike
+TRAINABLE = ("head", "last", "all")
+METRICS = ("recall@1", "mAP", "micro-AP")  # of validation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SimilarityConfig(Loop):
-    """`source`: labels, edits, or a pairs file. `train`: the head only, the last stages, or all. `model`: what it
-    starts from. `side`: of the input, 0 for the model's own. `views`: edited copies of each picture, embedded once, for
-    the head alone (0: four where training is from edits, else none). `backbone_rate`: the backbone's share of `rate`.
-    `per_label`: pictures of one label in a batch. `objective`: "" for the usual one of the source. `metric`: of
-    FIGURES, decides what is kept, "" for the usual one."""
+class SimilarityConfig(TrainingConfig):
+    """The settings of similarity training.
+
+    `source`: labels, edits, or a pairs file. `train`: head, last (stages) or all. `model`: the base model. `side`: of
+    the input, 0 for the model's own. `views`: edited copies of each image, embedded once, to train only the head (0:
+    four if `source` is edits, else none). `backbone_rate`: the backbone's fraction of `rate`. `per_label`: images of
+    one label in a batch. `objective`: "" for the default of the source. `metric`: of METRICS, selects the model; "" for
+    the default.
+    """
 
     source: str = "labels"
     train: str = "head"
@@ -116,14 +122,14 @@ class SimilarityConfig(Loop):
     def check(self, where: str) -> None:
         from lookalike.train.objectives import SIMILARITY
 
-        Loop.check(self, where)
-        _among(where, "train", self.train, TRAINED)
-        _among(where, "objective", self.objective, (*SIMILARITY, ""))
-        _among(where, "augment", self.augment, (*AUGMENTATIONS, ""))
-        _among(where, "metric", self.metric, (*FIGURES, ""))
-        _within(where, "per_label", self.per_label, 2)
+        TrainingConfig.check(self, where)
+        _check_choice(where, "train", self.train, TRAINABLE)
+        _check_choice(where, "objective", self.objective, (*SIMILARITY, ""))
+        _check_choice(where, "augment", self.augment, (*AUGMENTATIONS, ""))
+        _check_choice(where, "metric", self.metric, (*METRICS, ""))
+        _check_range(where, "per_label", self.per_label, 2)
         for name in ("side", "dim", "hidden", "views", "backbone_rate"):
-            _within(where, name, getattr(self, name), 0)
+            _check_range(where, name, getattr(self, name), 0)
         if self.source not in ("labels", "edits") and not self.source.lower().endswith((".csv", ".parquet")):
             raise BadQuery(
                 f"{where}: source {self.source!r} is neither labels, edits nor a pairs file (.csv, .parquet); "
@@ -132,7 +138,7 @@ class SimilarityConfig(Loop):
 
 
 def read_toml(file: Path) -> dict[str, Any]:
-    """The settings of a TOML file. Raises BadQuery."""
+    """Return the settings of a TOML file. Raises BadQuery."""
     try:
         return tomllib.loads(file.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -141,17 +147,17 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise BadQuery(f"{file} is not TOML ({error}); lines such as: epochs = 20") from None
 
 
-def from_text(name: str, text: str, usual: Loop) -> Any:
-    """A value as a person types it, in the type that the setting has; an unknown name keeps its text."""
-    kind: Any = type(getattr(usual, name, text))
+def from_text(name: str, text: str, defaults: TrainingConfig) -> Any:
+    """Convert typed text to the setting's type; the text of an unknown name stays as it is. Raises BadQuery."""
+    kind: Any = type(getattr(defaults, name, text))
     try:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError):
-        raise BadQuery(f"{name}={text!r}: {kind.__name__} was wanted") from None
+        raise BadQuery(f"{name}={text!r}: expected {kind.__name__}") from None
 
 
-def to_toml(config: Loop) -> str:
-    """All settings of a run, one a line, such that `read_toml` gives them back."""
+def to_toml(config: TrainingConfig) -> str:
+    """Return all settings as TOML, one per line, for `read_toml`."""
     lines = []
     for field in fields(config):
         value = getattr(config, field.name)
@@ -163,20 +169,20 @@ def to_toml(config: Loop) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _typed(name: str, value: Any, kind: type, where: str) -> Any:
+def _check_type(name: str, value: Any, kind: type, where: str) -> Any:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if type(value) is not kind:
-        raise BadQuery(f"{where}: {name} is {value!r}; {kind.__name__} was wanted")
+        raise BadQuery(f"{where}: {name} is {value!r}; expected {kind.__name__}")
     return value
 
 
-def _within(where: str, name: str, value: float, low: float, high: float = float("inf")) -> None:
+def _check_range(where: str, name: str, value: float, low: float, high: float = float("inf")) -> None:
     if not low <= value <= high:
         limit = f"from {low} to {high}" if high != float("inf") else f"{low} or more"
-        raise BadQuery(f"{where}: {name} is {value}; {limit} was wanted")
+        raise BadQuery(f"{where}: {name} is {value}; expected {limit}")
 
 
-def _among(where: str, name: str, value: str, known: tuple[str, ...]) -> None:
+def _check_choice(where: str, name: str, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
         raise BadQuery(f"{where}: {name} {value!r} is not known; {nearest(value, [k for k in known if k])}")

@@ -1,4 +1,4 @@
-"""Write a PyTorch network as a folder that lookalike.embed opens: model.onnx and card.json, proved equal first."""
+"""Export a PyTorch network to a folder that lookalike.embed opens: model.onnx and card.json, after a parity check."""
 
 import hashlib
 import logging
@@ -25,12 +25,12 @@ from lookalike.types import Card, Vectors
 
 OPSET = 18
 MIN_COSINE = 0.9999  # below this, near-duplicate scores would shift in their fourth digit
-HALF_FROM = 1024  # smaller tensors (biases, centres) stay float32: they weigh nothing and matter most
+HALF_FROM = 1024  # values; smaller tensors (biases, centers) stay float32: they take no space and matter most
 
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How far the written model is from PyTorch over `count` pictures: the worst cosine, the largest difference."""
+    """The difference between the exported model and PyTorch over `count` images."""
 
     count: int
     worst_cosine: float
@@ -42,8 +42,8 @@ class Parity:
         )
 
 
-class Graph(nn.Module):
-    """What is exported: uint8 (N, H, W, 3) to unit vectors (N, dim), with a network of float (N, 3, H, W) inside."""
+class ExportGraph(nn.Module):
+    """The exported graph: uint8 (N, H, W, 3) to unit vectors (N, dim), around a network of float (N, 3, H, W)."""
 
     def __init__(self, module: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -59,47 +59,47 @@ class Graph(nn.Module):
 def export(
     module: nn.Module, folder: Path, card: Card, *, samples: NDArray[np.uint8], half_storage: bool = True
 ) -> Parity:
-    """Write `module` to `folder` and prove it: the same pictures through PyTorch and ONNX Runtime.
+    """Export `module` to `folder` after comparing PyTorch and ONNX Runtime on `samples`. Returns the parity.
 
-    `module` maps float32 (N, 3, H, W), normalised by the card's mean and std, to (N, dim). `samples` (N, H, W, 3) are
-    pictures at the card's size. The written card says uint8 NHWC without mean and std, for the graph normalises by
-    itself, and has dim and sha256 filled in. `half_storage`: weights lie in the file as float16 and are widened when
-    the file is opened; arithmetic is float32 either way. Raises BrokenModel, writing nothing, when parity fails.
+    `module` maps float32 (N, 3, H, W), normalized by the card's mean and std, to (N, dim). `samples` (N, H, W, 3) are
+    images at the card's size. The written card says uint8 NHWC without mean and std, since the graph normalizes its
+    input, and has dim and sha256 filled in. `half_storage`: weights are stored as float16 and widened when the file is
+    opened; arithmetic is float32 either way. Raises BrokenModel, and writes nothing, if parity fails.
     """
     check_samples(samples, card)
-    graph = Graph(module, card.preprocessing.mean, card.preprocessing.std).eval()
+    graph = ExportGraph(module, card.preprocessing.mean, card.preprocessing.std).eval()
     with torch.no_grad():
-        wanted: Vectors = graph(torch.from_numpy(samples)).numpy()
+        expected: Vectors = graph(torch.from_numpy(samples)).numpy()
     model = onnx_bytes(graph, samples[:2], half_storage=half_storage)
-    parity = compare(wanted, run(model, samples))
-    if not parity.worst_cosine >= MIN_COSINE:  # not a number fails too
+    parity = measure_parity(expected, run_onnx(model, samples))
+    if not parity.worst_cosine >= MIN_COSINE:  # NaN fails too
         raise BrokenModel(
-            f"{card.name} was not written: {parity}; at least {MIN_COSINE} is wanted, look for unusual operators"
+            f"{card.name} was not written: {parity}; at least {MIN_COSINE} is required, look for unusual operators"
         )
     shape = replace(card.preprocessing, layout="NHWC", dtype="uint8", mean=(), std=())
     digest = hashlib.sha256(model).hexdigest()
-    card = replace(card, dim=wanted.shape[1], preprocessing=shape, sha256=digest)
+    card = replace(card, dim=expected.shape[1], preprocessing=shape, sha256=digest)
     folder.mkdir(parents=True, exist_ok=True)
-    write(folder / MODEL_FILE, model)
-    write(folder / CARD_FILE, (card_to_json(card) + "\n").encode())
+    write_atomic(folder / MODEL_FILE, model)
+    write_atomic(folder / CARD_FILE, (card_to_json(card) + "\n").encode())
     return parity
 
 
 def check_samples(samples: NDArray[np.uint8], card: Card) -> None:
-    """Refuse an empty proof, or one at another size than the card's."""
-    wanted = (*card.preprocessing.size, 3)
-    if len(samples) < 2 or samples.shape[1:] != wanted or samples.dtype != np.uint8:
+    """Raise BrokenModel for samples that are too few or not uint8 images at the card's size."""
+    shape = (*card.preprocessing.size, 3)
+    if len(samples) < 2 or samples.shape[1:] != shape or samples.dtype != np.uint8:
         raise BrokenModel(
-            f"{card.name} cannot be proved with samples {samples.dtype} {samples.shape}; "
-            f"two or more uint8 pictures of shape {wanted} are wanted"
+            f"{card.name} cannot be checked with samples {samples.dtype} {samples.shape}; "
+            f"pass two or more uint8 images of shape {shape}"
         )
 
 
 def onnx_bytes(graph: nn.Module, example: NDArray[np.uint8], *, half_storage: bool) -> bytes:
-    """The ONNX file: input "images" with a free batch size, output "vectors", weights inside."""
+    """Return the ONNX file: input "images" with a dynamic batch size, output "vectors", weights included."""
     import onnx
 
-    with _quiet():
+    with _silence_exporter():
         program = torch.onnx.export(
             graph,
             (torch.from_numpy(example),),
@@ -112,11 +112,11 @@ def onnx_bytes(graph: nn.Module, example: NDArray[np.uint8], *, half_storage: bo
             verbose=False,
         )
     assert program is not None
-    with TemporaryDirectory() as scratch:
-        file = Path(scratch) / MODEL_FILE
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / MODEL_FILE
         program.save(str(file), external_data=False)
         model = onnx.load(file)
-    forget_origin(model)
+    strip_metadata(model)
     if half_storage:
         halve_storage(model)
     onnx.checker.check_model(model)
@@ -125,8 +125,8 @@ def onnx_bytes(graph: nn.Module, example: NDArray[np.uint8], *, half_storage: bo
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter talks about itself: packages that it does without, names that will change. Errors still come."""
+def _silence_exporter() -> Iterator[None]:
+    """Silence the exporter's notes on missing optional packages and deprecated names. Errors are still raised."""
     log = logging.getLogger("torch.onnx")
     before = log.level
     log.setLevel(logging.ERROR)
@@ -138,8 +138,8 @@ def _quiet() -> Iterator[None]:
         log.setLevel(before)
 
 
-def forget_origin(model: Any) -> None:
-    """Drop the exporter's notes (source lines, paths of this machine): the same network gives the same bytes."""
+def strip_metadata(model: Any) -> None:
+    """Remove source lines and local paths, so that the same network gives the same bytes."""
     del model.metadata_props[:], model.graph.metadata_props[:]
     model.doc_string = model.graph.doc_string = ""
     model.graph.name = "lookalike"
@@ -155,7 +155,7 @@ def forget_origin(model: Any) -> None:
 
 
 def halve_storage(model: Any) -> None:
-    """Keep large weights as float16 followed by a Cast, which ONNX Runtime folds away when it opens the file."""
+    """Store large weights as float16 with a Cast, which ONNX Runtime folds when it opens the file."""
     from onnx import TensorProto, helper, numpy_helper
 
     casts = []
@@ -175,8 +175,8 @@ def halve_storage(model: Any) -> None:
     model.graph.node.extend(nodes)
 
 
-def run(model: bytes, samples: NDArray[np.uint8]) -> Vectors:
-    """The vectors of ONNX Runtime, in batches of another size than the example's: the batch must be free."""
+def run_onnx(model: bytes, samples: NDArray[np.uint8]) -> Vectors:
+    """Return the vectors of ONNX Runtime, in batches of another size than the example's: the batch is dynamic."""
     onnxruntime = onnx_runtime()
 
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
@@ -184,18 +184,18 @@ def run(model: bytes, samples: NDArray[np.uint8]) -> Vectors:
     return np.concatenate(parts)
 
 
-def compare(wanted: Vectors, found: Vectors) -> Parity:
-    """Parity of two sets of vectors, row by row. Rows that are not of length 1 count as wrong."""
-    lengths = np.linalg.norm(found, axis=1)
-    cosines = np.sum(normalize(wanted) * normalize(found), axis=1) * (np.abs(lengths - 1) < 1e-3)
-    return Parity(len(wanted), float(cosines.min()), float(np.abs(wanted - found).max()))
+def measure_parity(expected: Vectors, actual: Vectors) -> Parity:
+    """Compare two sets of vectors row by row. Rows whose length is not 1 get cosine 0."""
+    lengths = np.linalg.norm(actual, axis=1)
+    cosines = np.sum(normalize(expected) * normalize(actual), axis=1) * (np.abs(lengths - 1) < 1e-3)
+    return Parity(len(expected), float(cosines.min()), float(np.abs(expected - actual).max()))
 
 
-def write(file: Path, data: bytes) -> None:
-    """All of it or nothing: under another name first, then renamed."""
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+def write_atomic(file: Path, data: bytes) -> None:
+    """Write a file under a temporary name, then rename it."""
+    temp = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        scratch.write_bytes(data)
-        scratch.replace(file)
+        temp.write_bytes(data)
+        temp.replace(file)
     finally:
-        scratch.unlink(missing_ok=True)
+        temp.unlink(missing_ok=True)

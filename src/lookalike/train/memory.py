@@ -1,4 +1,4 @@
-"""Out of memory: recognised on every device, and answered with a size that fits."""
+"""Out-of-memory errors: detection on every device, and the batch size that fits."""
 
 from collections.abc import Callable
 
@@ -6,7 +6,7 @@ import torch
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out: each allocator has a way of its own."""
+    """Whether an exception means out of memory; each allocator has its own type or text."""
     text = str(error).lower()
     return (
         isinstance(error, MemoryError | torch.OutOfMemoryError)
@@ -15,13 +15,13 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-def explain(batch: int, fits: Callable[[int], bool]) -> str:
-    """The sentence to end with. `fits` tries a batch of so many pictures."""
+def out_of_memory_message(batch: int, fits: Callable[[int], bool]) -> str:
+    """The error message, with a batch size that fits. `fits` tries a batch of that many images."""
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
     size = batch // 2
     while size >= 2 and not fits(size):
         size //= 2
     if size < 2:
-        return f"there is not enough memory for a batch of {batch} pictures, nor for one of 2; choose a smaller --side"
-    return f"there is not enough memory for a batch of {batch} pictures; {size} fit: --batch {size}"
+        return f"there is not enough memory for a batch of {batch} images, nor for one of 2; choose a smaller --side"
+    return f"there is not enough memory for a batch of {batch} images; {size} fit: --batch {size}"

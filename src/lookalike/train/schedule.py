@@ -1,4 +1,4 @@
-"""Rates over the steps, and the averaged weights that are judged and kept."""
+"""The learning rate schedule, and the averaged weights that are validated and saved."""
 
 import copy
 import math
@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 
-def rate_at(step: int, steps: int, warmup: float) -> float:
-    """The share of the highest rate at a step: a straight rise over the first `warmup` of all, then half a cosine.
+def rate_factor(step: int, steps: int, warmup: float) -> float:
+    """The fraction of the highest rate at a step: linear over the first `warmup` of all steps, then half a cosine.
 
     Loshchilov, Hutter: SGDR, ICLR 2017, arXiv:1608.03983.
     """
@@ -18,10 +18,10 @@ def rate_at(step: int, steps: int, warmup: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
 
 
-class Average:
+class WeightAverage:
     """An exponential moving average of a network's parameters; buffers are copied. `decay` 0: the network itself.
 
-    While few steps are done the average is short, (1 + t) / (10 + t), else it would hold the random start.
+    In early steps the decay is at most (1 + t) / (10 + t): a longer average would keep the random initial weights.
     """
 
     def __init__(self, network: nn.Module, decay: float) -> None:
@@ -30,7 +30,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, steps_done: int) -> None:
-        """Take the network's present state in."""
+        """Update the average with the network's current weights."""
         if not self.decay:
             return
         share = 1 - min(self.decay, (1 + steps_done) / (10 + steps_done))
@@ -38,5 +38,5 @@ class Average:
             (a, b) for a, b in zip(self.network.parameters(), self.source.parameters(), strict=True) if b.requires_grad
         ]
         torch._foreach_lerp_([a.data for a, _ in pairs], [b.data for _, b in pairs], share)
-        for mine, theirs in zip(self.network.buffers(), self.source.buffers(), strict=True):
-            mine.copy_(theirs)
+        for averaged, current in zip(self.network.buffers(), self.source.buffers(), strict=True):
+            averaged.copy_(current)

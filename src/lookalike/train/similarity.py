@@ -1,29 +1,29 @@
-"""Teach an embedder what alike means: from labels, from pairs, or from nothing but the pictures and their edits.
+"""Train an embedder on labels, on pairs, or on edits of the images alone.
 
-split ─ labels ─ cache ─ judge: the model of before
+split ─ labels ─ image cache ─ validate the base model
       ─ head: vectors embedded once, a head over them     ┐
-      ─ last, all: views ─ network ─ objective            ┴ Run ─ judge: after ─ the better one is written
+      ─ last, all: views ─ network ─ objective            ┴ TrainingRun ─ validate again ─ write the better model
 """
 
 from pathlib import Path
 
 from lookalike.embed import DEFAULT_MODEL, get_embedder
 from lookalike.train.config import SimilarityConfig
-from lookalike.train.loop import Tell, quiet
+from lookalike.train.loop import ProgressCallback, no_progress
 from lookalike.train.run_folder import open_run
 from lookalike.train.similarity_dataset import (
-    SMALL,
+    SMALL_CNN,
+    Log,
     Progress,
-    Say,
     embed_pixels,
-    gather,
-    judge_of,
     labels_of,
-    settled,
-    tell_gone,
-    told,
+    load_data,
+    log_data,
+    make_validator,
+    warn_missing,
+    with_defaults,
 )
-from lookalike.train.similarity_training import Taught, teach
+from lookalike.train.similarity_training import TrainingResult, run_training
 from lookalike.train.split import Split
 
 
@@ -33,26 +33,27 @@ def train_similarity(
     folder: Path,
     *,
     overwrite: bool = False,
-    tell: Tell = quiet,
-    say: Say = lambda _line: None,
+    on_progress: ProgressCallback = no_progress,
+    log: Log = lambda _line: None,
     progress: Progress | None = None,
-) -> Taught:
-    """Train in `folder`, judge before and after, and leave the better model there as model.onnx and card.json.
+) -> TrainingResult:
+    """Train in `folder`, validate before and after, and write the better model there as model.onnx and card.json.
 
-    The same call goes on with a run that was killed. Raises SourceError, BadQuery, BrokenModel, TrainingFailed.
+    The same call resumes a killed run. `log` takes lines of text, `progress` (done, total) while images are read.
+    Raises SourceError, BadQuery, BrokenModel, TrainingFailed.
     """
-    embedder = get_embedder(DEFAULT_MODEL if config.model == SMALL else config.model)
-    config = settled(config, embedder)
+    embedder = get_embedder(DEFAULT_MODEL if config.model == SMALL_CNN else config.model)
+    config = with_defaults(config, embedder)
     labels, partners, kind = labels_of(split, config)
     run, resumed = open_run(folder, config, split, overwrite=overwrite)
     if resumed:
-        say(f"going on with the run in {folder}")
-    tell_gone(split, say)
-    data = gather(split, labels, partners, kind, config, run, progress)
-    told(data, say)
-    judge = judge_of(data, config)
-    before = judge.answer(lambda inputs: embed_pixels(embedder, inputs, config.workers))
-    say("before training: " + ", ".join(f"{name} {value:.3f}" for name, value in before.figures.items()))
-    taught = teach(data, config, run, embedder, judge, before, tell)
+        log(f"resuming the run in {folder}")
+    warn_missing(split, log)
+    data = load_data(split, labels, partners, kind, config, run, progress)
+    log_data(data, log)
+    validator = make_validator(data, config)
+    before = validator.evaluate(lambda inputs: embed_pixels(embedder, inputs, config.workers))
+    log("before training: " + ", ".join(f"{name} {value:.3f}" for name, value in before.metrics.items()))
+    result = run_training(data, config, run, embedder, validator, before, on_progress)
     run.clean()
-    return taught
+    return result

@@ -1,4 +1,4 @@
-"""A split as a CSV or Parquet file of path, label and part: written once, read by all that follows. No torch here."""
+"""Split files: CSV or Parquet with columns path, label and part, written once. Imports no torch."""
 
 import csv
 import os
@@ -14,37 +14,37 @@ _COLUMNS = ("path", "label", "part")
 
 
 def write_split(split: Split, file: Path, *, replace: bool = False) -> None:
-    """Write `file` (.csv or .parquet). Paths under its own folder are written relative to it, so both can move.
+    """Write `file` (.csv or .parquet). Paths under its folder are relative to it, so both can move.
 
-    A file that is there stays, unless `replace`: what was trained on one split must not be tested on another.
-    Raises SourceError.
+    An existing file is an error unless `replace`: a model trained on one split must not be tested on another. Raises
+    SourceError.
     """
     check_writable(file, replace=replace)
     rows = zip(_relative(split.paths, file), split.labels, split.parts, strict=True)
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
+    temp = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        (_write_csv if file.suffix.lower() == ".csv" else _write_parquet)(rows, scratch)
-        scratch.replace(file)
+        (_write_csv if file.suffix.lower() == ".csv" else _write_parquet)(rows, temp)
+        temp.replace(file)
     except OSError as error:
-        raise SourceError(f"{file} cannot be written ({error.strerror}); choose another place with -o") from None
+        raise SourceError(f"{file} cannot be written ({error.strerror}); choose another folder with -o") from None
     finally:
-        scratch.unlink(missing_ok=True)
+        temp.unlink(missing_ok=True)
 
 
 def check_writable(file: Path, *, replace: bool = False) -> None:
-    """Raise SourceError where `write_split` would refuse: better said before the pictures are looked at."""
+    """Raise SourceError if `write_split` would refuse the file, before the images are read."""
     if file.suffix.lower() not in (".csv", ".parquet"):
         raise SourceError(f"{file} does not end in .csv or .parquet; name one of the two")
     if file.exists() and not replace:
-        raise SourceError(f"{file} is there already and a split is made once; name another file, or say --overwrite")
+        raise SourceError(f"{file} exists, and a split is made once; name another file, or add --overwrite")
 
 
 def read_split(file: Path, *, root: Path | None = None) -> Split:
     """Read a file of `write_split`, or any table with columns path, part and perhaps label. Paths come back absolute.
 
-    `root`: where the pictures are now, if they moved. Pictures that are missing are left out and listed.
-    Raises SourceError: no such file, no column, an unknown part, or a split whose pictures are gone.
+    `root`: the folder of the images, if they have moved. Missing images are left out and listed in `Split.missing`.
+    Raises SourceError for a missing file or column, an unknown part, or if no image exists.
     """
     rows = _rows(file)
     here = os.path.abspath(file.parent)
@@ -52,27 +52,27 @@ def read_split(file: Path, *, root: Path | None = None) -> Split:
     if root:
         paths = moved(paths, os.path.abspath(root))
     present = [os.path.isfile(to_path(path.split("!/")[0])) for path in paths]
-    there = [n for n, is_there in enumerate(present) if is_there]
-    if not there:
+    available = [n for n, exists in enumerate(present) if exists]
+    if not available:
         raise SourceError(
-            f"{file} names {len(rows):,} pictures and none is there; the first is {paths[0]}. "
-            "If the folder moved, say where it is now: --root FOLDER"
+            f"none of the {len(rows):,} images of {file} exists; the first is {paths[0]}. "
+            "If the folder has moved, name it with --root FOLDER"
         )
-    labels, parts = ([(rows[n].get(column) or "") for n in there] for column in ("label", "part"))
-    missing = tuple((paths[n], rows[n]["part"]) for n, is_there in enumerate(present) if not is_there)
-    return Split(paths=[paths[n] for n in there], labels=labels, parts=parts, missing=missing)
+    labels, parts = ([(rows[n].get(column) or "") for n in available] for column in ("label", "part"))
+    missing = tuple((paths[n], rows[n]["part"]) for n, exists in enumerate(present) if not exists)
+    return Split(paths=[paths[n] for n in available], labels=labels, parts=parts, missing=missing)
 
 
 def _rows(file: Path) -> list[Mapping[str, str]]:
-    again = f"make one with: lookalike split FOLDER -o {file.with_suffix('.csv').name}"
+    hint = f"make one with: lookalike split FOLDER -o {file.with_suffix('.csv').name}"
     try:
         table = read_table(str(file))
     except SourceError as error:
-        raise SourceError(f"{error}; {again}") from None
+        raise SourceError(f"{error}; {hint}") from None
     columns, rows = table.columns, list(table.rows)
-    for wanted in ("path", "part"):
-        if wanted not in columns:
-            raise SourceError(f"{file} has no column {wanted!r} (it has: {', '.join(columns) or 'none'}); {again}")
+    for column in ("path", "part"):
+        if column not in columns:
+            raise SourceError(f"{file} has no column {column!r} (it has: {', '.join(columns) or 'none'}); {hint}")
     for row in rows:
         if row["part"] not in PARTS:
             raise SourceError(

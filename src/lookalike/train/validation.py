@@ -1,4 +1,4 @@
-"""Is it better? The validation pictures ranked by a model: before training, after each epoch, and at the end."""
+"""Validation: rank the validation images with a model before training, after each epoch and at the end."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,13 +9,13 @@ from numpy.typing import NDArray
 
 from lookalike.errors import SourceError
 from lookalike.evaluate.retrieval import retrieval
-from lookalike.train.config import FIGURES
+from lookalike.train.config import METRICS
 from lookalike.train.data.augment import RECIPES, view
 from lookalike.types import Vectors
 
-ENOUGH = 20  # queries with an answer; fewer make a figure that jumps by five points a picture
-GALLERY = 1000  # training pictures that answer, or distract, where validation alone is too small
-COPIES = 2  # edited copies of each validation picture
+MIN_ANSWERABLE = 20  # queries with an answer; with fewer, one image changes the metric by more than five points
+MAX_GALLERY = 1000  # training images added to the gallery if validation alone is too small
+COPIES_PER_IMAGE = 2  # edited copies of each validation image
 
 Inputs = NDArray[Any]
 EmbedInputs = Callable[[Inputs], Vectors]
@@ -23,10 +23,10 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judge:
-    """Queries and gallery with their labels; inputs are pixels (n, side, side, 3), or vectors that a head takes.
+class Validator:
+    """Queries and a gallery with labels; inputs are pixels (n, side, side, 3), or vectors for a head.
 
-    `ids`: of queries and gallery, so that no picture answers for itself; None where queries are copies.
+    `ids`: of queries and gallery, so that no image is its own answer; None if queries are edited copies.
     """
 
     queries: Inputs
@@ -35,26 +35,26 @@ class Judge:
     gallery_labels: Sequence[str]
     ids: tuple[Sequence[str], Sequence[str]] | None = None
 
-    def figures(self, embed: EmbedInputs) -> dict[str, float]:
-        """recall@1, mAP and micro-AP of a model."""
-        return self.answer(embed).figures
+    def metrics(self, embed: EmbedInputs) -> dict[str, float]:
+        """Return recall@1, mAP and micro-AP of a model."""
+        return self.evaluate(embed).metrics
 
-    def answer(self, embed: EmbedInputs) -> "Answer":
-        """The figures, and each query's first hit."""
-        found = retrieval(
+    def evaluate(self, embed: EmbedInputs) -> "ValidationResult":
+        """Return the metrics and each query's first hit."""
+        ranking = retrieval(
             embed(self.queries), embed(self.gallery), self.query_labels, self.gallery_labels, same=self.ids
         )
-        per = found.per_query
-        right = per.answered & (per.first_rank == 1)
-        return Answer(
-            figures={name: float(found[name]) for name in FIGURES},
-            first=np.where(right, per.right, per.wrong).astype(np.int64),
-            right=right,
+        per = ranking.per_query
+        correct = per.answered & (per.first_rank == 1)
+        return ValidationResult(
+            metrics={name: float(ranking[name]) for name in METRICS},
+            first_hits=np.where(correct, per.right, per.wrong).astype(np.int64),
+            correct=correct,
         )
 
-    def seen_by(self, embed: EmbedInputs) -> "Judge":
-        """The same judge over vectors embedded once, for a head that takes vectors."""
-        return Judge(
+    def on_vectors(self, embed: EmbedInputs) -> "Validator":
+        """Return this validator with its inputs embedded once, for a head."""
+        return Validator(
             queries=embed(self.queries),
             gallery=embed(self.gallery),
             query_labels=self.query_labels,
@@ -64,44 +64,44 @@ class Judge:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """`figures` by name; `first`: the gallery row of each query's first hit; `right`: whether it is a right answer."""
+class ValidationResult:
+    """Metrics by name. `first_hits`: the gallery row of each query's first hit. `correct`: whether it is right."""
 
-    figures: dict[str, float]
-    first: Rows
-    right: NDArray[np.bool_]
+    metrics: dict[str, float]
+    first_hits: Rows
+    correct: NDArray[np.bool_]
 
 
-def changed(before: Answer, after: Answer, count: int) -> Rows:
-    """Queries whose first hit became right or wrong, both kinds in their proportion; then others, up to `count`."""
-    order = np.random.default_rng(0).permutation(len(before.right))
-    same = (before.right == after.right)[order]
+def changed(before: ValidationResult, after: ValidationResult, count: int) -> Rows:
+    """Return up to `count` query rows, in random order: first those whose first hit became right or wrong."""
+    order = np.random.default_rng(0).permutation(len(before.correct))
+    same = (before.correct == after.correct)[order]
     return order[np.argsort(same, kind="stable")][:count].astype(np.int64)
 
 
-def judge_by_labels(pixels: Inputs, labels: Sequence[str], train: Rows, val: Rows, seed: int) -> Judge:
-    """Validation pictures among themselves; where too few have an answer there, or all are of one label and no answer
-    can be wrong, also among training pictures.
+def validator_by_labels(pixels: Inputs, labels: Sequence[str], train: Rows, val: Rows, seed: int) -> Validator:
+    """Return a validator that ranks the validation images among themselves.
 
-    Raises SourceError where next to none has an answer, or none can be wrong.
+    Training images join the gallery if fewer than 20 queries have an answer, or if all validation images have one label
+    and no hit can be wrong. Raises SourceError if that does not help.
     """
     queries = np.array([row for row in val if labels[row]], np.int64)
     gallery = val
-    if _answered(labels, queries, gallery) < ENOUGH or _alike(labels, gallery):
-        gallery = np.concatenate((val, np.random.default_rng(seed).permutation(train)[:GALLERY]))
-    answered = _answered(labels, queries, gallery)
+    if _count_answerable(labels, queries, gallery) < MIN_ANSWERABLE or _has_one_label(labels, gallery):
+        gallery = np.concatenate((val, np.random.default_rng(seed).permutation(train)[:MAX_GALLERY]))
+    answered = _count_answerable(labels, queries, gallery)
     if answered < 2:
         raise SourceError(
-            f"{answered} of {len(val)} validation pictures share a label with another picture, too few to tell better "
-            "from worse; make the split with a larger --val, such as --val 0.1"
+            f"{answered} of {len(val)} validation images share a label with another image, too few to compare models; "
+            "make the split with a larger --val, such as --val 0.1"
         )
-    if _alike(labels, gallery):
+    if _has_one_label(labels, gallery):
         raise SourceError(
-            f"all {len(val)} validation pictures have one label, {labels[val[0]]!r}, so that no model can be wrong; "
-            "make the split with a larger --val, such as --val 0.1, from pictures of more labels"
+            f"all {len(val)} validation images have one label, {labels[val[0]]!r}, so no model can be wrong; "
+            "make the split with a larger --val, such as --val 0.1, from images of more labels"
         )
     names = [str(row) for row in range(len(labels))]
-    return Judge(
+    return Validator(
         queries=pixels[queries],
         gallery=pixels[gallery],
         query_labels=[labels[row] for row in queries],
@@ -110,29 +110,31 @@ def judge_by_labels(pixels: Inputs, labels: Sequence[str], train: Rows, val: Row
     )
 
 
-def judge_by_edits(pixels: Inputs, train: Rows, val: Rows, seed: int) -> Judge:
-    """Edited copies of validation pictures among the originals and training pictures. Raises SourceError."""
+def validator_by_edits(pixels: Inputs, train: Rows, val: Rows, seed: int) -> Validator:
+    """Return a validator that ranks originals and training images for edited copies. Raises SourceError."""
     if not len(val):
-        raise SourceError("the split has no validation pictures; make it with a larger --val, such as --val 0.1")
+        raise SourceError("the split has no validation images; make it with a larger --val, such as --val 0.1")
     random = np.random.default_rng([seed, 7])
-    gallery = np.concatenate((val, random.permutation(train)[:GALLERY]))
-    copies = [view(pixels[row], RECIPES["edits"], pixels.shape[1], random) for _ in range(COPIES) for row in val]
-    return Judge(
+    gallery = np.concatenate((val, random.permutation(train)[:MAX_GALLERY]))
+    copies = [
+        view(pixels[row], RECIPES["edits"], pixels.shape[1], random) for _ in range(COPIES_PER_IMAGE) for row in val
+    ]
+    return Validator(
         queries=np.stack(copies),
         gallery=pixels[gallery],
-        query_labels=[str(row) for row in val] * COPIES,
+        query_labels=[str(row) for row in val] * COPIES_PER_IMAGE,
         gallery_labels=[str(row) for row in gallery],
     )
 
 
-def _alike(labels: Sequence[str], gallery: Rows) -> bool:
-    """Whether every answer would be right, whatever the model."""
+def _has_one_label(labels: Sequence[str], gallery: Rows) -> bool:
+    """Whether every hit is correct, whatever the model."""
     return len({labels[row] for row in gallery}) < 2
 
 
-def _answered(labels: Sequence[str], queries: Rows, gallery: Rows) -> int:
-    known: dict[str, int] = {}
+def _count_answerable(labels: Sequence[str], queries: Rows, gallery: Rows) -> int:
+    counts: dict[str, int] = {}
     for row in gallery:
-        known[labels[row]] = known.get(labels[row], 0) + 1
-    there = set(gallery.tolist())
-    return sum(known.get(labels[row], 0) > (int(row) in there) for row in queries)
+        counts[labels[row]] = counts.get(labels[row], 0) + 1
+    in_gallery = set(gallery.tolist())
+    return sum(counts.get(labels[row], 0) > (int(row) in in_gallery) for row in queries)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lookalike.errors import BadQuery, CollectionError, ImageTooLarge
-from lookalike.indexing.plan import FACTS
+from lookalike.indexing.plan import BUILTIN_COLUMNS
 from lookalike.store.columns import ID, VECTOR, coerce, widened
 from lookalike.types import Scalar
 
@@ -16,7 +16,7 @@ MAX_NAME_LENGTH = 200
 MAX_COLUMNS = 100  # per image
 MAX_TOTAL_COLUMNS = 500  # of the collection: every search reads one file per column
 DOT_SEGMENTS = (".", "..")  # clients remove them from the path of a URL
-RESERVED = {ID, VECTOR, *FACTS} - {"label"}
+RESERVED = {ID, VECTOR, *BUILTIN_COLUMNS} - {"label"}
 
 
 def check_size(data: bytes, max_bytes: int) -> None:

@@ -1,4 +1,4 @@
-"""Small pictures in one memory-mapped array: decoded once, whatever the number of epochs."""
+"""A cache of small images in one memory-mapped array: each is decoded once for all epochs."""
 
 import hashlib
 import json
@@ -21,8 +21,8 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pictures:
-    """(n, side, side, 3) uint8 `pixels` on the disk; `rows`: which of the asked paths they are; `failed`: the rest."""
+class ImageCache:
+    """`pixels` (n, side, side, 3) uint8, on disk. `rows`: the paths that were decoded; `failed`: the others."""
 
     pixels: NDArray[np.uint8]
     rows: NDArray[np.int64]
@@ -32,40 +32,40 @@ class Pictures:
         return len(self.rows)
 
 
-def cache_pictures(
+def cache_images(
     paths: Sequence[str], folder: Path, *, side: int, resize: str = "squash", progress: Progress | None = None
-) -> Pictures:
-    """Decode, fit and keep pictures in `folder`; a cache of the same paths and side that is complete is used again.
+) -> ImageCache:
+    """Decode and fit images into `folder`. A complete cache of the same paths and side is reused.
 
-    Pictures that cannot be decoded are left out and listed. Raises SourceError where none can, or the disk is full.
+    Images that cannot be decoded are left out and listed. Raises SourceError if none can, or if the disk is full.
     """
     key = hashlib.sha256(json.dumps([side, resize, *paths]).encode()).hexdigest()
-    if (known := _known(folder, key)) is not None:
-        return known
+    if (cached := _load(folder, key)) is not None:
+        return cached
     folder.mkdir(parents=True, exist_ok=True)
     (folder / INDEX).unlink(missing_ok=True)
     try:
         array = np.lib.format.open_memmap(folder / ARRAY, "w+", np.uint8, (len(paths), side, side, 3))
-        _take_room(folder / ARRAY)
+        _allocate(folder / ARRAY)
         failed = _fill(array, paths, Preprocessing(size=(side, side), resize=resize), progress)
         array.flush()
     except OSError as error:
         size = len(paths) * side * side * 3 / 1e9
         raise SourceError(
-            f"the cache of {len(paths):,} pictures, {size:.1f} GB, cannot be written to {folder} ({error.strerror}); "
-            "choose a smaller --side, or another place with -o"
+            f"the cache of {len(paths):,} images, {size:.1f} GB, cannot be written to {folder} ({error.strerror}); "
+            "choose a smaller --side, or another folder with -o"
         ) from None
     failures = [[n, failed[n]] for n in sorted(failed)]
     if len(failures) == len(paths):
-        raise SourceError(f"not one of {len(paths):,} pictures can be decoded; the first: {paths[0]}: {failures[0][1]}")
+        raise SourceError(f"none of {len(paths):,} images can be decoded; the first: {paths[0]}: {failures[0][1]}")
     (folder / INDEX).write_text(json.dumps({"key": key, "paths": list(paths), "failed": failures}))
-    found = _known(folder, key)
-    assert found is not None
-    return found
+    cached = _load(folder, key)
+    assert cached is not None
+    return cached
 
 
-def _take_room(path: Path) -> None:
-    """Raise OSError now where the disk has no room for a file; written through memory it would end us with a signal."""
+def _allocate(path: Path) -> None:
+    """Allocate the file's disk space. Raises OSError; writing through the memory map would end in a signal instead."""
     if hasattr(os, "posix_fallocate"):
         with path.open("r+b") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -74,7 +74,7 @@ def _take_room(path: Path) -> None:
 def _fill(
     array: NDArray[np.uint8], paths: Sequence[str], shape: Preprocessing, progress: Progress | None
 ) -> dict[int, str]:
-    """Decode into the array, in threads. Returns the reasons of those that could not be."""
+    """Decode into the array, in threads. Returns the errors by row."""
     failed: dict[int, str] = {}
     with GuardedDecoder(Limits()) as decoder:
 
@@ -94,7 +94,7 @@ def _fill(
     return failed
 
 
-def _known(folder: Path, key: str) -> Pictures | None:
+def _load(folder: Path, key: str) -> ImageCache | None:
     try:
         index: dict[str, Any] = json.loads((folder / INDEX).read_text())
         if index["key"] != key:
@@ -105,10 +105,10 @@ def _known(folder: Path, key: str) -> Pictures | None:
     failed = dict(index["failed"])
     rows = np.array([n for n in range(len(index["paths"])) if n not in failed], np.int64)
     failures = [Failure(index["paths"][n], reason) for n, reason in failed.items()]
-    return Pictures(pixels=pixels, rows=rows, failed=failures)
+    return ImageCache(pixels=pixels, rows=rows, failed=failures)
 
 
-def forget_cache(folder: Path) -> None:
-    """Give the disk space back."""
+def delete_cache(folder: Path) -> None:
+    """Delete the cache's files."""
     for name in (ARRAY, INDEX):
         (folder / name).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Batches prepared in threads ahead of the step that wants them; how long the step waited is counted."""
+"""Batches prepared in threads ahead of the training step; the time that steps wait is measured."""
 
 import time
 from collections import deque
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from lookalike.train.data.augment import Views
 
-AHEAD = 3  # batches a thread: enough for one slow picture, little enough to hold in memory
+PREFETCH = 3  # batches per thread: enough to bridge one slow image, few enough for the memory
 
 
 @dataclass(slots=True)
 class Loader:
-    """Makes the batches of a plan with `views`. `waited`: seconds that the consumer stood still, over all epochs."""
+    """Prepares the batches of a plan with `views`. `waited`: seconds that the consumer waited, over all epochs."""
 
     views: Views
     workers: int
@@ -27,22 +27,22 @@ class Loader:
     def batches(
         self, plan: Sequence[NDArray[np.int64]], seed: Sequence[int], *, start: int = 0
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
-        """(rows, views) of each batch from the `start`-th on; batch n has the seed (*seed, n)."""
+        """Yield (rows, views) of each batch from batch `start` on; batch n has the seed (*seed, n)."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self.workers, thread_name_prefix="lookalike-views")
-        waiting: deque[Future[Any]] = deque()
-        begun = start
+        pending: deque[Future[Any]] = deque()
+        submitted = start
         for n in range(start, len(plan)):
-            while begun < len(plan) and len(waiting) < AHEAD * self.workers:
-                waiting.append(self._pool.submit(self.views, plan[begun], [*seed, begun]))
-                begun += 1
+            while submitted < len(plan) and len(pending) < PREFETCH * self.workers:
+                pending.append(self._pool.submit(self.views, plan[submitted], [*seed, submitted]))
+                submitted += 1
             since = time.perf_counter()
-            made = waiting.popleft().result()
+            batch = pending.popleft().result()
             self.waited += time.perf_counter() - since
-            yield plan[n], made
+            yield plan[n], batch
 
     def close(self) -> None:
-        """End the threads; what they were about to make is dropped."""
+        """End the threads and drop pending batches."""
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None

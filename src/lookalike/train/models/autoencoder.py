@@ -1,4 +1,4 @@
-"""A convolutional autoencoder for square pictures of 28 to 256 pixels, grey or colour, with a code of any size.
+"""A convolutional autoencoder for square images of 28 to 256 pixels, gray or color, with a code of any size.
 
     (N, C, S, S) ─ stages of 4x4 convolutions, stride 2, until at most 8 pixels ─ linear ─ code (N, code)
     code ─ linear ─ as many transposed convolutions ─ (N, C, S, S) in 0..1
@@ -11,17 +11,17 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-SMALLEST = 8  # pixels: below it the code's linear layer sees whole objects, above it grows too large
+MIN_SIDE = 8  # pixels: below, the code's linear layer sees whole objects; above, it grows too large
 
 
 class Autoencoder(nn.Module):
-    """Pictures (N, C, S, S) in 0..1 to their restorations; `encode` and `decode` are its halves."""
+    """Maps images (N, C, S, S) in 0..1 to their reconstructions; `encode` and `decode` are its halves."""
 
     def __init__(self, side: int, *, channels: int = 3, code: int = 64, width: int = 32) -> None:
         super().__init__()
         self.side, self.channels, self.code = side, channels, code
         sides = [side]
-        while sides[-1] > SMALLEST:
+        while sides[-1] > MIN_SIDE:
             sides.append(-(-sides[-1] // 2))
         self.small = sides[-1]
         widths = [channels, *(min(width * 2**n, 256) for n in range(len(sides) - 1))]
@@ -38,7 +38,7 @@ class Autoencoder(nn.Module):
         return codes
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (N, code) to pictures (N, C, S, S) in 0..1."""
+        """Codes (N, code) to images (N, C, S, S) in 0..1."""
         x = self.up(self.from_code(codes).reshape(-1, self.deepest, self.small, self.small))
         return x[:, :, : self.side, : self.side].sigmoid()
 
@@ -47,7 +47,7 @@ class Autoencoder(nn.Module):
 
 
 class CodeEmbedder(nn.Module):
-    """The encoder as an embedder: pixels (N, 3, S, S) of 0..255 to codes, centred and turned to principal axes."""
+    """The encoder as an embedder: pixels (N, 3, S, S) of 0..255 to codes, centered and rotated to principal axes."""
 
     centre: Tensor
     axes: Tensor
@@ -59,12 +59,12 @@ class CodeEmbedder(nn.Module):
         self.register_buffer("axes", axes)
 
     def forward(self, pixels: Tensor) -> Tensor:
-        codes = self.network.encode(to_pictures(pixels, self.network.channels))
+        codes = self.network.encode(scale_pixels(pixels, self.network.channels))
         vectors: Tensor = (codes - self.centre) @ self.axes
         return vectors
 
 
-def to_pictures(pixels: Tensor, channels: int) -> Tensor:
+def scale_pixels(pixels: Tensor, channels: int) -> Tensor:
     """(N, 3, H, W) of 0..255 to (N, channels, H, W) of 0..1; one channel is the luma of the three."""
     if channels == 1:
         weights = torch.tensor([0.299, 0.587, 0.114], device=pixels.device).reshape(1, 3, 1, 1)

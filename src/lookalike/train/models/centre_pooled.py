@@ -1,11 +1,11 @@
-"""The default embedder's head: EfficientNet-Lite's last block, pooled with its weight on the centre, half-whitened.
+"""The default embedder's head: EfficientNet-Lite's last block, pooled with more weight on the center, half-whitened.
 
-    last block (N, 320, h, w) ─ weighted mean over positions ─ minus the mean picture ─ principal axes,
+    last block (N, 320, h, w) ─ weighted mean over positions ─ minus the mean vector ─ principal axes,
     each divided by the root of its standard deviation ─ (N, dim)
 
 The 1280-channel head and the classifier after it are left out: before them the map is linear, keeps more of what
-tells two pictures of one class apart, and costs less. The rim of the map sees zero padding and, mostly, ground, so
-the mean is taken under a Hann window. Whitening without labels: Jégou & Chum 2012, "Negative evidences and
+distinguishes two images of one class, and costs less. The border of the map sees zero padding and mostly background, so
+the mean uses a Hann window. Whitening without labels: Jégou & Chum 2012, "Negative evidences and
 co-occurrences in image retrieval"; half of it keeps natural photos in order. Each part is measured in docs/models.md.
 """
 
@@ -51,10 +51,10 @@ def window(height: int, width: int) -> Tensor:
 
 
 def whitening(rows: Rows, *, dim: int, power: float = 0.5, shrink: float = 0.1) -> tuple[Rows, Rows]:
-    """The centre (channels,) and the axes (channels, dim) of many unlabelled pictures' pooled rows.
+    """Return the center (channels,) and the axes (channels, dim) of the pooled rows of many unlabeled images.
 
-    Principal axes, each divided by its standard deviation to `power` (0 turns only, 1 whitens in full). `shrink`: this
-    share of the mean variance is added to each, so that an axis with next to none is not blown up.
+    Principal axes, each divided by its standard deviation to `power` (0 only rotates, 1 whitens fully). `shrink`: this
+    fraction of the mean variance is added to each, so that an axis with almost none is not amplified.
     """
     centre = rows.mean(0, dtype=np.float64)
     variances, axes = np.linalg.eigh(np.cov((rows - centre).T))

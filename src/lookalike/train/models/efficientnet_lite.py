@@ -140,9 +140,9 @@ def channels(count: int, width: float) -> int:
 def bottlenecks(shape: Variant) -> Iterator[Bottleneck]:
     """The blocks of the seven stages, first to last."""
     inputs = 32
-    for place, (repeats, kernel, stride, expand, count) in enumerate((*STAGES, LAST)):
+    for index, (repeats, kernel, stride, expand, count) in enumerate((*STAGES, LAST)):
         outputs = channels(count, shape.width)
-        deep = repeats if place in (0, len(STAGES)) else math.ceil(repeats * shape.depth)
+        deep = repeats if index in (0, len(STAGES)) else math.ceil(repeats * shape.depth)
         for step in range(deep):
             yield Bottleneck(inputs, outputs, kernel=kernel, stride=stride if step == 0 else 1, expand=expand)
             inputs = outputs

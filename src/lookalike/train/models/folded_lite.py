@@ -1,7 +1,7 @@
-"""EfficientNet-Lite with its batch norms folded into the convolutions, read from a model file of ours, to train on.
+"""EfficientNet-Lite with its batch norms folded into the convolutions, read from an exported model, to train on.
 
-Folding leaves the function as it is and takes two passes over every map out of each step; statistics of small batches
-would spoil the network anyway, so that fine-tuning freezes them as a rule. Shapes and names are those of
+Folding does not change the function and saves two passes over every map in each step; fine-tuning usually freezes the
+statistics anyway, because those of small batches degrade the network. Shapes and names are those of
 efficientnet_lite.py.
 """
 
@@ -64,7 +64,7 @@ class FoldedLite(nn.Module):
         return x
 
     def freeze(self, blocks: int) -> None:
-        """Hold the stem and the first `blocks` blocks as they are; 0 lets all learn."""
+        """Freeze the stem and the first `blocks` blocks; 0 freezes nothing."""
         self.frozen = blocks
         for part in (self._conv_stem, *self._blocks[:blocks]) if blocks else ():
             part.requires_grad_(requires_grad=False)
@@ -87,7 +87,7 @@ def same_convolution(x: Tensor, conv: SameConv2d) -> Tensor:
 
 
 def convolution(weights: dict[str, Tensor], name: str, *, stride: int = 1, depthwise: bool = False) -> FoldedConv2d:
-    """The convolution of that name with its weights."""
+    """Return the convolution of that name with its weights."""
     weight, bias = weights[f"{name}.weight"], weights[f"{name}.bias"]
     outputs, inputs, kernel, _ = weight.shape
     groups = outputs if depthwise else 1
@@ -97,7 +97,7 @@ def convolution(weights: dict[str, Tensor], name: str, *, stride: int = 1, depth
 
 
 def strides(weights: dict[str, Tensor], count: int) -> list[int]:
-    """The stride of each block: five halvings in all, where a stage of another width or kernel begins.
+    """Return the stride of each block: five halvings in all, at the start of a stage with another width or kernel.
 
     In EfficientNet these are the stages of 24, 40, 80 and 192 channels; stages of 16, 112 and 320 keep the size.
     """
@@ -108,7 +108,7 @@ def strides(weights: dict[str, Tensor], count: int) -> list[int]:
 
 
 def read_weights(model: Path) -> dict[str, Tensor]:
-    """The tensors of an ONNX file of ours, without the prefix of their module. Raises BrokenModel."""
+    """Return the tensors of an exported ONNX file, without the prefix of their module. Raises BrokenModel."""
     import onnx
     from onnx import numpy_helper
 

@@ -1,4 +1,4 @@
-"""A small residual network for training from nothing: 28 to 128 pixels, minutes on a laptop.
+"""A small residual network to train from random weights: 28 to 128 pixels, minutes on a laptop.
 
 stem 3x3, w ─ pool ─ 2w + residual pair ─ pool ─ 4w + residual pair ─ average and maximum ─ linear, dim
 """
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 
-class Block(nn.Module):
+class ResidualBlock(nn.Module):
     """A convolution to more channels, then two more around a shortcut (He et al., CVPR 2016, arXiv:1512.03385)."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
@@ -29,7 +29,7 @@ class SmallCNN(nn.Module):
         super().__init__()
         widths = [width * 2 ** min(n, 3) for n in range(halvings + 1)]
         self.stem = conv(3, width)
-        self.blocks = nn.Sequential(*(Block(a, b) for a, b in pairwise(widths)))
+        self.blocks = nn.Sequential(*(ResidualBlock(a, b) for a, b in pairwise(widths)))
         self.out = nn.Linear(2 * widths[-1], dim)
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -39,7 +39,7 @@ class SmallCNN(nn.Module):
         return vectors
 
     def groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """All of it learns at full rate."""
+        """Return all parameters, at full rate, and none at the backbone's rate."""
         return list(self.parameters()), []
 
 

@@ -1,10 +1,10 @@
-"""An embedder that can be taught: the shipped network, then a head that at first changes nothing.
+"""A trainable embedder: the shipped network, then a head that is the identity at first.
 
     pixels ─ folded EfficientNet-Lite ─ pooled under a Hann window ─ centre, axes ─ unit vector x (N, base)
            ─ x + D x + U relu(V x), with D = 0 and U = 0 at first, cut to dim ─ (N, dim)
 
-Since training starts at the very vectors of the model it starts from, the figure before it is that model's own, and
-weight decay pulls back to it.
+Training starts with the base model's own vectors, so the metric before training is that model's, and weight decay pulls
+back to it.
 """
 
 from torch import Tensor, nn
@@ -15,7 +15,7 @@ from lookalike.train.models.folded_lite import FoldedLite
 
 
 class Head(nn.Module):
-    """Unit vectors (N, base) to (N, dim), not of length 1. `hidden` 0 leaves the second path out."""
+    """Unit vectors (N, base) to (N, dim), not of length 1. `hidden` 0 omits the second path."""
 
     def __init__(self, base: int, dim: int, hidden: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Tuned(nn.Module):
     """Pixels (N, 3, H, W), (x - 127) / 128, to vectors (N, dim) that are not yet of length 1."""
 
     def __init__(self, weights: dict[str, Tensor], *, dim: int = 0, hidden: int = 512) -> None:
-        """`weights`: of `read_weights`; `dim` 0: as many as the model it starts from."""
+        """`weights`: of `read_weights`. `dim` 0: that of the base model."""
         super().__init__()
         self.backbone = FoldedLite({name: values for name, values in weights.items() if name.startswith("_")})
         self.centre = nn.Parameter(weights["centre"])
@@ -48,7 +48,7 @@ class Tuned(nn.Module):
         self.head = Head(base, min(dim or base, base), hidden)
 
     def base(self, pixels: Tensor) -> Tensor:
-        """The vectors of the model it starts from, (N, base), of length 1."""
+        """Return the base model's vectors (N, base), of length 1."""
         pooled = pool(self.backbone.last_block(pixels))
         return functional.normalize((pooled - self.centre) @ self.axes, dim=1)
 
@@ -56,15 +56,15 @@ class Tuned(nn.Module):
         vectors: Tensor = self.head(self.base(pixels))
         return vectors
 
-    def learn(self, what: str) -> None:
-        """Which part learns: "head", "last" (the last third of the blocks, and what follows them) or "all"."""
+    def set_trainable(self, part: str) -> None:
+        """Make a part trainable: "head", "last" (the last third of the blocks and everything after) or "all"."""
         blocks = len(self.backbone._blocks)
-        self.backbone.freeze({"head": blocks, "last": blocks - blocks // 3, "all": 0}[what])
+        self.backbone.freeze({"head": blocks, "last": blocks - blocks // 3, "all": 0}[part])
         for values in (self.centre, self.axes):
-            values.requires_grad_(what != "head")
+            values.requires_grad_(part != "head")
 
     def groups(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-        """What learns: the head's parameters, and the backbone's, which go more slowly."""
+        """Return the trainable parameters: the head's, and the backbone's, which learn at a lower rate."""
         own = [p for p in self.head.parameters() if p.requires_grad]
         rest = [p for name, p in self.named_parameters() if not name.startswith("head.") and p.requires_grad]
         return own, rest

@@ -1,9 +1,9 @@
-"""ArcFace: a vector a label, which it learns, kept apart by an angle (Deng et al., CVPR 2019, arXiv:1801.07698)."""
+"""ArcFace: one learned vector per label, separated by an angular margin (Deng et al., CVPR 2019, arXiv:1801.07698)."""
 
 from pytorch_metric_learning import losses
 from torch import Tensor, nn
 
-MARGIN, SCALE = 17.0, 20.0  # degrees; a scale of 64 is for faces: it needs far more pictures than people have
+MARGIN, SCALE = 17.0, 20.0  # degrees; a scale of 64 is for faces: it needs far more images than users have
 
 
 class ArcFace(nn.Module):

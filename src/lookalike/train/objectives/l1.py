@@ -1,4 +1,4 @@
-"""Mean absolute error between a picture and its restoration: sharper edges than squares give."""
+"""Mean absolute error between an image and its reconstruction: sharper edges than squared errors."""
 
 from torch import Tensor, nn
 from torch.nn import functional

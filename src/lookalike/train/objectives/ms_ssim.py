@@ -1,6 +1,6 @@
 """MS-SSIM mixed with L1, .84 to .16 (Zhao et al., Loss Functions for Image Restoration, TCI 2017, arXiv:1511.08861).
 
-MS-SSIM: Wang, Simoncelli, Bovik 2003. As many of its five scales as leave the window room; their weights are scaled to
+MS-SSIM: Wang, Simoncelli, Bovik 2003. It uses as many of its five scales as fit the window; their weights are scaled to
 sum to 1. Zhao weighs L1 by the window too; here it is plain.
 """
 
@@ -21,7 +21,7 @@ class MSSSIM(nn.Module):
 
 
 def ms_ssim(a: Tensor, b: Tensor) -> Tensor:
-    """How alike the structure of two batches (N, C, H, W) in 0..1 is: 1 where they are equal."""
+    """Return the structural similarity of two batches (N, C, H, W) in 0..1: 1 if they are equal."""
     fitting = [w for n, w in enumerate(SCALES) if min(a.shape[2:]) >> n >= WINDOW] or [1.0]
     weights = [w / sum(fitting) for w in fitting]
     result = a.new_ones(())

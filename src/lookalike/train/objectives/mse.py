@@ -1,4 +1,4 @@
-"""Mean squared error between a picture and its restoration."""
+"""Mean squared error between an image and its reconstruction."""
 
 from torch import Tensor, nn
 from torch.nn import functional

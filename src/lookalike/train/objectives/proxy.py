@@ -1,4 +1,4 @@
-"""Proxy anchor: a vector a label that gathers its pictures (Kim et al., CVPR 2020, arXiv:2003.13911)."""
+"""Proxy anchor: one learned vector per label that attracts its images (Kim et al., CVPR 2020, arXiv:2003.13911)."""
 
 from pytorch_metric_learning import losses
 from torch import Tensor, nn

@@ -1,7 +1,7 @@
-"""SSCD: NT-Xent between edited copies, and entropy that spreads them (Pizzi et al., CVPR 2022, arXiv:2202.10261).
+"""SSCD: NT-Xent between edited copies, and entropy that spreads vectors (Pizzi et al., CVPR 2022, arXiv:2202.10261).
 
 The entropy is the KoLeo estimator (Sablayrolles et al., ICLR 2019, arXiv:1806.03198): minus the logarithm of the
-distance to the nearest vector of another picture. It makes one cut-off mean the same everywhere.
+distance to the nearest vector of another image. It makes one threshold mean the same for all images.
 """
 
 import torch
@@ -24,7 +24,7 @@ class SSCD(nn.Module):
 
 
 def differential_entropy(unit: Tensor, labels: Tensor) -> Tensor:
-    """Minus the mean logarithm of each unit vector's distance to the nearest of another label."""
+    """Return minus the mean logarithm of each unit vector's distance to the nearest vector of another label."""
     with torch.no_grad():
         scores = (unit @ unit.T).masked_fill(labels[:, None] == labels[None, :], -2)
         nearest = scores.argmax(1)

@@ -1,4 +1,4 @@
-"""Supervised contrastive: all pictures of a label against the rest (Khosla et al., NeurIPS 2020, arXiv:2004.11362)."""
+"""Supervised contrastive: all images of a label against the rest (Khosla et al., NeurIPS 2020, arXiv:2004.11362)."""
 
 from pytorch_metric_learning import losses
 from torch import Tensor, nn

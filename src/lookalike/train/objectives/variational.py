@@ -1,7 +1,7 @@
 """A variational autoencoder (Kingma, Welling: Auto-Encoding Variational Bayes, 2013, arXiv:1312.6114).
 
-The code is a mean; its spread is read from the code by one linear layer that only training needs. The loss is the sum
-of squared errors over a picture plus BETA times the distance of the codes from a normal distribution (Higgins et al.
+The code is a mean; one linear layer, which only training needs, predicts its variance from the code. The loss is the
+sum of squared errors over an image plus BETA times the distance of the codes from a normal distribution (Higgins et al.
 2017), per pixel.
 """
 
