@@ -9,9 +9,10 @@ import pytest
 from lookalike.duplicates import Options, find_duplicates
 from lookalike.duplicates.search import verification
 from lookalike.duplicates.search.proof import Proof
-from lookalike.duplicates.search.proof_store import TABLE, ProofStore
+from lookalike.duplicates.search.proof_store import ProofStore
 from lookalike.relate import Calibration, Subject, judge
 from lookalike.relate.probability.calibration_model import default_geometry
+from lookalike.schema import PROOFS
 from lookalike.search import Collection
 from tests.conftest import ColourEmbedder
 from tests.duplicates.pictures import save, scene
@@ -79,7 +80,7 @@ def test_another_calibration_invalidates_proofs(photos: Collection) -> None:
     assert "a|b" not in other
     other.put("a|c", None)
     other.remove_unused()
-    assert [row["pair"] for row in photos.store.table(TABLE, key="pair").all()] == ["a|c"]
+    assert [row["pair"] for row in photos.store.table(PROOFS.name, key=PROOFS.key).all()] == ["a|c"]
 
 
 def test_a_second_search_looks_at_nothing_again(photos: Collection, judged: list[tuple[str, str]]) -> None:
@@ -119,7 +120,7 @@ def test_for_reading_only_nothing_is_written(photos: Collection) -> None:
         version = opened.store.version
         assert len(find_duplicates(opened, options=OPTIONS)) == 6
         assert opened.store.version == version
-    assert photos.store.table(TABLE, key="pair").all() == []
+    assert photos.store.table(PROOFS.name, key=PROOFS.key).all() == []
 
 
 def test_a_changed_file_is_another_content(photos: Collection, tmp_path: Path, judged: list[tuple[str, str]]) -> None:

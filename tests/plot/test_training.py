@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from lookalike.cli.train import _kept
+from lookalike.cli.train import _selection
 from lookalike.plot import curves
 
 HISTORY = [{"epoch": n + 1, "loss": 1 / (n + 1), "mAP": value} for n, value in enumerate((0.05, 0.064, 0.061))]
@@ -15,7 +15,7 @@ def circles(figure):
 
 
 def taught(**values):
-    usual = {"metric": "mAP", "kept": "trained", "share": 1.0, "best_epoch": 2, "after": {"mAP": 0.064}}
+    usual = {"metric": "mAP", "caption": "trained", "share": 1.0, "best_epoch": 2, "after": {"mAP": 0.064}}
     return SimpleNamespace(**usual | values)
 
 
@@ -28,7 +28,7 @@ def taught(**values):
     ],
 )
 def test_the_saved_model_is_marked(ended, circled, lines, caption):
-    figure = curves(HISTORY, "mAP", before=0.066, **_kept(ended))
+    figure = curves(HISTORY, "mAP", before=0.066, **_selection(ended))
     assert circles(figure) == circled
     flat = [line.get_ydata()[0] for line in figure.axes[1].lines if len(set(line.get_ydata())) == 1]
     assert [value for value in flat if value != 0.064] == lines

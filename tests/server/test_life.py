@@ -22,7 +22,7 @@ from lookalike.search.saved_results import save_result
 from lookalike.server import Settings, create_app
 from lookalike.server.http.metrics import Metrics
 from lookalike.server.process.shared_dir import remove_abandoned
-from lookalike.server.service.collection_service import Desk
+from lookalike.server.service.collection_service import CollectionService
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.server.conftest import Served, fill, free_port, served, wait_for
 
@@ -285,13 +285,13 @@ import os, time
 from pathlib import Path
 from lookalike.cli.main import run
 from lookalike.server import app
-from lookalike.server.service.collection_service import Desk
+from lookalike.server.service.collection_service import CollectionService
 
 def refresh(desk):
     Path(os.environ["BEGUN"]).touch()
     time.sleep(1000)
 
-app.LOAD_SECONDS, Desk.refresh = 1000, refresh
+app.LOAD_SECONDS, CollectionService.refresh = 1000, refresh
 run()
 """
 
@@ -316,13 +316,13 @@ def test_who_still_reads_the_collection_stops_when_told(real: Path, tmp_path: Pa
 
 
 def test_a_worker_listens_only_when_it_can_answer(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    slow = Desk.refresh
+    slow = CollectionService.refresh
 
-    def refresh(self: Desk) -> None:
+    def refresh(self: CollectionService) -> None:
         time.sleep(1)
         slow(self)
 
-    monkeypatch.setattr(Desk, "refresh", refresh)
+    monkeypatch.setattr(CollectionService, "refresh", refresh)
     observed: list[int] = []
 
     def first() -> bool:

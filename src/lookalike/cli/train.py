@@ -95,7 +95,8 @@ def autoencoder(
     best = trained.history[trained.best_epoch - 1]
     caption = f"saved: epoch {trained.best_epoch}, PSNR {best['PSNR']:.1f} dB"
     _draw(
-        lambda plot: plot.curves(trained.history, "PSNR", epoch=trained.best_epoch, caption=caption), output / "curves.png"
+        lambda plot: plot.curves(trained.history, "PSNR", epoch=trained.best_epoch, caption=caption),
+        output / "curves.png",
     )
     _draw(lambda plot: plot.restorations(trained.originals, trained.restored), output / "restorations.png")
     _draw(lambda plot: plot.latent_walk(trained.walk), output / "walk.png")
@@ -214,11 +215,11 @@ def _selection(result: "TrainingResult") -> dict[str, Any]:
     """The arguments with which `plot.curves` marks the saved model: base, an epoch, or an interpolation."""
     metric = f"{result.metric} {result.after[result.metric]:.3f}"
     if result.selected == "before":
-        return {"kept": f"saved: the base model; best after training: {metric}"}
+        return {"caption": f"saved: the base model; best after training: {metric}"}
     if result.interpolation == 1:
-        return {"epoch": result.best_epoch, "kept": f"saved: epoch {result.best_epoch}, {metric}"}
+        return {"epoch": result.best_epoch, "caption": f"saved: epoch {result.best_epoch}, {metric}"}
     share = f"{result.interpolation:.0%} of the way from the base model to epoch {result.best_epoch}"
-    return {"mixture": result.after[result.metric], "kept": f"saved (dotted): {metric}, {share}"}
+    return {"mixture": result.after[result.metric], "caption": f"saved (dotted): {metric}, {share}"}
 
 
 def _draw(make: Any, target: Path) -> None:

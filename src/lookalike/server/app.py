@@ -29,7 +29,7 @@ from lookalike.server.process.startup import on_signal
 from lookalike.server.routes import clusters, duplicates, health, images, jobs, labels, relations, search
 from lookalike.server.routes import collection as collection_routes
 from lookalike.server.routes import map as map_routes
-from lookalike.server.service.collection_service import Desk
+from lookalike.server.service.collection_service import CollectionService
 from lookalike.server.service.jobs import JobRunner, JobRunning
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.server.uploads.query_vectors import QueryResolver
@@ -47,11 +47,11 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with on_signal(state.service.look_no_longer):
+        with on_signal(state.service.cancel_wait):
             state.service.start()
             await state.decoders.start()
             # Wait before listening: a worker that loads more slowly than the others would answer 503 in their place.
-            await state.service.looked(LOAD_SECONDS)
+            await state.service.wait_until_loaded(LOAD_SECONDS)
         publisher = asyncio.create_task(_publish_metrics(state.metrics))
         try:
             yield
@@ -90,7 +90,7 @@ DESCRIPTION = (
 
 
 def _app_state(settings: Settings, collection: Collection | None, folder: str) -> AppState:
-    service = Desk(settings, collection)
+    service = CollectionService(settings, collection)
     decoders = DecoderPool(
         settings.decoders,
         seconds=settings.decode_seconds,
@@ -152,14 +152,14 @@ def _answer_head(app: App) -> App:
     return call
 
 
-def _add_error_handlers(app: FastAPI, service: Desk) -> None:
+def _add_error_handlers(app: FastAPI, service: CollectionService) -> None:
     """Turn errors into JSON with a code and a sentence."""
 
     @app.exception_handler(LookalikeError)
     async def library_error(_: Request, error: LookalikeError) -> Response:
         if isinstance(error, JobRunning):
             return as_json({"error": "job_running", "message": str(error)}, status=409)
-        return error_response(error, service.clean(str(error)))
+        return error_response(error, service.redact(str(error)))
 
     @app.exception_handler(RequestLimitExceeded)
     async def limit_exceeded(_: Request, error: RequestLimitExceeded) -> Response:

@@ -11,7 +11,7 @@ from lookalike.server.http.access import AccessControl
 from lookalike.server.http.metrics import Metrics
 from lookalike.server.http.schemas import ErrorOut
 from lookalike.server.process.settings import Settings
-from lookalike.server.service.collection_service import MAX_K, Desk
+from lookalike.server.service.collection_service import MAX_K, CollectionService
 from lookalike.server.service.jobs import JobRunner
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.server.uploads.query_vectors import QueryResolver
@@ -22,7 +22,7 @@ class AppState:
     """The components of the application, created once with it."""
 
     settings: Settings
-    service: Desk
+    service: CollectionService
     decoders: DecoderPool
     resolver: QueryResolver
     jobs: JobRunner
@@ -62,7 +62,7 @@ MinScore = Annotated[
 
 def check_owned(state: AppState) -> None:
     """Raise BadQuery if the collection was opened by the program that runs the server, not by the server itself."""
-    if state.service.given:
+    if state.service.externally_owned:
         raise BadQuery("this collection was opened by the program that runs the server; use that program instead")
 
 

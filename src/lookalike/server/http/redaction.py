@@ -29,6 +29,3 @@ def redact_location(message: str, location: str) -> str:
     message = re.sub(rf"-c (['\"]?){name}(-2)?\1{_END}", r"-c COLLECTION\2", message)
     message = re.sub(rf"\bcollection at (['\"]?){name}{_END}\1", "collection", message)
     return re.sub(rf"(['\"]?){name}{_END}\1", "the collection", message)
-
-
-masked = redact_location

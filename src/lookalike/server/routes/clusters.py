@@ -26,7 +26,7 @@ _label_counts_cache: dict[str, tuple[Any, dict[int, Counter[str]]]] = {}
 
 def _load_clusters(state: AppState) -> Clusters | None:
     """Return the clusters saved in the collection, cached by their version."""
-    photos, _ = state.service.at_hand
+    photos, _ = state.service.current
     saved_version = clusters_version(photos)
     if current_run(photos) is None:
         return None
@@ -75,7 +75,7 @@ def _level_position(counts: list[int], level: int) -> int:
 
 def _label_counts(state: AppState, clustering: Clusters, position: int) -> dict[int, Counter[str]]:
     """Return how often each label occurs in each cluster, cached by the version of the collection."""
-    photos, _ = state.service.at_hand
+    photos, _ = state.service.current
     version_key = (photos.store.version, clusters_version(photos), position)
     cached = _label_counts_cache.get(photos.uri)
     if cached is None or cached[0] != version_key:
@@ -119,6 +119,6 @@ async def members(level: Level, number: Number, state: AppStateDep, k: K = 60, o
         raise unknown_cluster(f"{level}/{number}")
     rows = rows[np.argsort(-level_result.scores[rows], kind="stable")]
     ids = [clustering.ids[row] for row in rows[offset : offset + k]]
-    _, index = state.service.at_hand
+    _, index = state.service.current
     content = [{"id": i, "metadata": dict(index.metadata(i) or {}) if index else {}} for i in ids]
     return as_json({"images": content, "total": len(rows)})

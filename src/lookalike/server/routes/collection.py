@@ -29,7 +29,7 @@ TYPE_NAMES = {bool: "bool", int: "int", float: "float", str: "str"}
 @router.get("/v1/collection", response_model=CollectionOut, responses=error_responses())
 async def collection(request: Request, state: AppStateDep) -> Response:
     """Return image counts, the model, the indexed folders, and the columns that `where` can use."""
-    photos, index = state.service.at_hand
+    photos, index = state.service.current
     content = await state.service.in_thread(lambda: _summary(photos, index))
     hidden = () if state.settings.show_paths else LOCATION_COLUMNS
     content["columns"] = {name: kind for name, kind in content["columns"].items() if name not in hidden}
@@ -59,7 +59,7 @@ async def failures(
     offset: Offset = 0,
 ) -> Response:
     """Return the files that could not be indexed, with the reason for each."""
-    photos, _ = state.service.at_hand
+    photos, _ = state.service.current
     failed = await state.service.in_thread(photos.failures)
     roots = photos.roots()
 
@@ -81,7 +81,7 @@ async def failures(
 @router.get("/v1/scores", response_model=ScoresOut, responses=error_responses())
 async def scores(state: AppStateDep) -> Response:
     """Return the scores that given shares of random pairs exceed, and the meaning of each minimum score."""
-    photos, index = state.service.at_hand
+    photos, index = state.service.current
     pairs = await state.service.in_thread(lambda: _random_pair_scores(index))
     meaning = await state.service.in_thread(lambda: _threshold_meanings(photos, pairs))
     levels, shares = await state.service.in_thread(lambda: _quantiles(pairs))

@@ -64,7 +64,7 @@ async def duplicates(
 
 
 def _groups_page(state: AppState, k: int, offset: int) -> dict[str, Any]:
-    photos, _ = state.service.at_hand
+    photos, _ = state.service.current
     stored = load_duplicates(photos)
     if stored is None:
         return {"when": None, "pictures": 0, "total": 0, "groups": []}
@@ -81,7 +81,7 @@ def _groups_page(state: AppState, k: int, offset: int) -> dict[str, Any]:
 
 def _present_groups(state: AppState, duplicates: Duplicates) -> list[DuplicateGroup]:
     """Return the groups without images that were removed from the collection or moved to the trash by this server."""
-    _, index = state.service.at_hand
+    _, index = state.service.current
     groups = present_groups(duplicates, state.settings.uri)
     if index is None:
         return groups
@@ -135,7 +135,7 @@ def _apply_state(state: AppState, *, may_write: bool) -> dict[str, Any]:
     reason = _NOT_ALLOWED if not settings.allow_apply else "" if may_write else _MAY_NOT_WRITE
     # Only users with write access on this machine see the location of the collection.
     show_location = settings.show_paths or (may_write and is_loopback(settings.host))
-    stored = load_duplicates(state.service.at_hand[0])
+    stored = load_duplicates(state.service.current[0])
     last = last_options(stored[0]) if stored else ["--last"]
     uri, journal = settings.uri if show_location else "COLLECTION", f"{new_journal_name()}.jsonl"
     files, size = count_movable(_accepted_groups(state))
@@ -159,7 +159,7 @@ def _apply_state(state: AppState, *, may_write: bool) -> dict[str, Any]:
 
 
 def _accepted_groups(state: AppState) -> tuple[DuplicateGroup, ...]:
-    photos, _ = state.service.at_hand
+    photos, _ = state.service.current
     stored = load_duplicates(photos)
     if stored is None:
         return ()
@@ -178,7 +178,7 @@ async def apply(request: ApplyIn, state: AppStateDep) -> Response:
     _check_allowed(state)
 
     def check() -> None:
-        stored = load_duplicates(state.service.at_hand[0])
+        stored = load_duplicates(state.service.current[0])
         if stored is None or stored[0] != request.when:
             raise GroupsChanged("duplicates have been searched again since; reload the page and review the groups")
         files, _ = count_movable(_accepted_groups(state))

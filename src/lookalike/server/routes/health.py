@@ -23,8 +23,8 @@ async def healthz() -> Response:
 @router.get("/readyz", response_model=HealthOut, responses=error_responses() | {503: {"model": HealthOut}})
 async def readyz(state: AppStateDep) -> Response:
     """Return status 200 if searches can be answered, 503 while the collection loads or is unavailable."""
-    if state.service.trouble:
-        return as_json({"status": "waiting", "message": state.service.trouble}, status=503)
+    if state.service.unavailable_reason:
+        return as_json({"status": "waiting", "message": state.service.unavailable_reason}, status=503)
     return as_json({"status": "ok", "message": ""})
 
 
@@ -45,8 +45,8 @@ async def metrics(state: AppStateDep) -> Response:
         registry.set("lookalike_waiting", batcher.depth, kind=kind)
     registry.set("lookalike_waiting", state.decoders.waiting, kind="decode")
     registry.set("lookalike_decoder_restarts_total", state.decoders.restarts)
-    registry.set("lookalike_resident_bytes", service.resident.nbytes if service.resident else 0)
-    registry.set("lookalike_images", len(service.resident) if service.resident else 0)
+    registry.set("lookalike_resident_bytes", service.index.nbytes if service.index else 0)
+    registry.set("lookalike_images", len(service.index) if service.index else 0)
     return PlainTextResponse(registry.text(), media_type="text/plain; version=0.0.4")
 
 

@@ -74,7 +74,7 @@ async def images(
     seed: Annotated[int, Query(ge=0, le=2**31, description="The seed of `order=random`.", examples=[7])] = 0,
 ) -> Response:
     """Return a page of the collection, by id or in random order."""
-    photos, index = state.service.at_hand
+    photos, index = state.service.current
     if index is None:
         raise BadQuery("this collection is too large to list; search it instead")
     passing = None

@@ -31,7 +31,7 @@ async def labels(
     spread: Annotated[bool, Query(description="Include images labeled by propagation.", examples=[True])] = False,
 ) -> Response:
     """Return all labels with their image counts."""
-    photos, index = state.service.at_hand
+    photos, index = state.service.current
     by_label = await state.service.in_thread(lambda: _ids_by_label(photos, index))
     rows: list[dict[str, Any]] = [
         {"label": label, "images": len(ids)} | ({"examples": ids[:EXAMPLES]} if spread else {})
@@ -89,7 +89,7 @@ async def spread(
 
     POST /v1/jobs with kind `labels` propagates the labels.
     """
-    photos, index = state.service.at_hand
+    photos, index = state.service.current
     rows = await state.service.in_thread(
         lambda: [row for row in _propagated_rows(photos, index) if row["label"] == label]
     )
@@ -110,7 +110,7 @@ async def spread(
 @router.get("/v1/labels/suspects", response_model=SuspectList, responses=error_responses())
 async def suspects(state: AppStateDep) -> Response:
     """Return labels that the neighbors contradict, most confident first, as found by the last job of kind `labels`."""
-    photos, index = state.service.at_hand
+    photos, index = state.service.current
     saved = await state.service.in_thread(lambda: _saved_suspects(photos))
     by_label = await state.service.in_thread(lambda: _ids_by_label(photos, index)) if saved["suspects"] else {}
     current_labels = {image_id: label for label, ids in by_label.items() for image_id in ids}

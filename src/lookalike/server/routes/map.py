@@ -23,7 +23,7 @@ _cache: dict[str, tuple[str, str, bytes]] = {}  # collection URI: version, entit
 @router.get("/v1/map", response_model=MapOut, responses=error_responses() | {304: {"description": "Not modified."}})
 async def whole_map(request: Request, state: AppStateDep) -> Response:
     """Return the position of every image. POST /v1/jobs with kind `map` creates the map, or adds new images to it."""
-    photos, index = state.service.at_hand
+    photos, index = state.service.current
     tag, body = await state.service.in_thread(lambda: _cached_map(photos, index))
     return with_tag(body, "application/json", tag, request.headers.get("if-none-match"), {"cache-control": "no-cache"})
 

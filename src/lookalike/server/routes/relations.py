@@ -63,7 +63,7 @@ async def compare(request: Request, state: AppStateDep) -> Response:
     data = [*uploads, *[await state.resolver.data(name) for name in names]]
     async with _semaphore():
         subjects = [await _subject(state, each, f"image {n}") for n, each in enumerate(data, 1)]
-        photos, _ = state.service.at_hand
+        photos, _ = state.service.current
         return as_json(await state.service.in_thread(lambda: _compare(photos, *subjects)))
 
 
@@ -74,7 +74,7 @@ def _compare(photos: Any, first: tuple[RGB, Subject], second: tuple[RGB, Subject
 
 async def _subject(state: AppState, data: bytes, name: str, region: Region | None = None) -> tuple[RGB, Subject]:
     """Return the pixels, vector and features of an upload or a region of it, decoded in a child process."""
-    photos, _ = state.service.at_hand
+    photos, _ = state.service.current
     pixels, facts = await state.decoders.pixels(data, FINE_SIDE, region)
     upload = await state.decoders.upload(data, photos.card.preprocessing, region)
     vector = await state.service.embed(upload.fitted)
@@ -95,7 +95,7 @@ async def with_relations(
     """Return hits with their relation to the query image or its region. Raises BadQuery for several query images."""
     if len(names) != 1:
         raise BadQuery("relations need a single query image; search with one image, or omit `relations`")
-    photos, _ = state.service.at_hand
+    photos, _ = state.service.current
     async with _semaphore():
         if region or names[0].startswith(PREFIX):
             query = (await _subject(state, await state.resolver.data(names[0]), "the query", region))[1]

@@ -1,4 +1,4 @@
-"""Work that is cheaper together: what waits at the same time is done in one call, in a thread of its own."""
+"""Run requests that arrive together in one call: items wait in a queue, threads take them in batches."""
 
 import asyncio
 import queue
@@ -14,34 +14,34 @@ Out = TypeVar("Out")
 
 
 class Busy(LookalikeError):
-    """More is waiting than the server will keep."""
+    """Too many requests are waiting."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked(Generic[In, Out]):
+class _Item(Generic[In, Out]):
     item: In
     future: "asyncio.Future[Out]"
     loop: asyncio.AbstractEventLoop
 
 
 class Batcher(Generic[In, Out]):
-    """`work` gets what has gathered, at most `most`, and returns one result (or exception) for each, in order.
+    """Calls `work` with up to `max_items` waiting items; it returns a result or an exception for each, in order.
 
-    Nothing waits for company: a thread that is free takes what is there. While all threads are busy, work gathers, so
-    batches grow with the load by themselves.
+    No item waits for others: a free thread takes what is in the queue. While all threads are busy items accumulate, so
+    batches grow with the load.
     """
 
     def __init__(
         self,
         work: Callable[[Sequence[In]], Sequence["Out | BaseException"]],
         *,
-        most: int,
+        max_items: int,
         threads: int,
-        waiting: int = 512,
+        max_waiting: int = 512,
         name: str = "batch",
     ) -> None:
-        self._work, self._most, self._waiting = work, most, waiting
-        self._queue: queue.SimpleQueue[_Asked[In, Out] | None] = queue.SimpleQueue()
+        self._work, self._max_items, self._max_waiting = work, max_items, max_waiting
+        self._queue: queue.SimpleQueue[_Item[In, Out] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(threads)]
         self.batches = self.items = 0
         for thread in self._threads:
@@ -52,47 +52,47 @@ class Batcher(Generic[In, Out]):
         return self._queue.qsize()
 
     async def __call__(self, item: In) -> Out:
-        """The result for one item. Raises Busy when too much is waiting."""
-        if self._queue.qsize() >= self._waiting:
-            raise Busy(f"{self._waiting} requests are waiting already; try again in a moment")
+        """Return the result for one item. Raises Busy."""
+        if self._queue.qsize() >= self._max_waiting:
+            raise Busy(f"{self._max_waiting} requests are waiting already; try again in a moment")
         loop = asyncio.get_running_loop()
-        asked: _Asked[In, Out] = _Asked(item, loop.create_future(), loop)
-        self._queue.put(asked)
-        return await asked.future
+        waiting: _Item[In, Out] = _Item(item, loop.create_future(), loop)
+        self._queue.put(waiting)
+        return await waiting.future
 
     def close(self) -> None:
-        """Let the threads end after what is queued."""
+        """End the threads once the queue is empty."""
         for _ in self._threads:
             self._queue.put(None)
         for thread in self._threads:
             thread.join(timeout=10)
 
     def _run(self) -> None:
-        while (batch := self._gathered()) is not None:
-            wanted = [asked for asked in batch if not asked.future.cancelled()]
-            if wanted:
-                self._answer(wanted)
+        while (batch := self._next_batch()) is not None:
+            active = [item for item in batch if not item.future.cancelled()]
+            if active:
+                self._process(active)
 
-    def _gathered(self) -> "list[_Asked[In, Out]] | None":
+    def _next_batch(self) -> "list[_Item[In, Out]] | None":
         first = self._queue.get()
         if first is None:
             return None
         batch = [first]
-        while len(batch) < self._most:
+        while len(batch) < self._max_items:
             try:
                 more = self._queue.get_nowait()
             except queue.Empty:
                 break
             if more is None:
-                self._queue.put(None)  # for this thread, when it comes round
+                self._queue.put(None)  # for this thread's next turn
                 break
             batch.append(more)
         return batch
 
-    def _answer(self, batch: "Sequence[_Asked[In, Out]]") -> None:
+    def _process(self, batch: "Sequence[_Item[In, Out]]") -> None:
         results: Sequence[Out | BaseException]
         try:
-            results = self._work([asked.item for asked in batch])
+            results = self._work([waiting.item for waiting in batch])
         except BaseException as error:
             results = [error] * len(batch)
         self.batches += 1
@@ -101,14 +101,14 @@ class Batcher(Generic[In, Out]):
         try:
             batch[0].loop.call_soon_threadsafe(_settle, pairs)
         except RuntimeError:
-            return  # the loop has closed: nobody waits any more
+            return  # the event loop has closed
 
 
-def _settle(pairs: "Sequence[tuple[_Asked[In, Out], Out | BaseException]]") -> None:
-    for asked, result in pairs:
-        if asked.future.done():
+def _settle(pairs: "Sequence[tuple[_Item[In, Out], Out | BaseException]]") -> None:
+    for item, result in pairs:
+        if item.future.done():
             continue
         if isinstance(result, BaseException):
-            asked.future.set_exception(result)
+            item.future.set_exception(result)
         else:
-            asked.future.set_result(result)
+            item.future.set_result(result)

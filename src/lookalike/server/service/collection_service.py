@@ -1,4 +1,4 @@
-"""The collection as the server holds it: opened, read into memory, kept fresh, opened again when it was replaced."""
+"""The collection that a server searches: opened, loaded into memory, refreshed, reopened when it is replaced."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery, LookalikeError, NoCollection, ReadOnly, UnknownId
 from lookalike.search import Collection
-from lookalike.server.http.redaction import check_condition, masked
+from lookalike.server.http.redaction import check_condition, redact_location
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.batcher import Batcher
 from lookalike.similarity import normalize
@@ -24,137 +24,138 @@ from lookalike.types import RGB, Hit, Metadata, Row, Store, Vectors
 
 T = TypeVar("T")
 log = logging.getLogger("lookalike.server")
-EMBED_BATCH = 4  # docs/benchmarks.md: larger ones leave the cache
+EMBED_BATCH = 4  # larger batches leave the processor's cache (docs/benchmarks.md)
 SEARCH_BATCH = 64
 WRITE_BATCH = 256
-LOOK_SECONDS = 1.0
-SHARE = 10  # reading everything anew takes at most a tenth of the time
+REFRESH_SECONDS = 1.0
+REFRESH_REST = 10  # times as long as a refresh took is waited until the next
 MAX_K = 1000
+# Columns that no response contains.
 HIDDEN_COLUMNS = frozenset({"path", "root", "sha256", "mtime_ns", "size", "indexed", "frame", "frames", "thumbnail"})
 
 Added = tuple[str, NDArray[np.float32], Metadata]
 
 
-class Desk:
-    """Searches, embeds, adds and removes, each batched; `photos` is None while there is no collection to be had."""
+class CollectionService:
+    """Search, embed, add and remove, each in batches. `photos` is None while the collection is not available."""
 
     def __init__(self, settings: Settings, collection: Collection | None = None) -> None:
         self.settings = settings
-        self.given = collection is not None
+        self.externally_owned = collection is not None
         self.photos: Collection | None = collection
-        self.resident: VectorIndex | None = None
-        self.trouble = "the collection is being read"
+        self.index: VectorIndex | None = None
+        self.unavailable_reason = "the collection is being loaded"
         self._loading, self._closing = threading.Lock(), threading.Event()
-        self._looked = threading.Event()
+        self._loaded = threading.Event()
         cores = os.cpu_count() or 1
         self.embedding: Batcher[RGB, NDArray[np.float32]] = Batcher(
-            self._embed, most=EMBED_BATCH, threads=cores, name="embed"
+            self._embed, max_items=EMBED_BATCH, threads=cores, name="embed"
         )
-        # One core is left to HTTP itself, and fewer threads make larger batches, which are cheaper for each query.
+        # One core remains for HTTP; fewer threads make larger batches, which cost less per query.
         self.searching: Batcher[tuple[VectorIndex, SearchRequest], list[Hit]] = Batcher(
-            self._search, most=SEARCH_BATCH, threads=max(1, cores - 1), name="search"
+            self._search, max_items=SEARCH_BATCH, threads=max(1, cores - 1), name="search"
         )
-        self.adding: Batcher[Added, bool] = Batcher(self._add, most=WRITE_BATCH, threads=1, name="write")
-        self._keeper = threading.Thread(target=self._keep, name="keeper", daemon=True)
+        self.adding: Batcher[Added, bool] = Batcher(self._add, max_items=WRITE_BATCH, threads=1, name="write")
+        self._refresher = threading.Thread(target=self._refresh_loop, name="refresh", daemon=True)
 
-    # -- life
+    # -- life cycle
 
     def start(self) -> None:
-        self._keeper.start()
+        self._refresher.start()
 
-    async def looked(self, seconds: float) -> None:
-        """Wait until the collection was read or found wanting, but not for ever: a huge one is read while it serves."""
-        await asyncio.to_thread(self._looked.wait, seconds)
+    async def wait_until_loaded(self, seconds: float) -> None:
+        """Wait for the first load to finish or fail, up to `seconds`: a huge collection loads while the server runs."""
+        await asyncio.to_thread(self._loaded.wait, seconds)
 
-    def look_no_longer(self) -> None:
-        """Let who waits for the first look go on."""
-        self._looked.set()
+    def cancel_wait(self) -> None:
+        """End `wait_until_loaded`."""
+        self._loaded.set()
 
     def close(self) -> None:
         self._closing.set()
-        self._looked.set()
+        self._loaded.set()
         for batcher in (self.searching, self.embedding, self.adding):
             batcher.close()
-        self._keeper.join(timeout=10)
-        if self.photos is not None and not self.given:
+        self._refresher.join(timeout=10)
+        if self.photos is not None and not self.externally_owned:
             self.photos.close()
 
     @property
     def ready(self) -> bool:
-        return self.resident is not None and not self.trouble
+        return self.index is not None and not self.unavailable_reason
 
     @property
-    def at_hand(self) -> tuple[Collection, VectorIndex | None]:
-        """The collection, and its copy in memory where it fits. Raises NoCollection while there is none."""
-        if self.photos is None or self.trouble:
-            raise NoCollection(self.trouble or "the collection is not at hand")
-        return self.photos, self.resident
+    def current(self) -> tuple[Collection, VectorIndex | None]:
+        """The collection, and its index if it fits into memory. Raises NoCollection while it is not available."""
+        if self.photos is None or self.unavailable_reason:
+            raise NoCollection(self.unavailable_reason or "the collection is not available")
+        return self.photos, self.index
 
-    def _keep(self) -> None:
-        """Look every second whether anyone has committed; read anew, but not all the time."""
+    def _refresh_loop(self) -> None:
+        """Refresh once a second, less often if a refresh takes long."""
         pause = 0.0
         while not self._closing.wait(pause):
-            begun = time.monotonic()
+            started_at = time.monotonic()
             try:
                 self.refresh()
-            except Exception as error:  # whatever happens to the collection, the server lives on
-                self._lost(error)
-            self._looked.set()
-            pause = max(LOOK_SECONDS, SHARE * (time.monotonic() - begun))
-            if self.trouble:
-                pause = LOOK_SECONDS
+            except Exception as error:  # the server outlives any failure of its collection
+                self._mark_unavailable(error)
+            self._loaded.set()
+            pause = max(REFRESH_SECONDS, REFRESH_REST * (time.monotonic() - started_at))
+            if self.unavailable_reason:
+                pause = REFRESH_SECONDS
 
-    def _lost(self, error: Exception) -> None:
-        if not self.trouble:
-            log.warning("collection lost: %s", self.clean(str(error)))
-        self.trouble = f"the collection is not at hand: {self.clean(str(error))}"
-        if not self.given and self.photos is not None:
+    def _mark_unavailable(self, error: Exception) -> None:
+        if not self.unavailable_reason:
+            log.warning("collection lost: %s", self.redact(str(error)))
+        self.unavailable_reason = f"the collection is not available: {self.redact(str(error))}"
+        if not self.externally_owned and self.photos is not None:
             self.photos.close()
             self.photos = None
 
     def refresh(self) -> None:
-        """Open the collection if need be, and read what was committed since."""
+        """Open the collection if necessary, and load what was committed since the last refresh."""
         with self._loading:
             if self.photos is None:
                 self.photos = Collection.open(self.settings.uri, read_only=self.settings.read_only)
-                self.photos.embedder  # noqa: B018 - loaded now, not in the first request
-                self.resident = None
+                self.photos.embedder  # noqa: B018 - loads the model before the first request
+                self.index = None
             store = self.photos.store
             now = store.version
-            known = self.resident
-            if known is not None and known.version > now and not self.given:  # another collection lies where ours was
-                raise NoCollection("it was replaced; it is being read anew")
-            if known is None or known.version != now:
-                self._read(store)
-            self.trouble = ""
+            index = self.index
+            if index is not None and index.version > now and not self.externally_owned:
+                raise NoCollection("it was replaced by another collection, which is being loaded")
+            if index is None or index.version != now:
+                self._load(store)
+            self.unavailable_reason = ""
 
-    def _read(self, store: Store) -> None:
-        self._same_card()
-        first = self.resident is None
+    def _load(self, store: Store) -> None:
+        self._check_model()
+        first = self.index is None
         self._refresh_index(store)
-        if first and self.resident is not None and (damaged := self.resident.damaged_ids()):
+        if first and self.index is not None and (damaged := self.index.damaged_ids()):
             some = ", ".join(damaged[:3])
-            log.warning("%d vectors are damaged and left out: %s; index these images again", len(damaged), some)
+            log.warning("%d vectors are damaged and skipped: %s; index these images again", len(damaged), some)
 
     def _refresh_index(self, store: Store) -> None:
-        """Read what was committed since; without an index, because it would be too large, searches go to the store."""
-        limit, previous = self.settings.resident_bytes, self.resident
-        self.resident = memory_index(store, max_bytes=limit, skip_columns=HIDDEN_COLUMNS, previous=previous)
+        """Load what was committed since. Without an index, if it would be too large, searches use the store."""
+        limit, previous = self.settings.resident_bytes, self.index
+        self.index = memory_index(store, max_bytes=limit, skip_columns=HIDDEN_COLUMNS, previous=previous)
 
-    def _same_card(self) -> None:
-        """Raise NoCollection where the collection at this place is no longer by the same model."""
+    def _check_model(self) -> None:
+        """Raise NoCollection if the collection at this location was embedded by another model."""
         from lookalike.indexing.roots import load_card
 
         assert self.photos is not None
         card, _ = load_card(self.photos.store.settings, self.photos.uri)
         if card.sha256 != self.photos.card.sha256:
-            raise NoCollection("it was replaced by one of another model; it is being opened anew")
+            raise NoCollection("it was replaced by one of another model, which is being opened")
 
-    def clean(self, message: str) -> str:
-        """A message without the place of the collection, which is nobody's business."""
-        return message if self.settings.show_paths else masked(message, self.settings.uri)
+    def redact(self, message: str) -> str:
+        """Return a message without the location of the collection, unless the server shows paths."""
+        return message if self.settings.show_paths else redact_location(message, self.settings.uri)
 
-    # -- what requests ask
+    # -- requests
 
     async def search(
         self,
@@ -165,40 +166,40 @@ class Desk:
         without: frozenset[str] = frozenset(),
         min_score: float | None = None,
     ) -> list[Hit]:
-        """The k nearest to one vector (1, dim)."""
-        photos, copy = self.at_hand
+        """Return the k nearest images of one vector (1, dim)."""
+        photos, index = self.current
         if not 1 <= k <= MAX_K:
-            raise BadQuery(f"k is {k}; ask for 1 to {MAX_K} images")
-        passing = await asyncio.to_thread(self.passing, photos, copy, where) if where is not None else None
-        if copy is None:
-            found = await asyncio.to_thread(photos.store.search, vector, k + len(without), where=where)
+            raise BadQuery(f"k is {k}; request 1 to {MAX_K} images")
+        passing = await asyncio.to_thread(self.passing, photos, index, where) if where is not None else None
+        if index is None:
+            (hits,) = await asyncio.to_thread(photos.store.search, vector, k + len(without), where=where)
             floor = -2.0 if min_score is None else min_score
-            return [hit for hit in found[0] if hit.id not in without and hit.score >= floor][:k]
-        return await self.searching((copy, SearchRequest(vector[0], k, passing, without, min_score)))
+            return [hit for hit in hits if hit.id not in without and hit.score >= floor][:k]
+        return await self.searching((index, SearchRequest(vector[0], k, passing, without, min_score)))
 
-    def passing(self, photos: Collection, copy: VectorIndex | None, where: str) -> Mask | None:
-        """Which rows of the index meet a condition; without an index it is only checked. Raises BadFilter."""
+    def passing(self, photos: Collection, index: VectorIndex | None, where: str) -> Mask | None:
+        """Return which rows of the index meet a condition; without an index, only check it. Raises BadFilter."""
         if not self.settings.show_paths:
             check_condition(where, photos.store.columns())
-        if copy is None:
+        if index is None:
             return None
 
         def mask() -> Mask:
             batches = photos.store.scan(["id"], where=where)
-            return copy.mask_of_ids([image_id for batch in batches for image_id in batch["id"].tolist()])
+            return index.mask_of_ids([image_id for batch in batches for image_id in batch["id"].tolist()])
 
-        return copy.cached_mask(where, mask)
+        return index.cached_mask(where, mask)
 
     async def embed(self, image: RGB) -> NDArray[np.float32]:
-        """The vector (dim,) of one fitted picture."""
+        """Return the vector (dim,) of one image that is fitted to the model's input."""
         return await self.embedding(image)
 
     async def vector_of(self, image_id: str) -> NDArray[np.float32]:
-        """The vector of an image of the collection. Raises UnknownId."""
-        _, copy = self.at_hand
+        """Return the vector of an image in the collection. Raises UnknownId."""
+        _, index = self.current
         vector: NDArray[np.float32] | None
-        if copy is not None:
-            vector = copy.vector(image_id)
+        if index is not None:
+            vector = index.vector(image_id)
         else:
             row = await self.row(image_id, [])
             vector = row.vector
@@ -207,9 +208,9 @@ class Desk:
         return vector
 
     async def row(self, image_id: str, columns: Sequence[str] | None = None) -> Row:
-        """One stored image. Raises UnknownId."""
-        photos, copy = self.at_hand
-        if copy is not None and image_id not in copy:
+        """Return one stored image. Raises UnknownId."""
+        photos, index = self.current
+        if index is not None and image_id not in index:
             raise unknown(image_id)
         (row,) = await self.in_thread(lambda: photos.get([image_id], columns))
         if row is None:
@@ -220,7 +221,7 @@ class Desk:
         return await asyncio.to_thread(work)
 
     async def add(self, image_id: str, vector: NDArray[np.float32], metadata: Metadata) -> bool:
-        """Put one image in, durably, together with those that wait. Returns whether the id is new."""
+        """Store one image, in one commit with others that are waiting. Returns whether the id is new."""
         self.writable()
         return await self.adding((image_id, vector, metadata))
 
@@ -229,25 +230,25 @@ class Desk:
         return await self.in_thread(lambda: self._remove(photos, ids))
 
     def writable(self) -> Collection:
-        """The collection, if the server may write to it."""
+        """Return the collection if the server may write to it. Raises ReadOnly, NoCollection."""
         if self.settings.read_only:
-            raise ReadOnly("this server was started with --read-only; start it without to write")
-        return self.at_hand[0]
+            raise ReadOnly("this server was started with --read-only; restart it without to write")
+        return self.current[0]
 
-    # -- what the threads do
+    # -- batches, in threads of their own
 
     def _embed(self, images: Sequence[RGB]) -> Sequence[NDArray[np.float32]]:
-        photos, _ = self.at_hand
+        photos, _ = self.current
         vectors = photos.embedder.embed(images)
         if not np.isfinite(vectors).all():
-            raise BadQuery("the model gave numbers that are not finite for this picture; try another")
+            raise BadQuery("the model returned values that are not finite for this image; try another")
         return list(vectors)
 
     def _search(self, requests: Sequence[tuple[VectorIndex, SearchRequest]]) -> Sequence[list[Hit]]:
-        """Each in the index that it was made for: a condition's mask belongs to that version."""
+        """Run each request in the index it was made for: a filter's mask belongs to one version."""
         answers: dict[int, list[Hit]] = {}
         for index in {id(index): index for index, _ in requests}.values():
-            own = [n for n, (wanted, _) in enumerate(requests) if wanted is index]
+            own = [n for n, (own_index, _) in enumerate(requests) if own_index is index]
             answers.update(zip(own, index.search([requests[n][1] for n in own]), strict=True))
         return [answers[n] for n in range(len(requests))]
 
@@ -258,22 +259,22 @@ class Desk:
         with self._loading:
             known = [row is not None for row in photos.store.get(list(last), [])]
             photos.store.add(list(last), vectors, [facts for _, facts in last.values()])
-            self._noted()
+            self._apply_to_index()
         new = dict(zip(last, (not was for was in known), strict=True))
         return [new[image_id] for image_id, _, _ in batch]
 
     def _remove(self, photos: Collection, ids: Sequence[str]) -> int:
         with self._loading:
             gone = photos.remove(ids)
-            self._noted()
+            self._apply_to_index()
         return gone
 
-    def _noted(self) -> None:
-        """Our own writes are seen by the next search: their file is read at once."""
-        if self.resident is not None and self.photos is not None:
+    def _apply_to_index(self) -> None:
+        """Load the file just written, so that the next search sees it."""
+        if self.index is not None and self.photos is not None:
             with suppress(LookalikeError):
                 self._refresh_index(self.photos.store)
 
 
 def unknown(image_id: str) -> UnknownId:
-    return UnknownId(f"no image has the id {image_id[:200]!r}; ids are what a search answers")
+    return UnknownId(f"no image has the id {image_id[:200]!r}; ids are in the results of a search")

@@ -10,7 +10,7 @@ from lookalike.image.decoding.formats import sniff
 from lookalike.image.sources.read import containing_file
 
 if TYPE_CHECKING:
-    from lookalike.server.service.collection_service import Desk
+    from lookalike.server.service.collection_service import CollectionService
 
 # Formats that browsers display and that cannot contain scripts. Others are sent as a download.
 DISPLAYABLE = {
@@ -19,9 +19,9 @@ DISPLAYABLE = {
 }  # fmt: skip
 
 
-async def read_original(service: "Desk", image_id: str) -> bytes:
+async def read_original(service: "CollectionService", image_id: str) -> bytes:
     """Return the bytes of an image's file. Raises UnknownId, without its path, if the file is unavailable."""
-    photos, _ = service.at_hand
+    photos, _ = service.current
     row = await service.row(image_id, ["path", "root", "sha256"])
     path, root = row.metadata.get("path"), str(row.metadata.get("root") or "")
     if not isinstance(path, str) or not path:

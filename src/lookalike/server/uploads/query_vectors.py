@@ -16,7 +16,7 @@ from lookalike.search import parse_region
 from lookalike.search.query import combine
 from lookalike.server.http.middleware import MAX_IMAGES, RequestLimitExceeded
 from lookalike.server.process.settings import Settings
-from lookalike.server.service.collection_service import Desk
+from lookalike.server.service.collection_service import CollectionService
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.server.uploads.saved_queries import PREFIX, SavedQueries, SavedQuery
 from lookalike.server.uploads.url_fetch import Fetcher, IsDisconnected
@@ -44,7 +44,9 @@ class SearchInput:
 class QueryResolver:
     """Computes the query vector of a search and saves its uploads."""
 
-    def __init__(self, service: Desk, decoders: DecoderPool, saved_queries: SavedQueries, settings: Settings) -> None:
+    def __init__(
+        self, service: CollectionService, decoders: DecoderPool, saved_queries: SavedQueries, settings: Settings
+    ) -> None:
         self._service, self._decoders, self._settings = service, decoders, settings
         self._saved_queries = saved_queries
         self._fetcher = Fetcher(settings.max_bytes)
@@ -73,7 +75,7 @@ class QueryResolver:
 
     async def save(self, data: bytes, region: Region | None = None) -> SavedQuery:
         """Decode, embed and save an upload. The vector of a region is returned but not saved."""
-        photos, _ = self._service.at_hand
+        photos, _ = self._service.current
         check_size(data, self._settings.max_bytes)
         if not data:
             raise UnreadableImage("the image is empty (0 bytes)")
@@ -91,7 +93,7 @@ class QueryResolver:
         return await read_original(self._service, str(id_of(name)))
 
     async def _embed_region(self, data: bytes, region: Region) -> NDArray[np.float32]:
-        photos, _ = self._service.at_hand
+        photos, _ = self._service.current
         upload = await self._decoders.upload(data, photos.card.preprocessing, region)
         return await self._service.embed(upload.fitted)
 
