@@ -1,4 +1,4 @@
-"""Candidates: the best partners of each content, in flat memory."""
+"""CandidatePairs: the best partners of each content, in flat memory."""
 
 import numpy as np
 import pytest

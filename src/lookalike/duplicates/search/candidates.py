@@ -34,7 +34,7 @@ MAX_PARTNERS = 100  # of one content: all pairs of a folder of blank forms would
 
 
 @dataclass(frozen=True, slots=True)
-class Candidates:
+class CandidatePairs:
     """`partners`: for each content that has any, best first. `truncated`: contents with more than MAX_PARTNERS."""
 
     partners: dict[int, list[int]]
@@ -50,7 +50,7 @@ def find_candidates(
     local: bool = True,
     baseline: ScoreBaseline | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> Candidates:
+) -> CandidatePairs:
     """Return contents that may be copies of each other, from three sources that complement each other.
 
     A score of at least `min_score` that is also well above the `baseline` of both images; signatures that agree in one
@@ -207,10 +207,10 @@ def _rows_of(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[n
     return vectors if all_rows else vectors[rows]
 
 
-def _merge(sources: Sequence[ScoredPairs]) -> Candidates:
+def _merge(sources: Sequence[ScoredPairs]) -> CandidatePairs:
     """Merge sources by rank: all first partners, then all second ones, so that no source crowds out another."""
     if not sources:
-        return Candidates({})
+        return CandidatePairs({})
     ranks = [_both_ways(pairs) for pairs in sources]
     one, other, rank = (np.concatenate(columns) for columns in zip(*ranks, strict=True))
     order = np.lexsort((other, rank, one))
@@ -222,7 +222,7 @@ def _merge(sources: Sequence[ScoredPairs]) -> Candidates:
         unique = list(dict.fromkeys(other[start:end].tolist()))
         truncated += len(unique) > MAX_PARTNERS
         partners[int(one[start])] = unique[:MAX_PARTNERS]
-    return Candidates(partners, truncated)
+    return CandidatePairs(partners, truncated)
 
 
 def _both_ways(pairs: ScoredPairs) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:

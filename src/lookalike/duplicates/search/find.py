@@ -16,7 +16,7 @@ from lookalike.duplicates.keep.keep_choices import KeepChoices
 from lookalike.duplicates.keep.original_check import OriginalCheck
 from lookalike.duplicates.keep.rules import DEFAULT, Keep
 from lookalike.duplicates.review.decisions import Decisions, pair_key
-from lookalike.duplicates.search.candidates import Candidates, ScoreBaseline, find_candidates
+from lookalike.duplicates.search.candidates import CandidatePairs, ScoreBaseline, find_candidates
 from lookalike.duplicates.search.collection_arrays import FileFacts, is_link, read_arrays
 from lookalike.duplicates.search.contents import Contents
 from lookalike.duplicates.search.groups import Group, make_groups
@@ -152,7 +152,7 @@ class _Search:
         self._keep.measures.chosen.update(KeepChoices(photos).by_content())
         self._separate: set[str] = set()
         self._raw: dict[str, bool] = {}
-        self._candidates = Candidates({})
+        self._candidates = CandidatePairs({})
         self._files = _Files()
         self._accepted: dict[tuple[int, int], Proof] = {}
 

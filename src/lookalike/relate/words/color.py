@@ -9,7 +9,7 @@ from lookalike.types import RGB
 
 _MIN_CHROMA = 3.0  # levels
 # concentration of hues above which all are shades of one color, and below which they are not
-_MIN_ONE_HUE, _MAX_MANY_HUES = 0.985, 0.9
+_MIN_ONE_HUE, _MULTICOLOR_SHARE = 0.985, 0.9
 _MAX_PIXELS = 4000
 _MIN_UNCLIPPED, _MAX_UNCLIPPED = 4, 251  # levels beyond which a color may have been clipped
 
@@ -92,7 +92,7 @@ def _color_statistics(
     hue = (
         _hue_shift(before, after) if chroma_before > _MIN_CHROMA and strength_after > _MIN_CHROMA and not gray else 0.0
     )
-    toned = not gray and _hue_concentration(after) > _MIN_ONE_HUE and _hue_concentration(before) < _MAX_MANY_HUES
+    toned = not gray and _hue_concentration(after) > _MIN_ONE_HUE and _hue_concentration(before) < _MULTICOLOR_SHARE
     return (
         saturation,
         float(np.abs(after.mean() - saturation * before.mean())),
