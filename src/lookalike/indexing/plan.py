@@ -6,14 +6,15 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 
+from lookalike import schema
 from lookalike._version import __version__
 from lookalike.errors import SourceError
 from lookalike.image import NotListed, SkippedFiles, SourceFile, find, is_hidden, to_path, to_text
 from lookalike.indexing.roots import Kind, Root, ensure_root, load_roots
 from lookalike.types import Failure, Metadata, Scalar, Store
 
-FAILURES = "failures"
-STAMP_PREFIX = "stamp:"
+FAILURES = schema.FAILURES.name
+STAMP_PREFIX = schema.STAMP.name.format(path="")
 
 
 @dataclass(slots=True)
@@ -274,22 +275,7 @@ def user_columns(metadata: Metadata) -> dict[str, Scalar]:
     return {f"{k}_" if k in BUILTIN_COLUMNS and k != "label" else k: v for k, v in metadata.items()}
 
 
-BUILTIN_COLUMNS: Mapping[str, type] = {
-    "path": str,
-    "root": str,
-    "size": int,
-    "mtime_ns": int,
-    "sha256": str,
-    "width": int,
-    "height": int,
-    "format": str,
-    "frame": int,
-    "frames": int,
-    "label": str,
-    "plain": bool,
-    "indexed": str,
-    "thumbnail": bytes,
-}
+BUILTIN_COLUMNS: Mapping[str, type] = {name: column.type for name, column in schema.COLUMNS.items()}
 """The columns that Lookalike itself stores for each image, with their types."""
 
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Literal
 
+from lookalike import schema
 from lookalike.embed import card_from_json, card_to_json
 from lookalike.types import Card, Store
 
 Kind = Literal["folder", "archive", "manifest", "file"]
 
-_ROOT_PREFIX = "root:"
+_ROOT_PREFIX = schema.ROOT.name.format(path="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,14 @@ class Root:
 
 def save_card(store: Store, card: Card, model: str) -> None:
     """Store the card, and the name or folder from which the model can be opened again."""
-    store.set_settings({"card": card_to_json(card), "model": model})
+    store.set_settings({schema.CARD.name: card_to_json(card), schema.MODEL.name: model})
 
 
 def load_card(settings: Mapping[str, str], uri: str) -> tuple[Card, str]:
     """The card and the model's name or folder, as `save_card` stored them."""
-    return card_from_json(settings.get("card", "{}"), where=f"the card in {uri}"), settings.get("model", "")
+    return card_from_json(settings.get(schema.CARD.name, "{}"), where=f"the card in {uri}"), settings.get(
+        schema.MODEL.name, ""
+    )
 
 
 def load_roots(settings: Mapping[str, str]) -> dict[str, Root]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from lookalike import schema
 from lookalike.embed import DEFAULT_MODEL, get_embedder, same_model
 from lookalike.errors import BadQuery, ModelMismatch, NoCollection, UnknownId
 from lookalike.image import Limits, to_path
@@ -68,7 +69,7 @@ class Collection:
             if not create:
                 raise
             return cls._create(location, DEFAULT_MODEL if model is None else model, limits)
-        if "card" not in store.settings:
+        if schema.CARD.name not in store.settings:
             return cls._adopt_unfinished(store, location, model, limits, create=create)
         collection = cls(store, location, limits=limits)
         if model is not None:
@@ -288,10 +289,10 @@ class Collection:
         self._embedder = embedder
 
     def _frames(self, frames: int | None) -> int:
-        stored = int(self._store.settings.get("frames", "1"))
+        stored = int(self._store.settings.get(schema.FRAMES.name, "1"))
         if frames is None or frames == stored:
             return stored
-        self._store.set_settings({"frames": str(frames)})
+        self._store.set_settings({schema.FRAMES.name: str(frames)})
         return frames
 
     def _embed_query(self, query: Query) -> tuple[Vectors, tuple[RGB, ...]]:
