@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import lookalike.embed
 from lookalike.embed import DEFAULT_MODEL, card_from_json, card_to_json, get_embedder, known_models, model_folder
 from lookalike.errors import BrokenModel, UnknownModel
 from lookalike.types import Card, Embedder, Preprocessing
@@ -93,10 +92,3 @@ def test_an_invalid_graph_with_a_valid_checksum_is_refused(tmp_path: Path) -> No
 def test_a_folder_without_a_card_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BrokenModel, match=r"model\.onnx and card\.json"):
         get_embedder(tmp_path)
-
-
-def test_the_old_name_of_model_folder_warns() -> None:
-    with pytest.warns(DeprecationWarning, match="use model_folder"):
-        assert lookalike.embed.model_folder is model_folder
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        _ = lookalike.embed.nothing

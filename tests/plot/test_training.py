@@ -15,16 +15,16 @@ def circles(figure):
 
 
 def taught(**values):
-    usual = {"metric": "mAP", "caption": "trained", "share": 1.0, "best_epoch": 2, "after": {"mAP": 0.064}}
+    usual = {"metric": "mAP", "selected": "trained", "interpolation": 1.0, "best_epoch": 2, "after": {"mAP": 0.064}}
     return SimpleNamespace(**usual | values)
 
 
 @pytest.mark.parametrize(
     ("ended", "circled", "lines", "caption"),
     [
-        (taught(), [2], [0.066], "kept: epoch 2, mAP 0.064"),
-        (taught(kept="before"), [], [0.066], "kept: the model of before"),
-        (taught(share=0.75, after={"mAP": 0.07}), [], [0.07, 0.066], "mAP 0.070, 75% of the way"),
+        (taught(), [2], [0.066], "saved: epoch 2, mAP 0.064"),
+        (taught(selected="before"), [], [0.066], "saved: the base model"),
+        (taught(interpolation=0.75, after={"mAP": 0.07}), [], [0.07, 0.066], "mAP 0.070, 75% of the way"),
     ],
 )
 def test_the_saved_model_is_marked(ended, circled, lines, caption):
@@ -36,6 +36,6 @@ def test_the_saved_model_is_marked(ended, circled, lines, caption):
 
 
 def test_no_text_is_inside_the_axes():
-    figure = curves(HISTORY, "mAP", before=0.066, epoch=2, caption="kept: epoch 2")
+    figure = curves(HISTORY, "mAP", before=0.066, epoch=2, caption="saved: epoch 2")
     assert not any(axes.texts for axes in figure.axes)
     assert figure.axes[0].get_title(loc="right") == "- - before: 0.066"
