@@ -154,3 +154,19 @@ def test_a_plain_border_is_not_kept_for_its_pixels_and_what_a_crop_lacks_is(
     assert set(extras_by_keep) == {"original.png", "whole.png"}
     (extra,) = extras_by_keep["original.png"]
     assert extra.reason == "as large as the other's 590 × 480 pixels without its border"
+
+
+@pytest.mark.parametrize("ground", [(255, 255, 255), (150, 190, 235)])
+def test_a_crop_is_not_kept_for_the_plain_background_of_its_original(
+    collection: Collection, tmp_path: Path, ground: tuple[int, int, int]
+) -> None:
+    """A product on white, a bird in the sky: what lies around the crop is plain, and no border."""
+    image = np.full((360, 480, 3), ground, np.uint8)
+    mask = np.zeros(image.shape[:2], np.uint8)
+    cv2.ellipse(mask, (240, 180), (110, 80), 20, 0, 360, 255, -1)
+    image[mask > 0] = photo()[mask > 0]
+    original = save(image, tmp_path / "photos/original.png")
+    save(image[70:290, 100:380], tmp_path / "photos/crop.png")
+    collection.sync([tmp_path / "photos"])
+    for group in find_duplicates(collection):
+        assert os.path.basename(group.keep.id) == original.name, group.extras[0].reason

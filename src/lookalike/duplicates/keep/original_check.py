@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from lookalike.duplicates.keep.composition import STRONG_SEAM, Composition, examine
+from lookalike.duplicates.keep.composition import SOME_SEAM, STRONG_SEAM, Composition, examine
 from lookalike.duplicates.keep.detail import MIN_RATIO, Detail, GrayImage, more_detail
 from lookalike.duplicates.keep.rules import Keep
 from lookalike.duplicates.search.collection_arrays import FileFacts
@@ -84,9 +84,11 @@ class OriginalCheck:
             if not composition:
                 continue
             has_seam = composition.seam >= STRONG_SEAM
+            # Without a seam, what is plain is the background of both: of a product, a sky.
+            has_border = composition.plain and composition.seam >= SOME_SEAM
             # A copy that is cut off at this image's edge has no border around it.
             shows_whole = match.kept_second >= _WHOLE
-            if shows_whole and (composition.plain or (has_seam and (composition.drawn or composition.shows_upscaled))):
+            if shows_whole and (has_border or (has_seam and (composition.drawn or composition.shows_upscaled))):
                 measures.mark_border(file, _area_inside(composition, file, other))
                 if has_seam and composition.drawn:
                     measures.mark_overlay(file)
