@@ -170,3 +170,15 @@ def test_a_crop_is_not_kept_for_the_plain_background_of_its_original(
     collection.sync([tmp_path / "photos"])
     for group in find_duplicates(collection):
         assert os.path.basename(group.keep.id) == original.name, group.extras[0].reason
+
+
+def test_a_rotated_copy_on_a_plain_canvas_is_not_kept_for_its_pixels(collection: Collection, tmp_path: Path) -> None:
+    """The corners of the rotated image touch the edges of the canvas: no side lies within it as a whole."""
+    original = save(photo(), tmp_path / "photos/original.png")
+    rotated = Image.fromarray(photo()).rotate(
+        25, expand=True, fillcolor=(255, 255, 255), resample=Image.Resampling.BICUBIC
+    )
+    save(np.asarray(rotated), tmp_path / "photos/rotated.png")
+    collection.sync([tmp_path / "photos"])
+    (group,) = find_duplicates(collection)
+    assert os.path.basename(group.keep.id) == original.name, group.extras[0].reason

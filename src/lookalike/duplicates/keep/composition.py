@@ -25,6 +25,7 @@ STRONG_SEAM, SOME_SEAM, STRONG_SEAM_SIDE = 0.75, 0.5, 0.8  # crops: at most .4 o
 
 _ECC_SIDE = 384  # pixels: the size at which the transform is refined
 _ECC_MAX_ITERATIONS, _ECC_EPSILON, _ECC_FILTER_SIZE = 60, 1e-5, 5
+_MIN_INSIDE = 0.3  # share of a side that must lie within the image
 _SAMPLES_PER_SIDE, _MARGIN = 120, 15  # pixels that must lie between a side and the image's edge
 _MAX_SEAM_DISTANCE, _COMPARISON_DISTANCES = (
     2,
@@ -153,8 +154,10 @@ def seam_shares(image: RGB, corners: NDArray[np.float64]) -> list[float]:
         outward *= np.sign(outward @ ((start + end) / 2 - middle)) or 1.0
         points = start + np.linspace(0.05, 0.95, _SAMPLES_PER_SIDE)[:, None] * along
         beyond = points + _MARGIN * outward
-        if not ((beyond >= 0) & (beyond < (width, height))).all():
+        inside = ((beyond >= 0) & (beyond < (width, height))).all(axis=1)
+        if inside.mean() < _MIN_INSIDE:
             continue  # this side is the image's edge
+        points = points[inside]  # the corners of a rotated image touch the edge
         across = points[:, None, :] + offsets[None, :, None] * outward - 0.5
         x, y = across[..., 0].astype(np.float32), across[..., 1].astype(np.float32)
         sampled = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
