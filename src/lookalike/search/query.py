@@ -11,6 +11,7 @@ from lookalike.errors import BadQuery, ImageError
 from lookalike.image import Limits, crop, decode, fit, read, to_rgb, to_text
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region, check_region
+from lookalike.search.arguments import image_tuple
 from lookalike.similarity import normalize
 from lookalike.types import RGB, Embedder, Vectors
 
@@ -20,7 +21,7 @@ class Query:
     """One query: the sum of the vectors of `images` less those of `minus`.
 
     An image is a path, the bytes of a file, an array, a PIL image, or "id:ID" for one in the collection. `regions`
-    belong to `images` in order; a missing one means the whole image. Raises BadQuery.
+    belong to `images` in order; a missing one means the whole image. One image needs no list. Raises BadQuery.
     """
 
     images: Sequence[ImageLike]
@@ -28,6 +29,9 @@ class Query:
     regions: Sequence[Region] = ()
 
     def __post_init__(self) -> None:
+        # A str is a sequence of letters, and an array one of rows: neither is a list of images.
+        object.__setattr__(self, "images", image_tuple(self.images))
+        object.__setattr__(self, "minus", image_tuple(self.minus))
         if not self.images:
             raise BadQuery("a query needs at least one image; name a file, '-' for stdin, or id:ID")
         if len(self.regions) > len(self.images):
