@@ -56,17 +56,20 @@ def parse_id(image: ImageLike) -> str | None:
     return image.removeprefix("id:") if isinstance(image, str) and image.startswith("id:") else None
 
 
-def load_query_image(image: ImageLike, *, side: int | None, limits: Limits, region: Region | None = None) -> RGB:
+def load_query_image(
+    image: ImageLike, *, side: int | None, limits: Limits, region: Region | None = None, name: str = ""
+) -> RGB:
     """Return the upright RGB image, cropped to its region. Raises ImageError.
 
-    `side`: pixels that the longer side of the result needs; a larger image may be decoded at a reduced size.
+    `side`: pixels that the longer side of the result needs; a larger image may be decoded at a reduced size. `name`:
+    what errors call the image, by default its path.
     """
     # The region alone must have enough pixels, so the whole image is decoded larger by the inverse of its size.
     decode_side = None if side is None else round(side / min(region[2:])) if region else side
     try:
         rgb = _open(image, decode_side, limits)
     except ImageError as error:
-        raise type(error)(f"{image_name(image)}: {error}") from error
+        raise type(error)(f"{name or image_name(image)}: {error}") from error
     return crop(rgb, region) if region else rgb
 
 
