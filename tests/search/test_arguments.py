@@ -106,6 +106,10 @@ def test_what_is_no_id_and_no_list_is_refused(letters: Collection, name: str) ->
     assert "x" not in letters.store.columns()
 
 
+def test_what_is_no_text_is_no_id_of_an_image(letters: Collection) -> None:
+    assert ("cab" in letters, 5 in letters, None in letters) == (True, False, False)
+
+
 SEARCHES: dict[str, Callable[..., Any]] = {
     "search": lambda c, **options: c.search("id:a", **options),
     "search_many": lambda c, **options: c.search_many(["id:a"], **options),

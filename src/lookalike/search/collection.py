@@ -26,13 +26,12 @@ from lookalike.search.arguments import (
     column_list,
     id_list,
     image_list,
-    image_tuple,
     metadata_list,
 )
 from lookalike.search.conditions import Parameters, Where, as_condition
 from lookalike.search.default_location import default_uri
 from lookalike.search.embed_queries import embed_queries
-from lookalike.search.query import Query, as_query, parse_id
+from lookalike.search.query import Query, as_query, parse_id, with_options
 from lookalike.search.results import Results
 from lookalike.search.tables import add_vectors, read_arrow, read_ids, read_vectors, to_data_frame, update_rows
 from lookalike.similarity import normalize
@@ -226,7 +225,7 @@ class Collection:
         these, and missing. An image queried as "id:ID" is left out of its own results. Raises BadQuery, BadFilter,
         ImageError, UnknownId.
         """
-        full = _with_options(query, minus, region)
+        full = with_options(query, minus, region)
         return self._search([full], k, as_condition(where, parameters), min_score, keep_images=True)[0]
 
     def search_many(
@@ -347,8 +346,8 @@ class Collection:
         """Return True: a collection without images is still a collection."""
         return True
 
-    def __contains__(self, image_id: str) -> bool:
-        return self._store.get([image_id], [])[0] is not None
+    def __contains__(self, image_id: object) -> bool:
+        return isinstance(image_id, str) and self._store.get([image_id], [])[0] is not None
 
     def __repr__(self) -> str:
         return f"<Collection {self.uri}: {len(self)} images by {self.card.name}>"
@@ -423,15 +422,6 @@ def open_collection(
     """
     location = default_uri() if uri is None else uri
     return Collection.open(location, model=model, create=create and not read_only, read_only=read_only, limits=limits)
-
-
-def _with_options(
-    query: Query | ImageLike | Sequence[ImageLike], minus: Sequence[ImageLike] | ImageLike, region: Region | None
-) -> Query:
-    full, subtracted = as_query(query), image_tuple(minus)
-    if not subtracted and region is None:
-        return full
-    return Query(full.images, (*full.minus, *subtracted), full.regions if region is None else (region,))
 
 
 def _embedder_of(model: str | Path | Embedder) -> Embedder:

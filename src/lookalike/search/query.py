@@ -51,6 +51,16 @@ def as_query(query: "Query | ImageLike | Sequence[ImageLike]") -> Query:
     return Query((cast("ImageLike", query),))
 
 
+def with_options(
+    query: "Query | ImageLike | Sequence[ImageLike]", minus: Sequence[ImageLike] | ImageLike, region: Region | None
+) -> Query:
+    """Return the query with further subtracted images, and the region of its first image. Raises BadQuery."""
+    full, subtracted = as_query(query), image_tuple(minus)
+    if not subtracted and region is None:
+        return full
+    return Query(full.images, (*full.minus, *subtracted), full.regions if region is None else (region,))
+
+
 def parse_id(image: ImageLike) -> str | None:
     """Return the id in "id:ID", None for anything else."""
     return image.removeprefix("id:") if isinstance(image, str) and image.startswith("id:") else None
