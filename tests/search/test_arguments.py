@@ -77,6 +77,17 @@ def test_an_array_of_several_images_is_several_images() -> None:
     assert image_list(["a.png", "b.png"]) == image_list(iter(["a.png", "b.png"])) == ["a.png", "b.png"]
 
 
+def test_one_source_is_a_list_of_one(collection: Collection, photos: Path) -> None:
+    assert collection.sync(photos).added == 5
+    assert collection.forget_roots(str(photos)) == [str(photos)]
+    assert collection.forget_roots(photos) == []
+    for wrong in (b"photos", 3, [3]):
+        with pytest.raises(BadQuery, match="source"):
+            collection.sync(wrong)  # type: ignore[arg-type]
+        with pytest.raises(BadQuery, match="source"):
+            collection.forget_roots(wrong)  # type: ignore[arg-type]
+
+
 NO_IDS: dict[str, Callable[[Collection], Any]] = {
     "get bytes": lambda c: c.get(b"cab"),
     "get path": lambda c: c.get(Path("cab")),

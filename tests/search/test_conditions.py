@@ -1,5 +1,6 @@
 """Conditions as mappings and with parameters: values are values, whatever is written in them."""
 
+from collections import deque
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,8 @@ def shop(collection: Collection) -> Collection:
         ({"price": (3, -4)}, ["quote", "sea"]),
         ({"price": {3}}, ["sea"]),
         ({"price": np.array([5, 3])}, ["bare", "sea"]),
+        ({"price": np.array(5)}, ["bare"]),
+        ({"price": deque([5, 3])}, ["bare", "sea"]),
         ({"price": np.int64(5), "sold": False}, ["bare"]),
         ({"price": 3, "sold": False}, []),
         ({"price": 3.0}, ["sea"]),
@@ -94,6 +97,7 @@ def test_parameters_are_values(shop: Collection, where: str, parameters: list[An
         ("price = ?", ["3"], "Text goes in single quotes"),
         ({"label": "sea"}, ["sea"], "mapping"),
         ({"label": object()}, None, "cannot compare"),
+        ({"label": {"a": 1}}, None, "cannot compare"),
         ({"lable": "sea"}, None, "nearest: label"),
         ({"label\" = 'sea' or \"label": "x"}, None, "no column"),
         ({1: 2}, None, "not text"),

@@ -102,6 +102,19 @@ def test_an_update_changes_the_named_columns_alone(axes: Collection) -> None:
     assert axes.ids({"label": "both"}) == ["a", "b"]
 
 
+def test_nan_is_a_missing_value(axes: Collection) -> None:
+    axes.update(["a", "b"], {"label": "sea"})
+    axes.update(["a", "b"], [{"label": float("nan"), "n": np.float64("nan")}, {"n": float("nan")}])
+    assert [row.metadata for row in axes.get(["a", "b"], ["label", "n"]) if row] == [
+        {"label": None, "n": None},
+        {"label": "sea", "n": None},
+    ]
+    assert axes.store.columns()["n"] is int
+    axes.add(vectors=np.eye(3)[:1], ids="d", metadata={"label": float("nan")})
+    axes.add(picture(COLOURS["red"]), "e", {"label": float("nan")})
+    assert axes.ids({"label": None}) == ["a", "c", "d", "e"]
+
+
 def test_an_update_does_not_change_what_lookalike_knows_of_a_file(collection: Collection) -> None:
     collection.add(picture(COLOURS["red"]), ids="x")
     collection.update("x", {"width": 7})

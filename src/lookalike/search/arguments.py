@@ -1,5 +1,6 @@
 """Check the arguments of a collection's methods. One item where several are expected is a list of one."""
 
+import math
 import operator
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
@@ -51,9 +52,25 @@ def image_tuple(images: Sequence[ImageLike] | ImageLike) -> tuple[ImageLike, ...
     return tuple(image_list(images))
 
 
+def source_list(sources: Iterable[str | Path] | str | Path) -> list[str | Path]:
+    """Return folders, files, globs, manifests or archives as a list; one needs no list. Raises BadQuery."""
+    if isinstance(sources, str | Path):
+        return [sources]
+    if not isinstance(sources, Iterable):
+        raise BadQuery(f"sources must be a list of paths or one path, not {_type(sources)}")
+    listed = list(sources)
+    for source in listed:
+        if not isinstance(source, str | Path):
+            raise BadQuery(f"the source {_shown(source)} is not a path but {_type(source)}; pass a str or a Path")
+    return listed
+
+
 def metadata_list(metadata: Sequence[Metadata] | Metadata, count: int, *, of: str = "ids") -> list[Metadata]:
-    """Return one mapping for each of `count` items; a single mapping applies to all. Raises BadQuery."""
-    listed = [metadata] * count if isinstance(metadata, Mapping) else _mappings(metadata)
+    """Return one mapping for each of `count` items; a single mapping applies to all. NaN is a missing value.
+
+    Raises BadQuery.
+    """
+    listed = [_without_nan(metadata)] * count if isinstance(metadata, Mapping) else _mappings(metadata)
     if len(listed) != count:
         raise BadQuery(f"there are {count} {of} and {len(listed)} metadata; pass one for each, or one for all")
     return listed
@@ -66,7 +83,12 @@ def _mappings(metadata: object) -> list[Metadata]:
     for row in listed:
         if not isinstance(row, Mapping):
             raise BadQuery(f"each metadata must be a mapping of column names to values, not {_type(row)}")
-    return listed
+    return [_without_nan(row) for row in listed]
+
+
+def _without_nan(row: Metadata) -> Metadata:
+    """Return a row with None for NaN: data frames have NaN for missing text too, which would become the text "nan"."""
+    return {name: None if isinstance(value, float) and math.isnan(value) else value for name, value in row.items()}
 
 
 def column_list(columns: Iterable[str] | str | None) -> list[str] | None:

@@ -27,6 +27,7 @@ from lookalike.search.arguments import (
     id_list,
     image_list,
     metadata_list,
+    source_list,
 )
 from lookalike.search.conditions import Parameters, Where, as_condition
 from lookalike.search.default_location import default_uri
@@ -138,7 +139,7 @@ class Collection:
         from lookalike.indexing.sync import SyncOptions, sync
         from lookalike.indexing.worker import FileWorker
 
-        listed = [sources] if isinstance(sources, str | Path) else sources
+        listed = None if sources is None else source_list(sources)
         worker = FileWorker(self.embedder, self.limits, self._frames(frames))
         folder = self.uri if os.path.isdir(self.uri) else None
         return sync(self._store, worker, listed, options or SyncOptions(workers=default_workers()), folder=folder)
@@ -199,7 +200,7 @@ class Collection:
     def forget_roots(self, sources: Iterable[str | Path] | str | Path) -> list[str]:
         """Stop following these folders, manifests or archives. Returns those that were followed."""
         known = load_roots(self._store.settings)
-        followed = [path for path in map(absolute_text, image_list(sources)) if path in known]
+        followed = [path for path in map(absolute_text, source_list(sources)) if path in known]
         for path in followed:
             forget_root(self._store, path)
         return followed

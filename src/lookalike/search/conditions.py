@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -51,11 +51,12 @@ def _bind(where: str, parameters: Parameters) -> str:
 def _parameter(value: Any) -> str:
     if value is None:
         raise BadFilter("None cannot be compared; write IS NULL or IS NOT NULL instead of a parameter")
-    if not _is_list(value):
+    values = _members(value)
+    if values is None:
         return _literal(value)
-    if not len(value):
+    if not values:
         raise BadFilter("a list of parameters is empty; leave its condition out")
-    return f"({', '.join(map(_literal, value))})"
+    return f"({', '.join(map(_literal, values))})"
 
 
 def _test(name: object, value: Any) -> str:
@@ -64,24 +65,25 @@ def _test(name: object, value: Any) -> str:
     column = double_quotes(name.replace('"', '""'))
     if value is None:
         return f"{column} IS NULL"
-    if not _is_list(value):
+    members = _members(value)
+    if members is None:
         return f"{column} = {_literal(value)}"
-    values = [one for one in value if one is not None]
+    values = [one for one in members if one is not None]
     tests = [f"{column} IN ({', '.join(map(_literal, values))})"] if values else []
-    if len(values) < len(value):
+    if len(values) < len(members):
         tests.append(f"{column} IS NULL")
     # `x IN ()` is no SQL; nothing is in an empty list.
     return f"({' OR '.join(tests)})" if tests else f"({column} IS NULL AND {column} IS NOT NULL)"
 
 
-def _is_list(value: Any) -> bool:
-    return isinstance(value, list | tuple | set | frozenset | range) or (
-        isinstance(value, np.ndarray) and value.ndim > 0
-    )
+def _members(value: Any) -> list[Any] | None:
+    """Return the members of a list, a set, an array or a column of a data frame; None for a single value."""
+    single = isinstance(value, str | bytes | Mapping | np.generic) or getattr(value, "ndim", 1) == 0
+    return None if single or not isinstance(value, Iterable) else list(value)
 
 
 def _literal(value: Any) -> str:
-    value = value.item() if isinstance(value, np.generic) else value
+    value = value.item() if isinstance(value, np.generic | np.ndarray) and value.ndim == 0 else value
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, int):
