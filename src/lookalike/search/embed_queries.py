@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import UnknownId
-from lookalike.image import to_path
+from lookalike.image import single_threaded_opencv, to_path
 from lookalike.image.convert import ImageLike
 from lookalike.image.region import Region
 from lookalike.search.query import Query, combine, load_query_image, parse_id
@@ -99,8 +99,9 @@ def _embed_parts(photos: Collection, parts: Sequence[_Part]) -> list[_Embedded]:
     if len(jobs) <= BATCH:
         work(jobs)
     else:
-        for _ in parallel(jobs, work, workers=default_workers()):
-            pass
+        with single_threaded_opencv():
+            for _ in parallel(jobs, work, workers=default_workers()):
+                pass
     return embedded
 
 
