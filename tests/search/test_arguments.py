@@ -77,6 +77,11 @@ def test_an_array_of_several_images_is_several_images() -> None:
     assert image_list(["a.png", "b.png"]) == image_list(iter(["a.png", "b.png"])) == ["a.png", "b.png"]
 
 
+@pytest.mark.parametrize("image", ["x.png", Path("x.png"), b"bytes"])
+def test_a_query_of_one_image_needs_no_list(image: Any) -> None:
+    assert Query(image, minus=image) == Query([image], minus=[image])
+
+
 def test_one_source_is_a_list_of_one(collection: Collection, photos: Path) -> None:
     assert collection.sync(photos).added == 5
     assert collection.forget_roots(str(photos)) == [str(photos)]

@@ -90,7 +90,9 @@ def test_an_update_changes_the_named_columns_alone(axes: Collection) -> None:
     before = axes.vectors()[1]
     assert axes.update(["c", "a", "nobody", "c"], [{"n": 5}, {"label": "sea"}, {"n": 1}, {"shop": "x"}]) == 2
     assert axes.update("b", {"label": "land"}) == 1
-    assert axes.update("nobody", {"label": "land"}) == 0
+    version = axes.store.version
+    assert axes.update("nobody", {"color": "red"}) == 0
+    assert (axes.store.version, "color" in axes.store.columns()) == (version, False)
     rows = axes.get(["a", "b", "c"], ["n", "label", "shop"])
     assert [row.metadata for row in rows if row] == [
         {"n": 2, "label": "sea", "shop": None},
