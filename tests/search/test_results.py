@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,22 @@ def test_search_many_embeds_in_batches_and_answers_in_order(filled: Collection, 
     ids = [f"id:{name}" for name in names]
     assert [one[0].id for one in filled.search_many(ids, 1)] == [filled.search(i, 1)[0].id for i in ids]
     assert sizes == []
+
+
+def test_search_many_embeds_two_batches_at_a_time(
+    filled: Collection, embedder: ColourEmbedder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lookalike.indexing.pipeline.default_workers", lambda: 2)
+    both_run = threading.Barrier(2, timeout=60)  # raises unless two threads meet
+    embed = embedder.embed
+
+    def meeting(images: list[np.ndarray]) -> np.ndarray:
+        both_run.wait()
+        return embed(images)
+
+    embedder.embed = meeting  # type: ignore[method-assign,assignment]
+    names = [*COLOURS, "red", "blue", "green"]
+    assert [one[0].id for one in filled.search_many([picture(COLOURS[name]) for name in names], 1)] == names
 
 
 def test_search_many_reads_its_ids_at_once(filled: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
