@@ -14,9 +14,20 @@ import lookalike
 ROOT = Path(__file__).parent.parent
 
 
-@pytest.mark.parametrize("name", lookalike.__all__)
+@pytest.mark.parametrize("name", [*lookalike.__all__, *dir(lookalike)])
 def test_every_exported_name_exists(name: str) -> None:
     assert getattr(lookalike, name) is not None
+
+
+def test_a_notebook_s_names_are_the_objects_of_their_packages() -> None:
+    assert lookalike.find_duplicates is lookalike.duplicates.find_duplicates
+    assert lookalike.propagate_labels is lookalike.cluster.propagate_labels
+    assert lookalike.compare_images is lookalike.relate.compare_images
+    assert lookalike.judge_hits is lookalike.relate.judge_hits
+    assert lookalike.DuplicateGroup is lookalike.types.DuplicateGroup
+    assert lookalike.LookalikeError is lookalike.errors.LookalikeError
+    assert {"Relation", "RGB", "ImageLike", "evaluate", "plot"} <= set(lookalike.__all__)
+    assert {*lookalike.__all__, "errors", "types"} == set(dir(lookalike))
 
 
 def test_an_unknown_name_is_an_attribute_error() -> None:

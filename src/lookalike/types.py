@@ -77,7 +77,7 @@ class Hit:
 
     id: str
     score: float
-    metadata: Metadata = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ class Extra:
     unsure: bool = False
     transform: Shares | None = None
     companions: tuple[str, ...] = ()
-    metadata: Metadata = field(default_factory=dict)
+    metadata: Metadata = field(default_factory=dict, hash=False)
 
     @property
     def left(self) -> str:
@@ -236,13 +236,22 @@ class Store(Protocol):
     def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One stored image."""
+    """One stored image. Rows are equal if their ids, vectors and metadata are."""
 
     id: str
     vector: NDArray[np.float32]
     metadata: Metadata
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Row):
+            return NotImplemented
+        same = self.id == other.id and self.metadata == other.metadata
+        return same and np.array_equal(self.vector, other.vector)
+
+    def __hash__(self) -> int:
+        return hash(self.id)
 
 
 @dataclass(frozen=True, slots=True)

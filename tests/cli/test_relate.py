@@ -12,7 +12,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from lookalike.image import EDITS, decode
+from lookalike.embed.onnx import OnnxEmbedder
+from lookalike.image import EDITS, Limits, decode, read
+from lookalike.types import RGB, Vectors
 from tests.cli.conftest import Cli
 from tests.relate.conftest import png, scene
 
@@ -241,6 +243,33 @@ def test_search_tells_relations(cli: Cli, folder: Path) -> None:
     assert payload["crop.png"]["expected_false_matches"] is not None
     lines = cli("search", folder / "1.png", "--relations").out.splitlines()
     assert any("copy" in line and line.endswith("crop.png") for line in lines)
+
+
+def test_search_with_relations_embeds_the_query_once(
+    cli: Cli, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("index", folder)
+    query = tmp_path / "query.png"
+    query.write_bytes(png(EDITS["crop"].apply(scene(2), 0.3, 1)))
+    embedded, reads = [], []
+    embed = OnnxEmbedder.embed
+
+    def recorded_embed(self: OnnxEmbedder, images: list[RGB]) -> Vectors:
+        embedded.extend(images)
+        return embed(self, images)
+
+    def recorded_read(path: str, *limits: Limits) -> bytes:
+        reads.append(Path(path).name)
+        return read(path, *limits)
+
+    monkeypatch.setattr(OnnxEmbedder, "embed", recorded_embed)
+    for module in ("search.query", "relate.hits", "relate.geometry.feature_cache"):
+        monkeypatch.setattr(f"lookalike.{module}.read", recorded_read)
+    hits = [json.loads(line) for line in cli("search", query, "--relations", "--json", "-k", 3).out.splitlines()]
+    assert (Path(hits[0]["path"]).name, hits[0]["verdict"]["relation"]) == ("2.png", "copy")
+    assert hits[0]["verdict"]["score"] == pytest.approx(hits[0]["score"], abs=1e-4)
+    assert len(embedded) == 1
+    assert reads.count("query.png") == 2  # at the model's size for the search, and at that of the features
 
 
 def test_search_draws_the_relation_and_the_probability_below_each_hit(

@@ -249,8 +249,27 @@ def modules_after(*args: str) -> list[str]:
 
 def test_importing_lookalike_loads_numpy_and_nothing_heavy() -> None:
     heavy = ("cv2", "PIL", "onnxruntime", "lance", "pyarrow", "faiss", "torch", "matplotlib", "typer", "rich", "pandas")
-    loaded = run_python("import sys, lookalike; print(*sys.modules)").split()
+    loaded = run_python("import sys, lookalike; dir(lookalike); print(*sys.modules)").split()
     assert not set(heavy) & set(loaded)
+    assert {name for name in loaded if name.split(".")[0] == "lookalike"} == {"lookalike", "lookalike._version"}
+
+
+@pytest.mark.parametrize("name", ["cluster", "duplicates", "errors", "evaluate", "plot", "relate", "types"])
+def test_a_package_is_loaded_when_it_is_first_used(name: str) -> None:
+    code = (
+        f"import sys, lookalike; before = 'lookalike.{name}' in sys.modules\n"
+        f"print(before, lookalike.{name}.__name__, '{name}' in dir(lookalike), 'torch' in sys.modules)"
+    )
+    assert run_python(code).split() == ["False", f"lookalike.{name}", "True", "False"]
+
+
+def test_every_name_of_a_notebook_is_imported_at_once() -> None:
+    code = (
+        "import lookalike; before = {*globals(), 'before'}\n"
+        "from lookalike import *\n"
+        "print({*globals()} - before == {*lookalike.__all__} - before, 'types' in globals())"
+    )
+    assert run_python(code).split() == ["True", "False"]
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -1,5 +1,6 @@
 """Features, calibration and decisions of a collection, as used by relate."""
 
+import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,9 +10,11 @@ import numpy as np
 import pytest
 
 from lookalike.duplicates import Decisions
-from lookalike.errors import BadQuery, CollectionError
+from lookalike.embed import get_embedder
+from lookalike.errors import BadQuery, CollectionError, UnreadableImage
 from lookalike.image import EDITS
-from lookalike.relate import calibration_of, features_of
+from lookalike.relate import calibration_of, compare_images, features_of
+from lookalike.relate.compare import compare
 from lookalike.relate.geometry.feature_cache import loader_of
 from lookalike.relate.geometry.verify import verify
 from lookalike.relate.hits import (
@@ -101,6 +104,50 @@ def test_hits_are_judged_and_the_proved_come_first(photos: Collection, folder: P
     judged = rank_by_proof(judge_hits(photos, query, hits, PLAIN))
     assert [j.hit.id for j in judged] == ["photos/1.png", "photos/2.png", "photos/3.png"]
     assert [j.verdict.relation for j in judged] == [Relation.COPY, Relation.UNRELATED, Relation.UNRELATED]
+
+
+def summaries(judged: list[JudgedHit]) -> list[tuple[str, Relation, float, float | None]]:
+    verdicts = [(one.hit.id, one.verdict) for one in judged]
+    return [(name, verdict.relation, verdict.probability, verdict.expected_false_matches) for name, verdict in verdicts]
+
+
+def test_hits_are_judged_with_the_image_and_the_collection_s_own_calibration(photos: Collection, folder: Path) -> None:
+    path = folder / "1-copy.png"
+    hits = photos.search(path, 3)
+    subject = query_subject(photos, path)
+    expected = judge_hits(photos, subject, hits, calibration_of(photos))
+    assert summaries(judge_hits(photos, path, hits)) == summaries(expected)
+
+
+def test_the_vector_of_a_search_is_not_computed_again(
+    photos: Collection, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = folder / "1-copy.png"
+    results = photos.search(path)
+    computed = query_subject(photos, path)
+    monkeypatch.setattr(ColourEmbedder, "embed", None)
+    subject = query_subject(photos, path, vector=results.vector)
+    assert subject.vector is results.vector
+    assert subject.sha256 == computed.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert query_subject(photos, path, (0, 0, 0.5, 0.5), vector=results.vector).sha256 == ""
+
+
+def test_an_image_that_cannot_be_judged_is_named(photos: Collection, tmp_path: Path) -> None:
+    (tmp_path / "odd.png").write_bytes(b"no image")
+    for name in ("odd.png", "missing.png"):
+        with pytest.raises(UnreadableImage, match=name):
+            query_subject(photos, tmp_path / name)
+    with pytest.raises(UnreadableImage, match=r"^bytes: "):
+        query_subject(photos, b"no image")
+
+
+def test_two_files_are_compared_without_further_arguments(folder: Path) -> None:
+    comparison = compare_images(folder / "1.png", str(folder / "1-copy.png"))
+    embedder = get_embedder()
+    full = compare(folder / "1.png", folder / "1-copy.png", embedder, calibration_of_card(embedder.card))
+    assert comparison.verdict.probability == full.verdict.probability
+    assert comparison.verdict.relation is Relation.COPY
+    assert comparison.explanation.words == full.explanation.words
 
 
 def test_an_id_is_judged_by_what_is_stored(photos: Collection, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -89,6 +90,71 @@ def test_it_gets_what_the_collection_gets(server: Served) -> None:
                 assert ours.metadata == {k: v for k, v in theirs.metadata.items() if k not in hidden}
         with pytest.raises(BadQuery, match=r"'widht'.*width"):
             remote.get(names, ["widht"])
+
+
+def test_one_item_is_a_list_of_one(own: Served) -> None:
+    with lookalike.connect(own.url) as remote:
+        for name in ("c", "a", "b", "cab"):
+            assert remote.add(encode(picture(COLOURS["red"], seed=9)), name, {"x": 1}).added == 1
+        assert remote.ids({"x": 1}) == own.photos.ids({"x": 1}) == ["a", "b", "c", "cab"]
+        assert remote.get("cab", "x") == remote.get(["cab"], ["x"]) == own.photos.get("cab", "x")
+        assert remote.thumbnails("cab") == own.photos.thumbnails("cab")
+        assert remote.search_many("id:cab", 3) == [remote.search("id:cab", 3)]
+        assert pairs(remote.search("id:cab", 3, minus="id:photos/blue0.png")) == pairs(
+            own.photos.search("id:cab", 3, minus="id:photos/blue0.png")
+        )
+        assert remote.remove("cab") == 1
+        assert remote.ids({"x": 1}) == ["a", "b", "c"]
+
+
+def test_conditions_are_those_of_the_collection(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lookalike.client.remote.MAX_PAGE", 4)
+    with lookalike.connect(server.url) as remote:
+        names = ["photos/red0.png", "photos/red1.png", "nobody"]
+        assert remote.ids() == server.photos.ids()
+        assert len(remote.ids()) == 15
+        for where, parameters in (({"id": names}, None), ("id in ?", [names])):
+            assert remote.ids(where, parameters) == names[:2]
+            for query in ("id:photos/red0.png", picture(COLOURS["red"])):
+                expected = server.photos.search(query, where=where, parameters=parameters)
+                assert pairs(remote.search(query, where=where, parameters=parameters)) == pairs(expected)
+                assert pairs(remote.search_many([query], where=where, parameters=parameters)[0]) == pairs(expected)
+            (hit,) = remote.search_by_id("photos/red0.png", where=where, parameters=parameters)
+            assert hit.id == "photos/red1.png"
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c: c.search("id:photos/red0.png", 2.5),
+        lambda c: c.search_many(["id:photos/red0.png"], "3"),
+        lambda c: c.search_by_id("photos/red0.png", True),
+        lambda c: c.search_by_id(5),
+        lambda c: c.search("id:photos/red0.png", min_score="x"),
+        lambda c: c.get(b"photos/red0.png"),
+        lambda c: c.get([1]),
+        lambda c: c.thumbnails(None),
+        lambda c: c.remove([Path("photos/red0.png")]),
+        lambda c: c.add([b"x"], ids=[7]),
+        lambda c: c.add([b"x"], ids=["a", "b"]),
+        lambda c: c.add([b"x"], metadata=["x"]),
+    ],
+)
+def test_arguments_are_checked_as_in_the_collection(server: Served, call: Callable[[object], object]) -> None:
+    with lookalike.connect(server.url) as remote:
+        reasons = set()
+        for collection in (remote, server.photos):
+            with pytest.raises(BadQuery) as raised:
+                call(collection)
+            reasons.add(str(raised.value))
+        assert len(reasons) == 1
+
+
+def test_a_connected_collection_is_true_without_a_request(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lookalike.connect(server.url) as remote:
+        monkeypatch.setattr("lookalike.client.transport.Transport.request_bytes", None)
+        assert bool(remote)
+        assert 5 not in remote
 
 
 def test_many_files_are_sent_in_turn(server: Served, own: Served, red: bytes, monkeypatch: pytest.MonkeyPatch) -> None:

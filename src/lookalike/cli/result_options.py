@@ -80,7 +80,7 @@ def refine_results(
             raise BadQuery(
                 "--relations, --verify and a --min-score by probability compare with one image; search with one"
             )
-        subject = query_subject(photos, query.images[0], next(iter(query.regions), None))
+        subject = query_subject(photos, query.images[0], next(iter(query.regions), None), vector=results.vector)
         judged = judge_hits(photos, subject, results.hits, calibration, verify_geometry=options.needs_images)
         if options.verify:
             judged = rank_by_proof(judged[: options.verify]) + judged[options.verify :]

@@ -12,13 +12,25 @@ import numpy as np
 from lookalike.client.transport import File, Transport, image_path
 from lookalike.errors import BadQuery, ImageError, UnknownId, nearest
 from lookalike.image.convert import ImageLike, image_name
-from lookalike.search.query import Query, as_query, parse_id
+from lookalike.image.region import Region
+from lookalike.search.arguments import (
+    check_count,
+    check_id,
+    check_score,
+    column_list,
+    id_list,
+    image_list,
+    metadata_list,
+)
+from lookalike.search.conditions import Parameters, Where, as_condition
+from lookalike.search.query import Query, parse_id, with_options
 from lookalike.search.results import Results
 from lookalike.types import AddReport, Failure, Hit, Metadata, Row, Scalar
 
 DEFAULT_K = 12
 MAX_FILES = 8  # per request; the limit of the server
 MAX_REQUEST_BYTES = 32 * 2**20  # of several files; half the default limit of the server
+MAX_PAGE = 1000  # images or failures of one response; the limit of the server
 TIMEOUT_SECONDS = 60.0
 
 
@@ -31,7 +43,7 @@ def connect(url: str, *, token: str | None = None, seconds: float = TIMEOUT_SECO
 
 
 class RemoteCollection:
-    """search, search_many, search_by_id, add, remove, get, thumbnails, failures, len and in, as in Collection.
+    """search, search_many, search_by_id, add, remove, get, ids, thumbnails, failures, len and in, as in Collection.
 
     Queries are paths, bytes, arrays, PIL images or "id:ID"; files are read on this machine and uploaded. Unlike a local
     Collection, a query returns at most 1000 images, and path columns need a server with --show-paths.
@@ -52,33 +64,38 @@ class RemoteCollection:
         query: Query | ImageLike | Sequence[ImageLike],
         k: int = DEFAULT_K,
         *,
-        minus: Sequence[ImageLike] = (),
-        region: tuple[float, float, float, float] | None = None,
-        where: str | None = None,
+        minus: Sequence[ImageLike] | ImageLike = (),
+        region: Region | None = None,
+        where: Where | None = None,
+        parameters: Parameters | None = None,
         min_score: float | None = None,
     ) -> Results:
         """Return the k images, at most 1000, most similar to one image or several combined; see `Collection.search`."""
-        query = as_query(query)
-        if minus or region:
-            query = Query(query.images, tuple(query.minus) + tuple(minus), (region,) if region else query.regions)
+        query, condition = with_options(query, minus, region), as_condition(where, parameters)
+        k, min_score = check_count(k), check_score(min_score)
         files, fields = self._encode(query)
-        response = self._transport.form("/v1/search", files, fields, k=k, where=where, min_score=min_score)
+        response = self._transport.form("/v1/search", files, fields, k=k, where=condition, min_score=min_score)
         return Results(tuple(map(image_name, query.images)), _hits(response), (), self.thumbnails)
 
     def search_many(
         self,
-        queries: Sequence[Query | ImageLike],
+        queries: Sequence[Query | ImageLike] | Query | ImageLike,
         k: int = DEFAULT_K,
         *,
-        where: str | None = None,
+        where: Where | None = None,
+        parameters: Parameters | None = None,
         min_score: float | None = None,
     ) -> list[Results]:
         """Run `search` for each of several queries."""
-        return [self.search(query, k, where=where, min_score=min_score) for query in queries]
+        condition = as_condition(where, parameters)
+        return [self.search(query, k, where=condition, min_score=min_score) for query in image_list(queries)]
 
-    def search_by_id(self, image_id: str, k: int = DEFAULT_K, *, where: str | None = None) -> Results:
+    def search_by_id(
+        self, image_id: str, k: int = DEFAULT_K, *, where: Where | None = None, parameters: Parameters | None = None
+    ) -> Results:
         """Return the k images most similar to an image of the collection, without itself. Raises UnknownId."""
-        response = self._transport.get(image_path(image_id, "/similar"), k=k, where=where)
+        path, condition = image_path(check_id(image_id), "/similar"), as_condition(where, parameters)
+        response = self._transport.get(path, k=check_count(k), where=condition)
         return Results((f"id:{image_id}",), _hits(response), (), self.thumbnails)
 
     def _encode(self, query: Query) -> tuple[list[File], dict[str, list[str]]]:
@@ -105,19 +122,22 @@ class RemoteCollection:
 
     def add(
         self,
-        images: Sequence[ImageLike],
-        ids: Sequence[str] | None = None,
-        metadata: Sequence[Metadata] | None = None,
+        images: Sequence[ImageLike] | ImageLike,
+        ids: Sequence[str] | str | None = None,
+        metadata: Sequence[Metadata] | Metadata | None = None,
     ) -> AddReport:
         """Upload images; existing ids are replaced. Images that cannot be used are listed in the report.
 
-        Without `ids`, the id of each image is the hash of the uploaded bytes.
+        Without `ids`, the id of each image is the hash of the uploaded bytes. `metadata`: one mapping for each image,
+        or one for all.
         """
-        for name, values in (("ids", ids), ("metadata", metadata)):
-            if values is not None and len(values) != len(images):
-                raise BadQuery(f"got {len(images)} images and {len(values)} {name}; pass one for each image")
+        listed = image_list(images)
+        names = None if ids is None else id_list(ids)
+        if names is not None and len(names) != len(listed):
+            raise BadQuery(f"there are {len(listed)} images and {len(names)} ids; pass one for each image")
+        facts = None if metadata is None else metadata_list(metadata, len(listed), of="images")
         report = AddReport()
-        for batch in _batches(_read_images(images, ids, metadata, report)):
+        for batch in _batches(_read_images(listed, names, facts, report)):
             self._add(batch, report)
         return report
 
@@ -141,9 +161,9 @@ class RemoteCollection:
         report.changed += response["changed"]
         report.failed += [Failure(batch[int(failed["name"])].name, failed["reason"]) for failed in response["failed"]]
 
-    def remove(self, ids: Iterable[str]) -> int:
+    def remove(self, ids: Iterable[str] | str) -> int:
         """Remove images and return how many were removed; unknown ids are ignored."""
-        return sum(self._remove(image_id) for image_id in ids)
+        return sum(self._remove(image_id) for image_id in id_list(ids))
 
     def _remove(self, image_id: str) -> int:
         try:
@@ -153,9 +173,22 @@ class RemoteCollection:
 
     # -- reading
 
-    def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> list[Row | None]:
+    def get(self, ids: Iterable[str] | str, columns: Sequence[str] | str | None = None) -> list[Row | None]:
         """Return stored images in the order of `ids`, None for unknown ids. Thumbnails are included only by name."""
-        return [self._row(image_id, columns) for image_id in ids]
+        names = column_list(columns)
+        return [self._row(image_id, names) for image_id in id_list(ids)]
+
+    def ids(self, where: Where | None = None, parameters: Parameters | None = None) -> list[str]:
+        """Return all ids, or those of the images that meet a condition, in order; a page of 1,000 a request.
+
+        Raises BadQuery if the collection is too large for the server to list.
+        """
+        condition, ids = as_condition(where, parameters), list[str]()
+        while True:
+            page = self._transport.get("/v1/images", k=MAX_PAGE, offset=len(ids), where=condition)
+            ids += [image["id"] for image in page["images"]]
+            if not page["images"] or len(ids) >= page["total"]:
+                return ids
 
     def _row(self, image_id: str, columns: Sequence[str] | None) -> Row | None:
         try:
@@ -171,9 +204,9 @@ class RemoteCollection:
             facts = {name: facts[name] for name in columns}
         return Row(image["id"], np.array(image["vector"], np.float32), facts)
 
-    def thumbnails(self, ids: Sequence[str]) -> list[bytes | None]:
+    def thumbnails(self, ids: Iterable[str] | str) -> list[bytes | None]:
         """Return JPEG thumbnails, None for images without one."""
-        return [self._thumbnail(image_id) for image_id in ids]
+        return [self._thumbnail(image_id) for image_id in id_list(ids)]
 
     def _thumbnail(self, image_id: str) -> bytes | None:
         try:
@@ -185,15 +218,21 @@ class RemoteCollection:
         """Return the files that could not be indexed, with the reason for each."""
         failures: list[Failure] = []
         while True:
-            page = self._transport.get("/v1/failures", k=1000, offset=len(failures))
+            page = self._transport.get("/v1/failures", k=MAX_PAGE, offset=len(failures))
             failures += [Failure(failed["file"], failed["reason"]) for failed in page["failures"]]
             if not page["failures"] or len(failures) >= page["total"]:
                 return failures
 
+    def __bool__(self) -> bool:
+        """Return True, without a request: an empty collection is still a collection."""
+        return True
+
     def __len__(self) -> int:
         return int(self._transport.get("/v1/collection")["images"])
 
-    def __contains__(self, image_id: str) -> bool:
+    def __contains__(self, image_id: object) -> bool:
+        if not isinstance(image_id, str):
+            return False
         try:
             self._transport.get(image_path(image_id))
         except UnknownId:

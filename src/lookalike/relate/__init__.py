@@ -3,9 +3,11 @@
 from typing import TYPE_CHECKING
 
 from lookalike.deprecation import renamed
+from lookalike.relate.compare import ImageComparison, compare_images
 from lookalike.relate.geometry.feature_cache import features_of, features_of_bytes, features_of_file
 from lookalike.relate.geometry.features import Features, find_features, mirrored
 from lookalike.relate.geometry.verify import Match, verify
+from lookalike.relate.hits import JudgedHit, judge_hits
 from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card
 from lookalike.relate.probability.calibration_store import calibration_of
 from lookalike.relate.relation import Evidence, Subject, Verdict, judge, to_verdict
@@ -15,17 +17,21 @@ __all__ = [
     "Calibration",
     "Evidence",
     "Features",
+    "ImageComparison",
+    "JudgedHit",
     "Match",
     "Subject",
     "Verdict",
     "calibration_of",
     "calibration_of_card",
     "chain",
+    "compare_images",
     "features_of",
     "features_of_bytes",
     "features_of_file",
     "find_features",
     "judge",
+    "judge_hits",
     "mirrored",
     "shows_the_same",
     "swap_sides",

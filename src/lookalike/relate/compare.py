@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lookalike.embed import DEFAULT_MODEL, get_embedder
 from lookalike.errors import ImageError
 from lookalike.image import Limits, decode, fit, read, to_text
 from lookalike.relate.content.quality import too_poor
 from lookalike.relate.geometry.feature_cache import bytes_loader, file_loader
 from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, find_features
 from lookalike.relate.geometry.inset import explain_inset, explain_part, verify_inset
-from lookalike.relate.probability.calibration_model import Calibration
+from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card
 from lookalike.relate.relation import Subject, Verdict, judge
 from lookalike.relate.swapped import swap_sides
 from lookalike.relate.words.explain import Explanation, explain
@@ -56,6 +57,22 @@ def compare(
         if inset is not None:
             return inset
     return ImageComparison(a, b, verdict, explain(a.image, b.image, verdict))
+
+
+def compare_images(
+    first: str | Path | bytes,
+    second: str | Path | bytes,
+    *,
+    embedder: Embedder | None = None,
+    calibration: Calibration | None = None,
+) -> ImageComparison:
+    """Compare two image files, given as paths or as bytes: `.verdict`, and `.explanation.words`. Raises ImageError.
+
+    `embedder`: by default the default model. `calibration`: what its scores mean, by default as its card says; that of
+    a collection is `lookalike.relate.calibration_of(photos)`.
+    """
+    embedder = embedder or get_embedder(DEFAULT_MODEL)
+    return compare(first, second, embedder, calibration or calibration_of_card(embedder.card))
 
 
 def _compare_inset(

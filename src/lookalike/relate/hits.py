@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from lookalike.errors import BadQuery, UnknownId
+from lookalike.errors import BadQuery, ImageError, UnknownId
 from lookalike.image import read, to_text
 from lookalike.image.convert import image_name
 from lookalike.image.region import Region
 from lookalike.relate.geometry.feature_cache import features_of, loader_of
 from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, Features, find_features
 from lookalike.relate.probability.calibration_model import Calibration
+from lookalike.relate.probability.calibration_store import calibration_of
 from lookalike.relate.relation import Subject, Verdict, judge
 from lookalike.search import Collection, ImageLike
 from lookalike.search.query import load_query_image, parse_id
@@ -69,8 +71,18 @@ def parse_min_score(text: str) -> MinScore:
     )
 
 
-def query_subject(photos: Collection, image: ImageLike, region: Region | None = None) -> Subject:
-    """Return the query image as a subject: a file, bytes, an array, or "id:ID"."""
+def query_subject(
+    photos: Collection,
+    image: ImageLike,
+    region: Region | None = None,
+    *,
+    vector: NDArray[np.float32] | None = None,
+) -> Subject:
+    """Return the query image as a subject: a file, bytes, an array, or "id:ID".
+
+    `vector`: that of the image or its region if it is known, as a search's results know it; else it is computed. A file
+    is read once.
+    """
     query_id = parse_id(image)
     if query_id is not None and region is None:
         (row,) = photos.get([query_id], _COLUMNS)
@@ -78,15 +90,17 @@ def query_subject(photos: Collection, image: ImageLike, region: Region | None = 
             raise UnknownId(f"no image has the id {query_id!r} in {photos.uri}; ids are what a search prints")
         (features,) = features_of(photos, [query_id])
         return _subject(photos, row, features)
-    source: Any = image
+    source: Any = _file_bytes(image, photos) if query_id is None else None
     if query_id is not None:
         (row,) = photos.get([query_id], ["path", "thumbnail"])
         source = None if row is None else row.metadata.get("path") or row.metadata.get("thumbnail")
-    query_image = load_query_image(source, side=SIDE, limits=photos.limits, region=region)
-    (vector,) = photos.embedder.embed([query_image])
-    sha256 = "" if region else _digest(image, photos)
+    name = image_name(image)
+    query_image = load_query_image(source, side=SIDE, limits=photos.limits, region=region, name=name)
+    if vector is None:
+        (vector,) = photos.embedder.embed([query_image])
+    sha256 = hashlib.sha256(source).hexdigest() if isinstance(source, bytes) and not region else ""
     return Subject(
-        name=image_name(image),
+        name=name,
         vector=vector,
         features=find_features(query_image, side=PREVIEW_SIDE, count=PREVIEW_COUNT),
         sha256=sha256,
@@ -102,19 +116,31 @@ def _subject(photos: Collection, row: Row, features: Features | None) -> Subject
     return Subject(name=row.id, vector=row.vector, features=features, sha256=sha256, load=loader_of(photos, row))
 
 
-def _digest(image: ImageLike, photos: Collection) -> str:
-    """Return the SHA-256 of a file's bytes, as the collection stores it; "" for pixels."""
-    if isinstance(image, bytes):
-        return hashlib.sha256(image).hexdigest()
-    if isinstance(image, str | Path):
-        return hashlib.sha256(read(to_text(Path(image).expanduser()), photos.limits)).hexdigest()
-    return ""
+def _file_bytes(image: ImageLike, photos: Collection) -> ImageLike:
+    """Return the bytes of a file, and any other image as it is. Raises ImageError, naming the file."""
+    if not isinstance(image, str | Path):
+        return image
+    try:
+        return read(to_text(Path(image).expanduser()), photos.limits)
+    except ImageError as error:
+        raise type(error)(f"{image_name(image)}: {error}") from error
 
 
 def judge_hits(
-    photos: Collection, query: Subject, hits: Sequence[Hit], calibration: Calibration, *, verify_geometry: bool = True
+    photos: Collection,
+    query: Subject | ImageLike,
+    hits: Sequence[Hit],
+    calibration: Calibration | None = None,
+    *,
+    verify_geometry: bool = True,
 ) -> list[JudgedHit]:
-    """Return the verdict of each hit, in the given order. `verify_geometry`: compare features and contents of each."""
+    """Return the verdict of each hit, in the given order.
+
+    `query`: the image that was searched for, or its subject. `calibration`: by default the collection's.
+    `verify_geometry`: compare features and contents of each. Raises ImageError, UnknownId.
+    """
+    query = query if isinstance(query, Subject) else query_subject(photos, query)
+    calibration = calibration or calibration_of(photos)
     ids = [hit.id for hit in hits]
     features = features_of(photos, ids) if verify_geometry else [None] * len(ids)
     rows = photos.get(ids, _COLUMNS)

@@ -3,6 +3,7 @@
 from lookalike.image.convert import ImageLike
 from lookalike.image.region import parse_region
 from lookalike.search.collection import Collection, open_collection
+from lookalike.search.conditions import Parameters, Where
 from lookalike.search.default_location import COLLECTION_VARIABLE, default_uri
 from lookalike.search.query import Query, embed_images
 from lookalike.search.results import Results
@@ -11,8 +12,10 @@ __all__ = [
     "COLLECTION_VARIABLE",
     "Collection",
     "ImageLike",
+    "Parameters",
     "Query",
     "Results",
+    "Where",
     "default_uri",
     "embed_images",
     "open_collection",

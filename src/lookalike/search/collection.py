@@ -4,28 +4,45 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from lookalike import schema
 from lookalike.embed import DEFAULT_MODEL, get_embedder, same_model
-from lookalike.errors import BadQuery, ModelMismatch, NoCollection, UnknownId
-from lookalike.image import Limits, to_path
+from lookalike.errors import BadQuery, ModelMismatch, NoCollection
+from lookalike.image import Limits
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region
 from lookalike.indexing.plan import BUILTIN_COLUMNS, FAILURES, absolute_text
 from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, save_card
+from lookalike.search.arguments import (
+    check_count,
+    check_id,
+    check_score,
+    column_list,
+    id_list,
+    image_list,
+    metadata_list,
+    source_list,
+)
+from lookalike.search.conditions import Parameters, Where, as_condition
 from lookalike.search.default_location import default_uri
-from lookalike.search.query import Query, as_query, combine, load_query_image, parse_id
+from lookalike.search.embed_queries import embed_queries
+from lookalike.search.query import Query, as_query, parse_id, with_options
 from lookalike.search.results import Results
+from lookalike.search.tables import add_vectors, read_arrow, read_ids, read_vectors, to_data_frame, update_rows
 from lookalike.similarity import normalize
 from lookalike.store import open_store
-from lookalike.types import RGB, AddReport, Card, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
+from lookalike.types import AddReport, Card, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
 
 if TYPE_CHECKING:
+    import pandas
+    import pyarrow
+
     from lookalike.indexing.sync import SyncOptions
 
 DEFAULT_K = 12
@@ -56,6 +73,7 @@ class Collection:
     ) -> Self:
         """Open the collection at `uri` (a folder, an object store, or "memory:"), or create it if `create` is true.
 
+        Unlike `lookalike.open`, it does not create one unless requested: programs and servers open what exists.
         "memory:" is always a new collection. `model`: a name, a folder, or an Embedder; for an existing collection it
         must be the one that created it.
         Raises NoCollection, ModelMismatch, FormatMismatch, StoreFailed.
@@ -121,29 +139,50 @@ class Collection:
         from lookalike.indexing.sync import SyncOptions, sync
         from lookalike.indexing.worker import FileWorker
 
-        listed = [sources] if isinstance(sources, str | Path) else sources
+        listed = None if sources is None else source_list(sources)
         worker = FileWorker(self.embedder, self.limits, self._frames(frames))
         folder = self.uri if os.path.isdir(self.uri) else None
         return sync(self._store, worker, listed, options or SyncOptions(workers=default_workers()), folder=folder)
 
     def add(
         self,
-        images: Sequence[ImageLike],
-        ids: Sequence[str] | None = None,
-        metadata: Sequence[Metadata] | None = None,
+        images: Sequence[ImageLike] | ImageLike | None = None,
+        ids: Sequence[str] | str | None = None,
+        metadata: Sequence[Metadata] | Metadata | None = None,
+        *,
+        vectors: ArrayLike | None = None,
     ) -> AddReport:
         """Add images (paths, bytes, arrays, PIL images) under ids of your own; an existing id is replaced.
 
         Without `ids`, the id is the path, or the hash of the bytes for other images. Images that cannot be used are
-        skipped and listed in the report.
+        skipped and listed in the report. `metadata`: one mapping for each image, or one for all. `vectors`: (n, dim),
+        computed elsewhere by the collection's model, instead of images; they need ids and are scaled to length 1.
+        Raises BadQuery, and ModelMismatch for vectors of another size.
         """
+        if (images is None) == (vectors is None):
+            raise BadQuery("pass either images or vectors to add")
+        listed_ids = None if ids is None else id_list(ids)
+        if vectors is not None:
+            if listed_ids is None:
+                raise BadQuery("vectors have no ids of their own; pass ids, one for each vector")
+            return add_vectors(self._store, self.card, listed_ids, vectors, metadata)
         from lookalike.indexing.add import add_images
 
-        return add_images(self._store, self.embedder, images, ids, metadata, self.limits)
+        listed = image_list(images)
+        facts = None if metadata is None else metadata_list(metadata, len(listed), of="images")
+        return add_images(self._store, self.embedder, listed, listed_ids, facts, self.limits)
 
-    def remove(self, ids: Iterable[str]) -> int:
+    def update(self, ids: Iterable[str] | str, metadata: Sequence[Metadata] | Metadata) -> int:
+        """Change the named metadata of images, in one commit; vectors and other columns stay.
+
+        `metadata`: one mapping for each id, or one for all. A name of Lookalike's own columns gets a trailing `_`, as
+        in `add`; `label` does not. Unknown ids are ignored. Returns the number of images changed.
+        """
+        return update_rows(self._store, id_list(ids), metadata)
+
+    def remove(self, ids: Iterable[str] | str) -> int:
         """Remove images; their files stay. Unknown ids are ignored. Returns the number removed."""
-        return self._store.delete(list(ids))
+        return self._store.delete(id_list(ids))
 
     def ids_under(self, path: str) -> list[str]:
         """Return the ids of the images in a file, folder, archive or manifest. `path`: absolute, in text form."""
@@ -158,10 +197,10 @@ class Collection:
         warnings.warn("Collection.ids_beneath is now Collection.ids_under", DeprecationWarning, stacklevel=2)
         return self.ids_under(path)
 
-    def forget_roots(self, sources: Iterable[str | Path]) -> list[str]:
+    def forget_roots(self, sources: Iterable[str | Path] | str | Path) -> list[str]:
         """Stop following these folders, manifests or archives. Returns those that were followed."""
         known = load_roots(self._store.settings)
-        followed = [path for path in map(absolute_text, sources) if path in known]
+        followed = [path for path in map(absolute_text, source_list(sources)) if path in known]
         for path in followed:
             forget_root(self._store, path)
         return followed
@@ -173,66 +212,110 @@ class Collection:
         query: Query | ImageLike | Sequence[ImageLike],
         k: int = DEFAULT_K,
         *,
-        minus: Sequence[ImageLike] = (),
+        minus: Sequence[ImageLike] | ImageLike = (),
         region: Region | None = None,
-        where: str | None = None,
+        where: Where | None = None,
+        parameters: Parameters | None = None,
         min_score: float | None = None,
     ) -> Results:
         """Return the k images most similar to one image, or to several combined (the sum of their unit vectors).
 
         `minus`: images whose vectors are subtracted. `region`: the part of the first image that counts. `where`: a SQL
-        condition over metadata, such as "width > 1000 and label = 'cat'". An image queried as "id:ID" is left out of
-        its own results.
+        condition over metadata, such as "width > 1000 and label = 'cat'"; its `?` are replaced by `parameters`, as
+        values. It may also be a mapping: {"width": 640, "format": ["PNG", "GIF"], "label": None} means equal, one of
+        these, and missing. An image queried as "id:ID" is left out of its own results. Raises BadQuery, BadFilter,
+        ImageError, UnknownId.
         """
-        full = as_query(query)
-        if minus or region:
-            full = Query(full.images, tuple(full.minus) + tuple(minus), (region,) if region else full.regions)
-        return self.search_many([full], k, where=where, min_score=min_score)[0]
+        full = with_options(query, minus, region)
+        return self._search([full], k, as_condition(where, parameters), min_score, keep_images=True)[0]
 
     def search_many(
         self,
-        queries: Sequence[Query | ImageLike],
+        queries: Sequence[Query | ImageLike] | Query | ImageLike,
         k: int = DEFAULT_K,
         *,
-        where: str | None = None,
+        where: Where | None = None,
+        parameters: Parameters | None = None,
         min_score: float | None = None,
+        keep_images: bool = False,
     ) -> list[Results]:
-        """`search` for a batch of queries; each has its own results."""
-        parsed = [as_query(query) for query in queries]
-        embedded = [self._embed_query(query) for query in parsed]
-        vectors = (
-            np.concatenate([vector for vector, _ in embedded]) if embedded else np.zeros((0, self.card.dim), np.float32)
-        )
-        excluded = [{i for i in map(parse_id, query.images) if i is not None} for query in parsed]
-        nearest = self._nearest(vectors, k, excluded, where, min_score)
-        return [
-            Results(tuple(map(image_name, query.images)), hits, pictures, self.thumbnails)
-            for query, (_, pictures), hits in zip(parsed, embedded, nearest, strict=True)
-        ]
+        """`search` for a batch of queries, embedded on all cores; each has its own results.
 
-    def search_by_id(self, image_id: str, k: int = DEFAULT_K, *, where: str | None = None) -> Results:
+        `keep_images`: the results hold the pixels of their query images, for figures, which takes memory.
+        """
+        parsed = [as_query(query) for query in image_list(queries)]
+        return self._search(parsed, k, as_condition(where, parameters), min_score, keep_images=keep_images)
+
+    def search_by_id(
+        self,
+        image_id: str,
+        k: int = DEFAULT_K,
+        *,
+        where: Where | None = None,
+        parameters: Parameters | None = None,
+    ) -> Results:
         """Return the k images most similar to one of the collection, which is left out. Raises UnknownId."""
-        return self.search(f"id:{image_id}", k, where=where)
+        return self.search(f"id:{check_id(image_id)}", k, where=where, parameters=parameters)
 
     def search_by_vector(
-        self, vectors: Vectors, k: int = DEFAULT_K, *, where: str | None = None, min_score: float | None = None
+        self,
+        vectors: ArrayLike,
+        k: int = DEFAULT_K,
+        *,
+        where: Where | None = None,
+        parameters: Parameters | None = None,
+        min_score: float | None = None,
     ) -> list[Results]:
         """Return the k images nearest to each of (n, dim) vectors, which need not have length 1."""
-        queries = normalize(vectors)
+        queries = normalize(np.asarray(vectors))
         if queries.shape[1] != self.card.dim:
             raise BadQuery(f"the vectors have {queries.shape[1]} numbers; {self.card.name} makes {self.card.dim}")
-        nearest = self._nearest(queries, k, [set()] * len(queries), where, min_score)
-        return [Results((f"vector {n}",), hits, (), self.thumbnails) for n, hits in enumerate(nearest)]
+        nearest = self._nearest(queries, k, [set()] * len(queries), as_condition(where, parameters), min_score)
+        return [
+            Results((f"vector {n}",), hits, (), self.thumbnails, vector)
+            for n, (vector, hits) in enumerate(zip(queries, nearest, strict=True))
+        ]
 
     # -- stored images
 
-    def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> list[Row | None]:
+    def get(self, ids: Iterable[str] | str, columns: Sequence[str] | str | None = None) -> list[Row | None]:
         """Return stored images in the order of `ids`, None for unknown ones; thumbnails only if `columns` has them."""
-        return self._store.get(ids, columns)
+        return self._store.get(id_list(ids), column_list(columns))
 
-    def thumbnails(self, ids: Sequence[str]) -> list[bytes | None]:
+    def ids(self, where: Where | None = None, parameters: Parameters | None = None) -> list[str]:
+        """Return all ids, or those of the images that meet a condition (see `search`), in order."""
+        return read_ids(self._store, as_condition(where, parameters))
+
+    def vectors(self, where: Where | None = None, parameters: Parameters | None = None) -> tuple[list[str], Vectors]:
+        """Return ids and their vectors (n, dim), of all images or of those that meet a condition, ordered by id."""
+        return read_vectors(self._store, as_condition(where, parameters))
+
+    def to_arrow(
+        self,
+        where: Where | None = None,
+        columns: Sequence[str] | str | None = None,
+        *,
+        parameters: Parameters | None = None,
+    ) -> pyarrow.Table:
+        """Return ids and metadata as an Arrow table, ordered by id.
+
+        `columns`: the columns besides `id`, by default all metadata; "vector" and "thumbnail" only by name.
+        """
+        return read_arrow(self._store, as_condition(where, parameters), column_list(columns))
+
+    def to_pandas(
+        self,
+        where: Where | None = None,
+        columns: Sequence[str] | str | None = None,
+        *,
+        parameters: Parameters | None = None,
+    ) -> pandas.DataFrame:
+        """Return `to_arrow` as a DataFrame. Raises LookalikeError if pandas is not installed."""
+        return to_data_frame(self.to_arrow(where, columns, parameters=parameters))
+
+    def thumbnails(self, ids: Iterable[str] | str) -> list[bytes | None]:
         """Return JPEG thumbnails of at most 256 pixels a side, None where there is none."""
-        rows = self._store.get(ids, ["thumbnail"])
+        rows = self._store.get(id_list(ids), ["thumbnail"])
         values = (row.metadata.get("thumbnail") if row else None for row in rows)
         return [jpeg if isinstance(jpeg, bytes) else None for jpeg in values]
 
@@ -260,8 +343,12 @@ class Collection:
     def __len__(self) -> int:
         return len(self._store)
 
-    def __contains__(self, image_id: str) -> bool:
-        return self._store.get([image_id], [])[0] is not None
+    def __bool__(self) -> bool:
+        """Return True: a collection without images is still a collection."""
+        return True
+
+    def __contains__(self, image_id: object) -> bool:
+        return isinstance(image_id, str) and self._store.get([image_id], [])[0] is not None
 
     def __repr__(self) -> str:
         return f"<Collection {self.uri}: {len(self)} images by {self.card.name}>"
@@ -295,61 +382,23 @@ class Collection:
         self._store.set_settings({schema.FRAMES.name: str(frames)})
         return frames
 
-    def _embed_query(self, query: Query) -> tuple[Vectors, tuple[RGB, ...]]:
-        """Return a query's vector (1, dim) and its images."""
-        regions: list[Region | None] = [*query.regions, *[None] * (len(query.images) - len(query.regions))]
-        plus, pictures = self._vectors(query.images, regions)
-        minus, _ = self._vectors(query.minus, [None] * len(query.minus))
-        return combine(plus, minus), pictures
-
-    def _vectors(
-        self, images: Sequence[ImageLike], regions: Sequence[Region | None]
-    ) -> tuple[Vectors, tuple[RGB, ...]]:
-        if not images:
-            return np.zeros((0, self.card.dim), np.float32), ()
-        rows = {i: self._row(i) for i in map(parse_id, images) if i is not None}
-        side = max(self.card.preprocessing.size)
-        pictures = [self._query_image(image, rows, side, region) for image, region in zip(images, regions, strict=True)]
-        # A whole image of the collection has a stored vector.
-        stored = [
-            None if region else rows.get(parse_id(image) or "") for image, region in zip(images, regions, strict=True)
+    def _search(
+        self, queries: Sequence[Query], k: int, where: str | None, min_score: float | None, *, keep_images: bool
+    ) -> list[Results]:
+        k, min_score = check_count(k), check_score(min_score)  # before the images are embedded
+        embedded = embed_queries(self, queries, keep_images=keep_images)
+        vectors = np.concatenate([np.zeros((0, self.card.dim), np.float32), *(query.vector for query in embedded)])
+        excluded = [{i for i in map(parse_id, query.images) if i is not None} for query in queries]
+        nearest = self._nearest(vectors, k, excluded, where, min_score)
+        return [
+            Results(tuple(map(image_name, query.images)), hits, one.images, self.thumbnails, one.vector[0])
+            for query, one, hits in zip(queries, embedded, nearest, strict=True)
         ]
-        fresh = [picture for picture, row in zip(pictures, stored, strict=True) if row is None]
-        embedded = iter(self.embedder.embed(fresh) if fresh else ())
-        return np.stack([next(embedded) if row is None else row.vector for row in stored]), tuple(pictures)
-
-    def _row(self, image_id: str) -> Row:
-        (row,) = self._store.get([image_id], ["path", "thumbnail"])
-        if row is None:
-            raise UnknownId(f"no image has the id {image_id!r} in {self.uri}; ids are what a search prints")
-        return row
-
-    def _query_image(self, image: ImageLike, rows: Mapping[str, Row], side: int, region: Region | None) -> RGB:
-        """Return the pixels of one query image.
-
-        For an id these are its thumbnail's, or its file's where a region is set or there is no thumbnail.
-        """
-        image_id = parse_id(image)
-        if image_id is None:
-            return load_query_image(image, side=side, limits=self.limits, region=region)
-        path, jpeg = (rows[image_id].metadata.get(c) for c in ("path", "thumbnail"))
-        use_file = (
-            isinstance(path, str)
-            and (region is not None or jpeg is None)
-            and os.path.isfile(to_path(path.split("!/")[0]))
-        )
-        source: Any = path if use_file else jpeg
-        if source is None:
-            raise UnknownId(
-                f"the file of {image_id!r} is not available ({path!s}); connect its drive, or search with another file"
-            )
-        return load_query_image(source, side=side, limits=self.limits, region=region)
 
     def _nearest(
         self, vectors: Vectors, k: int, excluded: Sequence[set[str]], where: str | None, min_score: float | None
     ) -> list[tuple[Hit, ...]]:
-        if k < 1:
-            raise BadQuery(f"k is {k}; ask for at least one image")
+        k, min_score = check_count(k), check_score(min_score)
         extra = max(map(len, excluded), default=0)
         nearest = self._store.search(vectors, k + extra, where=where)
         floor = -2.0 if min_score is None else min_score
@@ -367,7 +416,11 @@ def open_collection(
     read_only: bool = False,
     limits: Limits | None = None,
 ) -> Collection:
-    """Open a collection, by default the default one, and create it if it does not exist. See `Collection.open`."""
+    """Open a collection, by default the default one, and create it if it does not exist. See `Collection.open`.
+
+    This is `lookalike.open`. It creates because a first session begins with it, in a notebook or a script. A program
+    that must not mistake a mistyped path for an empty collection passes `create=False` or calls `Collection.open`.
+    """
     location = default_uri() if uri is None else uri
     return Collection.open(location, model=model, create=create and not read_only, read_only=read_only, limits=limits)
 

@@ -11,6 +11,7 @@ from lookalike.errors import BadQuery, ImageError
 from lookalike.image import Limits, crop, decode, fit, read, to_rgb, to_text
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region, check_region
+from lookalike.search.arguments import image_tuple
 from lookalike.similarity import normalize
 from lookalike.types import RGB, Embedder, Vectors
 
@@ -20,7 +21,7 @@ class Query:
     """One query: the sum of the vectors of `images` less those of `minus`.
 
     An image is a path, the bytes of a file, an array, a PIL image, or "id:ID" for one in the collection. `regions`
-    belong to `images` in order; a missing one means the whole image. Raises BadQuery.
+    belong to `images` in order; a missing one means the whole image. One image needs no list. Raises BadQuery.
     """
 
     images: Sequence[ImageLike]
@@ -28,6 +29,9 @@ class Query:
     regions: Sequence[Region] = ()
 
     def __post_init__(self) -> None:
+        # A str is a sequence of letters, and an array one of rows: neither is a list of images.
+        object.__setattr__(self, "images", image_tuple(self.images))
+        object.__setattr__(self, "minus", image_tuple(self.minus))
         if not self.images:
             raise BadQuery("a query needs at least one image; name a file, '-' for stdin, or id:ID")
         if len(self.regions) > len(self.images):
@@ -47,22 +51,35 @@ def as_query(query: "Query | ImageLike | Sequence[ImageLike]") -> Query:
     return Query((cast("ImageLike", query),))
 
 
+def with_options(
+    query: "Query | ImageLike | Sequence[ImageLike]", minus: Sequence[ImageLike] | ImageLike, region: Region | None
+) -> Query:
+    """Return the query with further subtracted images, and the region of its first image. Raises BadQuery."""
+    full, subtracted = as_query(query), image_tuple(minus)
+    if not subtracted and region is None:
+        return full
+    return Query(full.images, (*full.minus, *subtracted), full.regions if region is None else (region,))
+
+
 def parse_id(image: ImageLike) -> str | None:
     """Return the id in "id:ID", None for anything else."""
     return image.removeprefix("id:") if isinstance(image, str) and image.startswith("id:") else None
 
 
-def load_query_image(image: ImageLike, *, side: int | None, limits: Limits, region: Region | None = None) -> RGB:
+def load_query_image(
+    image: ImageLike, *, side: int | None, limits: Limits, region: Region | None = None, name: str = ""
+) -> RGB:
     """Return the upright RGB image, cropped to its region. Raises ImageError.
 
-    `side`: pixels that the longer side of the result needs; a larger image may be decoded at a reduced size.
+    `side`: pixels that the longer side of the result needs; a larger image may be decoded at a reduced size. `name`:
+    what errors call the image, by default its path.
     """
     # The region alone must have enough pixels, so the whole image is decoded larger by the inverse of its size.
     decode_side = None if side is None else round(side / min(region[2:])) if region else side
     try:
         rgb = _open(image, decode_side, limits)
     except ImageError as error:
-        raise type(error)(f"{image_name(image)}: {error}") from error
+        raise type(error)(f"{name or image_name(image)}: {error}") from error
     return crop(rgb, region) if region else rgb
 
 

@@ -3,8 +3,12 @@
 import base64
 import html
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import overload
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any, Self, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.types import RGB, Hit
 
@@ -19,18 +23,20 @@ def _no_thumbnails(ids: Sequence[str]) -> list[bytes | None]:
     return [None] * len(ids)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
 class Results(Sequence[Hit]):
-    """The hits of one query, best first.
+    """The hits of one query, best first; a sequence that equals any sequence of the same hits.
 
-    `query`: the names of the query images. `pictures`: these images as RGB, for figures. `thumbnails`: returns the JPEG
-    thumbnails of ids.
+    `query`: the names of the query images. `pictures`: these images as RGB, for figures, if they were kept.
+    `thumbnails`: returns the JPEG thumbnails of ids, from the open collection; a pickle does not contain it. `vector`:
+    the query's vector (dim,), None from a server.
     """
 
     query: tuple[str, ...]
     hits: tuple[Hit, ...]
     pictures: tuple[RGB, ...] = ()
     thumbnails: Thumbnails = _no_thumbnails
+    vector: NDArray[np.float32] | None = None
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -45,6 +51,25 @@ class Results(Sequence[Hit]):
     def __iter__(self) -> Iterator[Hit]:
         return iter(self.hits)
 
+    def __eq__(self, other: object) -> bool:
+        if isinstance(other, Results):
+            return self.hits == other.hits
+        return self.hits == tuple(other) if isinstance(other, list | tuple) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self.hits)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # `thumbnails` is a method of an open collection, which cannot leave its process.
+        return _without_thumbnails, (self.query, self.hits, self.pictures, self.vector)
+
+    def __copy__(self) -> Self:
+        return replace(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        copied = {name: deepcopy(getattr(self, name), memo) for name in ("hits", "pictures", "vector")}
+        return replace(self, **copied)  # the collection is shared, not copied
+
     def __repr__(self) -> str:
         lines = [f"{rank:>4}  {hit.score:.3f}  {hit.id}" for rank, hit in enumerate(self.hits, 1)]
         return "\n".join([f"{len(self)} hits for {', '.join(self.query)}", *lines])
@@ -57,6 +82,12 @@ class Results(Sequence[Hit]):
             )
         ]
         return f'<div style="{_ROW}">{"".join(cells)}</div>'
+
+
+def _without_thumbnails(
+    query: tuple[str, ...], hits: tuple[Hit, ...], pictures: tuple[RGB, ...], vector: NDArray[np.float32] | None
+) -> Results:
+    return Results(query, hits, pictures, vector=vector)
 
 
 def _cell(rank: int, hit: Hit, jpeg: bytes | None) -> str:
