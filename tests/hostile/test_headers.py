@@ -1,5 +1,6 @@
 """Headers that took a reader seconds to minutes, or forever, before their counts were capped."""
 
+import contextlib
 import io
 import struct
 import time
@@ -8,10 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from lookalike.errors import ImageError
-from lookalike.image import read_header
+from lookalike.image import Limits, decode, read_header
 from lookalike.image.containers.raw import raw_format
 from tests.conftest import encode, picture
 from tests.hostile.conftest import limited
@@ -147,3 +149,25 @@ def test_valid_headers_are_read_completely() -> None:
     file = io.BytesIO()
     Image.fromarray(picture((200, 10, 10))).save(file, "TIFF", save_all=True, append_images=[frames[1]] * 200)
     assert read_header(file.getvalue()).frames == 201
+
+
+def tiff_tags(data: bytes) -> list[int]:
+    """Offsets of the entries of a little-endian TIFF's first directory."""
+    (directory,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, directory)
+    return [directory + 2 + 12 * n for n in range(count)]
+
+
+@pytest.mark.parametrize("count", [0, 2, 3, 7, 2**31])
+@pytest.mark.parametrize("kind", [1, 2, 3, 4, 5, 7, 12])
+def test_a_tiff_tag_with_another_count_or_type_is_an_image_or_a_reason(kind: int, count: int) -> None:
+    """Every tag of a valid file in turn: a size that is a list, text or a fraction must not escape as a TypeError."""
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, np.full((20, 28, 3), 90, np.uint8), photometric="rgb", byteorder="<")
+    data = buffer.getvalue()
+    for entry in tiff_tags(data):
+        damaged = bytearray(data)
+        struct.pack_into("<HI", damaged, entry + 2, kind, count)
+        for read in (read_header, lambda file: decode(file, limits=Limits(max_pixels=10**6)).image):
+            with contextlib.suppress(ImageError):
+                assert read(bytes(damaged)) is not None

@@ -43,6 +43,8 @@ def read_encoding(data: bytes) -> ImageEncoding:
         raise UnreadableImage(
             f"begins like {known.name}, but its header is damaged ({_short_message(error)})"
         ) from error
+    if not all(isinstance(value, int) for value in (encoding.width, encoding.height, encoding.frames)):
+        raise UnreadableImage(f"begins like {known.name}, but its header states a size that is not a number")
     if encoding.width < 1 or encoding.height < 1:
         raise UnreadableImage(f"begins like {known.name}, but its header states a size of zero")
     return encoding
