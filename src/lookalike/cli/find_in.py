@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,7 +25,7 @@ _MAX_DRAWN = 8  # images in one figure
 def find_in(
     query: Annotated[Path, typer.Argument(metavar="QUERY", help="The image to find.")],
     inside: Annotated[
-        Optional[list[Path]],  # noqa: UP045 - typer reads it at run time on Python 3.11
+        list[Path] | None,
         typer.Option(metavar="PAGE", help="The larger image; may be repeated. Without it: a whole collection."),
     ] = None,
     collection: CollectionOption = None,
@@ -33,7 +33,7 @@ def find_in(
         int, typer.Option(min=1, help="In a collection: the number of images to verify, most similar first.")
     ] = 1000,
     plot: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(metavar="FILE.png", help="Draw the locations and the matching points."),
     ] = None,
     json: JsonOption = False,

@@ -1,7 +1,7 @@
 """lookalike label: read labels, and spread them to the other images with calibrated confidence."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -21,7 +21,7 @@ _MAX_EXAMPLES = 3
 
 def label(
     file: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Argument(metavar="[LABELS.csv]", help="Columns: label, and id, path or cluster (such as 64/12)."),
     ] = None,
     folders: Annotated[
@@ -35,7 +35,7 @@ def label(
     ] = 0.9,
     suspects: Annotated[bool, typer.Option("--suspects", help="List labels that their neighbors contradict.")] = False,
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             "-o",
             "--output",
@@ -44,7 +44,7 @@ def label(
         ),
     ] = None,
     plot: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(metavar="FILE.png", help="Draw the reliability diagram of the confidence."),
     ] = None,
     collection: CollectionOption = None,

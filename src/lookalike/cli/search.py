@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,7 +27,7 @@ def search(
         list[str] | None, typer.Option(metavar="QUERY", help="Less like this image; may be repeated.")
     ] = None,
     region: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             metavar="X,Y,W,H", help="The part of the image that counts, as fractions; repeat it for further images."
         ),
@@ -47,7 +47,7 @@ def search(
         bool, typer.Option("--relations", help="Print each hit's relation to the query, verified by geometry.")
     ] = False,
     verify: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(metavar="N", min=1, help="Verify the best N by geometry and rank verified hits first."),
     ] = None,
     hide_duplicates: Annotated[
@@ -56,7 +56,7 @@ def search(
     diversity: Annotated[
         float, typer.Option(min=0, max=1, help="0: most similar first; towards 1: hits different from each other.")
     ] = 0.0,
-    plot: Annotated[Optional[Path], typer.Option(metavar="FILE.png", help="Draw the query and its hits.")] = None,  # noqa: UP045
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the query and its hits.")] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
