@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli.options import CollectionOption, JsonOption
+from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.errors import ImageError
 
@@ -76,9 +76,8 @@ def _in_pages(query_image: "RGB", pages: list[Path]) -> "Iterator[Containment]":
 def _in_collection(query_image: "RGB", collection: str | None, limit: int) -> "list[Containment]":
     from lookalike.relate import calibration_of
     from lookalike.relate.geometry.containment import find_in_collection
-    from lookalike.search import open_collection
 
-    with open_collection(collection, create=False) as photos, ProgressLine("images") as progress:
+    with open_to_read(collection) as photos, ProgressLine("images") as progress:
         if len(photos) > limit:
             log(f"verifying {limit:,} of {len(photos):,} images, most similar first; --limit verifies more")
         return find_in_collection(photos, query_image, calibration_of(photos), limit=limit, progress=progress)

@@ -11,9 +11,8 @@ from lookalike.cli.output import log, print_json, print_row
 from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
-    from lookalike.cli.result_options import ResultOptions
     from lookalike.relate import Verdict
-    from lookalike.search import Collection, ImageLike, Results
+    from lookalike.search import ImageLike, Results
     from lookalike.types import Hit
 
 
@@ -66,7 +65,7 @@ def search(
 
     options = ResultOptions(k, min_score, relations, verify, hide_duplicates, diversity)
     query = Query(_images(queries), _images(minus or []), tuple(map(parse_region, region or [])))
-    with _open(collection, options) as photos:
+    with open_to_read(collection) as photos:
         if not len(photos):
             raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
         results = photos.search(query, options.fetch_count, where=where, min_score=options.min_score_value)
@@ -80,15 +79,6 @@ def search(
             log("no match: no hit is related to the query as far as Lookalike can tell")
         if plot:
             _plot(results, verdicts, plot)
-
-
-def _open(collection: str | None, options: "ResultOptions") -> "Collection":
-    """Open the collection: read-only, or writable where features are compared, so that these are saved."""
-    if not options.needs_images:
-        return open_to_read(collection)
-    from lookalike.search import open_collection
-
-    return open_collection(collection, create=False)
 
 
 def _images(names: list[str]) -> "tuple[ImageLike, ...]":
