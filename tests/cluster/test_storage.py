@@ -1,6 +1,7 @@
 """Clusters saved in a collection: loaded, joined by new images, checked for drift, named, exported."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from lookalike.cluster import (
     drift,
     join_new,
     known_labels,
+    label_table,
     load_clusters,
     name_clusters,
     read_labels,
@@ -265,6 +267,32 @@ def test_labels_that_nobody_has_are_one_sentence(shop: Collection, tmp_path: Pat
         read_labels(shop, labels_file(tmp_path, "name,tag\nred/00.png,x\n"))
     with pytest.raises(SourceError, match="cannot be read"):
         read_labels(shop, tmp_path / "missing.csv")
+
+
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [(["nobody"], "(nobody)"), (["a", "b", "c"], "(a, b, c)"), (["a", "b", "c", "d"], "(a, b, c, ...)")],
+)
+def test_examples_end_in_dots_only_if_there_are_more(
+    shop: Collection, tmp_path: Path, names: list[str], listed: str
+) -> None:
+    file = labels_file(tmp_path, "\n".join(["id,label", *(f"{name},x" for name in names)]))
+    with pytest.raises(BadQuery, match=re.escape(f"{shop.uri} {listed}; use ids")):
+        read_labels(shop, file)
+
+
+def test_a_file_without_labels_has_no_examples(shop: Collection, tmp_path: Path) -> None:
+    with pytest.raises(BadQuery, match=re.escape(f"{shop.uri}; use ids")):
+        read_labels(shop, labels_file(tmp_path, "id,label\nred/00.png,\n"))
+
+
+def test_propagated_labels_of_removed_images_are_removed(shop: Collection) -> None:
+    label_table(shop).put([{"id": "gone.png", "label": "pea", "given": True, "confidence": 1.0}])
+    save_propagated(shop, {"red/00.png": ("tomato", 0.95), "red/01.png": ("tomato", 0.9), "red/02.png": ("", 0.4)})
+    shop.store.delete(["red/00.png"])
+    save_propagated(shop, {"red/01.png": ("apple", 0.95), "never.png": ("pea", 0.95)})
+    rows = {str(row["id"]): row["label"] for row in label_table(shop).all()}
+    assert rows == {"gone.png": "pea", "red/01.png": "apple", "red/02.png": ""}  # what a person decided stays
 
 
 def test_a_cluster_is_named_once(clustered: Collection, tmp_path: Path) -> None:

@@ -10,13 +10,11 @@ from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import check_output_files
 from lookalike.cli.usage_errors import usage_error_for
 from lookalike.errors import BadQuery
-from lookalike.text import counted
+from lookalike.text import counted, examples_text
 
 if TYPE_CHECKING:
     from lookalike.cluster import ParsedLabels, PropagatedLabels
     from lookalike.search import Collection
-
-_MAX_EXAMPLES = 3
 
 
 def label(
@@ -106,14 +104,11 @@ def _report_parsed(parsed: "ParsedLabels", file: Path) -> None:
     log(f"{counted(len(parsed.labels), 'label')} read from {file}")
     if parsed.unknown:
         verb = "matches" if len(parsed.unknown) == 1 else "match"
-        log(f"{counted(len(parsed.unknown), 'line')} {verb} no image of the collection: {_examples(parsed.unknown)}")
+        count = counted(len(parsed.unknown), "line")
+        log(f"{count} {verb} no image of the collection: {examples_text(parsed.unknown)}")
     if parsed.twice:
         ids = f"{counted(len(parsed.twice), 'id')} labeled differently by several lines"
-        log(f"{ids}, the last line counts: {_examples(parsed.twice)}")
-
-
-def _examples(names: list[str]) -> str:
-    return ", ".join(names[:_MAX_EXAMPLES]) + (", ..." if len(names) > _MAX_EXAMPLES else "")
+        log(f"{ids}, the last line counts: {examples_text(parsed.twice)}")
 
 
 def _spread(

@@ -18,12 +18,11 @@ from lookalike.image.sources.tables import read_table
 from lookalike.schema import LABELS, LABELS_PROPAGATED
 from lookalike.search import Collection
 from lookalike.search.saved_results import save_result
-from lookalike.text import now
+from lookalike.text import examples_text, now
 from lookalike.types import Metadata, Table
 
 SUSPECTS = "suspects"
 _KEYS = ("id", "path", "cluster")
-_MAX_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +67,8 @@ def read_labels(photos: Collection, path: str | Path) -> ParsedLabels:
         parsed.twice.extend(i for i in matches if parsed.labels.get(i, label) != label)
         parsed.labels.update(dict.fromkeys(matches, label))
     if not parsed.labels:
-        examples = ", ".join(parsed.unknown[:_MAX_EXAMPLES])
-        raise BadQuery(
-            f"{path} names no image of {photos.uri} ({examples} ...); use ids or paths as search prints them"
-        )
+        examples = f" ({examples_text(parsed.unknown)})" if parsed.unknown else ""
+        raise BadQuery(f"{path} names no image of {photos.uri}{examples}; use ids or paths as search prints them")
     return parsed
 
 
@@ -152,15 +149,27 @@ def set_labels(photos: Collection, labels: Mapping[str, str | None]) -> None:
 
 
 def save_propagated(photos: Collection, labels: Mapping[str, tuple[str, float]]) -> None:
-    """Save propagated labels with their confidence; "" is unsure. Given labels are not touched."""
+    """Save propagated labels with their confidence; "" is unsure. Given labels are not touched.
+
+    Removes the propagated labels of images that are no longer in the collection.
+    """
     known = known_labels(photos)
     rows: list[Metadata] = [
         {"id": i, "label": label, "given": False, "confidence": confidence}
         for i, (label, confidence) in labels.items()
         if i not in known
     ]
-    label_table(photos).put(rows)
+    table = label_table(photos)
+    table.put(rows)
+    saved = [str(row["id"]) for row in table.all() if not row["given"]]
+    table.remove(_absent_ids(photos, saved))
     photos.store.set_settings({LABELS_PROPAGATED.name: now()})  # a commit that readers of the collection see
+
+
+def _absent_ids(photos: Collection, ids: Sequence[str]) -> list[str]:
+    """Return the ids of which the collection has no image."""
+    present = {str(image_id) for part in photos.store.scan(["id"]) for image_id in part["id"]} if ids else set()
+    return [image_id for image_id in ids if image_id not in present]
 
 
 def known_labels(photos: Collection, *, spread: bool = False) -> dict[str, str]:
