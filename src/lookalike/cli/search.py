@@ -11,8 +11,11 @@ from lookalike.cli.output import log, print_json, print_row
 from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lookalike.cli.result_options import ResultOptions
     from lookalike.relate import Verdict
-    from lookalike.search import ImageLike, Results
+    from lookalike.search import Collection, ImageLike, Query, Results
     from lookalike.types import Hit
 
 
@@ -60,16 +63,15 @@ def search(
     json: JsonOption = False,
 ) -> None:
     """Print the k images most like the query, best first: rank, score, path."""
-    from lookalike.cli.result_options import ResultOptions, refine_results
+    from lookalike.cli.result_options import ResultOptions
     from lookalike.search import Query, parse_region
 
-    options = ResultOptions(k, min_score, relations, verify, hide_duplicates, diversity)
+    options = ResultOptions(min_score, relations, verify, hide_duplicates, diversity)
     query = Query(_images(queries), _images(minus or []), tuple(map(parse_region, region or [])))
     with open_to_read(collection) as photos:
         if not len(photos):
             raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
-        results = photos.search(query, options.fetch_count, where=where, min_score=options.min_score_value)
-        results, verdicts = refine_results(photos, query, results, options)
+        results, verdicts = _search(photos, query, k, where, options)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
         for rank, hit in enumerate(results, 1):
             _print(name, rank, hit, verdicts.get(hit.id), as_json=json)
@@ -79,6 +81,16 @@ def search(
             log("no match: no hit is related to the query as far as Lookalike can tell")
         if plot:
             _plot(results, verdicts, plot)
+
+
+def _search(
+    photos: "Collection", query: "Query", k: int, where: str | None, options: "ResultOptions"
+) -> "tuple[Results, Mapping[str, Verdict]]":
+    if not options.refines:  # spares the imports of refinement
+        return photos.search(query, k, where=where, min_score=options.min_score_value), {}
+    from lookalike.relate.hits import search_refined
+
+    return search_refined(photos, query, k, where=where, refinement=options.refinement())
 
 
 def _images(names: list[str]) -> "tuple[ImageLike, ...]":
@@ -126,7 +138,7 @@ def _relation(verdict: "Verdict") -> str:
     return f"{verdict.relation}{sure}"
 
 
-def _plot(results: "Results", verdicts: "dict[str, Verdict]", path: Path) -> None:
+def _plot(results: "Results", verdicts: "Mapping[str, Verdict]", path: Path) -> None:
     from lookalike.plot import hits, save
 
     relations = {name: _relation(verdict) for name, verdict in verdicts.items()}

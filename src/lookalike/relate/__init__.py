@@ -6,6 +6,7 @@ from lookalike.deprecation import renamed
 from lookalike.relate.geometry.feature_cache import features_of, features_of_bytes, features_of_file
 from lookalike.relate.geometry.features import Features, find_features, mirrored
 from lookalike.relate.geometry.verify import Match, verify
+from lookalike.relate.hits import MinScore, RefinedHits, Refinement, parse_min_score, refine, search_refined
 from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card
 from lookalike.relate.probability.calibration_store import calibration_of
 from lookalike.relate.relation import Evidence, Subject, Verdict, judge, to_verdict
@@ -16,6 +17,9 @@ __all__ = [
     "Evidence",
     "Features",
     "Match",
+    "MinScore",
+    "RefinedHits",
+    "Refinement",
     "Subject",
     "Verdict",
     "calibration_of",
@@ -27,6 +31,9 @@ __all__ = [
     "find_features",
     "judge",
     "mirrored",
+    "parse_min_score",
+    "refine",
+    "search_refined",
     "shows_the_same",
     "swap_sides",
     "to_verdict",
