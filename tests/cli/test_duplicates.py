@@ -82,6 +82,14 @@ def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_pa
     assert len(human.out.splitlines()) == 6
 
 
+def test_the_minimum_probability_is_the_one_that_was_typed(cli: Cli, indexed: Path) -> None:
+    groups = [group for group in lines(cli("duplicates", *SURE, "--json").out) if "group" in group]
+    sure = {float(extra["probability"]) for group in groups for extra in group["extras"]}  # type: ignore[attr-defined]
+    assert max(sure) == 1  # of the same bytes
+    assert min(sure) < 1
+    assert names(cli("duplicates", "--probability", 1, "--json").out) == {"scene3.png": ["scene3 copy.png"]}
+
+
 def test_what_was_found_is_there_for_the_page_of_the_server(cli: Cli, indexed: Path) -> None:
     def read_saved() -> dict[str, object] | None:
         with open_collection(None, create=False, read_only=True) as photos:

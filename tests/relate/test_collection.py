@@ -28,7 +28,9 @@ from lookalike.relate.hits import (
     search_refined,
     without_duplicates,
 )
+from lookalike.relate.probability import calibrate_collection
 from lookalike.relate.probability.calibrate_collection import calibrate
+from lookalike.relate.probability.calibration_fit import LabeledPair, calibration_error
 from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card, default_geometry
 from lookalike.relate.probability.calibration_store import save_calibration
 from lookalike.relate.relation import Evidence, Subject, Verdict
@@ -255,6 +257,31 @@ def test_a_collection_is_calibrated_and_remembers_it(many: Collection) -> None:
     assert again.facts["pictures"] == 24
     assert fitted.error < 0.2
     assert fitted.truth.sum() > 10
+
+
+def test_the_calibration_error_is_measured_on_images_left_out_of_the_fit(
+    many: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: dict[str, set[int]] = {}
+
+    def recorded(name: str) -> None:
+        function = getattr(calibrate_collection, name)
+
+        def record(pairs: list[LabeledPair], calibration: Calibration) -> Any:
+            groups[name] = {pair.group for pair in pairs}
+            return function(pairs, calibration)
+
+        monkeypatch.setattr(calibrate_collection, name, record)
+
+    recorded("fit_score_models")
+    recorded("stated_probabilities")
+    fitted = calibrate(many, sample=24, edits=2)
+    in_fit, held_out = groups["fit_score_models"], groups["stated_probabilities"]
+    assert len(held_out) >= 5
+    assert len(in_fit) >= 10
+    assert not in_fit & held_out
+    assert fitted.calibration.facts["error"] == round(calibration_error(fitted.stated, fitted.truth), 4)
+    assert fitted.calibration.facts["held_out"] == len(fitted.stated)
 
 
 def test_a_calibration_is_replaced_in_one_commit(many: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
