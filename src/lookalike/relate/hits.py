@@ -18,6 +18,7 @@ from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.probability.calibration_store import calibration_of
 from lookalike.relate.relation import Subject, Verdict, judge
 from lookalike.search import Collection, ImageLike, Query, Results
+from lookalike.search.collection import DEFAULT_K
 from lookalike.search.query import as_query, load_query_image, parse_id
 from lookalike.similarity import cosine
 from lookalike.types import Hit, Relation, Row, Vectors
@@ -131,7 +132,7 @@ class RefinedHits:
 def search_refined(
     photos: Collection,
     query: Query | ImageLike | Sequence[ImageLike],
-    k: int = 12,
+    k: int = DEFAULT_K,
     *,
     refinement: Refinement,
     where: str | None = None,
