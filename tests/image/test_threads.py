@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import faiss
 import pytest
 from tests.conftest import ColourEmbedder
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -25,7 +26,9 @@ def opencv_threads() -> set[int]:
 
 
 def blas_threads() -> set[int]:
-    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+    """Return the counts of libraries whose threads belong to the process; OpenMP, as in FAISS, has one per caller."""
+    libraries = [library for library in threadpool_info() if library["user_api"] == "blas"]
+    return {library["num_threads"] for library in libraries if library.get("threading_layer") != "openmp"}
 
 
 def thread_counts() -> tuple[set[int], set[int]]:
@@ -86,6 +89,20 @@ def test_overlapping_blocks_restore_the_thread_counts(
     with pytest.raises(ZeroDivisionError), block():
         raise ZeroDivisionError
     assert thread_counts() == ({2}, {2})
+
+
+def test_each_caller_has_its_own_limit_of_openmp() -> None:
+    def count_threads(block: AbstractContextManager[object]) -> None:
+        faiss.omp_set_num_threads(2)
+        with block:
+            counts.append(faiss.omp_get_max_threads())
+        counts.append(faiss.omp_get_max_threads())
+
+    counts: list[int] = []
+    with single_threaded_blas():
+        in_thread(lambda: count_threads(single_threaded_blas()))
+    in_thread(lambda: count_threads(single_threaded_blas()))
+    assert counts == [1, 2, 1, 2]
 
 
 def test_the_block_that_is_left_last_restores_the_limit_of_a_thread_that_still_lives() -> None:

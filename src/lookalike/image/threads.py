@@ -1,13 +1,14 @@
 """Limit OpenCV and BLAS to one thread where images are already processed in parallel.
 
-Their thread counts belong to the whole process. Of several blocks that overlap in time, the first one that is entered
-sets the limit and the last one that is left restores what was before: otherwise the second block would take the first
-one's limit for the state to restore.
+Most of their thread counts belong to the whole process. Of several blocks that overlap in time, the first one that is
+entered sets the limit and the last one that is left restores what was before: otherwise the second block would take the
+first one's limit for the state to restore.
 """
 
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from typing import Any
 
 
 class _SharedLimit:
@@ -48,9 +49,7 @@ def _limit_opencv() -> Callable[[], None]:
 
 
 def _limit_blas() -> Callable[[], None]:
-    from threadpoolctl import threadpool_limits
-
-    limits = threadpool_limits(1, user_api="blas")
+    limits = _blas_controller(openmp=False).limit(limits=1)
     _release_blas()
 
     def restore() -> None:
@@ -58,6 +57,30 @@ def _limit_blas() -> Callable[[], None]:
         _release_blas()
 
     return restore
+
+
+def _blas_controller(*, openmp: bool) -> Any:
+    """Return a controller of the BLAS libraries whose threads are, or are not, counted for each caller by OpenMP."""
+    from threadpoolctl import ThreadpoolController
+
+    controller = ThreadpoolController()
+    libraries = [library for library in controller.lib_controllers if library.user_api == "blas"]
+    chosen = [each.filepath for each in libraries if (getattr(each, "threading_layer", None) == "openmp") == openmp]
+    return controller.select(filepath=chosen)
+
+
+@contextmanager
+def _openmp_limit() -> Iterator[None]:
+    """Limit BLAS libraries with OpenMP for the calling thread.
+
+    The outer block limits nothing, but restores OpenMP's own count: threadpoolctl before 3.8 takes the count of another
+    thread for that of the calling one.
+    """
+    from threadpoolctl import ThreadpoolController
+
+    openmp = ThreadpoolController().select(user_api="openmp")
+    with openmp.limit(limits=None), _blas_controller(openmp=True).limit(limits=1):
+        yield
 
 
 def _release_blas() -> None:
@@ -77,6 +100,11 @@ def single_threaded_opencv() -> AbstractContextManager[None]:
     return _opencv.use()
 
 
-def single_threaded_blas() -> AbstractContextManager[None]:
-    """Run BLAS, and so the matrix products of NumPy, single-threaded inside the block."""
-    return _blas.use()
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """Run BLAS, and so the matrix products of NumPy, single-threaded inside the block.
+
+    A BLAS with OpenMP, as that of FAISS, has a thread count for each calling thread; there the block limits its own.
+    """
+    with _blas.use(), _openmp_limit():
+        yield
