@@ -15,8 +15,6 @@ from typing import Any
 
 from lookalike.errors import LookalikeError
 
-GROUPS = ("embedders", "stores", "edits", "objectives", "metrics")
-
 
 def plugins(group: str) -> Mapping[str, EntryPoint]:
     """Return the registered extensions of a group by name. Raises LookalikeError where two have one name."""

@@ -1,11 +1,19 @@
-"""Format counts, probabilities, sizes and times as text."""
+"""Format counts, lists, probabilities, sizes and times as text."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
+
+_MAX_EXAMPLES = 3
 
 
 def counted(count: int, noun: str) -> str:
     """Return a number and its noun: "1 image", "2,000 images"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def examples_text(names: Sequence[str]) -> str:
+    """Return the first names of a list: "a, b, c, ..."; the dots only if there are more."""
+    return ", ".join(names[:_MAX_EXAMPLES]) + (", ..." if len(names) > _MAX_EXAMPLES else "")
 
 
 def percent(probability: float) -> str:

@@ -82,6 +82,27 @@ def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_pa
     assert len(human.out.splitlines()) == 6
 
 
+def test_the_page_of_a_partial_search_shows_a_command_with_the_same_options(
+    cli: Cli, indexed: Path, tmp_path: Path
+) -> None:
+    options = ["--keep", "smallest", "--reference", str(indexed), "--min-score", "0.5", "--probability", "0.5"]
+    options += ["--where", "width > 10", "--quick", "--no-turned"]
+    assert cli("duplicates", *options, "--page", tmp_path / "d.html").code == 0
+    page = (tmp_path / "d.html").read_text(encoding="utf-8")
+    (commands,) = re.findall(r'<script type="application/json" id="commands">(.*)</script>', page)
+    apply = shlex.split(json.loads(commands)[1])
+    assert [word for word in apply if word in options] == options
+    assert "--last" not in apply
+
+
+def test_the_minimum_probability_is_the_one_that_was_typed(cli: Cli, indexed: Path) -> None:
+    groups = [group for group in lines(cli("duplicates", *SURE, "--json").out) if "group" in group]
+    sure = {float(extra["probability"]) for group in groups for extra in group["extras"]}  # type: ignore[attr-defined]
+    assert max(sure) == 1  # of the same bytes
+    assert min(sure) < 1
+    assert names(cli("duplicates", "--probability", 1, "--json").out) == {"scene3.png": ["scene3 copy.png"]}
+
+
 def test_what_was_found_is_there_for_the_page_of_the_server(cli: Cli, indexed: Path) -> None:
     def read_saved() -> dict[str, object] | None:
         with open_collection(None, create=False, read_only=True) as photos:

@@ -5,6 +5,7 @@ import inspect
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from matplotlib.text import Text
 
 from lookalike.embed.onnx import OnnxEmbedder
 from lookalike.image import EDITS, Limits, decode, read
+from lookalike.store import open_store
 from lookalike.types import RGB, Vectors
 from tests.cli.conftest import Cli
 from tests.relate.conftest import png, scene
@@ -169,6 +171,22 @@ def test_find_in_a_collection(cli: Cli, folder: Path, tmp_path: Path) -> None:
     ran = cli("find-in", folder / "1.png", "--json")
     kinds = {Path(json.loads(line)["path"]).name: json.loads(line)["how"] for line in ran.out.splitlines()}
     assert kinds == {"1.png": "the same picture", "crop.png": "holds", "page.png": "inside"}
+
+
+@pytest.mark.parametrize("verb", [("find-in",), ("search", "--relations", "--hide-duplicates")])
+def test_verbs_that_write_nothing_open_the_collection_read_only(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch, verb: tuple[str, ...]
+) -> None:
+    assert cli("index", folder).code == 0
+    modes = []
+
+    def recorded(uri: str, *, read_only: bool, **options: Any) -> Any:
+        modes.append(read_only)
+        return open_store(uri, read_only=read_only, **options)
+
+    monkeypatch.setattr("lookalike.search.collection.open_store", recorded)
+    assert cli(*verb, folder / "1.png").code == 0
+    assert modes == [True]
 
 
 def test_verify_thousands_of_pairs(cli: Cli, folder: Path, tmp_path: Path) -> None:

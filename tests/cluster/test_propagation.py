@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.cluster.propagation import _vote, expected_calibration_error, propagate_labels
+from lookalike.cluster import propagation
+from lookalike.cluster.propagation import _nearest_labeled, _vote, expected_calibration_error, propagate_labels
 from lookalike.errors import BadQuery
 from lookalike.similarity import normalize
 
@@ -102,6 +103,25 @@ def test_calibration_error_by_hand() -> None:
     assert expected_calibration_error(np.array([0.8, 0.8, 0.3]), np.array([True, False, False])) == pytest.approx(
         0.9 / 3
     )
+
+
+def test_confidence_is_calibrated_at_the_temperature_of_the_other_half(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even rows are predicted at the temperature that was fitted to odd rows, and odd ones at that of even rows."""
+    vectors, labels = street(noise=1.0, each=10)
+    codes = np.unique(labels.astype(str), return_inverse=True)[1]
+
+    def fit(_labels: object, _scores: object, _codes: object, rows: np.ndarray) -> float:
+        return 0.1 if rows.all() else 0.02 if rows[0] else 0.4  # all, even, odd
+
+    monkeypatch.setattr(propagation, "_fit_temperature", fit)
+    calibration = propagate_labels(vectors, np.arange(len(vectors)), labels.tolist()).calibration
+    near, scores = _nearest_labeled(vectors, vectors, 10, without_self=True)
+    expected = np.where(
+        np.arange(len(vectors)) % 2 == 0,
+        _vote(codes[near], scores, 0.4, 4).max(axis=1),
+        _vote(codes[near], scores, 0.02, 4).max(axis=1),
+    )
+    np.testing.assert_allclose(calibration.confidence, expected, atol=1e-6)
 
 
 def test_too_few_labels_are_refused() -> None:

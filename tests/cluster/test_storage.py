@@ -1,6 +1,7 @@
 """Clusters saved in a collection: loaded, joined by new images, checked for drift, named, exported."""
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,17 +9,31 @@ import numpy as np
 import pytest
 
 from lookalike.cluster import (
+    LabelCounts,
     NoClusters,
+    NoLabels,
+    ParsedLabels,
+    Suspect,
     cluster,
+    confirm_labels,
+    count_labels,
     current_run,
     drift,
     join_new,
     known_labels,
+    label_cluster,
+    label_collection,
+    label_table,
     load_clusters,
     name_clusters,
+    propagate,
     read_labels,
     save_clusters,
     save_labels,
+    save_propagation,
+    save_suspects,
+    saved_suspects,
+    set_labels,
     write_clusters,
     write_tree,
 )
@@ -267,6 +282,32 @@ def test_labels_that_nobody_has_are_one_sentence(shop: Collection, tmp_path: Pat
         read_labels(shop, tmp_path / "missing.csv")
 
 
+@pytest.mark.parametrize(
+    ("names", "listed"),
+    [(["nobody"], "(nobody)"), (["a", "b", "c"], "(a, b, c)"), (["a", "b", "c", "d"], "(a, b, c, ...)")],
+)
+def test_examples_end_in_dots_only_if_there_are_more(
+    shop: Collection, tmp_path: Path, names: list[str], listed: str
+) -> None:
+    file = labels_file(tmp_path, "\n".join(["id,label", *(f"{name},x" for name in names)]))
+    with pytest.raises(BadQuery, match=re.escape(f"{shop.uri} {listed}; use ids")):
+        read_labels(shop, file)
+
+
+def test_a_file_without_labels_has_no_examples(shop: Collection, tmp_path: Path) -> None:
+    with pytest.raises(BadQuery, match=re.escape(f"{shop.uri}; use ids")):
+        read_labels(shop, labels_file(tmp_path, "id,label\nred/00.png,\n"))
+
+
+def test_propagated_labels_of_removed_images_are_removed(shop: Collection) -> None:
+    label_table(shop).put([{"id": "gone.png", "label": "pea", "given": True, "confidence": 1.0}])
+    save_propagated(shop, {"red/00.png": ("tomato", 0.95), "red/01.png": ("tomato", 0.9), "red/02.png": ("", 0.4)})
+    shop.store.delete(["red/00.png"])
+    save_propagated(shop, {"red/01.png": ("apple", 0.95), "never.png": ("pea", 0.95)})
+    rows = {str(row["id"]): row["label"] for row in label_table(shop).all()}
+    assert rows == {"gone.png": "pea", "red/01.png": "apple", "red/02.png": ""}  # what a person decided stays
+
+
 def test_a_cluster_is_named_once(clustered: Collection, tmp_path: Path) -> None:
     red = next(c for c in load_clusters(clustered).clusters[1] if c.size == 14)
     parsed = read_labels(clustered, labels_file(tmp_path, f"cluster,label\n{red.key},tomatoes\n"))
@@ -278,8 +319,6 @@ def test_a_cluster_is_named_once(clustered: Collection, tmp_path: Path) -> None:
 
 
 def test_given_labels_stand_above_spread_ones(shop: Collection) -> None:
-    from lookalike.cluster import ParsedLabels
-
     assert folder_labels(shop)["blue/00.png"] == "blue"
     save_labels(shop, ParsedLabels(labels={"red/00.png": "tomato"}))
     save_propagated(shop, {"red/00.png": ("pea", 0.99), "red/01.png": ("tomato", 0.95), "blue/00.png": ("", 0.4)})
@@ -287,3 +326,69 @@ def test_given_labels_stand_above_spread_ones(shop: Collection) -> None:
     assert known_labels(shop, spread=True) == {"red/00.png": "tomato", "red/01.png": "tomato"}
     shop.store.update(["green/00.png"], [{"label": "pea"}])
     assert known_labels(shop)["green/00.png"] == "pea"
+
+
+# --- labels of a whole collection
+
+
+def test_a_collection_without_labels_says_how_to_get_some(shop: Collection) -> None:
+    for function in (count_labels, propagate):
+        with pytest.raises(NoLabels, match="has no label yet; add some: lookalike label"):
+            function(shop)
+
+
+def test_a_collection_is_labeled_by_folders_and_a_file(shop: Collection, tmp_path: Path) -> None:
+    assert label_collection(shop, folders=True) == ParsedLabels()
+    assert count_labels(shop) == LabelCounts(images=30, labeled=30, labels=3)
+    parsed = label_collection(shop, labels_file(tmp_path, "id,label\nred/00.png,tomato\nnobody,x\n"), folders=True)
+    assert (parsed.labels, parsed.unknown) == ({"red/00.png": "tomato"}, ["nobody"])
+    assert count_labels(shop) == LabelCounts(images=30, labeled=30, labels=4)  # the file's label counts
+
+
+def test_nothing_is_labeled_by_folders_if_the_file_is_refused(shop: Collection, tmp_path: Path) -> None:
+    with pytest.raises(BadQuery, match="names no image"):
+        label_collection(shop, labels_file(tmp_path, "id,label\nnobody,x\n"), folders=True)
+    assert known_labels(shop) == {}
+
+
+def test_labels_are_propagated_saved_and_counted(shop: Collection) -> None:
+    known = {f"{color}/{n:02d}.png": color for color in ("red", "green") for n in range(5)}
+    known["red/05.png"] = "green"
+    set_labels(shop, known)
+    propagation = propagate(shop, min_confidence=0.5)
+    assert len(propagation.labeled) == 11
+    assert (propagation.named, propagation.unsure) == (13, 6)  # blue is far from every labeled image
+    assert known_labels(shop, spread=True) == known  # nothing is saved yet
+    save_propagation(shop, propagation)
+    expected = {name: name.split("/")[0] for name in propagation.ids if not name.startswith("blue")}
+    assert known_labels(shop, spread=True) == expected | {"red/05.png": "green"}
+    assert [suspect["id"] for suspect in saved_suspects(shop)["suspects"]] == ["red/05.png"]
+    rows = dict(zip(propagation.columns()["id"], propagation.columns()["label"], strict=True))
+    assert (rows["blue/00.png"], rows["red/09.png"]) == ("unsure", "red")
+
+
+def test_a_high_minimum_confidence_leaves_more_unsure(shop: Collection) -> None:
+    set_labels(shop, {f"{color}/{n:02d}.png": color for color in ("red", "green") for n in range(5)})
+    assert propagate(shop, min_confidence=1.01).named == 0
+
+
+def test_a_confirmed_label_is_no_suspect(shop: Collection) -> None:
+    assert saved_suspects(shop) == {"when": None, "suspects": []}
+    suspects = [Suspect(row, "green", "red", 0.9, (2,), (0.8,)) for row in (0, 1)]
+    save_suspects(shop, ["red/00.png", "red/01.png", "red/02.png"], suspects)
+    confirm_labels(shop, ["red/01.png", "red/02.png"])
+    saved = saved_suspects(shop)
+    assert [suspect["id"] for suspect in saved["suspects"]] == ["red/00.png"]
+    assert saved["when"] is not None
+
+
+def test_a_cluster_is_named_and_its_unlabeled_typical_images_labeled(clustered: Collection) -> None:
+    red = next(c for c in load_clusters(clustered).clusters[1] if c.size == 14)
+    set_labels(clustered, {red.medoids[0]: "tomato"})
+    clustered.store.delete([red.medoids[1]])
+    labeled = label_cluster(clustered, red.key, "fruit")
+    assert sorted(labeled) == sorted(red.medoids[2:])
+    assert known_labels(clustered) == {red.medoids[0]: "tomato"} | dict.fromkeys(labeled, "fruit")
+    assert next(c for c in load_clusters(clustered).clusters[1] if c.key == red.key).name == "fruit"
+    with pytest.raises(BadQuery, match="no cluster '9/9'"):
+        label_cluster(clustered, "9/9", "fruit")

@@ -67,6 +67,13 @@ def test_extras_go_and_undo_brings_them_back(laid: Path, action: Action, tmp_pat
     assert os.lstat(laid / "a.jpg").st_nlink == 1
 
 
+def test_undo_restores_the_last_step_first(laid: Path, action: Action, tmp_path: Path) -> None:
+    applied = run(laid, action, tmp_path / "j.jsonl", "a.jpg", "sub/b.jpg")
+    undone = undo(tmp_path / "j.jsonl")
+    assert [step.path for step in applied.done] == [str(laid / "a.jpg"), str(laid / "sub/b.jpg")]
+    assert undone.restored == [str(laid / "sub/b.jpg"), str(laid / "a.jpg")]
+
+
 def test_undo_twice_is_once(laid: Path, action: Action, tmp_path: Path) -> None:
     before, journal = files(laid), tmp_path / "j.jsonl"
     run(laid, action, journal)

@@ -43,6 +43,8 @@ def workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Workers]:
 
 
 def dies(keep: VerificationInput, others: Sequence[Any]) -> list[Any]:
+    with Path(keep.file.path).open("a") as deaths:
+        deaths.write("died\n")
     os._exit(3)
 
 
@@ -105,10 +107,14 @@ def test_what_broke_with_another_is_answered(
     assert [workers.result(task) for task in tasks] == [[1]] * 3
 
 
-def test_a_picture_that_kills_twice_is_named(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_image_that_kills_processes_is_named_with_their_number(
+    workers: Workers, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setitem(processes._FUNCTIONS, "verify", dies)
-    with pytest.raises(LookalikeError, match=r"died twice, of one of these: 1\.png, 2\.png"):
-        workers.result(workers.verify(data(1), [data(2)]))
+    keep = VerificationInput(1, FileFacts(id="1.png", path=str(tmp_path / "deaths")), np.ones(1, np.float32))
+    with pytest.raises(LookalikeError, match=r"^3 processes .* died, .* of one of these: 1\.png, 2\.png"):
+        workers.result(workers.verify(keep, [data(2)]))
+    assert (tmp_path / "deaths").read_text().count("died") == 3
 
 
 ASKS = """

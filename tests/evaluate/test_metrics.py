@@ -11,33 +11,35 @@ from hypothesis.extra.numpy import arrays
 from lookalike.errors import BadQuery
 from lookalike.evaluate import metrics
 from lookalike.evaluate.metrics import Tally
+from tests.evaluate import one_query
 
 RIGHT = np.array([False, True, False, True, True, False])  # ranks 2, 4, 5 of 6
 
 
 def test_one_ranking_by_hand() -> None:
-    assert metrics.recall_at(RIGHT, 1) == 0
-    assert metrics.recall_at(RIGHT, 2) == 1
-    assert metrics.precision_at(RIGHT, 4) == 2 / 4
-    assert metrics.precision_at(RIGHT, 10) == 3 / 10
-    assert metrics.reciprocal_rank(RIGHT) == 1 / 2
-    assert metrics.average_precision(RIGHT) == pytest.approx((1 / 2 + 2 / 4 + 3 / 5) / 3)
-    assert metrics.average_precision_at_r(RIGHT) == pytest.approx((1 / 2) / 3)  # of ranks 1, 2, 3 only the second
+    assert one_query.recall_at(RIGHT, 1) == 0
+    assert one_query.recall_at(RIGHT, 2) == 1
+    assert one_query.precision_at(RIGHT, 4) == 2 / 4
+    assert one_query.precision_at(RIGHT, 10) == 3 / 10
+    assert one_query.reciprocal_rank(RIGHT) == 1 / 2
+    assert one_query.average_precision(RIGHT) == pytest.approx((1 / 2 + 2 / 4 + 3 / 5) / 3)
+    assert one_query.average_precision_at_r(RIGHT) == pytest.approx((1 / 2) / 3)  # of ranks 1, 2, 3 only the second
     best = 1 + 1 / math.log2(3) + 1 / 2
-    assert metrics.ndcg(RIGHT) == pytest.approx((1 / math.log2(3) + 1 / math.log2(5) + 1 / math.log2(6)) / best)
+    assert one_query.ndcg(RIGHT) == pytest.approx((1 / math.log2(3) + 1 / math.log2(5) + 1 / math.log2(6)) / best)
 
 
 def test_without_a_right_answer() -> None:
     none = np.zeros(4, bool)
-    assert metrics.recall_at(none, 3) == metrics.reciprocal_rank(none) == 0
-    assert all(math.isnan(f(none)) for f in (metrics.average_precision, metrics.average_precision_at_r, metrics.ndcg))
+    assert one_query.recall_at(none, 3) == one_query.reciprocal_rank(none) == 0
+    for metric in (one_query.average_precision, one_query.average_precision_at_r, one_query.ndcg):
+        assert math.isnan(metric(none))
     assert math.isnan(metrics.micro_ap(Tally.of(np.arange(4), none)))
     assert metrics.recall_at_precision(Tally.of(np.arange(4), none)) == (0, math.inf)
 
 
 def test_among_equal_scores_the_wrong_come_first() -> None:
     right = np.array([True, False, False, True])
-    assert metrics.worst_order(np.array([0.5, 0.5, 0.9, 0.1]), right).tolist() == [False, False, True, True]
+    assert one_query.worst_order(np.array([0.5, 0.5, 0.9, 0.1]), right).tolist() == [False, False, True, True]
     constant = Tally.of(np.ones(4), right)
     assert metrics.micro_ap(constant) == pytest.approx((1 / 3 + 2 / 4) / 2)
     assert metrics.recall_at_precision(constant, 0.6)[0] == 0
@@ -70,11 +72,11 @@ def test_against_scikit_learn() -> None:
         right = random.random(60) < 0.3
         right[:2] = True, False
         scores = random.normal(size=60) + right
-        tally, ranked = Tally.of(scores, right), metrics.worst_order(scores, right)
-        assert metrics.average_precision(ranked) == pytest.approx(judge.average_precision_score(right, scores))
+        tally, ranked = Tally.of(scores, right), one_query.worst_order(scores, right)
+        assert one_query.average_precision(ranked) == pytest.approx(judge.average_precision_score(right, scores))
         assert metrics.micro_ap(tally) == pytest.approx(judge.average_precision_score(right, scores))
         assert metrics.roc_auc(tally) == pytest.approx(judge.roc_auc_score(right, scores))
-        assert metrics.ndcg(ranked) == pytest.approx(judge.ndcg_score([right], [scores]))
+        assert one_query.ndcg(ranked) == pytest.approx(judge.ndcg_score([right], [scores]))
         tied = np.round(scores)
         assert metrics.roc_auc(Tally.of(tied, right)) == pytest.approx(judge.roc_auc_score(right, tied))
         fpr, tpr, _ = judge.roc_curve(right, scores, drop_intermediate=False)
@@ -115,7 +117,7 @@ pairs = st.integers(2, 40).flatmap(
 @given(pairs)
 def test_micro_ap_is_the_loop_over_the_worst_order(case: tuple[np.ndarray, np.ndarray]) -> None:
     scores, right = case
-    ranked = metrics.worst_order(scores, right)
+    ranked = one_query.worst_order(scores, right)
     hits, total = 0, 0.0
     for rank, is_right in enumerate(ranked, start=1):
         if is_right:

@@ -13,6 +13,7 @@ from lookalike.evaluate import Retrieval, metrics, retrieval
 from lookalike.evaluate.metrics import Tally
 from lookalike.similarity import normalize
 from lookalike.types import Vectors
+from tests.evaluate import one_query
 
 
 def angles(*degrees: float) -> Vectors:
@@ -83,14 +84,14 @@ def loops(
         pooled += [scores[i, j] for j in valid]
         pooled_right += right.tolist()
         if right.any():
-            rankings.append(metrics.worst_order(scores[i, valid], right))
+            rankings.append(one_query.worst_order(scores[i, valid], right))
     figures = {
-        "mAP": metrics.average_precision,
-        "mAP@R": metrics.average_precision_at_r,
-        "nDCG": metrics.ndcg,
-        "MRR": metrics.reciprocal_rank,
-        "recall@3": lambda ranked: metrics.recall_at(ranked, 3),
-        "precision@3": lambda ranked: metrics.precision_at(ranked, 3),
+        "mAP": one_query.average_precision,
+        "mAP@R": one_query.average_precision_at_r,
+        "nDCG": one_query.ndcg,
+        "MRR": one_query.reciprocal_rank,
+        "recall@3": lambda ranked: one_query.recall_at(ranked, 3),
+        "precision@3": lambda ranked: one_query.precision_at(ranked, 3),
     }
     means = {name: float(np.mean([figure(ranked) for ranked in rankings])) for name, figure in figures.items()}
     tally = Tally.of(np.array(pooled), np.array(pooled_right))

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,18 +21,23 @@ from lookalike.relate.geometry.verify import verify
 from lookalike.relate.hits import (
     JudgedHit,
     MinScore,
+    Refinement,
     diverse,
     judge_hits,
     parse_min_score,
     query_subject,
     rank_by_proof,
+    refine,
+    search_refined,
     without_duplicates,
 )
+from lookalike.relate.probability import calibrate_collection
 from lookalike.relate.probability.calibrate_collection import calibrate
+from lookalike.relate.probability.calibration_fit import LabeledPair, calibration_error
 from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card, default_geometry
 from lookalike.relate.probability.calibration_store import save_calibration
-from lookalike.relate.relation import Evidence, Verdict
-from lookalike.search import Collection
+from lookalike.relate.relation import Evidence, Subject, Verdict
+from lookalike.search import Collection, Query
 from lookalike.similarity import normalize
 from lookalike.types import Hit, Relation
 from tests.conftest import ColourEmbedder
@@ -176,6 +182,77 @@ def test_diversity_by_hand() -> None:
         diverse(vectors, scores, 2, 2)
 
 
+# --- refinement
+
+
+HITS = [Hit(f"photos/{name}.png", score) for name, score in (("2", 0.9), ("1", 0.8), ("1-copy", 0.7), ("3", 0.6))]
+NAMES = ["2", "1", "1-copy", "3"]
+
+
+def refined(photos: Collection, k: int = 4, query: Query | Subject | None = None, **options: Any) -> list[str]:
+    result = refine(photos, query or Query(("id:photos/1.png",)), HITS, k, refinement=Refinement(**options))
+    return [Path(hit.id).stem for hit in result.hits]
+
+
+def test_without_a_refinement_the_best_k_hits_remain(photos: Collection) -> None:
+    assert refined(photos) == NAMES
+    assert refined(photos, 2) == NAMES[:2]
+
+
+def test_each_refinement_alone(photos: Collection) -> None:
+    assert refined(photos, min_score=MinScore(score=0.7)) == ["2", "1", "1-copy"]
+    assert refined(photos, min_score=MinScore(probability=0.5)) == ["1", "1-copy"]
+    assert refined(photos, relations=True) == NAMES
+    assert refined(photos, verify=4)[:2] == ["1", "1-copy"]
+    assert refined(photos, verify=2) == ["1", "2", "1-copy", "3"]  # the others keep their order
+    assert refined(photos, hide_duplicates=True) == ["2", "1", "3"]
+    (only,) = refined(photos, 1, diversity=0.9)
+    assert only == "2"
+
+
+def test_verdicts_are_those_of_the_hits_that_remain(photos: Collection) -> None:
+    subject = query_subject(photos, "id:photos/1.png")
+    result = refine(photos, subject, HITS, 2, refinement=Refinement(relations=True))
+    assert {name: verdict.relation for name, verdict in result.verdicts.items()} == {
+        "photos/2.png": Relation.UNRELATED,
+        "photos/1.png": Relation.IDENTICAL,
+    }
+    by_probability = refine(photos, subject, HITS, 2, refinement=Refinement(min_score=MinScore(probability=0.5)))
+    assert by_probability.verdicts == {}  # nobody requested them
+
+
+def test_a_removed_hit_is_left_out_of_diverse_ones(photos: Collection) -> None:
+    photos.store.delete(["photos/1.png"])
+    assert sorted(refined(photos, diversity=0.1)) == ["1-copy", "2", "3"]
+    photos.store.delete([hit.id for hit in HITS])
+    assert refined(photos, diversity=0.1) == []
+
+
+@pytest.mark.parametrize("options", [{"relations": True}, {"verify": 2}, {"min_score": MinScore(false_matches=0.1)}])
+def test_only_one_image_can_be_judged(photos: Collection, options: dict[str, Any]) -> None:
+    for query in (Query(("id:photos/1.png", "id:photos/2.png")), Query(("id:photos/1.png",), ("id:photos/2.png",))):
+        with pytest.raises(BadQuery, match="compare with one image"):
+            refined(photos, query=query, **options)
+    assert refined(photos, query=Query(("id:photos/1.png", "id:photos/2.png")), hide_duplicates=True)
+
+
+def test_at_least_one_hit_is_verified() -> None:
+    with pytest.raises(BadQuery, match="at least 1"):
+        Refinement(verify=0)
+
+
+def test_a_refined_search_fetches_enough_hits(photos: Collection, monkeypatch: pytest.MonkeyPatch) -> None:
+    results, verdicts = search_refined(photos, "id:photos/1.png", 2, refinement=Refinement(hide_duplicates=True))
+    assert len(results) == 2  # the copy is left out, and another hit takes its position
+    assert verdicts == {}
+    results, verdicts = search_refined(photos, "id:photos/1.png", 1, refinement=Refinement(verify=4))
+    assert [hit.id for hit in results] == list(verdicts) == ["photos/1-copy.png"]
+    lowest = MinScore(score=results[0].score)
+    results, _ = search_refined(photos, "id:photos/1.png", refinement=Refinement(min_score=lowest))
+    assert "photos/1-copy.png" in [hit.id for hit in results]
+    assert all(hit.score >= lowest.score for hit in results)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -227,6 +304,31 @@ def test_a_collection_is_calibrated_and_remembers_it(many: Collection) -> None:
     assert again.facts["pictures"] == 24
     assert fitted.error < 0.2
     assert fitted.truth.sum() > 10
+
+
+def test_the_calibration_error_is_measured_on_images_left_out_of_the_fit(
+    many: Collection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    groups: dict[str, set[int]] = {}
+
+    def recorded(name: str) -> None:
+        function = getattr(calibrate_collection, name)
+
+        def record(pairs: list[LabeledPair], calibration: Calibration) -> Any:
+            groups[name] = {pair.group for pair in pairs}
+            return function(pairs, calibration)
+
+        monkeypatch.setattr(calibrate_collection, name, record)
+
+    recorded("fit_score_models")
+    recorded("stated_probabilities")
+    fitted = calibrate(many, sample=24, edits=2)
+    in_fit, held_out = groups["fit_score_models"], groups["stated_probabilities"]
+    assert len(held_out) >= 5
+    assert len(in_fit) >= 10
+    assert not in_fit & held_out
+    assert fitted.calibration.facts["error"] == round(calibration_error(fitted.stated, fitted.truth), 4)
+    assert fitted.calibration.facts["held_out"] == len(fitted.stated)
 
 
 def test_a_calibration_is_replaced_in_one_commit(many: Collection, monkeypatch: pytest.MonkeyPatch) -> None:

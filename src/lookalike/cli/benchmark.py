@@ -3,7 +3,7 @@
 import json as jsonlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,18 +23,18 @@ def benchmark(
         list[str], typer.Argument(metavar="PHOTOS...", help="Images, folders, globs, manifests or archives.")
     ],
     model: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(metavar="MODEL", help="A model's name or folder, or hub:owner/name; repeat it to compare."),
     ] = None,
     edits: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="EDIT,EDIT...", help="Only these edits. Default: all."),
     ] = None,
     sample: Annotated[int, typer.Option(min=3, help="Number of images to edit.")] = 200,
     gallery: Annotated[int, typer.Option(min=3, help="Largest number of images to search.")] = 2000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and the edits.")] = 0,
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Write benchmark.json and the chart."),
     ] = None,
     json: JsonOption = False,

@@ -1,7 +1,7 @@
 """lookalike calibrate: fit the meaning of a score to a collection's own images."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -12,7 +12,7 @@ from lookalike.cli.output import log, print_json, print_row
 def calibrate(
     sample: Annotated[int, typer.Option(min=20, help="The number of images to edit and compare.")] = 150,
     plot: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.11
+        Path | None,
         typer.Option(metavar="FILE.png", help="Draw the stated probability against the truth, on held-out images."),
     ] = None,
     collection: CollectionOption = None,

@@ -1,7 +1,7 @@
 """lookalike cluster: cluster the collection at one or several levels; write a table, a page and contact sheets."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,12 +28,12 @@ def cluster(
         str, typer.Option(help="kmeans, or density (HDBSCAN: any number of clusters, some images in none).")
     ] = "kmeans",
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("-o", "--output", metavar="FOLDER", help="Write a table, a page, and a contact sheet per level."),
     ] = None,
     table: Annotated[str, typer.Option(help="Format of the table: csv or parquet.")] = "csv",
     tree: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="links|copies", help="Also write nested folders with links to the files, or copies."),
     ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Number of k-means starts to choose from.")] = 3,

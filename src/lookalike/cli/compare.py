@@ -2,7 +2,7 @@
 
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 _MIN_MAPPED = 0.1  # of either image
 ModelOption = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.11
+    str | None,
     typer.Option("--model", metavar="NAME", help="Without a collection: the model, by name or folder."),
 ]
 CalibrationCollection = Annotated[
-    Optional[str],  # noqa: UP045
+    str | None,
     typer.Option("--collection", "-c", metavar="PATH_OR_URI", help="Use this collection's model and calibration."),
 ]
 
@@ -29,9 +29,9 @@ CalibrationCollection = Annotated[
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="The first image: the original, if one is.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="The second image.")],
-    plot: Annotated[Optional[Path], typer.Option(metavar="FILE.png", help="Draw both images with the proof.")] = None,  # noqa: UP045
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw both images with the proof.")] = None,
     report: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(metavar="DIR", help="Write report.html, report.json and proof.png."),
     ] = None,
     collection: CalibrationCollection = None,

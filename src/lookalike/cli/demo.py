@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -39,7 +39,7 @@ N_QUERIES = 24
 
 def demo(
     photos: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Argument(
             metavar="[FOLDER]", help="Your photos; without it, photographs from scikit-image and scikit-learn."
         ),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def duplicates(
     collection: CollectionOption = None,
     against: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             metavar="COLLECTION_OR_FOLDER",
             help="Find only copies of these reference images, which are kept and never touched.",
@@ -41,16 +41,16 @@ def duplicates(
         ),
     ] = "bare,largest,upright,metadata,format,quality,oldest,name,path",
     reference: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(metavar="DIR", help="A folder whose files are always kept; may be repeated."),
     ] = None,
     min_score: Annotated[
-        Optional[float],  # noqa: UP045
+        float | None,
         typer.Option(min=-1, max=1, help="Compare only pairs with at least this score. Default: by the calibration."),
     ] = None,
     probability: Annotated[float, typer.Option(min=0.01, max=1, help="Minimum probability of a copy.")] = 0.9,
     where: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="CONDITION", help='Only images that match a condition: "width > 1000".'),
     ] = None,
     quick: Annotated[
@@ -60,15 +60,15 @@ def duplicates(
         bool, typer.Option("--no-turned", help="Do not search for mirrored or rotated copies.")
     ] = False,
     page: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(metavar="FILE.html", help="Write a page for the review of the groups."),
     ] = None,
-    csv: Annotated[Optional[Path], typer.Option(metavar="FILE.csv", help="Write a row for each image.")] = None,  # noqa: UP045
+    csv: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="Write a row for each image.")] = None,
     last: Annotated[
         bool, typer.Option("--last", help="Use the groups of the last search, as lookalike serve shows them.")
     ] = False,
     found_at: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             metavar="MOMENT", help="With --last: only if the last search has this time, as the page shows it."
         ),
@@ -77,35 +77,35 @@ def duplicates(
         bool, typer.Option("--accepted-only", help='Only extras that were accepted (decided "copy").')
     ] = False,
     apply: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="trash|move:DIR|hardlink", help="Remove the extras. Without it no file is touched."),
     ] = None,
     journal: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(metavar="FILE.jsonl", help="Where to record each step, for lookalike undo. A new file."),
     ] = None,
     not_a_copy: Annotated[
-        Optional[tuple[str, str]],  # noqa: UP045
+        tuple[str, str] | None,
         typer.Option(metavar="A B", help="Decide that two images are no copies; permanent."),
     ] = None,
     keep_both: Annotated[
-        Optional[tuple[str, str]],  # noqa: UP045
+        tuple[str, str] | None,
         typer.Option(metavar="A B", help="Decide to keep two copies; permanent."),
     ] = None,
     keep_this: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(metavar="A", help="Choose an image to keep, whatever the rules; permanent."),
     ] = None,
     forget_this: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(metavar="A", help="Remove the choice of an image: the rules decide again."),
     ] = None,
     forget: Annotated[
-        Optional[tuple[str, str]],  # noqa: UP045
+        tuple[str, str] | None,
         typer.Option(metavar="A B", help="Remove the decision about two images."),
     ] = None,
     decisions: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="FILE", help="Import decisions that the page saved; - for stdin."),
     ] = None,
     list_decisions: Annotated[

@@ -1,7 +1,7 @@
 """lookalike embed: write the vectors of files to an array."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -23,7 +23,7 @@ def embed(
             "--output", "-o", metavar="FILE.npy", help="Where the (n, dim) float32 array goes; .npz adds the paths."
         ),
     ],
-    model: Annotated[Optional[str], typer.Option(help="A model's name or folder, or hub:owner/name.")] = None,  # noqa: UP045
+    model: Annotated[str | None, typer.Option(help="A model's name or folder, or hub:owner/name.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Write the vectors of images to a NumPy file and print the path of each row. Images that fail have no row."""

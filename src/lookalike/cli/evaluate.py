@@ -3,7 +3,7 @@
 import json as jsonlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,13 +28,13 @@ def evaluate(
         ),
     ],
     against: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(metavar="MODEL", help="A second model; tests whether the difference is more than chance."),
     ] = None,
     by: Annotated[str | None, typer.Option(metavar="COLUMN", help="Break figures down by a column of TRUTH.")] = None,
     k: Annotated[str, typer.Option("-k", "--k", metavar="K,K...", help="For recall@k and precision@k.")] = "1,5,10",
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(
             "--output", "-o", metavar="DIR", help="Write report, figures, mistakes; cache vectors for the next run."
         ),
@@ -47,7 +47,7 @@ def evaluate(
         ),
     ] = "query",
     root: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("--root", metavar="FOLDER", help="Where the images of a table are now, if they were moved."),
     ] = None,
     json: JsonOption = False,

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lookalike.cli.options import CollectionOption, JsonOption
+from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.errors import ImageError
 
@@ -25,7 +25,7 @@ _MAX_DRAWN = 8  # images in one figure
 def find_in(
     query: Annotated[Path, typer.Argument(metavar="QUERY", help="The image to find.")],
     inside: Annotated[
-        Optional[list[Path]],  # noqa: UP045 - typer reads it at run time on Python 3.11
+        list[Path] | None,
         typer.Option(metavar="PAGE", help="The larger image; may be repeated. Without it: a whole collection."),
     ] = None,
     collection: CollectionOption = None,
@@ -33,7 +33,7 @@ def find_in(
         int, typer.Option(min=1, help="In a collection: the number of images to verify, most similar first.")
     ] = 1000,
     plot: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(metavar="FILE.png", help="Draw the locations and the matching points."),
     ] = None,
     json: JsonOption = False,
@@ -76,9 +76,8 @@ def _in_pages(query_image: "RGB", pages: list[Path]) -> "Iterator[Containment]":
 def _in_collection(query_image: "RGB", collection: str | None, limit: int) -> "list[Containment]":
     from lookalike.relate import calibration_of
     from lookalike.relate.geometry.containment import find_in_collection
-    from lookalike.search import open_collection
 
-    with open_collection(collection, create=False) as photos, ProgressLine("images") as progress:
+    with open_to_read(collection) as photos, ProgressLine("images") as progress:
         if len(photos) > limit:
             log(f"verifying {limit:,} of {len(photos):,} images, most similar first; --limit verifies more")
         return find_in_collection(photos, query_image, calibration_of(photos), limit=limit, progress=progress)

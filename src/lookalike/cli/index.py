@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -25,7 +25,7 @@ MAX_LISTED = 10
 
 def index(
     sources: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Argument(
             metavar="[SOURCE]...",
             help="Folders, images, globs, .csv or .parquet manifests, .zip or .tar archives, "
@@ -40,7 +40,7 @@ def index(
     prune: Annotated[
         bool, typer.Option("--prune", help="Also remove images whose whole folder or drive is missing.")
     ] = False,
-    workers: Annotated[Optional[int], typer.Option(min=1, help="Threads; one per core by default.")] = None,  # noqa: UP045
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads; one per core by default.")] = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_bytes: MaxBytes = MAX_BYTES,
     json: JsonOption = False,

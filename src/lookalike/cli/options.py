@@ -1,6 +1,6 @@
 """Options that several verbs share."""
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from lookalike.search import Collection
 
 CollectionOption = Annotated[
-    Optional[str],  # noqa: UP045 - typer reads it at run time on Python 3.11
+    str | None,
     typer.Option(
         "--collection",
         "-c",

@@ -1,7 +1,7 @@
 """lookalike outliers: the images least like the rest, each with its nearest neighbors."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -17,11 +17,11 @@ _ALONE = "there is one image and nothing to compare it with; index more"
 def outliers(
     k: Annotated[int, typer.Option("-k", min=1, help="Number of images.")] = 50,
     output: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="Write the figures of every image as .csv or .parquet."),
     ] = None,
     plot: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(metavar="FILE.png", help="Draw each with its nearest neighbors."),
     ] = None,
     collection: CollectionOption = None,

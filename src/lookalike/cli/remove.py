@@ -1,6 +1,6 @@
 """lookalike remove: remove images or metadata columns from a collection; files are never touched."""
 
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 def remove(
     targets: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Argument(metavar="PATH...", help="Files, folders, or id:ID."),
     ] = None,
     column: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(metavar="NAME", help="A metadata column to remove from all images; may be repeated."),
     ] = None,
     collection: CollectionOption = None,

@@ -1,7 +1,7 @@
 """lookalike representatives: a few images that cover the whole collection."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -14,7 +14,7 @@ from lookalike.text import counted
 def representatives(
     k: Annotated[int, typer.Option("-k", min=1, help="Number of representatives.")] = 100,
     plot: Annotated[
-        Optional[Path],  # noqa: UP045
+        Path | None,
         typer.Option(metavar="FILE.png", help="Draw each with images that it represents."),
     ] = None,
     collection: CollectionOption = None,

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,9 +11,11 @@ from lookalike.cli.output import log, print_json, print_row
 from lookalike.errors import BadQuery
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from lookalike.cli.result_options import ResultOptions
     from lookalike.relate import Verdict
-    from lookalike.search import Collection, ImageLike, Results
+    from lookalike.search import Collection, ImageLike, Query, Results
     from lookalike.types import Hit
 
 
@@ -27,7 +29,7 @@ def search(
         list[str] | None, typer.Option(metavar="QUERY", help="Less like this image; may be repeated.")
     ] = None,
     region: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(
             metavar="X,Y,W,H", help="The part of the image that counts, as fractions; repeat it for further images."
         ),
@@ -47,7 +49,7 @@ def search(
         bool, typer.Option("--relations", help="Print each hit's relation to the query, verified by geometry.")
     ] = False,
     verify: Annotated[
-        Optional[int],  # noqa: UP045
+        int | None,
         typer.Option(metavar="N", min=1, help="Verify the best N by geometry and rank verified hits first."),
     ] = None,
     hide_duplicates: Annotated[
@@ -56,21 +58,20 @@ def search(
     diversity: Annotated[
         float, typer.Option(min=0, max=1, help="0: most similar first; towards 1: hits different from each other.")
     ] = 0.0,
-    plot: Annotated[Optional[Path], typer.Option(metavar="FILE.png", help="Draw the query and its hits.")] = None,  # noqa: UP045
+    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the query and its hits.")] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the k images most like the query, best first: rank, score, path."""
-    from lookalike.cli.result_options import ResultOptions, refine_results
+    from lookalike.cli.result_options import ResultOptions
     from lookalike.search import Query, parse_region
 
-    options = ResultOptions(k, min_score, relations, verify, hide_duplicates, diversity)
+    options = ResultOptions(min_score, relations, verify, hide_duplicates, diversity)
     query = Query(_images(queries), _images(minus or []), tuple(map(parse_region, region or [])))
-    with _open(collection, options) as photos:
+    with open_to_read(collection) as photos:
         if not len(photos):
             raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
-        results = photos.search(query, options.fetch_count, where=where, min_score=options.min_score_value)
-        results, verdicts = refine_results(photos, query, results, options)
+        results, verdicts = _search(photos, query, k, where, options)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
         for rank, hit in enumerate(results, 1):
             _print(name, rank, hit, verdicts.get(hit.id), as_json=json)
@@ -82,13 +83,14 @@ def search(
             _plot(results, verdicts, plot)
 
 
-def _open(collection: str | None, options: "ResultOptions") -> "Collection":
-    """Open the collection: read-only, or writable where features are compared, so that these are saved."""
-    if not options.needs_images:
-        return open_to_read(collection)
-    from lookalike.search import open_collection
+def _search(
+    photos: "Collection", query: "Query", k: int, where: str | None, options: "ResultOptions"
+) -> "tuple[Results, Mapping[str, Verdict]]":
+    if not options.refines:  # spares the imports of refinement
+        return photos.search(query, k, where=where, min_score=options.min_score_value), {}
+    from lookalike.relate.hits import search_refined
 
-    return open_collection(collection, create=False)
+    return search_refined(photos, query, k, where=where, refinement=options.refinement())
 
 
 def _images(names: list[str]) -> "tuple[ImageLike, ...]":
@@ -136,7 +138,7 @@ def _relation(verdict: "Verdict") -> str:
     return f"{verdict.relation}{sure}"
 
 
-def _plot(results: "Results", verdicts: "dict[str, Verdict]", path: Path) -> None:
+def _plot(results: "Results", verdicts: "Mapping[str, Verdict]", path: Path) -> None:
     from lookalike.plot import hits, save
 
     relations = {name: _relation(verdict) for name, verdict in verdicts.items()}

@@ -1,6 +1,6 @@
 """lookalike serve: the search page and the HTTP API."""
 
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -21,13 +21,13 @@ def serve(
         int, typer.Option(min=1, max=64, help="Worker processes; each holds the vectors in memory.")
     ] = 1,
     token_file: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(
             metavar="FILE", help="File with lines `read SECRET` and `write SECRET`; requests then need a token."
         ),
     ] = None,
     allow_host: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(metavar="NAME", help="Additional host name of the server; may be repeated."),
     ] = None,
     root_path: Annotated[
@@ -35,7 +35,7 @@ def serve(
         typer.Option(metavar="PATH", help="Path prefix under which a proxy serves it, such as /photos; see deploy/."),
     ] = "",
     trust_proxy: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Option(metavar="ADDRESS", help="Proxy whose X-Forwarded headers are trusted; may be repeated."),
     ] = None,
     read_only: Annotated[

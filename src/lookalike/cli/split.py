@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def split(
     sources: Annotated[
-        Optional[list[str]],  # noqa: UP045
+        list[str] | None,
         typer.Argument(
             metavar="[SOURCE]...",
             help="A folder (one folder a label), folders (each a label), or .csv and .parquet manifests. "
@@ -42,7 +42,7 @@ def split(
         str, typer.Option(help="auto: the manifest's label, else the folder's name; folder; or none.")
     ] = "auto",
     collection: CollectionOption = None,
-    model: Annotated[Optional[str], typer.Option(help="The model that finds near-copies; a name or a folder.")] = None,  # noqa: UP045
+    model: Annotated[str | None, typer.Option(help="The model that finds near-copies; a name or a folder.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     json: JsonOption = False,
 ) -> None:

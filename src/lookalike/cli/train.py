@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -29,23 +29,23 @@ app = typer.Typer(
 SplitArgument = Annotated[Path, typer.Argument(metavar="SPLIT", help="A file written by lookalike split.")]
 OutputOption = Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The new model's folder.")]
 RootOption = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--root", metavar="FOLDER", help="The folder of the images, if they have moved."),
 ]
 ConfigOption = Annotated[
-    Optional[Path],  # noqa: UP045
+    Path | None,
     typer.Option("--config", metavar="FILE.toml", help="Settings by name; flags take precedence."),
 ]
 SetOption = Annotated[
-    Optional[list[str]],  # noqa: UP045
+    list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting of docs/training.md; may be repeated."),
 ]
-EpochsOption = Annotated[Optional[int], typer.Option(help="The largest number of passes over all images.")]  # noqa: UP045
-BatchOption = Annotated[Optional[int], typer.Option(help="Images per step.")]  # noqa: UP045
-RateOption = Annotated[Optional[float], typer.Option(help="The highest learning rate.")]  # noqa: UP045
-SideOption = Annotated[Optional[int], typer.Option(help="Side of the network's input in pixels.")]  # noqa: UP045
-SeedOption = Annotated[Optional[int], typer.Option(help="The same seed gives the same run.")]  # noqa: UP045
-DeviceOption = Annotated[Optional[str], typer.Option(help="auto, cpu or cuda.")]  # noqa: UP045
+EpochsOption = Annotated[int | None, typer.Option(help="The largest number of passes over all images.")]
+BatchOption = Annotated[int | None, typer.Option(help="Images per step.")]
+RateOption = Annotated[float | None, typer.Option(help="The highest learning rate.")]
+SideOption = Annotated[int | None, typer.Option(help="Side of the network's input in pixels.")]
+SeedOption = Annotated[int | None, typer.Option(help="The same seed gives the same run.")]
+DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Start again and discard an earlier run in the folder.")
 ]
@@ -56,10 +56,10 @@ def autoencoder(
     split: SplitArgument,
     output: OutputOption,
     side: SideOption = None,
-    grey: Annotated[Optional[bool], typer.Option("--grey/--colour", help="One channel, or three.")] = None,  # noqa: UP045
-    code: Annotated[Optional[int], typer.Option(help="Numbers per image.")] = None,  # noqa: UP045
+    grey: Annotated[bool | None, typer.Option("--grey/--colour", help="One channel, or three.")] = None,
+    code: Annotated[int | None, typer.Option(help="Numbers per image.")] = None,
     objective: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="mse, l1, ms_ssim, denoising or variational."),
     ] = None,
     epochs: EpochsOption = None,
@@ -109,21 +109,21 @@ def similarity(
     split: SplitArgument,
     output: OutputOption,
     source: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option("--from", metavar="labels|edits|PAIRS.csv", help="What defines which images are alike."),
     ] = None,
-    train: Annotated[Optional[str], typer.Option("--train", help="head (minutes), last, or all.")] = None,  # noqa: UP045
+    train: Annotated[str | None, typer.Option("--train", help="head (minutes), last, or all.")] = None,
     model: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="The base model: an EfficientNet-Lite of Lookalike, or small-cnn for random weights."),
     ] = None,
     objective: Annotated[
-        Optional[str],  # noqa: UP045
+        str | None,
         typer.Option(help="supcon, arcface, proxy, multi_similarity, triplet, contrastive, nt_xent or sscd."),
     ] = None,
-    augment: Annotated[Optional[str], typer.Option(help="none, shift, light, style or edits.")] = None,  # noqa: UP045
+    augment: Annotated[str | None, typer.Option(help="none, shift, light, style or edits.")] = None,
     side: SideOption = None,
-    dim: Annotated[Optional[int], typer.Option(help="Numbers per vector.")] = None,  # noqa: UP045
+    dim: Annotated[int | None, typer.Option(help="Numbers per vector.")] = None,
     epochs: EpochsOption = None,
     batch: BatchOption = None,
     rate: RateOption = None,

@@ -5,7 +5,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -33,7 +33,7 @@ def verify(
         float, typer.Option("--min", min=0, max=1, help="The P(copy) from which the answer is same.")
     ] = 0.75,
     plot: Annotated[
-        Optional[Path],  # noqa: UP045 - typer reads it at run time on Python 3.11
+        Path | None,
         typer.Option(metavar="FILE.png", help="With a column same: draw the stated probability against the truth."),
     ] = None,
     collection: CalibrationCollection = None,

@@ -1,4 +1,4 @@
-"""Labels of images: read from a table (id, path or cluster, label) or from folder names, and saved in the collection.
+"""Labels of images: read from a table or from folder names, propagated to other images, and saved in the collection.
 
 Given labels are the column `label`, which `where` can filter by and which follows a file that moves. Propagated labels
 are in a small table beside it.
@@ -10,20 +10,23 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from lookalike.cluster.propagation import Suspect
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.cluster.neighbors import read_vectors
+from lookalike.cluster.propagation import MIN_CONFIDENCE, PropagatedLabels, Suspect, propagate_labels
 from lookalike.cluster.storage import check_clusters, load_clusters, name_clusters
 from lookalike.errors import BadQuery, SourceError
 from lookalike.image import to_text
 from lookalike.image.sources.tables import read_table
 from lookalike.schema import LABELS, LABELS_PROPAGATED
 from lookalike.search import Collection
-from lookalike.search.saved_results import save_result
-from lookalike.text import now
+from lookalike.search.saved_results import save_result, saved_result
+from lookalike.text import examples_text, now
 from lookalike.types import Metadata, Table
 
 SUSPECTS = "suspects"
 _KEYS = ("id", "path", "cluster")
-_MAX_EXAMPLES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,52 @@ class ParsedLabels:
     names: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+
+
+class NoLabels(BadQuery):
+    """The collection has no labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelCounts:
+    """The number of `images` of a collection, of those `labeled` by a person, and of their different `labels`."""
+
+    images: int
+    labeled: int
+    labels: int
+
+
+@dataclass(frozen=True, slots=True)
+class Propagation:
+    """Labels propagated to a whole collection.
+
+    `ids` of its images; `result`, with a row for each; `labeled`: the rows of those that had a label.
+    """
+
+    ids: list[str]
+    labeled: NDArray[np.int64]
+    result: PropagatedLabels
+
+    @property
+    def named(self) -> int:
+        """The number of images that got a label from others."""
+        return int(self.result.sure.sum()) - len(self.labeled)
+
+    @property
+    def unsure(self) -> int:
+        """The number of images that remain without a label."""
+        return len(self.ids) - len(self.labeled) - self.named
+
+    def columns(self) -> dict[str, list[Any]]:
+        """Return a table with a row for each image; the label of an unsure one is "unsure"."""
+        result = self.result
+        return {
+            "id": self.ids,
+            "label": [str(name) or "unsure" for name in result.labels],
+            "confidence": [round(value, 4) for value in result.confidence.tolist()],
+            "guess": result.guess.tolist(),
+            "nearest": [round(value, 4) for value in result.nearest.tolist()],
+        }
 
 
 def label_table(photos: Collection) -> Table:
@@ -68,10 +117,8 @@ def read_labels(photos: Collection, path: str | Path) -> ParsedLabels:
         parsed.twice.extend(i for i in matches if parsed.labels.get(i, label) != label)
         parsed.labels.update(dict.fromkeys(matches, label))
     if not parsed.labels:
-        examples = ", ".join(parsed.unknown[:_MAX_EXAMPLES])
-        raise BadQuery(
-            f"{path} names no image of {photos.uri} ({examples} ...); use ids or paths as search prints them"
-        )
+        examples = f" ({examples_text(parsed.unknown)})" if parsed.unknown else ""
+        raise BadQuery(f"{path} names no image of {photos.uri}{examples}; use ids or paths as search prints them")
     return parsed
 
 
@@ -132,6 +179,72 @@ def _medoid_labels(photos: Collection, names: Mapping[str, str]) -> dict[str, st
     return {i: names[c.key] for level in clusters.clusters for c in level if c.key in names for i in c.medoids}
 
 
+# --- labels of a whole collection
+
+
+def label_collection(photos: Collection, file: str | Path | None = None, *, folders: bool = False) -> ParsedLabels:
+    """Label images by a file, and with `folders` by the names of their folders; the file's labels count.
+
+    Returns what the file holds. Raises SourceError or BadQuery for a file that `read_labels` refuses, with nothing
+    saved.
+    """
+    parsed = ParsedLabels() if file is None else read_labels(photos, file)
+    if folders:
+        set_labels(photos, folder_labels(photos))
+    if file is not None:
+        save_labels(photos, parsed)
+    return parsed
+
+
+def label_cluster(photos: Collection, key: str, label: str) -> list[str]:
+    """Name a cluster by LEVEL/NUMBER, and label its typical images. Returns the ids of these.
+
+    Labels of individual images stay: the name of a cluster is only a guess about its members. Raises NoClusters, and
+    BadQuery for an unknown cluster.
+    """
+    medoids = _medoid_labels(photos, {key: label})
+    known = known_labels(photos)
+    unlabeled = [image_id for image_id in medoids if image_id not in known]
+    ids = [row.id for row in photos.get(unlabeled, []) if row is not None]
+    save_labels(photos, ParsedLabels(labels=dict.fromkeys(ids, label), names={key: label}))
+    return ids
+
+
+def count_labels(photos: Collection) -> LabelCounts:
+    """Count the labels that a person gave. Raises NoLabels if there are none."""
+    known = _required_labels(photos)
+    return LabelCounts(len(photos), len(known), len(set(known.values())))
+
+
+def propagate(photos: Collection, *, min_confidence: float = MIN_CONFIDENCE) -> Propagation:
+    """Propagate the labels of a collection's images to the others; `save_propagation` saves the result.
+
+    Raises NoLabels, and BadQuery for too few labels.
+    """
+    known = _required_labels(photos)
+    ids, vectors = read_vectors(photos)
+    rows = np.array([row for row, name in enumerate(ids) if name in known], np.int64)
+    labels = [known[ids[row]] for row in rows]
+    return Propagation(ids, rows, propagate_labels(vectors, rows, labels, min_confidence=min_confidence))
+
+
+def save_propagation(photos: Collection, propagation: Propagation) -> None:
+    """Save propagated labels, and the labels that their neighbors contradict."""
+    result = propagation.result
+    labels = zip(propagation.ids, result.labels, result.confidence, strict=True)
+    save_propagated(photos, {name: (str(label), float(value)) for name, label, value in labels})
+    save_suspects(photos, propagation.ids, result.suspects)
+
+
+def _required_labels(photos: Collection) -> dict[str, str]:
+    known = known_labels(photos)
+    if not known:
+        raise NoLabels(
+            f"{photos.uri} has no label yet; add some: lookalike label labels.csv, or lookalike label --folders"
+        )
+    return known
+
+
 # --- saved labels
 
 
@@ -152,15 +265,27 @@ def set_labels(photos: Collection, labels: Mapping[str, str | None]) -> None:
 
 
 def save_propagated(photos: Collection, labels: Mapping[str, tuple[str, float]]) -> None:
-    """Save propagated labels with their confidence; "" is unsure. Given labels are not touched."""
+    """Save propagated labels with their confidence; "" is unsure. Given labels are not touched.
+
+    Removes the propagated labels of images that are no longer in the collection.
+    """
     known = known_labels(photos)
     rows: list[Metadata] = [
         {"id": i, "label": label, "given": False, "confidence": confidence}
         for i, (label, confidence) in labels.items()
         if i not in known
     ]
-    label_table(photos).put(rows)
+    table = label_table(photos)
+    table.put(rows)
+    saved = [str(row["id"]) for row in table.all() if not row["given"]]
+    table.remove(_absent_ids(photos, saved))
     photos.store.set_settings({LABELS_PROPAGATED.name: now()})  # a commit that readers of the collection see
+
+
+def _absent_ids(photos: Collection, ids: Sequence[str]) -> list[str]:
+    """Return the ids of which the collection has no image."""
+    present = {str(image_id) for part in photos.store.scan(["id"]) for image_id in part["id"]} if ids else set()
+    return [image_id for image_id in ids if image_id not in present]
 
 
 def known_labels(photos: Collection, *, spread: bool = False) -> dict[str, str]:
@@ -178,6 +303,19 @@ def known_labels(photos: Collection, *, spread: bool = False) -> dict[str, str]:
 def save_suspects(photos: Collection, ids: Sequence[str], suspects: Sequence[Suspect]) -> None:
     """Save the labels that their neighbors contradict. `ids`: those of the rows that suspects refer to."""
     save_result(photos, SUSPECTS, {"when": now(), "suspects": [_suspect_json(suspect, ids) for suspect in suspects]})
+
+
+def saved_suspects(photos: Collection) -> Mapping[str, Any]:
+    """Return the suspects saved last, and when; without any and None before the first propagation."""
+    return saved_result(photos, SUSPECTS) or {"when": None, "suspects": []}
+
+
+def confirm_labels(photos: Collection, ids: Sequence[str]) -> None:
+    """Remove images from the saved suspects once a person has labeled them, also if the label stays the same."""
+    saved, confirmed = saved_suspects(photos), set(ids)
+    remaining = [suspect for suspect in saved["suspects"] if suspect["id"] not in confirmed]
+    if len(remaining) < len(saved["suspects"]):
+        save_result(photos, SUSPECTS, {**saved, "suspects": remaining})
 
 
 def _suspect_json(suspect: Suspect, ids: Sequence[str]) -> dict[str, Any]:

@@ -124,7 +124,13 @@ class _RightAnswers:
         return first
 
     def values(self, ks: Sequence[int]) -> dict[str, Floats]:
-        """Return the figures of metrics.py for all queries at once; NaN for a query without a right answer."""
+        """Return the metrics of each query's ranking; NaN for a query without a right answer.
+
+        recall@k: whether a right answer is among the first k. precision@k: the share of right answers among them; ranks
+        beyond the end count as wrong. mAP: the mean precision at the right answers. mAP@R: that of the first R ranks,
+        for R right answers (Musgrave, Belongie, Lim 2020). nDCG: the gain 1 / log2(rank + 1) of right answers over that
+        of the best order (Järvelin, Kekäläinen 2002). MRR: 1 / rank of the first right answer.
+        """
         nth = np.arange(len(self.rows)) - self.starts[self.rows]
         gain = 1 / np.log2(np.arange(max(int(self.totals.max()), 1)) + 2)
         best = np.cumsum(gain)[np.maximum(self.totals, 1) - 1]

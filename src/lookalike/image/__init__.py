@@ -22,7 +22,7 @@ from lookalike.image.sources.path_text import to_path, to_text
 from lookalike.image.sources.read import read
 from lookalike.image.sources.source_types import NotListed, SkippedFiles, SourceFile, is_hidden
 from lookalike.image.sources.system_folders import SystemFolder, is_system_folder, system_folder_of
-from lookalike.image.threads import single_threaded_opencv
+from lookalike.image.threads import single_threaded_blas, single_threaded_opencv
 
 __all__ = [
     "EDITS",
@@ -52,6 +52,7 @@ __all__ = [
     "read",
     "read_header",
     "read_list",
+    "single_threaded_blas",
     "single_threaded_opencv",
     "system_folder_of",
     "thumbnail",

@@ -7,7 +7,16 @@ from lookalike.relate.compare import ImageComparison, compare_images
 from lookalike.relate.geometry.feature_cache import features_of, features_of_bytes, features_of_file
 from lookalike.relate.geometry.features import Features, find_features, mirrored
 from lookalike.relate.geometry.verify import Match, verify
-from lookalike.relate.hits import JudgedHit, judge_hits
+from lookalike.relate.hits import (
+    JudgedHit,
+    MinScore,
+    RefinedHits,
+    Refinement,
+    judge_hits,
+    parse_min_score,
+    refine,
+    search_refined,
+)
 from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card
 from lookalike.relate.probability.calibration_store import calibration_of
 from lookalike.relate.relation import Evidence, Subject, Verdict, judge, to_verdict
@@ -20,6 +29,9 @@ __all__ = [
     "ImageComparison",
     "JudgedHit",
     "Match",
+    "MinScore",
+    "RefinedHits",
+    "Refinement",
     "Subject",
     "Verdict",
     "calibration_of",
@@ -33,6 +45,9 @@ __all__ = [
     "judge",
     "judge_hits",
     "mirrored",
+    "parse_min_score",
+    "refine",
+    "search_refined",
     "shows_the_same",
     "swap_sides",
     "to_verdict",

@@ -1,7 +1,7 @@
-"""Verdicts for the hits of a search: ranked by proof, filtered by probability, without duplicates, diversified."""
+"""Refine the hits of a search: judged, ranked by proof, filtered by probability, without duplicates, diversified."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,9 @@ from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE
 from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.probability.calibration_store import calibration_of
 from lookalike.relate.relation import Subject, Verdict, judge
-from lookalike.search import Collection, ImageLike
-from lookalike.search.query import load_query_image, parse_id
+from lookalike.search import Collection, ImageLike, Query, Results
+from lookalike.search.collection import DEFAULT_K
+from lookalike.search.query import as_query, load_query_image, parse_id
 from lookalike.similarity import cosine
 from lookalike.types import Hit, Relation, Row, Vectors
 
@@ -69,6 +70,137 @@ def parse_min_score(text: str) -> MinScore:
         f"the cut-off {text!r} is not understood; write a score from -1 to 1 (0.4), a probability of copy (90%), or "
         "expected false matches (e0.1)"
     )
+
+
+# --- the hits of a search, refined
+
+
+FETCH_FACTOR = 4  # hits fetched per requested hit when some will be left out
+
+
+@dataclass(frozen=True, slots=True)
+class Refinement:
+    """How the hits of a search are refined.
+
+    `relations`: judge each hit. `verify`: judge the best N by geometry and rank the verified ones first. `min_score`:
+    leave out hits below it. `hide_duplicates`: leave out copies of a better hit. `diversity`: from 0 (most similar
+    first) to 1 (different from each other).
+    """
+
+    relations: bool = False
+    verify: int | None = None
+    min_score: MinScore | None = None
+    hide_duplicates: bool = False
+    diversity: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.verify is not None and self.verify < 1:
+            raise BadQuery(f"{self.verify} hits cannot be verified; give at least 1")
+
+    @property
+    def judges(self) -> bool:
+        """Whether hits are compared with the query, which must be one image."""
+        return bool(self.relations or self.verify or self._by_probability)
+
+    @property
+    def compares_images(self) -> bool:
+        """Whether images are compared by their features, not only by their vectors."""
+        by_copy = self.min_score is not None and self.min_score.probability is not None
+        return bool(self.relations or self.verify or self.hide_duplicates or by_copy)
+
+    @property
+    def _by_probability(self) -> bool:
+        return self.min_score is not None and self.min_score.score is None
+
+    def allows_score(self, score: float) -> bool:
+        """Return whether a hit may pass by its score alone."""
+        return self.min_score is None or self.min_score.score is None or score >= self.min_score.score
+
+    def fetch_count(self, k: int) -> int:
+        """Return the number of hits to request from the store for k refined ones."""
+        more = k * FETCH_FACTOR if self.hide_duplicates or self.diversity else k
+        return max(more, self.verify or 0)
+
+
+@dataclass(frozen=True, slots=True)
+class RefinedHits:
+    """The refined `hits`, and the `verdicts` of those that were judged, by id."""
+
+    hits: tuple[Hit, ...]
+    verdicts: Mapping[str, Verdict]
+
+
+def search_refined(
+    photos: Collection,
+    query: Query | ImageLike | Sequence[ImageLike],
+    k: int = DEFAULT_K,
+    *,
+    refinement: Refinement,
+    where: str | None = None,
+) -> tuple[Results, Mapping[str, Verdict]]:
+    """Search a collection and refine the hits. Returns the results and the verdicts of judged hits, by id."""
+    parsed = as_query(query)
+    min_score = None if refinement.min_score is None else refinement.min_score.score
+    results = photos.search(parsed, refinement.fetch_count(k), where=where, min_score=min_score)
+    if min_score is not None:
+        refinement = replace(refinement, min_score=None)  # the store has applied it
+    judged = _single_subject(photos, parsed, vector=results.vector) if refinement.judges else parsed
+    refined = refine(photos, judged, results.hits, k, refinement=refinement)
+    return replace(results, hits=refined.hits), refined.verdicts
+
+
+def refine(
+    photos: Collection, query: Query | Subject, hits: Sequence[Hit], k: int, *, refinement: Refinement
+) -> RefinedHits:
+    """Return the best k of the hits of a query after a refinement.
+
+    `hits`: best first, `refinement.fetch_count(k)` of them. Raises BadQuery if hits are to be judged and the query is
+    not one image.
+    """
+    calibration = calibration_of(photos)
+    refined = [hit for hit in hits if refinement.allows_score(hit.score)]
+    judged = _judged(photos, query, refined, calibration, refinement) if refinement.judges else []
+    if refinement.judges:
+        refined = [one.hit for one in judged]
+    if refinement.hide_duplicates:
+        count = k * (FETCH_FACTOR if refinement.diversity else 1)
+        refined = without_duplicates(photos, refined, calibration, count)
+    if refinement.diversity:
+        refined = _diverse_hits(photos, refined, k, refinement.diversity)
+    refined = refined[:k]
+    ids = {hit.id for hit in refined} if refinement.relations or refinement.verify else set()
+    return RefinedHits(tuple(refined), {one.hit.id: one.verdict for one in judged if one.hit.id in ids})
+
+
+def _judged(
+    photos: Collection, query: Query | Subject, hits: Sequence[Hit], calibration: Calibration, refinement: Refinement
+) -> list[JudgedHit]:
+    """Return the judged hits that pass the minimum score, ranked by proof if they are to be verified."""
+    subject = query if isinstance(query, Subject) else _single_subject(photos, query)
+    judged = judge_hits(photos, subject, hits, calibration, verify_geometry=refinement.compares_images)
+    if refinement.verify:
+        judged = rank_by_proof(judged[: refinement.verify]) + judged[refinement.verify :]
+    return [one for one in judged if refinement.min_score is None or refinement.min_score.allows(one)]
+
+
+def _single_subject(photos: Collection, query: Query, *, vector: NDArray[np.float32] | None = None) -> Subject:
+    if len(query.images) != 1 or query.minus:
+        raise BadQuery(
+            "relations, verification and a minimum score by probability compare with one image; search with one"
+        )
+    return query_subject(photos, query.images[0], next(iter(query.regions), None), vector=vector)
+
+
+def _diverse_hits(photos: Collection, hits: Sequence[Hit], k: int, diversity: float) -> list[Hit]:
+    stored = [(hit, row) for hit, row in zip(hits, photos.get([hit.id for hit in hits], []), strict=True) if row]
+    if not stored:
+        return []
+    vectors = np.stack([row.vector for _, row in stored])
+    order = diverse(vectors, [hit.score for hit, _ in stored], k, diversity)
+    return [stored[n][0] for n in order]
+
+
+# --- the steps
 
 
 def query_subject(

@@ -89,7 +89,6 @@ class AutoencoderConfig(TrainingConfig):
 
 
 AUGMENTATIONS = ("none", "shift", "light", "style", "edits")
-BACKBONES = ("small-cnn",)  # besides the names and folders of EfficientNet-Lites exported by Lookalike
 TRAINABLE = ("head", "last", "all")
 METRICS = ("recall@1", "mAP", "micro-AP")  # of validation
 

@@ -25,7 +25,14 @@ from lookalike.duplicates.search.proof import Proof, transform_of
 from lookalike.duplicates.search.proof_finder import ProofFinder
 from lookalike.duplicates.search.proof_store import ProofStore
 from lookalike.errors import BadQuery, ModelMismatch
-from lookalike.image import is_raw_file, system_folder_of, to_path, to_text
+from lookalike.image import (
+    is_raw_file,
+    single_threaded_blas,
+    single_threaded_opencv,
+    system_folder_of,
+    to_path,
+    to_text,
+)
 from lookalike.relate import Calibration, calibration_of
 from lookalike.search import Collection
 from lookalike.types import DuplicateGroup, Extra, Hit
@@ -369,16 +376,8 @@ def thread_pool() -> Iterator[Executor]:
     On a busy machine threads of the libraries wait for each other: the comparison of two unrelated images then costs
     32 ms of CPU instead of 5.
     """
-    import cv2
-    from threadpoolctl import threadpool_limits
-
-    previous = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            yield pool
-    finally:
-        cv2.setNumThreads(previous)
+    with single_threaded_opencv(), single_threaded_blas(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        yield pool
 
 
 def is_writable(uri: str) -> bool:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery
+from lookalike.image import single_threaded_blas
 
 Stored: TypeAlias = NDArray[np.float32] | NDArray[np.float16]
 Progress: TypeAlias = Callable[[int, int], None]
@@ -102,9 +103,7 @@ def _in_order(strip: "_Strip", starts: Sequence[int]) -> Iterator[list[ScoredPai
     One thread a core, each with single-threaded BLAS: BLAS's own threads take 1.5 to 10 times the CPU on blocks this
     thin, most on a busy machine.
     """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
+    with single_threaded_blas(), ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
         ahead: deque[Future[list[ScoredPairs]]] = deque()
         for start in starts:
             ahead.append(pool.submit(strip, start))

@@ -15,7 +15,7 @@ from lookalike.relate import Calibration
 
 MIN_PAIRS = 150  # with fewer, one thread is done about when processes have started (0.5 s)
 _MAX_PROCESSES = 16  # 100 MB each
-_ATTEMPTS = 2
+_MAX_DEATHS = 3  # a process may also die of another of its tasks
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 TaskFunction = Callable[[VerificationInput, Sequence[Any]], list[Any]]
@@ -23,12 +23,16 @@ TaskFunction = Callable[[VerificationInput, Sequence[Any]], list[Any]]
 
 @dataclass(slots=True)
 class VerificationTask:
-    """A call of `function` ("verify" or "describe") in a process. `weight`: the number of its pairs."""
+    """A call of `function` ("verify" or "describe") in a process.
+
+    `weight`: the number of its pairs. `deaths`: the number of processes that died during it.
+    """
 
     function: str
     keep: VerificationInput
     others: Sequence[Any]
     process: int
+    deaths: int = field(init=False, default=0)
     executor: Executor = field(init=False)
     future: "Future[list[Any]]" = field(init=False)
 
@@ -38,7 +42,7 @@ class VerificationTask:
 
 
 class Workers:
-    """The processes that verify pairs. One that dies is replaced, and its tasks are submitted again, twice at most.
+    """The processes that verify pairs. One that dies is replaced, and its tasks are submitted again, at most twice.
 
     A process caches the features of the images it has seen, so tasks go to the process that knows their images, unless
     another has clearly less to do.
@@ -64,22 +68,16 @@ class Workers:
         """Wait for a task and return its result. Raises LookalikeError if processes died repeatedly of the task."""
         from concurrent.futures.process import BrokenProcessPool
 
-        for _ in range(_ATTEMPTS):
+        while True:
             try:
                 return task.future.result()
-            except BrokenProcessPool:
+            except BrokenProcessPool as error:
+                task.deaths += 1
                 if self._executors[task.process] is task.executor:
                     self._end(task.process)
+                if task.deaths == _MAX_DEATHS:
+                    raise _died_of(task) from error
                 self._submit(task)
-        try:
-            return task.future.result()
-        except BrokenProcessPool as error:
-            inputs = [task.keep, *(each[0] if isinstance(each, tuple) else each for each in task.others)]
-            ids = ", ".join(each.file.id for each in inputs[:3])
-            raise LookalikeError(
-                f"a process that compares images died twice, of one of these: {ids}; "
-                "remove the damaged one from the collection and try again"
-            ) from error
 
     def close(self) -> None:
         """End the processes, whatever they are working on."""
@@ -136,6 +134,15 @@ class Workers:
         self._executors[process] = None
         stop: dict[str, Any] = {"kill_workers": True} if self.count > 1 else {"cancel_futures": True}
         executor.shutdown(wait=True, **stop)
+
+
+def _died_of(task: VerificationTask) -> LookalikeError:
+    inputs = [task.keep, *(each[0] if isinstance(each, tuple) else each for each in task.others)]
+    ids = ", ".join(each.file.id for each in inputs[:3])
+    return LookalikeError(
+        f"{_MAX_DEATHS} processes that compare images died, one after the other, of one of these: {ids}; "
+        "remove the damaged one from the collection and try again"
+    )
 
 
 _FUNCTIONS: dict[str, TaskFunction] = {"verify": verification.verify, "describe": verification.describe_all}

@@ -1,18 +1,22 @@
 """/v1/labels: labels, label propagation, and labels that look wrong."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
 from starlette.responses import Response
 
-from lookalike.cluster import ParsedLabels, known_labels, label_table, load_clusters, save_labels, set_labels
-from lookalike.cluster.labels import SUSPECTS
-from lookalike.cluster.storage import NoClusters
+from lookalike.cluster import (
+    NoClusters,
+    confirm_labels,
+    known_labels,
+    label_cluster,
+    label_table,
+    saved_suspects,
+    set_labels,
+)
 from lookalike.errors import BadQuery
 from lookalike.search import Collection
-from lookalike.search.saved_results import save_result, saved_result
 from lookalike.server.http.dependencies import AppStateDep, K, Offset, error_responses
 from lookalike.server.http.responses import as_json, public
 from lookalike.server.http.schemas import LabeledOut, LabelIn, LabelList, SpreadList, SuspectList
@@ -111,23 +115,11 @@ async def spread(
 async def suspects(state: AppStateDep) -> Response:
     """Return labels that the neighbors contradict, most confident first, as found by the last job of kind `labels`."""
     photos, index = state.service.current
-    saved = await state.service.in_thread(lambda: _saved_suspects(photos))
+    saved = await state.service.in_thread(lambda: saved_suspects(photos))
     by_label = await state.service.in_thread(lambda: _ids_by_label(photos, index)) if saved["suspects"] else {}
     current_labels = {image_id: label for label, ids in by_label.items() for image_id in ids}
     unchanged = [suspect for suspect in saved["suspects"] if current_labels.get(suspect["id"]) == suspect["label"]]
     return as_json({**saved, "suspects": unchanged})
-
-
-def _saved_suspects(photos: Collection) -> Mapping[str, Any]:
-    return saved_result(photos, SUSPECTS) or {"when": None, "suspects": []}
-
-
-def _confirm_labels(photos: Collection, ids: Sequence[str]) -> None:
-    """Remove images from the suspects once a person has labeled them, also if the label stays the same."""
-    saved, confirmed = _saved_suspects(photos), set(ids)
-    remaining = [suspect for suspect in saved["suspects"] if suspect["id"] not in confirmed]
-    if len(remaining) < len(saved["suspects"]):
-        save_result(photos, SUSPECTS, {**saved, "suspects": remaining})
 
 
 @router.post("/v1/labels", response_model=LabeledOut, responses=error_responses(404, 507))
@@ -137,7 +129,7 @@ async def give(request: LabelIn, state: AppStateDep) -> Response:
     if bool(request.ids) == (request.cluster is not None):
         raise BadQuery("send either image ids in `ids` or a cluster in `cluster`")
     count = await state.service.in_thread(lambda: _assign_label(photos, request))
-    await state.service.in_thread(lambda: _confirm_labels(photos, request.ids))
+    await state.service.in_thread(lambda: confirm_labels(photos, request.ids))
     await state.service.in_thread(state.service.refresh)
     return as_json({"labelled": count})
 
@@ -150,17 +142,8 @@ def _assign_label(photos: Collection, request: LabelIn) -> int:
         set_labels(photos, dict.fromkeys(request.ids, request.label))
         return len(set(request.ids))
     try:
-        clustering = load_clusters(photos)
+        return len(label_cluster(photos, request.cluster, request.label))
     except NoClusters as error:
         raise no_clusters() from error
-    matches = [c for level in clustering.clusters for c in level if c.key == request.cluster]
-    if not matches:
-        raise unknown_cluster(request.cluster)
-    # Labels of individual images stay: the name of a cluster is only a guess about its members.
-    known = known_labels(photos)
-    unlabeled = [image_id for image_id in matches[0].medoids if image_id not in known]
-    present = [row.id for row in photos.get(unlabeled, []) if row is not None]
-    save_labels(
-        photos, ParsedLabels(labels=dict.fromkeys(present, request.label), names={request.cluster: request.label})
-    )
-    return len(present)
+    except BadQuery as error:
+        raise unknown_cluster(request.cluster) from error

@@ -113,9 +113,10 @@ def _stored_subject(photos: Any, image_id: str) -> Subject:
 
 
 def _judge_hits(photos: Any, query: Subject, hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    from lookalike.relate.hits import judge_hits
+    from lookalike.relate.hits import Refinement, refine
 
-    return [verdict_out(hit.verdict) for hit in judge_hits(photos, query, hits, calibration_of(photos))]
+    verdicts = refine(photos, query, hits, len(hits), refinement=Refinement(relations=True)).verdicts
+    return [verdict_out(verdicts[hit.id]) for hit in hits]
 
 
 def verdict_out(verdict: Verdict) -> dict[str, Any]:

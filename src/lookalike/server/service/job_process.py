@@ -88,26 +88,19 @@ def _clusters(uri: str, stop: threading.Event) -> dict[str, Any]:
 
 
 def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
-    import numpy as np
-
-    from lookalike.cluster import known_labels, propagate_labels, read_vectors, save_propagated, save_suspects
+    from lookalike.cluster import NoLabels, propagate, save_propagation
     from lookalike.search import Collection
 
     with Collection.open(uri) as photos:
-        known = known_labels(photos)
-        if not known:
+        try:
+            propagation = propagate(photos)
+        except NoLabels:
             return {"state": "failed", "message": "no image has a label yet; label some images first"}
-        ids, vectors = read_vectors(photos)
-        rows = np.array([row for row, name in enumerate(ids) if name in known], np.int64)
-        result = propagate_labels(vectors, rows, [known[ids[row]] for row in rows])
         if stop.is_set():
             raise Stopped("stopped before the result was saved")
-        named = zip(ids, result.labels.tolist(), result.confidence.tolist(), strict=True)
-        save_propagated(photos, {name: (str(label), float(confidence)) for name, label, confidence in named})
-        save_suspects(photos, ids, result.suspects)
-    propagated = int(result.sure.sum()) - len(rows)
-    report = {"labelled": len(rows), "named": propagated, "unsure": len(ids) - len(rows) - propagated}
-    return {"state": "done", "report": report | {"error": round(result.calibration.error, 4)}}
+        save_propagation(photos, propagation)
+    report = {"labelled": len(propagation.labeled), "named": propagation.named, "unsure": propagation.unsure}
+    return {"state": "done", "report": report | {"error": round(propagation.result.calibration.error, 4)}}
 
 
 def _map(uri: str, stop: threading.Event) -> dict[str, Any]:
