@@ -12,6 +12,7 @@ from lookalike.deprecation import renamed
 from lookalike.evaluate.copy_benchmark import BenchmarkPlan, BenchmarkResult, EditResult, ModelBenchmark, benchmark
 from lookalike.evaluate.metrics import Tally
 from lookalike.evaluate.ranking import PerQuery
+from lookalike.evaluate.registry import Metric, installed_metrics
 from lookalike.evaluate.report import Mistake, ModelEvaluation, Report
 from lookalike.evaluate.retrieval import Retrieval, retrieval
 from lookalike.evaluate.run import TOGETHER, EvaluationSettings, evaluate
@@ -23,6 +24,7 @@ __all__ = [
     "BenchmarkResult",
     "EditResult",
     "EvaluationSettings",
+    "Metric",
     "Mistake",
     "ModelBenchmark",
     "ModelEvaluation",
@@ -33,6 +35,7 @@ __all__ = [
     "Truth",
     "benchmark",
     "evaluate",
+    "installed_metrics",
     "read_truth",
     "retrieval",
 ]
