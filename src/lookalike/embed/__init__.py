@@ -23,6 +23,6 @@ if not TYPE_CHECKING:
     __getattr__ = renamed(
         __name__,
         {
-            "model_folder": "model_folder",
+            "model_location": "model_folder",
         },
     )
