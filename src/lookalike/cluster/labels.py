@@ -41,6 +41,7 @@ class ParsedLabels:
 
 
 def label_table(photos: Collection) -> Table:
+    """Return the table of propagated labels, by image id."""
     return photos.store.table(LABELS.name, LABELS.key)
 
 

@@ -1,9 +1,11 @@
-"""How good a model is: metrics over vectors and labels, ground truth, intervals, reports. Without torch.
+"""How good a model is: metrics over vectors and labels, ground truth, intervals, reports.
 
-from lookalike.evaluate import retrieval
+Importing this loads no torch.
 
-result = retrieval(queries, gallery, query_labels, gallery_labels)
-result["recall@1"], result["mAP"], result["micro-AP"], result.queries
+    from lookalike.evaluate import retrieval
+
+    result = retrieval(queries, gallery, query_labels, gallery_labels)
+    result["recall@1"], result["mAP"], result["micro-AP"], result.queries
 """
 
 from typing import TYPE_CHECKING

@@ -92,6 +92,7 @@ class Tally:
 
     @property
     def pairs(self) -> int:
+        """The number of pairs, right and wrong."""
         return int(self.right.sum() + self.wrong.sum())
 
 

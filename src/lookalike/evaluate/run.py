@@ -29,6 +29,8 @@ from lookalike.evaluate.vectors import Progress, embed_files
 from lookalike.types import Embedder, Vectors
 
 TOGETHER = ("query", "label")
+"""What the bootstrap may draw as a unit: each query alone, or all queries of a label."""
+
 _MAX_VALUES = 200
 _MAX_MISTAKES = 8
 

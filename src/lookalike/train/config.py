@@ -77,6 +77,7 @@ class AutoencoderConfig(TrainingConfig):
     whiten: float = 0.5
 
     def check(self, where: str) -> None:
+        """Raise BadQuery for a value out of range; `where` names the source of the settings."""
         from lookalike.train.objectives import RECONSTRUCTION
 
         TrainingConfig.check(self, where)
@@ -120,6 +121,7 @@ class SimilarityConfig(TrainingConfig):
     metric: str = ""
 
     def check(self, where: str) -> None:
+        """Raise BadQuery for a value out of range; `where` names the source of the settings."""
         from lookalike.train.objectives import similarity_objectives
 
         TrainingConfig.check(self, where)
