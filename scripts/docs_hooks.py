@@ -17,8 +17,8 @@ from mkdocs.structure.pages import Page
 log = logging.getLogger("mkdocs.hooks.lookalike")
 
 ROOT = Path(__file__).parent.parent
-# Their folder in the site is that in the repository.
-PAGES_OUTSIDE_DOCS = ("CONTRIBUTING.md", "deploy/README.md")
+# Page in the repository: page in the site. Not README: a page of that name would be the index of its section.
+PAGES_OUTSIDE_DOCS = {"CONTRIBUTING.md": "CONTRIBUTING.md", "deploy/README.md": "deploy/running.md"}
 FILES_OUTSIDE_DOCS = ("deploy/Caddyfile", "deploy/Dockerfile", "deploy/lookalike.service", "deploy/nginx.conf")
 _LOADED = re.compile(
     r"<(?:script|img|iframe)[^>]*\ssrc=\"?(?:https?:)?//[^\s>]*|<link[^>]*stylesheet[^>]*href=\"?https?://"
@@ -27,18 +27,20 @@ _LOADED = re.compile(
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages and files outside docs/."""
-    for name in (*PAGES_OUTSIDE_DOCS, *FILES_OUTSIDE_DOCS):
-        files.append(File.generated(config, name, content=(ROOT / name).read_text(encoding="utf-8")))
+    for name, target in (PAGES_OUTSIDE_DOCS | dict(zip(FILES_OUTSIDE_DOCS, FILES_OUTSIDE_DOCS, strict=True))).items():
+        files.append(File.generated(config, target, content=(ROOT / name).read_text(encoding="utf-8")))
     return files
 
 
 def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
     """Change links for the site, where docs/ is the root."""
     name = page.file.src_uri
-    if name in PAGES_OUTSIDE_DOCS:
+    if name in PAGES_OUTSIDE_DOCS.values():
         return re.sub(r"(\]\((?:\.\./)*)docs/", r"\1", markdown)
     out_of_docs = "../" * (name.count("/") + 1)
     inside = "../" * name.count("/")
+    for outside, target in PAGES_OUTSIDE_DOCS.items():
+        markdown = markdown.replace(f"]({out_of_docs}{outside}", f"]({inside}{target}")
     return re.sub(rf"\]\({re.escape(out_of_docs)}(?!\.\./)", f"]({inside}", markdown)
 
 
