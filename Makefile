@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PHOTOS ?=
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test lint types contract format bench fuzz soak torture lock golden clean
+.PHONY: demo test lint types contract format bench fuzz soak torture lock golden docs clean
 
 demo: $(VENV)/demo.stamp ## index real photos, search them with edited copies, draw what was found
 	$(BIN)/lookalike demo $(if $(PHOTOS),"$(PHOTOS)") --output demo
@@ -45,6 +45,9 @@ lock: $(VENV)/base.stamp ## the server's requirements with hashes, from constrai
 	  --generate-hashes --no-header --no-annotate --python-version 3.11; } > deploy/requirements.new
 	mv deploy/requirements.new deploy/requirements.txt
 
+docs: $(VENV)/docs.stamp ## the documentation site in build/site; a broken link or an undocumented public name fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
 golden: $(VENV)/dev.stamp ## a collection of today's format, to be opened for ever
 	$(BIN)/python scripts/make_golden.py
 
@@ -65,6 +68,10 @@ $(VENV)/demo.stamp: $(VENV)/base.stamp pyproject.toml constraints.txt
 $(VENV)/dev.stamp: $(VENV)/base.stamp pyproject.toml constraints.txt
 	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[demo,hub,train,serve,dev]'
+	touch $@
+
+$(VENV)/docs.stamp: $(VENV)/base.stamp pyproject.toml constraints.txt
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 $(VENV)/bench.stamp: $(VENV)/dev.stamp

@@ -22,6 +22,7 @@ Scalar: TypeAlias = bool | int | float | str | bytes | None
 """What a metadata column may hold. bytes columns (thumbnails) are returned only when asked for by name."""
 
 Metadata: TypeAlias = Mapping[str, Scalar]
+"""Values by the name of their column."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +65,9 @@ class Embedder(Protocol):
     """Turns pictures into vectors. A new one is one file: a `card` and this method."""
 
     @property
-    def card(self) -> Card: ...
+    def card(self) -> Card:
+        """The model's name, number of dimensions, preprocessing and license."""
+        ...
 
     def embed(self, images: Sequence[RGB]) -> Vectors:
         """Embed a batch of upright RGB pictures of any sizes. Returns (len(images), card.dim), rows of length 1."""
@@ -162,7 +165,9 @@ class Store(Protocol):
     """
 
     @property
-    def dim(self) -> int: ...
+    def dim(self) -> int:
+        """The number of dimensions of every vector."""
+        ...
 
     @property
     def settings(self) -> Mapping[str, str]:
@@ -174,7 +179,9 @@ class Store(Protocol):
         """A number that grows with every commit to rows or settings, whoever makes it."""
         ...
 
-    def set_settings(self, changes: Mapping[str, str]) -> None: ...
+    def set_settings(self, changes: Mapping[str, str]) -> None:
+        """Insert or replace settings by name, in one commit."""
+        ...
 
     def add(self, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]) -> None:
         """Insert or replace, in one commit. The same id twice: the last wins, also within one batch."""
@@ -233,7 +240,9 @@ class Store(Protocol):
 
     def __len__(self) -> int: ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release what the store holds open; it may not be used afterwards."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -55,6 +55,7 @@ class RemoteCollection:
 
     @property
     def uri(self) -> str:
+        """The URL of the server."""
         return self._transport.url
 
     # -- searching

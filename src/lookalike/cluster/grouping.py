@@ -22,6 +22,7 @@ MEDOIDS = 9  # representatives of a cluster
 _MEDOID_CANDIDATES = 256  # images of a cluster's inner half, from which they are chosen
 NOISE = -1
 METHODS = ("kmeans", "density")
+"""The methods of `cluster`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Cluster:
 
     @property
     def key(self) -> str:
+        """Level and number, as the command line takes them: `64/12`."""
         return f"{self.level}/{self.number}"
 
 

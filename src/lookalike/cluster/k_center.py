@@ -27,6 +27,7 @@ class Cover:
 
     @property
     def lowest(self) -> float:
+        """The lowest score of an image with its representative."""
         return float(self.scores.min())
 
 

@@ -90,6 +90,7 @@ class Propagation:
 
 
 def label_table(photos: Collection) -> Table:
+    """Return the table of propagated labels, by image id."""
     return photos.store.table(LABELS.name, LABELS.key)
 
 

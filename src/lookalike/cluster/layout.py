@@ -29,6 +29,7 @@ PALETTE = (
     "#4269d0", "#efb118", "#ff725c", "#6cc5b0", "#3ca951", "#ff8ab7", "#a463f2", "#97bbf5", "#9c6b4e", "#b5179e",
     "#0b7285", "#e8590c", "#5c940d", "#862e9c", "#c92a2a", "#1864ab", "#2b8a3e", "#d6336c", "#f08c00", "#a9b800",
 )  # fmt: skip
+"""The colors of the names in a map, as `#rrggbb`, in the order in which names get them."""
 
 Coloring = tuple[str, list[str], NDArray[np.int32]]
 """Title, names, and the index of each image's name among them, -1 for none."""

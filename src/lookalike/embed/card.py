@@ -9,7 +9,10 @@ from lookalike.errors import BrokenModel, nearest
 from lookalike.types import Card, Preprocessing
 
 MODEL_FILE = "model.onnx"
+"""The file of the network in a model's folder."""
+
 CARD_FILE = "card.json"
+"""The file of the card in a model's folder."""
 FORMAT = 1
 
 _RESIZES = ("squash", "letterbox", "crop")

@@ -8,6 +8,8 @@ from lookalike.plugins import load_plugin, plugins
 from lookalike.types import Card, Embedder
 
 DEFAULT_MODEL = "efficientnet-lite1.in1k"
+"""The model that embeds a new collection when none is named."""
+
 _WEIGHTS = Path(__file__).parent / "weights"
 
 

@@ -1,9 +1,11 @@
-"""How good a model is: metrics over vectors and labels, ground truth, intervals, reports. Without torch.
+"""How good a model is: metrics over vectors and labels, ground truth, intervals, reports.
 
-from lookalike.evaluate import retrieval
+Importing this loads no torch.
 
-result = retrieval(queries, gallery, query_labels, gallery_labels)
-result["recall@1"], result["mAP"], result["micro-AP"], result.queries
+    from lookalike.evaluate import retrieval
+
+    result = retrieval(queries, gallery, query_labels, gallery_labels)
+    result["recall@1"], result["mAP"], result["micro-AP"], result.queries
 """
 
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from lookalike.deprecation import renamed
 from lookalike.evaluate.copy_benchmark import BenchmarkPlan, BenchmarkResult, EditResult, ModelBenchmark, benchmark
 from lookalike.evaluate.metrics import Tally
 from lookalike.evaluate.ranking import PerQuery
+from lookalike.evaluate.registry import Metric, installed_metrics
 from lookalike.evaluate.report import Mistake, ModelEvaluation, Report
 from lookalike.evaluate.retrieval import Retrieval, retrieval
 from lookalike.evaluate.run import TOGETHER, EvaluationSettings, evaluate
@@ -23,6 +26,7 @@ __all__ = [
     "BenchmarkResult",
     "EditResult",
     "EvaluationSettings",
+    "Metric",
     "Mistake",
     "ModelBenchmark",
     "ModelEvaluation",
@@ -33,6 +37,7 @@ __all__ = [
     "Truth",
     "benchmark",
     "evaluate",
+    "installed_metrics",
     "read_truth",
     "retrieval",
 ]

@@ -76,6 +76,7 @@ class BenchmarkResult:
 
     @property
     def best(self) -> ModelBenchmark:
+        """The recommended model: the first of `models`."""
         return self.models[0]
 
     def to_json(self) -> dict[str, Any]:

@@ -45,6 +45,7 @@ class Tally:
 
     @property
     def pairs(self) -> int:
+        """The number of pairs, right and wrong."""
         return int(self.right.sum() + self.wrong.sum())
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.evaluate.metrics import Flags, Floats
+from lookalike.evaluate.registry import Metric, merge_figures
 from lookalike.similarity import cosine
 from lookalike.types import Vectors
 
@@ -66,15 +67,27 @@ class ScoreBlock:
         return cls(steps, (query_codes[:, None] == gallery_codes) & valid, valid, query_codes)
 
 
-def rank_block(block: ScoreBlock, gallery_codes: Steps, *, edges: Steps, ks: Sequence[int], neighbors: int) -> PerQuery:
+def rank_block(
+    block: ScoreBlock,
+    gallery_codes: Steps,
+    *,
+    edges: Steps,
+    ks: Sequence[int],
+    neighbors: int,
+    metrics: Sequence[Metric] = (),
+) -> PerQuery:
     """Rank the gallery for each query of the block, wrong answers first among ties."""
     # A key holds the score and, in its last bit, whether the answer is wrong: sorting keys gives the worst order.
     keys = 2 * block.steps + ~block.right
     keys[~block.valid] = 2 * EXCLUDED + 1
     ordered = np.sort(keys, axis=1)  # rising
-    answers = _RightAnswers.of((ordered[:, ::-1] & 1) == 0)
+    ranked = (ordered[:, ::-1] & 1) == 0
+    answers = _RightAnswers.of(ranked)
     values = answers.values(ks) | {f"{neighbors}-NN": _vote(block, gallery_codes, keys, ordered, neighbors)}
     values[f"{neighbors}-NN"][answers.totals == 0] = np.nan
+    lengths = block.valid.sum(axis=1)
+    for metric in metrics:
+        values = merge_figures(values, {metric.name: _of_each(metric, ranked, lengths, answers.totals)})
     rows = np.arange(len(keys))
     right_steps = np.where(block.right, block.steps, EXCLUDED)
     wrong_steps = np.where(block.right | ~block.valid, EXCLUDED, block.steps)
@@ -149,6 +162,14 @@ class _RightAnswers:
 
     def _sum(self, weights: NDArray[np.generic]) -> Floats:
         return np.asarray(np.bincount(self.rows, weights.astype(np.float64), minlength=len(self.totals)), np.float64)
+
+
+def _of_each(metric: Metric, ranked: Flags, lengths: Ints, totals: Ints) -> Floats:
+    """(queries,) values of a metric; NaN for a query without a right answer. Pairs that are left out rank last."""
+    return np.array(
+        [metric(row[:length]) if total else np.nan for row, length, total in zip(ranked, lengths, totals, strict=True)],
+        np.float64,
+    )
 
 
 def _right_above(answers: _RightAnswers, ordered: Steps, edges: Steps) -> Steps:

@@ -16,6 +16,7 @@ from lookalike.evaluate.metrics import (
     tpr_at_fpr,
 )
 from lookalike.evaluate.ranking import STEPS, PerQuery, ScoreBlock, rank_block
+from lookalike.evaluate.registry import Metric, merge_figures
 from lookalike.types import Vectors
 
 KS = (1, 5, 10)
@@ -52,7 +53,7 @@ class Retrieval:
         return self.figures[figure]
 
 
-def retrieval(
+def retrieval(  # noqa: PLR0913 - two sets of vectors and labels, and options by keyword
     queries: Vectors,
     gallery: Vectors,
     query_labels: Texts,
@@ -61,12 +62,14 @@ def retrieval(
     same: tuple[Texts, Texts] | None = None,
     ks: Sequence[int] = KS,
     neighbors: int = NEIGHBORS,
+    metrics: Sequence[Metric] = (),
 ) -> Retrieval:
     """Rank the (m, dim) gallery for each of (n, dim) queries by cosine, and compare with the labels.
 
     Right answers are gallery rows of the query's label; an empty label matches nothing. `same`: the ids of queries and
     of gallery, to leave a query out of its own results. `ks`: for recall@k and precision@k. `neighbors`: k of the k-NN
-    accuracy (most votes win, of tied labels the higher sum of scores). Raises BadQuery for arrays that do not fit.
+    accuracy (most votes win, of tied labels the higher sum of scores). `metrics`: further ones, each a figure of its
+    name. Raises BadQuery for arrays that do not fit, and for a metric that has the name of another figure.
     """
     _check(queries, gallery, query_labels, gallery_labels)
     query_codes, gallery_codes = _codes(query_labels, gallery_labels)
@@ -84,7 +87,7 @@ def retrieval(
         block = ScoreBlock.of(queries[part], gallery, query_codes[part], gallery_codes, same_rows - (part.start, 0))
         right += np.bincount(block.steps[block.right] + STEPS, minlength=len(right))
         total += np.bincount(block.steps[block.valid] + STEPS, minlength=len(total))
-        parts.append(rank_block(block, gallery_codes, edges=edges, ks=cuts, neighbors=neighbors))
+        parts.append(rank_block(block, gallery_codes, edges=edges, ks=cuts, neighbors=neighbors, metrics=metrics))
     return _retrieval(_concatenate(parts), _tally(right, total), gallery_codes)
 
 
@@ -171,7 +174,7 @@ def _retrieval(per_query: PerQuery, tally: Tally, gallery_codes: NDArray[np.int3
         distractors=int((gallery_codes == -1).sum()),
         pairs=tally.pairs,
         right_pairs=right_pairs,
-        figures=figures | pooled_figures(tally),
+        figures=merge_figures(figures, pooled_figures(tally)),
         per_query=per_query,
         tally=tally,
     )

@@ -21,6 +21,7 @@ from lookalike.evaluate.bootstrap import (
 )
 from lookalike.evaluate.clusters import cluster_figures
 from lookalike.evaluate.metrics import Tally
+from lookalike.evaluate.registry import installed_metrics, merge_figures
 from lookalike.evaluate.report import Mistake, ModelEvaluation, Report
 from lookalike.evaluate.retrieval import KS, Retrieval, pooled_figures, retrieval
 from lookalike.evaluate.truth import Rows, Truth
@@ -28,6 +29,8 @@ from lookalike.evaluate.vectors import Progress, embed_files
 from lookalike.types import Embedder, Vectors
 
 TOGETHER = ("query", "label")
+"""What the bootstrap may draw as a unit: each query alone, or all queries of a label."""
+
 _MAX_VALUES = 200
 _MAX_MISTAKES = 8
 
@@ -59,7 +62,8 @@ def evaluate(
 ) -> Report:
     """Evaluate a model, or two on the same images. Images that cannot be decoded are left out and listed.
 
-    Raises UnknownModel, BrokenModel, SourceError, BadQuery.
+    Metrics that other packages register are computed too, for rankings (docs/extending.md).
+    Raises UnknownModel, BrokenModel, SourceError, BadQuery, and LookalikeError where such a metric fails.
     """
     settings = settings or EvaluationSettings()
     if settings.by:
@@ -110,7 +114,7 @@ def _evaluate_retrieval(
     evaluation = ModelEvaluation(
         model=name,
         sha256=sha256,
-        figures={**result.figures, **cluster_figures(vectors, truth, seed=settings.seed)},
+        figures=merge_figures(result.figures, cluster_figures(vectors, truth, seed=settings.seed)),
         intervals=intervals(draws),
         by=_broken_down(truth, settings.by, part),
         tally=result.tally,
@@ -153,6 +157,7 @@ def _retrieval(vectors: Vectors, truth: Truth, settings: EvaluationSettings, row
         truth.gallery_labels,
         same=(ids[truth.queries[rows]], ids[truth.gallery]),
         ks=settings.ks,
+        metrics=installed_metrics(),
     )
 
 

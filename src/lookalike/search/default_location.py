@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 COLLECTION_VARIABLE = "LOOKALIKE_COLLECTION"
+"""The environment variable that names the collection to use when none is given."""
 
 
 def default_uri() -> str:

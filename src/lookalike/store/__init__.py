@@ -4,12 +4,19 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from lookalike.errors import CollectionError, NoCollection, ReadOnly
+from lookalike.plugins import load_plugin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lookalike.store.vector_index import VectorIndex
     from lookalike.types import Store
 
+    StoreFactory = Callable[..., Store]
+
 __all__ = ["memory_index", "open_store"]
+
+_BUILT_IN_SCHEMES = ("s3", "gs", "az", "file")
 
 
 def open_store(
@@ -23,20 +30,68 @@ def open_store(
 ) -> "Store":
     """Open a collection, or create it.
 
-    `uri` is a folder, `s3://`, `gs://`, `az://`, or `memory:` for one that lives as long as the process. `dim` is
-    required to create one, and checked on opening. `columns` declares metadata columns; others appear with their first
-    value. `storage_options` are passed to the object store. Raises NoCollection, CollectionError, FormatMismatch.
+    `uri` is a folder, `s3://`, `gs://`, `az://`, `memory:` for one that lives as long as the process, or a scheme that
+    another package registers (docs/extending.md). `dim` is required to create one, and checked on opening. `columns`
+    declares metadata columns; others appear with their first value. `storage_options` are passed to the object store.
+    Raises NoCollection, CollectionError, FormatMismatch.
     """
     if uri.startswith("memory:"):
         from lookalike.store.memory import MemoryStore
 
         return MemoryStore(_needed(uri, dim), columns, read_only=read_only)
+    if (open_plugin := _plugin_of(uri)) is not None:
+        if storage_options:
+            raise CollectionError(f"storage_options are for object stores, not for {uri}; leave them out.")
+        store = open_plugin(uri, dim=dim, columns=columns, create=create, read_only=read_only)
+        _check_protocol(store, uri)
+    else:
+        store = _open_lance(
+            uri, dim=dim, columns=columns, create=create, read_only=read_only, storage_options=storage_options
+        )
+    if dim is not None and store.dim != dim:
+        raise CollectionError(
+            f"The collection at {uri} holds vectors of {store.dim} numbers, not {dim}: it was made by another model. "
+            "Use that model, or another folder."
+        )
+    return store
+
+
+def _plugin_of(uri: str) -> "StoreFactory | None":
+    """The function that another package registers for the scheme of `uri`."""
+    scheme, separator, _ = uri.partition("://")
+    if not separator or scheme in _BUILT_IN_SCHEMES:
+        return None
+    factory: StoreFactory | None = load_plugin("stores", scheme)
+    return factory
+
+
+def _check_protocol(store: object, uri: str) -> None:
+    from lookalike.types import Store
+
+    # Not isinstance: that would read every property, and `version` may be a request.
+    missing = [name for name in vars(Store) if not name.startswith("_") and not hasattr(type(store), name)]
+    if missing:
+        raise CollectionError(
+            f"The extension for {uri} returned {type(store).__name__}, which is no store: it has no "
+            f"{', '.join(missing)}. Update or uninstall its package."
+        )
+
+
+def _open_lance(
+    uri: str,
+    *,
+    dim: int | None,
+    columns: Mapping[str, type] | None,
+    create: bool,
+    read_only: bool,
+    storage_options: Mapping[str, str] | None,
+) -> "Store":
     from lookalike.store.lance.engine import check_location
     from lookalike.store.lance.store import LanceStore
 
     check_location(uri)
     try:
-        store = LanceStore(uri, read_only=read_only, storage_options=storage_options)
+        return LanceStore(uri, read_only=read_only, storage_options=storage_options)
     except NoCollection:
         if not create:
             raise
@@ -44,13 +99,7 @@ def open_store(
             raise ReadOnly(
                 f"There is no collection at {uri}, and read_only forbids creating one; leave it out."
             ) from None
-        store = LanceStore.create(uri, _needed(uri, dim), columns, storage_options=storage_options)
-    if dim is not None and store.dim != dim:
-        raise CollectionError(
-            f"The collection at {uri} holds vectors of {store.dim} numbers, not {dim}: it was made by another model. "
-            "Use that model, or another folder."
-        )
-    return store
+        return LanceStore.create(uri, _needed(uri, dim), columns, storage_options=storage_options)
 
 
 def memory_index(

@@ -77,6 +77,7 @@ class AutoencoderConfig(TrainingConfig):
     whiten: float = 0.5
 
     def check(self, where: str) -> None:
+        """Raise BadQuery for a value out of range; `where` names the source of the settings."""
         from lookalike.train.objectives import RECONSTRUCTION
 
         TrainingConfig.check(self, where)
@@ -119,11 +120,12 @@ class SimilarityConfig(TrainingConfig):
     metric: str = ""
 
     def check(self, where: str) -> None:
-        from lookalike.train.objectives import SIMILARITY
+        """Raise BadQuery for a value out of range; `where` names the source of the settings."""
+        from lookalike.train.objectives import similarity_objectives
 
         TrainingConfig.check(self, where)
         _check_choice(where, "train", self.train, TRAINABLE)
-        _check_choice(where, "objective", self.objective, (*SIMILARITY, ""))
+        _check_choice(where, "objective", self.objective, (*similarity_objectives(), ""))
         _check_choice(where, "augment", self.augment, (*AUGMENTATIONS, ""))
         _check_choice(where, "metric", self.metric, (*METRICS, ""))
         _check_range(where, "per_label", self.per_label, 2)

@@ -31,6 +31,7 @@ class Action:
 
     @property
     def text(self) -> str:
+        """The action as `parse_action` reads it: its kind, for a move with `:FOLDER`."""
         return f"move:{to_text(self.folder)}" if self.kind == "move" else self.kind
 
 

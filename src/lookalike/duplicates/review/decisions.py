@@ -33,6 +33,7 @@ class Decision:
 
     @property
     def key(self) -> str:
+        """The key of the pair, the same for (a, b) and (b, a)."""
         return pair_key(self.first, self.second)
 
 

@@ -56,6 +56,7 @@ class SystemFolder:
 
     @property
     def words(self) -> str:
+        """What such a folder holds, as a phrase."""
         return DESCRIPTIONS[self.kind]
 
 

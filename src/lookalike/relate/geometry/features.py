@@ -56,10 +56,12 @@ class Features:
 
     @property
     def points(self) -> NDArray[np.float32]:
+        """(n, 4) float32: x, y and size in pixels of `picture`, and the angle in degrees."""
         return self._arrays[0]
 
     @property
     def descriptors(self) -> NDArray[np.uint8]:
+        """(n, 128) uint8: RootSIFT of each keypoint."""
         return self._arrays[1]
 
     @cached_property
