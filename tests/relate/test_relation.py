@@ -6,6 +6,7 @@ import pytest
 
 from lookalike.image import EDITS
 from lookalike.relate import Subject, judge
+from lookalike.relate.content.quality import Quality, too_poor
 from lookalike.relate.geometry.features import find_features
 from lookalike.relate.probability.calibration_model import Calibration, calibration_from_json, default_geometry
 from lookalike.relate.probability.logistic import Logistic
@@ -126,6 +127,19 @@ def test_what_cannot_be_judged_is_said_to_be_so(image: RGB, reason: str) -> None
     assert explain(image, scene(2), verdict).words.startswith("cannot tell: it is ")
 
 
+@pytest.mark.parametrize(
+    ("image", "quality"),
+    [
+        (np.full((200, 300, 3), 240, np.uint8), Quality.TOO_PLAIN),
+        (scene(1)[:20, :20], Quality.TOO_SMALL),
+        (cv2.GaussianBlur(scene(1), (0, 0), 25), Quality.TOO_BLURRED),
+        (scene(1), None),
+    ],
+)
+def test_why_an_image_cannot_be_judged_is_a_fact(image: RGB, quality: Quality | None) -> None:
+    assert too_poor(find_features(np.ascontiguousarray(image))) is quality
+
+
 def test_expected_false_matches_grow_with_the_collection() -> None:
     small, large = (to_verdict(Evidence(score=0.7), SCORED, size=n).expected_false_matches for n in (1000, 100_000))
     assert small == pytest.approx(1000 * 0.01 * np.exp(-4))
@@ -191,5 +205,5 @@ def test_what_was_added_is_placed() -> None:
     edited[260:345, 350:460] = (255, 0, 200)
     verdict = judge(Subject(features=features(1)), subject(edited), PLAIN)
     (added,) = explain(scene(1), edited, verdict).added
-    assert added.where == "at the bottom right"
+    assert added.position == "bottom right"
     np.testing.assert_allclose(added.box, (350 / 480, 260 / 360, 110 / 480, 85 / 360), atol=0.04)

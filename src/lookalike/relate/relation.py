@@ -13,6 +13,7 @@ from lookalike.relate.examine import agrees, examine, is_proven, match_frames, s
 from lookalike.relate.geometry.features import Features
 from lookalike.relate.geometry.verify import Match
 from lookalike.relate.probability.calibration_model import HALF, Calibration, undecided_reason
+from lookalike.relate.words.sentences import quality_phrase
 from lookalike.similarity import cosine
 from lookalike.types import RGB, Relation
 
@@ -184,6 +185,7 @@ def _score(first: Subject, second: Subject) -> float | None:
 def _too_poor_reason(first: Subject, second: Subject, *, few_points: bool) -> str:
     """Return why one of the two cannot be judged, or "" if both can."""
     for subject in (first, second):
-        if subject.features is not None and (reason := too_poor(subject.features, few_points=few_points)):
-            return f"{subject.name or 'a picture'} is {reason}"
+        features = subject.features
+        if features is not None and (quality := too_poor(features, few_points=few_points)):
+            return f"{subject.name or 'a picture'} is {quality_phrase(quality, features.width, features.height)}"
     return ""
