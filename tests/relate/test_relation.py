@@ -8,11 +8,18 @@ from lookalike.image import EDITS
 from lookalike.relate import Subject, judge
 from lookalike.relate.content.quality import Quality, too_poor
 from lookalike.relate.geometry.features import find_features
-from lookalike.relate.probability.calibration_model import Calibration, calibration_from_json, default_geometry
+from lookalike.relate.probability.calibration_model import (
+    Ambiguity,
+    Calibration,
+    calibration_from_json,
+    default_geometry,
+    undecided_reason,
+)
 from lookalike.relate.probability.logistic import Logistic
 from lookalike.relate.probability.score_tail import Tail
 from lookalike.relate.relation import Evidence, to_verdict
 from lookalike.relate.words.explain import explain
+from lookalike.relate.words.sentences import ambiguity_phrase
 from lookalike.types import RGB, Relation
 from tests.relate.conftest import features, scene
 
@@ -77,11 +84,18 @@ def test_a_drawing_of_a_few_shapes_is_a_copy_only_where_all_of_it_agrees() -> No
     smaller = cv2.resize(arrow(), (180, 180), interpolation=cv2.INTER_AREA)
     assert judge(subject(smaller), original, PLAIN).relation is Relation.COPY
     dotted = cv2.circle(arrow(), (90, 190), 18, (210, 40, 40), -1)
-    for other in (arrow()[:, ::-1], np.rot90(arrow()), dotted):
+    cases = (
+        (arrow()[:, ::-1], Ambiguity.MIRRORED_DRAWING),
+        (np.rot90(arrow()), Ambiguity.MIRRORED_DRAWING),
+        (dotted, Ambiguity.DIFFERING_DRAWING),
+    )
+    for other, ambiguity in cases:
         verdict = judge(subject(np.ascontiguousarray(other)), original, PLAIN)
         assert verdict.relation is Relation.CANNOT_TELL
         assert verdict.copy <= 0.5
-        assert "a few shapes" in verdict.evidence.reason
+        assert verdict.evidence.match is not None
+        assert undecided_reason(verdict.evidence.match, verdict.evidence.content) is ambiguity
+        assert verdict.evidence.reason == ambiguity_phrase(ambiguity)
 
 
 @pytest.mark.parametrize("side", [96, 128, 160])

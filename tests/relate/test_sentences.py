@@ -3,7 +3,8 @@
 import pytest
 
 from lookalike.relate.content.quality import Quality
-from lookalike.relate.words.sentences import phrase, quality_phrase
+from lookalike.relate.probability.calibration_model import Ambiguity
+from lookalike.relate.words.sentences import ambiguity_phrase, phrase, quality_phrase
 from lookalike.types import Change, ChangeKind
 
 PHRASES = [
@@ -72,6 +73,14 @@ def test_a_change_in_words(kind: ChangeKind, values: dict[str, float | str], wor
 
 def test_every_kind_of_change_has_words() -> None:
     assert {kind for kind, _, _ in PHRASES} == set(ChangeKind)
+
+
+def test_every_ambiguity_has_words() -> None:
+    assert [ambiguity_phrase(ambiguity) for ambiguity in Ambiguity] == [
+        "these are drawings of a few shapes, and one is the other only when mirrored or turned",
+        "these are drawings of a few shapes, and one place differs",
+        "they are laid out alike, and there is too little to compare",
+    ]
 
 
 def test_every_quality_has_words() -> None:

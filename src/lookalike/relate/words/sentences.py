@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from lookalike.relate.content.quality import Quality
+from lookalike.relate.probability.calibration_model import Ambiguity
 from lookalike.types import Change, ChangeKind, Relation
 
 if TYPE_CHECKING:
@@ -69,6 +70,20 @@ def quality_phrase(quality: Quality, width: int, height: int) -> str:
     if quality is Quality.TOO_SMALL:
         return f"too small ({width} x {height} pixels)"
     return {Quality.TOO_PLAIN: "too plain", Quality.TOO_BLURRED: "too blurred"}[quality]
+
+
+def ambiguity_phrase(ambiguity: Ambiguity) -> str:
+    """Return why it is undecidable whether one image is an edit of the other."""
+    return _AMBIGUITIES[ambiguity]
+
+
+_AMBIGUITIES: Mapping[Ambiguity, str] = {
+    Ambiguity.MIRRORED_DRAWING: (
+        "these are drawings of a few shapes, and one is the other only when mirrored or turned"
+    ),
+    Ambiguity.DIFFERING_DRAWING: "these are drawings of a few shapes, and one place differs",
+    Ambiguity.TOO_LITTLE_SHARED: "they are laid out alike, and there is too little to compare",
+}
 
 
 def _points(match: "Match") -> str:
