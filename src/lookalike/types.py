@@ -3,7 +3,7 @@
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -83,11 +83,71 @@ class Hit:
     metadata: Metadata = field(default_factory=dict, hash=False)
 
 
+class ChangeKind(StrEnum):
+    """How one image can differ from another, with the values that a `Change` of this kind has.
+
+    Shares are from 0 to 1. A position is "middle", or a side or corner: "top", "bottom left"; several are joined by
+    ", ". New kinds may follow: a reader must expect unknown ones.
+    """
+
+    # The frame.
+    CROP = "crop"  # share: of the first image that the second one shows
+    PART = "part"  # share, position: where in the first image the second one lies, which is a small part of it
+    PASTED = "pasted"  # share, position: where in the second image the first one lies, which is a small part of it
+    INSIDE_LARGER = "inside_larger"  # share: of the second image that the first one fills
+    BORDER = "border"  # share: of the second image
+    BARS = "bars"  # sides: "top, bottom"; share: of the second image
+    TEXT_BARS = "text_bars"  # as BARS, with text in them
+    PERSPECTIVE = "perspective"  # slant: ratio of opposite sides of the first image's outline
+    MIRROR = "mirror"
+    FLIP = "flip"  # upside down
+    ROTATION = "rotation"  # degrees: clockwise if positive
+    SCALE = "scale"  # factor: from the first image's size to the second's
+    STRETCH = "stretch"  # width, height: one factor each
+    # Colors, light and sharpness.
+    NEGATIVE = "negative"
+    GRAYSCALE = "grayscale"
+    SINGLE_HUE = "single_hue"  # all colors became shades of one, as in sepia
+    RECOLOR = "recolor"  # degrees: how far hues are rotated, 180 if they have nothing in common
+    TINT = "tint"  # levels of 255
+    SATURATION = "saturation"  # factor
+    BRIGHTNESS = "brightness"  # levels of 255: brighter if positive
+    CONTRAST = "contrast"  # factor
+    NOISE = "noise"  # levels of 255
+    BLUR = "blur"  # sharpness: share of the fine detail that remains
+    SHARPEN = "sharpen"  # sharpness: above 1
+    FINE_DETAIL = "fine_detail"  # levels: mean difference of pixels without any other change, as by compression
+    # The contents.
+    TEXT_ADDED = "text_added"  # position
+    MARK_ADDED = "mark_added"  # position: of anything that is not text
+    SMALL_DIFFERENCES = "small_differences"  # positions, if known
+    SAME_LAYOUT = "same_layout"  # the two share a layout, and are no copies
+    TEXT_DIFFERS = "text_differs"  # positions; or count, of many regions
+    CONTENT_DIFFERS = "content_differs"  # positions; or count, of many regions
+    BOTH_ADDED = "both_added"  # positions: each of the two carries something that the other does not
+    ALL_DIFFERS = "all_differs"
+    OTHER_COLORS = "other_colors"  # levels of 255
+    DETAILS_DIFFER = "details_differ"
+    # The files.
+    SIZE_DIFFERS = "size_differs"  # width, height, first_width, first_height: pixels
+    FORMAT_DIFFERS = "format_differs"  # format, first_format
+    DECIDED_BY_USER = "decided_by_user"  # nothing is known but a person's decision
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One difference from a first image to a second one. `values`: see the kind."""
+
+    kind: ChangeKind
+    values: Mapping[str, float | str] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Extra:
     """An altered copy of the image that its group keeps, with the evidence.
 
     `relation`: "identical" or "copy". `probability`: that it is a copy of the kept one. `words`: what was done to it.
+    `changes`: the same as facts; None if unknown, as in results saved by older versions.
     `reason`: why the other is kept. `unsure`: one was altered, and the reason does not say which is the original.
     `blocked_reason`: why its file may not be touched, "" if it may. `transform`: from the kept image to this one,
     mirroring and rotation included; None where it is not known. `companions`: paths of the files that move with this
@@ -105,6 +165,7 @@ class Extra:
     transform: Shares | None = None
     companions: tuple[str, ...] = ()
     metadata: Metadata = field(default_factory=dict, hash=False)
+    changes: tuple[Change, ...] | None = field(default=None, hash=False)
 
     @property
     def left(self) -> str:

@@ -11,8 +11,10 @@ import pytest
 from PIL import Image
 
 from lookalike.duplicates import Decisions, Duplicates, Options, find_duplicates
+from lookalike.duplicates.review.saved_groups import load_duplicates, save_duplicates
 from lookalike.errors import BadQuery, ModelMismatch
 from lookalike.search import Collection
+from lookalike.types import ChangeKind
 from tests.conftest import ColourEmbedder, encode, picture
 from tests.duplicates.pictures import save, scene
 
@@ -87,6 +89,17 @@ def test_the_original_of_a_photo_library_is_left_to_its_program(collection: Coll
     )
 
 
+def test_saved_groups_have_the_changes_that_were_found(collection: Collection, folder: Path) -> None:
+    collection.sync([folder])
+    result = find(collection)
+    save_duplicates(collection, result)
+    saved = load_duplicates(collection)
+    assert saved is not None
+    changes = [extra.changes for group in saved[1] for extra in group.extras]
+    assert changes == [extra.changes for group in result for extra in group.extras]
+    assert any(changes)
+
+
 def test_copies_are_grouped_and_merely_similar_pictures_are_not(collection: Collection, folder: Path) -> None:
     collection.sync([folder])
     result = find(collection)
@@ -94,6 +107,8 @@ def test_copies_are_grouped_and_merely_similar_pictures_are_not(collection: Coll
     ((copy,), (same,)) = (group.extras for group in result)
     assert copy.reason == "largest: 240 × 180 against 144 × 108 pixels"
     assert "JPEG instead of PNG" in copy.words
+    assert [change.kind for change in copy.changes or ()][-1] is ChangeKind.FORMAT_DIFFERS
+    assert same.changes == ()
     assert (same.words, same.reason, same.probability) == ("the same bytes", "the other is named like a copy", 1.0)
     assert result.pictures == 5
     assert sorted(result.extras()) == ["photos/scene2 (1).png", "photos/small.jpg"]

@@ -3,7 +3,7 @@
 import pytest
 
 from lookalike.duplicates.review.kinds import kinds_of
-from lookalike.types import Extra, Shares
+from lookalike.types import Change, ChangeKind, Extra, Shares
 
 WHOLE: Shares = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
 MIRRORED: Shares = ((-1.0, 0.0, 1.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
@@ -35,8 +35,43 @@ PART: Shares = ((1.25, 0.0, -0.125), (0.0, 1.25, -0.125), (0.0, 0.0, 1.0))
         ("", None, "other"),
     ],
 )
-def test_a_kind_is_read_from_words_and_transform(words: str, transform: Shares | None, kinds: str) -> None:
+def test_a_kind_is_read_from_words_of_older_versions(words: str, transform: Shares | None, kinds: str) -> None:
     extra = Extra(id="x", score=0.9, relation="copy", probability=1.0, words=words, reason="", transform=transform)
+    assert " ".join(kinds_of(extra)) == kinds
+
+
+@pytest.mark.parametrize(
+    ("changes", "transform", "kinds"),
+    [
+        ((), None, "resized"),
+        ((), PART, "cropped"),
+        ((), MIRRORED, "turned"),
+        (("fine_detail", "format_differs"), WHOLE, "resized"),
+        (("size_differs",), None, "resized"),
+        (("scale",), WHOLE, "resized"),
+        (("crop",), None, "cropped"),
+        (("mirror", "scale"), None, "turned"),
+        (("rotation",), None, "turned"),
+        (("perspective",), None, "turned"),
+        (("text_added",), WHOLE, "added"),
+        (("border",), WHOLE, "added"),
+        (("text_bars",), WHOLE, "added"),
+        (("inside_larger",), WHOLE, "added"),
+        (("crop", "mirror", "grayscale"), None, "cropped turned other"),
+        (("brightness", "format_differs"), WHOLE, "other"),
+        (("same_layout", "crop"), None, "cropped other"),
+        (("decided_by_user",), None, "other"),
+    ],
+)
+def test_a_kind_is_read_from_changes_and_transform(
+    changes: tuple[str, ...], transform: Shares | None, kinds: str
+) -> None:
+    facts = tuple(Change(ChangeKind(kind)) for kind in changes)
+    # Words are for people only: these name every kind.
+    words = "crop, mirrored, a border, made grey; 9 matching points"
+    extra = Extra(
+        id="x", score=0.9, relation="copy", probability=1.0, words=words, reason="", transform=transform, changes=facts
+    )
     assert " ".join(kinds_of(extra)) == kinds
 
 

@@ -1,5 +1,7 @@
 """Proofs are stored: an interrupted search continues where it stopped."""
 
+import json
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +16,7 @@ from lookalike.relate import Calibration, Subject, judge
 from lookalike.relate.probability.calibration_model import default_geometry
 from lookalike.schema import PROOFS
 from lookalike.search import Collection
+from lookalike.types import Change, ChangeKind
 from tests.conftest import ColourEmbedder
 from tests.duplicates.pictures import save, scene
 from tests.relate.conftest import features
@@ -70,6 +73,25 @@ def test_a_verdict_survives_the_disk(photos: Collection) -> None:
     assert before is not None
     np.testing.assert_allclose(match.transform, before.transform)
     assert replace(match.agreement) == before.agreement
+
+
+def test_changes_survive_the_disk_and_proofs_of_older_versions_have_none(photos: Collection) -> None:
+    verdict = judge(Subject(features=features(1)), Subject(features=features(1).coarser), PLAIN)
+    changes = (Change(ChangeKind.SCALE, {"factor": 0.123456789}), Change(ChangeKind.MIRROR))
+    store = ProofStore(photos, PLAIN)
+    store.put("a|b", Proof(0.9, "copy", verdict.copy, "scaled", verdict, changes=changes))
+    store.flush()
+    loaded = ProofStore(photos, PLAIN).get("a|b")
+    assert loaded is not None
+    assert loaded.changes == changes
+    table = photos.store.table(PROOFS.name, key=PROOFS.key)
+    (row,) = table.all()
+    raw = json.loads(zlib.decompress(row["proof"]))  # type: ignore[arg-type]
+    del raw["changes"]
+    table.put([row | {"proof": zlib.compress(json.dumps(raw).encode())}])
+    older = ProofStore(photos, PLAIN).get("a|b")
+    assert older is not None
+    assert (older.words, older.changes) == ("scaled", None)
 
 
 def test_another_calibration_invalidates_proofs(photos: Collection) -> None:

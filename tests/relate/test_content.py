@@ -9,7 +9,8 @@ import pytest
 from lookalike.image import EDITS
 from lookalike.relate.content.content import COARSE, FINE, Content, compare_content, refine_transform
 from lookalike.relate.content.drawn import drawn_share
-from lookalike.relate.words.content_changes import slight_words, variant_words
+from lookalike.relate.words.content_changes import slight_changes, variant_changes
+from lookalike.relate.words.sentences import phrases
 from lookalike.types import RGB
 from tests.relate.conftest import scene
 
@@ -56,13 +57,13 @@ def test_one_other_amount_on_a_page_is_found_where_it_is() -> None:
     (region, *_) = content.regions
     assert 0.7 < region.box[0] < 0.95
     assert 0.5 < region.box[1] < 0.65
-    assert variant_words(content) == ["text or figures differ at the right"]
+    assert phrases(variant_changes(content)) == ["text or figures differ at the right"]
 
 
 def test_other_rows_on_the_same_form() -> None:
     content = compared(page(), page(seed=1))
     assert content.different > 0.1
-    assert "text or figures differ in" in variant_words(content)[0]
+    assert "text or figures differ in" in phrases(variant_changes(content))[0]
 
 
 @pytest.mark.parametrize("name", ["logo", "caption", "stickers"])
@@ -88,7 +89,7 @@ def shirt(color: tuple[int, int, int], ground: int = 255) -> RGB:
 def test_another_colour_of_one_object_is_seen(other: tuple[int, int, int]) -> None:
     content = compared(shirt((190, 40, 45)), shirt(other))
     assert content.recoloured > 25
-    assert "other colours" in variant_words(content)
+    assert "other colours" in phrases(variant_changes(content))
 
 
 def test_exposure_and_shading_are_no_other_colour() -> None:
@@ -125,12 +126,12 @@ def test_pictures_that_do_not_overlap_cannot_be_compared() -> None:
 def test_strangers_differ_everywhere() -> None:
     content = compared(scene(1), scene(2), side=COARSE)
     assert content.unrelated
-    assert variant_words(content) == ["the contents differ throughout"]
+    assert phrases(variant_changes(content)) == ["the contents differ throughout"]
 
 
 def test_slight_differences_are_told() -> None:
     dotted = scene(1).copy()
     cv2.circle(dotted, (60, 50), 9, (255, 255, 255), -1)
-    (words,) = slight_words(compared(scene(1), dotted))
+    (words,) = phrases(slight_changes(compared(scene(1), dotted)))
     assert words == "small differences at the top left"
-    assert slight_words(compared(scene(1), scene(1))) == []
+    assert slight_changes(compared(scene(1), scene(1))) == []

@@ -10,7 +10,8 @@ from lookalike.relate import Subject, judge
 from lookalike.relate.geometry.features import find_features
 from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 from lookalike.relate.words.explain import Explanation, explain
-from lookalike.types import RGB
+from lookalike.relate.words.sentences import phrases
+from lookalike.types import RGB, ChangeKind
 from tests.relate.conftest import features, scene
 
 PLAIN = Calibration(geometry=default_geometry())
@@ -88,7 +89,7 @@ def pixelated(image: RGB) -> RGB:
 )
 def test_what_was_done_is_told_and_nothing_else(edit: Callable[[RGB], RGB], changes: list[str]) -> None:
     explanation = explain_edit(edit(scene(1)))
-    assert list(explanation.changes) == changes
+    assert phrases(explanation.changes) == changes
     assert explanation.added == ()
 
 
@@ -98,7 +99,30 @@ def test_what_was_done_is_told_and_nothing_else(edit: Callable[[RGB], RGB], chan
      (pixelated, "fine detail differs all over")],
 )  # fmt: skip
 def test_what_was_done_is_told(edit: Callable[[RGB], RGB], word: str) -> None:
-    assert word in explain_edit(edit(scene(1))).changes
+    assert word in phrases(explain_edit(edit(scene(1))).changes)
+
+
+@pytest.mark.parametrize(
+    ("edit", "kind", "values"),
+    [
+        (middle, ChangeKind.CROP, {"share": 0.36}),
+        (lambda x: turned(x, 7), ChangeKind.ROTATION, {"degrees": 7.0}),
+        (lambda x: np.rot90(x, 1), ChangeKind.ROTATION, {"degrees": -90.0}),
+        (lambda x: cv2.resize(x, (240, 180)), ChangeKind.SCALE, {"factor": 0.5}),
+        (lambda x: cv2.resize(x, (240, 270)), ChangeKind.STRETCH, {"width": 0.5, "height": 0.75}),
+        (lambda x: cv2.copyMakeBorder(x, 60, 60, 0, 0, 0), ChangeKind.BARS, {"sides": "top, bottom", "share": 0.25}),
+        (lambda x: (x // 2 + 64).astype(np.uint8), ChangeKind.CONTRAST, {"factor": 0.5}),
+    ],
+)
+def test_a_change_has_the_values_that_were_applied(
+    edit: Callable[[RGB], RGB], kind: ChangeKind, values: dict[str, float | str]
+) -> None:
+    (change,) = [change for change in explain_edit(edit(scene(1))).changes if change.kind is kind]
+    numbers = {name: value for name, value in values.items() if isinstance(value, float)}
+    assert {name: change.values[name] for name in numbers} == pytest.approx(numbers, rel=0.02)
+    assert {name: value for name, value in change.values.items() if name not in numbers} == {
+        name: value for name, value in values.items() if name not in numbers
+    }
 
 
 def test_a_caption_on_a_mirrored_crop_is_the_only_thing_added() -> None:
@@ -106,5 +130,5 @@ def test_a_caption_on_a_mirrored_crop_is_the_only_thing_added() -> None:
     edited[-26:] = 0
     cv2.putText(edited, "Greetings 2024", (8, 209), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2, cv2.LINE_AA)
     explanation = explain_edit(edited, seed=2)
-    assert "mirrored" in explanation.changes
-    assert [added.where for added in explanation.added] == ["at the bottom"]
+    assert ChangeKind.MIRROR in [change.kind for change in explanation.changes]
+    assert [added.position for added in explanation.added] == ["bottom"]

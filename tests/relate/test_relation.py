@@ -6,12 +6,20 @@ import pytest
 
 from lookalike.image import EDITS
 from lookalike.relate import Subject, judge
+from lookalike.relate.content.quality import Quality, too_poor
 from lookalike.relate.geometry.features import find_features
-from lookalike.relate.probability.calibration_model import Calibration, calibration_from_json, default_geometry
+from lookalike.relate.probability.calibration_model import (
+    Ambiguity,
+    Calibration,
+    calibration_from_json,
+    default_geometry,
+    undecided_reason,
+)
 from lookalike.relate.probability.logistic import Logistic
 from lookalike.relate.probability.score_tail import Tail
 from lookalike.relate.relation import Evidence, to_verdict
 from lookalike.relate.words.explain import explain
+from lookalike.relate.words.sentences import ambiguity_phrase
 from lookalike.types import RGB, Relation
 from tests.relate.conftest import features, scene
 
@@ -76,11 +84,18 @@ def test_a_drawing_of_a_few_shapes_is_a_copy_only_where_all_of_it_agrees() -> No
     smaller = cv2.resize(arrow(), (180, 180), interpolation=cv2.INTER_AREA)
     assert judge(subject(smaller), original, PLAIN).relation is Relation.COPY
     dotted = cv2.circle(arrow(), (90, 190), 18, (210, 40, 40), -1)
-    for other in (arrow()[:, ::-1], np.rot90(arrow()), dotted):
+    cases = (
+        (arrow()[:, ::-1], Ambiguity.MIRRORED_DRAWING),
+        (np.rot90(arrow()), Ambiguity.MIRRORED_DRAWING),
+        (dotted, Ambiguity.DIFFERING_DRAWING),
+    )
+    for other, ambiguity in cases:
         verdict = judge(subject(np.ascontiguousarray(other)), original, PLAIN)
         assert verdict.relation is Relation.CANNOT_TELL
         assert verdict.copy <= 0.5
-        assert "a few shapes" in verdict.evidence.reason
+        assert verdict.evidence.match is not None
+        assert undecided_reason(verdict.evidence.match, verdict.evidence.content) is ambiguity
+        assert verdict.evidence.reason == ambiguity_phrase(ambiguity)
 
 
 @pytest.mark.parametrize("side", [96, 128, 160])
@@ -124,6 +139,19 @@ def test_what_cannot_be_judged_is_said_to_be_so(image: RGB, reason: str) -> None
     assert verdict.relation is Relation.CANNOT_TELL
     assert reason in verdict.evidence.reason
     assert explain(image, scene(2), verdict).words.startswith("cannot tell: it is ")
+
+
+@pytest.mark.parametrize(
+    ("image", "quality"),
+    [
+        (np.full((200, 300, 3), 240, np.uint8), Quality.TOO_PLAIN),
+        (scene(1)[:20, :20], Quality.TOO_SMALL),
+        (cv2.GaussianBlur(scene(1), (0, 0), 25), Quality.TOO_BLURRED),
+        (scene(1), None),
+    ],
+)
+def test_why_an_image_cannot_be_judged_is_a_fact(image: RGB, quality: Quality | None) -> None:
+    assert too_poor(find_features(np.ascontiguousarray(image))) is quality
 
 
 def test_expected_false_matches_grow_with_the_collection() -> None:
@@ -191,5 +219,5 @@ def test_what_was_added_is_placed() -> None:
     edited[260:345, 350:460] = (255, 0, 200)
     verdict = judge(Subject(features=features(1)), subject(edited), PLAIN)
     (added,) = explain(scene(1), edited, verdict).added
-    assert added.where == "at the bottom right"
+    assert added.position == "bottom right"
     np.testing.assert_allclose(added.box, (350 / 480, 260 / 360, 110 / 480, 85 / 360), atol=0.04)

@@ -85,13 +85,22 @@ def test_where_a_crop_lies_that_an_older_version_found_is_not_told_and_nothing_i
     looked(page)
     results = json.loads(site.http.get("/v1/duplicates").text)
     for extra in results["groups"][0]["extras"]:
-        extra["transform"] = None
+        extra |= {"transform": None, "changes": None}
     page.route("**/v1/duplicates?*", lambda route: route.fulfill(json=results))
     page.reload()
     page.wait_for_selector(".extra")
     _, caption = difference(page, "part.jpg")
     assert "is unknown" in caption
     assert "differences are bright" not in caption
+
+
+def test_words_are_read_only_where_there_are_no_changes(page) -> None:
+    looked(page)
+    extra = {"relation": "copy", "transform": None, "words": "mirrored; 9 matching points"}
+    script = "extra => import('/static/overlay.js').then(overlay => overlay.transformOf(extra))"
+    assert page.evaluate(script, extra | {"changes": None}) == [[-1, 0, 1], [0, 1, 0], [0, 0, 1]]
+    assert page.evaluate(script, extra) == [[-1, 0, 1], [0, 1, 0], [0, 0, 1]]
+    assert page.evaluate(script, extra | {"changes": [{"kind": "mirror", "values": {}}]}) is None
 
 
 def test_a_crop_is_laid_where_it_lies(page) -> None:

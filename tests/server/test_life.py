@@ -117,7 +117,8 @@ def test_duplicates_that_an_older_version_kept_are_told(own: Served) -> None:
     payload = {"when": "2026-01-31T12:00:00+00:00", "pictures": 2, "groups": [{"keep": keep, "extras": [extra | why]}]}
     save_result(own.photos, DUPLICATES, payload)
     (group,) = own.http.get("/v1/duplicates").json()["groups"]
-    assert group["extras"][0]["transform"] is None
+    assert (group["extras"][0]["transform"], group["extras"][0]["changes"]) == (None, None)
+    assert group["extras"][0]["kinds"] == ["resized"]  # by its words
 
 
 def test_clusters_are_made_and_looked_into(tmp_path: Path) -> None:

@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 
 from lookalike.image import decode
+from lookalike.relate import calibration_of
+from lookalike.relate.compare import compare
+from lookalike.relate.facts import verdict_facts
 from tests.conftest import COLOURS, encode, picture
+from tests.relate.conftest import scene
 from tests.server.conftest import Served
 
 
@@ -85,8 +89,21 @@ def test_relations_and_compare(server: Served) -> None:
     assert (best["id"], best["relation"]["relation"]) == ("photos/red0.png", "identical")
     both = server.http.post("/v1/compare", files={"image": ("x.png", data)}, data={"like": "photos/red0.png"})
     assert both.json()["relation"] == "identical"
-    assert both.json()["words"]
+    assert both.json()["words"] == "identical: the same bytes"
+    assert (both.json()["same_bytes"], both.json()["changes"]) == (True, [])
     assert server.http.post("/v1/compare", files={"image": ("x.png", data)}).status_code == 400
+
+
+def test_compare_tells_the_facts_of_a_report(server: Served) -> None:
+    image, mirrored = (encode(each) for each in (scene(1), np.ascontiguousarray(scene(1)[:, ::-1])))
+    files = [("image", ("1.png", image)), ("image", ("2.png", mirrored))]
+    answer = server.http.post("/v1/compare", files=files).json()
+    comparison = compare(image, mirrored, server.photos.embedder, calibration_of(server.photos))
+    facts = verdict_facts(comparison.verdict)
+    assert set(answer) == {*facts, "words", "changes"}
+    assert (answer["relation"], answer["mirrored"], answer["model"]) == ("copy", True, facts["model"])
+    assert answer["changes"] == [{"kind": "mirror", "values": {}}]
+    assert answer["words"] == comparison.explanation.words
 
 
 def test_relations_are_of_the_part_that_was_asked(server: Served) -> None:

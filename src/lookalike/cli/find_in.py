@@ -108,10 +108,12 @@ def _print(containment: "Containment", *, more: dict[str, Any], as_json: bool) -
 
 def _description(containment: "Containment") -> str:
     """Describe for a person where, how large, how rotated and how sure."""
-    from lookalike.relate.words.frame_changes import orientation_words
+    from lookalike.relate.words.frame_changes import orientation_changes
+    from lookalike.relate.words.sentences import phrases
 
     location = containment.location
-    changes = [_where(containment), f"scaled to {100 * location.scale:.0f} %", *orientation_words(location.match)]
+    orientation = phrases(orientation_changes(location.match))
+    changes = [_where(containment), f"scaled to {100 * location.scale:.0f} %", *orientation]
     return f"{', '.join(changes)}  probability {100 * location.probability:.1f} %, {location.inliers} points"
 
 

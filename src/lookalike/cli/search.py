@@ -116,7 +116,7 @@ def _print(query: str, rank: int, hit: "Hit", verdict: "Verdict | None", *, as_j
             "score": round(hit.score, 6),
         }
         if verdict is not None:
-            from lookalike.relate.words.report import verdict_facts
+            from lookalike.relate.facts import verdict_facts
 
             first["verdict"] = verdict_facts(verdict)
         print_json(first | {name: value for name, value in hit.metadata.items() if name not in first})

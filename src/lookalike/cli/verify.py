@@ -67,17 +67,11 @@ def _answer(first: str, second: str, verdict: "Verdict | str", min_copy: float) 
     facts |= {"first": first, "second": second}
     if isinstance(verdict, str):
         return facts | {"answer": "failed", "reason": verdict}
-    evidence = verdict.evidence
+    from lookalike.relate.facts import verdict_facts
+
     same = "same" if verdict.copy >= min_copy else "different"
-    return facts | {
-        "answer": "cannot-tell" if verdict.relation < 0 else same,
-        "relation": str(verdict.relation),
-        "probability": round(verdict.probability, 4),
-        "copy_probability": round(verdict.copy, 4),
-        "score": None if evidence.score is None else round(evidence.score, 6),
-        "inliers": None if evidence.match is None else evidence.match.inliers,
-        "reason": evidence.reason or None,
-    }
+    facts["answer"] = "cannot-tell" if verdict.relation < 0 else same
+    return facts | {name: value for name, value in verdict_facts(verdict).items() if name in _COLUMNS}
 
 
 def _read(file: Path) -> Iterator[tuple[str, str, bool | None]]:

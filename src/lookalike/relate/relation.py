@@ -12,7 +12,8 @@ from lookalike.relate.content.quality import too_poor
 from lookalike.relate.examine import agrees, examine, is_proven, match_frames, same_pixels
 from lookalike.relate.geometry.features import Features
 from lookalike.relate.geometry.verify import Match
-from lookalike.relate.probability.calibration_model import HALF, Calibration, undecided_reason
+from lookalike.relate.probability.calibration_model import HALF, Ambiguity, Calibration, undecided_reason
+from lookalike.relate.words.sentences import ambiguity_phrase, quality_phrase
 from lookalike.similarity import cosine
 from lookalike.types import RGB, Relation
 
@@ -108,7 +109,7 @@ def _cannot_tell_reason(verdict: Verdict, first: Subject, second: Subject, *, ch
     """Return why no verdict is possible, or "" if one is. Checking strangers too costs 20 ms."""
     match, content = verdict.evidence.match, verdict.evidence.content
     if match is not None and content is None and verdict.copy >= HALF:
-        return _NOTHING_TO_COMPARE
+        return ambiguity_phrase(Ambiguity.TOO_LITTLE_SHARED)
     if not check_strangers and verdict.copy < _MIN_COPY_TO_CHECK:
         return ""
     # Images that agree in so much detail are not too poor to be judged.
@@ -141,18 +142,18 @@ def to_verdict(evidence: Evidence, calibration: Calibration, *, size: int = 1, l
     relation, probability = _strongest(
         {Relation.COPY: copy, Relation.VARIANT: variant, Relation.SAME_OBJECT: same, Relation.RELATED: related}
     )
-    doubt = undecided_reason(match, evidence.content) if match is not None and same >= HALF else ""
+    doubt = undecided_reason(match, evidence.content) if match is not None and same >= HALF else None
     if doubt or (evidence.reason and copy < _CERTAIN_COPY):
         uncertain = HALF if doubt else copy
         relation, probability = Relation.CANNOT_TELL, 1.0 - abs(2 * uncertain - 1)
-        evidence = replace(evidence, reason=evidence.reason or f"these are {doubt}")
+        if doubt and not evidence.reason:
+            evidence = replace(evidence, reason=ambiguity_phrase(doubt))
     return Verdict(
         relation=relation, probability=probability, copy=copy, expected_false_matches=expected_false, evidence=evidence
     )
 
 
 ASSUMED_COLLECTION_SIZE = 1000
-_NOTHING_TO_COMPARE = "they are laid out alike, and there is too little to compare"
 _MIN_COPY_TO_CHECK = 0.3  # P(copy) below which the quality of the images is not checked
 _CERTAIN_COPY = 0.98  # P(copy) from which even a plain image is a copy
 
@@ -184,6 +185,7 @@ def _score(first: Subject, second: Subject) -> float | None:
 def _too_poor_reason(first: Subject, second: Subject, *, few_points: bool) -> str:
     """Return why one of the two cannot be judged, or "" if both can."""
     for subject in (first, second):
-        if subject.features is not None and (reason := too_poor(subject.features, few_points=few_points)):
-            return f"{subject.name or 'a picture'} is {reason}"
+        features = subject.features
+        if features is not None and (quality := too_poor(features, few_points=few_points)):
+            return f"{subject.name or 'a picture'} is {quality_phrase(quality, features.width, features.height)}"
     return ""

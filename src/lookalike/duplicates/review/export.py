@@ -7,6 +7,7 @@ from typing import Any
 
 from lookalike.duplicates.search.find import Duplicates
 from lookalike.errors import LookalikeError
+from lookalike.relate.facts import change_facts
 from lookalike.types import DuplicateGroup, Metadata
 
 _FACTS = ("path", "width", "height", "size", "format", "mtime_ns", "sha256")
@@ -25,6 +26,7 @@ def as_object(number: int, group: DuplicateGroup) -> dict[str, Any]:
             "probability": round(extra.probability, 6),
             "score": round(extra.score, 6),
             "words": extra.words,
+            "changes": None if extra.changes is None else change_facts(extra.changes),
             "reason": extra.reason,
             "unsure": extra.unsure,
             "left": extra.blocked_reason,
@@ -53,8 +55,10 @@ def write_csv(duplicates: Duplicates, path: str | Path) -> None:
 def _rows(number: int, group: DuplicateGroup) -> Iterator[dict[str, Any]]:
     record = as_object(number, group)
     yield {"group": number, "role": "keep", **record["keep"]}
-    for extra in record["extras"]:  # one line a companion within the cell
-        yield {"group": number, "role": "extra", **extra, "companions": "\n".join(extra["companions"])}
+    for extra in record["extras"]:
+        del extra["changes"]  # a list of objects, which the column `words` describes
+        companions = "\n".join(extra["companions"])  # one line a companion within the cell
+        yield {"group": number, "role": "extra", **extra, "companions": companions}
 
 
 def _facts(metadata: Metadata) -> dict[str, Any]:

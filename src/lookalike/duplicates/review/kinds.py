@@ -1,13 +1,26 @@
-"""Kinds of copies, used as filters of the review page: derived from an extra's relation, words and transform."""
+"""Kinds of copies, used as filters of the review page: derived from an extra's relation, changes and transform."""
 
 import re
+from collections.abc import Mapping
 
-from lookalike.types import Extra, Relation, Shares
+from lookalike.types import ChangeKind, Extra, Relation, Shares
 
 KINDS = ("identical", "resized", "cropped", "turned", "added", "other")
 """Identical; resized or recompressed; cropped; mirrored or rotated; something added; any other difference."""
 
-# The first pattern that matches a change is its kind; a change without a match is "other".
+_KINDS_OF_CHANGES: Mapping[ChangeKind, str] = {
+    ChangeKind.CROP: "cropped",
+    ChangeKind.PART: "cropped",
+    **dict.fromkeys((ChangeKind.MIRROR, ChangeKind.FLIP, ChangeKind.ROTATION, ChangeKind.PERSPECTIVE), "turned"),
+    **dict.fromkeys((ChangeKind.PASTED, ChangeKind.INSIDE_LARGER), "added"),
+    **dict.fromkeys((ChangeKind.BORDER, ChangeKind.BARS, ChangeKind.TEXT_BARS), "added"),
+    **dict.fromkeys((ChangeKind.TEXT_ADDED, ChangeKind.MARK_ADDED), "added"),
+    **dict.fromkeys((ChangeKind.SCALE, ChangeKind.STRETCH, ChangeKind.FINE_DETAIL), "resized"),
+    **dict.fromkeys((ChangeKind.SIZE_DIFFERS, ChangeKind.FORMAT_DIFFERS), "resized"),
+}
+"""The kind of each change; a change that is not here is "other"."""
+
+# The first pattern that matches words saved by older versions is their kind; words without a match are "other".
 _PATTERNS = (
     ("added", re.compile(r"\badded\b|\bborder\b|\bbars?\b|larger picture|\bpasted\b")),
     ("cropped", re.compile(r"\bcrop")),
@@ -27,15 +40,20 @@ def kinds_of(extra: Extra) -> tuple[str, ...]:
     """Return the kinds of an extra, at least one, in the order of KINDS."""
     if extra.relation == str(Relation.IDENTICAL):
         return ("identical",)
-    changes = [change.strip() for change in re.split(r"[;,]", extra.words) if change.strip()]
-    kinds = {_kind_of(change) for change in changes} | _by_transform(extra.transform)
+    if extra.changes is None:
+        kinds = _kinds_from_saved_words(extra.words)
+    else:
+        kinds = {_KINDS_OF_CHANGES.get(change.kind, "other") for change in extra.changes} or {"resized"}
+    kinds |= _by_transform(extra.transform)
     if len(kinds) > 1:
         kinds.discard("resized")  # nearly every edit also recompresses the file
     return tuple(kind for kind in KINDS if kind in kinds) or ("other",)
 
 
-def _kind_of(change: str) -> str:
-    return next((kind for kind, pattern in _PATTERNS if pattern.search(change)), "other")
+def _kinds_from_saved_words(words: str) -> set[str]:
+    """Return the kinds of an extra that an older version saved: it has words, but no changes."""
+    phrases = [phrase.strip() for phrase in re.split(r"[;,]", words) if phrase.strip()]
+    return {next((kind for kind, pattern in _PATTERNS if pattern.search(phrase)), "other") for phrase in phrases}
 
 
 def _by_transform(transform: Shares | None) -> set[str]:

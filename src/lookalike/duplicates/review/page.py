@@ -15,6 +15,7 @@ from lookalike.duplicates.search.collection_arrays import may_replace
 from lookalike.duplicates.search.find import Duplicates
 from lookalike.errors import LookalikeError
 from lookalike.image import to_path
+from lookalike.relate.facts import change_facts
 from lookalike.text import bytes_text, counted
 from lookalike.types import DuplicateGroup, Metadata
 
@@ -105,6 +106,7 @@ def _group_data(group: DuplicateGroup) -> dict[str, object]:
             "relation": extra.relation,
             "probability": round(extra.probability, 6),
             "words": extra.words,
+            "changes": None if extra.changes is None else change_facts(extra.changes),
             "reason": extra.reason,
             "unsure": extra.unsure,
             "kinds": kinds_of(extra),

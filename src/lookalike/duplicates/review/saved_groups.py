@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from lookalike.duplicates.search.find import Duplicates
+from lookalike.relate.facts import changes_from_record
 from lookalike.search import Collection
 from lookalike.search.saved_results import packed_result, save_result
 from lookalike.text import now
@@ -68,5 +69,9 @@ def _to_extra(values: dict[str, Any]) -> Extra:
     values = {"blocked_reason" if name == "left" else name: value for name, value in values.items()}
     transform = values.get("transform")  # older versions saved neither transforms
     companions = tuple(values.get("companions") or ())  # nor companions
-    changes = {"transform": tuple(map(tuple, transform)) if transform else None, "companions": companions}
-    return Extra(**values | changes)
+    converted = {
+        "transform": tuple(map(tuple, transform)) if transform else None,
+        "companions": companions,
+        "changes": changes_from_record(values.get("changes")),  # nor changes
+    }
+    return Extra(**values | converted)

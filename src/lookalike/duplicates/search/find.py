@@ -21,7 +21,7 @@ from lookalike.duplicates.search.collection_arrays import FileFacts, is_link, re
 from lookalike.duplicates.search.contents import Contents
 from lookalike.duplicates.search.groups import Group, make_groups
 from lookalike.duplicates.search.processes import Workers
-from lookalike.duplicates.search.proof import Proof, transform_of
+from lookalike.duplicates.search.proof import DECIDED_BY_USER, Proof, transform_of
 from lookalike.duplicates.search.proof_finder import ProofFinder
 from lookalike.duplicates.search.proof_store import ProofStore
 from lookalike.errors import BadQuery, ModelMismatch
@@ -244,7 +244,7 @@ class _Search:
             if proof is not None and proof.probability < self._options.probability:
                 proof = None
             if proof is None and verdict == "copy":
-                proof = Proof(0.0, "copy", 1.0, "as you decided")
+                proof = DECIDED_BY_USER
             if proof is not None:
                 self._accepted[index, other] = proof
                 copies.append(other)
@@ -331,6 +331,7 @@ class _Search:
             relation=proof.relation,
             probability=proof.probability,
             words=proof.words,
+            changes=proof.changes,
             reason=self._keep.reason(keep, extra),
             unsure=self._keep.is_unsure(keep, extra, proof.altered),
             blocked_reason=blocked_reason(extra, proof),

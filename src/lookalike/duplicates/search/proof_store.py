@@ -18,6 +18,7 @@ from lookalike.errors import ReadOnly
 from lookalike.relate import Calibration, Evidence, Match, Verdict
 from lookalike.relate.content.content import Content
 from lookalike.relate.content.regions import Region
+from lookalike.relate.facts import changes_from_record
 from lookalike.relate.geometry.overlay import Agreement
 from lookalike.schema import PROOFS
 from lookalike.search import Collection
@@ -100,7 +101,8 @@ def _plain(value: Any) -> Any:
 def _unpacked(packed: bytes) -> Proof:
     raw = json.loads(zlib.decompress(packed))
     verdict = raw.pop("verdict")
-    return Proof(**raw, verdict=None if verdict is None else _verdict(verdict))
+    changes = changes_from_record(raw.pop("changes", None))  # older versions stored only words
+    return Proof(**raw, changes=changes, verdict=None if verdict is None else _verdict(verdict))
 
 
 def _verdict(raw: dict[str, Any]) -> Verdict:

@@ -1,5 +1,7 @@
 """Decide whether an image has enough detail to be judged; plain, tiny and blurred ones result in "cannot tell"."""
 
+from enum import StrEnum
+
 import numpy as np
 
 from lookalike.image import is_plain
@@ -11,18 +13,26 @@ _MIN_CONTRAST = 8.0  # gray levels of deviation; less is plain rather than blurr
 _MIN_DETAIL = 0.06  # share of the contrast in details of a few pixels; less is blurred
 
 
-def too_poor(features: Features, *, few_points: bool = False) -> str:
-    """Return why the image cannot be judged ("too plain", "too small", "too blurred"), or "" if it can.
+class Quality(StrEnum):
+    """Why an image cannot be judged."""
+
+    TOO_SMALL = "too_small"
+    TOO_PLAIN = "too_plain"
+    TOO_BLURRED = "too_blurred"
+
+
+def too_poor(features: Features, *, few_points: bool = False) -> Quality | None:
+    """Return why the image cannot be judged, or None if it can.
 
     `few_points`: do not require points, because the contents agree without them. Finding them takes 6 ms.
     """
     if min(features.width, features.height) < _MIN_SIDE:
-        return f"too small ({features.width} x {features.height} pixels)"
+        return Quality.TOO_SMALL
     if is_plain(features.small):
-        return "too plain"
+        return Quality.TOO_PLAIN
     if not few_points and len(features) < _MIN_FEATURES:
-        return "too blurred" if _is_blurred(features) else "too plain"
-    return ""
+        return Quality.TOO_BLURRED if _is_blurred(features) else Quality.TOO_PLAIN
+    return None
 
 
 def _is_blurred(features: Features) -> bool:

@@ -18,9 +18,9 @@ from lookalike.relate.geometry.containment import (
 from lookalike.relate.geometry.verify import Match
 from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.relation import Evidence, Verdict, to_verdict
-from lookalike.relate.words.content_changes import position_name
-from lookalike.relate.words.explain import Addition, Explanation, explain
-from lookalike.types import RGB, Relation
+from lookalike.relate.words.content_changes import position_of
+from lookalike.relate.words.explain import Explanation, explain, with_words
+from lookalike.types import RGB, Change, ChangeKind, Relation
 
 _MAX_SHARE = 0.5  # of the larger image; a larger part is verified well enough in the whole
 
@@ -51,10 +51,10 @@ def explain_inset(first: RGB, second: RGB, verdict: Verdict, shape: tuple[int, i
     inward = np.linalg.inv(box_to_page(box))
     part_match = replace(match, transform=inward @ match.transform, kept_second=1.0)
     explanation = explain(first, crop(second, box), _with_match(verdict, part_match))
-    added = tuple(Addition(a.kind, a.where, _box_in_page(a.box, box)) for a in explanation.added)
+    added = tuple(replace(addition, box=_box_in_page(addition.box, box)) for addition in explanation.added)
     agreement_map = None if explanation.agreement_map is None else _map_in_page(explanation.agreement_map, box, shape)
-    where = f"pasted into the second picture ({100 * match.kept_second:.1f} % of it, {position_name(box)})"
-    return _with_position(verdict, where, replace(explanation, added=added, agreement_map=agreement_map))
+    pasted = Change(ChangeKind.PASTED, {"share": float(match.kept_second), "position": position_of(box)})
+    return _with_first(pasted, replace(explanation, added=added, agreement_map=agreement_map), verdict)
 
 
 def explain_part(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
@@ -63,17 +63,13 @@ def explain_part(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
     box = snap_to_pixels(first, _box(part_shown(match)))
     part_match = replace(match, transform=match.transform @ box_to_page(box), kept_first=1.0)
     explanation = explain(crop(first, box), second, _with_match(verdict, part_match))
-    return _with_position(
-        verdict,
-        f"a part of the first picture ({100 * match.kept_first:.1f} % of it, {position_name(box)})",
-        explanation,
-    )
+    part = Change(ChangeKind.PART, {"share": float(match.kept_first), "position": position_of(box)})
+    return _with_first(part, explanation, verdict)
 
 
-def _with_position(verdict: Verdict, where: str, explanation: Explanation) -> Explanation:
-    changes = (where, *explanation.changes)
-    words = f"{verdict.relation}: {', '.join(changes)}; {_match(verdict).inliers} matching points"
-    return replace(explanation, words=words, changes=changes)
+def _with_first(change: Change, explanation: Explanation, verdict: Verdict) -> Explanation:
+    """Return the explanation of the whole images: `change`, then the changes of the part."""
+    return with_words(replace(explanation, changes=(change, *explanation.changes)), verdict)
 
 
 def _match(verdict: Verdict) -> Match:

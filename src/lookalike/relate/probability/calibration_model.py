@@ -8,6 +8,7 @@ settings.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -172,29 +173,37 @@ _MAX_SAME_STRONGEST = 0.1  # `Content.strongest` from which a drawing of a few s
 HALF = 0.5
 
 
-def undecided_reason(match: Match, content: Content | None = None) -> str:
-    """Return why two drawings of a few shapes may be an edit or two different ones, or "" if that is decidable.
+class Ambiguity(StrEnum):
+    """Why two images may be an edit of one, or two different ones."""
+
+    MIRRORED_DRAWING = "mirrored_drawing"
+    DIFFERING_DRAWING = "differing_drawing"
+    TOO_LITTLE_SHARED = "too_little_shared"
+
+
+def undecided_reason(match: Match, content: Content | None = None) -> Ambiguity | None:
+    """Return why two drawings of a few shapes may be an edit or two different ones, or None if that is decidable.
 
     An arrow to the left is a mirrored arrow to the right, and a crying face is a face with something added: such an
     image is another symbol as often as a copy, and the two images alone do not tell which.
     """
     if match.richest >= _MIN_RICH or match.model == "none":
-        return ""
+        return None
     if content is not None and content.drawn < _MAX_PHOTO_DRAWN:
-        return ""
+        return None
     turned = match.mirrored or abs((match.turn + 180) % 360 - 180) > _MAX_UPRIGHT_TURN
     other_colors = 0 != match.agreement.colour < _MIN_SAME_COLORS
     if content is not None and content.windows > (
         _MAX_SHAPE_WINDOWS_TURNED if turned or other_colors else _MAX_SHAPE_WINDOWS
     ):
-        return ""
+        return None
     if turned:
-        return "drawings of a few shapes, and one is the other only when mirrored or turned"
+        return Ambiguity.MIRRORED_DRAWING
     if content is None:
         differs = match.agreement.worst > _MAX_SAME_WORST
     else:
         differs = content.strongest > _MAX_SAME_STRONGEST or content.recoloured > _MIN_OTHER_COLOR or other_colors
-    return "drawings of a few shapes, and one place differs" if differs else ""
+    return Ambiguity.DIFFERING_DRAWING if differs else None
 
 
 _MAX_SAME_WORST = 0.35  # seven in ten edited drawings have a lower `worst`, one in a hundred different ones

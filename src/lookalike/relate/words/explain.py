@@ -1,6 +1,6 @@
-"""Explain a verdict in words: crop, mirror, rotation, color changes and additions."""
+"""Explain a verdict: crop, mirror, rotation, color changes and additions, as facts and in words."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,11 @@ from lookalike.relate.geometry.overlay import correlation, overlay
 from lookalike.relate.geometry.verify import Match, pixels_to_fractions
 from lookalike.relate.relation import Verdict
 from lookalike.relate.words.color import ColorChange, color_change
-from lookalike.relate.words.content_changes import position_name, slight_words, variant_words
-from lookalike.relate.words.frame_changes import frame_words, transform_words
-from lookalike.types import RGB, Relation
+from lookalike.relate.words.content_changes import position_of, slight_changes, variant_changes
+from lookalike.relate.words.frame_changes import frame_changes, transform_changes
+from lookalike.relate.words.sentences import details as details_of
+from lookalike.relate.words.sentences import sentence
+from lookalike.types import RGB, Change, ChangeKind, Relation
 
 _SIDE = 320  # pixels at which the two are compared
 _MIN_HUE, _MIN_TINT = 12.0, 10.0  # degrees and levels from which other colors are mentioned
@@ -23,10 +25,14 @@ _MIN_DETAIL_DIFFERENCE = 4.5  # levels by which pixels differ: JPEG of quality 8
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """Something shown only by the second image. `box`: x, y, width, height as fractions of the second."""
+    """Something shown only by the second image.
 
-    kind: str
-    where: str
+    `kind`: TEXT_ADDED or MARK_ADDED. `position`: as in a `Change`. `box`: x, y, width, height as fractions of the
+    second.
+    """
+
+    kind: ChangeKind
+    position: str
     box: tuple[float, float, float, float]
 
 
@@ -34,50 +40,63 @@ class Addition:
 class Explanation:
     """An explanation of a verdict.
 
-    `words`: all of it in one line. `agreement_map`: (H, W) 0 to 1 in the frame of the second image, NaN outside.
-    `altered`: "picture" if the frame, colors, light, sharpness or contents were changed; "detail" if only pixels were,
-    as by compression; "" if nothing was.
+    `words`: all of it in one line, composed from the verdict and `changes`. `agreement_map`: (H, W) 0 to 1 in the frame
+    of the second image, NaN outside. `altered`: "picture" if the frame, colors, light, sharpness or contents were
+    changed; "detail" if only pixels were, as by compression; "" if nothing was. `details`: `words` without the
+    relation; "" if only the relation is known.
     """
 
     words: str
-    changes: tuple[str, ...]
+    changes: tuple[Change, ...]
     added: tuple[Addition, ...]
     agreement_map: NDArray[np.float32] | None
     altered: str = ""
+    details: str = ""
 
 
 def explain(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
-    """Describe how the second image differs from the first. Images of any size, upright RGB."""
+    """Determine how the second image differs from the first. Images of any size, upright RGB."""
     evidence, match = verdict.evidence, verdict.evidence.match
-    if evidence.same_bytes or evidence.same_pixels:
-        words = "identical: the same bytes" if evidence.same_bytes else "identical: the same pixels in another file"
-        return Explanation(words, (), (), None)
-    if match is None or match.model == "none" or verdict.relation < Relation.SAME_OBJECT:
-        return Explanation(_relation_only(verdict, match), (), (), None)
+    same = evidence.same_bytes or evidence.same_pixels
+    if same or match is None or match.model == "none" or verdict.relation < Relation.SAME_OBJECT:
+        return _not_compared(verdict)
     warped = _warped(first, second, match)
     if warped is None:
-        return Explanation(_relation_only(verdict, match), (), (), None)
+        return _not_compared(verdict)
     moved, second_small, inside = warped
     change = color_change(moved, second_small, inside)
     color_matched = _closer(change.apply(moved), moved, second_small, inside)
     agreement_map, added = _differences(color_matched, second_small, inside, change.sharpness)
     content, altered = evidence.content, "picture"
-    changes = [*frame_words(match, second_small, inside), *transform_words(match)]
+    changes = [*frame_changes(match, second_small, inside), *transform_changes(match)]
     if verdict.relation is Relation.VARIANT:
-        changes += variant_words(content) if content else []
+        changes += variant_changes(content) if content else []
         added = ()
     elif verdict.relation >= Relation.COPY:
         whole = match.kept_first > 0.8 and match.scale < 1.25
-        changes += _color_words(change, whole=whole)
-        changes += [f"{a.kind} {a.where}" for a in added]
+        changes += _color_changes(change, whole=whole)
+        changes += [Change(addition.kind, {"position": addition.position}) for addition in added]
         altered = "picture" if changes else ""
-        if not changes and _mean_difference(color_matched, second_small, inside) > _MIN_DETAIL_DIFFERENCE:
-            changes, altered = ["fine detail differs all over"], "detail"
+        difference = _mean_difference(color_matched, second_small, inside)
+        if not changes and difference > _MIN_DETAIL_DIFFERENCE:
+            changes, altered = [Change(ChangeKind.FINE_DETAIL, {"levels": difference})], "detail"
         if not changes and content is not None:
-            changes = slight_words(content)
+            changes = slight_changes(content)
     else:
         added = ()
-    return Explanation(_sentence(verdict, match, changes), tuple(changes), tuple(added), agreement_map, altered)
+    return with_words(Explanation("", tuple(changes), tuple(added), agreement_map, altered), verdict)
+
+
+def with_words(explanation: Explanation, verdict: Verdict) -> Explanation:
+    """Return the explanation of a comparison with `words` and `details` composed from its changes."""
+    details = details_of(verdict, explanation.changes, compared=True)
+    return replace(explanation, words=sentence(verdict, details), details=details)
+
+
+def _not_compared(verdict: Verdict) -> Explanation:
+    """Return the explanation of images that are the same, or that cannot be aligned."""
+    details = details_of(verdict, (), compared=False)
+    return Explanation(sentence(verdict, details), (), (), None, details=details)
 
 
 def _closer(color_matched: RGB, moved: RGB, second_small: RGB, inside: NDArray[np.bool_]) -> RGB:
@@ -96,26 +115,6 @@ def _mean_difference(a: RGB, b: RGB, inside: NDArray[np.bool_]) -> float:
     return float(np.mean(cv2.mean(cv2.absdiff(a, b), inside.astype(np.uint8))[:3]))
 
 
-def _relation_only(verdict: Verdict, match: Match | None) -> str:
-    if verdict.relation is Relation.CANNOT_TELL:
-        return f"cannot tell: {verdict.evidence.reason}"
-    points = "" if match is None else "; no matching points" if not match.inliers else f"; {_points(match)}"
-    return f"{verdict.relation}{points}"
-
-
-def _sentence(verdict: Verdict, match: Match, changes: list[str]) -> str:
-    if verdict.relation >= Relation.COPY:
-        details = ", ".join(changes) or "nothing visible was changed"
-    else:
-        details = ", ".join(["laid out alike", *changes])
-    proof = _points(match) if match.inliers else "the pictures agree as a whole"
-    return f"{verdict.relation}: {details}; {proof}"
-
-
-def _points(match: Match) -> str:
-    return f"{match.inliers} matching point{'s' * (match.inliers != 1)}"
-
-
 def _warped(first: RGB, second: RGB, match: Match) -> tuple[RGB, RGB, NDArray[np.bool_]] | None:
     """The first in the frame of the second, the second, and their overlap, at the size used for explanations."""
     a, b = _reduced(first), _reduced(second)
@@ -129,33 +128,36 @@ def _reduced(image: RGB) -> RGB:
     return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
 
 
-def _color_words(changed: ColorChange, *, whole: bool) -> list[str]:
+def _color_changes(changed: ColorChange, *, whole: bool) -> list[Change]:
     """`whole`: both show the same part at about the same size; otherwise sharpness depends on the size alone."""
-    words, grainy = [], changed.grain > _MIN_GRAIN
-    saturation = changed.saturation / max(changed.contrast, 0.1)
-    if changed.inverted:
-        words.append("inverted to a negative")
-    elif changed.gray:
-        words.append("made grey")
-    elif changed.toned:
-        words.append("toned in one colour")
-    elif changed.hue > _MIN_HUE:
-        words.append("recoloured")
-    elif changed.tint > _MIN_TINT:
-        words.append("tinted")
-    elif not 0.75 < saturation < 1.35 and not grainy:
-        words.append("colours faded" if saturation < 1 else "colours strengthened")
+    grainy = changed.grain > _MIN_GRAIN
+    hue_change = _hue_change(changed, grainy=grainy)
+    changes = [] if hue_change is None else [hue_change]
     if not changed.inverted and abs(changed.brighter) > 12:
-        words.append("made brighter" if changed.brighter > 0 else "made darker")
+        changes.append(Change(ChangeKind.BRIGHTNESS, {"levels": changed.brighter}))
     if not 0.8 < changed.contrast < 1.25:
-        words.append("contrast lowered" if changed.contrast < 1 else "contrast raised")
+        changes.append(Change(ChangeKind.CONTRAST, {"factor": changed.contrast}))
     if grainy:
-        words.append("made grainy")
+        changes.append(Change(ChangeKind.NOISE, {"levels": changed.grain}))
     elif changed.sharpness < 0.5:
-        words.append("blurred")
+        changes.append(Change(ChangeKind.BLUR, {"sharpness": changed.sharpness}))
     elif changed.sharpness > 1.6 and whole:
-        words.append("sharpened")
-    return words
+        changes.append(Change(ChangeKind.SHARPEN, {"sharpness": changed.sharpness}))
+    return changes
+
+
+def _hue_change(changed: ColorChange, *, grainy: bool) -> Change | None:
+    """The one change of hues and saturation that explains the others. Noise has colors of its own."""
+    saturation = changed.saturation / max(changed.contrast, 0.1)
+    first_that_applies = (
+        (changed.inverted, Change(ChangeKind.NEGATIVE)),
+        (changed.gray, Change(ChangeKind.GRAYSCALE)),
+        (changed.toned, Change(ChangeKind.SINGLE_HUE)),
+        (changed.hue > _MIN_HUE, Change(ChangeKind.RECOLOR, {"degrees": changed.hue})),
+        (changed.tint > _MIN_TINT, Change(ChangeKind.TINT, {"levels": changed.tint})),
+        (not 0.75 < saturation < 1.35 and not grainy, Change(ChangeKind.SATURATION, {"factor": saturation})),
+    )
+    return next((change for applies, change in first_that_applies if applies), None)
 
 
 def _differences(
@@ -193,7 +195,8 @@ def _added_patches(differs: NDArray[np.bool_], second: RGB) -> tuple[Addition, .
     for x, y, w, h, area in sorted(boxes[1:count].tolist(), key=lambda b: -b[4])[:3]:
         if area < 0.004 * height * width:
             continue
-        kind = "text added" if is_text(second[y : y + h, x : x + w]) else "something added"
+        has_text = is_text(second[y : y + h, x : x + w])
+        kind = ChangeKind.TEXT_ADDED if has_text else ChangeKind.MARK_ADDED
         box = (x / width, y / height, w / width, h / height)
-        additions.append(Addition(kind, position_name(box), box))
+        additions.append(Addition(kind, position_of(box), box))
     return tuple(additions)

@@ -1,11 +1,12 @@
-"""Describe in words what became of an image's frame: cropped, rotated, stretched, slanted, placed in a larger image."""
+"""Determine what became of an image's frame: cropped, rotated, stretched, slanted, placed in a larger image."""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.relate.content.text_detection import is_text
 from lookalike.relate.geometry.verify import Match
-from lookalike.types import RGB
+from lookalike.relate.words.sentences import LIST_SEPARATOR
+from lookalike.types import RGB, Change, ChangeKind
 
 _MIN_WHOLE, _MIN_WHOLE_EXACT = 0.95, 0.985  # share of the image from which it counts as all of it
 _MIN_TURN, _MIN_TURN_EXACT = 1.5, 0.7  # degrees
@@ -17,58 +18,51 @@ _MIN_BAR = 0.02  # of the side; thinner bars do not count
 _MIN_SLANT = 1.08  # ratio of opposite sides of the outline from which it is seen at an angle
 
 
-def frame_words(match: Match, second: RGB, inside: NDArray[np.bool_]) -> list[str]:
+def frame_changes(match: Match, second: RGB, inside: NDArray[np.bool_]) -> list[Change]:
     """Return how much of the first remains and what surrounds it in the second. `inside` (H, W): mask of the first."""
     exact = match.inliers >= MIN_EXACT_INLIERS
-    words = []
+    changes = []
     if match.kept_first < (_MIN_WHOLE_EXACT if exact else _MIN_WHOLE):
-        words.append(f"{_percent(match.kept_first)} crop")
+        changes.append(Change(ChangeKind.CROP, {"share": float(match.kept_first)}))
     if match.kept_second < _MIN_WHOLE and not inside.all():
-        words.append(_surroundings_words(match.kept_second, second, inside))
-    if match.model == "homography" and exact and _slant(match, second) > _MIN_SLANT:
-        words.append("seen at an angle")
-    return words
+        changes.append(_surroundings(float(match.kept_second), second, inside))
+    if match.model == "homography" and exact and (slant := _slant(match, second)) > _MIN_SLANT:
+        changes.append(Change(ChangeKind.PERSPECTIVE, {"slant": slant}))
+    return changes
 
 
-def transform_words(match: Match) -> list[str]:
-    """Return words for mirror, rotation, scale and stretching."""
-    return orientation_words(match) + _size_words(match.scale, match.aspect)
+def transform_changes(match: Match) -> list[Change]:
+    """Return mirror, rotation, scale and stretching."""
+    return orientation_changes(match) + _size_changes(float(match.scale), float(match.aspect))
 
 
-def orientation_words(match: Match) -> list[str]:
-    """Return words for mirror and rotation."""
-    words, turn = [], match.turn
+def orientation_changes(match: Match) -> list[Change]:
+    """Return mirror and rotation."""
+    changes, turn = [], float(match.turn)
     if match.mirrored and abs(abs(turn) - 180) <= 1:
-        words, turn = ["flipped upside down"], 0.0
+        changes, turn = [Change(ChangeKind.FLIP)], 0.0
     elif match.mirrored:
-        words = ["mirrored"]
+        changes = [Change(ChangeKind.MIRROR)]
     if abs(turn) >= (_MIN_TURN_EXACT if match.inliers >= MIN_EXACT_INLIERS else _MIN_TURN):
-        whole = round(abs(turn))
-        direction = "" if whole == 180 else " clockwise" if turn > 0 else " anticlockwise"
-        words.append(f"turned by {max(whole, 1)}°{direction}")
-    return words
+        changes.append(Change(ChangeKind.ROTATION, {"degrees": turn}))
+    return changes
 
 
-def _size_words(scale: float, aspect: float) -> list[str]:
+def _size_changes(scale: float, aspect: float) -> list[Change]:
     if 0.93 < aspect < 1.07:
-        return [] if 0.91 < scale < 1.1 else [f"scaled to {_percent(scale)}"]
-    wide, tall = scale * aspect**0.5, scale / aspect**0.5
-    if 0.95 < wide < 1.05:
-        return [f"{'stretched' if tall > 1 else 'squeezed'} in height to {_percent(tall)}"]
-    if 0.95 < tall < 1.05:
-        return [f"{'stretched' if wide > 1 else 'squeezed'} in width to {_percent(wide)}"]
-    return [f"scaled to {_percent(wide)} in width and {_percent(tall)} in height"]
+        return [] if 0.91 < scale < 1.1 else [Change(ChangeKind.SCALE, {"factor": scale})]
+    return [Change(ChangeKind.STRETCH, {"width": scale * aspect**0.5, "height": scale / aspect**0.5})]
 
 
-def _surroundings_words(shared: float, second: RGB, inside: NDArray[np.bool_]) -> str:
+def _surroundings(shared: float, second: RGB, inside: NDArray[np.bool_]) -> Change:
     if shared < _MAX_SMALL or not _mostly_plain(second[~inside]):
-        return f"inside a larger picture ({_percent(shared)} of it)"
+        return Change(ChangeKind.INSIDE_LARGER, {"share": shared})
     bars = _bars(inside)
-    share = f"({_percent(1 - shared)} of the picture)"
     if not 1 <= len(bars) <= 2:
-        return f"a border around it {share}"
-    text = " with text" if any(is_text(second[rows]) for rows in bars.values()) else ""
-    return f"{'a bar' if len(bars) == 1 else 'bars'}{text} at the {' and the '.join(bars)} {share}"
+        return Change(ChangeKind.BORDER, {"share": 1 - shared})
+    has_text = any(is_text(second[rows]) for rows in bars.values())
+    kind = ChangeKind.TEXT_BARS if has_text else ChangeKind.BARS
+    return Change(kind, {"sides": LIST_SEPARATOR.join(bars), "share": 1 - shared})
 
 
 def _bars(inside: NDArray[np.bool_]) -> dict[str, tuple[slice, slice]]:
@@ -106,7 +100,3 @@ def _slant(match: Match, second: RGB) -> float:
     sides = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
     ratios = [max(a, b) / max(min(a, b), 1e-9) for a, b in ((sides[0], sides[2]), (sides[1], sides[3]))]
     return float(max(ratios))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

@@ -3,15 +3,16 @@
 import base64
 import html
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from lookalike.errors import LookalikeError
 from lookalike.relate.compare import ImageComparison
+from lookalike.relate.facts import change_facts, verdict_facts
 from lookalike.relate.probability.calibration_model import Calibration
-from lookalike.relate.relation import Verdict
+from lookalike.relate.words.explain import Addition
+from lookalike.relate.words.sentences import addition_phrase, phrases, position_phrase
 from lookalike.types import Card
 
 _STYLE = (
@@ -26,32 +27,10 @@ _STYLE = (
 )
 
 
-def verdict_facts(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict as plain values, for JSON."""
-    evidence, match = verdict.evidence, verdict.evidence.match
-    facts: dict[str, Any] = {
-        "relation": str(verdict.relation),
-        "probability": round(verdict.probability, 4),
-        "copy_probability": round(verdict.copy, 4),
-        "expected_false_matches": _short(verdict.expected_false_matches),
-        "score": None if evidence.score is None else round(evidence.score, 6),
-        "same_bytes": evidence.same_bytes,
-        "same_pixels": evidence.same_pixels,
-    }
-    if evidence.reason:
-        facts["reason"] = evidence.reason
-    if match is not None:
-        numbers = {name: _short(getattr(match, name)) for name in ("turn", "scale", "kept_first", "kept_second")}
-        facts |= {"inliers": match.inliers, "matches": match.matches, "model": match.model, "mirrored": match.mirrored}
-        facts |= numbers | {"structure": _short(match.agreement.structure), "residual": _short(match.residual)}
-        facts["outline"] = [[_short(v) for v in corner] for corner in match.outline.tolist()]
-    return facts
-
-
 def report_facts(
     comparison: ImageComparison, card: Card, calibration: Calibration, *, heat_source: str = ""
 ) -> dict[str, Any]:
-    """Return all facts of a comparison as plain values."""
+    """Return all facts of a comparison as plain values. `changes` are words, `change_facts` what they are made from."""
     from lookalike._version import __version__
 
     return {
@@ -59,14 +38,21 @@ def report_facts(
         "first": comparison.first.facts,
         "second": comparison.second.facts,
         "words": comparison.explanation.words,
-        "changes": list(comparison.explanation.changes),
-        "added": [asdict(added) for added in comparison.explanation.added],
+        "changes": phrases(comparison.explanation.changes),
+        "change_facts": change_facts(comparison.explanation.changes),
+        "added": [_addition_facts(addition) for addition in comparison.explanation.added],
         "verdict": verdict_facts(comparison.verdict),
         "heat_map": heat_source,
         "model": {"name": card.name, "sha256": card.sha256},
         "calibration": {"source": calibration.source, **calibration.facts},
         "lookalike": __version__,
     }
+
+
+def _addition_facts(addition: Addition) -> dict[str, Any]:
+    """Return an addition, in words and with its box."""
+    where = position_phrase(addition.position)
+    return {"kind": addition_phrase(addition.kind), "where": where, "box": addition.box}
 
 
 def write_report(folder: Path, facts: dict[str, Any], proof_png: bytes) -> Path:
@@ -118,7 +104,3 @@ def _cell(value: Any) -> str:
     if isinstance(value, dict):
         return "<br>".join(f"{html.escape(str(k))}: {_cell(v)}" for k, v in value.items())
     return html.escape("" if value is None else str(value))
-
-
-def _short(value: Any) -> Any:
-    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -270,25 +270,55 @@ class LoginIn(ApiModel):
     token: str = Field(max_length=500)
 
 
+class ChangeOut(ApiModel):
+    """One difference between two images, as facts: its kind, and the values of that kind, as in `lookalike.types`.
+
+    Shares are from 0 to 1. A newer server may return kinds that are not known yet.
+    """
+
+    kind: str
+    values: dict[str, float | str]
+
+
 class ComparisonOut(ApiModel):
-    """The relation of two images, its probability, and the evidence in words."""
+    """The relation of two images, its probability, the evidence, and what was changed, as facts and in words.
+
+    `reason`: why no verdict is possible; absent if there is one. The fields from `inliers` to `outline` are absent if
+    the geometry was not compared. `turn`: degrees, clockwise if positive. `kept_first`, `kept_second`: the shares of
+    the two images that both show. `outline`: the corners of the first image in the second, as fractions.
+    """
 
     relation: str
     probability: float
     copy_probability: float
     expected_false_matches: float | None
     score: float | None
+    same_bytes: bool
+    same_pixels: bool
+    reason: str = ""
+    inliers: int | None = None
+    matches: int | None = None
+    model: str | None = None
+    mirrored: bool | None = None
+    turn: float | None = None
+    scale: float | None = None
+    kept_first: float | None = None
+    kept_second: float | None = None
+    structure: float | None = None
+    residual: float | None = None
+    outline: list[list[float]] | None = None
     words: str
+    changes: list[ChangeOut]
 
 
 class DuplicateOut(ApiModel):
     """An altered copy of the image that its group keeps.
 
-    `transform`: a 3 x 3 matrix in row-major order, from positions in the kept image to positions in this one, both as
-    fractions of width and height; null if unknown. `verdict`: the decision of a person, or null. `chosen`: a person
-    chose to keep this image instead; the next search for duplicates does. `kinds`: identical, resized, cropped, turned,
-    added or other. `left`: the reason why the file must not be touched, or empty. `companions`: names of sidecar files
-    that move with it.
+    `changes`: what `words` say, as facts; null in groups that an older version saved. `transform`: a 3 x 3 matrix in
+    row-major order, from positions in the kept image to positions in this one, both as fractions of width and height;
+    null if unknown. `verdict`: the decision of a person, or null. `chosen`: a person chose to keep this image instead;
+    the next search for duplicates does. `kinds`: identical, resized, cropped, turned, added or other. `left`: the
+    reason why the file must not be touched, or empty. `companions`: names of sidecar files that move with it.
     """
 
     id: str
@@ -296,6 +326,7 @@ class DuplicateOut(ApiModel):
     relation: str
     probability: float
     words: str
+    changes: list[ChangeOut] | None
     reason: str
     transform: list[list[float]] | None
     verdict: str | None

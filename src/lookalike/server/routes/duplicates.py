@@ -14,6 +14,7 @@ from lookalike.duplicates.review.decisions import pair_key
 from lookalike.duplicates.review.kinds import kinds_of
 from lookalike.duplicates.review.saved_groups import load_duplicates
 from lookalike.errors import UnknownId
+from lookalike.relate.facts import change_facts
 from lookalike.server.http.access import header_dict
 from lookalike.server.http.dependencies import AppState, AppStateDep, Offset, check_owned, error_responses
 from lookalike.server.http.responses import as_json, public
@@ -104,6 +105,7 @@ def _group_out(
         return {name: getattr(extra, name) for name in names} | {
             "verdict": verdicts.get(pair_key(keep_hash, _content_hash(extra))),
             "chosen": extra.id == instead,
+            "changes": None if extra.changes is None else change_facts(extra.changes),
             "kinds": list(kinds_of(extra)),
             "unsure": extra.unsure,
             "left": extra.blocked_reason,

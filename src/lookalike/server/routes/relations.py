@@ -12,6 +12,7 @@ from starlette.responses import Response
 from lookalike.errors import BadQuery
 from lookalike.relate import Subject, Verdict, calibration_of, find_features, judge
 from lookalike.relate.examine import FINE_SIDE
+from lookalike.relate.facts import change_facts, verdict_facts
 from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE
 from lookalike.relate.words.explain import explain
 from lookalike.server.http.dependencies import AppState, AppStateDep, error_responses
@@ -24,6 +25,7 @@ from lookalike.types import RGB, Hit
 
 router = APIRouter(tags=["relations"])
 MAX_JUDGED = 60
+_HIT_FACTS = ("relation", "probability", "copy_probability", "expected_false_matches", "score")
 MAX_CONCURRENT = 2  # judging takes 5 ms per hit, and 40 ms more without cached features; searches go first
 _semaphores: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
@@ -69,7 +71,8 @@ async def compare(request: Request, state: AppStateDep) -> Response:
 
 def _compare(photos: Any, first: tuple[RGB, Subject], second: tuple[RGB, Subject]) -> dict[str, Any]:
     verdict = judge(first[1], second[1], calibration_of(photos))
-    return verdict_out(verdict) | {"words": explain(first[0], second[0], verdict).words}
+    explanation = explain(first[0], second[0], verdict)
+    return verdict_facts(verdict) | {"words": explanation.words, "changes": change_facts(explanation.changes)}
 
 
 async def _subject(state: AppState, data: bytes, name: str, region: Region | None = None) -> tuple[RGB, Subject]:
@@ -120,13 +123,6 @@ def _judge_hits(photos: Any, query: Subject, hits: Sequence[Hit]) -> list[dict[s
 
 
 def verdict_out(verdict: Verdict) -> dict[str, Any]:
-    """Return a verdict in the form of the API."""
-    false = verdict.expected_false_matches
-    score = verdict.evidence.score
-    return {
-        "relation": str(verdict.relation),
-        "probability": round(verdict.probability, 4),
-        "copy_probability": round(verdict.copy, 4),
-        "expected_false_matches": None if false is None else float(f"{false:.3g}"),
-        "score": None if score is None else round(score, 6),
-    }
+    """Return the verdict of a hit: its facts without the evidence."""
+    facts = verdict_facts(verdict)
+    return {name: facts[name] for name in _HIT_FACTS}

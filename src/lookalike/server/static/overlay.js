@@ -7,7 +7,7 @@ const IDENTITY = [[1, 0, 0], [0, 1, 0], [0, 0, 1]];
 const MIRROR = [[-1, 0, 1], [0, 1, 0], [0, 0, 1]];
 const QUARTER_TURN = [[0, -1, 1], [1, 0, 0], [0, 0, 1]]; // clockwise
 const CORNERS = [[0, 0], [1, 0], [1, 1], [0, 1]];
-// Without a transform, as in searches saved by older versions, simple cases follow from the words of the relation.
+// In the words of searches saved by older versions, which have neither transforms nor changes.
 const VERIFIED = /; (\d+ matching points?|the (pictures|images) agree as a whole)/;
 const OFFSET_UNKNOWN = /crop|border|\bbars?\b|larger (picture|image)|at an angle/;
 
@@ -16,6 +16,11 @@ const OFFSET_UNKNOWN = /crop|border|\bbars?\b|larger (picture|image)|at an angle
 export function transformOf(extra) {
   if (extra.transform) return extra.transform;
   if (extra.relation === "identical") return IDENTITY;
+  return extra.changes ? null : transformFromSavedWords(extra);
+}
+
+// Simple cases follow from the words.
+function transformFromSavedWords(extra) {
   const [changes] = extra.words.split(";");
   if (!VERIFIED.test(extra.words) || OFFSET_UNKNOWN.test(changes)) return null;
   const [, degrees = "0", counterclockwise] = changes.match(/(?:turned|rotated) by (\d+)°( anticlockwise| counterclockwise)?/) || [];

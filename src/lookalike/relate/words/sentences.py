@@ -1,0 +1,204 @@
+"""Compose words from facts: verdicts, changes and the quality of images."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from lookalike.relate.content.quality import Quality
+from lookalike.relate.probability.calibration_model import Ambiguity
+from lookalike.types import Change, ChangeKind, Relation
+
+if TYPE_CHECKING:
+    from lookalike.relate.geometry.verify import Match
+    from lookalike.relate.relation import Verdict
+
+LIST_SEPARATOR = ", "  # between the positions or sides in a value of a change
+_MIN_SAME_SIDE, _MAX_SAME_SIDE = 0.95, 1.05  # factors between which a side is not mentioned as stretched
+
+Values: TypeAlias = Mapping[str, float | str]
+
+
+def sentence(verdict: "Verdict", details: str) -> str:
+    """Return a verdict in one line. `details`: from the function of this name."""
+    if details:
+        return f"{verdict.relation}: {details}"
+    match = verdict.evidence.match
+    points = "" if match is None else "; no matching points" if not match.inliers else f"; {_points(match)}"
+    return f"{verdict.relation}{points}"
+
+
+def details(verdict: "Verdict", changes: Sequence[Change], *, compared: bool) -> str:
+    """Return what a verdict rests on and what was changed; "" if only the relation is known.
+
+    `compared`: whether the images were aligned and compared, so that no changes means that there are none.
+    """
+    evidence = verdict.evidence
+    if evidence.same_bytes or evidence.same_pixels:
+        return "the same bytes" if evidence.same_bytes else "the same pixels in another file"
+    if not compared or evidence.match is None:
+        return evidence.reason if verdict.relation is Relation.CANNOT_TELL else ""
+    if verdict.relation >= Relation.COPY:
+        differences = ", ".join(phrases(changes)) or "nothing visible was changed"
+    else:
+        differences = ", ".join(phrases([Change(ChangeKind.SAME_LAYOUT), *changes]))
+    proof = _points(evidence.match) if evidence.match.inliers else "the pictures agree as a whole"
+    return f"{differences}; {proof}"
+
+
+def phrases(changes: Iterable[Change]) -> list[str]:
+    """Return each change in words."""
+    return [phrase(change) for change in changes]
+
+
+def phrase(change: Change) -> str:
+    """Return one change in words."""
+    fixed = _FIXED.get(change.kind)
+    return fixed if fixed is not None else _COMPOSED[change.kind](change.values)
+
+
+def addition_phrase(kind: ChangeKind) -> str:
+    """Return what was added, TEXT_ADDED or MARK_ADDED, without its position."""
+    return _ADDITIONS[kind]
+
+
+def position_phrase(position: str) -> str:
+    """Return a position in words: "in the middle", "at the top left"."""
+    return "in the middle" if position == "middle" else f"at the {position}"
+
+
+def quality_phrase(quality: Quality, width: int, height: int) -> str:
+    """Return why an image of this size cannot be judged."""
+    if quality is Quality.TOO_SMALL:
+        return f"too small ({width} x {height} pixels)"
+    return {Quality.TOO_PLAIN: "too plain", Quality.TOO_BLURRED: "too blurred"}[quality]
+
+
+def ambiguity_phrase(ambiguity: Ambiguity) -> str:
+    """Return why it is undecidable whether one image is an edit of the other."""
+    return _AMBIGUITIES[ambiguity]
+
+
+_AMBIGUITIES: Mapping[Ambiguity, str] = {
+    Ambiguity.MIRRORED_DRAWING: (
+        "these are drawings of a few shapes, and one is the other only when mirrored or turned"
+    ),
+    Ambiguity.DIFFERING_DRAWING: "these are drawings of a few shapes, and one place differs",
+    Ambiguity.TOO_LITTLE_SHARED: "they are laid out alike, and there is too little to compare",
+}
+
+
+def _points(match: "Match") -> str:
+    return f"{match.inliers} matching point{'s' * (match.inliers != 1)}"
+
+
+def _number(values: Values, name: str) -> float:
+    return float(values[name])
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def _share(values: Values, digits: int = 0) -> str:
+    return _percent(_number(values, "share"), digits)
+
+
+def _bars(values: Values, text: str = "") -> str:
+    sides = str(values["sides"]).split(LIST_SEPARATOR)
+    bars = "a bar" if len(sides) == 1 else "bars"
+    return f"{bars}{text} at the {' and the '.join(sides)} ({_share(values)} of the picture)"
+
+
+def _rotation(values: Values) -> str:
+    degrees = _number(values, "degrees")
+    whole = round(abs(degrees))
+    direction = "" if whole == 180 else " clockwise" if degrees > 0 else " anticlockwise"
+    return f"turned by {max(whole, 1)}°{direction}"
+
+
+def _stretch(values: Values) -> str:
+    wide, tall = _number(values, "width"), _number(values, "height")
+    if _MIN_SAME_SIDE < wide < _MAX_SAME_SIDE:
+        return f"{'stretched' if tall > 1 else 'squeezed'} in height to {_percent(tall)}"
+    if _MIN_SAME_SIDE < tall < _MAX_SAME_SIDE:
+        return f"{'stretched' if wide > 1 else 'squeezed'} in width to {_percent(wide)}"
+    return f"scaled to {_percent(wide)} in width and {_percent(tall)} in height"
+
+
+def _at_positions(values: Values) -> str:
+    return " and ".join(position_phrase(position) for position in str(values["positions"]).split(LIST_SEPARATOR))
+
+
+def _small_differences(values: Values) -> str:
+    return f"small differences {_at_positions(values)}" if "positions" in values else "small differences"
+
+
+def _differs(what: str, values: Values) -> str:
+    if "count" in values:
+        return f"{what} in {_number(values, 'count'):.0f} places or more"
+    return f"{what} {_at_positions(values)}"
+
+
+def _in_image(values: Values, image: str) -> str:
+    return f"{image} picture ({_share(values, 1)} of it, {position_phrase(str(values['position']))})"
+
+
+def _size_differs(values: Values) -> str:
+    width, height, first_width, first_height = (
+        f"{_number(values, name):.0f}" for name in ("width", "height", "first_width", "first_height")
+    )
+    return f"{width} × {height} instead of {first_width} × {first_height} pixels"
+
+
+_ADDITIONS: Mapping[ChangeKind, str] = {
+    ChangeKind.TEXT_ADDED: "text added",
+    ChangeKind.MARK_ADDED: "something added",
+}
+
+
+def _added(kind: ChangeKind, values: Values) -> str:
+    return f"{_ADDITIONS[kind]} {position_phrase(str(values['position']))}"
+
+
+_FIXED: Mapping[ChangeKind, str] = {
+    ChangeKind.PERSPECTIVE: "seen at an angle",
+    ChangeKind.MIRROR: "mirrored",
+    ChangeKind.FLIP: "flipped upside down",
+    ChangeKind.NEGATIVE: "inverted to a negative",
+    ChangeKind.GRAYSCALE: "made grey",
+    ChangeKind.SINGLE_HUE: "toned in one colour",
+    ChangeKind.RECOLOR: "recoloured",
+    ChangeKind.TINT: "tinted",
+    ChangeKind.NOISE: "made grainy",
+    ChangeKind.BLUR: "blurred",
+    ChangeKind.SHARPEN: "sharpened",
+    ChangeKind.FINE_DETAIL: "fine detail differs all over",
+    ChangeKind.SAME_LAYOUT: "laid out alike",
+    ChangeKind.ALL_DIFFERS: "the contents differ throughout",
+    ChangeKind.OTHER_COLORS: "other colours",
+    ChangeKind.DETAILS_DIFFER: "details differ",
+    ChangeKind.DECIDED_BY_USER: "as you decided",
+}
+
+_COMPOSED: Mapping[ChangeKind, Callable[[Values], str]] = {
+    ChangeKind.CROP: lambda values: f"{_share(values)} crop",
+    ChangeKind.PART: lambda values: f"a part of {_in_image(values, 'the first')}",
+    ChangeKind.PASTED: lambda values: f"pasted into {_in_image(values, 'the second')}",
+    ChangeKind.INSIDE_LARGER: lambda values: f"inside a larger picture ({_share(values)} of it)",
+    ChangeKind.BORDER: lambda values: f"a border around it ({_share(values)} of the picture)",
+    ChangeKind.BARS: _bars,
+    ChangeKind.TEXT_BARS: lambda values: _bars(values, " with text"),
+    ChangeKind.ROTATION: _rotation,
+    ChangeKind.SCALE: lambda values: f"scaled to {_percent(_number(values, 'factor'))}",
+    ChangeKind.STRETCH: _stretch,
+    ChangeKind.SATURATION: lambda values: f"colours {'faded' if _number(values, 'factor') < 1 else 'strengthened'}",
+    ChangeKind.BRIGHTNESS: lambda values: f"made {'brighter' if _number(values, 'levels') > 0 else 'darker'}",
+    ChangeKind.CONTRAST: lambda values: f"contrast {'lowered' if _number(values, 'factor') < 1 else 'raised'}",
+    ChangeKind.TEXT_ADDED: lambda values: _added(ChangeKind.TEXT_ADDED, values),
+    ChangeKind.MARK_ADDED: lambda values: _added(ChangeKind.MARK_ADDED, values),
+    ChangeKind.SMALL_DIFFERENCES: _small_differences,
+    ChangeKind.TEXT_DIFFERS: lambda values: _differs("text or figures differ", values),
+    ChangeKind.CONTENT_DIFFERS: lambda values: _differs("something else is shown", values),
+    ChangeKind.BOTH_ADDED: lambda values: f"each carries something of its own {_at_positions(values)}",
+    ChangeKind.SIZE_DIFFERS: _size_differs,
+    ChangeKind.FORMAT_DIFFERS: lambda values: f"{values['format']} instead of {values['first_format']}",
+}
