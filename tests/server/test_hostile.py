@@ -169,8 +169,8 @@ def test_a_json_body_that_is_too_long_is_refused_as_any(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "expected"),
     [
-        (b"hello, I am not a picture", "the upload is not a picture we can read (starts with 'hello, I')"),
-        (b"<html>", "the image is a web page, not a picture: the download probably failed"),
+        (b"hello, I am not a picture", "the image is not a supported image format (starts with 'hello, I')"),
+        (b"<html>", "the image is a web page, not an image: the download probably failed"),
         (b"\xff\xd8\xff\xe0 and no more", "the image begins like JPEG"),
     ],
 )
