@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -278,6 +279,32 @@ def test_what_a_killed_server_left_goes_with_the_next(real: Path, tmp_path: Path
     remove_abandoned(running.temporary)
     assert sorted(path.name for path in running.temporary.iterdir()) == ["lookalike-other", "lookalike-trap"]
     assert (tmp_path / "mine" / "lock").exists()
+
+
+def test_the_workers_limit_how_long_headers_take(real: Path, tmp_path: Path) -> None:
+    port = free_port()
+    settings = Settings(uri=str(real), port=port, workers=2, decoders=1, header_seconds=0.3)
+    code = f"from lookalike.server import Settings, serve; serve({settings!r})"
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-c", code], stderr=log, start_new_session=True)
+    try:
+        wait_for(lambda: answers(port), 120)
+        for _ in range(6):  # either worker
+            with socket.create_connection(("127.0.0.1", port)) as sock:
+                sock.settimeout(8)  # the setting's default is 10
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: 127.0")
+                assert sock.recv(100) == b""
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 FOR_EVER = """
