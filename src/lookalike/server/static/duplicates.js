@@ -84,7 +84,7 @@ function renderPanel(mine) {
     }
     if (parts.length) parts.push(h("p", { class: "faint" }, "The collection lists moved files until its folders are indexed again: ", h("a", { href: "/collection", "data-link": true }, "Look for new pictures"), "."));
   } else if (files) {
-    parts.push(h("p", {}, `${counted(files, "file")} accepted (${megabytes(bytes)}). This page cannot move them: ${apply.reason.split(",")[0]}. To move exactly these files to the trash, run this command on the server:`), commandBox(apply.command, notify), h("p", { class: "faint" }, "Restore them with lookalike undo and the file name after --journal; update the collection with lookalike index."));
+    parts.push(h("p", {}, `${counted(files, "file")} accepted (${megabytes(bytes)}). This page cannot move them: ${apply.reason}. To move exactly these files to the trash, run this command on the server:`), commandBox(apply.command, notify), h("p", { class: "faint" }, "Restore them with lookalike undo and the file name after --journal; update the collection with lookalike index."));
   }
   const skipped = mine.skipped.length ? [h("p", {}, `${counted(mine.skipped.length, "file")} left in place:`), h("ul", {}, mine.skipped.slice(0, 50).map(({ id, reason }) => h("li", {}, `${fileName(id)} ${reason}`)))] : [];
   review.panel.replaceChildren(...parts, ...skipped);
