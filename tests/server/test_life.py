@@ -190,6 +190,20 @@ def test_metrics_count_and_workers_are_summed(server: Served, tmp_path: Path) ->
     assert 'lookalike_requests_total{route="a"} 3' in two.text()
 
 
+def test_a_worker_publishes_what_its_components_count(own: Served, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    published = tmp_path / "shared" / f"metrics-{os.getpid()}.json"
+
+    def values() -> dict[tuple[str, str], float]:
+        rows = json.loads(published.read_text()) if published.exists() else []
+        return {(name, json.dumps(dict(labels))): value for name, labels, value in rows}
+
+    with served(own.photos, own.photos.uri, workers=2, folder=str(tmp_path / "shared")) as running:
+        running.http.get("/v1/search?like=id:photos/red0.png")
+        wait_for(lambda: values().get(("lookalike_batches_total", '{"kind": "search"}'), 0) >= 1)
+        assert values()["lookalike_images", "{}"] == 5
+
+
 class Process:
     """`lookalike serve` with its workers, in a session of its own; what it says goes to a file."""
 
