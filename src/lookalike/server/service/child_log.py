@@ -11,7 +11,7 @@ class ChildFailure(Exception):
     """The failure of a child process; its message is what the process wrote to stderr. For the log only."""
 
 
-class Tail:
+class StderrTail:
     """Reads a stream to its end, so that its writer never blocks, and keeps the last `MAX_BYTES`."""
 
     def __init__(self, stream: asyncio.StreamReader) -> None:

@@ -17,7 +17,7 @@ from lookalike.errors import LookalikeError, UnknownId
 from lookalike.indexing.file_lock import try_lock
 from lookalike.server.http.responses import json_of
 from lookalike.server.process.settings import Settings
-from lookalike.server.service.child_log import ChildFailure, Tail
+from lookalike.server.service.child_log import ChildFailure, StderrTail
 
 log = logging.getLogger("lookalike.server")
 _JOB_ID = re.compile(r"[0-9a-f]{8}")
@@ -119,7 +119,7 @@ class JobRunner:
         watch = asyncio.create_task(self._watch(str(job["job"]), process))
         assert process.stdout is not None
         assert process.stderr is not None
-        errors = Tail(process.stderr)
+        errors = StderrTail(process.stderr)
         async for line in process.stdout:
             with suppress(ValueError):
                 job |= json.loads(line)

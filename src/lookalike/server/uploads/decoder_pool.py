@@ -14,7 +14,7 @@ from lookalike.errors import BadQuery, ImageTooLarge, UnreadableImage
 from lookalike.image.decoding.child import LENGTHS
 from lookalike.image.decoding.guarded import child_command
 from lookalike.server.service.batcher import Busy
-from lookalike.server.service.child_log import ChildFailure, Tail
+from lookalike.server.service.child_log import ChildFailure, StderrTail
 from lookalike.types import RGB, Preprocessing
 
 log = logging.getLogger("lookalike.server")
@@ -147,7 +147,7 @@ class _DecoderProcess:
         self._memory = memory
         self._process: asyncio.subprocess.Process | None = None
         self._killed = False
-        self._errors: Tail | None = None
+        self._errors: StderrTail | None = None
         self.served = 0
 
     @property
@@ -166,7 +166,7 @@ class _DecoderProcess:
             **options,
         )
         assert self._process.stderr is not None
-        self._errors = Tail(self._process.stderr)
+        self._errors = StderrTail(self._process.stderr)
         self.served, self._killed = 0, False
         await asyncio.wait_for(self._read(), START_SECONDS)
 
