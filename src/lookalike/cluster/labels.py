@@ -70,7 +70,10 @@ def read_labels(photos: Collection, path: str | Path) -> ParsedLabels:
     if not parsed.labels:
         examples = ", ".join(parsed.unknown[:_MAX_EXAMPLES])
         raise BadQuery(
-            f"{path} names no image of {photos.uri} ({examples} ...); use ids or paths as search prints them"
+            f"{path} names no image of the collection ({examples} ...)",
+            subject=photos.uri,
+            location=photos.uri,
+            hint="use ids or paths as in the results of a search",
         )
     return parsed
 

@@ -159,7 +159,7 @@ def _add_error_handlers(app: FastAPI, service: CollectionService) -> None:
     async def library_error(_: Request, error: LookalikeError) -> Response:
         if isinstance(error, JobRunning):
             return as_json({"error": "job_running", "message": str(error)}, status=409)
-        return error_response(error, service.redact(str(error)))
+        return error_response(error, service.public_message(error))
 
     @app.exception_handler(RequestLimitExceeded)
     async def limit_exceeded(_: Request, error: RequestLimitExceeded) -> Response:

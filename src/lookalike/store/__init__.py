@@ -42,13 +42,18 @@ def open_store(
             raise
         if read_only:
             raise ReadOnly(
-                f"There is no collection at {uri}, and read_only forbids creating one; leave it out."
+                "there is no collection, and read_only forbids creating one",
+                subject=uri,
+                location=uri,
+                hint="leave read_only out",
             ) from None
         store = LanceStore.create(uri, _needed(uri, dim), columns, storage_options=storage_options)
     if dim is not None and store.dim != dim:
         raise CollectionError(
-            f"The collection at {uri} holds vectors of {store.dim} numbers, not {dim}: it was made by another model. "
-            "Use that model, or another folder."
+            f"it holds vectors of {store.dim} numbers, not {dim}: it was created by another model",
+            subject=uri,
+            location=uri,
+            hint="use that model, or another folder",
         )
     return store
 
@@ -94,5 +99,6 @@ def _scanned(store: "Store", skip_columns: frozenset[str]) -> "VectorIndex":
 
 def _needed(uri: str, dim: int | None) -> int:
     if dim is None or dim < 1:
-        raise CollectionError(f"A new collection at {uri} needs the size of its vectors: open_store(uri, dim=...).")
+        reason, hint = "a new collection needs the size of its vectors", "pass open_store(uri, dim=...)"
+        raise CollectionError(reason, subject=uri, location=uri, hint=hint)
     return dim

@@ -49,7 +49,7 @@ def _public_message(error: Exception, uri: str) -> str:
     if isinstance(error, JournalError):
         return cut_at_path(str(error))
     if isinstance(error, LookalikeError):
-        return redact_location(str(error), uri)
+        return redact_location(error.without_location(), uri)
     return f"it failed unexpectedly ({type(error).__name__})"
 
 
