@@ -61,7 +61,8 @@ class LookalikeError(Exception):
         return self._sentence(self.general_subject if self.location else self.subject, self.hint)
 
     def _sentence(self, subject: str, hint: str) -> str:
-        return f"{subject}: {self.reason}"[0 if subject else 2 :] + (f"; {hint}" if hint else "")
+        # "memory:" ends with a colon of its own.
+        return (f"{subject.removesuffix(':')}: " if subject else "") + self.reason + (f"; {hint}" if hint else "")
 
 
 def _rebuilt(

@@ -216,7 +216,7 @@ def test_map_writes_a_page_and_a_figure(cli: Cli, shop: Callable[..., Path], tmp
     ("typed", "message"),
     [
         (("cluster", "--levels", "99"), "levels 99 of 3 images cannot be made"),
-        (("cluster", "--status"), "has no clusters yet; make some with: lookalike cluster"),
+        (("cluster", "--status"), "has no clusters yet; run: lookalike cluster"),
         (("label", "--spread"), "has no label yet; add some"),
     ],
 )

@@ -347,7 +347,7 @@ def test_against_a_folder_or_a_collection(cli: Cli, indexed: Path, tmp_path: Pat
         (["--apply", "shred"], "nearest: "),
         (["--journal", "j"], "--journal needs --apply"),
         (["--decisions", "/nowhere"], "cannot be read"),
-        (["--not-a-copy", "/x", "/y"], "is no image in"),
+        (["--not-a-copy", "/x", "/y"], "is not an image of"),
     ],
 )
 def test_mistakes_end_with_a_sentence(cli: Cli, indexed: Path, options: list[str], message: str) -> None:

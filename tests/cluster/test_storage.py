@@ -164,8 +164,9 @@ def test_removed_images_are_counted(clustered: Collection) -> None:
 def test_without_clusters_nothing_joins_and_loading_says_how(shop: Collection) -> None:
     assert join_new(shop) == 0
     assert current_run(shop) is None
-    with pytest.raises(NoClusters, match="lookalike cluster"):
+    with pytest.raises(NoClusters, match="save_clusters") as caught:
         load_clusters(shop)
+    assert caught.value.command == f"cluster -c {shop.uri}"
 
 
 def test_more_clusters_than_pictures(shop: Collection) -> None:

@@ -84,7 +84,7 @@ def test_of_files_with_the_same_bytes_the_named_one_is_kept(collection: Collecti
 
 @pytest.mark.parametrize("name", ["nobody", "photos", "", "/"])
 def test_an_unknown_image_cannot_be_chosen(collection: Collection, name: str) -> None:
-    with pytest.raises(UnknownId, match="is no image in"):
+    with pytest.raises(UnknownId, match="is not an image of"):
         KeepChoices(collection).choose(name)
 
 

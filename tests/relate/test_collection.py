@@ -372,8 +372,9 @@ def test_too_few_pictures_are_said_to_be(photos: Collection) -> None:
 
 def test_a_damaged_calibration_says_what_to_type(photos: Collection) -> None:
     photos.store.set_settings({"calibration": "{not json"})
-    with pytest.raises(CollectionError, match="lookalike calibrate"):
+    with pytest.raises(CollectionError, match=r"fit it again with calibrate\(photos\)") as caught:
         calibration_of(photos)
+    assert caught.value.command == f"calibrate -c {photos.uri}"
     photos.store.set_settings({"calibration": json.dumps({"format": 1, "tail": {}})})
     with pytest.raises(Exception, match="lookalike calibrate"):
         calibration_of(photos)

@@ -1,5 +1,7 @@
 """Tokens, names, other sites, rate."""
 
+import hashlib
+import hmac
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,32 @@ def test_reading_and_writing_are_two_things(tmp_path: Path, tokens: str) -> None
         http.cookies.clear()
         assert http.get("/metrics").status_code == 401
         photos.add([picture(COLOURS["red"])], ids=["x"])
+
+
+def role_of_cookie(access: AccessControl, cookie: str) -> str:
+    headers = {"host": "127.0.0.1", "cookie": f"lookalike={cookie}"}
+    if access.refuse("DELETE", "/v1/images/x", headers, "1.2.3.4") is None:
+        return "write"
+    return "read" if access.refuse("GET", "/v1/images", headers, "1.2.3.4") is None else "none"
+
+
+def test_a_session_counts_only_with_its_own_signature() -> None:
+    access = AccessControl(Settings(uri="x"), Tokens(read=READ, write=WRITE))
+    read, write = access.session(READ) or "", access.session(WRITE) or ""
+    assert [role_of_cookie(access, cookie) for cookie in (read, write)] == ["read", "write"]
+    other = AccessControl(Settings(uri="x"), Tokens(read=READ, write="v" * 20)).session("v" * 20) or ""
+    changed = write[:-1] + ("0" if write[-1] != "0" else "1")
+    raised = f"write.{read.partition('.')[2]}"  # the signature of the read session
+    lowered = f"read.{write.partition('.')[2]}"
+    for forged in (other, changed, raised, lowered, "write.", "write", "admin.", write[:-1], f"write.{WRITE}", ""):
+        assert role_of_cookie(access, forged) == "none", forged
+
+
+def test_a_session_of_a_role_without_a_secret_counts_for_nothing() -> None:
+    access = AccessControl(Settings(uri="x"), Tokens(write=WRITE))
+    digest = hmac.new(b"", b"lookalike session read", hashlib.sha256).hexdigest()
+    assert role_of_cookie(access, f"read.{digest}") == "none"
+    assert access.session("") is None
 
 
 def test_other_sites_and_other_names_are_turned_away(server: Served) -> None:

@@ -6,6 +6,7 @@ from lookalike.search import Collection
 from tests.conftest import ColourEmbedder
 from tests.server.conftest import fill, served
 from tests.server.test_browser import browser, pytestmark
+from tests.server.test_trash import accept, lay
 
 __all__ = ["browser", "pytestmark"]
 READ, WRITE = "r" * 20, "w" * 20
@@ -30,6 +31,18 @@ def test_a_server_that_only_reads_offers_no_work(browser, tmp_path: Path) -> Non
             sheet.wait_for_selector(f"main >> text={REASON}")
             assert sheet.get_by_role("button", name=name).count() == 0
         sheet.context.close()
+
+
+def test_the_page_shows_the_reason_why_it_moves_nothing(browser, tmp_path: Path) -> None:
+    collection = lay(tmp_path)
+    reasons = {False: "without --allow-apply, so it moves no files", True: "with --read-only"}
+    for read_only, reason in reasons.items():
+        with served(None, str(collection), read_only=read_only) as running:
+            if not read_only:
+                accept(running, (1, 0))
+            sheet = sheet_of(browser, running.url + "/duplicates")
+            sheet.wait_for_selector(f"text=This page cannot move them: this server was started {reason}. To move")
+            sheet.context.close()
 
 
 def test_whoever_came_with_the_reading_token_is_offered_no_work(browser, tmp_path: Path) -> None:

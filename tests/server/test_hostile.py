@@ -179,10 +179,12 @@ def test_a_refusal_is_a_sentence(server: Served, data: bytes, expected: str) -> 
     assert answer.json()["message"].startswith(expected)
 
 
-def test_a_head_that_never_ends_is_hung_up_on(server: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOOKALIKE_HEADER_SECONDS", "0.3")
-    with socket.create_connection(("127.0.0.1", server.port)) as sock:
-        sock.settimeout(30)
+def test_a_head_that_never_ends_is_hung_up_on(collection: Collection) -> None:
+    with (
+        served(collection, header_seconds=0.3) as running,
+        socket.create_connection(("127.0.0.1", running.port)) as sock,
+    ):
+        sock.settimeout(8)  # the setting's default is 10
         sock.sendall(b"GET / HTTP/1.1\r\nHost: 127.0")
         assert sock.recv(100) == b""
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -190,6 +191,20 @@ def test_metrics_count_and_workers_are_summed(server: Served, tmp_path: Path) ->
     assert 'lookalike_requests_total{route="a"} 3' in two.text()
 
 
+def test_a_worker_publishes_what_its_components_count(own: Served, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    published = tmp_path / "shared" / f"metrics-{os.getpid()}.json"
+
+    def values() -> dict[tuple[str, str], float]:
+        rows = json.loads(published.read_text()) if published.exists() else []
+        return {(name, json.dumps(dict(labels))): value for name, labels, value in rows}
+
+    with served(own.photos, own.photos.uri, workers=2, folder=str(tmp_path / "shared")) as running:
+        running.http.get("/v1/search?like=id:photos/red0.png")
+        wait_for(lambda: values().get(("lookalike_batches_total", '{"kind": "search"}'), 0) >= 1)
+        assert values()["lookalike_images", "{}"] == 5
+
+
 class Process:
     """`lookalike serve` with its workers, in a session of its own; what it says goes to a file."""
 
@@ -279,6 +294,32 @@ def test_what_a_killed_server_left_goes_with_the_next(real: Path, tmp_path: Path
     remove_abandoned(running.temporary)
     assert sorted(path.name for path in running.temporary.iterdir()) == ["lookalike-other", "lookalike-trap"]
     assert (tmp_path / "mine" / "lock").exists()
+
+
+def test_the_workers_limit_how_long_headers_take(real: Path, tmp_path: Path) -> None:
+    port = free_port()
+    settings = Settings(uri=str(real), port=port, workers=2, decoders=1, header_seconds=0.3)
+    code = f"from lookalike.server import Settings, serve; serve({settings!r})"
+    with (tmp_path / "log").open("wb") as log:
+        process = subprocess.Popen([sys.executable, "-c", code], stderr=log, start_new_session=True)
+    try:
+        wait_for(lambda: answers(port), 120)
+        for _ in range(6):  # either worker
+            with socket.create_connection(("127.0.0.1", port)) as sock:
+                sock.settimeout(8)  # the setting's default is 10
+                sock.sendall(b"GET / HTTP/1.1\r\nHost: 127.0")
+                assert sock.recv(100) == b""
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def answers(port: int) -> bool:
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/readyz", timeout=30).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 FOR_EVER = """

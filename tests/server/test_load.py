@@ -2,7 +2,6 @@
 
 import asyncio
 import http.client
-import json
 import os
 import signal
 import socket
@@ -20,7 +19,7 @@ from lookalike.errors import UnreadableImage
 from lookalike.search import Collection
 from lookalike.server.http.middleware import FORM_OVERHEAD, RESERVE_SECONDS, Budget
 from lookalike.server.process.header_timeout import MAX_CONNECTIONS, HeaderTimeoutProtocol
-from lookalike.server.process.settings import VARIABLE
+from lookalike.server.process.settings import LIFESPAN_KEY, Settings
 from lookalike.server.service.batcher import Busy
 from lookalike.server.uploads.decoder_pool import MAX_WAITING, DecoderPool
 from lookalike.types import Preprocessing
@@ -224,14 +223,16 @@ class Transport(asyncio.Transport):
         return self.closed
 
 
-def test_one_client_may_not_take_all_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_client_may_not_take_all_connections() -> None:
+    state = {LIFESPAN_KEY: Settings(uri="x", trust_proxy=("10.2.2.2",))}
+
     async def story() -> list[int]:
         config = uvicorn.Config(app=lambda: None, log_config=None)
         config.load()
         closed = []
         for client in ("10.1.1.1", "10.2.2.2", "127.0.0.1"):
             created = [Transport(client) for _ in range(MAX_CONNECTIONS + 20)]
-            protocols = [HeaderTimeoutProtocol(config, ServerState(), {}) for _ in created]
+            protocols = [HeaderTimeoutProtocol(config, ServerState(), state) for _ in created]
             for protocol, transport in zip(protocols, created, strict=True):
                 protocol.connection_made(transport)
             closed.append(sum(transport.closed for transport in created))
@@ -240,5 +241,4 @@ def test_one_client_may_not_take_all_connections(monkeypatch: pytest.MonkeyPatch
         assert not HeaderTimeoutProtocol.per_client["10.1.1.1"]
         return closed
 
-    monkeypatch.setenv(VARIABLE, json.dumps({"trust_proxy": ["10.2.2.2"]}))
     assert asyncio.run(story()) == [20, 0, 0]

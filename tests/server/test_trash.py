@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from lookalike.duplicates import Duplicates
 from lookalike.duplicates.review.saved_groups import save_duplicates
@@ -117,6 +118,28 @@ def test_without_the_flag_nothing_is_moved_and_the_command_is_told(tmp_path: Pat
         when = running.http.get("/v1/duplicates").json()["when"]
         assert words[4:10] == ["--last", "--found-at", when, "--accepted-only", "--apply", "trash"]
     assert (tmp_path / "photos/copy10.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "token", "reason"),
+    [
+        ({"allow_apply": False}, WRITE, "this server was started without --allow-apply, so it moves no files"),
+        ({"read_only": True}, WRITE, "this server was started with --read-only"),
+        ({"read_only": True, "allow_apply": False}, WRITE, "this server was started with --read-only"),
+        ({}, READ, "your token is read-only"),
+        ({}, WRITE, ""),
+    ],
+)
+def test_the_reason_why_nothing_is_moved_is_the_one_that_applies(
+    tmp_path: Path, options: dict[str, Any], token: str, reason: str
+) -> None:
+    (tmp_path / "tokens").write_text(f"read {READ}\nwrite {WRITE}\n")
+    (tmp_path / "tokens").chmod(0o600)
+    Collection.open(tmp_path / "c", create=True).close()
+    with serving(tmp_path / "c", tokens=str(tmp_path / "tokens"), **options) as running:
+        headers = {"authorization": f"Bearer {token}"}
+        payload = running.http.get("/v1/duplicates/apply", headers=headers).json()
+    assert (payload["allowed"], payload["reason"]) == (not reason, reason)
 
 
 def test_what_a_person_did_not_look_at_is_not_moved(tmp_path: Path, trash: Path) -> None:

@@ -166,6 +166,53 @@ def test_the_deadline_holds_while_tls_is_agreed_on() -> None:
         assert time.monotonic() - started < 3
 
 
+class NoTimer(threading.Timer):
+    """A timer that is late: under load the socket's own timeout comes first."""
+
+    def run(self) -> None:
+        return
+
+
+SILENCES = {  # what a server sends before it falls silent
+    "status": b"",
+    "headers": b"HTTP/1.1 200 OK\r\nX: y",
+    "body": b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nx",
+    "chunk size": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5",
+    "chunk": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nx",
+    "trailer": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: y",
+    "end": b"HTTP/1.1 200 OK\r\n\r\nx",
+}
+
+
+@pytest.mark.parametrize("part", ["tls", *SILENCES])
+def test_every_timeout_is_the_deadline(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
+    scheme, sent = "https" if part == "tls" else "http", SILENCES.get(part, b"")
+    monkeypatch.setattr("lookalike.server.uploads.url_fetch.threading.Timer", NoTimer)
+    connections = []
+
+    def answer(server: socket.socket) -> None:
+        connections.append(server.accept()[0])
+        connections[0].sendall(sent)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        thread = threading.Thread(target=answer, args=(server,), daemon=True)
+        thread.start()
+        with pytest.raises(BadQuery, match="takes too long"):
+            fetcher(port, seconds=0.5).get(f"{scheme}://good.public:{port}/x")
+        thread.join()
+        connections[0].close()
+
+
+def test_a_timeout_of_the_connection_is_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
+    def connect(*_: object, **__: object) -> socket.socket:
+        raise TimeoutError(110, "Connection timed out")
+
+    monkeypatch.setattr("lookalike.server.uploads.url_fetch.socket.create_connection", connect)
+    with pytest.raises(BadQuery, match="takes too long"):
+        fetcher(80).get("http://good.public/x")
+
+
 def test_slow_sites_hold_up_nobody_else(site: int) -> None:
     async def story() -> float:
         slow = fetcher(site, seconds=2.0)

@@ -105,7 +105,7 @@ def run() -> None:
         finally:
             sys.stdout.flush()
     except LookalikeError as error:
-        log(f"error: {error}")
+        log(f"error: {error.for_command_line()}")
         sys.exit(1)
     except KeyboardInterrupt:
         log("interrupted")

@@ -119,7 +119,12 @@ def read_labels(photos: Collection, path: str | Path) -> ParsedLabels:
         parsed.labels.update(dict.fromkeys(matches, label))
     if not parsed.labels:
         examples = f" ({examples_text(parsed.unknown)})" if parsed.unknown else ""
-        raise BadQuery(f"{path} names no image of {photos.uri}{examples}; use ids or paths as search prints them")
+        raise BadQuery(
+            f"{path} names no image of the collection{examples}",
+            subject=photos.uri,
+            location=photos.uri,
+            hint="use ids or paths as in the results of a search",
+        )
     return parsed
 
 
@@ -241,7 +246,11 @@ def _required_labels(photos: Collection) -> dict[str, str]:
     known = known_labels(photos)
     if not known:
         raise NoLabels(
-            f"{photos.uri} has no label yet; add some: lookalike label labels.csv, or lookalike label --folders"
+            "it has no label yet",
+            subject=photos.uri,
+            location=photos.uri,
+            hint="label some images with set_labels or label_collection",
+            command="label labels.csv, or lookalike label --folders",
         )
     return known
 

@@ -27,7 +27,13 @@ def read_vectors(photos: Collection, *, where: str | None = None) -> tuple[list[
         rows = np.array([row_of.get(str(i), -1) for i in part["id"]], np.int64)
         vectors[rows[rows >= 0]] = part["vector"][rows >= 0]
     if not row_of:
-        raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
+        raise BadQuery(
+            "the collection is empty",
+            subject=photos.uri,
+            location=photos.uri,
+            hint="add images first",
+            command=f"index FOLDER -c {photos.uri}",
+        )
     return list(row_of), vectors
 
 

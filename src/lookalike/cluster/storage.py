@@ -70,7 +70,13 @@ def load_clusters(photos: Collection) -> Clusters:
     """The saved clusters, without images that have left the collection. Raises NoClusters."""
     run = current_run(photos)
     if run is None:
-        raise NoClusters(f"{photos.uri} has no clusters yet; make some with: lookalike cluster -c {photos.uri}")
+        raise NoClusters(
+            "the collection has no clusters yet",
+            subject=photos.uri,
+            location=photos.uri,
+            hint="create some with save_clusters(photos, cluster(photos))",
+            command=f"cluster -c {photos.uri}",
+        )
     present = {str(i) for part in photos.store.scan(["id"]) for i in part["id"]}
     rows = [
         row for row in assignment_table(photos, run["slot"]).all() if row["run"] == run["run"] and row["id"] in present

@@ -11,6 +11,7 @@ from typing import Literal
 
 from lookalike import schema
 from lookalike.embed import card_from_json, card_to_json
+from lookalike.errors import BrokenModel
 from lookalike.types import Card, Store
 
 Kind = Literal["folder", "archive", "manifest", "file"]
@@ -34,9 +35,11 @@ def save_card(store: Store, card: Card, model: str) -> None:
 
 def load_card(settings: Mapping[str, str], uri: str) -> tuple[Card, str]:
     """The card and the model's name or folder, as `save_card` stored them."""
-    return card_from_json(settings.get(schema.CARD.name, "{}"), where=f"the card in {uri}"), settings.get(
-        schema.MODEL.name, ""
-    )
+    try:
+        card = card_from_json(settings.get(schema.CARD.name, "{}"), where="the collection's card")
+    except BrokenModel as error:
+        raise BrokenModel(error.reason, subject=uri, location=uri, hint=error.hint) from None
+    return card, settings.get(schema.MODEL.name, "")
 
 
 def load_roots(settings: Mapping[str, str]) -> dict[str, Root]:

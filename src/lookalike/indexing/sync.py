@@ -175,7 +175,9 @@ class _Writer:
         try:
             self._store.optimize()
         except StoreFailed as error:
-            raise StoreFailed(f"all images are indexed, but the store could not be optimized: {error}") from error
+            reason = f"all images are indexed, but the store could not be optimized: {error.reason}"
+            facts = {"subject": error.subject, "location": error.location, "hint": error.hint}
+            raise StoreFailed(reason, **facts) from error
 
     def _read_user_columns(self, ids: Sequence[str]) -> None:
         """Read the user columns of images that will be overwritten: a file that is saved again keeps its label."""

@@ -219,7 +219,8 @@ def query_subject(
     if query_id is not None and region is None:
         (row,) = photos.get([query_id], _COLUMNS)
         if row is None:
-            raise UnknownId(f"no image has the id {query_id!r} in {photos.uri}; ids are what a search prints")
+            reason, hint = f"no image has the id {query_id!r}", "ids are in the results of a search"
+            raise UnknownId(reason, subject=photos.uri, location=photos.uri, hint=hint)
         (features,) = features_of(photos, [query_id])
         return _subject(photos, row, features)
     source: Any = _file_bytes(image, photos) if query_id is None else None

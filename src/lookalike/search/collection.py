@@ -101,14 +101,20 @@ class Collection:
         """Complete a collection whose first process was killed between its first commit and that of the card."""
         if not create:
             raise NoCollection(
-                f"the collection at {uri} was never completed; complete it with: lookalike index FOLDER -c {uri}"
+                "it was never completed",
+                subject=uri,
+                location=uri,
+                hint="complete it with Collection.open(..., create=True)",
+                command=f"index FOLDER -c {uri}",
             )
         model = DEFAULT_MODEL if model is None else model
         embedder = _embedder_of(model)
         if store.dim != embedder.card.dim:
             raise ModelMismatch(
-                f"the collection at {uri} is for vectors of {store.dim} numbers, and {embedder.card.name} makes "
-                f"{embedder.card.dim}; delete that empty folder, or name the model it was created with"
+                f"it is for vectors of {store.dim} numbers, and {embedder.card.name} makes {embedder.card.dim}",
+                subject=uri,
+                location=uri,
+                hint="delete that empty folder, or name the model it was created with",
             )
         save_card(store, embedder.card, _model_reference(model, embedder.card))
         return cls(store, uri, embedder=embedder, limits=limits)
@@ -369,9 +375,12 @@ class Collection:
         if not same_model(embedder.card, self.card):
             sources = " ".join(root.path for root in self.roots()) or "FOLDER"
             raise ModelMismatch(
-                f"{self.uri} was created by {self.card.name} ({self.card.sha256[:8]}), not by {embedder.card.name} "
-                f"({embedder.card.sha256[:8]}), and their scores cannot be compared; create a new one with: "
-                f"lookalike index {sources} -c {self.uri}-2 --model {embedder.card.name}"
+                f"it was created by {self.card.name} ({self.card.sha256[:8]}), not by {embedder.card.name} "
+                f"({embedder.card.sha256[:8]}), and their scores cannot be compared",
+                subject=self.uri,
+                location=self.uri,
+                hint="create a new collection with that model",
+                command=f"index {sources} -c {self.uri}-2 --model {embedder.card.name}",
             )
         self._embedder = embedder
 

@@ -75,7 +75,8 @@ def _stored_rows(photos: Collection, parts: Sequence[_Part]) -> Mapping[str, Row
     rows = photos.get(ids, ["path", "thumbnail"] if with_pixels else []) if ids else []
     for image_id, row in zip(ids, rows, strict=True):
         if row is None:
-            raise UnknownId(f"no image has the id {image_id!r} in {photos.uri}; ids are what a search prints")
+            reason, hint = f"no image has the id {image_id!r}", "ids are in the results of a search"
+            raise UnknownId(reason, subject=photos.uri, location=photos.uri, hint=hint)
     return {row.id: row for row in rows if row is not None}
 
 

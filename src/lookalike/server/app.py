@@ -52,7 +52,7 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
             await state.decoders.start()
             # Wait before listening: a worker that loads more slowly than the others would answer 503 in their place.
             await state.service.wait_until_loaded(LOAD_SECONDS)
-        publisher = asyncio.create_task(_publish_metrics(state.metrics))
+        publisher = asyncio.create_task(_publish_metrics(state))
         try:
             yield
         finally:
@@ -159,7 +159,7 @@ def _add_error_handlers(app: FastAPI, service: CollectionService) -> None:
     async def library_error(_: Request, error: LookalikeError) -> Response:
         if isinstance(error, JobRunning):
             return as_json({"error": "job_running", "message": str(error)}, status=409)
-        return error_response(error, service.redact(str(error)))
+        return error_response(error, service.public_message(error))
 
     @app.exception_handler(RequestLimitExceeded)
     async def limit_exceeded(_: Request, error: RequestLimitExceeded) -> Response:
@@ -194,9 +194,11 @@ def _add_error_handlers(app: FastAPI, service: CollectionService) -> None:
         return as_json({"error": "gone", "message": "the client closed the connection"}, status=CLOSED_BY_CLIENT)
 
 
-async def _publish_metrics(metrics: Metrics) -> None:
+async def _publish_metrics(state: AppState) -> None:
+    """Publish this worker's metrics for the worker that is asked for those of all."""
     while True:
-        await asyncio.to_thread(metrics.publish)
+        health.record_state(state)
+        await asyncio.to_thread(state.metrics.publish)
         await asyncio.sleep(PUBLISH_SECONDS)
 
 

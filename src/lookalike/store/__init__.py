@@ -41,7 +41,8 @@ def open_store(
         return MemoryStore(_needed(uri, dim), columns, read_only=read_only)
     if (open_plugin := _plugin_of(uri)) is not None:
         if storage_options:
-            raise CollectionError(f"storage_options are for object stores, not for {uri}; leave them out.")
+            reason = "storage_options are for object stores, not for extensions"
+            raise CollectionError(reason, subject=uri, location=uri, hint="leave them out")
         store = open_plugin(uri, dim=dim, columns=columns, create=create, read_only=read_only)
         _check_protocol(store, uri)
     else:
@@ -50,8 +51,10 @@ def open_store(
         )
     if dim is not None and store.dim != dim:
         raise CollectionError(
-            f"The collection at {uri} holds vectors of {store.dim} numbers, not {dim}: it was made by another model. "
-            "Use that model, or another folder."
+            f"it holds vectors of {store.dim} numbers, not {dim}: it was created by another model",
+            subject=uri,
+            location=uri,
+            hint="use that model, or another folder",
         )
     return store
 
@@ -72,8 +75,10 @@ def _check_protocol(store: object, uri: str) -> None:
     missing = [name for name in vars(Store) if not name.startswith("_") and not hasattr(type(store), name)]
     if missing:
         raise CollectionError(
-            f"The extension for {uri} returned {type(store).__name__}, which is no store: it has no "
-            f"{', '.join(missing)}. Update or uninstall its package."
+            f"its extension returned {type(store).__name__}, which is no store: it has no {', '.join(missing)}",
+            subject=uri,
+            location=uri,
+            hint="update or uninstall the extension's package",
         )
 
 
@@ -97,7 +102,10 @@ def _open_lance(
             raise
         if read_only:
             raise ReadOnly(
-                f"There is no collection at {uri}, and read_only forbids creating one; leave it out."
+                "there is no collection, and read_only forbids creating one",
+                subject=uri,
+                location=uri,
+                hint="leave read_only out",
             ) from None
         return LanceStore.create(uri, _needed(uri, dim), columns, storage_options=storage_options)
 
@@ -143,5 +151,6 @@ def _scanned(store: "Store", skip_columns: frozenset[str]) -> "VectorIndex":
 
 def _needed(uri: str, dim: int | None) -> int:
     if dim is None or dim < 1:
-        raise CollectionError(f"A new collection at {uri} needs the size of its vectors: open_store(uri, dim=...).")
+        reason, hint = "a new collection needs the size of its vectors", "pass open_store(uri, dim=...)"
+        raise CollectionError(reason, subject=uri, location=uri, hint=hint)
     return dim

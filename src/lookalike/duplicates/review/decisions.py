@@ -121,8 +121,11 @@ def resolve_file(photos: Collection, name: str) -> tuple[str, str]:
         if len(part["sha256"]):
             return str(part["sha256"][0]), path
     raise UnknownId(
-        f"{name or 'an empty name'} is no image in {photos.uri}; name one by its path or its id, "
-        "or add it with: lookalike index"
+        f"{name or 'an empty name'} is not an image of the collection",
+        subject=photos.uri,
+        location=photos.uri,
+        hint="name one by its path or its id, or add it first",
+        command=f"index {name or 'FOLDER'} -c {photos.uri}",
     )
 
 

@@ -115,8 +115,12 @@ def find_duplicates(
     chosen = options or Options()
     if against is not None and against.card.sha256 != photos.card.sha256:
         raise ModelMismatch(
-            f"{against.uri} was made by {against.card.name} and {photos.uri} by {photos.card.name}: their scores "
-            f"cannot be compared; index it again with: lookalike index FOLDER -c {against.uri}-2 --model {photos.model}"
+            f"it was created by {against.card.name} and the searched collection by {photos.card.name}, so their scores "
+            "cannot be compared",
+            subject=against.uri,
+            location=against.uri,
+            hint=f"create it again with the model {photos.model}",
+            command=f"index FOLDER -c {against.uri}-2 --model {photos.model}",
         )
     if not 0 < chosen.probability <= 1:
         raise BadQuery(f"probability is {chosen.probability}; give a number above 0 and up to 1, such as {PROBABILITY}")

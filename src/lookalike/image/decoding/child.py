@@ -6,6 +6,7 @@ when it takes too long. A message consists of the length of a JSON header, the l
 endian), the header and the body. A header with `same` refers to the body of the previous request.
 """
 
+import faulthandler
 import json
 import os
 import struct
@@ -14,10 +15,12 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 LENGTHS = struct.Struct(">II")
+MAX_TRACEBACK = 16 * 1024  # characters; the end names the error
 
 
 def main() -> None:
     """Serve requests until stdin is closed."""
+    faulthandler.enable()  # a crash writes its stack to stderr
     source, sink = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # the output of a codec that prints must not mix with the responses
     _confine(int(sys.argv[1]))
@@ -93,10 +96,18 @@ def _send(sink: BinaryIO, head: dict[str, Any], body: bytes) -> None:
 
 
 def _refusal(error: Exception) -> dict[str, str]:
-    from lookalike.errors import BadQuery, ImageTooLarge
+    """Return the response to a request that failed; `traceback`, for the parent's log, if nothing foresaw the error."""
+    from lookalike.errors import BadQuery, ImageTooLarge, LookalikeError
 
     kind = "large" if isinstance(error, ImageTooLarge) else "query" if isinstance(error, BadQuery) else "unreadable"
-    return {"refused": kind, "reason": str(error)[:300]}
+    refusal = {"refused": kind, "reason": str(error)[:300]}
+    return refusal if isinstance(error, LookalikeError) else refusal | {"traceback": _traceback(error)}
+
+
+def _traceback(error: Exception) -> str:
+    import traceback
+
+    return "".join(traceback.format_exception(error))[-MAX_TRACEBACK:]
 
 
 def _respond(head: dict[str, Any], data: bytes) -> tuple[dict[str, Any], bytes]:

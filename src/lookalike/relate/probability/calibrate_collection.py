@@ -75,8 +75,11 @@ def calibrate(
     images = _load_images(photos, rows)
     if len(images) < MIN_IMAGES:
         raise BadQuery(
-            f"{photos.uri} has {len(images)} readable images that are not plain; its own calibration takes "
-            f"{MIN_IMAGES}. Until then the model's is used"
+            f"the collection has {len(images)} readable images that are not plain, and its own calibration takes "
+            f"{MIN_IMAGES}",
+            subject=photos.uri,
+            location=photos.uri,
+            hint="until then the model's is used",
         )
     start = calibration_of_card(photos.card)
     examples = make_pairs(_calibration_sample(photos, images, progress), start, each=edits, seed=seed)
@@ -144,7 +147,8 @@ def _labeled_pairs(photos: Collection, pairs: Sequence[tuple[str, str, bool]]) -
     for n, (a, b, copy) in enumerate(pairs):
         rows, features = photos.get([a, b], []), features_of(photos, [a, b])
         if rows[0] is None or rows[1] is None or features[0] is None or features[1] is None:
-            raise BadQuery(f"the pair {a}, {b} is not in {photos.uri}; add both with: lookalike index")
+            reason, hint = f"the pair {a}, {b} is not in the collection", "add both images first"
+            raise BadQuery(reason, subject=photos.uri, location=photos.uri, hint=hint)
         score = float(cosine(rows[0].vector[None], rows[1].vector[None])[0, 0])
         example = labeled_pair(features[0], features[1], score, calibration_of_card(photos.card))
         examples.append(replace(example, copy=copy, group=-1 - n))

@@ -30,7 +30,11 @@ def calibration_of(photos: Collection) -> Calibration:
         raw = json.loads(text)
     except ValueError:
         raise CollectionError(
-            f"the calibration of {photos.uri} is damaged; fit it again with: lookalike calibrate"
+            "the calibration is damaged",
+            subject=photos.uri,
+            location=photos.uri,
+            hint="fit it again with calibrate(photos)",
+            command=f"calibrate -c {photos.uri}",
         ) from None
     run = raw.pop(_RUN, None) if isinstance(raw, dict) else None
     fitted = calibration_from_json(raw, source="collection")

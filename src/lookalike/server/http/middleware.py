@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from lookalike.server.http.access import AccessControl, Refusal, header_dict
 from lookalike.server.http.metrics import Metrics
-from lookalike.server.process.settings import Settings
+from lookalike.server.process.settings import LIFESPAN_KEY, Settings
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -72,6 +72,8 @@ class RequestGuard:
         self.budget = Budget(max(settings.upload_bytes, max_body_bytes(settings)))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan" and "state" in scope:
+            scope["state"][LIFESPAN_KEY] = self.settings  # for the protocol, which knows the application's state alone
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return

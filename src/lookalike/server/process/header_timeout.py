@@ -1,16 +1,13 @@
 """A uvicorn protocol that limits the time and size of request headers and the connections per client."""
 
 import asyncio
-import json
-import os
 from collections import Counter
 from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from lookalike.server.process.settings import VARIABLE, is_loopback
+from lookalike.server.process.settings import LIFESPAN_KEY, Settings, is_loopback
 
-SECONDS = 10.0
 MAX_HEADER_BYTES = 64 * 1024  # of the request line and headers
 MAX_CONNECTIONS = 100  # per address; proxies are exempt
 _TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
@@ -33,7 +30,7 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         self._client = str(peer[0]) if isinstance(peer, tuple) and peer else ""
         self.per_client[self._client] += 1
         super().connection_made(transport)
-        if self.per_client[self._client] > MAX_CONNECTIONS and not _is_proxy(self._client):
+        if self.per_client[self._client] > MAX_CONNECTIONS and not self._is_proxy():
             transport.close()
             return
         self._start_timer()
@@ -71,8 +68,7 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
 
     def _start_timer(self) -> None:
         self._header_bytes = 0
-        seconds = float(os.environ.get("LOOKALIKE_HEADER_SECONDS", SECONDS))
-        self._timer = self.loop.call_later(seconds, self._close)
+        self._timer = self.loop.call_later(self._settings.header_seconds, self._close)
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
@@ -89,11 +85,10 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         if not self.transport.is_closing():
             self.transport.close()
 
+    def _is_proxy(self) -> bool:
+        return not self._client or is_loopback(self._client) or self._client in self._settings.trust_proxy
 
-def _is_proxy(client: str) -> bool:
-    if not client or is_loopback(client):
-        return True
-    try:
-        return client in json.loads(os.environ.get(VARIABLE, "{}")).get("trust_proxy", ())
-    except ValueError:
-        return False
+    @property
+    def _settings(self) -> Settings:
+        settings: Settings = self.app_state[LIFESPAN_KEY]
+        return settings

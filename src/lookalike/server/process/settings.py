@@ -11,6 +11,7 @@ from lookalike.errors import LookalikeError
 
 VARIABLE = "LOOKALIKE_SERVER"  # environment variable with the settings as JSON
 KEY = "key"  # file in `folder`
+LIFESPAN_KEY = "lookalike"  # name of the settings in the ASGI lifespan state
 
 
 class ServerError(LookalikeError):
@@ -29,6 +30,7 @@ class Settings:
     trust_proxy: addresses of proxies whose X-Forwarded headers are trusted.
     max_bytes, max_pixels: limits of one upload. upload_bytes: limit of all request bodies held at a time.
     rate: requests per second from one address, 0 for no limit.
+    header_seconds, body_seconds: how long the headers and the body of a request may take to arrive.
     keep_queries: seconds for which an uploaded query image is saved, so that links to its search work.
     resident_bytes: larger collections are searched on disk instead of in memory.
     folder: shared by the workers of one server; created and removed by `serve`.

@@ -31,7 +31,7 @@ from lookalike.server.http.schemas import (
     JobOut,
     UndoIn,
 )
-from lookalike.server.process.settings import is_loopback
+from lookalike.server.process.settings import Settings, is_loopback
 from lookalike.server.service.journals import (
     ApplyNotAllowed,
     GroupsChanged,
@@ -42,11 +42,7 @@ from lookalike.server.service.journals import (
 )
 from lookalike.types import DuplicateGroup, Extra, Hit
 
-_NOT_ALLOWED = (
-    "this server was started without --allow-apply, so it moves no files; start it with --allow-apply, "
-    "or run the command returned by GET /v1/duplicates/apply"
-)
-_MAY_NOT_WRITE = "your token is read-only, or the server was started with --read-only, so it moves no files"
+_NOT_ALLOWED = "this server was started without --allow-apply, so it moves no files"
 
 router = APIRouter(tags=["duplicates"])
 
@@ -131,10 +127,18 @@ async def apply_state(request: Request, state: AppStateDep) -> Response:
     return as_json(await state.service.in_thread(lambda: _apply_state(state, may_write=may_write)))
 
 
+def _apply_refusal(settings: Settings, *, may_write: bool) -> str:
+    """Return why the sender may not move files, or "" if it may."""
+    if settings.read_only:
+        return "this server was started with --read-only"
+    if not settings.allow_apply:
+        return _NOT_ALLOWED
+    return "" if may_write else "your token is read-only"
+
+
 def _apply_state(state: AppState, *, may_write: bool) -> dict[str, Any]:
     settings = state.settings
-    allowed = settings.allow_apply and may_write
-    reason = _NOT_ALLOWED if not settings.allow_apply else "" if may_write else _MAY_NOT_WRITE
+    reason = _apply_refusal(settings, may_write=may_write)
     # Only users with write access on this machine see the location of the collection.
     show_location = settings.show_paths or (may_write and is_loopback(settings.host))
     stored = load_duplicates(state.service.current[0])
@@ -142,7 +146,7 @@ def _apply_state(state: AppState, *, may_write: bool) -> dict[str, Any]:
     uri, journal = settings.uri if show_location else "COLLECTION", f"{new_journal_name()}.jsonl"
     files, size = count_movable(_accepted_groups(state))
     return {
-        "allowed": allowed,
+        "allowed": not reason,
         "reason": reason,
         "command": apply_command(uri, last, journal=journal),
         "files": files,
@@ -155,7 +159,7 @@ def _apply_state(state: AppState, *, may_write: bool) -> dict[str, Any]:
                 "restored": summary.restored,
                 "bytes": summary.size,
             }
-            for summary in (journals_of(settings.uri) if allowed else ())
+            for summary in (journals_of(settings.uri) if not reason else ())
         ],
     }
 
@@ -211,7 +215,8 @@ async def undo(request: UndoIn, state: AppStateDep) -> Response:
 def _check_allowed(state: AppState) -> None:
     """Raises ReadOnly, ApplyNotAllowed, BadQuery. Access control has already refused clients without write access."""
     if not state.settings.allow_apply:
-        raise ApplyNotAllowed(_NOT_ALLOWED)
+        hint = "start it with --allow-apply, or run the command returned by GET /v1/duplicates/apply"
+        raise ApplyNotAllowed(_NOT_ALLOWED, hint=hint)
     state.service.writable()
     check_owned(state)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import PlainTextResponse, Response
 
 from lookalike.server.http.access import COOKIE
-from lookalike.server.http.dependencies import AppStateDep, error_responses
+from lookalike.server.http.dependencies import AppState, AppStateDep, error_responses
 from lookalike.server.http.responses import as_json
 from lookalike.server.http.schemas import ErrorOut, HealthOut, LoginIn
 from lookalike.server.service.batcher import Batcher
@@ -33,6 +33,12 @@ async def readyz(state: AppStateDep) -> Response:
 )
 async def metrics(state: AppStateDep) -> Response:
     """Return the metrics of all workers in the Prometheus text format."""
+    record_state(state)
+    return PlainTextResponse(state.metrics.text(), media_type="text/plain; version=0.0.4")
+
+
+def record_state(state: AppState) -> None:
+    """Set the metrics that are totals or gauges of this worker's components."""
     service, registry = state.service, state.metrics
     batchers: dict[str, Batcher[Any, Any]] = {
         "embed": service.embedding,
@@ -47,7 +53,6 @@ async def metrics(state: AppStateDep) -> Response:
     registry.set("lookalike_decoder_restarts_total", state.decoders.restarts)
     registry.set("lookalike_resident_bytes", service.index.nbytes if service.index else 0)
     registry.set("lookalike_images", len(service.index) if service.index else 0)
-    return PlainTextResponse(registry.text(), media_type="text/plain; version=0.0.4")
 
 
 @router.post("/v1/login", response_model=HealthOut, responses=error_responses() | {401: {"model": ErrorOut}})

@@ -107,8 +107,10 @@ class CollectionService:
 
     def _mark_unavailable(self, error: Exception) -> None:
         if not self.unavailable_reason:
-            log.warning("collection lost: %s", self.redact(str(error)))
-        self.unavailable_reason = f"the collection is not available: {self.redact(str(error))}"
+            log.warning("collection lost: %s", self.public_message(error))
+        # The hint of an error, such as how to create a collection, is for its owner.
+        reason = self._redact(error.reason if isinstance(error, LookalikeError) else str(error))
+        self.unavailable_reason = f"the collection is not available: {reason}"
         if not self.externally_owned and self.photos is not None:
             self.photos.close()
             self.photos = None
@@ -151,8 +153,13 @@ class CollectionService:
         if card.sha256 != self.photos.card.sha256:
             raise NoCollection("it was replaced by one of another model, which is being opened")
 
-    def redact(self, message: str) -> str:
-        """Return a message without the location of the collection, unless the server shows paths."""
+    def public_message(self, error: Exception) -> str:
+        """Return the sentence of an error, without the location of the collection unless the server shows paths."""
+        if isinstance(error, LookalikeError) and not self.settings.show_paths:
+            return self._redact(error.without_location())
+        return self._redact(str(error))
+
+    def _redact(self, message: str) -> str:
         return message if self.settings.show_paths else redact_location(message, self.settings.uri)
 
     # -- requests

@@ -1,15 +1,17 @@
 """The process of one job: `python -m lookalike.server.service.job_process KIND URI [ARGUMENT...]`.
 
-It prints its state as lines of JSON and saves its results in the collection. It runs at low priority so that searches
-stay fast, and stops gracefully on SIGINT.
+It prints its state as lines of JSON, tracebacks to stderr for the server's log, and saves its results in the
+collection. It runs at low priority so that searches stay fast, and stops gracefully on SIGINT.
 """
 
+import faulthandler
 import json
 import os
 import signal
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
@@ -29,6 +31,7 @@ class Stopped(LookalikeError):
 def main() -> None:
     """Run the job and report its final state, also when it fails."""
     os.nice(NICENESS)
+    faulthandler.enable()
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
     kind, uri, *arguments = sys.argv[1:]
@@ -36,12 +39,18 @@ def main() -> None:
         _report(KINDS[kind](uri, stop, *arguments))
     except Stopped:
         _report({"state": "stopped"})
-    except JournalError as error:
-        _report({"state": "failed", "message": cut_at_path(str(error))})
-    except LookalikeError as error:
-        _report({"state": "failed", "message": redact_location(str(error), uri)})
     except Exception as error:
-        _report({"state": "failed", "message": f"it failed unexpectedly ({type(error).__name__})"})
+        traceback.print_exc()
+        _report({"state": "failed", "message": _public_message(error, uri)})
+
+
+def _public_message(error: Exception, uri: str) -> str:
+    """Return the sentence about a failure that a response may contain."""
+    if isinstance(error, JournalError):
+        return cut_at_path(str(error))
+    if isinstance(error, LookalikeError):
+        return redact_location(error.without_location(), uri)
+    return f"it failed unexpectedly ({type(error).__name__})"
 
 
 def _index(uri: str, stop: threading.Event) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import re
 import signal
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.errors import LookalikeError, UnknownId
+from lookalike.indexing.file_lock import try_lock
 from lookalike.server.http.responses import json_of
 from lookalike.server.process.settings import Settings
+from lookalike.server.service.child_log import ChildFailure, StderrTail
 
+log = logging.getLogger("lookalike.server")
 _JOB_ID = re.compile(r"[0-9a-f]{8}")
 POLL_SECONDS = 0.25
 MAX_RECORDS = 50
@@ -37,10 +41,7 @@ class JobRunner:
 
     async def start(self, kind: str, *arguments: str) -> dict[str, Any]:
         """Start a job. `arguments` are passed to its function in job_process.py. Raises JobRunning."""
-        if running := [job for job in self.all() if job["state"] == "running"]:
-            raise JobRunning(f"the job {running[0]['job']} is running; wait for it, or stop it with DELETE")
-        job = {"job": uuid.uuid4().hex[:8], "kind": kind, "state": "running", "done": 0, "total": 0, "message": ""}
-        self._write(job)
+        job = self._claim(kind)
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
@@ -50,7 +51,7 @@ class JobRunner:
             *arguments,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
             limit=2**24,
         )
@@ -58,6 +59,17 @@ class JobRunner:
         task = asyncio.create_task(self._follow(job, process))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return job
+
+    def _claim(self, kind: str) -> dict[str, Any]:
+        """Check that no job is running and record a new one, in one step with respect to other workers."""
+        with (self._folder / "lock").open("wb") as lock:
+            if try_lock(lock) is False:  # None where the system has no file locks
+                raise JobRunning("another job is being started; wait for it, or stop it with DELETE")
+            if running := [job for job in self.all() if job["state"] == "running"]:
+                raise JobRunning(f"the job {running[0]['job']} is running; wait for it, or stop it with DELETE")
+            job = {"job": uuid.uuid4().hex[:8], "kind": kind, "state": "running", "done": 0, "total": 0, "message": ""}
+            self._write(job)
         return job
 
     def all(self) -> list[dict[str, Any]]:
@@ -106,15 +118,22 @@ class JobRunner:
     async def _follow(self, job: dict[str, Any], process: asyncio.subprocess.Process) -> None:
         watch = asyncio.create_task(self._watch(str(job["job"]), process))
         assert process.stdout is not None
+        assert process.stderr is not None
+        errors = StderrTail(process.stderr)
         async for line in process.stdout:
             with suppress(ValueError):
                 job |= json.loads(line)
                 self._write(job)
         await process.wait()
         watch.cancel()
+        output = await errors.text()
         if job["state"] == "running":
+            output = f"{output}\nexit status {process.returncode}".lstrip()
             job |= {"state": "failed", "message": "its process ended unexpectedly; start it again"}
             self._write(job)
+        if job["state"] == "failed":
+            fields = {"job": job["job"], "kind": job["kind"]}
+            log.error("job failed", exc_info=ChildFailure(output) if output else None, extra={"fields": fields})
         self._processes.pop(str(job["job"]), None)
 
     async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:

@@ -11,7 +11,9 @@ export class ApiError extends Error {
 }
 
 let login = null;
-export function onLogin(callback) { login = callback; }
+export function onLogin(callback) {
+  login = callback;
+}
 
 export async function call(path, options = {}) {
   let response;
@@ -66,7 +68,13 @@ export function follow(job, onProgress) {
   return new Promise((resolve, reject) => {
     const source = new EventSource(withRoot(`/v1/jobs/${job}/events`));
     source.addEventListener("progress", (event) => onProgress(JSON.parse(event.data)));
-    source.addEventListener("end", (event) => { source.close(); resolve(JSON.parse(event.data)); });
-    source.onerror = () => { source.close(); reject(new ApiError(0, { message: "the connection to the job was lost; reload the page in a moment" })); };
+    source.addEventListener("end", (event) => {
+      source.close();
+      resolve(JSON.parse(event.data));
+    });
+    source.onerror = () => {
+      source.close();
+      reject(new ApiError(0, { message: "the connection to the job was lost; reload the page in a moment" }));
+    };
   });
 }

@@ -12,7 +12,14 @@ import * as collection from "./collection.js";
 import * as labels from "./labels.js";
 import * as map from "./map.js";
 
-const PAGES = { "/": search, "/duplicates": duplicates, "/clusters": clusters, "/labels": labels, "/map": map, "/collection": collection };
+const PAGES = {
+  "/": search,
+  "/duplicates": duplicates,
+  "/clusters": clusters,
+  "/labels": labels,
+  "/map": map,
+  "/collection": collection,
+};
 const main = document.getElementById("main");
 let previousPage = null;
 
@@ -22,7 +29,10 @@ function render() {
   if (previousPage && changed) previousPage.leavePage?.();
   previousPage = page;
   for (const link of document.querySelectorAll("nav a")) {
-    if (new URL(link.href).pathname === location.pathname) { link.setAttribute("aria-current", "page"); link.scrollIntoView({ block: "nearest", inline: "nearest" }); } else link.removeAttribute("aria-current");
+    if (new URL(link.href).pathname === location.pathname) {
+      link.setAttribute("aria-current", "page");
+      link.scrollIntoView({ block: "nearest", inline: "nearest" });
+    } else link.removeAttribute("aria-current");
   }
   page.show(main);
   if (changed && document.activeElement === document.body) main.focus({ preventScroll: true });
@@ -43,9 +53,21 @@ document.addEventListener("click", (event) => {
 const drop = document.getElementById("drop");
 let depth = 0;
 const hasFiles = (event) => [...(event.dataTransfer?.types || [])].includes("Files");
-document.addEventListener("dragenter", (event) => { if (hasFiles(event)) { depth += 1; drop.hidden = false; } });
-document.addEventListener("dragleave", (event) => { if (hasFiles(event)) { depth -= 1; if (depth <= 0) drop.hidden = true; } });
-document.addEventListener("dragover", (event) => { if (hasFiles(event)) event.preventDefault(); });
+document.addEventListener("dragenter", (event) => {
+  if (hasFiles(event)) {
+    depth += 1;
+    drop.hidden = false;
+  }
+});
+document.addEventListener("dragleave", (event) => {
+  if (hasFiles(event)) {
+    depth -= 1;
+    if (depth <= 0) drop.hidden = true;
+  }
+});
+document.addEventListener("dragover", (event) => {
+  if (hasFiles(event)) event.preventDefault();
+});
 document.addEventListener("drop", (event) => {
   if (!hasFiles(event)) return;
   event.preventDefault();
@@ -55,20 +77,52 @@ document.addEventListener("drop", (event) => {
 });
 document.addEventListener("paste", (event) => {
   const files = [...(event.clipboardData?.files || [])];
-  if (files.length) { event.preventDefault(); search.searchWith(files); }
+  if (files.length) {
+    event.preventDefault();
+    search.searchWith(files);
+  }
 });
 
 // ---- keyboard shortcuts
 
 const keys = document.getElementById("keys");
-const KEYS = [["arrows", "move between pictures"], ["Enter", "large view; arrows continue, Escape closes"], ["m", "more like this"], ["l", "less like this"], ["a", "add to the search"], ["b", "draw a box in the large view"], ["/", "find by name"], ["g", "focus the pictures"], ["?", "this help"]];
+const KEYS = [
+  ["arrows", "move between pictures"],
+  ["Enter", "large view; arrows continue, Escape closes"],
+  ["m", "more like this"],
+  ["l", "less like this"],
+  ["a", "add to the search"],
+  ["b", "draw a box in the large view"],
+  ["/", "find by name"],
+  ["g", "focus the pictures"],
+  ["?", "this help"],
+];
 function showHelp() {
-  keys.replaceChildren(h("h1", {}, "Keyboard shortcuts"), h("dl", { class: "keys" }, ...(PAGES[currentPath()]?.keys || KEYS).flatMap(([key, action]) => [h("dt", {}, h("kbd", {}, key)), h("dd", {}, action)])), h("button", { type: "button", class: "main", onclick: () => keys.close() }, "Close"));
+  keys.replaceChildren(
+    h("h1", {}, "Keyboard shortcuts"),
+    h(
+      "dl",
+      { class: "keys" },
+      ...(PAGES[currentPath()]?.keys || KEYS).flatMap(([key, action]) => [
+        h("dt", {}, h("kbd", {}, key)),
+        h("dd", {}, action),
+      ]),
+    ),
+    h("button", { type: "button", class: "main", onclick: () => keys.close() }, "Close"),
+  );
   keys.showModal();
 }
 document.getElementById("help").addEventListener("click", showHelp);
 document.addEventListener("keydown", (event) => {
-  if (isOpen() || keys.open || event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=range]), select, textarea")) return;
+  if (
+    isOpen() ||
+    keys.open ||
+    event.ctrlKey ||
+    event.metaKey ||
+    event.altKey ||
+    event.target.closest("input:not([type=range]), select, textarea")
+  )
+    return;
   if (event.key === "?") showHelp();
   else if (event.key === "/" && document.getElementById("name")) document.getElementById("name").focus();
   else if (event.key === "g") document.querySelector(".tile[tabindex='0']")?.focus();
@@ -81,12 +135,20 @@ document.addEventListener("keydown", (event) => {
 const dark = matchMedia("(prefers-color-scheme: dark)");
 function applyTheme() {
   let chosen = null;
-  try { chosen = localStorage.getItem("theme"); } catch { /* storage may be blocked */ }
+  try {
+    chosen = localStorage.getItem("theme");
+  } catch {
+    /* storage may be blocked */
+  }
   document.documentElement.dataset.theme = chosen || (dark.matches ? "dark" : "light");
 }
 document.getElementById("theme").addEventListener("click", () => {
   const next = document.documentElement.dataset.theme === "dark" ? "light" : "dark";
-  try { localStorage.setItem("theme", next); } catch { /* kept for this page only */ }
+  try {
+    localStorage.setItem("theme", next);
+  } catch {
+    /* kept for this page only */
+  }
   document.documentElement.dataset.theme = next;
 });
 dark.addEventListener("change", applyTheme);
@@ -106,10 +168,18 @@ onLogin(() => {
         dialog.close();
         pendingLogin = null;
         resolve();
-      } catch (error) { message.textContent = error instanceof ApiError ? error.message : String(error); }
+      } catch (error) {
+        message.textContent = error instanceof ApiError ? error.message : String(error);
+      }
     };
-    token.addEventListener("keydown", (event) => { if (event.key === "Enter") submit(); });
-    dialog.replaceChildren(h("h1", {}, "Token"), message, h("div", { class: "row" }, token, h("button", { type: "button", class: "main", onclick: submit }, "Log in")));
+    token.addEventListener("keydown", (event) => {
+      if (event.key === "Enter") submit();
+    });
+    dialog.replaceChildren(
+      h("h1", {}, "Token"),
+      message,
+      h("div", { class: "row" }, token, h("button", { type: "button", class: "main", onclick: submit }, "Log in")),
+    );
     dialog.addEventListener("cancel", (event) => event.preventDefault());
     dialog.showModal();
   });

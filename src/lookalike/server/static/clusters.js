@@ -8,7 +8,10 @@ import { Grid } from "./grid.js";
 import { more } from "./search.js";
 
 let grid = null;
-export function leavePage() { grid?.close(); grid = null; }
+export function leavePage() {
+  grid?.close();
+  grid = null;
+}
 
 export async function show(main) {
   leavePage();
@@ -17,54 +20,131 @@ export async function show(main) {
   const container = h("div", {});
   main.replaceChildren(container);
   try {
-    if (query.get("group")) await showGroup(container, query.get("group")); else await showLevel(container, query.get("level"), main);
-  } catch (error) { container.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
+    if (query.get("group")) await showGroup(container, query.get("group"));
+    else await showLevel(container, query.get("level"), main);
+  } catch (error) {
+    container.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message));
+  }
 }
 
 async function showLevel(container, level, main) {
   const response = await get("/v1/clusters", { level });
-  const start = jobButton("clusters", response.levels.length ? "Group again" : "Group the pictures", () => show(main), { main: !response.levels.length });
-  const steps = response.levels.map((count) => h("button", { type: "button", "aria-pressed": String(count === response.level), onclick: () => go(`/clusters?level=${count}`) }, `${number(count)} group${count === 1 ? "" : "s"}`));
-  container.replaceChildren(h("h1", {}, "Groups"), h("p", {}, response.levels.length ? "Groups of similar pictures, found automatically." : "The pictures have not been grouped yet. Grouping takes a minute for 100,000 pictures."),
-    h("div", { class: "row" }, response.levels.length ? h("div", { class: "segments", role: "group", "aria-label": "Level of detail" }, ...steps) : null, h("span", { class: "spread" }), start),
+  const start = jobButton("clusters", response.levels.length ? "Group again" : "Group the pictures", () => show(main), {
+    main: !response.levels.length,
+  });
+  const steps = response.levels.map((count) =>
+    h(
+      "button",
+      {
+        type: "button",
+        "aria-pressed": String(count === response.level),
+        onclick: () => go(`/clusters?level=${count}`),
+      },
+      `${number(count)} group${count === 1 ? "" : "s"}`,
+    ),
+  );
+  container.replaceChildren(
+    h("h1", {}, "Groups"),
+    h(
+      "p",
+      {},
+      response.levels.length
+        ? "Groups of similar pictures, found automatically."
+        : "The pictures have not been grouped yet. Grouping takes a minute for 100,000 pictures.",
+    ),
+    h(
+      "div",
+      { class: "row" },
+      response.levels.length
+        ? h("div", { class: "segments", role: "group", "aria-label": "Level of detail" }, ...steps)
+        : null,
+      h("span", { class: "spread" }),
+      start,
+    ),
     h("ul", { class: "cards" }, ...response.clusters.slice(0, 300).map(card)),
-    response.clusters.length > 300 ? h("p", { class: "faint" }, `${number(response.clusters.length - 300)} smaller groups are not shown; choose a coarser level.`) : "");
+    response.clusters.length > 300
+      ? h(
+          "p",
+          { class: "faint" },
+          `${number(response.clusters.length - 300)} smaller groups are not shown; choose a coarser level.`,
+        )
+      : "",
+  );
 }
 
 function card(cluster) {
-  return h("li", {}, h("a", { class: "card", href: `/clusters?group=${cluster.key}`, "data-link": true },
-    h("div", { class: "nine" }, ...cluster.examples.slice(0, 9).map((id) => h("img", { src: thumbnailUrl(id), alt: "", loading: "lazy" }))),
-    h("p", {}, h("b", {}, titleOf(cluster)), ` ${number(cluster.size)} pictures`),
-    cluster.labelled ? h("p", { class: "faint" }, labelCounts(cluster)) : ""));
+  return h(
+    "li",
+    {},
+    h(
+      "a",
+      { class: "card", href: `/clusters?group=${cluster.key}`, "data-link": true },
+      h(
+        "div",
+        { class: "nine" },
+        ...cluster.examples.slice(0, 9).map((id) => h("img", { src: thumbnailUrl(id), alt: "", loading: "lazy" })),
+      ),
+      h("p", {}, h("b", {}, titleOf(cluster)), ` ${number(cluster.size)} pictures`),
+      cluster.labelled ? h("p", { class: "faint" }, labelCounts(cluster)) : "",
+    ),
+  );
 }
 
 // "sea 12, sky 2 of 20 with a label"
 function labelCounts({ labels, labelled }) {
   const shown = labels.reduce((sum, label) => sum + label.images, 0);
-  return labels.map(({ label, images }) => `${label} ${number(images)}`).join(", ") + (shown < labelled ? ` of ${number(labelled)} with a label` : "");
+  return (
+    labels.map(({ label, images }) => `${label} ${number(images)}`).join(", ") +
+    (shown < labelled ? ` of ${number(labelled)} with a label` : "")
+  );
 }
 
-function titleOf({ key, name }) { return name || `Group ${key.split("/")[1]}`; }
+function titleOf({ key, name }) {
+  return name || `Group ${key.split("/")[1]}`;
+}
 
 // A sentence about the most frequent label, or "" if no picture has one.
 function mainLabel({ labels = [], labelled }) {
   const [first] = labels;
-  return first ? `Of ${number(labelled)} with a label ${number(first.images)} ${first.images === 1 ? "is" : "are"} ${first.label}. ` : "";
+  return first
+    ? `Of ${number(labelled)} with a label ${number(first.images)} ${first.images === 1 ? "is" : "are"} ${first.label}. `
+    : "";
 }
 
 async function showGroup(container, key) {
-  const [members, { clusters }] = await Promise.all([get(`/v1/clusters/${key}`, { k: 1000 }), get("/v1/clusters", { level: key.split("/")[0] })]);
+  const [members, { clusters }] = await Promise.all([
+    get(`/v1/clusters/${key}`, { k: 1000 }),
+    get("/v1/clusters", { level: key.split("/")[0] }),
+  ]);
   const group = clusters.find((cluster) => cluster.key === key) || { key };
-  const field = h("input", { type: "text", "aria-label": "Name of the group", placeholder: "Name this group", maxlength: "200" });
+  const field = h("input", {
+    type: "text",
+    "aria-label": "Name of the group",
+    placeholder: "Name this group",
+    maxlength: "200",
+  });
   const submit = async (event) => {
     event.preventDefault();
     if (!field.value.trim()) return;
     try {
       const response = await send("/v1/labels", { label: field.value.trim(), cluster: key });
-      notify(`${number(response.labelled)} typical pictures are now labeled ${field.value.trim()}; label the rest on the Labels page`);
-    } catch (error) { notify(error.message); }
+      notify(
+        `${number(response.labelled)} typical pictures are now labeled ${field.value.trim()}; label the rest on the Labels page`,
+      );
+    } catch (error) {
+      notify(error.message);
+    }
   };
-  container.replaceChildren(h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")), h("h1", {}, titleOf(group)), h("p", { class: "faint" }, `${mainLabel(group)}${number(members.total)} pictures, most typical first${members.total > members.images.length ? `; ${number(members.images.length)} shown` : ""}. Select one to see more like it.`), h("form", { class: "row", onsubmit: submit }, field, h("button", {}, "Name it")));
+  container.replaceChildren(
+    h("p", {}, h("a", { href: `/clusters?level=${key.split("/")[0]}`, "data-link": true }, "‹ All groups")),
+    h("h1", {}, titleOf(group)),
+    h(
+      "p",
+      { class: "faint" },
+      `${mainLabel(group)}${number(members.total)} pictures, most typical first${members.total > members.images.length ? `; ${number(members.images.length)} shown` : ""}. Select one to see more like it.`,
+    ),
+    h("form", { class: "row", onsubmit: submit }, field, h("button", {}, "Name it")),
+  );
   const images = members.images.map(({ id, metadata }) => ({ id, width: metadata.width, height: metadata.height }));
   grid = new Grid(container, { label: "Pictures of the group", open: (n) => more(images[n].id) });
   grid.show(images);

@@ -10,30 +10,92 @@ export async function show(main) {
   const container = h("div", {}); // late responses do not reach another page
   main.replaceChildren(container);
   try {
-    const [collection, labels, failures] = await Promise.all([get("/v1/collection"), get("/v1/labels"), get("/v1/failures", { k: 200 })]);
-    container.replaceChildren(h("h1", {}, "Collection"),
+    const [collection, labels, failures] = await Promise.all([
+      get("/v1/collection"),
+      get("/v1/labels"),
+      get("/v1/failures", { k: 200 }),
+    ]);
+    container.replaceChildren(
+      h("h1", {}, "Collection"),
       h("div", { class: "figures" }, ...figures(collection)),
       jobButton("index", "Look for new pictures", () => show(main)),
-      h("h2", {}, "Folders"), table(["folder", "kind", "available"], collection.roots.map((root) => [root.name, root.kind, root.present ? "yes" : "no; its pictures stay in the collection"]), "No folder is indexed; all pictures were uploaded."),
-      h("h2", {}, "Labels"), labelList(labels),
-      h("h2", {}, `Files that could not be indexed: ${number(failures.total)}`), table(["file", "reason"], failures.failures.map(({ file, reason }) => [file, reason]), "None."),
-      failures.total > failures.failures.length ? h("p", { class: "faint" }, `Showing the first ${failures.failures.length}.`) : "",
-      h("h2", {}, "Model"), h("p", {}, `${collection.model}: ${collection.dim} dimensions; license ${collection.licence}.`),
-      h("h2", {}, "Columns for conditions"), table(["column", "type"], Object.entries(collection.columns), ""));
-  } catch (error) { container.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message)); }
+      h("h2", {}, "Folders"),
+      table(
+        ["folder", "kind", "available"],
+        collection.roots.map((root) => [
+          root.name,
+          root.kind,
+          root.present ? "yes" : "no; its pictures stay in the collection",
+        ]),
+        "No folder is indexed; all pictures were uploaded.",
+      ),
+      h("h2", {}, "Labels"),
+      labelList(labels),
+      h("h2", {}, `Files that could not be indexed: ${number(failures.total)}`),
+      table(
+        ["file", "reason"],
+        failures.failures.map(({ file, reason }) => [file, reason]),
+        "None.",
+      ),
+      failures.total > failures.failures.length
+        ? h("p", { class: "faint" }, `Showing the first ${failures.failures.length}.`)
+        : "",
+      h("h2", {}, "Model"),
+      h("p", {}, `${collection.model}: ${collection.dim} dimensions; license ${collection.licence}.`),
+      h("h2", {}, "Columns for conditions"),
+      table(["column", "type"], Object.entries(collection.columns), ""),
+    );
+  } catch (error) {
+    container.replaceChildren(h("p", { class: "empty", role: "alert" }, error.message));
+  }
 }
 
 function figures(collection) {
-  return [[collection.images, "pictures"], [collection.plain, "too plain to compare"], [collection.failed, "failed files"]].map(([count, label]) => h("div", { class: "figure" }, h("b", {}, number(count)), label));
+  return [
+    [collection.images, "pictures"],
+    [collection.plain, "too plain to compare"],
+    [collection.failed, "failed files"],
+  ].map(([count, label]) => h("div", { class: "figure" }, h("b", {}, number(count)), label));
 }
 
 function table(headings, rows, emptyText) {
   if (!rows.length) return h("p", { class: "faint" }, emptyText);
-  return h("table", {}, h("thead", {}, h("tr", {}, ...headings.map((heading) => h("th", { scope: "col" }, heading)))), h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((cell) => h("td", {}, String(cell)))))));
+  return h(
+    "table",
+    {},
+    h("thead", {}, h("tr", {}, ...headings.map((heading) => h("th", { scope: "col" }, heading)))),
+    h("tbody", {}, ...rows.map((row) => h("tr", {}, ...row.map((cell) => h("td", {}, String(cell)))))),
+  );
 }
 
 function labelList({ labels, without }) {
-  if (!labels.length) return h("p", { class: "faint" }, "No picture has a label. Import labels with a manifest: lookalike index labels.csv");
-  return h("div", {}, h("ul", { class: "labels" }, ...labels.slice(0, 300).map(({ label, images }) => h("li", {}, h("a", { class: "button", href: address({ label }), "data-link": true }, label, h("span", { class: "faint" }, number(images)))))),
-    h("p", { class: "faint" }, `${number(without)} pictures have no label`));
+  if (!labels.length)
+    return h(
+      "p",
+      { class: "faint" },
+      "No picture has a label. Import labels with a manifest: lookalike index labels.csv",
+    );
+  return h(
+    "div",
+    {},
+    h(
+      "ul",
+      { class: "labels" },
+      ...labels
+        .slice(0, 300)
+        .map(({ label, images }) =>
+          h(
+            "li",
+            {},
+            h(
+              "a",
+              { class: "button", href: address({ label }), "data-link": true },
+              label,
+              h("span", { class: "faint" }, number(images)),
+            ),
+          ),
+        ),
+    ),
+    h("p", { class: "faint" }, `${number(without)} pictures have no label`),
+  );
 }

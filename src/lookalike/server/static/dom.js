@@ -6,7 +6,8 @@ export function h(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {
     if (value === false || value === null || value === undefined) continue;
-    if (key === "href" && typeof value === "string" && value.startsWith("/") && attributes["data-link"]) node.setAttribute(key, withRoot(value));
+    if (key === "href" && typeof value === "string" && value.startsWith("/") && attributes["data-link"])
+      node.setAttribute(key, withRoot(value));
     else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
     else if (key in node && typeof value !== "string") node[key] = value;
     else node.setAttribute(key, value === true ? "" : value);
@@ -20,7 +21,20 @@ let hideTimer = 0;
 export function notify(text, action = null) {
   const status = document.getElementById("status");
   status.replaceChildren(text);
-  if (action) status.append(h("button", { type: "button", onclick: () => { status.replaceChildren(); action.run(); } }, action.name));
+  if (action)
+    status.append(
+      h(
+        "button",
+        {
+          type: "button",
+          onclick: () => {
+            status.replaceChildren();
+            action.run();
+          },
+        },
+        action.name,
+      ),
+    );
   clearTimeout(hideTimer);
   hideTimer = setTimeout(() => status.replaceChildren(), action ? 12000 : 5000);
 }

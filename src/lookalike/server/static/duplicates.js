@@ -8,9 +8,15 @@ import { replaceAddress } from "./state.js";
 import { commandBox, counted, KEYS, megabytes, Review } from "./review.js";
 
 export const keys = KEYS;
-const FIRST_PAGE = 60, PAGE = 500; // groups per request: the first page is small so that it appears quickly
+const FIRST_PAGE = 60,
+  PAGE = 500; // groups per request: the first page is small so that it appears quickly
 const MAX_DECISIONS = 500; // per request
-const VIEWS = [["side", "Side by side"], ["flip", "Flip"], ["overlay", "Overlay"], ["difference", "Difference"]];
+const VIEWS = [
+  ["side", "Side by side"],
+  ["flip", "Flip"],
+  ["overlay", "Overlay"],
+  ["difference", "Difference"],
+];
 
 let page = null; // the state of the page that is shown
 
@@ -24,15 +30,32 @@ export async function show(main) {
   document.title = "Duplicates · Lookalike";
   const summary = h("p", { class: "faint" }, "…");
   const container = h("div", {});
-  main.replaceChildren(h("h1", {}, "Duplicates"), h("p", {}, "Altered copies of the same picture. Your decision about a pair is saved and applies to later searches."),
-    h("div", { class: "row" }, summary, h("span", { class: "spread" }), jobButton("duplicates", "Look for duplicates", () => show(main))), container);
+  main.replaceChildren(
+    h("h1", {}, "Duplicates"),
+    h(
+      "p",
+      {},
+      "Altered copies of the same picture. Your decision about a pair is saved and applies to later searches.",
+    ),
+    h(
+      "div",
+      { class: "row" },
+      summary,
+      h("span", { class: "spread" }),
+      jobButton("duplicates", "Look for duplicates", () => show(main)),
+    ),
+    container,
+  );
   const writable = await mayWrite();
   if (!container.isConnected) return;
   const mine = { when: null, apply: null, skipped: [], show: () => show(main) };
   mine.review = new Review(container, {
     mayWrite: writable,
     filters: new URLSearchParams(location.search),
-    note: (parameters) => { const text = parameters.toString(); replaceAddress(text ? `/duplicates?${text}` : "/duplicates"); },
+    note: (parameters) => {
+      const text = parameters.toString();
+      replaceAddress(text ? `/duplicates?${text}` : "/duplicates");
+    },
     image: (image, side) => thumbnailUrl(image.id, side),
     link: (image) => originalUrl(image.id),
     say: notify,
@@ -48,10 +71,16 @@ export async function show(main) {
     for (let offset = 0; page === mine;) {
       const response = await get("/v1/duplicates", { k: offset ? PAGE : FIRST_PAGE, offset });
       if (page !== mine) return;
-      if (offset && response.when !== mine.when) { show(main); return; } // a new search has finished
+      if (offset && response.when !== mine.when) {
+        show(main);
+        return;
+      } // a new search has finished
       mine.when = response.when;
       offset += response.groups.length;
-      summary.textContent = response.when === null ? "Not searched yet." : `${counted(response.total, "group")} among ${counted(response.pictures, "picture")}, found ${new Date(response.when).toLocaleString()}`;
+      summary.textContent =
+        response.when === null
+          ? "Not searched yet."
+          : `${counted(response.total, "group")} among ${counted(response.pictures, "picture")}, found ${new Date(response.when).toLocaleString()}`;
       mine.review.add(response.groups);
       if (response.when !== null && !response.total) container.prepend(h("p", { class: "empty" }, "No duplicates."));
       container.hidden = response.when === null;
@@ -60,13 +89,17 @@ export async function show(main) {
     mine.review.list.removeAttribute("aria-busy");
     mine.apply = await get("/v1/duplicates/apply");
     if (page === mine) renderPanel(mine);
-  } catch (error) { summary.textContent = error.message; }
+  } catch (error) {
+    summary.textContent = error.message;
+  }
 }
 
 async function decide(changes) {
   const decisions = changes.map(({ group, extra, verdict }) => ({ first: group.keep.id, second: extra.id, verdict }));
   if (decisions.length === 1) await send("/v1/decisions", decisions[0]);
-  else for (let n = 0; n < decisions.length; n += MAX_DECISIONS) await send("/v1/decisions/batch", { decisions: decisions.slice(n, n + MAX_DECISIONS) });
+  else
+    for (let n = 0; n < decisions.length; n += MAX_DECISIONS)
+      await send("/v1/decisions/batch", { decisions: decisions.slice(n, n + MAX_DECISIONS) });
 }
 
 // ---- moving accepted extras to the trash and back
@@ -77,26 +110,106 @@ function renderPanel(mine) {
   const { files, bytes } = review.accepted;
   const parts = [];
   if (apply.allowed) {
-    review.spot.replaceChildren(h("button", { type: "button", disabled: !files, onclick: () => confirmMove(mine) }, files ? `Move ${counted(files, "file")} to the trash (${megabytes(bytes)})` : "Nothing accepted to move"));
+    review.spot.replaceChildren(
+      h(
+        "button",
+        { type: "button", disabled: !files, onclick: () => confirmMove(mine) },
+        files ? `Move ${counted(files, "file")} to the trash (${megabytes(bytes)})` : "Nothing accepted to move",
+      ),
+    );
     for (const journal of apply.journals.slice(0, 3)) {
       const trashed = journal.moved - journal.restored;
-      if (trashed > 0) parts.push(h("div", { class: "row" }, h("span", {}, `${counted(trashed, "file")} (${megabytes(journal.bytes)}) moved to the trash ${new Date(journal.created).toLocaleString()}.`), h("button", { type: "button", onclick: () => runJob(mine, "/v1/duplicates/undo", { journal: journal.journal }, "Restoring…") }, "Undo: put them back")));
+      if (trashed > 0)
+        parts.push(
+          h(
+            "div",
+            { class: "row" },
+            h(
+              "span",
+              {},
+              `${counted(trashed, "file")} (${megabytes(journal.bytes)}) moved to the trash ${new Date(journal.created).toLocaleString()}.`,
+            ),
+            h(
+              "button",
+              {
+                type: "button",
+                onclick: () => runJob(mine, "/v1/duplicates/undo", { journal: journal.journal }, "Restoring…"),
+              },
+              "Undo: put them back",
+            ),
+          ),
+        );
     }
-    if (parts.length) parts.push(h("p", { class: "faint" }, "The collection lists moved files until its folders are indexed again: ", h("a", { href: "/collection", "data-link": true }, "Look for new pictures"), "."));
+    if (parts.length)
+      parts.push(
+        h(
+          "p",
+          { class: "faint" },
+          "The collection lists moved files until its folders are indexed again: ",
+          h("a", { href: "/collection", "data-link": true }, "Look for new pictures"),
+          ".",
+        ),
+      );
   } else if (files) {
-    parts.push(h("p", {}, `${counted(files, "file")} accepted (${megabytes(bytes)}). This page cannot move them: ${apply.reason.split(",")[0]}. To move exactly these files to the trash, run this command on the server:`), commandBox(apply.command, notify), h("p", { class: "faint" }, "Restore them with lookalike undo and the file name after --journal; update the collection with lookalike index."));
+    parts.push(
+      h(
+        "p",
+        {},
+        `${counted(files, "file")} accepted (${megabytes(bytes)}). This page cannot move them: ${apply.reason}. To move exactly these files to the trash, run this command on the server:`,
+      ),
+      commandBox(apply.command, notify),
+      h(
+        "p",
+        { class: "faint" },
+        "Restore them with lookalike undo and the file name after --journal; update the collection with lookalike index.",
+      ),
+    );
   }
-  const skipped = mine.skipped.length ? [h("p", {}, `${counted(mine.skipped.length, "file")} left in place:`), h("ul", {}, mine.skipped.slice(0, 50).map(({ id, reason }) => h("li", {}, `${fileName(id)} ${reason}`)))] : [];
+  const skipped = mine.skipped.length
+    ? [
+        h("p", {}, `${counted(mine.skipped.length, "file")} left in place:`),
+        h(
+          "ul",
+          {},
+          mine.skipped.slice(0, 50).map(({ id, reason }) => h("li", {}, `${fileName(id)} ${reason}`)),
+        ),
+      ]
+    : [];
   review.panel.replaceChildren(...parts, ...skipped);
 }
 
 function confirmMove(mine) {
   const { files, bytes } = mine.review.accepted;
   const dialog = h("dialog", { class: "confirm", "aria-label": "Move to the trash" });
-  const close = () => { dialog.close(); dialog.remove(); };
-  dialog.append(h("h1", {}, `Move ${counted(files, "file")} to the trash?`),
-    h("p", {}, `${megabytes(bytes)}, on the server. Each file is checked again before it is moved: a file that has changed, or whose kept picture is missing, stays. You can undo this here.`),
-    h("div", { class: "row" }, h("button", { type: "button", class: "main", onclick: () => { close(); runJob(mine, "/v1/duplicates/apply", { when: mine.when, files }, "Moving…"); } }, "Move to the trash"), h("button", { type: "button", onclick: close }, "Cancel")));
+  const close = () => {
+    dialog.close();
+    dialog.remove();
+  };
+  dialog.append(
+    h("h1", {}, `Move ${counted(files, "file")} to the trash?`),
+    h(
+      "p",
+      {},
+      `${megabytes(bytes)}, on the server. Each file is checked again before it is moved: a file that has changed, or whose kept picture is missing, stays. You can undo this here.`,
+    ),
+    h(
+      "div",
+      { class: "row" },
+      h(
+        "button",
+        {
+          type: "button",
+          class: "main",
+          onclick: () => {
+            close();
+            runJob(mine, "/v1/duplicates/apply", { when: mine.when, files }, "Moving…");
+          },
+        },
+        "Move to the trash",
+      ),
+      h("button", { type: "button", onclick: close }, "Cancel"),
+    ),
+  );
   dialog.addEventListener("close", () => dialog.remove());
   document.body.append(dialog);
   dialog.showModal();
@@ -111,9 +224,19 @@ async function runJob(mine, path, body, text) {
   try {
     await review.sending; // send pending decisions first
     const { job } = await send(path, body);
-    const end = await follow(job, (now) => { if (now.total) { bar.max = now.total; bar.value = now.done; } });
+    const end = await follow(job, (now) => {
+      if (now.total) {
+        bar.max = now.total;
+        bar.value = now.done;
+      }
+    });
     const report = end.report || {};
-    if (end.state === "done") notify(report.moved === undefined ? `${counted(report.restored, "file")} restored.` : `${counted(report.moved, "file")} moved to the trash (${megabytes(report.bytes)}).`);
+    if (end.state === "done")
+      notify(
+        report.moved === undefined
+          ? `${counted(report.restored, "file")} restored.`
+          : `${counted(report.moved, "file")} moved to the trash (${megabytes(report.bytes)}).`,
+      );
     else notify(end.message || "Stopped; files already moved can be restored.");
     if (page !== mine) return;
     await mine.show();

@@ -19,9 +19,19 @@ export class Grid {
     this.shown = new Map();
     this.focused = 0;
     this.frame = 0;
-    this.redraw = () => { this.frame ||= requestAnimationFrame(() => { this.frame = 0; this.draw(); }); };
+    this.redraw = () => {
+      this.frame ||= requestAnimationFrame(() => {
+        this.frame = 0;
+        this.draw();
+      });
+    };
     window.addEventListener("scroll", this.redraw, { passive: true });
-    this.observer = new ResizeObserver(() => { if (this.width !== this.list.clientWidth) { this.layout(); this.draw(); } });
+    this.observer = new ResizeObserver(() => {
+      if (this.width !== this.list.clientWidth) {
+        this.layout();
+        this.draw();
+      }
+    });
     this.observer.observe(this.list);
     this.list.addEventListener("keydown", (event) => this.key(event));
     this.list.addEventListener("click", (event) => {
@@ -43,7 +53,9 @@ export class Grid {
     this.width = this.list.clientWidth;
     const targetHeight = this.width < 600 ? 128 : 196;
     this.boxes = [];
-    let row = [], ratios = 0, top = 0;
+    let row = [],
+      ratios = 0,
+      top = 0;
     const closeRow = (height) => {
       let left = 0;
       for (const [n, ratio] of row) {
@@ -52,7 +64,8 @@ export class Grid {
         left += width + GAP;
       }
       top += height + GAP;
-      row = []; ratios = 0;
+      row = [];
+      ratios = 0;
     };
     this.tiles.forEach((tile, n) => {
       const ratio = Math.min(3, Math.max(0.45, (tile.width || 1) / (tile.height || 1)));
@@ -71,22 +84,36 @@ export class Grid {
     const visible = new Set();
     for (let n = this.first(from); n < this.boxes.length && this.boxes[n][1] <= to; n += 1) visible.add(n);
     if (this.boxes.length) visible.add(this.focused); // keep the focused tile in the document
-    for (const [n, node] of this.shown) if (!visible.has(n)) { node.remove(); this.shown.delete(n); }
+    for (const [n, node] of this.shown)
+      if (!visible.has(n)) {
+        node.remove();
+        this.shown.delete(n);
+      }
     const added = document.createDocumentFragment();
     for (const n of visible) {
       let node = this.shown.get(n);
-      if (!node) { node = this.tile(n); this.shown.set(n, node); added.append(node); }
+      if (!node) {
+        node = this.tile(n);
+        this.shown.set(n, node);
+        added.append(node);
+      }
       const [left, top, width, height] = this.boxes[n];
-      Object.assign(node.style, { transform: `translate(${left}px,${top}px)`, width: `${width}px`, height: `${height}px` });
+      Object.assign(node.style, {
+        transform: `translate(${left}px,${top}px)`,
+        width: `${width}px`,
+        height: `${height}px`,
+      });
     }
     this.list.append(added);
   }
 
   first(from) {
-    let low = 0, high = this.boxes.length;
+    let low = 0,
+      high = this.boxes.length;
     while (low < high) {
       const middle = (low + high) >> 1;
-      if (this.boxes[middle][1] + this.boxes[middle][3] < from) low = middle + 1; else high = middle;
+      if (this.boxes[middle][1] + this.boxes[middle][3] < from) low = middle + 1;
+      else high = middle;
     }
     return low;
   }
@@ -95,15 +122,45 @@ export class Grid {
     const tile = this.tiles[n];
     const scored = tile.score !== undefined;
     const relation = tile.relation && tile.relation.relation !== "unrelated" ? tile.relation : null;
-    const labels = [fileName(tile.id), scored && `score ${tile.score.toFixed(2)}`, relation && `${relation.relation}, ${Math.round(100 * relation.probability)} %`];
-    return h("div", { role: "listitem", "aria-setsize": String(this.tiles.length), "aria-posinset": String(n + 1), class: scored ? "tile" : "tile nameless", "data-n": String(n), tabindex: n === this.focused ? "0" : "-1", "aria-label": labels.filter(Boolean).join(", ") },
+    const labels = [
+      fileName(tile.id),
+      scored && `score ${tile.score.toFixed(2)}`,
+      relation && `${relation.relation}, ${Math.round(100 * relation.probability)} %`,
+    ];
+    return h(
+      "div",
+      {
+        role: "listitem",
+        "aria-setsize": String(this.tiles.length),
+        "aria-posinset": String(n + 1),
+        class: scored ? "tile" : "tile nameless",
+        "data-n": String(n),
+        tabindex: n === this.focused ? "0" : "-1",
+        "aria-label": labels.filter(Boolean).join(", "),
+      },
       h("img", { src: thumbnailUrl(tile.id), alt: "", decoding: "async", draggable: "false" }),
-      h("span", { class: "line", "aria-hidden": "true" }, scored && h("span", { class: "score" }, tile.score.toFixed(2)), h("span", { class: "name" }, fileName(tile.id)), relation && h("span", { class: `badge ${relation.relation}` }, relation.relation)));
+      h(
+        "span",
+        { class: "line", "aria-hidden": "true" },
+        scored && h("span", { class: "score" }, tile.score.toFixed(2)),
+        h("span", { class: "name" }, fileName(tile.id)),
+        relation && h("span", { class: `badge ${relation.relation}` }, relation.relation),
+      ),
+    );
   }
 
   relate(relations) {
-    relations.forEach((relation, n) => { if (this.tiles[n]) this.tiles[n].relation = relation; });
-    for (const [n, node] of this.shown) if (relations[n]) { const fresh = this.tile(n); const focused = node === document.activeElement; node.replaceWith(fresh); this.shown.set(n, fresh); if (focused) fresh.focus(); }
+    relations.forEach((relation, n) => {
+      if (this.tiles[n]) this.tiles[n].relation = relation;
+    });
+    for (const [n, node] of this.shown)
+      if (relations[n]) {
+        const fresh = this.tile(n);
+        const focused = node === document.activeElement;
+        node.replaceWith(fresh);
+        this.shown.set(n, fresh);
+        if (focused) fresh.focus();
+      }
     this.draw();
   }
 
@@ -125,14 +182,16 @@ export class Grid {
   adjacentRow(step) {
     const [left, top, width] = this.boxes[this.focused];
     const middle = left + width / 2;
-    let best = this.focused, row = null;
+    let best = this.focused,
+      row = null;
     for (let n = this.focused + step; n >= 0 && n < this.boxes.length; n += step) {
       const [l, t, w] = this.boxes[n];
       if (t === top) continue;
       if (row === null) row = t;
       if (t !== row) break;
       const distance = Math.abs(l + w / 2 - middle);
-      if (best === this.focused || distance < Math.abs(this.boxes[best][0] + this.boxes[best][2] / 2 - middle)) best = n;
+      if (best === this.focused || distance < Math.abs(this.boxes[best][0] + this.boxes[best][2] / 2 - middle))
+        best = n;
     }
     return best;
   }
@@ -140,9 +199,23 @@ export class Grid {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.tiles.length) return;
     const n = this.focused;
-    const moves = { ArrowRight: n + 1, ArrowLeft: n - 1, ArrowDown: null, ArrowUp: null, Home: 0, End: this.tiles.length - 1 };
+    const moves = {
+      ArrowRight: n + 1,
+      ArrowLeft: n - 1,
+      ArrowDown: null,
+      ArrowUp: null,
+      Home: 0,
+      End: this.tiles.length - 1,
+    };
     if (event.key === "Enter" || event.key === " ") this.open(n);
-    else if (event.key in moves) this.focus(event.key === "ArrowDown" ? this.adjacentRow(1) : event.key === "ArrowUp" ? this.adjacentRow(-1) : moves[event.key]);
+    else if (event.key in moves)
+      this.focus(
+        event.key === "ArrowDown"
+          ? this.adjacentRow(1)
+          : event.key === "ArrowUp"
+            ? this.adjacentRow(-1)
+            : moves[event.key],
+      );
     else if (!this.act(event.key, n)) return;
     event.preventDefault();
   }

@@ -19,61 +19,120 @@ let labels = null;
 // Searches with image files. `add`: add them to the current query instead of starting a new one.
 export async function searchWith(files, { add = false } = {}) {
   const pictures = [...files].filter((file) => file.type.startsWith("image/") || /\.\w{3,4}$/.test(file.name || ""));
-  if (!pictures.length) { notify("this is not an image; drop, paste or choose an image file"); return; }
-  notify("uploading…");
-  const tokens = [], errors = [];
-  for (const file of pictures.slice(0, MAX_FILES)) {
-    try { tokens.push((await upload(file)).query); } catch (error) { errors.push(`${file.name || "the pasted picture"}: ${error.message}`); }
+  if (!pictures.length) {
+    notify("this is not an image; drop, paste or choose an image file");
+    return;
   }
-  if (pictures.length > MAX_FILES) errors.push(`${number(pictures.length)} pictures were selected; only the first ${MAX_FILES} are used`);
-  if (errors.length) notify(errors.join("; ")); else document.getElementById("status").replaceChildren();
+  notify("uploading…");
+  const tokens = [],
+    errors = [];
+  for (const file of pictures.slice(0, MAX_FILES)) {
+    try {
+      tokens.push((await upload(file)).query);
+    } catch (error) {
+      errors.push(`${file.name || "the pasted picture"}: ${error.message}`);
+    }
+  }
+  if (pictures.length > MAX_FILES)
+    errors.push(`${number(pictures.length)} pictures were selected; only the first ${MAX_FILES} are used`);
+  if (errors.length) notify(errors.join("; "));
+  else document.getElementById("status").replaceChildren();
   if (!tokens.length) return;
   const state = currentPath() === "/" ? read() : { like: [], minus: [], region: [] };
   const next = add ? { like: [...state.like, ...tokens] } : { like: tokens, minus: [], region: [], name: "" };
   go(address({ ...state, ...next, open: "" }));
 }
 
-export function leavePage() { page?.grid?.close(); page = null; }
+export function leavePage() {
+  page?.grid?.close();
+  page = null;
+}
 
 export function show(main) {
   const state = read();
-  const key = JSON.stringify([state.like, state.minus, state.region, state.where, state.label, state.name, state.seed, state.k]);
+  const key = JSON.stringify([
+    state.like,
+    state.minus,
+    state.region,
+    state.where,
+    state.label,
+    state.name,
+    state.seed,
+    state.k,
+  ]);
   if (!page || page.key !== key || !main.contains(page.root)) {
     leavePage();
     page = { key, root: h("div"), hits: [], all: [] };
     main.replaceChildren(page.root);
     document.title = state.like.length ? "Search · Lookalike" : "Lookalike";
-    if (state.like.length) results(page, state); else start(page, state);
+    if (state.like.length) results(page, state);
+    else start(page, state);
     if (followId !== null && document.activeElement === document.body) main.focus({ preventScroll: true });
     if (!state.like.length) followId = null;
   } else if (page.cut) page.cut(state);
-  if (state.open) reveal(state.open); else if (isOpen()) closeView();
+  if (state.open) reveal(state.open);
+  else if (isOpen()) closeView();
 }
 
 // ---- the start page
 
 function start(current, state) {
-  const zone = h("div", { class: "zone" },
+  const zone = h(
+    "div",
+    { class: "zone" },
     h("h1", {}, "Find pictures that look alike"),
-    h("p", {}, "Drop a picture here, paste one, or "), chooser("Choose a picture", "main"),
-    h("p", { class: "faint" }, "or start with one of the collection:"));
+    h("p", {}, "Drop a picture here, paste one, or "),
+    chooser("Choose a picture", "main"),
+    h("p", { class: "faint" }, "or start with one of the collection:"),
+  );
   const summary = h("span", { class: "faint" });
-  const shuffle = h("button", { type: "button", onclick: () => go(address({ ...read(), seed: String(Math.floor(Math.random() * 1e6)) })) }, "Show others");
-  current.root.append(zone, filters(state), h("div", { class: "row" }, summary, h("span", { class: "spread" }), !state.name && shuffle));
-  current.grid = new Grid(current.root, { label: "Pictures of the collection", open: (n) => open(current.hits[n].id), act: (letter, n) => act(letter, current.hits[n].id) });
+  const shuffle = h(
+    "button",
+    { type: "button", onclick: () => go(address({ ...read(), seed: String(Math.floor(Math.random() * 1e6)) })) },
+    "Show others",
+  );
+  current.root.append(
+    zone,
+    filters(state),
+    h("div", { class: "row" }, summary, h("span", { class: "spread" }), !state.name && shuffle),
+  );
+  current.grid = new Grid(current.root, {
+    label: "Pictures of the collection",
+    open: (n) => open(current.hits[n].id),
+    act: (letter, n) => act(letter, current.hits[n].id),
+  });
   list(current, state, summary);
 }
 
 async function list(current, state, summary) {
-  const parameters = { k: state.name || state.label || state.where ? 300 : 60, where: condition(state), contains: state.name, order: state.name ? "id" : "random", seed: state.seed || "1" };
+  const parameters = {
+    k: state.name || state.label || state.where ? 300 : 60,
+    where: condition(state),
+    contains: state.name,
+    order: state.name ? "id" : "random",
+    seed: state.seed || "1",
+  };
   try {
     const response = await get("/v1/images", parameters);
     current.hits = response.images.map(flat);
     current.grid.show(current.hits);
     const filtered = state.name || state.label || state.where;
-    summary.textContent = filtered ? `${number(response.total)} pictures${response.total > current.hits.length ? `, ${current.hits.length} shown` : ""}` : `${number(response.total)} pictures in the collection`;
-    if (!response.total) current.root.append(h("p", { class: "empty" }, filtered ? "No picture matches; remove a condition." : "The collection is empty. Add pictures with: lookalike index FOLDER"));
-  } catch (error) { showError(current, error); }
+    summary.textContent = filtered
+      ? `${number(response.total)} pictures${response.total > current.hits.length ? `, ${current.hits.length} shown` : ""}`
+      : `${number(response.total)} pictures in the collection`;
+    if (!response.total)
+      current.root.append(
+        h(
+          "p",
+          { class: "empty" },
+          filtered
+            ? "No picture matches; remove a condition."
+            : "The collection is empty. Add pictures with: lookalike index FOLDER",
+        ),
+      );
+  } catch (error) {
+    showError(current, error);
+  }
 }
 
 // ---- results
@@ -81,15 +140,45 @@ async function list(current, state, summary) {
 function results(current, state) {
   const explanation = h("p", { class: "says" });
   const level = h("output", {});
-  const slider = h("input", { type: "range", min: "0", max: "1", step: "0.01", value: state.min || "0", "aria-label": "Minimum score of the hits" });
+  const slider = h("input", {
+    type: "range",
+    min: "0",
+    max: "1",
+    step: "0.01",
+    value: state.min || "0",
+    "aria-label": "Minimum score of the hits",
+  });
   const cut = h("div", { class: "cut" }, h("span", {}, "Minimum score"), slider, level, explanation);
-  const chips = h("div", { class: "row" }, ...state.like.map((name, n) => chip(name, n, state, false)), ...state.minus.map((name, n) => chip(name, n, state, true)), chooser("Another picture", "add", { add: true }));
+  const chips = h(
+    "div",
+    { class: "row" },
+    ...state.like.map((name, n) => chip(name, n, state, false)),
+    ...state.minus.map((name, n) => chip(name, n, state, true)),
+    chooser("Another picture", "add", { add: true }),
+  );
   const summary = h("h1", {}, "Searching…");
-  current.root.append(h("div", { class: "ask" }, chips, h("div", { class: "controls" }, cut, filters(state))), h("div", { class: "row" }, summary, h("span", { class: "spread" }), h("a", { class: "button", href: "/", "data-link": true }, "New search")));
-  current.grid = new Grid(current.root, { label: "Hits, most similar first", open: (n) => open(current.hits[n].id), act: (letter, n) => act(letter, current.hits[n].id) });
+  current.root.append(
+    h("div", { class: "ask" }, chips, h("div", { class: "controls" }, cut, filters(state))),
+    h(
+      "div",
+      { class: "row" },
+      summary,
+      h("span", { class: "spread" }),
+      h("a", { class: "button", href: "/", "data-link": true }, "New search"),
+    ),
+  );
+  current.grid = new Grid(current.root, {
+    label: "Hits, most similar first",
+    open: (n) => open(current.hits[n].id),
+    act: (letter, n) => act(letter, current.hits[n].id),
+  });
   const more = h("div", { class: "more" });
   current.root.append(more);
-  current.explain = (min) => { explanation.textContent = thresholdText(min, current.hits, current.all.length, { endless: current.hits.length === current.all.length && current.all.length >= Number(state.k || K) }); };
+  current.explain = (min) => {
+    explanation.textContent = thresholdText(min, current.hits, current.all.length, {
+      endless: current.hits.length === current.all.length && current.all.length >= Number(state.k || K),
+    });
+  };
   current.cut = (now) => {
     const min = Number(now.min || 0);
     if (document.activeElement !== slider) slider.value = String(min);
@@ -98,7 +187,17 @@ function results(current, state) {
     level.textContent = min ? min.toFixed(2) : "all";
     current.explain(min);
     summary.textContent = current.all.length ? `${number(current.hits.length)} most similar` : "No hits";
-    more.replaceChildren(...(current.all.length >= Number(now.k || K) && current.all.length < MAX_K ? [h("button", { type: "button", onclick: () => go(address({ ...read(), k: String(MAX_K) })) }, `More, up to ${number(MAX_K)}`)] : []));
+    more.replaceChildren(
+      ...(current.all.length >= Number(now.k || K) && current.all.length < MAX_K
+        ? [
+            h(
+              "button",
+              { type: "button", onclick: () => go(address({ ...read(), k: String(MAX_K) })) },
+              `More, up to ${number(MAX_K)}`,
+            ),
+          ]
+        : []),
+    );
   };
   slider.addEventListener("input", () => {
     const next = { ...read(), min: Number(slider.value) ? slider.value : "" };
@@ -109,7 +208,13 @@ function results(current, state) {
 }
 
 async function search(current, state) {
-  const parameters = { like: state.like, minus: state.minus, region: state.region, where: condition(state), k: state.k || K };
+  const parameters = {
+    like: state.like,
+    minus: state.minus,
+    region: state.region,
+    where: condition(state),
+    k: state.k || K,
+  };
   try {
     const [response] = await Promise.all([get("/v1/search", parameters), loadScores()]);
     if (page !== current) return;
@@ -118,7 +223,9 @@ async function search(current, state) {
     restoreFocus(current);
     if (read().open) reveal(read().open);
     if (state.like.length === 1 && !state.minus.length) relate(current, parameters);
-  } catch (error) { showError(current, error); }
+  } catch (error) {
+    showError(current, error);
+  }
 }
 
 // Moves the focus to the followed picture, unless the user has focused something else.
@@ -139,52 +246,124 @@ async function relate(current, parameters) {
     current.grid.relate(current.hits.map((hit) => hit.relation));
     current.explain(Number(read().min || 0));
     const copies = current.all.filter((hit) => ["copy", "identical"].includes(hit.relation?.relation)).length;
-    if (copies && !document.getElementById("status").textContent) notify(`${copies} of the best ${response.hits.length} are copies of this picture`);
-  } catch { /* the hits are shown without relations */ }
+    if (copies && !document.getElementById("status").textContent)
+      notify(`${copies} of the best ${response.hits.length} are copies of this picture`);
+  } catch {
+    /* the hits are shown without relations */
+  }
 }
 
 // ---- parts
 
 function flat(image) {
-  return { id: image.id, score: image.score, width: image.metadata.width, height: image.metadata.height, relation: image.relation || null };
+  return {
+    id: image.id,
+    score: image.score,
+    width: image.metadata.width,
+    height: image.metadata.height,
+    relation: image.relation || null,
+  };
 }
 
 function chooser(text, kind, options = {}) {
-  const input = h("input", { type: "file", accept: "image/*,.heic,.avif,.jxl", multiple: true, hidden: true, onchange: () => searchWith(input.files, options) });
-  const button = h("button", { type: "button", class: kind, onclick: () => input.click() }, kind === "add" ? h("span", { "aria-hidden": "true" }, "+") : null, text);
+  const input = h("input", {
+    type: "file",
+    accept: "image/*,.heic,.avif,.jxl",
+    multiple: true,
+    hidden: true,
+    onchange: () => searchWith(input.files, options),
+  });
+  const button = h(
+    "button",
+    { type: "button", class: kind, onclick: () => input.click() },
+    kind === "add" ? h("span", { "aria-hidden": "true" }, "+") : null,
+    text,
+  );
   return [button, input];
 }
 
 function chip(name, n, state, minus) {
   const without = (list) => list.filter((_, index) => index !== n);
   // Regions belong to pictures by position, so both are removed together.
-  const next = minus ? { ...state, minus: without(state.minus) } : { ...state, like: without(state.like), region: without(state.region) };
+  const next = minus
+    ? { ...state, minus: without(state.minus) }
+    : { ...state, like: without(state.like), region: without(state.region) };
   const title = name.startsWith("query:") ? "your picture" : fileName(name);
   const region = !minus && state.region[n] ? state.region[n].split(",").map((v) => `${100 * Number(v)}%`) : null;
   const box = region && h("span", { class: "box" });
   if (box) Object.assign(box.style, { left: region[0], top: region[1], width: region[2], height: region[3] });
   const openView = () => view({ name, more, less, region: (part) => searchRegion(name, part), closed: () => {} });
-  return h("div", { class: minus ? "chip minus" : "chip" },
-    h("button", { class: "show", type: "button", "aria-label": `${minus ? "Less like" : "Like"} ${title}: open it, or draw a box on it`, onclick: openView }, h("img", { src: thumbnailUrl(name), alt: "", onerror: (event) => { event.target.alt = "expired"; } })),
-    box, h("span", { class: "tag" }, minus ? "less like" : region ? "region" : "like"),
-    h("button", { class: "away", type: "button", "aria-label": `Remove ${title}`, onclick: () => searchAgain(next, "") }, "✕"));
+  return h(
+    "div",
+    { class: minus ? "chip minus" : "chip" },
+    h(
+      "button",
+      {
+        class: "show",
+        type: "button",
+        "aria-label": `${minus ? "Less like" : "Like"} ${title}: open it, or draw a box on it`,
+        onclick: openView,
+      },
+      h("img", {
+        src: thumbnailUrl(name),
+        alt: "",
+        onerror: (event) => {
+          event.target.alt = "expired";
+        },
+      }),
+    ),
+    box,
+    h("span", { class: "tag" }, minus ? "less like" : region ? "region" : "like"),
+    h(
+      "button",
+      { class: "away", type: "button", "aria-label": `Remove ${title}`, onclick: () => searchAgain(next, "") },
+      "✕",
+    ),
+  );
 }
 
 function filters(state) {
   const submit = (name) => (event) => go(address({ ...read(), [name]: event.target.value.trim(), open: "" }));
-  const name = h("input", { type: "text", id: "name", placeholder: "Find by name", "aria-label": "Find by name", value: state.name, onchange: submit("name") });
-  const where = h("input", { type: "text", placeholder: "Condition: width > 1000 and format = 'JPEG'", "aria-label": "Condition on metadata", value: state.where, onchange: submit("where"), title: "SQL syntax; the Collection page lists the columns" });
-  const select = h("select", { "aria-label": "Label", onchange: submit("label") }, h("option", { value: "" }, "Any label"), state.label && h("option", { value: state.label, selected: true }, state.label));
+  const name = h("input", {
+    type: "text",
+    id: "name",
+    placeholder: "Find by name",
+    "aria-label": "Find by name",
+    value: state.name,
+    onchange: submit("name"),
+  });
+  const where = h("input", {
+    type: "text",
+    placeholder: "Condition: width > 1000 and format = 'JPEG'",
+    "aria-label": "Condition on metadata",
+    value: state.where,
+    onchange: submit("where"),
+    title: "SQL syntax; the Collection page lists the columns",
+  });
+  const select = h(
+    "select",
+    { "aria-label": "Label", onchange: submit("label") },
+    h("option", { value: "" }, "Any label"),
+    state.label && h("option", { value: state.label, selected: true }, state.label),
+  );
   select.hidden = !state.label;
   fillLabels(select, state.label);
   return h("div", { class: "filters" }, !state.like.length && name, select, where);
 }
 
 async function fillLabels(select, chosen) {
-  try { labels ||= (await get("/v1/labels")).labels.slice(0, 500); } catch { return; }
+  try {
+    labels ||= (await get("/v1/labels")).labels.slice(0, 500);
+  } catch {
+    return;
+  }
   if (!labels.length) return;
   select.hidden = false;
-  select.append(...labels.filter(({ label }) => label !== chosen).map(({ label, images }) => h("option", { value: label }, `${label} (${number(images)})`)));
+  select.append(
+    ...labels
+      .filter(({ label }) => label !== chosen)
+      .map(({ label, images }) => h("option", { value: label }, `${label} (${number(images)})`)),
+  );
 }
 
 function condition(state) {
@@ -202,7 +381,9 @@ function showError(current, error) {
 
 // ---- actions on a hit
 
-function open(id) { go(address({ ...read(), open: id })); }
+function open(id) {
+  go(address({ ...read(), open: id }));
+}
 
 function reveal(id) {
   const current = page;
@@ -211,23 +392,56 @@ function reveal(id) {
   const state = read();
   const query = state.like.length === 1 && !state.region.length ? state.like[0] : null;
   view({
-    name: `id:${id}`, score: hit?.score, relation: hit?.relation, query, more, less, add,
+    name: `id:${id}`,
+    score: hit?.score,
+    relation: hit?.relation,
+    query,
+    more,
+    less,
+    add,
     region: (part) => searchRegion(`id:${id}`, part),
-    step: n < 0 ? null : (by) => { const to = current.hits[n + by]; if (to) go(address({ ...read(), open: to.id }), { replace: true }); },
-    closed: () => { if (read().open) replaceAddress(address({ ...read(), open: "" })); if (n >= 0 && page === current) current.grid.focus(n); },
+    step:
+      n < 0
+        ? null
+        : (by) => {
+            const to = current.hits[n + by];
+            if (to) go(address({ ...read(), open: to.id }), { replace: true });
+          },
+    closed: () => {
+      if (read().open) replaceAddress(address({ ...read(), open: "" }));
+      if (n >= 0 && page === current) current.grid.focus(n);
+    },
   });
 }
 
-function searchAgain(state, id) { followId = id; go(address({ ...state, open: "" })); }
-export function more(id) { searchAgain({ ...filtersOf(), like: [`id:${id}`] }, id); window.scrollTo(0, 0); }
+function searchAgain(state, id) {
+  followId = id;
+  go(address({ ...state, open: "" }));
+}
+export function more(id) {
+  searchAgain({ ...filtersOf(), like: [`id:${id}`] }, id);
+  window.scrollTo(0, 0);
+}
 function less(id) {
   const state = read();
-  if (!state.like.length) { notify("choose a picture to search with first; then exclude others"); return; }
+  if (!state.like.length) {
+    notify("choose a picture to search with first; then exclude others");
+    return;
+  }
   searchAgain({ ...state, minus: [...state.minus, `id:${id}`] }, id);
 }
-function add(id) { const state = read(); searchAgain({ ...state, like: [...state.like, `id:${id}`] }, id); }
-function searchRegion(name, part) { searchAgain({ ...filtersOf(), like: [name], region: [part.join(",")] }, ""); window.scrollTo(0, 0); }
-function filtersOf() { const { where, label, min } = currentPath() === "/" ? read() : {}; return { like: [], minus: [], region: [], where, label, min }; }
+function add(id) {
+  const state = read();
+  searchAgain({ ...state, like: [...state.like, `id:${id}`] }, id);
+}
+function searchRegion(name, part) {
+  searchAgain({ ...filtersOf(), like: [name], region: [part.join(",")] }, "");
+  window.scrollTo(0, 0);
+}
+function filtersOf() {
+  const { where, label, min } = currentPath() === "/" ? read() : {};
+  return { like: [], minus: [], region: [], where, label, min };
+}
 
 function act(letter, id) {
   if (letter === "m") more(id);

@@ -22,7 +22,10 @@ export function address(state, path = "/") {
 }
 
 let render = () => {};
-export function onChange(callback) { render = callback; window.addEventListener("popstate", () => callback()); }
+export function onChange(callback) {
+  render = callback;
+  window.addEventListener("popstate", () => callback());
+}
 
 // `to`: a path of the application, or the href of a link.
 export function go(to, { replace = false } = {}) {
@@ -33,6 +36,10 @@ export function go(to, { replace = false } = {}) {
 }
 
 // Updates the URL without rendering, for state that is already shown.
-export function replaceAddress(to) { history.replaceState(null, "", full(to)); }
+export function replaceAddress(to) {
+  history.replaceState(null, "", full(to));
+}
 
-function full(to) { return to.startsWith("/") && !to.startsWith(`${ROOT}/`) ? withRoot(to) : to; }
+function full(to) {
+  return to.startsWith("/") && !to.startsWith(`${ROOT}/`) ? withRoot(to) : to;
+}

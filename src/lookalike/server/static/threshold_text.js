@@ -6,11 +6,17 @@ import { get } from "./api.js";
 const NEARLY_IDENTICAL = 0.99; // from here on the model hardly distinguishes images, and the tail does not apply
 let scores = null; // the response of /v1/scores
 
-export function setScores(response) { scores = response; }
+export function setScores(response) {
+  scores = response;
+}
 
 // Loads the scores once. Hits are shown without them if this fails.
 export async function loadScores() {
-  try { if (!scores) setScores(await get("/v1/scores")); } catch { /* retried with the next search */ }
+  try {
+    if (!scores) setScores(await get("/v1/scores"));
+  } catch {
+    /* retried with the next search */
+  }
 }
 
 // The text for a minimum score. `unverified`: hits above it that are not verified copies. With `endless`, further hits
@@ -24,21 +30,30 @@ export function thresholdText(min, hits, all, { endless }) {
   const unverified = endless ? Infinity : hits.length - copies;
   const step = scores?.meaning?.[Math.round(100 * min)];
   if (!unverified) return `${shown} ${copies === 1 ? "It is a verified copy" : "All of them are verified copies"}.`;
-  const expectation = Number.isFinite(step?.expected_false) ? calibratedText(step.expected_false, unverified, copies) : randomPairText(min);
-  const copyShare = step?.copy_probability >= 0.01 ? `At this score, ${Math.round(100 * step.copy_probability)} % are copies.` : "";
+  const expectation = Number.isFinite(step?.expected_false)
+    ? calibratedText(step.expected_false, unverified, copies)
+    : randomPairText(min);
+  const copyShare =
+    step?.copy_probability >= 0.01 ? `At this score, ${Math.round(100 * step.copy_probability)} % are copies.` : "";
   return [shown, expectation, copyShare].filter(Boolean).join(" ");
 }
 
 function calibratedText(unrelated, unverified, copies) {
-  if (unrelated < 0.5) return `An unrelated picture reaches this score in one of ${number(Math.round(1 / Math.max(unrelated, 1e-6)))} searches.`;
-  if (unrelated >= unverified) return `As many would reach this score by chance: any of them${copies ? " that is not a verified copy" : ""} may be unrelated.`;
+  if (unrelated < 0.5)
+    return `An unrelated picture reaches this score in one of ${number(Math.round(1 / Math.max(unrelated, 1e-6)))} searches.`;
+  if (unrelated >= unverified)
+    return `As many would reach this score by chance: any of them${copies ? " that is not a verified copy" : ""} may be unrelated.`;
   const count = Math.round(unrelated);
-  return unverified === Infinity ? `About ${number(count)} unrelated ${count === 1 ? "picture" : "pictures"} would reach this score.` : `About ${number(count)} of them may be unrelated.`;
+  return unverified === Infinity
+    ? `About ${number(count)} unrelated ${count === 1 ? "picture" : "pictures"} would reach this score.`
+    : `About ${number(count)} of them may be unrelated.`;
 }
 
 // Without a calibration: the share of random pairs above the score.
 function randomPairText(min) {
   if (!scores?.scores?.length) return "";
   const at = scores.scores.findLastIndex((score) => score <= min);
-  return at < 0 ? "More than half of all pairs in this collection reach this score." : `Fewer than 1 in ${number(Math.round(1 / scores.shares[at]))} random pairs in this collection reach this score.`;
+  return at < 0
+    ? "More than half of all pairs in this collection reach this score."
+    : `Fewer than 1 in ${number(Math.round(1 / scores.shares[at]))} random pairs in this collection reach this score.`;
 }

@@ -16,25 +16,105 @@ export function view(options) {
   const frame = h("div", { class: "frame" }, image);
   const facts = h("dl", { class: "facts" });
   const proof = h("p", { class: "faint" });
-  const box = () => selectRegion(frame, (region) => { if (region) { closeView(); options.region(region); } else dialog.querySelector("[data-box]")?.focus(); });
-  dialog.replaceChildren(h("div", { class: "viewer" },
-    h("div", { class: "stage" }, frame,
-      options.step && h("button", { class: "step before", type: "button", "aria-label": "Previous", onclick: () => options.step(-1) }, "‹"),
-      options.step && h("button", { class: "step after", type: "button", "aria-label": "Next", onclick: () => options.step(1) }, "›")),
-    h("div", { class: "side" },
-      h("button", { class: "plain close", type: "button", "aria-label": "Close", onclick: closeView }, "✕"),
-      h("h2", { tabindex: "-1" }, id ? fileName(id) : "Your picture"),
-      options.score !== undefined && h("p", {}, h("b", {}, `score ${options.score.toFixed(3)} `), options.relation && h("span", { class: `badge ${options.relation.relation}` }, `${options.relation.relation}, ${Math.round(100 * options.relation.probability)} %`)),
-      proof,
-      h("div", { class: "acts" },
-        id && h("button", { class: "main", type: "button", onclick: () => { closeView(); options.more(id); } }, "More like this"),
-        h("div", { class: "two" },
-          id && h("button", { type: "button", onclick: () => { closeView(); options.less(id); } }, "Less like this"),
-          id && options.add && h("button", { type: "button", onclick: () => { closeView(); options.add(id); } }, "Add to search")),
-        h("button", { type: "button", "data-box": true, onclick: box }, "Search by region: draw a box"),
-        id && h("a", { class: "button", href: originalUrl(id), target: "_blank", rel: "noopener" }, "Open the file")),
-      id && labelForm(id, facts),
-      facts)));
+  const box = () =>
+    selectRegion(frame, (region) => {
+      if (region) {
+        closeView();
+        options.region(region);
+      } else dialog.querySelector("[data-box]")?.focus();
+    });
+  dialog.replaceChildren(
+    h(
+      "div",
+      { class: "viewer" },
+      h(
+        "div",
+        { class: "stage" },
+        frame,
+        options.step &&
+          h(
+            "button",
+            { class: "step before", type: "button", "aria-label": "Previous", onclick: () => options.step(-1) },
+            "‹",
+          ),
+        options.step &&
+          h(
+            "button",
+            { class: "step after", type: "button", "aria-label": "Next", onclick: () => options.step(1) },
+            "›",
+          ),
+      ),
+      h(
+        "div",
+        { class: "side" },
+        h("button", { class: "plain close", type: "button", "aria-label": "Close", onclick: closeView }, "✕"),
+        h("h2", { tabindex: "-1" }, id ? fileName(id) : "Your picture"),
+        options.score !== undefined &&
+          h(
+            "p",
+            {},
+            h("b", {}, `score ${options.score.toFixed(3)} `),
+            options.relation &&
+              h(
+                "span",
+                { class: `badge ${options.relation.relation}` },
+                `${options.relation.relation}, ${Math.round(100 * options.relation.probability)} %`,
+              ),
+          ),
+        proof,
+        h(
+          "div",
+          { class: "acts" },
+          id &&
+            h(
+              "button",
+              {
+                class: "main",
+                type: "button",
+                onclick: () => {
+                  closeView();
+                  options.more(id);
+                },
+              },
+              "More like this",
+            ),
+          h(
+            "div",
+            { class: "two" },
+            id &&
+              h(
+                "button",
+                {
+                  type: "button",
+                  onclick: () => {
+                    closeView();
+                    options.less(id);
+                  },
+                },
+                "Less like this",
+              ),
+            id &&
+              options.add &&
+              h(
+                "button",
+                {
+                  type: "button",
+                  onclick: () => {
+                    closeView();
+                    options.add(id);
+                  },
+                },
+                "Add to search",
+              ),
+          ),
+          h("button", { type: "button", "data-box": true, onclick: box }, "Search by region: draw a box"),
+          id && h("a", { class: "button", href: originalUrl(id), target: "_blank", rel: "noopener" }, "Open the file"),
+        ),
+        id && labelForm(id, facts),
+        facts,
+      ),
+    ),
+  );
   if (!dialog.open) dialog.showModal();
   dialog.querySelector("h2").focus(); // screen readers announce it, and the keys of the dialog keep working for the next picture
   if (id) fill(id, facts);
@@ -47,8 +127,17 @@ async function fill(id, facts) {
     const { metadata } = await get(`/v1/images/${encodeURIComponent(id)}`);
     facts.dispatchEvent(new CustomEvent("filled", { detail: metadata }));
     const hidden = new Set(["label", "sha256", "mtime_ns", "frame", "width", "height", "size", "plain"]);
-    const lines = [["id", id], ["size", `${metadata.width} × ${metadata.height} pixels`], metadata.size && ["file", metadata.size < 1e6 ? `${(metadata.size / 1e3).toFixed(1)} kB` : `${(metadata.size / 1e6).toFixed(2)} MB`], metadata.plain && ["note", "too plain to compare"]];
-    for (const [name, value] of Object.entries(metadata)) if (value !== null && !hidden.has(name)) lines.push([name, String(value)]);
+    const lines = [
+      ["id", id],
+      ["size", `${metadata.width} × ${metadata.height} pixels`],
+      metadata.size && [
+        "file",
+        metadata.size < 1e6 ? `${(metadata.size / 1e3).toFixed(1)} kB` : `${(metadata.size / 1e6).toFixed(2)} MB`,
+      ],
+      metadata.plain && ["note", "too plain to compare"],
+    ];
+    for (const [name, value] of Object.entries(metadata))
+      if (value !== null && !hidden.has(name)) lines.push([name, String(value)]);
     facts.replaceChildren(...lines.filter(Boolean).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
   } catch (error) {
     if (current !== shown) return; // another picture is shown by now, or none
@@ -60,17 +149,40 @@ async function fill(id, facts) {
 // The label, editable.
 function labelForm(id, facts) {
   let edited = false; // a late response must not overwrite the text a person is typing
-  const field = h("input", { type: "text", "aria-label": "Label", placeholder: "Add a label", maxlength: "200", oninput: () => { edited = true; } });
+  const field = h("input", {
+    type: "text",
+    "aria-label": "Label",
+    placeholder: "Add a label",
+    maxlength: "200",
+    oninput: () => {
+      edited = true;
+    },
+  });
   const save = async () => {
     try {
       await send(`/v1/images/${encodeURIComponent(id)}`, { label: field.value.trim() || null }, "PATCH");
       edited = false;
       notify(field.value.trim() ? `labeled ${field.value.trim()}` : "label removed");
       fill(id, facts);
-    } catch (error) { notify(error.message); }
+    } catch (error) {
+      notify(error.message);
+    }
   };
-  facts.addEventListener("filled", (event) => { if (!edited) field.value = event.detail.label || ""; });
-  return h("form", { class: "row label", onsubmit: (event) => { event.preventDefault(); save(); } }, field, h("button", {}, "Save"));
+  facts.addEventListener("filled", (event) => {
+    if (!edited) field.value = event.detail.label || "";
+  });
+  return h(
+    "form",
+    {
+      class: "row label",
+      onsubmit: (event) => {
+        event.preventDefault();
+        save();
+      },
+    },
+    field,
+    h("button", {}, "Save"),
+  );
 }
 
 async function explain(query, id, proof) {
@@ -80,23 +192,42 @@ async function explain(query, id, proof) {
   try {
     const comparison = await call("/v1/compare", { method: "POST", body: form });
     proof.textContent = comparison.words;
-  } catch { proof.textContent = ""; }
+  } catch {
+    proof.textContent = "";
+  }
 }
 
 // The close event arrives late, when the view may be open again for another picture, so the callback runs at once.
-export function closeView() { if (dialog.open) { dialog.close(); finish(); } }
+export function closeView() {
+  if (dialog.open) {
+    dialog.close();
+    finish();
+  }
+}
 export const isOpen = () => dialog.open;
 
-function finish() { const last = current; current = null; dialog.replaceChildren(); last?.closed?.(); }
-dialog.addEventListener("close", () => { if (!dialog.open && current) finish(); });
-dialog.addEventListener("click", (event) => { if (event.target === dialog) closeView(); });
+function finish() {
+  const last = current;
+  current = null;
+  dialog.replaceChildren();
+  last?.closed?.();
+}
+dialog.addEventListener("close", () => {
+  if (!dialog.open && current) finish();
+});
+dialog.addEventListener("click", (event) => {
+  if (event.target === dialog) closeView();
+});
 dialog.addEventListener("keydown", (event) => {
   if (!current || event.target.closest(".region, input") || event.ctrlKey || event.metaKey) return;
   const id = current.name.replace(/^id:/, "");
   if (event.key === "ArrowRight") current.step?.(1);
   else if (event.key === "ArrowLeft") current.step?.(-1);
-  else if (event.key in LETTERS && !id.startsWith("query:") && current[LETTERS[event.key]]) { const run = current[LETTERS[event.key]]; closeView(); run(id); }
-  else if (event.key === "b") dialog.querySelector("[data-box]").click();
+  else if (event.key in LETTERS && !id.startsWith("query:") && current[LETTERS[event.key]]) {
+    const run = current[LETTERS[event.key]];
+    closeView();
+    run(id);
+  } else if (event.key === "b") dialog.querySelector("[data-box]").click();
   else return;
   event.preventDefault();
 });

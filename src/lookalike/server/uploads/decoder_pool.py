@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -13,8 +14,10 @@ from lookalike.errors import BadQuery, ImageTooLarge, UnreadableImage
 from lookalike.image.decoding.child import LENGTHS
 from lookalike.image.decoding.guarded import child_command
 from lookalike.server.service.batcher import Busy
+from lookalike.server.service.child_log import ChildFailure, StderrTail
 from lookalike.types import RGB, Preprocessing
 
+log = logging.getLogger("lookalike.server")
 THUMBNAIL = 256
 START_SECONDS = 60.0
 MAX_WAITING = 16  # per process: at a tenth of a second each, a request waits a few seconds at most
@@ -114,11 +117,14 @@ class DecoderPool:
             raise
         self.restarts += 1
         child.kill()
+        log.error("decoder failed: the image %s", reason, exc_info=await child.failure())
         raise UnreadableImage(f"the image {reason}")
 
 
 def _raise_refusal(response: tuple[dict[str, Any], bytes]) -> tuple[dict[str, Any], bytes]:
     head, _ = response
+    if traceback := head.get("traceback"):
+        log.error("decoder failed", exc_info=ChildFailure(traceback))
     if (refused := head.get("refused")) is None:
         return response
     kind = {"large": ImageTooLarge, "query": BadQuery}.get(refused, UnreadableImage)
@@ -141,6 +147,7 @@ class _DecoderProcess:
         self._memory = memory
         self._process: asyncio.subprocess.Process | None = None
         self._killed = False
+        self._errors: StderrTail | None = None
         self.served = 0
 
     @property
@@ -154,12 +161,19 @@ class _DecoderProcess:
             *command,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
             limit=2**20,
             **options,
         )
+        assert self._process.stderr is not None
+        self._errors = StderrTail(self._process.stderr)
         self.served, self._killed = 0, False
         await asyncio.wait_for(self._read(), START_SECONDS)
+
+    async def failure(self) -> ChildFailure | None:
+        """Return what the killed process wrote to stderr, for the log, or None if it wrote nothing."""
+        text = await self._errors.text() if self._errors is not None else ""
+        return ChildFailure(text) if text else None
 
     async def restart(self) -> None:
         await self.terminate()
@@ -193,5 +207,7 @@ class _DecoderProcess:
         self.kill()
         if self._process is not None:
             await self._process.wait()
+            if self._errors is not None:
+                self._errors.close()
             # The pipes keep the transport open until the event loop has seen them close.
             self._process._transport.close()  # type: ignore[attr-defined]

@@ -128,7 +128,9 @@ class Fetcher:
             try:
                 status, body, location = self._request(url, deadline, exchange)
             except (OSError, http.client.HTTPException, ValueError, AttributeError) as error:
-                if exchange.ended:  # closing a connection under its reader raises any of these
+                # Closing a connection under its reader raises any of these; under load the socket's own timeout, which
+                # is the rest of the same deadline, comes before the timer.
+                if exchange.ended or isinstance(error, TimeoutError):
                     _remaining(0)
                 if isinstance(error, AttributeError):
                     raise

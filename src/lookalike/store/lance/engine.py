@@ -28,12 +28,17 @@ CONFLICT = re.compile(
 )
 BAD_FILTER = re.compile(r"error (parsing|resolving|applying)|filter|invalid function|divide by zero", re.I)
 
-MEANINGS: tuple[tuple[re.Pattern[str], type[LookalikeError], str], ...] = (
-    (MISSING, NoCollection, "There is no collection at {uri}; make one with: lookalike index FOLDER -c {uri}"),
-    (READ_ONLY, ReadOnly, "The collection at {uri} may not be written to ({text}); ask its owner, or copy it."),
-    (FULL, StoreFailed, "The disk of {uri} is full ({text}); nothing was changed. Make room and run again."),
-    (CONFLICT, StoreFailed, "Other processes kept writing to {uri} ({text}); nothing was changed. Run again."),
-    (RETIRED, StoreFailed, "A file of {uri} has gone ({text}), cleaned up while in use. Open it and try again."),
+MEANINGS: tuple[tuple[re.Pattern[str], type[LookalikeError], str, str], ...] = (
+    (READ_ONLY, ReadOnly, "writing is not permitted ({text})", "ask its owner for access, or copy it"),
+    (FULL, StoreFailed, "the disk is full ({text}); nothing was changed", "free some space and try again"),
+    (CONFLICT, StoreFailed, "other processes kept writing to it ({text}); nothing was changed", "try again"),
+    (
+        RETIRED,
+        StoreFailed,
+        "a file was removed while it was in use ({text})",
+        "open the collection again and try again",
+    ),
+    (re.compile(""), StoreFailed, "the storage engine failed: {text}", "check the disk or the network, and try again"),
 )
 
 
@@ -61,10 +66,22 @@ def translated(error: BaseException, uri: str, where: str | None = None) -> Look
     text = _reason(error)
     if where is not None and BAD_FILTER.search(text):
         return BadFilter(f"The condition {where!r} cannot be evaluated: {text}")
-    for pattern, kind, message in MEANINGS:
-        if pattern.search(f"{type(error).__name__}: {text}"):
-            return kind(message.format(uri=uri, text=text))
-    return StoreFailed(f"The collection at {uri} failed: {text}. Check the disk or the network, and try again.")
+    described = f"{type(error).__name__}: {text}"
+    if MISSING.search(described):
+        return no_collection(uri)
+    kind, reason, hint = next((k, r, h) for pattern, k, r, h in MEANINGS if pattern.search(described))
+    return kind(reason.format(text=text), subject=uri, location=uri, hint=hint)
+
+
+def no_collection(uri: str) -> NoCollection:
+    """Return the error of a location without a collection."""
+    return NoCollection(
+        "there is no collection",
+        subject=uri,
+        location=uri,
+        hint="create one with Collection.open(..., create=True)",
+        command=f"index FOLDER -c {uri}",
+    )
 
 
 def is_conflict(error: BaseException) -> bool:
@@ -128,5 +145,8 @@ def check_location(uri: str) -> None:
     path = Path(uri)
     if path.is_file() or (path.is_dir() and not (path / "images.lance").exists() and any(path.iterdir())):
         raise CollectionError(
-            f"{uri} exists and is not a collection; nothing was written. Choose an empty or a new folder."
+            "exists and is not a collection; nothing was written",
+            subject=uri,
+            location=uri,
+            hint="choose an empty or a new folder",
         )

@@ -12,7 +12,7 @@ from lookalike.errors import FormatMismatch, NoCollection
 from lookalike.store import columns as cols
 from lookalike.store.lance import search as lance_search
 from lookalike.store.lance.arrow import column_out, one_of, vectors_out
-from lookalike.store.lance.engine import child, engine
+from lookalike.store.lance.engine import child, engine, no_collection
 from lookalike.store.lance.refresh import IndexContents, refreshed
 from lookalike.store.lance.table import LanceTable
 from lookalike.store.rank import FLOAT32_ERROR, HALF_ERROR
@@ -93,17 +93,17 @@ class LanceStore:
         try:
             return self._rows.latest()
         except NoCollection as error:
-            uri = self.uri
-            message = f"There is no collection at {uri}; make one with: lookalike index FOLDER -c {uri}"
-            raise NoCollection(message) from error
+            raise no_collection(self.uri) from error
 
     def _check_format(self) -> None:
         # Absent if the process was killed between creation and the first commit.
         written = self.settings.get(schema.FORMAT.name, "1")
         if not written.isdigit() or int(written) > FORMAT:
             raise FormatMismatch(
-                f"The collection at {self.uri} has format {written} and this Lookalike reads up to format {FORMAT}; "
-                "install a newer one with: pip install -U lookalike"
+                f"it has format {written}, and this Lookalike reads up to format {FORMAT}",
+                subject=self.uri,
+                location=self.uri,
+                hint="install a newer one with: pip install -U lookalike",
             )
 
     @property

@@ -174,7 +174,8 @@ class LanceTable:
 
     def _writable(self) -> None:
         if self.read_only:
-            raise ReadOnly(f"The collection at {self.uri} was opened for reading only; open it without read_only.")
+            reason, hint = "it was opened for reading only", "open it without read_only"
+            raise ReadOnly(reason, subject=self.uri, location=self.uri, hint=hint)
 
     def _commit(self, change: "Callable[[lance.LanceDataset], T]") -> T:
         """Apply a change to the latest version; on a conflict with another process, again from the start."""
@@ -195,7 +196,8 @@ class LanceTable:
                     raise
                 self._dataset = dataset
                 return result
-        raise StoreFailed(f"Other processes kept writing to {self.uri}; nothing was changed. Run again.") from conflict
+        reason = "other processes kept writing to it; nothing was changed"
+        raise StoreFailed(reason, subject=self.uri, location=self.uri, hint="try again") from conflict
 
     def _merge(self, dataset: "lance.LanceDataset") -> "lance.MergeInsertBuilder":
         # With an index on the key, merge_insert misses concurrent inserts (lance#9238).
@@ -297,7 +299,8 @@ class LanceTable:
                     raise
             else:
                 return
-        raise StoreFailed(f"Other processes kept writing to {self.uri}; the column {name} lacks some of their values.")
+        reason = f"other processes kept writing to it; the column {name} lacks some of their values"
+        raise StoreFailed(reason, subject=self.uri, location=self.uri)
 
 
 def _values(dataset: "lance.LanceDataset", key: str, name: str) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""Failures of child processes: the traceback is in the server's log, and never in a response."""
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lookalike.errors import UnreadableImage
+from lookalike.image.decoding.guarded import child_command
+from lookalike.search import Collection
+from lookalike.server import Settings
+from lookalike.server.process.run import JsonLogFormatter
+from lookalike.server.service.jobs import JobRunner
+from lookalike.server.uploads.decoder_pool import DecoderPool
+from lookalike.types import Preprocessing
+from tests.conftest import COLOURS, encode, picture
+from tests.server.conftest import served, wait_for
+
+PREPROCESSING = Preprocessing(size=(32, 32))
+IMAGE = encode(picture(COLOURS["red"]))
+BROKEN_DECODER = """
+import sys
+from lookalike.image.decoding import child
+
+def respond(head, body):
+    raise KeyError("a defect")
+
+child._respond = respond
+child.main()
+"""
+
+
+class Log(logging.Handler):
+    """The server's log as JSON lines and as plain text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.entries: list[dict[str, Any]] = []
+        self.text = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.entries.append(json.loads(JsonLogFormatter().format(record)))
+        self.text += logging.Formatter().format(record) + "\n"
+
+    def failures(self) -> list[dict[str, Any]]:
+        return [entry for entry in self.entries if entry["level"] == "error"]
+
+
+@pytest.fixture
+def log() -> Iterator[Log]:
+    logger, handler = logging.getLogger("lookalike.server"), Log()
+    logger.addHandler(handler)
+    yield handler
+    logger.removeHandler(handler)
+
+
+def test_a_failed_job_leaves_its_traceback_in_the_log_only(tmp_path: Path, log: Log) -> None:
+    Collection.open(tmp_path / "c", create=True).close()
+    with served(None, str(tmp_path / "c")) as running:
+        job = running.http.post("/v1/jobs", json={"kind": "clusters"}).json()["job"]
+        wait_for(lambda: running.http.get(f"/v1/jobs/{job}").json()["state"] != "running")
+        response = running.http.get(f"/v1/jobs/{job}")
+        wait_for(lambda: bool(log.failures()))
+    (failure,) = log.failures()
+    assert (failure["event"], failure["job"], failure["kind"]) == ("job failed", job, "clusters")
+    assert "Traceback" in failure["error"]
+    assert "BadQuery" in failure["error"]
+    assert "BadQuery" in log.text
+    assert response.json()["state"] == "failed"
+    assert "Traceback" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("raise SystemError('a defect')", "SystemError: a defect"),
+        ("import os; os._exit(7)", "exit status 7"),
+        ("import sys; sys.stderr.write('x' * 10**6 + 'the end'); sys.exit(1)", "the end"),
+    ],
+)
+def test_a_job_whose_process_dies_is_logged_with_its_last_words(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch, code: str, expected: str
+) -> None:
+    (tmp_path / "dies.py").write_text(code)
+    executable = tmp_path / "python"
+    executable.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{tmp_path}/dies.py'\n")
+    executable.chmod(0o700)
+    monkeypatch.setattr("lookalike.server.service.jobs.sys.executable", str(executable))
+
+    async def run() -> dict[str, Any]:
+        runner = JobRunner(Settings(uri=str(tmp_path / "c")), str(tmp_path))
+        job = await runner.start("index")
+        await asyncio.gather(*runner._tasks)
+        return runner.get(job["job"])
+
+    job = asyncio.run(run())
+    (failure,) = log.failures()
+    assert expected in failure["error"]
+    assert len(failure["error"]) < 20_000
+    assert (job["state"], job["message"]) == ("failed", "its process ended unexpectedly; start it again")
+
+
+def decode(work: Callable[[DecoderPool], Coroutine[Any, Any, object]]) -> str:
+    """Run `work` with a pool of one decoder; return the refusal that it ends with."""
+
+    async def run() -> str:
+        pool = DecoderPool(1, seconds=30, memory=900 * 2**20, max_pixels=10**9)
+        await pool.start()
+        try:
+            with pytest.raises(UnreadableImage) as refusal:
+                await work(pool)
+        finally:
+            await pool.stop()
+        return str(refusal.value)
+
+    return asyncio.run(run())
+
+
+def test_a_defect_of_a_decoder_leaves_its_traceback_in_the_log_only(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(memory: int) -> tuple[list[str], dict[str, Any]]:
+        command, options = child_command(memory)
+        return [command[0], "-c", BROKEN_DECODER, command[-1]], options
+
+    monkeypatch.setattr("lookalike.server.uploads.decoder_pool.child_command", broken)
+    message = decode(lambda pool: pool.upload(IMAGE, PREPROCESSING))
+    (failure,) = log.failures()
+    assert failure["event"] == "decoder failed"
+    assert "Traceback" in failure["error"]
+    assert "in respond" in failure["error"]
+    assert "Traceback" not in message
+
+
+def test_an_image_that_is_refused_is_no_failure_of_the_decoder(log: Log) -> None:
+    decode(lambda pool: pool.upload(b"no image", PREPROCESSING))
+    assert log.failures() == []
+
+
+def test_a_decoder_that_crashes_leaves_its_stack_in_the_log(log: Log) -> None:
+    async def crash(pool: DecoderPool) -> None:
+        process = pool._children[0]._process
+        assert process is not None
+        os.kill(process.pid, signal.SIGSTOP)
+        upload = asyncio.create_task(pool.upload(IMAGE, PREPROCESSING))
+        await asyncio.sleep(0.1)  # the request is sent before the process goes on
+        os.kill(process.pid, signal.SIGSEGV)
+        os.kill(process.pid, signal.SIGCONT)
+        await upload
+
+    message = decode(crash)
+    (failure,) = log.failures()
+    assert "Segmentation fault" in failure["error"]
+    assert 'child.py"' in failure["error"]
+    assert "Segmentation" not in message
