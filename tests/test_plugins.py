@@ -113,13 +113,13 @@ def test_a_store_of_another_package_is_opened_by_its_scheme(install: Callable[..
 
 def test_what_is_no_store_is_refused(install: Callable[..., None]) -> None:
     install("number_extension", STORE, stores="number = number_extension:open_number")
-    with pytest.raises(CollectionError, match=r"number://x returned int, which is no store.*search"):
+    with pytest.raises(CollectionError, match=r"number://x: its extension returned int, which is no store.*search"):
         open_store("number://x")
 
 
 def test_a_scheme_of_an_object_store_is_not_taken(install: Callable[..., None]) -> None:
     install("s3_extension", STORE, stores="file = s3_extension:open_number")
-    with pytest.raises(LookalikeError, match="There is no collection at file:///nowhere"):
+    with pytest.raises(LookalikeError, match="file:///nowhere: there is no collection"):
         open_store("file:///nowhere")
     assert "s3_extension" not in sys.modules
 

@@ -217,7 +217,7 @@ def test_map_writes_a_page_and_a_figure(cli: Cli, shop: Callable[..., Path], tmp
     [
         (("cluster", "--levels", "99"), "levels 99 of 3 images cannot be made"),
         (("cluster", "--status"), "has no clusters yet; run: lookalike cluster"),
-        (("label", "--spread"), "has no label yet; add some"),
+        (("label", "--spread"), "it has no label yet; run: lookalike label labels.csv"),
     ],
 )
 def test_an_error_is_one_sentence(cli: Cli, shop: Callable[..., Path], typed: tuple[str, ...], message: str) -> None:

@@ -291,12 +291,12 @@ def test_examples_end_in_dots_only_if_there_are_more(
     shop: Collection, tmp_path: Path, names: list[str], listed: str
 ) -> None:
     file = labels_file(tmp_path, "\n".join(["id,label", *(f"{name},x" for name in names)]))
-    with pytest.raises(BadQuery, match=re.escape(f"{shop.uri} {listed}; use ids")):
+    with pytest.raises(BadQuery, match=re.escape(f"the collection {listed}; use ids")):
         read_labels(shop, file)
 
 
 def test_a_file_without_labels_has_no_examples(shop: Collection, tmp_path: Path) -> None:
-    with pytest.raises(BadQuery, match=re.escape(f"{shop.uri}; use ids")):
+    with pytest.raises(BadQuery, match="the collection; use ids"):
         read_labels(shop, labels_file(tmp_path, "id,label\nred/00.png,\n"))
 
 
@@ -334,7 +334,7 @@ def test_given_labels_stand_above_spread_ones(shop: Collection) -> None:
 
 def test_a_collection_without_labels_says_how_to_get_some(shop: Collection) -> None:
     for function in (count_labels, propagate):
-        with pytest.raises(NoLabels, match="has no label yet; add some: lookalike label"):
+        with pytest.raises(NoLabels, match="it has no label yet; label some images with set_labels"):
             function(shop)
 
 

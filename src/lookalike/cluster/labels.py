@@ -250,7 +250,7 @@ def _required_labels(photos: Collection) -> dict[str, str]:
             subject=photos.uri,
             location=photos.uri,
             hint="label some images with set_labels or label_collection",
-            command="label labels.csv, or lookalike label --folders",
+            command="label labels.csv",
         )
     return known
 
