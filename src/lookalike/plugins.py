@@ -15,9 +15,13 @@ from typing import Any
 
 from lookalike.errors import LookalikeError
 
+GROUPS = ("embedders", "stores", "edits", "objectives", "metrics")
+
 
 def plugins(group: str) -> Mapping[str, EntryPoint]:
-    """Return the registered extensions of a group by name. Raises LookalikeError where two have one name."""
+    """Return the registered extensions of one of GROUPS by name. Raises LookalikeError if two have one name."""
+    if group not in GROUPS:
+        raise ValueError(f"unknown group of extensions {group!r}; the groups are {', '.join(GROUPS)}")
     registered: dict[str, EntryPoint] = {}
     for point in entry_points(group=f"lookalike.{group}"):
         other = registered.setdefault(point.name, point)
