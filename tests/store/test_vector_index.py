@@ -217,3 +217,16 @@ def vector_of(store: Store, image_id: str) -> np.ndarray:
     (row,) = store.get([image_id])
     assert row is not None
     return row.vector
+
+
+def test_few_queries_need_more_than_the_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Among random vectors, where scores are close, the twelve best are certain after the pass over codes."""
+    vectors = normalize(np.random.default_rng(0).standard_normal((12_000, 64)))
+    index = VectorIndex().add([str(n) for n in range(len(vectors))], vectors, [{}] * len(vectors), 1)
+    scanned: list[int] = []
+    scan = Segment._by_scan
+    monkeypatch.setattr(
+        Segment, "_by_scan", lambda self, queries, *rest: scanned.append(len(queries)) or scan(self, queries, *rest)
+    )
+    index.search([SearchRequest(vector, 12) for vector in vectors[:100]])
+    assert sum(scanned) <= 5

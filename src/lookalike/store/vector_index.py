@@ -257,14 +257,15 @@ class Segment:
         for query, positions, upper, bound in zip(queries, rows, upper_bounds, remaining.tolist(), strict=True):
             alive = self.alive[positions]
             positions, upper = positions[alive], upper[alive]
-            near = self.vectors.take(positions[:k]) @ query
-            least = -np.inf if len(near) < k else float(np.partition(near, len(near) - k)[-k])
-            others = positions[k:][upper[k:] >= least - TIE]
+            first = k + OVERSAMPLE
+            near = self.vectors.take(positions[:first]) @ query
+            others = positions[first:][upper[first:] >= _kth(near, k) - TIE]
             scores = np.append(near, self.vectors.take(others) @ query)
+            least = _kth(scores, k)
             certain = bound == -np.inf or least - TIE > bound
             # What was left out on the way scores less than the k-th by more than a tie.
             bound = max(bound, least - TIE if len(scores) < len(positions) else -np.inf)
-            chosen = np.append(positions[:k], others)
+            chosen = np.append(positions[:first], others)
             answers.append(Candidates(chosen, scores, self.vectors.error, bound) if certain else None)
         if unsure := [n for n, answer in enumerate(answers) if answer is None]:
             for n, answer in zip(unsure, self._by_scan(queries[unsure], k, self.alive, self.count), strict=True):
@@ -276,9 +277,11 @@ class Segment:
             return [Candidates.none() for _ in queries]
         if count <= self.vectors.gather_below * len(mask):
             positions = np.flatnonzero(mask)
-            answers = [largest(scores, positions, k) for scores in queries @ self.vectors.take(positions).T]
+            answers = [
+                largest(scores, positions, k + OVERSAMPLE) for scores in queries @ self.vectors.take(positions).T
+            ]
         else:
-            answers = self.vectors.nearest(queries, min(k, count), mask if count < len(mask) else None)
+            answers = self.vectors.nearest(queries, min(k + OVERSAMPLE, count), mask if count < len(mask) else None)
         error = self.vectors.error
         return [
             Candidates(positions, scores, error, float(scores.min()) + error if len(positions) < count else -np.inf)
@@ -487,7 +490,7 @@ class VectorIndex:
         for group in groups.values():
             some = [requests[n] for n in group]
             k = max(request.k + len(request.exclude) for request in some)
-            candidates = self.candidates(np.stack([request.vector for request in some]), k + OVERSAMPLE, some[0].mask)
+            candidates = self.candidates(np.stack([request.vector for request in some]), k, some[0].mask)
             for n, request, proposed in zip(group, some, candidates, strict=True):
                 answers[n] = self._hits(request, proposed)
         return answers
@@ -597,6 +600,11 @@ def nearest_by_product(
     own = [np.flatnonzero(which == n) for n in range(len(queries))]
     ordered = [at[np.argsort(-values[at], kind="stable")[:k]] for at in own]
     return [(values[at], rows[at]) for at in ordered]
+
+
+def _kth(scores: NDArray[np.float32], k: int) -> float:
+    """The k-th largest score, -inf where there are fewer."""
+    return -np.inf if len(scores) < k else float(np.partition(scores, len(scores) - k)[-k])
 
 
 def largest(scores: NDArray[Any], positions: Positions, k: int) -> tuple[NDArray[Any], Positions]:
