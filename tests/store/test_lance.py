@@ -3,6 +3,7 @@
 import errno
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from lookalike.errors import CollectionError, FormatMismatch, LookalikeError, No
 from lookalike.similarity import normalize
 from lookalike.store import open_store
 from lookalike.store.lance import refresh
-from lookalike.store.lance.engine import engine, translated
+from lookalike.store.lance.engine import engine, is_conflict, translated
 from lookalike.store.lance.store import LanceStore
 from lookalike.store.memory import MemoryStore
 from lookalike.store.vector_index import SearchRequest
@@ -398,3 +399,28 @@ def _python(code: str) -> str:
 def test_ctrl_c_within_lance_is_no_failure_of_the_disk() -> None:
     with pytest.raises(KeyboardInterrupt), engine("x"):
         raise OSError("LanceError(IO): External error: KeyboardInterrupt: , rust/lance/src/io.rs:1")
+
+
+# conflicts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This UpdateConfig transaction is incompatible with concurrent transaction UpdateConfig",
+        "Commit conflict for version 7",
+        "Too much write contention",
+    ],
+)
+def test_a_commit_that_lost_against_another_is_a_conflict(text: str) -> None:
+    assert is_conflict(OSError(text))
+
+
+def test_two_processes_change_the_same_setting(place: str) -> None:
+    store = made(place)
+    stores = [LanceStore(place) for _ in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        done = [pool.submit(s.set_settings, {"clusters": f"{n}-{t}"}) for t in range(8) for n, s in enumerate(stores)]
+        for future in done:
+            future.result()
+    assert store.settings["clusters"].split("-")[0] in "0123"

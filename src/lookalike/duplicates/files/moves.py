@@ -54,7 +54,14 @@ def move_file(source: str, target: str, temp_path: str, sha256: str) -> None:
         else:
             raise
     sync_folder_of(target)
-    os.unlink(source)
+    try:
+        os.unlink(source)
+    except OSError:
+        if not os.path.lexists(source) and os.lstat(target).st_nlink == 1:
+            return  # somebody else removed the source: the target is the only copy
+        os.unlink(target)  # it stays where it was; of a file that another process moved, that one's target remains
+        sync_folder_of(target)
+        raise
     sync_folder_of(source)
 
 

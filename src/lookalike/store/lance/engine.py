@@ -23,7 +23,8 @@ MISSING = re.compile(r"dataset at path .* was not found|not found: .*_versions",
 FULL = re.compile(r"no space left|disk quota|os error (28|122)\b", re.I)
 RETIRED = re.compile(r"not found: .*\.(lance|manifest|idx)|object at location .* not found", re.I)
 CONFLICT = re.compile(
-    r"CommitConflictError|commit conflict|incompatible concurrent|too much write contention|preempted by concurrent",
+    r"CommitConflictError|commit conflict|incompatible (with )?concurrent|"
+    r"too much write contention|preempted by concurrent",
     re.I,
 )
 BAD_FILTER = re.compile(r"error (parsing|resolving|applying)|filter|invalid function|divide by zero", re.I)
