@@ -9,9 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lookalike.errors import BadQuery
+from lookalike.duplicates import find_duplicates
+from lookalike.errors import BadQuery, CollectionError
+from lookalike.image.region import check_region
 from lookalike.search import Collection, Query
 from lookalike.search.arguments import image_list
+from lookalike.store import open_store
 from tests.conftest import COLOURS, encode, picture
 
 LETTERS = ("a", "b", "c")
@@ -159,3 +162,19 @@ def test_a_number_of_numpy_is_a_number(letters: Collection) -> None:
 def test_bad_arguments_are_refused_before_an_image_is_read(letters: Collection) -> None:
     with pytest.raises(BadQuery, match="k is 0"):
         letters.search("/nowhere/nothing.png", 0)
+
+
+@pytest.mark.parametrize("region", ["0,0,.5,.5", (0, 0, 0.5), (0, 0, 0.5, "x"), 7, (0, 0, 0.5, 0.5, 0.5)])
+def test_a_region_is_four_numbers(region: object) -> None:
+    with pytest.raises(BadQuery, match="is not four numbers"):
+        check_region(region)  # type: ignore[arg-type]
+
+
+def test_what_takes_a_collection_says_so() -> None:
+    with pytest.raises(BadQuery, match=r"takes an open collection, not str; open it with lookalike.open"):
+        find_duplicates("photos.lookalike")  # type: ignore[arg-type]
+
+
+def test_an_unknown_scheme_is_named() -> None:
+    with pytest.raises(CollectionError, match=r"foo://x\S*: no store has this scheme; use a folder, s3://"):
+        open_store("foo://x")

@@ -9,8 +9,13 @@ Region: TypeAlias = tuple[float, float, float, float]
 
 
 def check_region(region: Region) -> None:
-    """Raise BadQuery unless the region has a positive size and lies inside the image."""
-    x, y, width, height = region
+    """Raise BadQuery unless the region is four numbers, has a positive size and lies inside the image."""
+    try:
+        x, y, width, height = (float(value) for value in region)
+    except (TypeError, ValueError):
+        raise BadQuery(
+            f"the region {region!r} is not four numbers; give (x, y, width, height), such as (0.2, 0.1, 0.5, 0.6)"
+        ) from None
     inside = 0 <= x < 1 and 0 <= y < 1 and width > 0 and height > 0 and x + width <= 1 + 1e-6 and y + height <= 1 + 1e-6
     if not inside:
         raise BadQuery(

@@ -11,7 +11,8 @@ from typing import Any
 
 from lookalike.embed import DEFAULT_MODEL, get_embedder
 from lookalike.errors import ImageError
-from lookalike.image import Limits, decode, fit, read, to_text
+from lookalike.image import Limits, decode, fit, read, to_rgb, to_text
+from lookalike.image.convert import ImageLike
 from lookalike.relate.content.quality import too_poor
 from lookalike.relate.geometry.feature_cache import bytes_loader, file_loader
 from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, find_features
@@ -60,19 +61,31 @@ def compare(
 
 
 def compare_images(
-    first: str | Path | bytes,
-    second: str | Path | bytes,
+    first: ImageLike,
+    second: ImageLike,
     *,
     embedder: Embedder | None = None,
     calibration: Calibration | None = None,
 ) -> ImageComparison:
-    """Compare two image files, given as paths or as bytes: `.verdict`, and `.explanation.words`. Raises ImageError.
+    """Compare two images (paths, bytes, arrays or Pillow images): `.verdict`, and `.explanation.words`.
+
+    Raises ImageError, BadQuery.
 
     `embedder`: by default the default model. `calibration`: what its scores mean, by default as its card says; that of
     a collection is `lookalike.relate.calibration_of(photos)`.
     """
     embedder = embedder or get_embedder(DEFAULT_MODEL)
-    return compare(first, second, embedder, calibration or calibration_of_card(embedder.card))
+    a, b = _path_or_bytes(first), _path_or_bytes(second)
+    return compare(a, b, embedder, calibration or calibration_of_card(embedder.card))
+
+
+def _path_or_bytes(image: ImageLike) -> str | Path | bytes:
+    """Return the image as a path or the bytes of a file; an image in memory is encoded without loss."""
+    import cv2
+
+    if isinstance(image, str | Path | bytes):
+        return image
+    return bytes(cv2.imencode(".png", cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2BGR))[1])
 
 
 def _compare_inset(

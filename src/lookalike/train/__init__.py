@@ -12,6 +12,8 @@ Importing this loads no torch; a name that needs it loads it when it is first us
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from lookalike.errors import LookalikeError
+
 if TYPE_CHECKING:
     from lookalike.train.autoencoder import AutoencoderResult, train_autoencoder
     from lookalike.train.config import AutoencoderConfig, SimilarityConfig, TrainingConfig
@@ -69,7 +71,14 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'lookalike.train' has no attribute {name!r}")
-    return getattr(import_module(f"lookalike.train.{_HOMES[name]}"), name)
+    try:
+        return getattr(import_module(f"lookalike.train.{_HOMES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("lookalike"):
+            raise
+        raise LookalikeError(
+            f"{name} needs {error.name}, which is not installed", hint="install it with: pip install 'lookalike[train]'"
+        ) from error
 
 
 def __dir__() -> list[str]:

@@ -112,6 +112,12 @@ def find_duplicates(
     a reference collection; then only copies of *its* images are found, and its images are kept (also finds the leak of
     a training set into a test set). Raises BadQuery for an unknown rule, ModelMismatch if `against` has another model.
     """
+    for collection in (photos, against):
+        if collection is not None and not isinstance(collection, Collection):
+            raise BadQuery(
+                f"find_duplicates takes an open collection, not {type(collection).__name__}",
+                hint="open it with lookalike.open(...)",
+            )
     chosen = options or Options()
     if against is not None and against.card.sha256 != photos.card.sha256:
         raise ModelMismatch(

@@ -39,6 +39,12 @@ MEANINGS: tuple[tuple[re.Pattern[str], type[LookalikeError], str, str], ...] = (
         "a file was removed while it was in use ({text})",
         "open the collection again and try again",
     ),
+    (
+        re.compile(r"no object store provider|unknown scheme", re.I),
+        CollectionError,
+        "no store has this scheme",
+        "use a folder, s3://, gs:// or az://, or install an extension for it",
+    ),
     (re.compile(""), StoreFailed, "the storage engine failed: {text}", "check the disk or the network, and try again"),
 )
 
