@@ -1,5 +1,6 @@
 """Format counts, lists, probabilities, sizes and times as text."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -27,6 +28,18 @@ def bytes_text(count: int) -> str:
         if count >= each:
             return f"{count / each:.1f} {unit}"
     return f"{count} bytes"
+
+
+_CONTROLS = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def printable(text: str, *, newlines: bool = False) -> str:
+    """Return text with control characters as escapes: a file name must not color, move or reverse a terminal's text.
+
+    `newlines`: keep line breaks.
+    """
+    text = _CONTROLS.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    return text if newlines else text.replace("\n", "\\n")
 
 
 def now() -> str:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
+from lookalike.text import printable
+
 
 def print_json(values: Mapping[str, Any]) -> None:
     """Write one JSON object as one line to stdout."""
@@ -14,14 +16,14 @@ def print_json(values: Mapping[str, Any]) -> None:
 
 
 def print_row(line: str) -> None:
-    """Write one line of human-readable data to stdout, with line breaks in names escaped."""
-    sys.stdout.write(line.replace("\n", "\\n").replace("\r", "\\r") + "\n")
+    """Write one line of human-readable data to stdout, with control characters in names escaped."""
+    sys.stdout.write(printable(line) + "\n")
 
 
 def log(line: str) -> None:
     """Write one line to stderr."""
     sys.stdout.flush()
-    sys.stderr.write(line + "\n")
+    sys.stderr.write(printable(line, newlines=True) + "\n")
     sys.stderr.flush()
 
 
