@@ -36,8 +36,8 @@ def duplicates(
         str,
         typer.Option(
             metavar="RULE,RULE...",
-            help="Which image to keep, first rule first: bare (nothing added), largest, smallest, heaviest, lightest, oldest, "
-            "newest, sharpest, upright, metadata, format, quality, name, path, in:FOLDER, not-in:FOLDER.",
+            help="Which image to keep, first rule first: bare (nothing added), largest, smallest, heaviest, lightest, "
+            "oldest, newest, sharpest, upright, metadata, format, quality, name, path, in:FOLDER, not-in:FOLDER.",
         ),
     ] = "bare,largest,upright,metadata,format,quality,oldest,name,path",
     reference: Annotated[
