@@ -1,6 +1,5 @@
 """The values that everything passes. Nothing here computes."""
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -8,6 +7,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lookalike.deprecation import renamed_property
 
 RGB: TypeAlias = NDArray[np.uint8]
 """One upright picture: (height, width, 3), red first."""
@@ -167,11 +168,7 @@ class Extra:
     metadata: Metadata = field(default_factory=dict, hash=False)
     changes: tuple[Change, ...] | None = field(default=None, hash=False)
 
-    @property
-    def left(self) -> str:
-        """Deprecated name of `blocked_reason`."""
-        warnings.warn("Extra.left is deprecated; use Extra.blocked_reason", DeprecationWarning, stacklevel=2)
-        return self.blocked_reason
+    left = renamed_property("left", "blocked_reason")
 
 
 @dataclass(frozen=True, slots=True)

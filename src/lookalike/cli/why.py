@@ -8,6 +8,7 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import print_json, print_row
+from lookalike.store.where import quote_text
 
 if TYPE_CHECKING:
     from lookalike.image import SystemFolder
@@ -64,8 +65,7 @@ def _tone_mapped(photos: "Collection", path: str) -> str:
 
 def rows_of(photos: "Collection", path: str) -> list[str]:
     """Return the ids of a file's images."""
-    quoted = path.replace("'", "''")
-    return [str(i) for part in photos.store.scan(["id"], where=f"path = '{quoted}'") for i in part["id"]]
+    return [str(i) for part in photos.store.scan(["id"], where=f"path = {quote_text(path)}") for i in part["id"]]
 
 
 def _outside(photos: "Collection", path: str) -> dict[str, str]:

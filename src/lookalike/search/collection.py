@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from lookalike import schema
+from lookalike.deprecation import renamed_property
 from lookalike.embed import DEFAULT_MODEL, get_embedder, same_model
 from lookalike.errors import BadQuery, ModelMismatch, NoCollection
 from lookalike.image import Limits
@@ -37,6 +37,7 @@ from lookalike.search.results import Results
 from lookalike.search.tables import add_vectors, read_arrow, read_ids, read_vectors, to_data_frame, update_rows
 from lookalike.similarity import normalize
 from lookalike.store import open_store
+from lookalike.store.where import quote_text
 from lookalike.types import AddReport, Card, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
 
 if TYPE_CHECKING:
@@ -192,16 +193,14 @@ class Collection:
 
     def ids_under(self, path: str) -> list[str]:
         """Return the ids of the images in a file, folder, archive or manifest. `path`: absolute, in text form."""
-        quoted = path.rstrip("/").replace("'", "''")
+        path = path.rstrip("/")
         # The texts that start with "x/" sort from "x/" to before "x0", since 0 is the character after /.
-        inside = " or ".join(f"(path >= '{quoted}{mark}/' and path < '{quoted}{mark}0')" for mark in ("", "!"))
-        condition = f"path = '{quoted}' or root = '{quoted}' or {inside}"
+        starts = [(quote_text(f"{path}{mark}/"), quote_text(f"{path}{mark}0")) for mark in ("", "!")]
+        inside = " or ".join(f"(path >= {start} and path < {end})" for start, end in starts)
+        condition = f"path = {quote_text(path)} or root = {quote_text(path)} or {inside}"
         return [str(i) for part in self._store.scan(["id"], where=condition) for i in part["id"]]
 
-    def ids_beneath(self, path: str) -> list[str]:
-        """Deprecated name of `ids_under`."""
-        warnings.warn("Collection.ids_beneath is now Collection.ids_under", DeprecationWarning, stacklevel=2)
-        return self.ids_under(path)
+    ids_beneath = renamed_property("ids_beneath", "ids_under")
 
     def forget_roots(self, sources: Iterable[str | Path] | str | Path) -> list[str]:
         """Stop following these folders, manifests or archives. Returns those that were followed."""

@@ -137,15 +137,15 @@ def _scanned(store: "Store", skip_columns: frozenset[str]) -> "VectorIndex":
     """An index of everything that a scan of the store yields."""
     import numpy as np
 
-    from lookalike.store.vector_index import Payload, VectorIndex, object_array, single_segment
+    from lookalike.store.vector_index import Payload, VectorIndex, object_array, single_segment, without_nan
 
     version = store.version
     names = [name for name, kind in store.columns().items() if kind is not bytes and name not in skip_columns]
     batches = list(store.scan(["id", "vector", *names]))
     vectors = np.concatenate([np.zeros((0, store.dim), np.float32), *(batch["vector"] for batch in batches)])
     values = {name: [value for batch in batches for value in batch[name].tolist()] for name in ("id", *names)}
-    missing = {name: [None if value != value else value for value in values[name]] for name in names}  # noqa: PLR0124 - nan
-    payload = Payload(object_array(values["id"]), {name: object_array(column) for name, column in missing.items()})
+    columns = {name: object_array(without_nan(values[name])) for name in names}
+    payload = Payload(object_array(values["id"]), columns)
     return VectorIndex().with_segments([single_segment(vectors, np.arange(len(vectors)), payload)], version)
 
 

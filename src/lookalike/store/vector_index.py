@@ -626,6 +626,11 @@ def object_array(values: Sequence[Any]) -> NDArray[np.object_]:
     return array
 
 
+def without_nan(values: Sequence[Any]) -> list[Any]:
+    """Values of a column with None for NaN: a number that is missing."""
+    return [None if value != value else value for value in values]  # noqa: PLR0124 - only NaN differs from itself
+
+
 def _distinct_share(values: NDArray[np.object_]) -> float:
     sample = values[:: max(1, len(values) // _SAMPLE)].tolist()
     return len(set(map(id, sample))) / max(len(sample), 1)

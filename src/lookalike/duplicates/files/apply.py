@@ -7,11 +7,11 @@ them, or none.
 import errno
 import os
 import stat
-import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePath
 
+from lookalike.deprecation import renamed_property
 from lookalike.duplicates.files import trash
 from lookalike.duplicates.files.journal import Journal, Step, new_header
 from lookalike.duplicates.files.moves import link_over, move_file, same_inode, sha256_of
@@ -55,11 +55,7 @@ class ApplyResult:
     skipped: list[SkippedFile] = field(default_factory=list)
     moved_bytes: int = 0
 
-    @property
-    def left(self) -> list[SkippedFile]:
-        """Deprecated name of `skipped`."""
-        warnings.warn("ApplyResult.left is deprecated; use skipped", DeprecationWarning, stacklevel=2)
-        return self.skipped
+    left = renamed_property("left", "skipped")
 
 
 def parse_action(text: str, roots: Iterable[str] = ()) -> Action:

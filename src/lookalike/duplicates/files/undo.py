@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lookalike.deprecation import renamed_property
 from lookalike.duplicates.files.apply import SkippedFile
 from lookalike.duplicates.files.journal import Journal, JournalHeader, ParsedJournal, Step, machine_id, read_journal
 from lookalike.duplicates.files.restore import RESTORED, restore_file
@@ -26,27 +27,9 @@ class UndoResult:
     skipped: list[SkippedFile] = field(default_factory=list)
     previously_restored: int = 0
 
-    @property
-    def there(self) -> list[str]:
-        """Deprecated name of `already_present`."""
-        _warn("UndoResult.there", "already_present")
-        return self.already_present
-
-    @property
-    def left(self) -> list[SkippedFile]:
-        """Deprecated name of `skipped`."""
-        _warn("UndoResult.left", "skipped")
-        return self.skipped
-
-    @property
-    def already(self) -> int:
-        """Deprecated name of `previously_restored`."""
-        _warn("UndoResult.already", "previously_restored")
-        return self.previously_restored
-
-
-def _warn(old: str, new: str) -> None:
-    warnings.warn(f"{old} is deprecated; use {new}", DeprecationWarning, stacklevel=3)
+    there = renamed_property("there", "already_present")
+    left = renamed_property("left", "skipped")
+    already = renamed_property("already", "previously_restored")
 
 
 def undo(
@@ -62,7 +45,7 @@ def undo(
     `anyway`: deprecated name of `force`. Raises JournalError.
     """
     if anyway is not None:
-        _warn("undo(anyway=...)", "force")
+        warnings.warn("undo(anyway=...) is now undo(force=...)", DeprecationWarning, stacklevel=2)
         force = anyway
     parsed = read_journal(journal)
     _check_machine(parsed.header, journal, force=force)

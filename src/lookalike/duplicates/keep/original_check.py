@@ -4,8 +4,8 @@ Free where all copies have one size; else two files, or a few more, are decoded 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from lookalike.duplicates.search.proof import Proof
 from lookalike.errors import ImageError
 from lookalike.image import decode, read
 from lookalike.relate.geometry.verify import Match
+from lookalike.types import RGB
 
 _MIN_OVERLAY_PROBABILITY = 0.9  # from which a smaller image without the overlay is kept
 _MIN_OVERLAY_AREA = 0.002  # of the image
@@ -73,6 +74,7 @@ class OriginalCheck:
     def _check_composition(self, best: int, extras: Sequence[int]) -> None:
         """Mark `best` if it is a composition that shows a copy, and not the image from which the copy was cropped."""
         file, measures = self._files[best], self._keep.measures
+        load = cache(partial(_read_rgb, file))  # once, and only if a copy is to be compared with it
         for index, match in zip(extras, self._matches(best, extras), strict=True):
             if match is None or match.model == "none" or match.kept_first > _WHOLE or match.kept_second < _MIN_SHOWN:
                 continue
@@ -80,7 +82,7 @@ class OriginalCheck:
             if not other.path:
                 continue
             key = f"composition with {other.path}"
-            composition = measures.cached(key, file, partial(_composition, other=other, match=match))
+            composition = measures.cached(key, file, partial(_composition, load=load, other=other, match=match))
             if not composition:
                 continue
             has_seam = composition.seam >= STRONG_SEAM
@@ -130,12 +132,18 @@ class OriginalCheck:
         return [None if proof.verdict is None else proof.verdict.evidence.match for proof in proofs]
 
 
-def _composition(file: FileFacts, other: FileFacts, match: Match) -> Composition | None:
+def _composition(
+    _file: FileFacts, *, load: Callable[[], RGB | None], other: FileFacts, match: Match
+) -> Composition | None:
+    image, other_image = load(), _read_rgb(other)
+    return None if image is None or other_image is None else examine(image, other_image, match)
+
+
+def _read_rgb(file: FileFacts) -> RGB | None:
     try:
-        images = [decode(read(each.path)).image for each in (file, other)]
+        return decode(read(file.path)).image
     except ImageError:
         return None
-    return examine(images[0], images[1], match)
 
 
 def _area_inside(composition: Composition, file: FileFacts, other: FileFacts) -> float:

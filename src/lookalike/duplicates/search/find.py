@@ -2,7 +2,6 @@
 
 import os
 import time
-import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.deprecation import renamed_property
 from lookalike.duplicates.files.companions import Companions
 from lookalike.duplicates.keep.keep_choices import KeepChoices
 from lookalike.duplicates.keep.original_check import OriginalCheck
@@ -82,11 +82,7 @@ class Duplicates:
     decided: int = 0
     seconds: float = 0.0
 
-    @property
-    def cut(self) -> int:
-        """Deprecated name of `truncated`."""
-        warnings.warn("Duplicates.cut is deprecated; use truncated", DeprecationWarning, stacklevel=2)
-        return self.truncated
+    cut = renamed_property("cut", "truncated")
 
     def __iter__(self) -> Iterator[DuplicateGroup]:
         return iter(self.groups)

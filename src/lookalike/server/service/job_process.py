@@ -182,7 +182,7 @@ def _undo(uri: str, stop: threading.Event, journal: str, show_paths: str) -> dic
         }
         for file in result.skipped
     ]
-    restored = len(result.restored) + len(result.there)
+    restored = len(result.restored) + len(result.already_present)
     return {"state": "done", "report": {"journal": journal, "restored": restored, "left": skipped}}
 
 

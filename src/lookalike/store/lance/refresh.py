@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 
 from lookalike.store.columns import ID, VECTOR
 from lookalike.store.lance.arrow import types_of, vectors_out
-from lookalike.store.vector_index import HalfVectors, Payload, Segment, VectorIndex, object_array, single_segment
+from lookalike.store.vector_index import (
+    HalfVectors,
+    Payload,
+    Segment,
+    VectorIndex,
+    object_array,
+    single_segment,
+    without_nan,
+)
 from lookalike.types import Vectors
 
 if TYPE_CHECKING:
@@ -171,5 +179,5 @@ def _values(column: Any) -> NDArray[np.object_]:
 
     values = column.to_pylist()
     if pa.types.is_floating(column.type):
-        values = [None if value is None or value != value else value for value in values]  # noqa: PLR0124 - nan
+        values = without_nan(values)
     return object_array(values)
