@@ -224,6 +224,65 @@ def _halftone(image: RGB, strength: float, _random: np.random.Generator) -> Any:
     return np.where(levels > screen[..., None], 255, 0)
 
 
+@_edit
+def _negative(image: RGB, _strength: float, _random: np.random.Generator) -> Any:
+    return 255 - image
+
+
+@_edit
+def _posterize(image: RGB, strength: float, _random: np.random.Generator) -> Any:
+    """Between twelve and three levels per color channel."""
+    levels = round(_between(12, 3, strength))
+    return _clipped(np.rint(image / 255 * (levels - 1)) / (levels - 1) * 255)
+
+
+@_edit
+def _pixelate(image: RGB, strength: float, _random: np.random.Generator) -> Any:
+    import cv2
+
+    height, width = image.shape[:2]
+    cells = _between(96, 24, strength)
+    share = min(1.0, cells / max(height, width))
+    return cv2.resize(_resized(image, height * share, width * share), (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+# --- printed, scanned, photographed
+
+
+@_edit
+def _scan(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    """A print on paper, scanned: faded ink, paper tint and grain, a slight turn, a dark edge, JPEG."""
+    import cv2
+
+    height, width = image.shape[:2]
+    white, black = random.uniform(225, 250, 3), _between(10, 60, strength)
+    ink = black + image.astype(np.float32) / 255 * (white - black)
+    grain = cv2.GaussianBlur(random.normal(0, 1, (height, width)).astype(np.float32), (0, 0), 0.8)
+    ink = cv2.GaussianBlur(ink, (0, 0), 0.3 + 0.002 * strength * max(height, width))
+    page = _clipped(ink + (grain * _between(4, 18, strength))[..., None])
+    angle = float(random.uniform(-1, 1) * _between(0.5, 4, strength))
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), angle, 1)
+    tinted = [int(part) for part in white]
+    page = cv2.warpAffine(page, matrix, (width, height), borderValue=tinted)
+    return _jpeg(page, 0.6 * strength, random)
+
+
+@_edit
+def _rephotograph(image: RGB, strength: float, random: np.random.Generator) -> Any:
+    """A photo of a screen that shows the image: perspective, pixel grid with moire, a reflection, noise."""
+    import cv2
+
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    pitch, angle = random.uniform(2.2, 4.5), random.uniform(-0.2, 0.2)
+    waves = np.cos(2 * np.pi * (x + angle * y) / pitch) + np.cos(2 * np.pi * (y - angle * x) / pitch)
+    light = random.uniform(0, 1, 2) * (height, width)
+    distance = np.hypot(y - light[0], x - light[1]) / max(height, width)
+    gleam = np.exp(-8 * distance**2) * _between(10, 110, strength)
+    shown = image * (1 + waves * _between(0.02, 0.12, strength))[..., None] + gleam[..., None]
+    return _noise(_perspective(_clipped(shown), _between(0.1, 0.7, strength), random), 0.3 * strength, random)
+
+
 # --- overlays and compositions
 
 
