@@ -215,7 +215,10 @@ def print_kinds(hard: HardSet, results: dict[str, Retrieval]) -> None:
     print(f"\n| kind | {' | '.join(results)} |\n|---|{'---|' * len(results)}")
     for kind in KINDS:
         rows = hard.kinds == kind
-        cells = [f"{(result.per_query.first_rank[rows[: len(result.per_query.first_rank)]] == 1).mean():.2f}" for result in results.values()]
+        cells = [
+            f"{(result.per_query.first_rank[rows[: len(result.per_query.first_rank)]] == 1).mean():.2f}"
+            for result in results.values()
+        ]
         print(f"| {kind} | {' | '.join(cells)} |")
 
 

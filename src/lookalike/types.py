@@ -44,11 +44,20 @@ class Preprocessing:
     std: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a model's vectors, "alike" or "copy", and its number of dimensions (see parts.py)."""
+
+    name: str
+    dim: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Card:
     """What travels with a model's weights (card.json).
 
     `sha256` is that of the weights file. `calibration` maps what relate/ fits (a score's meaning); it may be empty.
+    `parts`: in the order of the vector's columns; empty if the vector is one whole, which answers every question.
     """
 
     name: str
@@ -59,6 +68,7 @@ class Card:
     source: str
     description: str = ""
     calibration: Mapping[str, Any] = field(default_factory=dict)
+    parts: tuple[Part, ...] = ()
 
 
 @runtime_checkable

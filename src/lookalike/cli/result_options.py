@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from lookalike.errors import BadQuery
+from lookalike.parts import BOTH, WEIGHINGS
 
 if TYPE_CHECKING:
     from lookalike.relate.hits import MinScore, Refinement
@@ -20,6 +21,11 @@ class ResultOptions:
     verify: int | None
     hide_duplicates: bool
     diversity: float
+    by: str = BOTH
+
+    def __post_init__(self) -> None:
+        if self.by not in WEIGHINGS:
+            raise typer.BadParameter(f"{self.by!r} is not one of {', '.join(WEIGHINGS)}", param_hint="--by")
 
     @property
     def min_score_value(self) -> float | None:

@@ -9,6 +9,7 @@ import typer
 from lookalike.cli.options import MAX_BYTES, CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.errors import BadQuery
+from lookalike.parts import BOTH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,6 +59,13 @@ def search(
     diversity: Annotated[
         float, typer.Option(min=0, max=1, help="0: most similar first; towards 1: hits different from each other.")
     ] = 0.0,
+    by: Annotated[
+        str,
+        typer.Option(
+            metavar="PART",
+            help="Of a model with parts: alike (the same kind of thing), copy (the same image), or both.",
+        ),
+    ] = BOTH,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the query and its hits.")] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
@@ -66,7 +74,7 @@ def search(
     from lookalike.cli.result_options import ResultOptions
     from lookalike.search import Query, parse_region
 
-    options = ResultOptions(min_score, relations, verify, hide_duplicates, diversity)
+    options = ResultOptions(min_score, relations, verify, hide_duplicates, diversity, by)
     query = Query(_images(queries), _images(minus or []), tuple(map(parse_region, region or [])))
     with open_to_read(collection) as photos:
         if not len(photos):
@@ -87,10 +95,10 @@ def _search(
     photos: "Collection", query: "Query", k: int, where: str | None, options: "ResultOptions"
 ) -> "tuple[Results, Mapping[str, Verdict]]":
     if not options.refines:  # spares the imports of refinement
-        return photos.search(query, k, where=where, min_score=options.min_score_value), {}
+        return photos.search(query, k, where=where, min_score=options.min_score_value, by=options.by), {}
     from lookalike.relate.hits import search_refined
 
-    return search_refined(photos, query, k, where=where, refinement=options.refinement())
+    return search_refined(photos, query, k, where=where, refinement=options.refinement(), by=options.by)
 
 
 def _images(names: list[str]) -> "tuple[ImageLike, ...]":

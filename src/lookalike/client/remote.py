@@ -13,6 +13,7 @@ from lookalike.client.transport import File, Transport, image_path
 from lookalike.errors import BadQuery, ImageError, UnknownId, nearest
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region
+from lookalike.parts import BOTH, check_weighing
 from lookalike.search.arguments import (
     check_count,
     check_id,
@@ -60,7 +61,7 @@ class RemoteCollection:
 
     # -- searching
 
-    def search(
+    def search(  # noqa: PLR0913 - as Collection.search
         self,
         query: Query | ImageLike | Sequence[ImageLike],
         k: int = DEFAULT_K,
@@ -70,12 +71,14 @@ class RemoteCollection:
         where: Where | None = None,
         parameters: Parameters | None = None,
         min_score: float | None = None,
+        by: str = BOTH,
     ) -> Results:
         """Return the k images, at most 1000, most similar to one image or several combined; see `Collection.search`."""
         query, condition = with_options(query, minus, region), as_condition(where, parameters)
         k, min_score = check_count(k), check_score(min_score)
         files, fields = self._encode(query)
-        response = self._transport.form("/v1/search", files, fields, k=k, where=condition, min_score=min_score)
+        options = {"where": condition, "min_score": min_score, "by": check_weighing(by)}
+        response = self._transport.form("/v1/search", files, fields, k=k, **options)
         return Results(tuple(map(image_name, query.images)), _hits(response), (), self.thumbnails)
 
     def search_many(
@@ -86,17 +89,24 @@ class RemoteCollection:
         where: Where | None = None,
         parameters: Parameters | None = None,
         min_score: float | None = None,
+        by: str = BOTH,
     ) -> list[Results]:
         """Run `search` for each of several queries."""
         condition = as_condition(where, parameters)
-        return [self.search(query, k, where=condition, min_score=min_score) for query in image_list(queries)]
+        return [self.search(query, k, where=condition, min_score=min_score, by=by) for query in image_list(queries)]
 
     def search_by_id(
-        self, image_id: str, k: int = DEFAULT_K, *, where: Where | None = None, parameters: Parameters | None = None
+        self,
+        image_id: str,
+        k: int = DEFAULT_K,
+        *,
+        where: Where | None = None,
+        parameters: Parameters | None = None,
+        by: str = BOTH,
     ) -> Results:
         """Return the k images most similar to an image of the collection, without itself. Raises UnknownId."""
         path, condition = image_path(check_id(image_id), "/similar"), as_condition(where, parameters)
-        response = self._transport.get(path, k=check_count(k), where=condition)
+        response = self._transport.get(path, k=check_count(k), where=condition, by=check_weighing(by))
         return Results((f"id:{image_id}",), _hits(response), (), self.thumbnails)
 
     def _encode(self, query: Query) -> tuple[list[File], dict[str, list[str]]]:

@@ -12,6 +12,7 @@ from lookalike.cluster.storage import (
     current_run,
     load_clusters,
 )
+from lookalike.parts import ALIKE, part_of
 from lookalike.schema import CURRENT_CLUSTERS
 from lookalike.search import Collection
 from lookalike.text import now
@@ -60,7 +61,8 @@ def join_new(photos: Collection) -> int:
     clusters = [r for r in cluster_table(photos, run["slot"]).all() if r["run"] == run["run"] and r["place"] == finest]
     clusters.sort(key=lambda row: row["number"] or 0)
     centers = np.array([np.frombuffer(row["centre"], np.float32) for row in clusters])  # type: ignore[arg-type]
-    scores = np.concatenate([part["vector"] for part in parts])[is_new] @ centers.T
+    vectors = part_of(np.concatenate([part["vector"] for part in parts])[is_new], photos.card, ALIKE)
+    scores = vectors @ centers.T
     numbers, best = scores.argmax(axis=1), scores.max(axis=1)
     if run["method"] == "density":
         numbers[best < run["low"]] = -1

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery
+from lookalike.parts import ALIKE, dim_of, part_of
 from lookalike.search import Collection
 from lookalike.types import Vectors
 
@@ -17,15 +18,16 @@ _PROBES = 12
 def read_vectors(photos: Collection, *, where: str | None = None) -> tuple[list[str], Vectors]:
     """Return ids and vectors (n, dim) sorted by id, so that results do not depend on how rows are stored.
 
-    The vectors are in memory once. Raises BadQuery if there is no image.
+    Of a model with parts, it is the part that says alike. The vectors are in memory once. Raises BadQuery if there is
+    no image.
     """
     ids = [str(i) for part in photos.store.scan(["id"], where=where) for i in part["id"]]
     row_of = {name: row for row, name in enumerate(sorted(ids))}
-    vectors = np.zeros((len(row_of), photos.card.dim), np.float32)
+    vectors = np.zeros((len(row_of), dim_of(photos.card, ALIKE)), np.float32)
     for part in photos.store.scan(["id", "vector"], where=where):
         # An image that another process added after the first scan is left out until the next call.
         rows = np.array([row_of.get(str(i), -1) for i in part["id"]], np.int64)
-        vectors[rows[rows >= 0]] = part["vector"][rows >= 0]
+        vectors[rows[rows >= 0]] = part_of(part["vector"][rows >= 0], photos.card, ALIKE)
     if not row_of:
         raise BadQuery(
             "the collection is empty",

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.errors import BrokenModel, nearest
-from lookalike.types import Card, Preprocessing
+from lookalike.parts import ALIKE, COPY
+from lookalike.types import Card, Part, Preprocessing
 
 MODEL_FILE = "model.onnx"
 """The file of the network in a model's folder."""
@@ -25,6 +26,8 @@ _NEW_NAMES = {old: new for new, old in _OLD_NAMES.items()}
 def card_to_json(card: Card) -> str:
     """Return the card as one line of JSON."""
     values = {_OLD_NAMES.get(name, name): value for name, value in asdict(card).items()}
+    if not card.parts:
+        del values["parts"]  # older versions refuse a card with a field that they do not know
     return json.dumps({"format": FORMAT, **values}, ensure_ascii=False)
 
 
@@ -42,6 +45,7 @@ def card_from_json(text: str, *, where: str = "card") -> Card:
     if not isinstance(values.get("preprocessing"), dict):
         raise BrokenModel(f"{where} lacks 'preprocessing'; export the model again")
     values["preprocessing"] = _preprocessing(values["preprocessing"], where)
+    values["parts"] = _parts(values.get("parts", []), values.get("dim"), where)
     try:
         return Card(**values)
     except TypeError as error:
@@ -63,7 +67,7 @@ def load_card(folder: Path) -> Card:
 
 def same_model(a: Card, b: Card) -> bool:
     """Return whether two cards give the same vectors: same weights and preprocessing; names may differ."""
-    return a.sha256 == b.sha256 and a.preprocessing == b.preprocessing and a.dim == b.dim
+    return (a.sha256, a.preprocessing, a.dim, a.parts) == (b.sha256, b.preprocessing, b.dim, b.parts)
 
 
 def _preprocessing(raw: dict[str, Any], where: str) -> Preprocessing:
@@ -80,6 +84,19 @@ def _preprocessing(raw: dict[str, Any], where: str) -> Preprocessing:
         raise BrokenModel(f"{where}: size is {size!r}, but must be [height, width] in pixels; export the model again")
     as_tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return Preprocessing(**as_tuples)
+
+
+def _parts(raw: Any, dim: Any, where: str) -> tuple[Part, ...]:
+    if not isinstance(raw, list):
+        raise BrokenModel(f"{where}: parts is {raw!r}, but must be a list; export the model again")
+    parts = tuple(Part(**_check_fields(one, Part, where)) for one in raw if isinstance(one, dict))
+    names = [part.name for part in parts]
+    complete = len(parts) == len(raw) and set(names) <= {ALIKE, COPY} and len(set(names)) == len(names)
+    if parts and not (complete and all(isinstance(p.dim, int) for p in parts) and sum(p.dim for p in parts) == dim):
+        raise BrokenModel(
+            f"{where}: parts must name {ALIKE} and {COPY} with dims that add up to {dim}; export the model again"
+        )
+    return parts
 
 
 def _check_fields(raw: dict[str, Any], kind: type, where: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from lookalike.deprecation import renamed_property
 from lookalike.embed import get_embedder
+from lookalike.embed.combined import part_embedder
 from lookalike.errors import BadQuery, ImageError, SourceError
 from lookalike.evaluate.bootstrap import TIMES, Difference, bootstrap, differences
 from lookalike.evaluate.metrics import recall_at_precision
@@ -18,6 +19,7 @@ from lookalike.evaluate.retrieval import Retrieval, retrieval
 from lookalike.evaluate.vectors import Progress
 from lookalike.image import EDITS, Edit, NotListed, SourceFile, decode, find, fit, get_edit, read
 from lookalike.indexing.pipeline import default_workers, parallel
+from lookalike.parts import COPY
 from lookalike.types import RGB, Embedder, Failure, Preprocessing, Vectors
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -138,7 +140,7 @@ def benchmark(
     """
     plan = plan or BenchmarkPlan()
     edits = [get_edit(name) for name in plan.edits]
-    embedders = [get_embedder(m) if isinstance(m, str | Path) else m for m in models]
+    embedders = [part_embedder(get_embedder(m) if isinstance(m, str | Path) else m, COPY) for m in models]
     jobs, skipped = _sample_jobs(photos, plan)
     # Thumbnails cost a hundredth of editing: bad input is reported early, and no twin is edited.
     thumbnails = _thumbnails(jobs)

@@ -15,7 +15,7 @@ def paste_into(scene: RGB, image: RGB, random: np.random.Generator, *, share: fl
     one covers less.
     """
     height, width = scene.shape[:2]
-    factor = min(np.sqrt(share * height * width / (image.shape[0] * image.shape[1])), fit_factor(image, height, width))
+    factor = min((share * height * width / (image.shape[0] * image.shape[1])) ** 0.5, fit_factor(image, height, width))
     inner = scaled(image, max(1, int(image.shape[0] * factor)), max(1, int(image.shape[1] * factor)))
     top = int(random.integers(0, height - inner.shape[0] + 1))
     left = int(random.integers(0, width - inner.shape[1] + 1))
@@ -26,7 +26,7 @@ def paste_into(scene: RGB, image: RGB, random: np.random.Generator, *, share: fl
 
 def fit_factor(image: RGB, height: int, width: int) -> float:
     """Return the largest scale at which an image fits into height x width pixels."""
-    return min(height / image.shape[0], width / image.shape[1])
+    return float(min(height / image.shape[0], width / image.shape[1]))
 
 
 def collage(images: Sequence[RGB], random: np.random.Generator, *, side: int = 448) -> RGB:

@@ -270,7 +270,6 @@ def _scan(image: RGB, strength: float, random: np.random.Generator) -> Any:
 @_edit
 def _rephotograph(image: RGB, strength: float, random: np.random.Generator) -> Any:
     """A photo of a screen that shows the image: perspective, pixel grid with moire, a reflection, noise."""
-    import cv2
 
     height, width = image.shape[:2]
     y, x = np.mgrid[:height, :width].astype(np.float32)

@@ -13,6 +13,7 @@ from lookalike.embed import DEFAULT_MODEL, get_embedder
 from lookalike.errors import ImageError
 from lookalike.image import Limits, decode, fit, read, to_rgb, to_text
 from lookalike.image.convert import ImageLike
+from lookalike.parts import COPY, part_of
 from lookalike.relate.content.quality import too_poor
 from lookalike.relate.geometry.feature_cache import bytes_loader, file_loader
 from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, find_features
@@ -121,7 +122,7 @@ def load_image(source: str | Path | bytes, embedder: Embedder, *, limits: Limits
         raise type(error)(str(error) if name in str(error) else f"{name}: {error}") from error
     sha256 = hashlib.sha256(data).hexdigest()
     size = (image.width, image.height)
-    (vector,) = embedder.embed([fit(image.image, embedder.card.preprocessing)])
+    vector = part_of(embedder.embed([fit(image.image, embedder.card.preprocessing)])[0], embedder.card, COPY)
     features = find_features(image.image, size=size, side=PREVIEW_SIDE, count=PREVIEW_COUNT)
     facts: dict[str, Any] = {
         "file": name,

@@ -13,6 +13,7 @@ from lookalike.errors import BadQuery, ImageError, UnknownId
 from lookalike.image import read, to_text
 from lookalike.image.convert import image_name
 from lookalike.image.region import Region
+from lookalike.parts import BOTH, COPY, part_of
 from lookalike.relate.geometry.feature_cache import features_of, loader_of
 from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, Features, find_features
 from lookalike.relate.probability.calibration_model import Calibration
@@ -137,11 +138,12 @@ def search_refined(
     *,
     refinement: Refinement,
     where: str | None = None,
+    by: str = BOTH,
 ) -> tuple[Results, Mapping[str, Verdict]]:
     """Search a collection and refine the hits. Returns the results and the verdicts of judged hits, by id."""
     parsed = as_query(query)
     min_score = None if refinement.min_score is None else refinement.min_score.score
-    results = photos.search(parsed, refinement.fetch_count(k), where=where, min_score=min_score)
+    results = photos.search(parsed, refinement.fetch_count(k), where=where, min_score=min_score, by=by)
     if min_score is not None:
         refinement = replace(refinement, min_score=None)  # the store has applied it
     judged = _single_subject(photos, parsed, vector=results.vector) if refinement.judges else parsed
@@ -212,8 +214,8 @@ def query_subject(
 ) -> Subject:
     """Return the query image as a subject: a file, bytes, an array, or "id:ID".
 
-    `vector`: that of the image or its region if it is known, as a search's results know it; else it is computed. A file
-    is read once.
+    `vector`: that of the image or its region (all parts) if it is known, as a search's results know it; else it is
+    computed. A file is read once.
     """
     query_id = parse_id(image)
     if query_id is not None and region is None:
@@ -234,7 +236,7 @@ def query_subject(
     sha256 = hashlib.sha256(source).hexdigest() if isinstance(source, bytes) and not region else ""
     return Subject(
         name=name,
-        vector=vector,
+        vector=part_of(vector, photos.card, COPY),
         features=find_features(query_image, side=PREVIEW_SIDE, count=PREVIEW_COUNT),
         sha256=sha256,
         load=lambda side: load_query_image(source, side=side, limits=photos.limits, region=region),
@@ -246,7 +248,8 @@ _COLUMNS = ["sha256", "path", "frame"]
 
 def _subject(photos: Collection, row: Row, features: Features | None) -> Subject:
     sha256 = str(row.metadata.get("sha256") or "")
-    return Subject(name=row.id, vector=row.vector, features=features, sha256=sha256, load=loader_of(photos, row))
+    vector = part_of(row.vector, photos.card, COPY)
+    return Subject(name=row.id, vector=vector, features=features, sha256=sha256, load=loader_of(photos, row))
 
 
 def _file_bytes(image: ImageLike, photos: Collection) -> ImageLike:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -19,6 +20,7 @@ from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region
 from lookalike.indexing.plan import BUILTIN_COLUMNS, FAILURES, absolute_text
 from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, save_card
+from lookalike.parts import BOTH, part_of, scale_scores, weigh
 from lookalike.search.arguments import (
     check_count,
     check_id,
@@ -47,6 +49,18 @@ if TYPE_CHECKING:
     from lookalike.indexing.sync import SyncOptions
 
 DEFAULT_K = 12
+
+
+@dataclass(frozen=True, slots=True)
+class _Selection:
+    """The hits that count: they meet the condition `where` and have `min_score`, `by` the chosen parts."""
+
+    where: str | None
+    min_score: float | None
+    by: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "min_score", check_score(self.min_score))
 
 
 class Collection:
@@ -212,7 +226,7 @@ class Collection:
 
     # -- search
 
-    def search(
+    def search(  # noqa: PLR0913 - two positional, the rest by keyword
         self,
         query: Query | ImageLike | Sequence[ImageLike],
         k: int = DEFAULT_K,
@@ -222,17 +236,20 @@ class Collection:
         where: Where | None = None,
         parameters: Parameters | None = None,
         min_score: float | None = None,
+        by: str = BOTH,
     ) -> Results:
         """Return the k images most similar to one image, or to several combined (the sum of their unit vectors).
 
         `minus`: images whose vectors are subtracted. `region`: the part of the first image that counts. `where`: a SQL
         condition over metadata, such as "width > 1000 and label = 'cat'"; its `?` are replaced by `parameters`, as
         values. It may also be a mapping: {"width": 640, "format": ["PNG", "GIF"], "label": None} means equal, one of
-        these, and missing. An image queried as "id:ID" is left out of its own results. Raises BadQuery, BadFilter,
-        ImageError, UnknownId.
+        these, and missing. An image queried as "id:ID" is left out of its own results. `by`: the parts of the model's
+        vectors that count: "alike" (the same kind of thing), "copy" (the same image, edited) or "both"; it changes
+        nothing if the model has one part. Raises BadQuery, BadFilter, ImageError, UnknownId.
         """
         full = with_options(query, minus, region)
-        return self._search([full], k, as_condition(where, parameters), min_score, keep_images=True)[0]
+        selection = _Selection(as_condition(where, parameters), min_score, by)
+        return self._search([full], k, selection, keep_images=True)[0]
 
     def search_many(
         self,
@@ -242,6 +259,7 @@ class Collection:
         where: Where | None = None,
         parameters: Parameters | None = None,
         min_score: float | None = None,
+        by: str = BOTH,
         keep_images: bool = False,
     ) -> list[Results]:
         """`search` for a batch of queries, embedded on all cores; each has its own results.
@@ -249,7 +267,8 @@ class Collection:
         `keep_images`: the results hold the pixels of their query images, for figures, which takes memory.
         """
         parsed = [as_query(query) for query in image_list(queries)]
-        return self._search(parsed, k, as_condition(where, parameters), min_score, keep_images=keep_images)
+        selection = _Selection(as_condition(where, parameters), min_score, by)
+        return self._search(parsed, k, selection, keep_images=keep_images)
 
     def search_by_id(
         self,
@@ -258,9 +277,10 @@ class Collection:
         *,
         where: Where | None = None,
         parameters: Parameters | None = None,
+        by: str = BOTH,
     ) -> Results:
         """Return the k images most similar to one of the collection, which is left out. Raises UnknownId."""
-        return self.search(f"id:{check_id(image_id)}", k, where=where, parameters=parameters)
+        return self.search(f"id:{check_id(image_id)}", k, where=where, parameters=parameters, by=by)
 
     def search_by_vector(
         self,
@@ -270,12 +290,14 @@ class Collection:
         where: Where | None = None,
         parameters: Parameters | None = None,
         min_score: float | None = None,
+        by: str = BOTH,
     ) -> list[Results]:
         """Return the k images nearest to each of (n, dim) vectors, which need not have length 1."""
         queries = normalize(np.asarray(vectors))
         if queries.shape[1] != self.card.dim:
             raise BadQuery(f"the vectors have {queries.shape[1]} numbers; {self.card.name} makes {self.card.dim}")
-        nearest = self._nearest(queries, k, [set()] * len(queries), as_condition(where, parameters), min_score)
+        selection = _Selection(as_condition(where, parameters), min_score, by)
+        nearest = self._nearest(queries, k, [set()] * len(queries), selection)
         return [
             Results((f"vector {n}",), hits, (), self.thumbnails, vector)
             for n, (vector, hits) in enumerate(zip(queries, nearest, strict=True))
@@ -291,9 +313,16 @@ class Collection:
         """Return all ids, or those of the images that meet a condition (see `search`), in order."""
         return read_ids(self._store, as_condition(where, parameters))
 
-    def vectors(self, where: Where | None = None, parameters: Parameters | None = None) -> tuple[list[str], Vectors]:
-        """Return ids and their vectors (n, dim), of all images or of those that meet a condition, ordered by id."""
-        return read_vectors(self._store, as_condition(where, parameters))
+    def vectors(
+        self, where: Where | None = None, parameters: Parameters | None = None, *, part: str | None = None
+    ) -> tuple[list[str], Vectors]:
+        """Return ids and their vectors (n, dim), of all images or of those that meet a condition, ordered by id.
+
+        `part`: "alike" or "copy", only that part of them, as unit vectors; the same as all of them if the model's
+        vectors have no parts.
+        """
+        ids, vectors = read_vectors(self._store, as_condition(where, parameters))
+        return ids, vectors if part is None else part_of(vectors, self.card, part)
 
     def to_arrow(
         self,
@@ -390,26 +419,26 @@ class Collection:
         self._store.set_settings({schema.FRAMES.name: str(frames)})
         return frames
 
-    def _search(
-        self, queries: Sequence[Query], k: int, where: str | None, min_score: float | None, *, keep_images: bool
-    ) -> list[Results]:
-        k, min_score = check_count(k), check_score(min_score)  # before the images are embedded
+    def _search(self, queries: Sequence[Query], k: int, selection: _Selection, *, keep_images: bool) -> list[Results]:
+        # Wrong arguments are reported before the images are embedded.
+        k, _ = check_count(k), weigh(np.zeros((0, self.card.dim), np.float32), self.card, selection.by)
         embedded = embed_queries(self, queries, keep_images=keep_images)
         vectors = np.concatenate([np.zeros((0, self.card.dim), np.float32), *(query.vector for query in embedded)])
         excluded = [{i for i in map(parse_id, query.images) if i is not None} for query in queries]
-        nearest = self._nearest(vectors, k, excluded, where, min_score)
+        nearest = self._nearest(vectors, k, excluded, selection)
         return [
             Results(tuple(map(image_name, query.images)), hits, one.images, self.thumbnails, one.vector[0])
             for query, one, hits in zip(queries, embedded, nearest, strict=True)
         ]
 
     def _nearest(
-        self, vectors: Vectors, k: int, excluded: Sequence[set[str]], where: str | None, min_score: float | None
+        self, vectors: Vectors, k: int, excluded: Sequence[set[str]], selection: _Selection
     ) -> list[tuple[Hit, ...]]:
-        k, min_score = check_count(k), check_score(min_score)
+        k = check_count(k)
         extra = max(map(len, excluded), default=0)
-        nearest = self._store.search(vectors, k + extra, where=where)
-        floor = -2.0 if min_score is None else min_score
+        weighed, factor = weigh(vectors, self.card, selection.by)
+        nearest = scale_scores(self._store.search(weighed, k + extra, where=selection.where), factor)
+        floor = -2.0 if selection.min_score is None else selection.min_score
         return [
             tuple([hit for hit in hits if hit.id not in ids and hit.score >= floor][:k])
             for hits, ids in zip(nearest, excluded, strict=True)

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery, SourceError, nearest
+from lookalike.parts import COPY, dim_of, part_of
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
@@ -225,9 +226,10 @@ def _read_images(photos: "Collection", rule: str) -> tuple[list[str], list[str],
             own_label = batch["label"][n] if "label" in batch else None
             label = label_of(str(path), str(batch["root"][n]), own_label, rule)
             roots[str(path)] = str(batch["root"][n])
-            rows[str(path)] = (label, str(batch["sha256"][n]), batch["vector"][n])
+            vector = part_of(batch["vector"][n], photos.card, COPY)
+            rows[str(path)] = (label, str(batch["sha256"][n]), vector)
     paths = sorted(rows)
-    vectors = np.stack([rows[p][2] for p in paths]) if paths else np.zeros((0, photos.card.dim), np.float32)
+    vectors = np.stack([rows[p][2] for p in paths]) if paths else np.zeros((0, dim_of(photos.card, COPY)), np.float32)
     labels = [rows[p][0] for p in paths]
     if rule != "none" and not any(labels):
         labels = folder_labels([roots[p] for p in paths], paths)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.image import system_folder_of, to_path
+from lookalike.parts import COPY, dim_of, part_of
 from lookalike.search import Collection
 
 _COLUMNS = ["path", "root", "size", "mtime_ns", "sha256", "width", "height", "format", "frames", "plain"]
@@ -81,13 +82,13 @@ class CollectionArrays:
 
 def read_arrays(photos: Collection, *, where: str | None = None, is_reference: bool = False) -> CollectionArrays:
     """Read the arrays in one scan over the collection."""
-    dim, count = photos.card.dim, 0
+    dim, count = dim_of(photos.card, COPY), 0
     vectors = np.empty((max(len(photos), 1), dim), np.float16)
     ids: list[str] = []
     columns: dict[str, list[NDArray[Any]]] = {"sha256": [], "plain": [], "frames": []}
     animated: dict[str, list[tuple[int, int]]] = {}
     for part in photos.store.scan(["id", "vector", "path", "frame", *columns], where=where):
-        block = np.asarray(part["vector"])
+        block = part_of(np.asarray(part["vector"]), photos.card, COPY)
         if count + len(block) > len(vectors):  # another process is adding
             vectors = np.concatenate([vectors[:count], np.empty((2 * len(block), dim), np.float16)])
         vectors[count : count + len(block)] = block

@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.embed.combined import part_embedder
 from lookalike.errors import BadQuery, ImageError
 from lookalike.image import decode, read
+from lookalike.parts import COPY, part_of
 from lookalike.relate.geometry.feature_cache import features_of
 from lookalike.relate.geometry.features import SIDE
 from lookalike.relate.probability.calibration_fit import (
@@ -136,10 +138,11 @@ def _calibration_sample(
 ) -> CalibrationSample:
     ids = list(images)
     vectors = normalize(np.stack([row.vector for row in photos.get(ids, []) if row is not None]))
+    vectors = part_of(vectors, photos.card, COPY)
     features = [f for f in features_of(photos, ids) if f is not None]
     if progress:
         progress(len(ids), len(ids))
-    return CalibrationSample(list(images.values()), vectors, features, photos.embedder)
+    return CalibrationSample(list(images.values()), vectors, features, part_embedder(photos.embedder, COPY))
 
 
 def _labeled_pairs(photos: Collection, pairs: Sequence[tuple[str, str, bool]]) -> list[LabeledPair]:
@@ -149,7 +152,8 @@ def _labeled_pairs(photos: Collection, pairs: Sequence[tuple[str, str, bool]]) -
         if rows[0] is None or rows[1] is None or features[0] is None or features[1] is None:
             reason, hint = f"the pair {a}, {b} is not in the collection", "add both images first"
             raise BadQuery(reason, subject=photos.uri, location=photos.uri, hint=hint)
-        score = float(cosine(rows[0].vector[None], rows[1].vector[None])[0, 0])
+        first, second = (part_of(row.vector[None], photos.card, COPY) for row in (rows[0], rows[1]))
+        score = float(cosine(first, second)[0, 0])
         example = labeled_pair(features[0], features[1], score, calibration_of_card(photos.card))
         examples.append(replace(example, copy=copy, group=-1 - n))
     return examples
@@ -160,5 +164,5 @@ def _vectors(photos: Collection, random: np.random.Generator) -> tuple[Vectors, 
     ids = np.concatenate([part["id"] for part in photos.store.scan(["id"], where="plain = false")])
     picked = [str(i) for i in random.permutation(ids)[:_TAIL_SAMPLE]]
     rows = [row for row in photos.get(picked, []) if row is not None]
-    vectors = normalize(np.stack([row.vector for row in rows]))
+    vectors = part_of(normalize(np.stack([row.vector for row in rows])), photos.card, COPY)
     return vectors, [row.id for row in rows]

@@ -6,6 +6,7 @@ import uuid
 import numpy as np
 
 from lookalike.errors import CollectionError
+from lookalike.parts import COPY, part_of
 from lookalike.relate.probability.calibration_model import (
     Calibration,
     calibration_from_json,
@@ -60,4 +61,4 @@ def _background_vectors(photos: Collection, run: str | None) -> np.ndarray[tuple
     vectors = [row.vector for row in photos.store.get(ids, []) if row is not None]
     if len(vectors) < MIN_BACKGROUND:
         return np.zeros((0, photos.card.dim), np.float32)
-    return normalize(np.stack(vectors))
+    return part_of(normalize(np.stack(vectors)), photos.card, COPY)

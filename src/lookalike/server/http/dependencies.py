@@ -1,7 +1,7 @@
 """Dependencies of the routes: the application state and the query parameters that several routes share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
 from fastapi import Depends, Path, Query, Request
@@ -57,6 +57,12 @@ Where = Annotated[
 MinScore = Annotated[
     float | None,
     Query(ge=-1, le=1, allow_inf_nan=False, description="The lowest score of a hit.", examples=[0.8]),
+]
+By = Annotated[
+    Literal["both", "alike", "copy"],
+    Query(
+        description="The parts of the model's vectors that count; no difference if it has one part.", examples=["copy"]
+    ),
 ]
 
 

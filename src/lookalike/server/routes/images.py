@@ -9,9 +9,11 @@ from starlette.responses import Response
 
 from lookalike.cluster import set_labels
 from lookalike.errors import BadQuery, ImageError, UnknownId
+from lookalike.parts import BOTH
 from lookalike.server.http.dependencies import (
     AppState,
     AppStateDep,
+    By,
     ImageId,
     K,
     MinScore,
@@ -186,11 +188,17 @@ async def original_file(request: Request, image_id: ImageId, state: AppStateDep)
 
 @router.get("/v1/images/{image_id:path}/similar", response_model=SearchOut, responses=error_responses(404))
 async def similar(
-    image_id: ImageId, state: AppStateDep, k: K = 12, where: Where = None, min_score: MinScore = None
+    image_id: ImageId,
+    state: AppStateDep,
+    k: K = 12,
+    where: Where = None,
+    min_score: MinScore = None,
+    by: By = BOTH,
 ) -> Response:
     """Return the images most similar to this one, without itself."""
     vector = await state.service.vector_of(image_id)
-    hits = await state.service.search(vector[None], k, where=where, without=frozenset({image_id}), min_score=min_score)
+    without = frozenset({image_id})
+    hits = await state.service.search(vector[None], k, where=where, without=without, min_score=min_score, by=by)
     content = as_hits(hits, show_paths=state.settings.show_paths)
     return as_json({"query": [f"id:{image_id}"], "hits": content, "seconds": 0.0})
 

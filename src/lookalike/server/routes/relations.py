@@ -10,6 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from lookalike.errors import BadQuery
+from lookalike.parts import COPY, part_of
 from lookalike.relate import Subject, Verdict, calibration_of, find_features, judge
 from lookalike.relate.examine import FINE_SIDE
 from lookalike.relate.facts import change_facts, verdict_facts
@@ -80,7 +81,7 @@ async def _subject(state: AppState, data: bytes, name: str, region: Region | Non
     photos, _ = state.service.current
     pixels, facts = await state.decoders.pixels(data, FINE_SIDE, region)
     upload = await state.decoders.upload(data, photos.card.preprocessing, region)
-    vector = await state.service.embed(upload.fitted)
+    vector = part_of(await state.service.embed(upload.fitted), photos.card, COPY)
     _, _, width, height = region or (0.0, 0.0, 1.0, 1.0)
     size = (max(1, round(facts["width"] * width)), max(1, round(facts["height"] * height)))
     features = find_features(pixels, size=size, side=PREVIEW_SIDE, count=PREVIEW_COUNT)

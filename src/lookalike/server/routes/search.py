@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from lookalike.errors import BadQuery
-from lookalike.server.http.dependencies import AppState, AppStateDep, K, MinScore, Where, error_responses
+from lookalike.parts import BOTH
+from lookalike.server.http.dependencies import AppState, AppStateDep, By, K, MinScore, Where, error_responses
 from lookalike.server.http.examples import FORMS, ID, IMAGE_BYTES
 from lookalike.server.http.responses import as_hits, as_json, with_tag
 from lookalike.server.http.schemas import SavedQueryOut, SearchOut
@@ -80,10 +82,11 @@ async def search(
     where: Where = None,
     min_score: MinScore = None,
     relations: WithRelations = False,
+    by: By = BOTH,
 ) -> Response:
     """Return the images most similar to `like` and dissimilar to `minus`."""
     query = SearchInput(like=like, minus=minus, regions=parse_regions(region))
-    return await _search(state, query, k, where, min_score, relations=relations)
+    return await _search(state, query, Ranking(k, where, min_score, by), relations=relations)
 
 
 @router.post("/v1/search", response_model=SearchOut, responses=error_responses(404), openapi_extra=SEARCH_BODY)
@@ -94,6 +97,7 @@ async def search_by_upload(
     where: Where = None,
     min_score: MinScore = None,
     relations: WithRelations = False,
+    by: By = BOTH,
 ) -> Response:
     """Return the images most similar to the uploads. Regions apply to the uploads first, then to `like`."""
     files, form, _ = await read_images(request, "image", "minus_image")
@@ -106,15 +110,25 @@ async def search_by_upload(
         urls=texts(form, "url"),
         is_disconnected=request.is_disconnected,
     )
-    return await _search(state, query, k, where, min_score, relations=relations)
+    return await _search(state, query, Ranking(k, where, min_score, by), relations=relations)
 
 
-async def _search(
-    state: AppState, query: SearchInput, k: int, where: str | None, min_score: float | None, *, relations: bool
-) -> Response:
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How many hits of a search, which, and by which parts of the vectors they are ranked."""
+
+    k: int
+    where: str | None
+    min_score: float | None
+    by: str
+
+
+async def _search(state: AppState, query: SearchInput, ranking: Ranking, *, relations: bool) -> Response:
     started_at = time.perf_counter()
     vector, names, excluded = await state.resolver.resolve(query)
-    hits = await state.service.search(vector, k, where=where, without=excluded, min_score=min_score)
+    hits = await state.service.search(
+        vector, ranking.k, where=ranking.where, without=excluded, min_score=ranking.min_score, by=ranking.by
+    )
     content = as_hits(hits, show_paths=state.settings.show_paths)
     if relations:
         from lookalike.server.routes.relations import with_relations

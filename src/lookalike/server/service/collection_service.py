@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery, LookalikeError, NoCollection, ReadOnly, UnknownId
+from lookalike.parts import BOTH, scale_scores, weigh
 from lookalike.search import Collection
 from lookalike.server.http.redaction import check_condition, redact_location
 from lookalike.server.process.settings import Settings
@@ -172,17 +173,22 @@ class CollectionService:
         where: str | None = None,
         without: frozenset[str] = frozenset(),
         min_score: float | None = None,
+        by: str = BOTH,
     ) -> list[Hit]:
-        """Return the k nearest images of one vector (1, dim)."""
+        """Return the k nearest images of one vector (1, dim); `by` weighs the parts of a model's vectors."""
         photos, index = self.current
+        vector, factor = weigh(vector, photos.card, by)
+        min_score = None if min_score is None else min_score / factor
         if not 1 <= k <= MAX_K:
             raise BadQuery(f"k is {k}; request 1 to {MAX_K} images")
         passing = await asyncio.to_thread(self.passing, photos, index, where) if where is not None else None
         if index is None:
             (hits,) = await asyncio.to_thread(photos.store.search, vector, k + len(without), where=where)
             floor = -2.0 if min_score is None else min_score
-            return [hit for hit in hits if hit.id not in without and hit.score >= floor][:k]
-        return await self.searching((index, SearchRequest(vector[0], k, passing, without, min_score)))
+            hits = [hit for hit in hits if hit.id not in without and hit.score >= floor][:k]
+        else:
+            hits = await self.searching((index, SearchRequest(vector[0], k, passing, without, min_score)))
+        return scale_scores([hits], factor)[0]
 
     def passing(self, photos: Collection, index: VectorIndex | None, where: str) -> Mask | None:
         """Return which rows of the index meet a condition; without an index, only check it. Raises BadFilter."""

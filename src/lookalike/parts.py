@@ -1,0 +1,88 @@
+"""Vectors of several parts: which numbers say *alike* and which say *copy*, and queries that weigh them.
+
+A model with parts puts their unit vectors side by side, each divided by the root of their number, so that a row has
+length 1 and the score of two rows is the mean of the parts' cosines. A query that weighs the parts differently is one
+vector too: searching for it is one inner product per row over the same index.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.errors import BadQuery, nearest
+from lookalike.similarity import normalize
+from lookalike.types import Card, Hit, Vectors
+
+ALIKE: Final = "alike"
+COPY: Final = "copy"
+BOTH: Final = "both"
+WEIGHINGS = (BOTH, ALIKE, COPY)
+
+
+def part_of(vectors: NDArray[np.float32], card: Card, name: str) -> Vectors:
+    """Return the unit vectors (n, part's dim) of one part; the same vectors if the model has no parts.
+
+    `vectors`: (n, dim) or (dim,); the result has as many axes. Raises BadQuery for a part that the model lacks.
+    """
+    if not card.parts:
+        return vectors
+    chosen = normalize(vectors[..., columns_of(card, name)])
+    return chosen if vectors.ndim == 2 else chosen[0]
+
+
+def check_weighing(by: str) -> str:
+    """Return `by` if it is one of WEIGHINGS. Raises BadQuery."""
+    if by not in WEIGHINGS:
+        raise BadQuery(f"{by!r} is no way to weigh the parts of a vector; {nearest(by, WEIGHINGS)}")
+    return by
+
+
+def dim_of(card: Card, name: str) -> int:
+    """Return the number of dimensions of a part, or of the vector if the model has no parts. Raises BadQuery."""
+    if not card.parts:
+        return card.dim
+    columns = columns_of(card, name)
+    return int(columns.stop - columns.start)
+
+
+def columns_of(card: Card, name: str) -> slice:
+    """Return the columns of a part. Raises BadQuery."""
+    start = 0
+    for part in card.parts:
+        if part.name == name:
+            return slice(start, start + part.dim)
+        start += part.dim
+    raise _unknown_part(card, name)
+
+
+def weigh(vectors: Vectors, card: Card, by: str) -> tuple[Vectors, float]:
+    """Return query vectors (n, dim) that weigh the parts as `by` says, and the factor of their scores.
+
+    `by`: "alike", "copy", or "both", the mean of all parts. The score of a weighed query and a row, times the factor,
+    is the cosine of the chosen parts. Without parts the vectors stay as they are. Raises BadQuery for another name.
+    """
+    if check_weighing(by) == BOTH or not card.parts:
+        return vectors, 1.0
+    columns = columns_of(card, by)
+    weighed = np.zeros_like(vectors)
+    weighed[:, columns] = vectors[:, columns]
+    return normalize(weighed), float(np.sqrt(len(card.parts)))
+
+
+def scale_scores(hits: Sequence[Sequence[Hit]], factor: float) -> list[list[Hit]]:
+    """Return hits with their scores times the factor of a weighed query."""
+    if factor == 1:
+        return [list(row) for row in hits]
+    return [[replace(hit, score=min(1.0, max(-1.0, hit.score * factor))) for hit in row] for row in hits]
+
+
+def join_parts(parts: Iterable[Vectors]) -> Vectors:
+    """Return the rows (n, dim) of unit vectors of several parts, in the order of a card."""
+    return normalize(np.concatenate([normalize(part) for part in parts], axis=1))
+
+
+def _unknown_part(card: Card, name: str) -> BadQuery:
+    return BadQuery(f"{card.name} has no part {name!r}; {nearest(name, [part.name for part in card.parts])}")
