@@ -4,10 +4,10 @@
     python -m scripts.train_two_parts TRAIN_DIR -o runs/two-parts --export FOLDER --share 0.8
 
 TRAIN_DIR: a folder of images with kinds.tsv. One image in ten is set aside for benchmarks/hard_copies.py and never read
-here; another one in ten validates. A run that was stopped goes on from its last checkpoint with the same command; on a
-GPU it uses bfloat16. The objective: SSCD over light, strong and mixed views (objectives/sscd_mixed.py), and the distance
-of the alike vectors from those of the base model. `--export` writes the best weights so far as a model folder; `--share`
-is their fraction on the way from the base model's backbone (WiSE-FT, arXiv:2109.01903).
+here; another one in ten validates. A run that was stopped continues from its last checkpoint with the same command; on
+a GPU it uses bfloat16. The objective: SSCD over light, strong and mixed views (objectives/sscd_mixed.py), and how far
+the alike vectors are from those of the base model. `--export` writes the best weights so far as a model folder;
+`--share` is their fraction on the way from the base model's backbone (WiSE-FT, arXiv:2109.01903).
 """
 
 import argparse
@@ -29,6 +29,7 @@ from lookalike.embed.card import MODEL_FILE
 from lookalike.embed.registry import DEFAULT_MODEL, model_folder
 from lookalike.evaluate.retrieval import retrieval
 from lookalike.image import fit
+from lookalike.parts import ALIKE, COPY
 from lookalike.train.checkpoint import BEST, LAST, read_tensors
 from lookalike.train.config import TrainingConfig, from_text
 from lookalike.train.data.copy_views import copy_views, plan_epoch
@@ -41,7 +42,7 @@ from lookalike.train.models.two_part import TwoPart
 from lookalike.train.objectives.sscd_mixed import mixed_loss
 from lookalike.train.run_folder import RunFolder
 from lookalike.train.similarity_training import to_input
-from lookalike.types import RGB, Card, Preprocessing, Vectors
+from lookalike.types import RGB, Card, Part, Preprocessing, Vectors
 
 Rows = NDArray[np.int64]
 TRAINED_KINDS = 32  # of hard_copies.KINDS; the others are never trained or validated with
@@ -149,7 +150,7 @@ class Validation:
         result = retrieval(unit(queries[:, alike:]), unit(gallery[:, alike:]), [names[r] for r in self.rows], names)
         before = embed(base, self.gallery[:128])[:, :alike]
         drift = (unit(gallery[:128, :alike]) * unit(before)).sum(1).mean()
-        return {name: float(result[name]) for name in ("micro-AP", "recall@1")} | {"alike": float(drift)}
+        return {name: float(result[name]) for name in ("micro-AP", "recall@1")} | {"alike cosine": float(drift)}
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -199,13 +200,14 @@ def initial_network(images: Images, config: TwoPartConfig) -> TwoPart:
     return network
 
 
-def card(name: str, config: TwoPartConfig) -> Card:
+def card(name: str, config: TwoPartConfig, alike: int) -> Card:
     base = Preprocessing(size=(SIDE, SIDE), mean=(127.0,) * 3, std=(128.0,) * 3)
     return Card(
         name=name,
         dim=0,
         preprocessing=base,
         sha256="",
+        parts=(Part(ALIKE, alike), Part(COPY, config.dim)),
         license="Apache-2.0",
         source=f"{DEFAULT_MODEL}, trained further by scripts/train_two_parts.py",
         description=f"Two parts: alike, copy ({config.dim}). {config.epochs} epochs of views at {config.side} pixels.",
@@ -223,7 +225,7 @@ def export_best(run: RunFolder, network: TwoPart, config: TwoPartConfig, folder:
     sizes = [SIDE // 2 ** (n % 6) for n in range(24)]
     blocks = [random.integers(0, 256, (size, size, 3), dtype=np.uint8) for size in sizes]
     samples = np.stack([np.kron(b, np.ones((SIDE // len(b), SIDE // len(b), 1), np.uint8)) for b in blocks])
-    print(export(network.eval(), folder, card(folder.name, config), samples=samples))
+    print(export(network.eval(), folder, card(folder.name, config, network.dims[0]), samples=samples))
 
 
 def report(progress: TrainingProgress) -> None:

@@ -23,11 +23,11 @@ WEIGHINGS = (BOTH, ALIKE, COPY)
 
 
 def part_of(vectors: NDArray[np.float32], card: Card, name: str) -> Vectors:
-    """Return the unit vectors (n, part's dim) of one part; the same vectors if the model has no parts.
+    """Return the unit vectors (n, part's dim) of one part; the same vectors if the model has fewer than two.
 
     `vectors`: (n, dim) or (dim,); the result has as many axes. Raises BadQuery for a part that the model lacks.
     """
-    if not card.parts:
+    if len(card.parts) < 2:
         return vectors
     chosen = normalize(vectors[..., columns_of(card, name)])
     return chosen if vectors.ndim == 2 else chosen[0]
@@ -41,8 +41,8 @@ def check_weighing(by: str) -> str:
 
 
 def dim_of(card: Card, name: str) -> int:
-    """Return the number of dimensions of a part, or of the vector if the model has no parts. Raises BadQuery."""
-    if not card.parts:
+    """Return the number of dimensions of a part, or of the vector if the model has fewer than two. Raises BadQuery."""
+    if len(card.parts) < 2:
         return card.dim
     columns = columns_of(card, name)
     return int(columns.stop - columns.start)
@@ -62,9 +62,10 @@ def weigh(vectors: Vectors, card: Card, by: str) -> tuple[Vectors, float]:
     """Return query vectors (n, dim) that weigh the parts as `by` says, and the factor of their scores.
 
     `by`: "alike", "copy", or "both", the mean of all parts. The score of a weighed query and a row, times the factor,
-    is the cosine of the chosen parts. Without parts the vectors stay as they are. Raises BadQuery for another name.
+    is the cosine of the chosen parts. With fewer than two parts the vectors stay as they are. Raises BadQuery for
+    another name.
     """
-    if check_weighing(by) == BOTH or not card.parts:
+    if check_weighing(by) == BOTH or len(card.parts) < 2:
         return vectors, 1.0
     columns = columns_of(card, by)
     weighed = np.zeros_like(vectors)

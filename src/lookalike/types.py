@@ -46,7 +46,10 @@ class Preprocessing:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a model's vectors, "alike" or "copy", and its number of dimensions (see parts.py)."""
+    """A part of a model's vectors, "alike" or "copy", and its number of dimensions (see parts.py).
+
+    A single part tells what the model is for; its vectors answer every question.
+    """
 
     name: str
     dim: int
@@ -58,6 +61,7 @@ class Card:
 
     `sha256` is that of the weights file. `calibration` maps what relate/ fits (a score's meaning); it may be empty.
     `parts`: in the order of the vector's columns; empty if the vector is one whole, which answers every question.
+    `output`: the graph output with the vectors, "" for the first.
     """
 
     name: str
@@ -69,6 +73,7 @@ class Card:
     description: str = ""
     calibration: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
+    output: str = ""
 
 
 @runtime_checkable

@@ -9,8 +9,9 @@ from lookalike.types import RGB
 
 EXPECTED = [
     *("blur", "border", "brightness", "caption", "contrast", "crop", "flip", "grey", "halftone"),
-    *("hue", "jpeg", "letterbox", "logo", "meme", "noise", "paste", "perspective", "resize", "rotate", "saturation"),
-    *("screenshot", "sharpen", "stickers", "turn", "watermark"),
+    *("hue", "jpeg", "letterbox", "logo", "meme", "negative", "noise", "paste", "perspective", "pixelate", "posterize"),
+    *("rephotograph", "resize", "rotate", "saturation", "scan", "screenshot", "sharpen", "stickers", "turn"),
+    "watermark",
 ]
 
 

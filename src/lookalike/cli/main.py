@@ -84,12 +84,12 @@ for verb in (
     split,
     evaluate,
     benchmark,
-    models,
     serve,
     demo,
 ):
     app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"))(getattr(verb, verb.__name__.rsplit(".", 1)[-1]))
 
+app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
 
 

@@ -16,7 +16,7 @@ CARD_FILE = "card.json"
 """The file of the card in a model's folder."""
 FORMAT = 1
 
-_RESIZES = ("squash", "letterbox", "crop")
+RESIZES = ("squash", "letterbox", "crop")
 _LAYOUTS = ("NHWC", "NCHW")
 _DTYPES = ("uint8", "float32")
 _OLD_NAMES = {"license": "licence"}  # spelling in format 1
@@ -26,8 +26,9 @@ _NEW_NAMES = {old: new for new, old in _OLD_NAMES.items()}
 def card_to_json(card: Card) -> str:
     """Return the card as one line of JSON."""
     values = {_OLD_NAMES.get(name, name): value for name, value in asdict(card).items()}
-    if not card.parts:
-        del values["parts"]  # older versions refuse a card with a field that they do not know
+    for name in ("parts", "output"):
+        if not values[name]:
+            del values[name]  # older versions refuse a card with a field that they do not know
     return json.dumps({"format": FORMAT, **values}, ensure_ascii=False)
 
 
@@ -67,12 +68,13 @@ def load_card(folder: Path) -> Card:
 
 def same_model(a: Card, b: Card) -> bool:
     """Return whether two cards give the same vectors: same weights and preprocessing; names may differ."""
-    return (a.sha256, a.preprocessing, a.dim, a.parts) == (b.sha256, b.preprocessing, b.dim, b.parts)
+    first, second = ((c.sha256, c.preprocessing, c.dim, c.parts, c.output) for c in (a, b))
+    return first == second
 
 
 def _preprocessing(raw: dict[str, Any], where: str) -> Preprocessing:
     values = _check_fields(raw, Preprocessing, where)
-    for name, allowed in (("resize", _RESIZES), ("layout", _LAYOUTS), ("dtype", _DTYPES)):
+    for name, allowed in (("resize", RESIZES), ("layout", _LAYOUTS), ("dtype", _DTYPES)):
         if name in values and values[name] not in allowed:
             raise BrokenModel(
                 f"{where}: {name} is {values[name]!r}, but must be one of {', '.join(allowed)}; export the model again"

@@ -11,8 +11,8 @@ from lookalike.types import RGB, Card, Embedder, Part, Vectors
 
 
 def part_embedder(embedder: Embedder, name: str) -> Embedder:
-    """Return an embedder of one part alone, "alike" or "copy"; the same embedder if its model has no parts."""
-    return PartEmbedder(embedder, name) if embedder.card.parts else embedder
+    """Return an embedder of one part alone, "alike" or "copy"; the same embedder if its model has fewer than two."""
+    return PartEmbedder(embedder, name) if len(embedder.card.parts) > 1 else embedder
 
 
 class PartEmbedder:

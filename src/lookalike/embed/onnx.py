@@ -31,7 +31,7 @@ class OnnxEmbedder:
         self._card = card
         self._session = create_session(model, threads, card.name)
         self._input = self._session.get_inputs()[0].name
-        self._output = output or self._session.get_outputs()[0].name
+        self._output = output or card.output or self._session.get_outputs()[0].name
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1) -> Self:

@@ -1,29 +1,82 @@
-"""Models by name. Each folder in weights/ is a model of the package, with model.onnx and card.json."""
+"""Models by name: those of the package in weights/, and those that the user has added (add_model.py).
 
+Each is a folder with model.onnx and card.json, or with join.json, which names two models.
+"""
+
+import json
+import os
+from contextlib import suppress
 from pathlib import Path
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, load_card
-from lookalike.errors import UnknownModel, nearest
+from lookalike.errors import BrokenModel, ModelError, UnknownModel, nearest
+from lookalike.parts import ALIKE, COPY
 from lookalike.plugins import load_plugin, plugins
 from lookalike.types import Card, Embedder
 
 DEFAULT_MODEL = "efficientnet-lite1.in1k"
 """The model that embeds a new collection when none is named."""
 
+MODELS_VARIABLE = "LOOKALIKE_MODELS"
+"""The environment variable that names the folder of added models."""
+JOIN_FILE = "join.json"
+"""The file of two models side by side in a model's folder."""
+
 _WEIGHTS = Path(__file__).parent / "weights"
 
 
-def known_models() -> dict[str, Card]:
-    """Return the cards of the models in the package, by name."""
-    folders = sorted(p.parent for p in _WEIGHTS.glob(f"*/{CARD_FILE}"))
-    return {card.name: card for card in map(load_card, folders)}
+def user_models_folder() -> Path:
+    """Return the folder of added models: $LOOKALIKE_MODELS if it is set, else one in the user's data folder."""
+    if named := os.environ.get(MODELS_VARIABLE):
+        return Path(named).expanduser()
+    from platformdirs import user_data_dir
+
+    return Path(user_data_dir("lookalike", appauthor=False)) / "models"
+
+
+def known_models(*, added: bool = True) -> dict[str, Card]:
+    """Return cards by name: of the models of the package, and if `added`, of those that the user has added.
+
+    A broken one is left out; opening it by name says why.
+    """
+    cards = {card.name: card for card in (load_card(p.parent) for p in sorted(_WEIGHTS.glob(f"*/{CARD_FILE}")))}
+    for folder in sorted(user_models_folder().glob("[!.]*")) if added else ():
+        with suppress(ModelError):
+            cards[folder.name] = _card_of(folder)
+    return cards
+
+
+def _card_of(folder: Path) -> Card:
+    if not (folder / JOIN_FILE).is_file():
+        return load_card(folder)
+    from lookalike.embed.combined import joined_card
+
+    alike, copy = (_card_of(model_folder(name)) for name in _joined_names(folder))
+    return joined_card(alike, copy, folder.name)
+
+
+def _joined_names(folder: Path) -> tuple[str, str]:
+    """Return the names of the model that says alike and of the one that says copy. Raises BrokenModel."""
+    try:
+        names = json.loads((folder / JOIN_FILE).read_text(encoding="utf-8"))
+        return str(names[ALIKE]), str(names[COPY])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BrokenModel(f"{folder / JOIN_FILE} cannot be read ({error}); join the models again") from None
+
+
+def _joined(folder: Path, threads: int) -> Embedder:
+    from lookalike.embed.combined import JoinedEmbedder
+
+    alike, copy = (get_embedder(name, threads=threads) for name in _joined_names(folder))
+    return JoinedEmbedder(alike, copy, folder.name)
 
 
 def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embedder:
     """Return the embedder called `name`.
 
-    `name`: a model of the package, a folder with model.onnx and card.json, hub:owner/name[@revision], or the name under
-    which another package registers a function that returns an embedder (plugins.py). `threads`: of one forward pass;
+    `name`: a model of the package or one that was added, a folder with model.onnx and card.json,
+    hub:owner/name[@revision], or the name under which another package registers a function that returns an embedder
+    (plugins.py). `threads`: of one forward pass;
     use 1 when several workers share the embedder. Raises UnknownModel or BrokenModel.
     """
     from lookalike.embed.onnx import OnnxEmbedder
@@ -39,14 +92,17 @@ def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embed
             raise
         embedder: Embedder = make()
         return embedder
+    if (folder / JOIN_FILE).is_file():
+        return _joined(folder, threads)
     return OnnxEmbedder.load(folder, threads=threads)
 
 
 def model_folder(name: str | Path) -> Path:
-    """Return the folder of a model of the package, or `name` itself if it is a folder. Raises UnknownModel."""
-    shipped = _WEIGHTS / str(name)
-    if (shipped / MODEL_FILE).is_file():
-        return shipped
+    """Return the folder of a model by name, or `name` itself if it is a folder. Raises UnknownModel."""
+    for parent in (_WEIGHTS, user_models_folder()):
+        folder = parent / str(name)
+        if folder.parent == parent and any((folder / file).is_file() for file in (MODEL_FILE, JOIN_FILE)):
+            return folder
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.parts import BOTH, COPY, weigh
+from lookalike.parts import COPY, weigh
 from lookalike.relate.geometry.feature_cache import features_of
 from lookalike.relate.geometry.features import SIDE, Features, find_features
 from lookalike.relate.geometry.transform import UNIT_SQUARE, Matrix, intersection_area, project
@@ -108,7 +108,7 @@ def candidates(photos: Collection, query: RGB, limit: int) -> list[str]:
     images = [query, *tiles(query)]
     vectors: Vectors = photos.embedder.embed([np.ascontiguousarray(p) for p in images])
     best: dict[str, float] = {}
-    weighed, _ = weigh(vectors, photos.card, COPY if photos.card.parts else BOTH)
+    weighed, _ = weigh(vectors, photos.card, COPY)
     for hits in photos.store.search(weighed, min(limit, len(photos)), columns=[]):
         for hit in hits:
             best[hit.id] = max(best.get(hit.id, -1.0), hit.score)

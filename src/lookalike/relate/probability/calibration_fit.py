@@ -31,6 +31,8 @@ EDITS_THAT_REDRAW = frozenset(
     {"caption", "grey", "halftone", "hue", "logo", "meme", "saturation", "stickers", "watermark"}
 )
 """Edits that turn a drawing or page into another one: words added, a heart in blue."""
+CALIBRATION_EDITS = sorted(set(EDITS) - {"negative", "pixelate", "posterize", "rephotograph", "scan"})
+"""The edits that a calibration assumes: the common ones, whose scores the rare ones would blur."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +56,8 @@ class LabeledPairs:
 
 def edited(image: RGB, random: np.random.Generator) -> tuple[RGB, str]:
     """Return the image after one or two edits of random strength, and their names."""
-    allowed = sorted(EDITS) if drawn_share(image) < _MIN_DRAWN else sorted(set(EDITS) - EDITS_THAT_REDRAW)
+    redraws = frozenset() if drawn_share(image) < _MIN_DRAWN else EDITS_THAT_REDRAW
+    allowed = [name for name in CALIBRATION_EDITS if name not in redraws]
     names = list(random.choice(allowed, size=1 + int(random.integers(2)), replace=False))
     for name in names:
         image = EDITS[name].apply(image, float(random.uniform(0, 1)), int(random.integers(2**31)))
