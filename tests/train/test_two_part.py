@@ -96,10 +96,8 @@ def network() -> TwoPart:
 
 def some_images(side: int = 224) -> list[RGB]:
     random = np.random.default_rng(0)
-    return [
-        np.kron(random.integers(0, 256, (n, n, 3)), np.ones((side // n, side // n, 1))).astype(np.uint8)
-        for n in (4, 7, 14)
-    ]
+    blocks = [random.integers(0, 256, (n, n, 3), dtype=np.uint8) for n in (4, 7, 14)]
+    return [np.kron(block, np.ones((side // len(block), side // len(block), 1), np.uint8)) for block in blocks]
 
 
 def test_the_alike_part_starts_as_the_default_model(network: TwoPart):

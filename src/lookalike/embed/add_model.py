@@ -19,7 +19,7 @@ import numpy as np
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, card_to_json
 from lookalike.embed.combined import JoinedEmbedder
 from lookalike.embed.onnx import OnnxEmbedder, create_session, read_model
-from lookalike.embed.registry import JOIN_FILE, get_embedder, known_models, user_models_folder
+from lookalike.embed.registry import JOIN_FILE, get_embedder, joins, known_models, model_names, user_models_folder
 from lookalike.errors import BadQuery, BrokenModel, UnknownModel, nearest
 from lookalike.parts import ALIKE, COPY
 from lookalike.types import Card, Embedder, Part, Preprocessing
@@ -65,6 +65,11 @@ def add_onnx_model(name: str, source: OnnxSource, *, overwrite: bool = False) ->
 def join_models(name: str, *, alike: str, copy: str, overwrite: bool = False) -> Card:
     """Add a model that puts the vectors of two models side by side. Raises BadQuery, UnknownModel, BrokenModel."""
     folder = _new_folder(name, overwrite=overwrite)
+    for model in (alike, copy):
+        if joins(model, name):
+            raise BadQuery(
+                f"{name} cannot be made of itself; choose another name than that of {model}, or of its parts"
+            )
     embedder = JoinedEmbedder(get_embedder(alike), get_embedder(copy), name)
     check_embedder(embedder)
     names = {part: _lasting_name(model) for part, model in ((ALIKE, alike), (COPY, copy))}
@@ -101,8 +106,8 @@ def _card(name: str, model: bytes, source: OnnxSource) -> Card:
     if len(session.get_inputs()) != 1:
         names = ", ".join(one.name for one in session.get_inputs())
         raise BrokenModel(f"{source.file.name} has the inputs {names}; a model of images has one")
-    given = session.get_inputs()[0]
-    shape = _preprocessing(given, source)
+    graph_input = session.get_inputs()[0]
+    shape = _preprocessing(graph_input, source)
     outputs = {one.name: one.shape for one in session.get_outputs()}
     output = source.output or next(iter(outputs))
     if output not in outputs:
@@ -122,23 +127,27 @@ def _card(name: str, model: bytes, source: OnnxSource) -> Card:
     )
 
 
-def _preprocessing(given: Any, source: OnnxSource) -> Preprocessing:
+def _preprocessing(graph_input: Any, source: OnnxSource) -> Preprocessing:
     kinds = {"tensor(uint8)": "uint8", "tensor(float)": "float32"}
-    if given.type not in kinds or len(given.shape) != 4:
-        raise BrokenModel(f"the input of {source.file.name} is {given.type} {given.shape}, not a batch of images")
-    channels_first = given.shape[1] == 3
-    if not channels_first and given.shape[3] != 3:
-        raise BrokenModel(f"the input of {source.file.name} has the shape {given.shape}; 3 channels are first or last")
-    fixed = tuple(given.shape[2:] if channels_first else given.shape[1:3])
+    if graph_input.type not in kinds or len(graph_input.shape) != 4:
+        raise BrokenModel(
+            f"the input of {source.file.name} is {graph_input.type} {graph_input.shape}, not a batch of images"
+        )
+    channels_first = graph_input.shape[1] == 3
+    if not channels_first and graph_input.shape[3] != 3:
+        raise BrokenModel(
+            f"the input of {source.file.name} has the shape {graph_input.shape}; 3 channels are first or last"
+        )
+    fixed = tuple(graph_input.shape[2:] if channels_first else graph_input.shape[1:3])
     if all(isinstance(side, int) for side in fixed) and fixed != source.size:
         raise BrokenModel(f"{source.file.name} takes images of {fixed[1]} x {fixed[0]} pixels; pass that as --size")
-    if kinds[given.type] == "uint8" and (source.mean or source.std):
+    if kinds[graph_input.type] == "uint8" and (source.mean or source.std):
         raise BadQuery(f"{source.file.name} takes uint8 and normalizes by itself; leave --mean and --std out")
     return Preprocessing(
         size=source.size,
         resize=source.resize,
         layout="NCHW" if channels_first else "NHWC",
-        dtype=kinds[given.type],
+        dtype=kinds[graph_input.type],
         mean=source.mean,
         std=source.std,
     )
@@ -173,4 +182,4 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 def _lasting_name(model: str) -> str:
     folder = Path(model).expanduser()
-    return str(folder.resolve()) if folder.is_dir() and model not in known_models() else model
+    return str(folder.resolve()) if folder.is_dir() and model not in model_names() else model

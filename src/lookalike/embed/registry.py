@@ -46,6 +46,20 @@ def known_models(*, added: bool = True) -> dict[str, Card]:
     return cards
 
 
+def model_names() -> list[str]:
+    """Return the names of the package's models and of the added ones, readable or not."""
+    folders = [*_WEIGHTS.glob("*"), *user_models_folder().glob("[!.]*")]
+    return sorted(folder.name for folder in folders if folder.is_dir())
+
+
+def joins(model: str, name: str) -> bool:
+    """Return whether a model is called `name`, or is made of one that is."""
+    folder = user_models_folder() / model
+    if model == name or not (folder / JOIN_FILE).is_file():
+        return model == name
+    return any(joins(member, name) for member in _joined_names(folder))
+
+
 def _card_of(folder: Path) -> Card:
     if not (folder / JOIN_FILE).is_file():
         return load_card(folder)
@@ -108,5 +122,5 @@ def model_folder(name: str | Path) -> Path:
         return folder
     raise UnknownModel(
         f"no model is called {str(name)!r}, and it is not a folder with {MODEL_FILE} and {CARD_FILE} "
-        f"({nearest(str(name), [*known_models(), *plugins('embedders')])}); see: lookalike models"
+        f"({nearest(str(name), [*model_names(), *plugins('embedders')])}); see: lookalike models"
     )
