@@ -74,8 +74,26 @@ ASSIGNMENTS = SideTable(
 MAP = SideTable("map", "id", ("run", "x", "y"), "position of each image in the map")
 RESULTS = SideTable("findings", "kind", ("told",), "the last result of a scan: duplicates, suspect labels")
 BACKGROUND = SideTable("background", "id", ("run", "image"), "images whose scores are the background of a calibration")
+LOCAL_FEATURES = SideTable(
+    "local_features",
+    "id",
+    ("sha256", "indexed", "postings"),
+    "compact local features of each image, to search by parts",
+)
 
-TABLES = (FAILURES, DECISIONS, KEEP_CHOICES, PROOFS, LABELS, CLUSTERS, ASSIGNMENTS, MAP, RESULTS, BACKGROUND)
+TABLES = (
+    FAILURES,
+    DECISIONS,
+    KEEP_CHOICES,
+    PROOFS,
+    LABELS,
+    CLUSTERS,
+    ASSIGNMENTS,
+    MAP,
+    RESULTS,
+    BACKGROUND,
+    LOCAL_FEATURES,
+)
 
 FORMAT = Setting("format", "version of this schema; a newer one is refused")
 CARD = Setting("card", "card of the model that embedded the images (card.json)")
@@ -88,8 +106,9 @@ CURRENT_CLUSTERS = Setting("clusters", "which slot and run of the cluster tables
 CLUSTERS_NAMED = Setting("clusters_named", "changes when a cluster is named")
 CURRENT_MAP = Setting("map", "which run of the map is current, and how many images were placed since")
 LABELS_PROPAGATED = Setting("spread", "when labels were propagated last")
+KEEPS_LOCAL_FEATURES = Setting("local_features", "the vocabulary of the local features that `lookalike index` keeps")
 
 SETTINGS = (
     FORMAT, CARD, MODEL, FRAMES, ROOT, STAMP, CALIBRATION, CURRENT_CLUSTERS, CLUSTERS_NAMED, CURRENT_MAP,
-    LABELS_PROPAGATED,
+    LABELS_PROPAGATED, KEEPS_LOCAL_FEATURES,
 )  # fmt: skip

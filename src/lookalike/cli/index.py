@@ -40,6 +40,10 @@ def index(
     prune: Annotated[
         bool, typer.Option("--prune", help="Also remove images whose whole folder or drive is missing.")
     ] = False,
+    parts: Annotated[
+        bool,
+        typer.Option("--parts", help="Also keep local features, to search by parts (remembered; 1.4 kB an image)."),
+    ] = False,
     workers: Annotated[int | None, typer.Option(min=1, help="Threads; one per core by default.")] = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_bytes: MaxBytes = MAX_BYTES,
@@ -56,6 +60,8 @@ def index(
             )
         report = _sync(photos, requested, frames, prune, workers)
         _join_clusters(photos)
+        if parts or "local_features" in photos.store.settings:
+            _update_local_features(photos)
         _report(photos, report, as_json=json)
         if report.interrupted:
             raise typer.Exit(130)
@@ -108,6 +114,16 @@ def _join_clusters(photos: "Collection") -> None:
 
         if joined := join_new(photos):
             log(f"{joined:,} joined the nearest cluster; how well they fit: lookalike cluster --status -c {photos.uri}")
+
+
+def _update_local_features(photos: "Collection") -> None:
+    from lookalike.relate.local_search import update_local_features
+
+    with ProgressLine("local features") as progress:
+        report = update_local_features(photos, progress=progress)
+    if report.added or report.without:
+        missing = f"; {report.without:,} have no thumbnail to find them in" if report.without else ""
+        log(f"local features of {report.added:,} images{missing}; use them with: lookalike search IMAGE --parts")
 
 
 def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None:

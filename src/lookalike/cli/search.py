@@ -59,6 +59,12 @@ def search(
     diversity: Annotated[
         float, typer.Option(min=0, max=1, help="0: most similar first; towards 1: hits different from each other.")
     ] = 0.0,
+    parts: Annotated[
+        bool,
+        typer.Option(
+            "--parts", help="Also find images that show only a part of it, or it in a part of them, and where."
+        ),
+    ] = False,
     by: Annotated[
         str,
         typer.Option(
@@ -74,6 +80,9 @@ def search(
     from lookalike.cli.result_options import ResultOptions
     from lookalike.search import Query, parse_region
 
+    if parts:
+        _search_parts(queries, k, where, PartOptions(collection, plot, json), others=[minus, region, min_score, verify])
+        return
     options = ResultOptions(min_score, relations, verify, hide_duplicates, diversity, by)
     query = Query(_images(queries), _images(minus or []), tuple(map(parse_region, region or [])))
     with open_to_read(collection) as photos:

@@ -95,7 +95,7 @@ def find_in_collection(
         batch = order[start : start + 64]
         paths = [str(row.metadata.get("path") or row.id) if row else "" for row in photos.get(batch, ["path"])]
         for image_id, path, features in zip(batch, paths, features_of(photos, batch), strict=True):
-            location = None if features is None else _to_location(verify(query_features, features), calibration)
+            location = None if features is None else to_location(verify(query_features, features), calibration)
             if location is not None:
                 containments.append(Containment(image_id, path, containment_kind(location.match), location))
         if progress:
@@ -136,7 +136,7 @@ def _find_in_whole(
         return None
     closer = _verify_closely(query_features, page, match.outline)
     best = closer if closer is not None and closer.inliers >= _MIN_HINT_INLIERS else match
-    return _to_location(best, calibration)
+    return to_location(best, calibration)
 
 
 def _verify_closely(query_features: Features, page: RGB, outline: NDArray[np.float64]) -> Match | None:
@@ -168,13 +168,13 @@ def _find_in_tiles(query_features: Features, page: RGB, calibration: Calibration
             if hint.inliers >= _MIN_HINT_INLIERS
             else None
         )
-        location = None if closer is None else _to_location(closer, calibration)
+        location = None if closer is None else to_location(closer, calibration)
         if location is not None and all(outline_iou(location.outline, other.outline) < 0.3 for other in locations):
             locations.append(location)
     return locations
 
 
-def _to_location(match: Match, calibration: Calibration) -> Location | None:
+def to_location(match: Match, calibration: Calibration) -> Location | None:
     probability = calibration.copy_by_match(None, match)
     if match.model == "none" or probability < 0.5:
         return None

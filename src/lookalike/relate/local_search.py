@@ -1,0 +1,223 @@
+"""Search by parts: images that share details with a query, whatever else either of them shows.
+
+A picture in a collage, a label on a bottle or a logo on a shirt has no vector in common with its original. Local
+features of all images, kept in a side table, find candidates for it (geometry/inverted_file.py); geometry then verifies
+them, together with the nearest images by vector, and says where each one lies.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from lookalike.errors import BadQuery
+from lookalike.image import single_threaded_blas, single_threaded_opencv
+from lookalike.indexing.pipeline import default_workers
+from lookalike.parts import COPY, weigh
+from lookalike.relate.geometry.containment import Containment, containment_kind, to_location
+from lookalike.relate.geometry.feature_cache import features_of
+from lookalike.relate.geometry.features import Features, find_features, mirrored
+from lookalike.relate.geometry.inverted_file import (
+    POSTING,
+    QUERY_POSTINGS,
+    WORDS_PER_QUERY_POINT,
+    InvertedFile,
+    Postings,
+    postings_of,
+    vocabulary,
+)
+from lookalike.relate.geometry.verify import verify
+from lookalike.relate.probability.calibration_model import Calibration
+from lookalike.relate.probability.calibration_store import calibration_of
+from lookalike.schema import KEEPS_LOCAL_FEATURES, LOCAL_FEATURES
+from lookalike.search import Collection
+from lookalike.types import RGB, Hit, Vectors
+
+VOCABULARY_NAME = "sift-8192"
+CANDIDATES = 50  # by vector, and by local features: verified by geometry, in about 10 ms each
+MIN_PROBABILITY = 0.75  # of a copy, from which a part counts as found
+_BATCH = 256  # images of one commit
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalFeaturesReport:
+    """The local features of a collection after an update: how many images got them or lost them, and have none."""
+
+    added: int
+    removed: int
+    without: int
+
+
+@dataclass(frozen=True, slots=True)
+class PartHit:
+    """A hit of a search by parts. `containment`: how the two images lie in each other; None if it is not verified."""
+
+    hit: Hit
+    containment: Containment | None
+
+
+def keeps_local_features(photos: Collection) -> bool:
+    """Return whether the collection keeps local features, by the vocabulary of this version."""
+    return photos.store.settings.get(KEEPS_LOCAL_FEATURES.name) == VOCABULARY_NAME
+
+
+def update_local_features(photos: Collection, *, progress: Progress | None = None) -> LocalFeaturesReport:
+    """Find the local features of all images that lack them, from their thumbnails, and drop those of removed images.
+
+    From then on the collection keeps them: `lookalike index` updates them. They are written in commits of 256 images,
+    so that an interrupted update continues where it stopped.
+    """
+    table = photos.store.table(LOCAL_FEATURES.name, key=LOCAL_FEATURES.key)
+    same_words = keeps_local_features(photos)
+    known = {str(row["id"]): (row["sha256"], row["indexed"]) for row in table.all()} if same_words else {}
+    images = dict(_versions(photos))
+    removed = [str(row["id"]) for row in table.all() if row["id"] not in images]
+    table.remove(removed)
+    missing = [image_id for image_id, version in images.items() if known.get(image_id) != version]
+    if not same_words:
+        table.remove(list(images))
+        photos.store.set_settings({KEEPS_LOCAL_FEATURES.name: VOCABULARY_NAME})
+    without = 0
+    with single_threaded_opencv(), single_threaded_blas(), ThreadPoolExecutor(default_workers()) as pool:
+        for start in range(0, len(missing), _BATCH):
+            batch = missing[start : start + _BATCH]
+            features = features_of(photos, batch)
+            without += sum(one is None for one in features)
+            postings = pool.map(partial(_stored_postings), features)
+            table.put([
+                {"id": image_id, "sha256": images[image_id][0], "indexed": images[image_id][1], "postings": data}
+                for image_id, data in zip(batch, postings, strict=True)
+            ])  # fmt: skip
+            if progress:
+                progress(start + len(batch), len(missing))
+    return LocalFeaturesReport(len(missing) - without, len(removed), without)
+
+
+def _versions(photos: Collection) -> Iterator[tuple[str, tuple[str, str]]]:
+    """Yield each id with the hash of its file and when it was embedded: a replaced image has other ones."""
+    names = [name for name in ("sha256", "indexed") if name in photos.store.columns()]
+    for part in photos.store.scan(["id", *names]):
+        columns = [part[name].tolist() if name in part else [""] * len(part["id"]) for name in ("sha256", "indexed")]
+        for image_id, sha256, indexed in zip(part["id"].tolist(), *columns, strict=True):
+            yield str(image_id), (str(sha256 or ""), str(indexed or ""))
+
+
+def _stored_postings(features: Features | None) -> bytes:
+    return b"" if features is None else postings_of(features, vocabulary()).tobytes()
+
+
+@dataclass(frozen=True, slots=True)
+class LocalIndex:
+    """The inverted file of a collection, and the id of each of its rows."""
+
+    ids: list[str]
+    file: InvertedFile
+
+    @classmethod
+    def read(cls, photos: Collection) -> "LocalIndex":
+        """Read the local features of a collection. Raises BadQuery if it keeps none."""
+        if not keeps_local_features(photos):
+            raise BadQuery(
+                "it keeps no local features",
+                subject=photos.uri,
+                location=photos.uri,
+                hint="find them first with lookalike.relate.update_local_features(photos)",
+                command=f"index --parts -c {photos.uri}",
+            )
+        rows = photos.store.table(LOCAL_FEATURES.name, key=LOCAL_FEATURES.key).all()
+        images = [np.frombuffer(_bytes(row["postings"]), POSTING) for row in rows]
+        return cls([str(row["id"]) for row in rows], InvertedFile.build(images, len(vocabulary())))
+
+    def candidates(self, query: Features, k: int) -> list[str]:
+        """Return the ids of at most k images that share details with the query or its mirror image, best first."""
+        votes: dict[int, float] = {}
+        for features in (query, mirrored(query)):
+            rows, scores = self.file.search(query_postings(features), k)
+            for row, score in zip(rows.tolist(), scores.tolist(), strict=True):
+                votes[row] = max(votes.get(row, 0.0), score)
+        return [self.ids[row] for row in sorted(votes, key=lambda row: (-votes[row], row))[:k]]
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def query_postings(features: Features) -> Postings:
+    """Return the postings of a query: more points than a stored image has, and several words for each."""
+    return postings_of(features, vocabulary(), count=QUERY_POSTINGS, nearest=WORDS_PER_QUERY_POINT)
+
+
+_indexes: "WeakKeyDictionary[Collection, tuple[int, LocalIndex]]" = WeakKeyDictionary()
+
+
+def local_index(photos: Collection) -> LocalIndex:
+    """Return the local index of a collection, read again after the collection has changed."""
+    version = photos.store.version
+    cached = _indexes.get(photos)
+    if cached is None or cached[0] != version:
+        cached = _indexes[photos] = (version, LocalIndex.read(photos))
+    return cached[1]
+
+
+def search_by_parts(
+    photos: Collection,
+    query: RGB,
+    k: int,
+    *,
+    where: str | None = None,
+    calibration: Calibration | None = None,
+    candidates: int = CANDIDATES,
+) -> list[PartHit]:
+    """Return the k best images: first those that contain the query or parts of it, or are contained in it.
+
+    `candidates`: of either kind (by vector, by local features), verified by geometry. Verified ones come first, surest
+    first; then the others by score. Raises BadQuery if the collection keeps no local features.
+    """
+    features = find_features(query)
+    vectors = photos.embedder.embed([query])
+    near = photos.search_by_vector(vectors, max(k, candidates), where=where, by=COPY)[0]
+    ids = [hit.id for hit in near][:candidates]
+    ids += _passing(
+        photos, [i for i in local_index(photos).candidates(features, candidates) if i not in set(ids)], where
+    )
+    containments = verify_parts(photos, features, ids, calibration or calibration_of(photos))
+    hits = {hit.id: hit for hit in near} | _hits(photos, vectors, [i for i in ids if i in containments])
+    surest = sorted(containments.values(), key=lambda c: (-c.location.probability, -c.location.inliers, c.id))
+    first = [PartHit(hits[containment.id], containment) for containment in surest]
+    return [*first, *(PartHit(hit, None) for hit in near if hit.id not in containments)][:k]
+
+
+def verify_parts(
+    photos: Collection, query: Features, ids: Sequence[str], calibration: Calibration
+) -> dict[str, Containment]:
+    """Return how the images lie in the query, or the query in them, by id; without those of which that is not sure."""
+    paths = {row.id: str(row.metadata.get("path") or row.id) for row in photos.get(ids, ["path"]) if row is not None}
+    query.points  # noqa: B018 - found once, before threads share them
+    with single_threaded_opencv(), single_threaded_blas(), ThreadPoolExecutor(default_workers()) as pool:
+        stored = features_of(photos, ids)
+        matches = pool.map(lambda features: None if features is None else verify(query, features), stored)
+        locations = [None if match is None else to_location(match, calibration) for match in matches]
+    return {
+        image_id: Containment(image_id, paths[image_id], containment_kind(location.match), location)
+        for image_id, location in zip(ids, locations, strict=True)
+        if location is not None and location.probability >= MIN_PROBABILITY and image_id in paths
+    }
+
+
+def _passing(photos: Collection, ids: list[str], where: str | None) -> list[str]:
+    """Return the ids of images that exist and meet the condition, in the same order."""
+    if where is None:
+        return [image_id for image_id, row in zip(ids, photos.get(ids, []), strict=True) if row is not None]
+    passing = {str(i) for part in photos.store.scan(["id"], where=where) for i in part["id"].tolist()}
+    return [image_id for image_id in ids if image_id in passing]
+
+
+def _hits(photos: Collection, vectors: Vectors, ids: list[str]) -> dict[str, Hit]:
+    weighed, factor = weigh(vectors, photos.card, COPY)
+    rows = [row for row in photos.get(ids) if row is not None]
+    return {row.id: Hit(row.id, float(row.vector @ weighed[0]) * factor, row.metadata) for row in rows}
