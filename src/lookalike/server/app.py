@@ -20,6 +20,8 @@ from lookalike.errors import LookalikeError
 from lookalike.search import Collection
 from lookalike.server.http.access import AccessControl
 from lookalike.server.http.dependencies import AppState
+from lookalike.server.http.invalid_input import invalid_input, shown
+from lookalike.server.http.known_routes import KnownRoutes
 from lookalike.server.http.metrics import Metrics
 from lookalike.server.http.middleware import App, RequestGuard, RequestLimitExceeded
 from lookalike.server.http.responses import as_json, error_response
@@ -36,6 +38,7 @@ from lookalike.server.uploads.query_vectors import QueryResolver
 from lookalike.server.uploads.saved_queries import SavedQueries
 
 PUBLISH_SECONDS = 2.0  # between writes of this worker's metrics
+UNREADABLE_BODY = "the body cannot be read; send JSON in UTF-8, with numbers and nesting of a usual size"
 LOAD_SECONDS = 30.0  # a larger collection continues to load while the server listens
 CLOSED_BY_CLIENT = 499
 
@@ -73,12 +76,12 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
         redirect_slashes=False,
     )
     app.state.lookalike = state
-    for routes in (
-        search, images, collection_routes, labels, relations, duplicates, clusters, map_routes, jobs, health,
-    ):  # fmt: skip
-        app.include_router(routes.router)
-    app.include_router(pages())
+    modules = (search, images, collection_routes, labels, relations, duplicates, clusters, map_routes, jobs, health)
+    routers = [*(module.router for module in modules), pages()]
+    for router in routers:
+        app.include_router(router)
     _add_error_handlers(app, state.service)
+    _add_request_error_handlers(app, KnownRoutes([*app.routes, *(r for router in routers for r in router.routes)]))
     # The guard wraps the whole stack, including Starlette's own error handler.
     app.build_middleware_stack = _guarded(app, settings, state)  # type: ignore[method-assign]
     return app
@@ -167,17 +170,6 @@ def _add_error_handlers(app: FastAPI, service: CollectionService) -> None:
         content = {"error": refusal.kind, "message": refusal.message}
         return as_json(content, status=refusal.status, headers=dict(refusal.headers))
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        reasons = [f"{'.'.join(str(part) for part in e['loc'][1:]) or 'body'}: {e['msg']}" for e in error.errors()[:5]]
-        return as_json({"error": "invalid", "message": "; ".join(reasons)}, status=422)
-
-    @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
-        kinds = {404: "not_found", 405: "method_not_allowed"}
-        content = {"error": kinds.get(error.status_code, "failed"), "message": str(error.detail)}
-        return as_json(content, status=error.status_code, headers=dict(error.headers or {}))
-
     @app.exception_handler(OSError)
     async def os_error(_: Request, error: OSError) -> Response:
         if error.errno != errno.ENOSPC:
@@ -192,6 +184,27 @@ def _add_error_handlers(app: FastAPI, service: CollectionService) -> None:
     @app.exception_handler(ClientDisconnect)
     async def client_disconnected(_: Request, error: ClientDisconnect) -> Response:
         return as_json({"error": "gone", "message": "the client closed the connection"}, status=CLOSED_BY_CLIENT)
+
+
+def _add_request_error_handlers(app: FastAPI, routes: KnownRoutes) -> None:
+    """Turn what FastAPI and Starlette raise about a request into JSON with our own sentences."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        body = getattr(request.scope.get("route"), "body_field", None)
+        message = invalid_input(error.errors(), None if body is None else body.field_info.annotation)
+        return as_json({"error": "invalid", "message": message}, status=422)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        path, status = request.scope["path"], error.status_code
+        if status == 404:
+            return as_json({"error": "not_found", "message": routes.not_found(path)}, status=status)
+        if status == 405:
+            methods = ", ".join(routes.methods(path))
+            message = f"{shown(path)} does not allow {shown(request.method)}; allowed: {methods}"
+            return as_json({"error": "method_not_allowed", "message": message}, status=405, headers={"allow": methods})
+        return as_json({"error": "failed", "message": UNREADABLE_BODY}, status=status)
 
 
 async def _publish_metrics(state: AppState) -> None:

@@ -1,16 +1,18 @@
 """The request and response schemas of the API, for OpenAPI; each has an example."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from lookalike.server.http.examples import EXAMPLES
+from lookalike.server.http.invalid_input import CLUSTER_PATTERN, NO_NUL_PATTERN
 from lookalike.types import Scalar
 
 # Many programs end a string at NUL and would lose the rest of the label.
-Label = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+Label = Annotated[str, Field(max_length=200, pattern=NO_NUL_PATTERN)]
+Id = Annotated[str, Field(max_length=2000)]
 
 
 class ApiModel(BaseModel):
@@ -150,8 +152,8 @@ class LabelIn(ApiModel):
 
     model_config = ConfigDict(extra="forbid")
     label: Annotated[Label, Field(min_length=1)]
-    ids: list[str] = Field([], max_length=5000)
-    cluster: str | None = Field(None, pattern=r"^\d{1,9}/\d{1,9}$")
+    ids: list[Id] = Field([], max_length=5000)
+    cluster: str | None = Field(None, pattern=CLUSTER_PATTERN)
 
 
 class LabeledOut(ApiModel):
@@ -235,7 +237,7 @@ class JobIn(ApiModel):
     map."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: str = Field("index", pattern="^(index|duplicates|clusters|labels|map)$")
+    kind: Literal["index", "duplicates", "clusters", "labels", "map"] = "index"
 
 
 class JobOut(ApiModel):
@@ -359,9 +361,9 @@ class DecisionIn(ApiModel):
     """A verdict about two images: not-a-copy, keep-both or copy; null withdraws an earlier one."""
 
     model_config = ConfigDict(extra="forbid")
-    first: str = Field(max_length=2000)
-    second: str = Field(max_length=2000)
-    verdict: str | None = Field(pattern="^(not-a-copy|keep-both|copy)$")
+    first: Id
+    second: Id
+    verdict: Literal["not-a-copy", "keep-both", "copy"] | None
 
 
 class DecisionOut(ApiModel):
@@ -428,7 +430,7 @@ class ChoiceIn(ApiModel):
     """Whether to keep an image regardless of the keep rules; false applies the rules again."""
 
     model_config = ConfigDict(extra="forbid")
-    id: str = Field(max_length=2000)
+    id: Id
     keep: bool
 
 

@@ -17,8 +17,8 @@ from lookalike.server.http.responses import as_json
 from lookalike.server.http.schemas import ClustersOut, ImageList
 
 router = APIRouter(tags=["clusters"])
-Level = Annotated[int, Path(description="The number of clusters of the level.", examples=[64])]
-Number = Annotated[int, Path(description="The number of the cluster within its level.", examples=[12])]
+Level = Annotated[int, Path(le=10**9, description="The number of clusters of the level.", examples=[64])]
+Number = Annotated[int, Path(le=10**9, description="The number of the cluster within its level.", examples=[12])]
 MAX_LABELS = 3  # reported per cluster
 _clusters_cache: dict[str, tuple[Any, Clusters]] = {}
 _label_counts_cache: dict[str, tuple[Any, dict[int, Counter[str]]]] = {}
@@ -42,7 +42,9 @@ def _load_clusters(state: AppState) -> Clusters | None:
 @router.get("/v1/clusters", response_model=ClustersOut, responses=error_responses(404))
 async def clusters(
     state: AppStateDep,
-    level: Annotated[int | None, Query(ge=1, description="The level; default: the coarsest.", examples=[64])] = None,
+    level: Annotated[
+        int | None, Query(ge=1, le=10**9, description="The level; default: the coarsest.", examples=[64])
+    ] = None,
 ) -> Response:
     """Return the clusters of one level, largest first. POST /v1/jobs with kind `clusters` creates them."""
     clustering = await state.service.in_thread(lambda: _load_clusters(state))
