@@ -32,7 +32,8 @@ from lookalike.server.routes import clusters, duplicates, health, images, jobs, 
 from lookalike.server.routes import collection as collection_routes
 from lookalike.server.routes import map as map_routes
 from lookalike.server.service.collection_service import CollectionService
-from lookalike.server.service.jobs import JobRunner, JobRunning
+from lookalike.server.service.job_records import JobRunning
+from lookalike.server.service.jobs import JobRunner
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.server.uploads.query_vectors import QueryResolver
 from lookalike.server.uploads.saved_queries import SavedQueries
@@ -50,21 +51,21 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with on_signal(state.service.cancel_wait):
+        with on_signal(state.service.cancel_wait, state.jobs.interrupt):
             state.service.start()
             await state.decoders.start()
             # Wait before listening: a worker that loads more slowly than the others would answer 503 in their place.
             await state.service.wait_until_loaded(LOAD_SECONDS)
-        publisher = asyncio.create_task(_publish_metrics(state))
-        try:
-            yield
-        finally:
-            publisher.cancel()
-            await state.jobs.close()
-            await state.decoders.stop()
-            await asyncio.to_thread(state.service.close)
-            if not settings.folder or _orphaned():
-                await asyncio.to_thread(_remove, folder)
+            publisher = asyncio.create_task(_publish_metrics(state))
+            try:
+                yield
+            finally:
+                publisher.cancel()
+                await state.jobs.close()
+                await state.decoders.stop()
+                await asyncio.to_thread(state.service.close)
+                if not settings.folder or _orphaned():
+                    await asyncio.to_thread(_remove, folder)
 
     app = FastAPI(
         title="Lookalike",
