@@ -1,6 +1,9 @@
 """Every route refuses invalid input in the words of this API: no pydantic sentence, no 500, one shape."""
 
+import json
+import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -178,6 +181,25 @@ def test_odd_bodies_are_refused(server: Served, body: bytes) -> None:
                 refusal(answer)
 
 
+# Percent-encoded: NUL, a surrogate, no UTF-8, a direction override, numbers beyond any type, nothing.
+ODD_VALUES = ["%00", "%ed%a0%80", "%ff", "%e2%80%ae", "9" * 30, "9" * 5000, "-1", "1e999", "nan", "", "%2e%2e"]
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=range(len(ODD_VALUES)))
+def test_odd_values_are_answered_or_refused(server: Served, value: str) -> None:
+    for method, path, operation in operations(server):
+        if method != "GET" or path == "/metrics":
+            continue
+        for parameter in operation.get("parameters", []):
+            name = parameter["name"]
+            url = url_of(path, operation, **{name: value if parameter["in"] == "path" else 1})
+            query = "like=id:photos%2Fred0.png" if path == "/v1/search" and name != "like" else ""
+            answer = server.http.get(f"{url}?{query}&{name}={value}")
+            assert answer.status_code < 500, (answer.request.url, answer.text)
+            if answer.status_code >= 400:
+                refusal(answer)
+
+
 def test_an_unknown_path_is_answered_with_the_nearest(server: Served) -> None:
     message = refusal(server.http.get("/v1/serch"))
     assert message == "there is nothing at '/v1/serch'; nearest: /v1/search; /openapi.json describes all routes"
@@ -192,12 +214,38 @@ def test_an_unknown_path_is_answered_with_the_nearest(server: Served) -> None:
         ("POST", "/v1/images/photos%2Fred0.png", "DELETE, GET, HEAD, PATCH"),
         ("DELETE", "/openapi.json", "GET, HEAD"),
         ("GET", "/v1/login", "POST"),
+        ("POST", "/v1/jobs/a1b2c3d4/events", "GET"),
     ],
 )
 def test_a_wrong_method_is_answered_with_the_allowed_ones(server: Served, method: str, path: str, allowed: str) -> None:
     answer = server.http.request(method, path)
     assert refusal(answer, f"does not allow '{method}'").endswith(f"allowed: {allowed}")
     assert (answer.status_code, answer.headers.get_list("allow")) == (405, [allowed])
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status", "kind"),
+    [
+        (b"NONSENSE\r\n\r\n", 400, "bad_request"),
+        (b"GET /\xff HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", 400, "bad_request"),
+        (b"POST /v1/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: -1\r\n\r\n", 400, "bad_request"),
+        (b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX: " + b"x" * 66_000, 431, "headers_too_large"),
+    ],
+)
+def test_what_is_no_http_is_refused_in_the_same_shape(
+    server: Served, request_bytes: bytes, status: int, kind: str
+) -> None:
+    with socket.create_connection(("127.0.0.1", server.port)) as sock:
+        sock.settimeout(30)
+        sock.sendall(request_bytes)
+        answer = b""
+        with suppress(ConnectionResetError):  # it closes without reading the rest
+            while block := sock.recv(65_536):
+                answer += block
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} ".encode())
+    payload = json.loads(body)
+    assert (set(payload), payload["error"]) == ({"error", "message"}, kind)
 
 
 def test_a_form_that_cannot_be_read_is_refused_in_our_words(server: Served, red: bytes) -> None:

@@ -21,7 +21,7 @@ from lookalike.search import Collection
 from lookalike.server.http.access import AccessControl
 from lookalike.server.http.dependencies import AppState
 from lookalike.server.http.invalid_input import invalid_input, shown
-from lookalike.server.http.known_routes import KnownRoutes
+from lookalike.server.http.known_routes import KnownRoutes, answers_head
 from lookalike.server.http.metrics import Metrics
 from lookalike.server.http.middleware import App, RequestGuard, RequestLimitExceeded
 from lookalike.server.http.responses import as_json, error_response
@@ -140,7 +140,7 @@ def _answer_head(app: App) -> App:
     """Answer HEAD as GET without the body, except for the endless body of job events."""
 
     async def call(scope, receive, send):  # type: ignore[no-untyped-def]
-        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"].endswith("/events"):
+        if scope["type"] != "http" or scope["method"] != "HEAD" or not answers_head(scope["path"]):
             await app(scope, receive, send)
             return
 

@@ -25,4 +25,9 @@ class KnownRoutes:
     def methods(self, path: str) -> list[str]:
         """Return the methods that a path allows."""
         allowed = {method for route in self._routes if route.path_regex.match(path) for method in route.methods or ()}
-        return sorted(allowed | ({"HEAD"} if "GET" in allowed else set()))
+        return sorted(allowed | ({"HEAD"} if "GET" in allowed and answers_head(path) else set()))
+
+
+def answers_head(path: str) -> bool:
+    """Return whether a path that allows GET allows HEAD: the events of a job have an endless body."""
+    return not path.endswith("/events")
