@@ -149,6 +149,26 @@ def test_a_process_that_cannot_be_started_leaves_no_running_job(
     runner.records.release(runner.records.claim("index")["job"])
 
 
+def test_a_job_that_is_stopped_before_its_process_can_handle_it_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    executable = tmp_path / "python"
+    executable.write_text("#!/bin/sh\ntouch '" + f"{tmp_path}/started'\nexec sleep 1000\n")
+    executable.chmod(0o700)
+    monkeypatch.setattr("lookalike.server.service.jobs.sys.executable", str(executable))
+
+    async def run() -> dict[str, Any]:
+        runner = JobRunner(Settings(uri="c"), str(tmp_path))
+        job = await runner.start("index")
+        while not (tmp_path / "started").exists():
+            await asyncio.sleep(0.02)
+        runner.stop(job["job"])
+        await asyncio.gather(*runner._tasks)
+        return runner.records.get(job["job"])
+
+    assert asyncio.run(run())["state"] == "stopped"
+
+
 SERVE = """
 import sys
 from lookalike.cli.main import run

@@ -30,7 +30,8 @@ class JobRunner:
         self._settings, self.records = settings, JobRecords(Path(folder) / "jobs")
         self._tasks: set[asyncio.Task[None]] = set()
         self._processes: dict[str, asyncio.subprocess.Process] = {}
-        self._interrupted_at: float | None = None
+        self._interrupted: set[str] = set()
+        self._interrupted_at: float | None = None  # all of them
 
     async def start(self, kind: str, *arguments: str) -> JobRecord:
         """Start a job. `arguments` are passed to its function in job_process.py. Raises JobRunning."""
@@ -84,8 +85,8 @@ class JobRunner:
         """Ask this worker's jobs to stop; the next job of the same kind continues their work."""
         if self._interrupted_at is None:
             self._interrupted_at = time.monotonic()
-        for process in list(self._processes.values()):
-            _signal(process, signal.SIGINT)
+        for name in list(self._processes):
+            self._interrupt(name)
 
     async def close(self) -> None:
         """Interrupt this worker's jobs and wait for them; end those that do not stop in time."""
@@ -93,9 +94,17 @@ class JobRunner:
         assert self._interrupted_at is not None
         await self._wait(self._interrupted_at + STOP_SECONDS - time.monotonic())
         for process in self._processes.values():
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
         await self._wait(KILL_SECONDS)
+
+    def _interrupt(self, name: str) -> None:
+        """Interrupt a job, once: to signal a process that has ended would take its exit status from asyncio."""
+        process = self._processes[name]
+        if name not in self._interrupted and process.returncode is None:
+            self._interrupted.add(name)
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
 
     async def _wait(self, seconds: float) -> None:
         if self._tasks:
@@ -118,12 +127,15 @@ class JobRunner:
             output = await errors.text()
             if job["state"] == "running":
                 output = f"{output}\nexit status {process.returncode}".lstrip()
-                job |= {"state": "failed", "message": PROCESS_ENDED}
+                # The signal may come before the process handles it, or be followed by one that nothing handles.
+                stopped = name in self._interrupted
+                job |= {"state": "stopped"} if stopped else {"state": "failed", "message": PROCESS_ENDED}
                 self.records.write(job)
         finally:
             watch.cancel()
             self.records.release(name)
             self._processes.pop(name, None)
+            self._interrupted.discard(name)
         if job["state"] == "failed":
             _log_failure(job, reason, output)
 
@@ -131,7 +143,7 @@ class JobRunner:
         """Interrupt the process once any worker has requested it."""
         while process.returncode is None:
             if self.records.take_stop_request(name):
-                _signal(process, signal.SIGINT)
+                self._interrupt(name)
             await asyncio.sleep(POLL_SECONDS)
 
 
@@ -142,12 +154,6 @@ def _report_in(line: bytes) -> JobRecord:
         if isinstance(report, dict):
             return report
     return {}
-
-
-def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
-    if process.returncode is None:
-        with suppress(ProcessLookupError):
-            process.send_signal(number)
 
 
 def _log_failure(job: JobRecord, reason: str, output: str) -> None:
