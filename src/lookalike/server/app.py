@@ -14,6 +14,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Lifespan
 
 from lookalike._version import __version__
 from lookalike.errors import LookalikeError
@@ -49,29 +50,11 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
     folder = settings.folder or tempfile.mkdtemp(prefix="lookalike-")
     state = _app_state(settings, collection, folder)
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with on_signal(state.service.cancel_wait, state.jobs.interrupt):
-            state.service.start()
-            await state.decoders.start()
-            # Wait before listening: a worker that loads more slowly than the others would answer 503 in their place.
-            await state.service.wait_until_loaded(LOAD_SECONDS)
-            publisher = asyncio.create_task(_publish_metrics(state))
-            try:
-                yield
-            finally:
-                publisher.cancel()
-                await state.jobs.close()
-                await state.decoders.stop()
-                await asyncio.to_thread(state.service.close)
-                if not settings.folder or _orphaned():
-                    await asyncio.to_thread(_remove, folder)
-
     app = FastAPI(
         title="Lookalike",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=_lifespan(settings, state, folder),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -91,6 +74,30 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
 DESCRIPTION = (
     "Find images that look alike. Every error is a JSON object with `error`, a code, and `message`, a sentence."
 )
+
+
+def _lifespan(settings: Settings, state: AppState, folder: str) -> Lifespan[FastAPI]:
+    """Return what starts the components of the application and stops them in order."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with on_signal(state.service.cancel_wait, state.jobs.interrupt):
+            state.service.start()
+            await state.decoders.start()
+            # Wait before listening: a worker that loads more slowly than the others would answer 503 in their place.
+            await state.service.wait_until_loaded(LOAD_SECONDS)
+            publisher = asyncio.create_task(_publish_metrics(state))
+            try:
+                yield
+            finally:
+                publisher.cancel()
+                await state.jobs.close()
+                await state.decoders.stop()
+                await asyncio.to_thread(state.service.close)
+                if not settings.folder or _orphaned():
+                    await asyncio.to_thread(_remove, folder)
+
+    return lifespan
 
 
 def _app_state(settings: Settings, collection: Collection | None, folder: str) -> AppState:
