@@ -1,6 +1,6 @@
 """lookalike train: train your own embedder from a split."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lookalike.train.similarity_training import TrainingResult
 
 _Config = TypeVar("_Config", bound="TrainingConfig")
+_Result = TypeVar("_Result")
 
 app = typer.Typer(
     help="Train your own embedder: autoencoder, or similarity.",
@@ -79,19 +80,9 @@ def autoencoder(
     _needs_torch()
     from lookalike.train.autoencoder import train_autoencoder
     from lookalike.train.config import AutoencoderConfig
-    from lookalike.train.split_file import read_split
 
     options = _config(AutoencoderConfig, config, settings, flags)
-    with _resume_hint(), TrainingLine() as line:
-        trained = train_autoencoder(
-            read_split(split, root=root),
-            options,
-            output,
-            overwrite=overwrite,
-            on_progress=line,
-            log=log,
-            progress=line.pictures,
-        )
+    trained = _train(train_autoencoder, split, options, output, root=root, overwrite=overwrite)
     best = trained.history[trained.best_epoch - 1]
     caption = f"saved: epoch {trained.best_epoch}, PSNR {best['PSNR']:.1f} dB"
     _draw(
@@ -142,19 +133,9 @@ def similarity(
     _needs_torch()
     from lookalike.train.config import SimilarityConfig
     from lookalike.train.similarity import train_similarity
-    from lookalike.train.split_file import read_split
 
     options = _config(SimilarityConfig, config, settings, flags)
-    with _resume_hint(), TrainingLine() as line:
-        result = train_similarity(
-            read_split(split, root=root),
-            options,
-            output,
-            overwrite=overwrite,
-            on_progress=line,
-            log=log,
-            progress=line.pictures,
-        )
+    result = _train(train_similarity, split, options, output, root=root, overwrite=overwrite)
     _draw(
         lambda plot: plot.curves(
             result.history, result.metric, before=result.before[result.metric], **_selection(result)
@@ -167,6 +148,30 @@ def similarity(
     log(f"search with it: lookalike index FOLDER --model {output} -c {output.name}.lookalike")
     facts = {"model": str(output), "kept": result.selected, "before": result.before, "after": result.after}
     print_json(facts) if json else print_row(str(output))
+
+
+def _train(
+    function: Callable[..., _Result],
+    split: Path,
+    options: "TrainingConfig",
+    output: Path,
+    *,
+    root: Path | None,
+    overwrite: bool,
+) -> _Result:
+    """Train on a split with the progress on stderr; the two training functions share their arguments."""
+    from lookalike.train.split_file import read_split
+
+    with _resume_hint(), TrainingLine() as line:
+        return function(
+            read_split(split, root=root),
+            options,
+            output,
+            overwrite=overwrite,
+            on_progress=line,
+            log=log,
+            progress=line.pictures,
+        )
 
 
 @contextmanager
