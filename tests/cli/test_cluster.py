@@ -231,7 +231,7 @@ def test_an_error_is_one_sentence(cli: Cli, shop: Callable[..., Path], typed: tu
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        (("cluster", "--levels", "many"), "give numbers such as 8,64,512, or auto"),
+        (("cluster", "--levels", "many"), "such as 8,64,512, or auto"),
         (("cluster", "--levels", "8,,9"), "--levels: '8,,9' is not understood"),
         (("cluster", "--method", "densty"), "nearest: density"),
         (("cluster", "--tree", "links"), "name one with -o FOLDER"),

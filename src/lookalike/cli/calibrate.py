@@ -7,13 +7,18 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import log, print_json, print_row
+from lookalike.cli.output_files import FIGURE
 
 
 def calibrate(
-    sample: Annotated[int, typer.Option(min=20, help="The number of images to edit and compare.")] = 150,
+    sample: Annotated[int, typer.Option(metavar="N", min=20, help="The number of images to edit and compare.")] = 150,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the stated probability against the truth, on held-out images."),
+        typer.Option(
+            metavar="FILE.png",
+            callback=FIGURE,
+            help="Draw the stated probability against the truth, on held-out images.",
+        ),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,

@@ -8,6 +8,7 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
+from lookalike.cli.output_files import FIGURE
 from lookalike.errors import ImageError
 
 if TYPE_CHECKING:
@@ -30,11 +31,12 @@ def find_in(
     ] = None,
     collection: CollectionOption = None,
     limit: Annotated[
-        int, typer.Option(min=1, help="In a collection: the number of images to verify, most similar first.")
+        int,
+        typer.Option(metavar="N", min=1, help="In a collection: the number of images to verify, most similar first."),
     ] = 1000,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the locations and the matching points."),
+        typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the locations and the matching points."),
     ] = None,
     json: JsonOption = False,
 ) -> None:

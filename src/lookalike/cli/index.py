@@ -34,13 +34,14 @@ def index(
     ] = None,
     collection: CollectionOption = None,
     model: Annotated[
-        str | None, typer.Option(help="A model's name or folder, or hub:owner/name; for a new collection.")
+        str | None,
+        typer.Option(metavar="MODEL", help="A model's name or folder, or hub:owner/name; for a new collection."),
     ] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Frames per animation (remembered).")] = None,
+    frames: Annotated[int | None, typer.Option(metavar="N", min=1, help="Frames per animation (remembered).")] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Also remove images whose whole folder or drive is missing.")
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; one per core by default.")] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Threads; one per core by default.")] = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_bytes: MaxBytes = MAX_BYTES,
     json: JsonOption = False,

@@ -7,8 +7,7 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import log, print_json, print_row
-from lookalike.cli.output_files import check_output_files
-from lookalike.cli.usage_errors import usage_error_for
+from lookalike.cli.output_files import FIGURE, TABLE, check_output_files
 from lookalike.text import counted, examples_text
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ def label(
         bool, typer.Option("--spread", help="Label the other images by their labeled neighbors, or as unsure.")
     ] = False,
     min_confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Confidence below which an image is unsure.")
+        float, typer.Option(metavar="P", min=0, max=1, help="Confidence below which an image is unsure.")
     ] = 0.9,
     suspects: Annotated[bool, typer.Option("--suspects", help="List labels that their neighbors contradict.")] = False,
     output: Annotated[
@@ -36,12 +35,13 @@ def label(
             "-o",
             "--output",
             metavar="FILE",
+            callback=TABLE,
             help="Write the spread labels as .csv or .parquet instead of printing them.",
         ),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the reliability diagram of the confidence."),
+        typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the reliability diagram of the confidence."),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
@@ -71,17 +71,12 @@ def label(
 
 def _check(output: Path | None, plot: Path | None, *, spread: bool, suspects: bool) -> None:
     """Raise an error for options or outputs that cannot work, before anything is saved."""
-    from lookalike.cluster import check_table_path
-
     if output and not spread:
         raise typer.BadParameter("only --spread has labels to write; add --spread", param_hint="-o")
     if spread and suspects and not output:
         raise typer.BadParameter(
             "--spread and --suspects both print; write the spread labels to a file with -o FILE, or use one of the two"
         )
-    with usage_error_for("-o"):
-        if output:
-            check_table_path(output)
     check_output_files(output, plot)
 
 

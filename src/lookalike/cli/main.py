@@ -33,6 +33,7 @@ from lookalike.cli import (
     verify,
     why,
 )
+from lookalike.cli.command import VerbCommand
 from lookalike.cli.output import log
 from lookalike.errors import LookalikeError
 
@@ -88,7 +89,9 @@ for verb in (
     serve,
     demo,
 ):
-    app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"))(getattr(verb, verb.__name__.rsplit(".", 1)[-1]))
+    app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"), cls=VerbCommand)(
+        getattr(verb, verb.__name__.rsplit(".", 1)[-1])
+    )
 
 app.add_typer(train.app, name="train")
 

@@ -12,6 +12,7 @@ import typer
 from lookalike.cli.compare import CalibrationCollection, ModelOption, load_calibrated
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json
+from lookalike.cli.output_files import FIGURE
 from lookalike.errors import BadQuery, LookalikeError
 
 if TYPE_CHECKING:
@@ -30,11 +31,15 @@ def verify(
         typer.Argument(metavar="PAIRS.csv", help="Two columns of files; a third one named same (1/0) is the truth."),
     ],
     min_copy: Annotated[
-        float, typer.Option("--min", min=0, max=1, help="The P(copy) from which the answer is same.")
+        float, typer.Option("--min", metavar="P", min=0, max=1, help="The P(copy) from which the answer is same.")
     ] = 0.75,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="With a column same: draw the stated probability against the truth."),
+        typer.Option(
+            metavar="FILE.png",
+            callback=FIGURE,
+            help="With a column same: draw the stated probability against the truth.",
+        ),
     ] = None,
     collection: CalibrationCollection = None,
     model: ModelOption = None,
