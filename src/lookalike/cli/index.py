@@ -47,10 +47,11 @@ def index(
     json: JsonOption = False,
 ) -> None:
     """Add new images, re-embed changed ones, update moved ones, remove deleted ones. Run it again at any time."""
-    from lookalike.search import open_collection
+    from lookalike.search.new_collection import open_to_index
 
     requested = _sources(sources)
-    with open_collection(collection, model=model, limits=limits(max_pixels, max_bytes)) as photos:
+    bounds = limits(max_pixels, max_bytes)
+    with open_to_index(collection, requested or (), model=model, limits=bounds) as photos:
         if not requested and not photos.roots():
             raise BadQuery(
                 f"nothing to index: {photos.uri} follows no folder yet; name one, such as: lookalike index ~/Pictures"
@@ -58,10 +59,10 @@ def index(
         report = _sync(photos, requested, frames, prune, workers)
         _join_clusters(photos)
         _report(photos, report, as_json=json)
-        if report.interrupted:
-            raise typer.Exit(130)
-        if not any((report.added, report.changed, report.moved, report.removed, report.unchanged)):
-            raise typer.Exit(1)
+    if report.interrupted:
+        raise typer.Exit(130)
+    if not any((report.added, report.changed, report.moved, report.removed, report.unchanged)):
+        raise typer.Exit(1)
 
 
 def _sources(names: list[str] | None) -> list[str] | None:
@@ -117,7 +118,9 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
     for failure in report.failed[:MAX_LISTED]:
         log(f"skipped {failure.path}: {failure.reason}")
     if len(report.failed) > MAX_LISTED:
-        log(f"… and {len(report.failed) - MAX_LISTED:,} more; all of them: lookalike info --failures -c {photos.uri}")
+        saved = len(photos) or photos.roots()
+        every = f"lookalike info --failures -c {photos.uri}" if saved else "use --json"
+        log(f"… and {len(report.failed) - MAX_LISTED:,} more; all of them: {every}")
     for root in report.missing_roots:
         log(
             f"{root} is missing or empty: its images stay indexed; connect the drive, "
