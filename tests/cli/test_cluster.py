@@ -281,3 +281,17 @@ def _environment(collection: Path) -> dict[str, str]:
     import os
 
     return os.environ | {"LOOKALIKE_COLLECTION": str(collection)}
+
+
+def test_label_says_which_labels_it_keeps(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+    shop(2)
+    (tmp_path / "labels.csv").write_text("id,label\nshop/red/00.png,boot\n")
+    assert cli("label", tmp_path / "labels.csv").code == 0
+    ran = cli("label", "--folders")
+    assert "1 label given before was kept (shop/red/00.png); replace with --overwrite" in ran.err
+    assert "with 4 labels" in ran.err
+    ran = cli("label", "--folders", "--overwrite")
+    assert "1 label given before was replaced: shop/red/00.png" in ran.err
+    assert "with 3 labels" in ran.err
+    assert "given before" not in cli("label", "--folders").err
+    assert cli("label", "--overwrite").code == 2

@@ -140,6 +140,16 @@ def test_info_tells_counts_model_and_folders(cli: Cli, indexed: Path) -> None:
     assert "efficientnet" in cli("info").out
 
 
+def test_info_lists_the_columns_with_their_types(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"path,price\n{photos / 'red.png'},3.5\n")
+    assert cli("index", tmp_path / "list.csv").code == 0
+    (facts,) = lines(cli("info", "--json").out)
+    columns = facts["columns"]
+    assert isinstance(columns, dict)
+    assert columns | {"price": "float", "label": "str", "width": "int", "plain": "bool"} == columns
+    assert all(f"{name} {kind}" in cli("info").out for name, kind in columns.items())
+
+
 def test_info_lists_failures(cli: Cli, photos: Path) -> None:
     (photos / "bad.jpg").write_bytes(b"bad")
     cli("index", photos)

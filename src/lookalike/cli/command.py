@@ -1,10 +1,15 @@
-"""The command of one verb: plain names in the help, and no number that is not finite."""
+"""How verbs are run and described: plain names in the help, finite numbers only, Ctrl-C as one line."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+
+from lookalike.cli.entry import INTERRUPTED
+from lookalike.cli.output import log
 
 
 class VerbCommand(TyperCommand):
@@ -38,3 +43,24 @@ class VerbCommand(TyperCommand):
             if isinstance(value, float) and not math.isfinite(value):
                 raise typer.BadParameter(f"{value} is not a finite number", param_hint=" / ".join(parameter.opts))
         return super().invoke(ctx)
+
+
+class RootGroup(TyperGroup):
+    """The group of all verbs. Ctrl-C ends each of them with one line and exit status 130."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a verb. The text of a KeyboardInterrupt says what remains (see `interrupt_text`)."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            log(str(error) or "interrupted; everything saved so far stays")
+            raise typer.Exit(INTERRUPTED) from error
+
+
+@contextmanager
+def interrupt_text(text: str) -> Iterator[None]:
+    """Log this line instead of the general one if Ctrl-C ends the block."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(text) from error

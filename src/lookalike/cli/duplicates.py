@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lookalike.cli.command import interrupt_text
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.cli.usage_errors import checked_by, usage_error_for
@@ -463,7 +464,8 @@ def _apply_action(result: "Duplicates", action: "Action", journal: Path, uri: st
     if not steps:
         log("there are no files to remove")
     else:
-        with ProgressLine("files") as progress:
+        remains = f"interrupted; put back what was removed with: lookalike undo {journal}"
+        with interrupt_text(remains), ProgressLine("files") as progress:
             applied = apply_steps(steps, action, journal, collection=uri, progress=progress)
         skipped += applied.skipped
         failed = len(applied.skipped)

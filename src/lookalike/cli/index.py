@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lookalike.cli.entry import INTERRUPTED
 from lookalike.cli.options import MAX_BYTES, MAX_PIXELS, CollectionOption, JsonOption, MaxBytes, MaxPixels, limits
 from lookalike.cli.output import ProgressLine, log, print_json
 from lookalike.errors import BadQuery
@@ -60,7 +61,7 @@ def index(
         _join_clusters(photos)
         _report(photos, report, as_json=json)
     if report.interrupted:
-        raise typer.Exit(130)
+        raise typer.Exit(INTERRUPTED)
     if not any((report.added, report.changed, report.moved, report.removed, report.unchanged)):
         raise typer.Exit(1)
 

@@ -20,7 +20,10 @@ def label(
         typer.Argument(metavar="[LABELS.csv]", help="Columns: label, and id, path or cluster (such as 64/12)."),
     ] = None,
     folders: Annotated[
-        bool, typer.Option("--folders", help="Use the name of each image's folder as its label.")
+        bool, typer.Option("--folders", help="Label images by the names of their folders; labels given before stay.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace labels given before by those of folders and clusters.")
     ] = False,
     spread: Annotated[
         bool, typer.Option("--spread", help="Label the other images by their labeled neighbors, or as unsure.")
@@ -50,11 +53,14 @@ def label(
     from lookalike.cluster import count_labels, label_collection, propagate, save_propagation
     from lookalike.search import open_collection
 
+    if overwrite and not (folders or file):
+        raise typer.BadParameter("it needs labels; add --folders or LABELS.csv", param_hint="--overwrite")
     _check(output, plot, spread=spread, suspects=suspects)
     with open_collection(collection, create=False) as photos:
-        parsed = label_collection(photos, file, folders=folders)
+        parsed = label_collection(photos, file, folders=folders, overwrite=overwrite)
         if file:
             _report_parsed(parsed, file)
+        _report_changes(parsed)
         if not (spread or suspects or plot):
             _report_counts(count_labels(photos))
             return
@@ -89,6 +95,17 @@ def _report_parsed(parsed: "ParsedLabels", file: Path) -> None:
     if parsed.twice:
         ids = f"{counted(len(parsed.twice), 'id')} labeled differently by several lines"
         log(f"{ids}, the last line counts: {examples_text(parsed.twice)}")
+
+
+def _report_changes(parsed: "ParsedLabels") -> None:
+    """Print how many labels given before were replaced, and how many were not."""
+    if parsed.retained:
+        verb = "was" if len(parsed.retained) == 1 else "were"
+        count = counted(len(parsed.retained), "label")
+        log(f"{count} given before {verb} kept ({examples_text(parsed.retained)}); replace with --overwrite")
+    if parsed.replaced:
+        verb = "was" if len(parsed.replaced) == 1 else "were"
+        log(f"{counted(len(parsed.replaced), 'label')} given before {verb} replaced: {examples_text(parsed.replaced)}")
 
 
 def _report_counts(counts: "LabelCounts") -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lookalike.cli.command import interrupt_text
 from lookalike.cli.options import CollectionOption
 from lookalike.cli.output import log
 from lookalike.cli.usage_errors import checked_by
@@ -114,4 +115,6 @@ def serve(
         max_pixels=max_megapixels * 1_000_000,
     )
     url_host = f"[{host}]" if ":" in host else host
-    serve(settings, opened=lambda: log(f"open http://{url_host}:{port} (Ctrl-C stops it)"))
+    with interrupt_text("stopped"):
+        serve(settings, opened=lambda: log(f"open http://{url_host}:{port} (Ctrl-C stops it)"))
+    log("stopped")

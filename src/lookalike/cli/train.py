@@ -1,13 +1,12 @@
 """lookalike train: train your own embedder from a split."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from lookalike.cli.command import VerbCommand
+from lookalike.cli.command import VerbCommand, interrupt_text
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.train_progress import TrainingLine
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from lookalike.train.config import TrainingConfig
     from lookalike.train.similarity_training import TrainingResult
 
+_RESUMABLE = "interrupted; the same command continues from the last checkpoint, or starts again if there is none yet"
 _Config = TypeVar("_Config", bound="TrainingConfig")
 _Result = TypeVar("_Result")
 
@@ -169,7 +169,7 @@ def _train(
     """Train on a split with the progress on stderr; the two training functions share their arguments."""
     from lookalike.train.split_file import read_split
 
-    with _resume_hint(), TrainingLine() as line:
+    with interrupt_text(_RESUMABLE), TrainingLine() as line:
         return function(
             read_split(split, root=root),
             options,
@@ -179,16 +179,6 @@ def _train(
             log=log,
             progress=line.pictures,
         )
-
-
-@contextmanager
-def _resume_hint() -> Iterator[None]:
-    """On Ctrl-C, log how to continue the run."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        log("interrupted; the same command continues from the last checkpoint, or starts again if there is none yet")
-        raise
 
 
 def _needs_torch() -> None:
