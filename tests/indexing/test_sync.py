@@ -258,7 +258,8 @@ def test_single_files_do_not_drop_their_neighbours(collection: Collection, photo
 def test_a_manifest_gives_ids_labels_and_columns(collection: Collection, photos: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "products.csv"
     manifest.write_text("path,id,class,price,width\nphotos/red.png,r1,warm,3.5,ten\nphotos/blue.png,b1,cold,9.0,two\n")
-    collection.sync(manifest)
+    assert collection.sync(manifest).renamed_columns == {"width": "width_"}
+    assert collection.sync(manifest).renamed_columns == {}  # nothing new is stored
     row = collection.get(["r1"])[0]
     assert row is not None
     assert (row.metadata["label"], row.metadata["price"], row.metadata["width_"]) == ("warm", 3.5, "ten")

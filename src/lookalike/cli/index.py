@@ -142,7 +142,10 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
 
 
 def _report_skipped(report: "AddReport") -> None:
-    """Log the files and photo libraries that were skipped, and how to index them."""
+    """Log renamed columns, and the files and photo libraries that were skipped and how to index them."""
+    if report.renamed_columns:
+        names = ", ".join(f"{name} as {other}" for name, other in report.renamed_columns.items())
+        log(f"stored under another name, since Lookalike fills a column of that name itself: {names}")
     if report.skipped_raw:
         words = "file was skipped: export it" if report.skipped_raw == 1 else "files were skipped: export them"
         log(f"{report.skipped_raw:,} camera raw {words} as JPEG first")

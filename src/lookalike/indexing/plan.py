@@ -65,6 +65,7 @@ class SyncPlan:
     manifest_stamps: dict[str, str] = field(default_factory=dict)
     skipped_raw: int = 0
     skipped_libraries: list[str] = field(default_factory=list)
+    renamed_columns: dict[str, str] = field(default_factory=dict)
 
 
 def make_plan(store: Store, sources: Iterable[str | Path] | None, *, frames: int, prune: bool) -> SyncPlan:
@@ -174,9 +175,11 @@ class _Planner:
             self._recovered.add(item.path)
             if relabel:
                 self._plan.relabeled.append((known, manifest_columns(item)))
+                self._plan.renamed_columns |= renamed_columns(item.metadata)
         elif known is None and self._failed_before(item):
             self._plan.failed.append(Failure(item.path, str(self._failures[item.path]["reason"])))
         else:
+            self._plan.renamed_columns |= renamed_columns(item.metadata)
             self._jobs[item.path] = FileJob(
                 item, item.id or (known.ids[0] if known else self._new_id(item, root)), known
             )
@@ -300,7 +303,18 @@ def manifest_columns(item: SourceFile) -> dict[str, Scalar]:
 
 def user_columns(metadata: Metadata) -> dict[str, Scalar]:
     """A user's metadata with a trailing `_` on names of BUILTIN_COLUMNS, except `label`, which users may set."""
-    return {f"{k}_" if k in BUILTIN_COLUMNS and k != "label" else k: v for k, v in metadata.items()}
+    renamed = renamed_columns(metadata)
+    return {renamed.get(name, name): value for name, value in metadata.items()}
+
+
+def renamed_columns(metadata: Metadata) -> dict[str, str]:
+    """The names under which `user_columns` stores a column, where they differ."""
+    return {name: f"{name}_" for name in metadata if name in BUILTIN_COLUMNS and name != "label"}
+
+
+def superseded(path: str, image_id: str) -> Failure:
+    """The report of an image that is not stored, since a later one has its id."""
+    return Failure(path, f"its id {image_id!r} is used again further on; the last one wins")
 
 
 BUILTIN_COLUMNS: Mapping[str, type] = {name: column.type for name, column in schema.COLUMNS.items()}

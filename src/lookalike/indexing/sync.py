@@ -123,6 +123,7 @@ class _Writer:
             missing_roots=list(plan.missing_roots),
             skipped_raw=plan.skipped_raw,
             skipped_libraries=list(plan.skipped_libraries),
+            renamed_columns=dict(plan.renamed_columns),
         )
 
     def apply(self, outcome: Outcome) -> None:
