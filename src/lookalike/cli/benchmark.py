@@ -11,6 +11,7 @@ from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.cli.usage_errors import checked_by
 from lookalike.errors import BadQuery, LookalikeError
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from lookalike.evaluate import BenchmarkResult, ModelBenchmark
@@ -111,11 +112,11 @@ def _recommend(result: "BenchmarkResult") -> None:
             f"({result.lead.low:+.3f} to {result.lead.high:+.3f}: {verdict})"
         )
     if best.min_score is None:
-        log(f"no score is safe: none has {best.precision:.0%} right answers above it; use the ranking instead")
+        log(f"no score is safe: none has {percent(best.precision)} right answers above it; use the ranking instead")
     else:
         log(
             f"use: --model {best.model} --min-score {best.min_score:.3f}  "
-            f"({best.precision:.0%} of the results are right, {best.recall:.1%} of the copies are found)"
+            f"({percent(best.precision)} of the results are right, {percent(best.recall)} of the copies are found)"
         )
 
 

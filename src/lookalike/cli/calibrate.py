@@ -39,7 +39,7 @@ def calibrate(
             f"calibrated on {facts['pictures']} images and {facts['pairs']:,} pairs, {fitted.decided} of them decided"
         )
         print_row(f"calibration error on {facts['held_out']:,} pairs of other images: {fitted.error:.3f}")
-        print_row(f"P(copy | score) is 50 % at {fitted.calibration.min_score(0.5):.3f}")
+        print_row(f"P(copy | score) is 50% at {fitted.calibration.min_score(0.5):.3f}")
     if fitted.left_out:
         log(f"{fitted.left_out} pairs were left out: they look like copies that are not labeled as such")
     if plot:

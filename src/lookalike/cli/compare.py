@@ -9,6 +9,7 @@ import typer
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import FIGURE
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from lookalike.plot import Heat
@@ -87,7 +88,7 @@ def load_calibrated(collection: str | None, model: str | None) -> "tuple[Embedde
 def _print_comparison(comparison: "ImageComparison") -> None:
     verdict = comparison.verdict
     print_row(comparison.explanation.words)
-    numbers = [] if verdict.relation < 0 else [f"probability {100 * verdict.probability:.1f} %"]
+    numbers = [] if verdict.relation < 0 else [f"probability {percent(verdict.probability)}"]
     if verdict.evidence.score is not None:
         numbers.append(f"score {verdict.evidence.score:.3f}")
     if verdict.expected_false_matches is not None and verdict.relation < 4:

@@ -70,7 +70,7 @@ def evaluate(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Print how well MODEL finds the right answers of TRUTH, each figure with its 95 % interval."""
+    """Print how well MODEL finds the right answers of TRUTH, each figure with its 95% interval."""
     from lookalike.evaluate import EvaluationSettings, read_truth
     from lookalike.evaluate import evaluate as run
     from lookalike.evaluate.run import check_column

@@ -8,7 +8,7 @@ import typer
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import FIGURE, TABLE, check_output_files
-from lookalike.text import counted, examples_text
+from lookalike.text import counted, examples_text, percent
 
 if TYPE_CHECKING:
     from lookalike.cluster import LabelCounts, ParsedLabels, PropagatedLabels, Propagation
@@ -169,8 +169,8 @@ def _report(propagation: "Propagation", min_confidence: float) -> None:
         f"(confidence below {min_confidence:g}, or far from every labeled image)"
     )
     log(
-        f"each labeled image predicted without itself: {c.right.mean():.0%} right at a mean confidence of "
-        f"{c.confidence.mean():.0%}, expected calibration error {c.error:.3f} over {len(c.right):,}"
+        f"each labeled image predicted without itself: {percent(float(c.right.mean()))} right at a mean confidence of "
+        f"{percent(float(c.confidence.mean()))}, expected calibration error {c.error:.3f} over {len(c.right):,}"
     )
     if result.suspects:
         verb = "contradicts its" if len(result.suspects) == 1 else "contradict their"

@@ -12,6 +12,7 @@ from lookalike.cli.output_files import FIGURE
 from lookalike.cli.result_options import ResultOptions, check_min_score
 from lookalike.cli.usage_errors import checked_by, usage_error_for
 from lookalike.errors import BadFilter, BadQuery
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -152,7 +153,7 @@ def _verdict(verdict: "Verdict") -> str:
 
 
 def _relation(verdict: "Verdict") -> str:
-    sure = "" if verdict.relation < 0 else f" {100 * verdict.probability:.1f}%"
+    sure = "" if verdict.relation < 0 else f" {percent(verdict.probability)}"
     return f"{verdict.relation}{sure}"
 
 

@@ -12,6 +12,7 @@ from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.train_progress import TrainingLine
 from lookalike.cli.usage_errors import usage_error_for
 from lookalike.errors import BadQuery, LookalikeError
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from lookalike.train.config import TrainingConfig
@@ -227,7 +228,7 @@ def _selection(result: "TrainingResult") -> dict[str, Any]:
         return {"caption": f"saved: the base model; best after training: {metric}"}
     if result.interpolation == 1:
         return {"epoch": result.best_epoch, "caption": f"saved: epoch {result.best_epoch}, {metric}"}
-    share = f"{result.interpolation:.0%} of the way from the base model to epoch {result.best_epoch}"
+    share = f"{percent(result.interpolation, 0)} of the way from the base model to epoch {result.best_epoch}"
     return {"mixture": result.after[result.metric], "caption": f"saved (dotted): {metric}, {share}"}
 
 

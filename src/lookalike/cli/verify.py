@@ -14,6 +14,7 @@ from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json
 from lookalike.cli.output_files import FIGURE
 from lookalike.errors import BadQuery, LookalikeError
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from lookalike.relate import Verdict
@@ -146,7 +147,7 @@ def _summary(answered: list[tuple[dict[str, Any], bool | None]], plot: Path | No
         stated = np.array([a["copy_probability"] for a, _ in checked])
         truth = np.array([truth for _, truth in checked])
         right = float(np.mean([(a["answer"] == "same") == known for a, known in checked]))
-        log(f"{100 * right:.2f} % of {len(checked):,} right; calibration error {calibration_error(stated, truth):.3f}")
+        log(f"{percent(right)} of {len(checked):,} right; calibration error {calibration_error(stated, truth):.3f}")
         if plot:
             from lookalike.plot import reliability, save
 
