@@ -150,6 +150,13 @@ def test_info_lists_the_columns_with_their_types(cli: Cli, photos: Path, tmp_pat
     assert all(f"{name} {kind}" in cli("info").out for name, kind in columns.items())
 
 
+def test_index_says_which_columns_it_renames(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"path,width,shop\n{photos / 'red.png'},ten,x\n")
+    ran = cli("index", tmp_path / "list.csv", "--json")
+    assert "fills those of that name itself: width as width_\n" in ran.err
+    assert lines(ran.out)[0]["renamed_columns"] == {"width": "width_"}
+
+
 def test_info_lists_failures(cli: Cli, photos: Path) -> None:
     (photos / "bad.jpg").write_bytes(b"bad")
     cli("index", photos)

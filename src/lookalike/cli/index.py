@@ -128,6 +128,9 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
             "or remove them with: lookalike index --prune"
         )
     _report_skipped(report)
+    if report.renamed_columns:
+        names = ", ".join(f"{name} as {other}" for name, other in report.renamed_columns.items())
+        log(f"columns stored under another name, since Lookalike fills those of that name itself: {names}")
     counts = ("added", "changed", "moved", "removed", "unchanged")
     summary = ", ".join(f"{getattr(report, name):,} {name}" for name in counts if getattr(report, name))
     failed = f", {len(report.failed):,} skipped" if report.failed else ""
@@ -142,10 +145,7 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
 
 
 def _report_skipped(report: "AddReport") -> None:
-    """Log renamed columns, and the files and photo libraries that were skipped and how to index them."""
-    if report.renamed_columns:
-        names = ", ".join(f"{name} as {other}" for name, other in report.renamed_columns.items())
-        log(f"stored under another name, since Lookalike fills a column of that name itself: {names}")
+    """Log the files and photo libraries that were skipped, and how to index them."""
     if report.skipped_raw:
         words = "file was skipped: export it" if report.skipped_raw == 1 else "files were skipped: export them"
         log(f"{report.skipped_raw:,} camera raw {words} as JPEG first")
