@@ -80,7 +80,7 @@ def test_a_dry_run_tells_all_and_touches_nothing(cli: Cli, indexed: Path, tmp_pa
     assert [(row["group"], row["role"]) for row in rows] == [(str(n), r) for n in (1, 2, 3) for r in ("keep", "extra")]
     assert sorted(p.name for p in indexed.iterdir()) == before
     human = cli("duplicates", *SURE)
-    assert re.search(r"mirror\.jpg  \(\d\d\.\d %: .*mirrored.*; other kept: ", human.out), human.out
+    assert re.search(r"mirror\.jpg  \(\d\d\.\d%: .*mirrored.*; other kept: ", human.out), human.out
     assert len(human.out.splitlines()) == 6
 
 
