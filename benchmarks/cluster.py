@@ -198,11 +198,11 @@ def bench_map(file: Path) -> None:
 
 
 def bench_layouts(folder: Path, file: Path) -> None:
-    """Each layout of the test part, three times: with seed 0, with seed 1, and with seed 0 and 1 % of rows left out."""
+    """Each layout of the test part, three times: with seed 0, with seed 1, and with seed 0 and 1% of rows left out."""
     vectors = read_vectors(folder, file)[-10_000:]
     labels = idx(folder, "t10k-labels").astype(int)
     rest = np.sort(np.random.default_rng(0).permutation(len(vectors))[: len(vectors) * 99 // 100])
-    print("| layout | s | 10 nearest kept | 10-NN accuracy | moved by another seed | moved by 1 % fewer |")
+    print("| layout | s | 10 nearest kept | 10-NN accuracy | moved by another seed | moved by 1% fewer |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, run in layouts().items():
         run(vectors[:500], 0)  # numba compiles

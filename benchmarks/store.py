@@ -129,10 +129,10 @@ def measure(folder: str, made: Made, count: int) -> None:
     np.save(saved, queries)
     filters = {
         "": [None] * QUERIES,
-        ", filter 1 %": ["part = 7"] * QUERIES,
+        ", filter 1%": ["part = 7"] * QUERIES,
         ", filter: label of the query": [f"label = 'l{c // 20}'" for c in which],
         ", filter: another label": [f"label = 'l{(c // 20 + 50) % 100}'" for c in which],
-        ", filter 50 %": ["part < 50"] * QUERIES,
+        ", filter 50%": ["part < 50"] * QUERIES,
     }
     exact_answers, exact_times = {}, {}
     line(f"cold process, no index: {cold(place, saved)} ms", "", "", "", "", "")

@@ -333,7 +333,9 @@ class Failure:
 class AddReport:
     """What a sync or an add did. Counts are of images, but `failed` lists files.
 
-    `skipped_raw`: how many camera raw files the folders held. `skipped_libraries`: photo libraries in them, left alone.
+    Of images with one id the last is stored, and the others are in `failed`. `skipped_raw`: how many camera raw files
+    the folders held. `skipped_libraries`: photo libraries in them, left alone. `renamed_columns`: by the name of a
+    column of metadata that Lookalike itself has, the name under which it is stored.
     """
 
     added: int = 0
@@ -346,5 +348,6 @@ class AddReport:
     missing_roots: list[str] = field(default_factory=list)
     skipped_raw: int = 0
     skipped_libraries: list[str] = field(default_factory=list)
+    renamed_columns: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
     seconds: float = 0.0

@@ -231,7 +231,7 @@ def test_an_error_is_one_sentence(cli: Cli, shop: Callable[..., Path], typed: tu
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        (("cluster", "--levels", "many"), "give numbers such as 8,64,512, or auto"),
+        (("cluster", "--levels", "many"), "such as 8,64,512, or auto"),
         (("cluster", "--levels", "8,,9"), "--levels: '8,,9' is not understood"),
         (("cluster", "--method", "densty"), "nearest: density"),
         (("cluster", "--tree", "links"), "name one with -o FOLDER"),
@@ -281,3 +281,17 @@ def _environment(collection: Path) -> dict[str, str]:
     import os
 
     return os.environ | {"LOOKALIKE_COLLECTION": str(collection)}
+
+
+def test_label_says_which_labels_it_keeps(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+    shop(2)
+    (tmp_path / "labels.csv").write_text("id,label\nshop/red/00.png,boot\n")
+    assert cli("label", tmp_path / "labels.csv").code == 0
+    ran = cli("label", "--folders")
+    assert "1 label given before was kept (shop/red/00.png); replace with --overwrite" in ran.err
+    assert "with 4 labels" in ran.err
+    ran = cli("label", "--folders", "--overwrite")
+    assert "1 label given before was replaced: shop/red/00.png" in ran.err
+    assert "with 3 labels" in ran.err
+    assert "given before" not in cli("label", "--folders").err
+    assert cli("label", "--overwrite").code == 2

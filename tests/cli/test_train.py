@@ -65,7 +65,7 @@ def test_split_of_a_collection_and_of_nothing(cli: Cli, labelled: Path, tmp_path
     assert "name a folder" in cli("split", "-o", tmp_path / "x.csv").err
     assert cli("index", labelled).code == 0  # into the one that $LOOKALIKE_COLLECTION names
     assert cli("split", "-o", tmp_path / "default.csv").code == 0
-    assert cli("split", labelled, "-c", tmp_path / "c", "-o", tmp_path / "x.csv").code == 1
+    assert cli("split", labelled, "-c", tmp_path / "c", "-o", tmp_path / "x.csv").code == 2
     assert "does not end in" in cli("split", labelled, "-o", tmp_path / "x.txt").err
 
 

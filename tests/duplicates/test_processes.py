@@ -68,7 +68,7 @@ def test_processes_say_what_one_thread_says(workers: Workers) -> None:
     assert there[0] is not None
     (described,) = workers.result(workers.describe(keep, [(others[0], there[0])]))
     (expected,) = CopyVerifier(PLAIN).describe(keep, [(others[0], there[0])])
-    assert described.words == expected.words == "scaled to 60 %; the pictures agree as a whole"
+    assert described.words == expected.words == "scaled to 60%; the pictures agree as a whole"
 
 
 def waits(keep: VerificationInput, others: Sequence[Any]) -> list[Any]:

@@ -91,6 +91,6 @@ def synthetic_group(n: int) -> DuplicateGroup:
     keep, extra = (
         {**facts, "path": f"/a/{name}{n}.jpg", "sha256": f"{2 * n + at:064x}"} for at, name in enumerate("kx")
     )
-    words = "80 % crop; 9 matching points" if n % 2 else "nothing visible was changed; 9 matching points"
+    words = "80% crop; 9 matching points" if n % 2 else "nothing visible was changed; 9 matching points"
     one = Extra(id=f"x{n}", score=0.9, relation="copy", probability=0.95, words=words, reason="r", metadata=extra)
     return DuplicateGroup(Hit(f"k{n}", 1.0, keep), (one,))

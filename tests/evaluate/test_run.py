@@ -54,7 +54,7 @@ def test_against_another_model(colours: Path, embedder: ColourEmbedder) -> None:
     assert result.more_than_chance
     assert result.high < 0
     head, first, *_ = report.table()
-    assert head == ["figure", "grey", "colour", "difference", "95 % interval", "p", "more than chance"]
+    assert head == ["figure", "grey", "colour", "difference", "95% interval", "p", "more than chance"]
     assert first[0] == "recall@1"
     assert 0 < len(report.mistakes) <= 8
     worst = report.mistakes[0]

@@ -188,7 +188,7 @@ def test_a_calibration_survives_json() -> None:
 @pytest.mark.parametrize(
     ("name", "strength", "words"),
     [
-        ("crop", 0.5, "60 % crop"),
+        ("crop", 0.5, "60% crop"),
         ("flip", 0.5, "mirrored"),
         ("grey", 0.5, "made grey"),
         ("caption", 0.8, "text added"),

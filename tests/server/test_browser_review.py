@@ -112,9 +112,9 @@ def test_filters_count_and_are_in_the_address(many, site: Served) -> None:
     assert "kind=cropped" in many.url
     counts = many.inner_text(".review-filters")
     assert "Cropped 250" in counts.replace("\n", " ")
-    assert "Certain (≥ 99 %) 0" in counts.replace("\n", " ")
+    assert "Certain (≥ 99%) 0" in counts.replace("\n", " ")
     many.get_by_role("checkbox", name="Something added").check()
-    many.get_by_role("checkbox", name="Below 90 %").check()
+    many.get_by_role("checkbox", name="Below 90%").check()
     many.get_by_label("Filter by path").fill("COPY99")
     holds(many, "/^3 groups/.test(document.querySelector('.totals').textContent)")  # 990, 994, 998
     assert "certainty=below" in many.url
@@ -180,7 +180,7 @@ def test_keys_are_shown_and_a_pair_is_looked_at_closely(many) -> None:
     assert dialog.get_by_role("button", name="Flip").first.get_attribute("aria-pressed") == "true"
     many.keyboard.press("Escape")
     wait_for(lambda: focused(many) == "2 extra")
-    assert "same-template · 50.0 %" in many.locator(".group[data-n='3'] .badge").last.inner_text()
+    assert "same-template · 50.0%" in many.locator(".group[data-n='3'] .badge").last.inner_text()
 
 
 def test_a_group_of_hundreds_is_drawn_in_parts_and_accepted_whole(page, site: Served) -> None:

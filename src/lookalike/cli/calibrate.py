@@ -7,13 +7,18 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import log, print_json, print_row
+from lookalike.cli.output_files import FIGURE
 
 
 def calibrate(
-    sample: Annotated[int, typer.Option(min=20, help="The number of images to edit and compare.")] = 150,
+    sample: Annotated[int, typer.Option(metavar="N", min=20, help="The number of images to edit and compare.")] = 150,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the stated probability against the truth, on held-out images."),
+        typer.Option(
+            metavar="FILE.png",
+            callback=FIGURE,
+            help="Draw the stated probability against the truth, on held-out images.",
+        ),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
@@ -34,7 +39,7 @@ def calibrate(
             f"calibrated on {facts['pictures']} images and {facts['pairs']:,} pairs, {fitted.decided} of them decided"
         )
         print_row(f"calibration error on {facts['held_out']:,} pairs of other images: {fitted.error:.3f}")
-        print_row(f"P(copy | score) is 50 % at {fitted.calibration.min_score(0.5):.3f}")
+        print_row(f"P(copy | score) is 50% at {fitted.calibration.min_score(0.5):.3f}")
     if fitted.left_out:
         log(f"{fitted.left_out} pairs were left out: they look like copies that are not labeled as such")
     if plot:

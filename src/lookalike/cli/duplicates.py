@@ -12,15 +12,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lookalike.cli.command import interrupt_text
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
-from lookalike.errors import BadQuery, ReadOnly, SourceError, StoreFailed
+from lookalike.cli.usage_errors import checked_by, usage_error_for
+from lookalike.errors import BadFilter, BadQuery, ReadOnly, SourceError, StoreFailed
 from lookalike.text import bytes_text, counted, percent
 
 if TYPE_CHECKING:
     from lookalike.duplicates import Action, Decisions, Duplicates, KeepChoices
     from lookalike.search import Collection
     from lookalike.types import DuplicateGroup, Extra
+
+
+def _check_rules(rules: str) -> None:
+    from lookalike.duplicates.keep.rules import Keep
+
+    Keep(rules)
+
+
+def _check_action(action: str) -> None:
+    from lookalike.duplicates import parse_action
+
+    parse_action(action)
 
 
 def duplicates(
@@ -36,6 +50,7 @@ def duplicates(
         str,
         typer.Option(
             metavar="RULE,RULE...",
+            callback=checked_by(_check_rules),
             help="Which image to keep, first rule first: bare (nothing added), largest, smallest, heaviest, lightest, "
             "oldest, newest, sharpest, upright, metadata, format, quality, name, path, in:FOLDER, not-in:FOLDER.",
         ),
@@ -46,9 +61,13 @@ def duplicates(
     ] = None,
     min_score: Annotated[
         float | None,
-        typer.Option(min=-1, max=1, help="Compare only pairs with at least this score. Default: by the calibration."),
+        typer.Option(
+            metavar="S", min=-1, max=1, help="Compare only pairs with at least this score. Default: by the calibration."
+        ),
     ] = None,
-    probability: Annotated[float, typer.Option(min=0.01, max=1, help="Minimum probability of a copy.")] = 0.9,
+    probability: Annotated[
+        float, typer.Option(metavar="P", min=0.01, max=1, help="Minimum probability of a copy.")
+    ] = 0.9,
     where: Annotated[
         str | None,
         typer.Option(metavar="CONDITION", help='Only images that match a condition: "width > 1000".'),
@@ -78,7 +97,11 @@ def duplicates(
     ] = False,
     apply: Annotated[
         str | None,
-        typer.Option(metavar="trash|move:DIR|hardlink", help="Remove the extras. Without it no file is touched."),
+        typer.Option(
+            metavar="trash|move:DIR|hardlink",
+            callback=checked_by(_check_action),
+            help="Remove the extras. Without it no file is touched.",
+        ),
     ] = None,
     journal: Annotated[
         Path | None,
@@ -120,7 +143,10 @@ def duplicates(
 
     is_deciding = any((not_a_copy, keep_both, forget, keep_this, forget_this)) or decisions is not None
     if is_deciding and (apply or journal or page or csv or against):
-        raise BadQuery("decisions and a search need two calls; decide first, then the search uses the decisions")
+        raise typer.BadParameter(
+            "decisions and a search need two calls; decide first, then the search uses the decisions"
+        )
+    _check_companions(apply, journal, found_at, last=last)
     with open_collection(collection, create=False) as photos:
         if is_deciding or list_decisions:
             stored, choices = Decisions(photos), KeepChoices(photos)
@@ -131,13 +157,14 @@ def duplicates(
             if list_decisions:
                 _print_decisions(stored, choices)
             return
-        action = _action(apply, journal, photos)
+        action = _action(apply, photos)
         search_options = _search_options(
             against, keep, reference, min_score, probability, where, quick=quick, turned=not no_turned
         )
         if last and search_options:
-            raise BadQuery(
-                f"--last uses the groups of the last search, so {search_options[0]} has no effect; leave it out"
+            raise typer.BadParameter(
+                f"it uses the groups of the last search, so {search_options[0]} has no effect; leave it out",
+                param_hint="--last",
             )
         options = Options(
             min_score=min_score,
@@ -147,8 +174,6 @@ def duplicates(
             verify=not quick,
             turned=not no_turned,
         )
-        if found_at is not None and not last:
-            raise BadQuery("--found-at selects the search of --last; add --last, or leave it out")
         with _open_reference(against, photos) as reference_collection, ProgressLine("images") as progress:
             from dataclasses import replace
 
@@ -157,7 +182,8 @@ def duplicates(
                 when, result = _last_search(photos, found_at)
             else:
                 options = replace(options, progress=progress)
-                result = find_duplicates(photos, keep=keep, against=reference_collection, options=options)
+                with usage_error_for("--where", BadFilter):
+                    result = find_duplicates(photos, keep=keep, against=reference_collection, options=options)
                 is_complete = reference_collection is None and where is None
                 when = _save_for_server(result, photos) if is_complete else None
             if accepted_only:
@@ -177,14 +203,25 @@ def duplicates(
             _apply_action(result, action, journal or _journal_name(), photos.uri, as_json=json)
 
 
-def _action(apply: str | None, journal: Path | None, photos: "Collection") -> "Action | None":
+def _check_companions(apply: str | None, journal: Path | None, found_at: str | None, *, last: bool) -> None:
+    """Raise a usage error for an option that means nothing without another one."""
+    if journal and apply is None:
+        raise typer.BadParameter(
+            "without --apply no file is touched; add --apply, or leave it out", param_hint="--journal"
+        )
+    if found_at is not None and not last:
+        raise typer.BadParameter(
+            "it selects the search of --last; add --last, or leave it out", param_hint="--found-at"
+        )
+
+
+def _action(apply: str | None, photos: "Collection") -> "Action | None":
     from lookalike.duplicates import parse_action
 
     if apply is None:
-        if journal:
-            raise BadQuery("--journal needs --apply: without it no file is touched; add --apply, or leave it out")
         return None
-    return parse_action(apply, [root.path for root in photos.roots() if root.kind == "folder"])
+    with usage_error_for("--apply"):
+        return parse_action(apply, [root.path for root in photos.roots() if root.kind == "folder"])
 
 
 def _search_options(
@@ -427,7 +464,8 @@ def _apply_action(result: "Duplicates", action: "Action", journal: Path, uri: st
     if not steps:
         log("there are no files to remove")
     else:
-        with ProgressLine("files") as progress:
+        remains = f"interrupted; put back what was removed with: lookalike undo {journal}"
+        with interrupt_text(remains), ProgressLine("files") as progress:
             applied = apply_steps(steps, action, journal, collection=uri, progress=progress)
         skipped += applied.skipped
         failed = len(applied.skipped)

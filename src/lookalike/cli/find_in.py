@@ -8,7 +8,9 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
+from lookalike.cli.output_files import FIGURE
 from lookalike.errors import ImageError
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,11 +32,12 @@ def find_in(
     ] = None,
     collection: CollectionOption = None,
     limit: Annotated[
-        int, typer.Option(min=1, help="In a collection: the number of images to verify, most similar first.")
+        int,
+        typer.Option(metavar="N", min=1, help="In a collection: the number of images to verify, most similar first."),
     ] = 1000,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the locations and the matching points."),
+        typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the locations and the matching points."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -113,8 +116,8 @@ def _description(containment: "Containment") -> str:
 
     location = containment.location
     orientation = phrases(orientation_changes(location.match))
-    changes = [_where(containment), f"scaled to {100 * location.scale:.0f} %", *orientation]
-    return f"{', '.join(changes)}  probability {100 * location.probability:.1f} %, {location.inliers} points"
+    changes = [_where(containment), f"scaled to {percent(location.scale, 0)}", *orientation]
+    return f"{', '.join(changes)}  probability {percent(location.probability)}, {location.inliers} points"
 
 
 def _where(containment: "Containment") -> str:
@@ -124,10 +127,10 @@ def _where(containment: "Containment") -> str:
     if containment.kind == "the same picture":
         return containment.kind
     if containment.kind == "holds":
-        share = f"{100 * match.kept_first:.1f} % of it"
+        share = f"{percent(match.kept_first)} of it"
         return f"shows only a part of the picture, {share}, at {_box(part_shown(match))}"
     shared = "" if containment.kind == "inside" else "a part of the picture, "
-    return f"{shared}at {_box(containment.location.outline)}  {100 * match.kept_second:.1f} % of it"
+    return f"{shared}at {_box(containment.location.outline)}  {percent(match.kept_second)} of it"
 
 
 def _box(outline: "NDArray[np.float64]") -> str:

@@ -19,7 +19,7 @@ def info(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Print what a collection holds: images, model, folders, and files that could not be used."""
+    """Print what a collection holds: images, model, columns, folders, and files that could not be used."""
     with open_to_read(collection) as photos:
         if failures:
             for failure in photos.failures():
@@ -48,6 +48,7 @@ def describe(photos: "Collection") -> dict[str, Any]:
         "roots": [
             {"path": r.path, "kind": r.kind, "present": os.path.lexists(to_path(r.path))} for r in photos.roots()
         ],
+        "columns": {name: kind.__name__ for name, kind in photos.store.columns().items()},
         "bytes": _size(photos.uri),
     }
 
@@ -65,5 +66,6 @@ def _print(facts: dict[str, Any]) -> None:
     print_row(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
     print_row(f"failed      {facts['failed']:,} files" + ("; list them with --failures" if facts["failed"] else ""))
     print_row(f"model       {facts['model']}, {facts['dim']} numbers per image, {facts['licence']}")
+    print_row(f"columns     {', '.join(f'{name} {kind}' for name, kind in facts['columns'].items())}")
     for root in facts["roots"]:
         print_row(f"{root['kind']:<11} {root['path']}" + ("" if root["present"] else "  (missing)"))

@@ -7,9 +7,8 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import log, print_json, print_row
-from lookalike.cli.output_files import check_output_files
-from lookalike.cli.usage_errors import usage_error_for
-from lookalike.text import counted, examples_text
+from lookalike.cli.output_files import FIGURE, TABLE, check_output_files
+from lookalike.text import counted, examples_text, percent
 
 if TYPE_CHECKING:
     from lookalike.cluster import LabelCounts, ParsedLabels, PropagatedLabels, Propagation
@@ -21,13 +20,16 @@ def label(
         typer.Argument(metavar="[LABELS.csv]", help="Columns: label, and id, path or cluster (such as 64/12)."),
     ] = None,
     folders: Annotated[
-        bool, typer.Option("--folders", help="Use the name of each image's folder as its label.")
+        bool, typer.Option("--folders", help="Label images by the names of their folders; labels given before stay.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace labels given before by those of folders and clusters.")
     ] = False,
     spread: Annotated[
         bool, typer.Option("--spread", help="Label the other images by their labeled neighbors, or as unsure.")
     ] = False,
     min_confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Confidence below which an image is unsure.")
+        float, typer.Option(metavar="P", min=0, max=1, help="Confidence below which an image is unsure.")
     ] = 0.9,
     suspects: Annotated[bool, typer.Option("--suspects", help="List labels that their neighbors contradict.")] = False,
     output: Annotated[
@@ -36,12 +38,13 @@ def label(
             "-o",
             "--output",
             metavar="FILE",
+            callback=TABLE,
             help="Write the spread labels as .csv or .parquet instead of printing them.",
         ),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the reliability diagram of the confidence."),
+        typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the reliability diagram of the confidence."),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
@@ -50,11 +53,14 @@ def label(
     from lookalike.cluster import count_labels, label_collection, propagate, save_propagation
     from lookalike.search import open_collection
 
+    if overwrite and not (folders or file):
+        raise typer.BadParameter("it needs labels; add --folders or LABELS.csv", param_hint="--overwrite")
     _check(output, plot, spread=spread, suspects=suspects)
     with open_collection(collection, create=False) as photos:
-        parsed = label_collection(photos, file, folders=folders)
+        parsed = label_collection(photos, file, folders=folders, overwrite=overwrite)
         if file:
             _report_parsed(parsed, file)
+        _report_changes(parsed)
         if not (spread or suspects or plot):
             _report_counts(count_labels(photos))
             return
@@ -71,17 +77,12 @@ def label(
 
 def _check(output: Path | None, plot: Path | None, *, spread: bool, suspects: bool) -> None:
     """Raise an error for options or outputs that cannot work, before anything is saved."""
-    from lookalike.cluster import check_table_path
-
     if output and not spread:
         raise typer.BadParameter("only --spread has labels to write; add --spread", param_hint="-o")
     if spread and suspects and not output:
         raise typer.BadParameter(
             "--spread and --suspects both print; write the spread labels to a file with -o FILE, or use one of the two"
         )
-    with usage_error_for("-o"):
-        if output:
-            check_table_path(output)
     check_output_files(output, plot)
 
 
@@ -94,6 +95,17 @@ def _report_parsed(parsed: "ParsedLabels", file: Path) -> None:
     if parsed.twice:
         ids = f"{counted(len(parsed.twice), 'id')} labeled differently by several lines"
         log(f"{ids}, the last line counts: {examples_text(parsed.twice)}")
+
+
+def _report_changes(parsed: "ParsedLabels") -> None:
+    """Print how many labels given before were replaced, and how many were not."""
+    if parsed.retained:
+        verb = "was" if len(parsed.retained) == 1 else "were"
+        count = counted(len(parsed.retained), "label")
+        log(f"{count} given before {verb} kept ({examples_text(parsed.retained)}); replace with --overwrite")
+    if parsed.replaced:
+        verb = "was" if len(parsed.replaced) == 1 else "were"
+        log(f"{counted(len(parsed.replaced), 'label')} given before {verb} replaced: {examples_text(parsed.replaced)}")
 
 
 def _report_counts(counts: "LabelCounts") -> None:
@@ -157,8 +169,8 @@ def _report(propagation: "Propagation", min_confidence: float) -> None:
         f"(confidence below {min_confidence:g}, or far from every labeled image)"
     )
     log(
-        f"each labeled image predicted without itself: {c.right.mean():.0%} right at a mean confidence of "
-        f"{c.confidence.mean():.0%}, expected calibration error {c.error:.3f} over {len(c.right):,}"
+        f"each labeled image predicted without itself: {percent(float(c.right.mean()))} right at a mean confidence of "
+        f"{percent(float(c.confidence.mean()))}, expected calibration error {c.error:.3f} over {len(c.right):,}"
     )
     if result.suspects:
         verb = "contradicts its" if len(result.suspects) == 1 else "contradict their"

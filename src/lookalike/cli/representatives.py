@@ -7,15 +7,15 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import log, print_json, print_row
-from lookalike.cli.output_files import check_output_files
+from lookalike.cli.output_files import FIGURE, check_output_files
 from lookalike.text import counted
 
 
 def representatives(
-    k: Annotated[int, typer.Option("-k", min=1, help="Number of representatives.")] = 100,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Number of representatives.")] = 100,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw each with images that it represents."),
+        typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw each with images that it represents."),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,

@@ -8,15 +8,24 @@ import typer
 
 from lookalike.cli.options import MAX_BYTES, CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import log, print_json, print_row
-from lookalike.errors import BadQuery
+from lookalike.cli.output_files import FIGURE
+from lookalike.cli.result_options import ResultOptions, check_min_score
+from lookalike.cli.usage_errors import checked_by, usage_error_for
+from lookalike.errors import BadFilter, BadQuery
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lookalike.cli.result_options import ResultOptions
     from lookalike.relate import Verdict
     from lookalike.search import Collection, ImageLike, Query, Results
     from lookalike.types import Hit
+
+
+def _region(text: str) -> None:
+    from lookalike.search import parse_region
+
+    parse_region(text)
 
 
 def search(
@@ -24,14 +33,16 @@ def search(
         list[str],
         typer.Argument(metavar="QUERY...", help="Images, - for one on stdin, or id:ID. Several are combined."),
     ],
-    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 12,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="How many.")] = 12,
     minus: Annotated[
         list[str] | None, typer.Option(metavar="QUERY", help="Less like this image; may be repeated.")
     ] = None,
     region: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="X,Y,W,H", help="The part of the image that counts, as fractions; repeat it for further images."
+            metavar="X,Y,W,H",
+            callback=checked_by(_region),
+            help="The part of the image that counts, as fractions; repeat it for further images.",
         ),
     ] = None,
     where: Annotated[
@@ -42,6 +53,7 @@ def search(
         str | None,
         typer.Option(
             metavar="S",
+            callback=checked_by(check_min_score),
             help="Only hits at least this similar: a score (0.4), P(copy) (90%), or expected false matches (e0.1).",
         ),
     ] = None,
@@ -56,22 +68,29 @@ def search(
         bool, typer.Option("--hide-duplicates", help="Leave out hits that are copies of a better hit.")
     ] = False,
     diversity: Annotated[
-        float, typer.Option(min=0, max=1, help="0: most similar first; towards 1: hits different from each other.")
+        float,
+        typer.Option(
+            metavar="D", min=0, max=1, help="0: most similar first; towards 1: hits different from each other."
+        ),
     ] = 0.0,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the query and its hits.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the query and its hits.")
+    ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the k images most like the query, best first: rank, score, path."""
-    from lookalike.cli.result_options import ResultOptions
     from lookalike.search import Query, parse_region
 
     options = ResultOptions(min_score, relations, verify, hide_duplicates, diversity)
-    query = Query(_images(queries), _images(minus or []), tuple(map(parse_region, region or [])))
+    images, subtracted = _images(queries), _images(minus or [])
+    with usage_error_for("--region"):
+        query = Query(images, subtracted, tuple(map(parse_region, region or [])))
     with open_to_read(collection) as photos:
         if not len(photos):
             raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
-        results, verdicts = _search(photos, query, k, where, options)
+        with usage_error_for("--where", BadFilter):
+            results, verdicts = _search(photos, query, k, where, options)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
         for rank, hit in enumerate(results, 1):
             _print(name, rank, hit, verdicts.get(hit.id), as_json=json)
@@ -95,7 +114,7 @@ def _search(
 
 def _images(names: list[str]) -> "tuple[ImageLike, ...]":
     if names.count("-") > 1:
-        raise BadQuery("stdin holds one image; use '-' once")
+        raise typer.BadParameter("stdin holds one image; use '-' once", param_hint="QUERY")
     return tuple(_stdin() if name == "-" else name for name in names)
 
 
@@ -134,7 +153,7 @@ def _verdict(verdict: "Verdict") -> str:
 
 
 def _relation(verdict: "Verdict") -> str:
-    sure = "" if verdict.relation < 0 else f" {100 * verdict.probability:.1f}%"
+    sure = "" if verdict.relation < 0 else f" {percent(verdict.probability)}"
     return f"{verdict.relation}{sure}"
 
 

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lookalike.cli.command import interrupt_text
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 
@@ -19,7 +20,7 @@ def undo(
     """Put every file back where it was: from the trash or a folder, or as a separate file instead of a hard link."""
     from lookalike.duplicates import undo as undo_journal
 
-    with ProgressLine("files") as progress:
+    with interrupt_text("interrupted; the same command puts the other files back"), ProgressLine("files") as progress:
         result = undo_journal(journal, force=anyway, progress=progress)
     for path in result.restored:
         print_json({"path": path, "restored": True, "reason": ""}) if json else print_row(f"restored  {path}")

@@ -114,7 +114,7 @@ class Report:
 
     def _lines(self) -> Iterator[list[str]]:
         if self.other is None:
-            yield ["figure", _short(self.one.model), "95 % interval"]
+            yield ["figure", _short(self.one.model), "95% interval"]
             for name, value in self.one.figures.items():
                 yield [name, _figure(value), _interval(self.one.intervals.get(name))]
             return
@@ -123,7 +123,7 @@ class Report:
             _short(self.one.model),
             _short(self.other.model),
             "difference",
-            "95 % interval",
+            "95% interval",
             "p",
             "more than chance",
         ]

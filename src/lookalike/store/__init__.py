@@ -1,9 +1,14 @@
 """Storage and search of rows of ids, vectors and metadata. `open_store` opens or creates a store."""
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lookalike import schema
 from lookalike.errors import CollectionError, NoCollection, ReadOnly
 from lookalike.plugins import load_plugin
 
@@ -15,7 +20,7 @@ if TYPE_CHECKING:
 
     StoreFactory = Callable[..., Store]
 
-__all__ = ["memory_index", "open_store"]
+__all__ = ["delete_store", "memory_index", "open_store"]
 
 _BUILT_IN_SCHEMES = ("s3", "gs", "az", "file")
 
@@ -109,6 +114,18 @@ def _open_lance(
                 hint="leave read_only out",
             ) from None
         return LanceStore.create(uri, _needed(uri, dim), columns, storage_options=storage_options)
+
+
+def delete_store(folder: str) -> None:
+    """Delete the data sets of a collection in a folder; other files there stay. Files in use may remain."""
+    from lookalike.store.lance.engine import child
+
+    images = Path(child(folder, "images"))
+    removed = images.with_name(f".{images.name}-{os.getpid()}")
+    with suppress(OSError):
+        images.rename(removed)  # at once: no other process may read a half of it
+        for data in (removed, *(Path(child(folder, table.name)) for table in schema.TABLES)):
+            shutil.rmtree(data, ignore_errors=True)
 
 
 def memory_index(

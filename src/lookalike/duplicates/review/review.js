@@ -2,7 +2,7 @@
 // page, which differ in `source`. Only the cards near the viewport are in the document.
 
 export const KINDS = [["identical", "Identical"], ["resized", "Resized, recompressed"], ["cropped", "Cropped"], ["turned", "Mirrored, rotated"], ["added", "Something added"], ["other", "Other"]];
-export const CERTAINTIES = [["sure", "Certain (≥ 99 %)"], ["likely", "Likely (90–99 %)"], ["below", "Below 90 %"]];
+export const CERTAINTIES = [["sure", "Certain (≥ 99%)"], ["likely", "Likely (90–99%)"], ["below", "Below 90%"]];
 export const KEYS = [["j k", "next, previous group"], ["← →", "previous, next extra"], ["a", "accept the group, or withdraw it"], ["y", "accept this extra"], ["n", "not a copy"], ["b", "keep both"], ["t", "keep this one instead"], ["u", "remove the decision about this extra"], ["z", "undo the last step"], ["Enter o", "compare; Space flips, ← → previous and next, Escape closes"], ["/", "filter by path"], ["?", "show this help"]];
 const STATES = [["all", "all"], ["open", "to decide"], ["accepted", "accepted"], ["rejected", "not a copy, keep both"]];
 const ORDERS = [["listed", "as listed"], ["unsure", "least certain first"], ["bytes", "largest first"]];
@@ -33,7 +33,8 @@ export const nameOf = (image) => visible(String(image.metadata.path || image.id)
 const shortName = (image) => nameOf(image).split("/").pop() || nameOf(image);
 export const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 export const megabytes = (bytes) => !bytes ? "0 MB" : `${(bytes / 1e6).toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: bytes < 1e5 ? 2 : 1 })} MB`;
-export const percent = (probability) => probability >= 1 ? "100 %" : `${(Math.min(probability, 0.999) * 100).toFixed(1)} %`;
+// As `percent` in text.py: "94.0%"; a share below 1 is never rounded up to 100%.
+export const percent = (share, digits = 1) => share === 1 ? "100%" : `${(100 * (share < 1 ? Math.min(share, 1 - 10 ** -(digits + 2)) : share)).toFixed(digits)}%`;
 
 export function factsOf({ metadata }) {
   const facts = [];

@@ -51,7 +51,7 @@ _MIN_CHANCE = 0.05  # P(copy | score) from which a pair is verified
 class Options:
     """Options of `find_duplicates`.
 
-    `min_score`: pairs below are not candidates; None: where the calibration gives a copy a chance of 5 %.
+    `min_score`: pairs below are not candidates; None: where the calibration gives a copy a chance of 5%.
     `probability`: what a copy must reach. `references`: folders whose files are never extras. `where`: a SQL condition.
     `verify`: verify by geometry, else by the score alone. `turned`: also find mirrored and rotated copies.
     `progress`: called with (done, total).

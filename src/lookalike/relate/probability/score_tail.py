@@ -83,7 +83,7 @@ class Background:
 def fit_tail(scores: NDArray[Any], *, normalized: bool) -> Tail:
     """Fit a tail to the scores of pairs that are nearly all unrelated.
 
-    The fit uses the quantiles from 98 to 99.8 %, which the few pairs of unknown copies do not reach: scale and shape
+    The fit uses the quantiles from 98 to 99.8%, which the few pairs of unknown copies do not reach: scale and shape
     that give the observed quantiles, by least squares. The shape is limited to -.3 to 0: cosines are bounded, and a
     tail longer than exponential was never observed.
     """

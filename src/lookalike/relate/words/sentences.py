@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lookalike.relate.content.quality import Quality
 from lookalike.relate.probability.calibration_model import Ambiguity
+from lookalike.text import percent
 from lookalike.types import Change, ChangeKind, Relation
 
 if TYPE_CHECKING:
@@ -94,12 +95,8 @@ def _number(values: Values, name: str) -> float:
     return float(values[name])
 
 
-def _percent(share: float, digits: int = 0) -> str:
-    return f"{100 * share:.{digits}f} %"
-
-
 def _share(values: Values, digits: int = 0) -> str:
-    return _percent(_number(values, "share"), digits)
+    return percent(_number(values, "share"), digits)
 
 
 def _bars(values: Values, text: str = "") -> str:
@@ -118,10 +115,10 @@ def _rotation(values: Values) -> str:
 def _stretch(values: Values) -> str:
     wide, tall = _number(values, "width"), _number(values, "height")
     if _MIN_SAME_SIDE < wide < _MAX_SAME_SIDE:
-        return f"{'stretched' if tall > 1 else 'squeezed'} in height to {_percent(tall)}"
+        return f"{'stretched' if tall > 1 else 'squeezed'} in height to {percent(tall, 0)}"
     if _MIN_SAME_SIDE < tall < _MAX_SAME_SIDE:
-        return f"{'stretched' if wide > 1 else 'squeezed'} in width to {_percent(wide)}"
-    return f"scaled to {_percent(wide)} in width and {_percent(tall)} in height"
+        return f"{'stretched' if wide > 1 else 'squeezed'} in width to {percent(wide, 0)}"
+    return f"scaled to {percent(wide, 0)} in width and {percent(tall, 0)} in height"
 
 
 def _at_positions(values: Values) -> str:
@@ -188,7 +185,7 @@ _COMPOSED: Mapping[ChangeKind, Callable[[Values], str]] = {
     ChangeKind.BARS: _bars,
     ChangeKind.TEXT_BARS: lambda values: _bars(values, " with text"),
     ChangeKind.ROTATION: _rotation,
-    ChangeKind.SCALE: lambda values: f"scaled to {_percent(_number(values, 'factor'))}",
+    ChangeKind.SCALE: lambda values: f"scaled to {percent(_number(values, 'factor'), 0)}",
     ChangeKind.STRETCH: _stretch,
     ChangeKind.SATURATION: lambda values: f"colours {'faded' if _number(values, 'factor') < 1 else 'strengthened'}",
     ChangeKind.BRIGHTNESS: lambda values: f"made {'brighter' if _number(values, 'levels') > 0 else 'darker'}",

@@ -32,7 +32,7 @@ DUPLICATE: dict[str, Any] = {
     "score": 0.981,
     "relation": "copy",
     "probability": 0.998,
-    "words": "scaled to 25 %; 63 matching points",
+    "words": "scaled to 25%; 63 matching points",
     "changes": [CHANGE],
     "reason": "larger: 4000 × 3000 against 1000 × 750 pixels",
     "transform": [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
@@ -123,7 +123,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "structure": 0.97,
         "residual": 0.4,
         "outline": [[-0.13, -0.13], [1.13, -0.13], [1.13, 1.13], [-0.13, 1.13]],
-        "words": "copy: 62 % crop, made darker; 81 matching points",
+        "words": "copy: 62% crop, made darker; 81 matching points",
         "changes": [
             {"kind": "crop", "values": {"share": 0.62}},
             {"kind": "brightness", "values": {"levels": -20.0}},

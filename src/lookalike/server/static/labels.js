@@ -1,6 +1,6 @@
 // Labels: those given by a person, those propagated to similar pictures, and those that look wrong.
 
-import { h, notify, number, fileName } from "./dom.js";
+import { h, notify, number, fileName, percent } from "./dom.js";
 import { get, thumbnailUrl, send } from "./api.js";
 import { go, address } from "./state.js";
 import { jobButton } from "./jobs.js";
@@ -119,7 +119,7 @@ function suspectRow(suspect, reload) {
       "p",
       {},
       h("b", {}, fileName(suspect.id)),
-      ` is labeled ${suspect.label}, but its neighbors suggest ${suspect.instead} (${Math.round(100 * suspect.confidence)} %).`,
+      ` is labeled ${suspect.label}, but its neighbors suggest ${suspect.instead} (${percent(suspect.confidence)}).`,
     ),
     h(
       "div",

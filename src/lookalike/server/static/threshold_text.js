@@ -1,6 +1,6 @@
 // The meaning of a minimum score in words, consistent with the hits on the page.
 
-import { number } from "./dom.js";
+import { number, percent } from "./dom.js";
 import { get } from "./api.js";
 
 const NEARLY_IDENTICAL = 0.99; // from here on the model hardly distinguishes images, and the tail does not apply
@@ -34,7 +34,7 @@ export function thresholdText(min, hits, all, { endless }) {
     ? calibratedText(step.expected_false, unverified, copies)
     : randomPairText(min);
   const copyShare =
-    step?.copy_probability >= 0.01 ? `At this score, ${Math.round(100 * step.copy_probability)} % are copies.` : "";
+    step?.copy_probability >= 0.01 ? `At this score, ${percent(step.copy_probability)} are copies.` : "";
   return [shown, expectation, copyShare].filter(Boolean).join(" ");
 }
 

@@ -1,6 +1,6 @@
 // The large view of one picture: its metadata and actions.
 
-import { h, fileName, notify } from "./dom.js";
+import { h, fileName, notify, percent } from "./dom.js";
 import { call, get, originalUrl, thumbnailUrl, send } from "./api.js";
 import { selectRegion } from "./region.js";
 
@@ -58,7 +58,7 @@ export function view(options) {
               h(
                 "span",
                 { class: `badge ${options.relation.relation}` },
-                `${options.relation.relation}, ${Math.round(100 * options.relation.probability)} %`,
+                `${options.relation.relation}, ${percent(options.relation.probability)}`,
               ),
           ),
         proof,
