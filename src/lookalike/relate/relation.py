@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lookalike.relate.content.content import Content
 from lookalike.relate.content.quality import too_poor
 from lookalike.relate.content.regions import swap_region
-from lookalike.relate.examine import agrees, examine, is_proven, match_frames, same_pixels
+from lookalike.relate.examine import LEGIBLE, Examination, agrees, examine, is_proven, match_frames, same_pixels
 from lookalike.relate.geometry.features import Features
 from lookalike.relate.geometry.verify import Match, inverse_match
 from lookalike.relate.probability.calibration_model import HALF, Ambiguity, Calibration, undecided_reason
@@ -87,9 +87,9 @@ def judge(
     reads the files if thumbnails prove nothing (0.1 s).
 
     The verdict does not depend on which of the two is first: they are examined in an order that follows from the images
-    (`_is_in_order`), and the verdict is swapped if it was the other one.
+    (`is_in_order`), and the verdict is swapped if it was the other one.
     """
-    if not _is_in_order(first, second):
+    if not is_in_order(first, second):
         verdict = judge(
             second, first, calibration, size=size, level=level, verify_geometry=verify_geometry, depth=depth
         )
@@ -104,7 +104,7 @@ def judge(
     if depth == "frames":
         examination = match_frames(first, second) or (None, None)
     else:
-        examination = examine(first, second, score, calibration, thorough=depth == "detail")
+        examination = _examine_both_ways(first, second, score, calibration, thorough=depth == "detail")
     evidence = Evidence(score=score, match=examination[0], content=examination[1])
     verdict = to_verdict(evidence, calibration, size=size, level=level)
     check_strangers = depth == "detail"
@@ -114,7 +114,7 @@ def judge(
     return to_verdict(replace(evidence, reason=reason), calibration, size=size, level=level) if reason else verdict
 
 
-def _is_in_order(first: Subject, second: Subject) -> bool:
+def is_in_order(first: Subject, second: Subject) -> bool:
     """Return whether the first image is the larger one, in doubt the one whose file has the lower hash."""
     a, b = first.features, second.features
     if a is None or b is None:
@@ -134,10 +134,32 @@ def swap_sides(verdict: Verdict, first: tuple[int, int], second: tuple[int, int]
     evidence = verdict.evidence
     if evidence.match is None or evidence.match.model == "none":
         return verdict
-    match, content = inverse_match(evidence.match, first, second), evidence.content
+    match, content = _swapped(evidence.match, evidence.content, first, second)
+    return replace(verdict, evidence=replace(evidence, match=match, content=content))
+
+
+def _swapped(match: Match, content: Content | None, first: tuple[int, int], second: tuple[int, int]) -> Examination:
+    match = inverse_match(match, first, second)
     if content is not None:
         content = replace(content, regions=tuple(swap_region(region, match.transform) for region in content.regions))
-    return replace(verdict, evidence=replace(evidence, match=match, content=content))
+    return match, content
+
+
+def _examine_both_ways(
+    first: Subject, second: Subject, score: float | None, calibration: Calibration, *, thorough: bool
+) -> Examination:
+    """Return how the first image lies in the second; of two photographs in doubt also the reverse, the better of both.
+
+    Of 540 pairs of edits of one photo 392 are proven copies one way, 389 the other way, and 409 in one of the two.
+    """
+    match, content = examine(first, second, score, calibration, thorough=thorough)
+    copy = calibration.copy_by_match(score, match, content)
+    if content is None or content.drawn > LEGIBLE or not _MIN_DOUBTFUL_COPY <= copy < _MAX_DOUBTFUL_COPY:
+        return match, content
+    reverse = examine(second, first, score, calibration, thorough=thorough)
+    if reverse[0].model == "none" or calibration.copy_by_match(score, *reverse) <= copy:
+        return match, content
+    return _swapped(*reverse, _size(second), _size(first))
 
 
 def _cannot_tell_reason(verdict: Verdict, first: Subject, second: Subject, *, check_strangers: bool) -> str:
@@ -192,6 +214,7 @@ def to_verdict(evidence: Evidence, calibration: Calibration, *, size: int = 1, l
 
 ASSUMED_COLLECTION_SIZE = 1000
 _MIN_COPY_TO_CHECK = 0.3  # P(copy) below which the quality of the images is not checked
+_MIN_DOUBTFUL_COPY, _MAX_DOUBTFUL_COPY = 0.3, 0.9  # P(copy) between which an alignment may have failed
 _CERTAIN_COPY = 0.98  # P(copy) from which even a plain image is a copy
 
 
