@@ -54,8 +54,9 @@ class FileFacts:
 class CollectionArrays:
     """All images of a collection, in an order that follows from their content.
 
-    `vectors` (n, dim) in half precision: a score changes by less than .001. `digests` (n,): SHA-256, empty where there is none. `first_rows`: the row of each file's first frame.
-    `later_frames`: the rows of a file's other frames, by the row of the first.
+    `vectors` (n, dim) in half precision: a score changes by less than .001. `digests` (n,): SHA-256,
+    empty where there is none. `first_rows`: the row of each file's first frame. `later_frames`: the rows of a file's
+    other frames, by the row of the first.
     """
 
     photos: Collection
