@@ -32,13 +32,20 @@ def read_ids(store: Store, where: str | None) -> list[str]:
 def read_vectors(store: Store, where: str | None) -> tuple[list[str], Vectors]:
     """Return ids and vectors (n, dim) of the rows that meet a condition, ordered by id.
 
-    So nothing computed from them depends on how rows are stored.
+    So nothing computed from them depends on how rows are stored. The vectors are in memory once.
     """
-    parts = list(store.scan([ID, VECTOR], where=where))
-    ids = [str(image_id) for part in parts for image_id in part[ID]]
-    vectors = np.concatenate([part[VECTOR] for part in parts]) if parts else np.zeros((0, store.dim))
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    return [ids[n] for n in order], np.ascontiguousarray(vectors[order], np.float32)
+    ids = read_ids(store, where)
+    row_of = {image_id: row for row, image_id in enumerate(ids)}
+    vectors = np.zeros((len(ids), store.dim), np.float32)
+    present = np.zeros(len(ids), np.bool_)
+    for part in store.scan([ID, VECTOR], where=where):
+        # Images that another process adds or removes between the two scans are left out.
+        rows = np.array([row_of.get(str(image_id), -1) for image_id in part[ID]], np.int64)
+        vectors[rows[rows >= 0]] = part[VECTOR][rows >= 0]
+        present[rows[rows >= 0]] = True
+    if present.all():
+        return ids, vectors
+    return [image_id for image_id, is_present in zip(ids, present, strict=True) if is_present], vectors[present]
 
 
 def update_rows(store: Store, ids: Sequence[str], metadata: Sequence[Metadata] | Metadata) -> int:

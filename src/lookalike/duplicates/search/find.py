@@ -223,7 +223,7 @@ class _Search:
         involved = np.union1d(shared, np.fromiter(self._candidates.partners, np.int64))
         files = self._contents.files(involved, self._options.references)
         reference_paths = {file.path for _, _, file in files if file.in_reference_collection and file.path}
-        for content, row, file in sorted(files, key=lambda entry: entry[1]):
+        for content, row, file in sorted(files, key=lambda entry: (entry[0], entry[2].name, entry[2].id)):
             # The reference collection may lie inside the collection's own folders: a file is no copy of itself.
             if file.in_reference_collection or file.path not in reference_paths:
                 self._files.add(content, row, file)

@@ -24,7 +24,7 @@ from lookalike.schema import PROOFS
 from lookalike.search import Collection
 from lookalike.types import Relation, Scalar
 
-VERSION = 2  # of the verification: a new one invalidates all stored proofs
+VERSION = 3  # of the verification: a new one invalidates all stored proofs
 _COMMIT_INTERVAL = 5.0  # seconds between commits
 _MAX_UNUSED_RATIO = 3  # stored pairs for each used one, up to which a removal is not worth a commit
 _NO_COPY = b""
