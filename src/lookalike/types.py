@@ -14,7 +14,7 @@ RGB: TypeAlias = NDArray[np.uint8]
 """One upright picture: (height, width, 3), red first."""
 
 Vectors: TypeAlias = NDArray[np.float32]
-"""(n, dim), C-contiguous, rows L2-normalised; one image is n == 1."""
+"""(n, dim), C-contiguous, rows L2-normalized; one image is n == 1."""
 
 Shares: TypeAlias = tuple[tuple[float, ...], ...]
 """3 x 3, from shares (0 to 1) of one picture's frame to shares of another's."""
@@ -31,8 +31,8 @@ class Preprocessing:
     """How an upright RGB picture becomes a model's input.
 
     `size`: (height, width) in pixels. `resize`: "squash" (both sides, aspect ignored), "letterbox" (padded with
-    `ground`) or "crop" (short side, then centre). `mean` and `std` are on the 0..255 scale and empty where the graph
-    normalises by itself. `layout`: "NHWC" or "NCHW". `dtype`: "uint8" or "float32".
+    `ground`) or "crop" (short side, then center). `mean` and `std` are on the 0..255 scale and empty where the graph
+    normalizes by itself. `layout`: "NHWC" or "NCHW". `dtype`: "uint8" or "float32".
     """
 
     size: tuple[int, int]
@@ -183,7 +183,7 @@ class Relation(IntEnum):
     """What two pictures are to each other, weakest first; `str` gives the word: "same-object".
 
     VARIANT: the same template, layout or source with other content (two receipts of one shop, two memes of one photo,
-    a product in another colour, another moment of one scene). Never a copy.
+    a product in another color, another moment of one scene). Never a copy.
     """
 
     CANNOT_TELL = -1

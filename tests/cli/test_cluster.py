@@ -121,6 +121,7 @@ def test_label_spread_suspects_and_naming(cli: Cli, shop: Callable[..., Path], t
     assert (tmp_path / "true.png").stat().st_size > 5000
     file.write_text("id,label\nshop/red/06.png,green\n")
     (suspect,) = lines(cli("label", file, "--suspects", "--json").out)
+    assert suspect["neighbors"] == suspect["neighbours"]
     assert (suspect["id"], suspect["label"], suspect["instead"]) == ("shop/red/06.png", "green", "red")
     assert cli("label", "--spread", "--json").code == 0
     with open_collection(None, create=False, read_only=True) as photos:  # for the page of the server

@@ -135,6 +135,7 @@ def test_nothing_to_index_says_what_to_type(cli: Cli) -> None:
 
 def test_info_tells_counts_model_and_folders(cli: Cli, indexed: Path) -> None:
     (facts,) = lines(cli("info", "--json").out)
+    assert facts["license"] == facts["licence"] == "Apache-2.0"
     assert (facts["images"], facts["failed"]) == (5, 0)
     assert facts["roots"] == [{"path": str(indexed), "kind": "folder", "present": True}]
     assert "efficientnet" in cli("info").out

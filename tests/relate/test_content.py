@@ -39,7 +39,7 @@ def compared(first: RGB, second: RGB, side: int = FINE) -> Content:
     return content
 
 
-@pytest.mark.parametrize("name", ["jpeg", "resize", "brightness", "contrast", "grey", "noise"])
+@pytest.mark.parametrize("name", ["jpeg", "resize", "brightness", "contrast", "gray", "noise"])
 @pytest.mark.parametrize("picture", [scene(1), page()], ids=["scene", "page"])
 def test_a_filtered_copy_agrees_everywhere(name: str, picture: RGB) -> None:
     content = compared(picture, EDITS[name].apply(picture, 0.3, 1))
@@ -88,18 +88,18 @@ def shirt(color: tuple[int, int, int], ground: int = 255) -> RGB:
 @pytest.mark.parametrize("other", [(30, 30, 30), (40, 70, 190), (230, 190, 40)])
 def test_another_colour_of_one_object_is_seen(other: tuple[int, int, int]) -> None:
     content = compared(shirt((190, 40, 45)), shirt(other))
-    assert content.recoloured > 25
-    assert "other colours" in phrases(variant_changes(content))
+    assert content.recolored > 25
+    assert "other colors" in phrases(variant_changes(content))
 
 
 def test_exposure_and_shading_are_no_other_colour() -> None:
     red = shirt((190, 40, 45))
     shade = np.linspace(0.75, 1.0, 400)[None, :, None]
     for darker in (red * 0.8, red * shade):
-        assert compared(red, darker.astype(np.uint8)).recoloured < 12
+        assert compared(red, darker.astype(np.uint8)).recolored < 12
     # All hues of an image of many colors are turned: a filter, not another object.
     soft = cv2.GaussianBlur(scene(1), (0, 0), 6)
-    assert compared(soft, EDITS["hue"].apply(soft, 0.5, 1)).recoloured < 25
+    assert compared(soft, EDITS["hue"].apply(soft, 0.5, 1)).recolored < 25
 
 
 def test_pages_are_drawn_and_photographs_are_not() -> None:

@@ -69,7 +69,7 @@ def pixelated(image: RGB) -> RGB:
         (lambda x: x[::-1], ["flipped upside down"]),
         (lambda x: x[::-1, ::-1], ["turned by 180°"]),
         (lambda x: np.rot90(x, -1), ["turned by 90° clockwise"]),
-        (lambda x: np.rot90(x, 1), ["turned by 90° anticlockwise"]),
+        (lambda x: np.rot90(x, 1), ["turned by 90° counterclockwise"]),
         (lambda x: np.rot90(x[:, ::-1], -1), ["mirrored", "turned by 90° clockwise"]),
         (middle, ["36 % crop"]),
         (lambda x: middle(x)[:, ::-1], ["36 % crop", "mirrored"]),
@@ -82,7 +82,7 @@ def pixelated(image: RGB) -> RGB:
         (lambda x: cv2.copyMakeBorder(x, 60, 60, 0, 0, 0), ["bars at the top and the bottom (25 % of the picture)"]),
         (lambda x: cv2.copyMakeBorder(x, 40, 40, 40, 40, 0), ["a border around it (30 % of the picture)"]),
         (lambda x: (x // 2 + 64).astype(np.uint8), ["contrast lowered"]),
-        (lambda x: np.repeat(x.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8), ["made grey"]),
+        (lambda x: np.repeat(x.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8), ["made gray"]),
         (lambda x: np.clip(x * np.float32(1.5), 0, 255).astype(np.uint8), ["made brighter", "contrast raised"]),
         (lambda x: cv2.GaussianBlur(x, (0, 0), 4), ["blurred"]),
     ],
@@ -95,7 +95,7 @@ def test_what_was_done_is_told_and_nothing_else(edit: Callable[[RGB], RGB], chan
 
 @pytest.mark.parametrize(
     ("edit", "word"),
-    [(grainy, "made grainy"), (sepia, "toned in one colour"), (slanted, "seen at an angle"),
+    [(grainy, "made grainy"), (sepia, "toned in one color"), (slanted, "seen at an angle"),
      (pixelated, "fine detail differs all over")],
 )  # fmt: skip
 def test_what_was_done_is_told(edit: Callable[[RGB], RGB], word: str) -> None:

@@ -17,7 +17,7 @@ PAIRS = {
     "invoice-total-a.png invoice-total-b.png": "text or figures differ",
     "receipt-a.jpg receipt-b.jpg": "",
     "ui-a.png ui-b.png": "text or figures differ",
-    "shirt-a.png shirt-b.png": "other colours",
+    "shirt-a.png shirt-b.png": "other colors",
     "meme-a.jpg meme-b.jpg": "",
     "meme-band-a.jpg meme-band-b.jpg": "",
 }

@@ -84,7 +84,7 @@ def test_turns_and_what_was_laid_on_are_told_of_the_part(pasted: Paste, tmp_path
     turned = np.ascontiguousarray(np.rot90(scene(1)))
     turned[:80, :200] = 255
     comparison = compared(tmp_path, scene(1), pasted(white(800, 1600), turned, 480, 1200, 190)[0])
-    assert "turned by 90° anticlockwise" in comparison.explanation.words
+    assert "turned by 90° counterclockwise" in comparison.explanation.words
     assert any(a.box[0] > 0.5 and a.box[1] > 0.6 and a.box[2] < 0.25 for a in comparison.explanation.added)
 
 

@@ -65,7 +65,7 @@ def test_strangers_are_unrelated_with_and_without_a_collection() -> None:
         assert verdict.probability > 0.5
 
 
-@pytest.mark.parametrize("name", ["jpeg", "crop", "flip", "turn", "caption", "screenshot", "grey", "border"])
+@pytest.mark.parametrize("name", ["jpeg", "crop", "flip", "turn", "caption", "screenshot", "gray", "border"])
 def test_an_edit_is_a_copy(name: str) -> None:
     verdict = judge(subject(EDITS[name].apply(scene(1), 0.5, 1)), Subject(features=features(1)), PLAIN)
     assert verdict.relation is Relation.COPY
@@ -190,7 +190,7 @@ def test_a_calibration_survives_json() -> None:
     [
         ("crop", 0.5, "60 % crop"),
         ("flip", 0.5, "mirrored"),
-        ("grey", 0.5, "made grey"),
+        ("gray", 0.5, "made gray"),
         ("caption", 0.8, "text added"),
         ("logo", 0.8, "something added"),
         ("letterbox", 0.5, "bars at the top and the bottom"),

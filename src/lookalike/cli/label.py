@@ -9,6 +9,7 @@ from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import check_output_files
 from lookalike.cli.usage_errors import usage_error_for
+from lookalike.deprecation import with_old_keys
 from lookalike.text import counted, examples_text
 
 if TYPE_CHECKING:
@@ -133,15 +134,8 @@ def _print_suspects(propagation: "Propagation", *, as_json: bool) -> None:
         near = [{"id": ids[row], "label": str(result.guess[row]), "score": round(score, 4)}
                 for row, score in zip(s.neighbors, s.scores, strict=True)]  # fmt: skip
         if as_json:
-            print_json(
-                {
-                    "id": ids[s.row],
-                    "label": s.label,
-                    "instead": s.instead,
-                    "confidence": round(s.confidence, 4),
-                    "neighbours": near,
-                }
-            )
+            facts = {"id": ids[s.row], "label": s.label, "instead": s.instead, "confidence": round(s.confidence, 4)}
+            print_json(with_old_keys(facts | {"neighbors": near}))
         else:
             print_row(f"{ids[s.row]}  is labeled {s.label}, its neighbors {s.instead} ({s.confidence:.2f}):")
             for n in near:

@@ -148,7 +148,7 @@ globalThis.mapView = ({ canvas, tip, legend, ids, xs, ys, groups, palette, side,
   drawLegend(); resize();
   return {
     again,
-    colour(n) { group = n; chosen = -1; drawLegend(); again(); },
+    colorBy(n) { group = n; chosen = -1; drawLegend(); again(); },
     whole() { view = { x: 0, y: 0, scale: 1 }; match = -1; showTip(-1); },
     // Go to the image with this id, or the first whose id contains the text; return its index, -1 for none.
     find(text) {

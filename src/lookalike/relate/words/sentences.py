@@ -111,7 +111,7 @@ def _bars(values: Values, text: str = "") -> str:
 def _rotation(values: Values) -> str:
     degrees = _number(values, "degrees")
     whole = round(abs(degrees))
-    direction = "" if whole == 180 else " clockwise" if degrees > 0 else " anticlockwise"
+    direction = "" if whole == 180 else " clockwise" if degrees > 0 else " counterclockwise"
     return f"turned by {max(whole, 1)}°{direction}"
 
 
@@ -164,9 +164,9 @@ _FIXED: Mapping[ChangeKind, str] = {
     ChangeKind.MIRROR: "mirrored",
     ChangeKind.FLIP: "flipped upside down",
     ChangeKind.NEGATIVE: "inverted to a negative",
-    ChangeKind.GRAYSCALE: "made grey",
-    ChangeKind.SINGLE_HUE: "toned in one colour",
-    ChangeKind.RECOLOR: "recoloured",
+    ChangeKind.GRAYSCALE: "made gray",
+    ChangeKind.SINGLE_HUE: "toned in one color",
+    ChangeKind.RECOLOR: "recolored",
     ChangeKind.TINT: "tinted",
     ChangeKind.NOISE: "made grainy",
     ChangeKind.BLUR: "blurred",
@@ -174,7 +174,7 @@ _FIXED: Mapping[ChangeKind, str] = {
     ChangeKind.FINE_DETAIL: "fine detail differs all over",
     ChangeKind.SAME_LAYOUT: "laid out alike",
     ChangeKind.ALL_DIFFERS: "the contents differ throughout",
-    ChangeKind.OTHER_COLORS: "other colours",
+    ChangeKind.OTHER_COLORS: "other colors",
     ChangeKind.DETAILS_DIFFER: "details differ",
     ChangeKind.DECIDED_BY_USER: "as you decided",
 }
@@ -190,7 +190,7 @@ _COMPOSED: Mapping[ChangeKind, Callable[[Values], str]] = {
     ChangeKind.ROTATION: _rotation,
     ChangeKind.SCALE: lambda values: f"scaled to {_percent(_number(values, 'factor'))}",
     ChangeKind.STRETCH: _stretch,
-    ChangeKind.SATURATION: lambda values: f"colours {'faded' if _number(values, 'factor') < 1 else 'strengthened'}",
+    ChangeKind.SATURATION: lambda values: f"colors {'faded' if _number(values, 'factor') < 1 else 'strengthened'}",
     ChangeKind.BRIGHTNESS: lambda values: f"made {'brighter' if _number(values, 'levels') > 0 else 'darker'}",
     ChangeKind.CONTRAST: lambda values: f"contrast {'lowered' if _number(values, 'factor') < 1 else 'raised'}",
     ChangeKind.TEXT_ADDED: lambda values: _added(ChangeKind.TEXT_ADDED, values),

@@ -12,6 +12,8 @@ from lookalike.types import Scalar
 # Many programs end a string at NUL and would lose the rest of the label.
 Label = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 
+OldSpelling: Any = Field(deprecated=True, description="The old spelling; removed in the next minor version.")
+
 
 class ApiModel(BaseModel):
     """Base class of all schemas: adds the example of the same name."""
@@ -108,7 +110,8 @@ class CollectionOut(ApiModel):
     failed: int
     model: str
     dim: int
-    licence: str
+    license: str
+    licence: str = OldSpelling
     roots: list[dict[str, Any]]
     columns: dict[str, str]
     may_write: bool
@@ -157,7 +160,8 @@ class LabelIn(ApiModel):
 class LabeledOut(ApiModel):
     """The number of images labeled."""
 
-    labelled: int
+    labeled: int
+    labelled: int = OldSpelling
 
 
 class SpreadOut(ApiModel):
@@ -183,7 +187,8 @@ class SuspectOut(ApiModel):
     label: str
     instead: str
     confidence: float
-    neighbours: list[str]
+    neighbors: list[str]
+    neighbours: list[str] = OldSpelling
 
 
 class SuspectList(ApiModel):
@@ -447,7 +452,7 @@ class ClusterLabel(ApiModel):
 
 
 class ClusterOut(ApiModel):
-    """One cluster. `key`: LEVEL/NUMBER. `examples`: its most typical images. `labelled`: images with a label; `labels`:
+    """One cluster. `key`: LEVEL/NUMBER. `examples`: its most typical images. `labeled`: images with a label; `labels`:
     the three most frequent."""
 
     key: str
@@ -456,7 +461,8 @@ class ClusterOut(ApiModel):
     tightness: float
     name: str
     labels: list[ClusterLabel]
-    labelled: int
+    labeled: int
+    labelled: int = OldSpelling
     examples: list[str]
 
 

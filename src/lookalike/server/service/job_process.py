@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from lookalike.deprecation import with_old_keys
 from lookalike.errors import JournalError, LookalikeError
 from lookalike.server.http.redaction import redact_location
 from lookalike.server.service.journals import cut_at_path
@@ -108,8 +109,11 @@ def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
         if stop.is_set():
             raise Stopped("stopped before the result was saved")
         save_propagation(photos, propagation)
-    report = {"labelled": len(propagation.labeled), "named": propagation.named, "unsure": propagation.unsure}
-    return {"state": "done", "report": report | {"error": round(propagation.result.calibration.error, 4)}}
+    counts = {"labeled": len(propagation.labeled), "named": propagation.named, "unsure": propagation.unsure}
+    return {
+        "state": "done",
+        "report": with_old_keys(counts) | {"error": round(propagation.result.calibration.error, 4)},
+    }
 
 
 def _map(uri: str, stop: threading.Event) -> dict[str, Any]:

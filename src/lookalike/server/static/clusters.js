@@ -85,17 +85,17 @@ function card(cluster) {
         ...cluster.examples.slice(0, 9).map((id) => h("img", { src: thumbnailUrl(id), alt: "", loading: "lazy" })),
       ),
       h("p", {}, h("b", {}, titleOf(cluster)), ` ${number(cluster.size)} pictures`),
-      cluster.labelled ? h("p", { class: "faint" }, labelCounts(cluster)) : "",
+      cluster.labeled ? h("p", { class: "faint" }, labelCounts(cluster)) : "",
     ),
   );
 }
 
 // "sea 12, sky 2 of 20 with a label"
-function labelCounts({ labels, labelled }) {
+function labelCounts({ labels, labeled }) {
   const shown = labels.reduce((sum, label) => sum + label.images, 0);
   return (
     labels.map(({ label, images }) => `${label} ${number(images)}`).join(", ") +
-    (shown < labelled ? ` of ${number(labelled)} with a label` : "")
+    (shown < labeled ? ` of ${number(labeled)} with a label` : "")
   );
 }
 
@@ -104,10 +104,10 @@ function titleOf({ key, name }) {
 }
 
 // A sentence about the most frequent label, or "" if no picture has one.
-function mainLabel({ labels = [], labelled }) {
+function mainLabel({ labels = [], labeled }) {
   const [first] = labels;
   return first
-    ? `Of ${number(labelled)} with a label ${number(first.images)} ${first.images === 1 ? "is" : "are"} ${first.label}. `
+    ? `Of ${number(labeled)} with a label ${number(first.images)} ${first.images === 1 ? "is" : "are"} ${first.label}. `
     : "";
 }
 
@@ -129,7 +129,7 @@ async function showGroup(container, key) {
     try {
       const response = await send("/v1/labels", { label: field.value.trim(), cluster: key });
       notify(
-        `${number(response.labelled)} typical pictures are now labeled ${field.value.trim()}; label the rest on the Labels page`,
+        `${number(response.labeled)} typical pictures are now labeled ${field.value.trim()}; label the rest on the Labels page`,
       );
     } catch (error) {
       notify(error.message);

@@ -41,7 +41,7 @@ export async function show(main) {
         ? h("p", { class: "faint" }, `Showing the first ${failures.failures.length}.`)
         : "",
       h("h2", {}, "Model"),
-      h("p", {}, `${collection.model}: ${collection.dim} dimensions; license ${collection.licence}.`),
+      h("p", {}, `${collection.model}: ${collection.dim} dimensions; license ${collection.license}.`),
       h("h2", {}, "Columns for conditions"),
       table(["column", "type"], Object.entries(collection.columns), ""),
     );

@@ -126,7 +126,7 @@ function suspectRow(suspect, reload) {
       { class: "row small" },
       h("img", { src: thumbnailUrl(suspect.id), alt: fileName(suspect.id), height: 96 }),
       h("span", { class: "faint" }, "neighbors"),
-      ...suspect.neighbours.map((id) => h("img", { src: thumbnailUrl(id), alt: fileName(id), height: 96 })),
+      ...suspect.neighbors.map((id) => h("img", { src: thumbnailUrl(id), alt: fileName(id), height: 96 })),
     ),
     h(
       "div",
@@ -153,7 +153,7 @@ async function showPropagated(container, label) {
       onclick: async () => {
         try {
           const result = await send("/v1/labels", { label, ids: response.images.map((image) => image.id) });
-          notify(`${number(result.labelled)} pictures are labeled ${label}`);
+          notify(`${number(result.labeled)} pictures are labeled ${label}`);
           go("/labels");
         } catch (error) {
           notify(error.message);

@@ -43,7 +43,7 @@ function draw(container, data, main) {
   const status = h("span", { class: "faint", role: "status" });
   const colorSelect = h(
     "select",
-    { "aria-label": "Color by", onchange: () => map.colour(Number(colorSelect.value)) },
+    { "aria-label": "Color by", onchange: () => map.colorBy(Number(colorSelect.value)) },
     ...data.groups.map((group, n) => h("option", { value: String(n) }, `Color: ${group.title}`)),
   );
   colorSelect.hidden = !data.groups.length;

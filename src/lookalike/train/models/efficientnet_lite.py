@@ -52,7 +52,7 @@ LAST = (1, 3, 1, 6, 320)
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: the odd pixel goes right and below, so stride 2 is not centred."""
+    """A convolution padded as TensorFlow's SAME: the odd pixel goes right and below, so stride 2 is not centered."""
 
     def forward(self, x: Tensor) -> Tensor:
         (k, _), (s, _) = self.kernel_size, self.stride
