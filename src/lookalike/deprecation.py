@@ -1,6 +1,6 @@
 """Old names of public things work for one minor version.
 
-Python names give a DeprecationWarning that says the new name. JSON keys are written in both spellings.
+Python names give a DeprecationWarning that says the new name. JSON keys are written under both names.
 """
 
 import sys
@@ -12,6 +12,8 @@ from typing import Any
 OLD_KEYS: Mapping[str, str] = {
     "color": "colour",
     "colors": "colours",
+    "gallery images": "gallery pictures",
+    "images skipped": "pictures skipped",
     "labeled": "labelled",
     "license": "licence",
     "neighbors": "neighbours",
@@ -19,7 +21,7 @@ OLD_KEYS: Mapping[str, str] = {
     "normalized": "normalised",
     "tail_normalized": "tail_normalised",
 }
-"""Keys of JSON objects: each key and its old spelling."""
+"""Keys of JSON objects: each key and its old name."""
 
 OLD_SETTINGS: Mapping[str, str] = {"grey": "gray"}
 """Names of edits and training settings: each old name and the new one."""
@@ -28,13 +30,13 @@ _NEW_KEYS = {old: new for new, old in OLD_KEYS.items()}
 
 
 def with_old_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of a JSON object with each renamed key in both spellings, the new one first."""
+    """Return the content of a JSON object with each renamed key under both names."""
     new = with_new_keys(content)
     return new | {OLD_KEYS[name]: value for name, value in new.items() if name in OLD_KEYS}
 
 
 def with_new_keys(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the content of a JSON object under the new keys alone; where both spellings exist, the new one counts."""
+    """Return the content of a JSON object under the new keys alone; where both exist, the new one counts."""
     return {
         _NEW_KEYS.get(name, name): value
         for name, value in content.items()

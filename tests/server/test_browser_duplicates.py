@@ -48,7 +48,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def looked(page) -> None:
     """The page of duplicates, with what was found."""
     page.click("nav >> text=Duplicates")
-    holds(page, "document.querySelector('.extra') || /Not searched yet/.test(document.querySelector('main').innerText)")
+    holds(
+        page,
+        "document.querySelector('.extra') || /No search for/.test(document.querySelector('main').innerText)",
+    )
     if not page.locator(".extra").count():
         page.click("text=Look for duplicates")
     page.wait_for_selector(".extra", timeout=60_000)

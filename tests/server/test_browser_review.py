@@ -91,7 +91,7 @@ def focused(page) -> str:
 def test_a_thousand_groups_keep_few_cards_and_every_one_is_reached(many) -> None:
     assert 0 < many.locator(".group").count() < 60
     assert "1,000.0 MB" not in many.inner_text(".totals")
-    assert "999.0 MB in all" in many.inner_text(".totals")  # one is left alone
+    assert "999.0 MB in total" in many.inner_text(".totals")  # one is left alone
     for _ in range(3):
         many.keyboard.press("j")
     assert focused(many) == "2 extra"
@@ -206,17 +206,17 @@ def test_accepted_extras_are_moved_and_put_back_from_the_page(browser, tmp_path:
         sheet = browser.new_context(viewport={"width": 1200, "height": 800}).new_page()
         sheet.set_default_timeout(30_000)
         sheet.goto(running.url + "/duplicates")
-        sheet.get_by_role("button", name="Nothing accepted to move").wait_for()
+        sheet.get_by_role("button", name="No accepted files to move").wait_for()
         sheet.get_by_role("button", name="Accept group (2)").click()
         sheet.get_by_role("button", name="Move 2 files to the trash").click()
         sheet.locator("dialog.confirm").get_by_role("button", name="Cancel").click()
         assert (photos / "copy20.jpg").exists()
         sheet.get_by_role("button", name="Move 2 files to the trash").click()
         sheet.locator("dialog.confirm").get_by_role("button", name="Move to the trash").click()
-        sheet.get_by_role("button", name="Undo: put them back").wait_for()
+        sheet.get_by_role("button", name="Undo: restore them").wait_for()
         assert sorted(path.name for path in photos.iterdir()) == ["copy10.jpg", "scene1.png", "scene2.png"]
         holds(sheet, "/^1 group, 1 extra shown/.test(document.querySelector('.totals').textContent)")
-        sheet.get_by_role("button", name="Undo: put them back").click()
+        sheet.get_by_role("button", name="Undo: restore them").click()
         wait_for(lambda: len(list(photos.iterdir())) == 5)
         holds(sheet, "/^2 groups, 3 extras shown/.test(document.querySelector('.totals')?.textContent)")
         sheet.context.close()

@@ -170,7 +170,7 @@ def test_settings_with_a_byte_order_mark(tmp_path):
     ("text", "reason"),
     [
         ("a,b\na.png,x.png\n", r"1 files that the split does not have; the first is x\.png \(nearest"),
-        ("a,b,same\na.png,b.png,1\nb.png,c.png,1\na.png,c.png,0\n", "differ, but other pairs tie them"),
+        ("a,b,same\na.png,b.png,1\nb.png,c.png,1\na.png,c.png,0\n", "differ, but other pairs equate them"),
         ("a,b,same\na.png,b.png,maybe\n", "line 2: 'maybe'"),
         ("a\na.png\n", "has no pairs"),
     ],

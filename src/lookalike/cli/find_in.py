@@ -47,7 +47,7 @@ def find_in(
         _print(containment, more={} if inside else {"id": containment.id}, as_json=json)
         containments.append(containment)
     if not containments:
-        log("no match: the image was not found inside" + (" the collection" if not inside else ""))
+        log("no match: the image was not found" + (" the collection" if not inside else ""))
     elif plot:
         _plot(query_image, str(query), containments, plot)
 
@@ -92,7 +92,8 @@ def _print(containment: "Containment", *, more: dict[str, Any], as_json: bool) -
     print_json(
         more
         | {
-            "how": containment.kind,
+            "kind": containment.kind,
+            "how": containment.kind.replace("image", "picture"),  # the old name
             "path": containment.path,
             "box": _rounded((*low, *(high - low))),
             "outline": [_rounded(corner) for corner in location.outline],
@@ -121,12 +122,12 @@ def _where(containment: "Containment") -> str:
     from lookalike.relate.geometry.containment import part_shown
 
     match = containment.location.match
-    if containment.kind == "the same picture":
+    if containment.kind == "the same image":
         return containment.kind
     if containment.kind == "holds":
         share = f"{100 * match.kept_first:.1f} % of it"
-        return f"shows only a part of the picture, {share}, at {_box(part_shown(match))}"
-    shared = "" if containment.kind == "inside" else "a part of the picture, "
+        return f"shows only part of the image, {share}, at {_box(part_shown(match))}"
+    shared = "" if containment.kind == "inside" else "part of the image, "
     return f"{shared}at {_box(containment.location.outline)}  {100 * match.kept_second:.1f} % of it"
 
 

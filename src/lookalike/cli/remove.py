@@ -37,15 +37,15 @@ def remove(
         ids = {image_id for target in targets for image_id in _ids(photos, target)}
         if not ids:
             raise UnknownId(
-                f"{photos.uri} has no images of {', '.join(targets)}; see what it holds with: lookalike info"
+                f"{photos.uri} has no images of {', '.join(targets)}; list its folders with: lookalike info"
             )
         removed = photos.remove(ids)
         roots = photos.forget_roots(targets)
     if json:
         print_json({"removed": removed, "roots": roots})
-    log(f"{removed:,} images removed; their files are untouched")
+    log(f"{removed:,} images removed from the collection; their files were not changed")
     if not roots:
-        log("the next `lookalike index` adds them again as long as the collection follows their folder")
+        log("the next `lookalike index` adds them again if their folder is still indexed")
 
 
 def _drop(photos: "Collection", columns: list[str]) -> None:

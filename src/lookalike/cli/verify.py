@@ -29,9 +29,7 @@ def verify(
         Path,
         typer.Argument(metavar="PAIRS.csv", help="Two columns of files; a third one named same (1/0) is the truth."),
     ],
-    min_copy: Annotated[
-        float, typer.Option("--min", min=0, max=1, help="The P(copy) from which the answer is same.")
-    ] = 0.75,
+    min_copy: Annotated[float, typer.Option("--min", min=0, max=1, help="Answer same from this P(copy) up.")] = 0.75,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", help="With a column same: draw the stated probability against the truth."),

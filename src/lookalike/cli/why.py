@@ -42,7 +42,7 @@ def _explain(photos: "Collection", file: str) -> dict[str, Any]:
         size = f"{columns.get('width')!s} x {columns.get('height')!s} {columns.get('format')!s}"
         inside = f"; it is in {folder.path}, {folder.words}" if (folder := system_folder_of(path)) else ""
         plain += _tone_mapped(photos, path)
-        answer = f"in the collection as {', '.join(rows)}: {size}, since {columns.get('indexed')!s}{plain}{inside}"
+        answer = f"in the collection as {', '.join(rows)} ({size}), since {columns.get('indexed')!s}{plain}{inside}"
         return {"path": path, "state": "indexed", "answer": answer, "ids": rows}
     reason = next((f.reason for f in photos.failures() if f.path == path), None)
     if reason:
@@ -75,7 +75,7 @@ def _outside(photos: "Collection", path: str) -> dict[str, str]:
     from lookalike.image.sources.source_types import is_candidate
 
     if "!/" not in path and not os.path.lexists(to_path(path)):
-        return {"state": "absent", "answer": "there is no such file, and none of that name is in the collection"}
+        return {"state": "absent", "answer": "no such file, and no image with this path in the collection"}
     try:
         with GuardedDecoder(photos.limits) as decoder:
             decoder.decode(read(path, photos.limits), side=64)
@@ -91,14 +91,14 @@ def _outside(photos: "Collection", path: str) -> dict[str, str]:
     if not any(path.startswith(root.path) for root in photos.roots()):
         return {
             "state": "outside",
-            "answer": f"a valid image, but under no folder of the collection; add it with: lookalike index '{path}'",
+            "answer": f"a valid image, but not in an indexed folder; add it with: lookalike index '{path}'",
         }
     if not is_candidate(os.path.basename(path)):
         return {
             "state": "passed over",
             "answer": f"a valid image, but hidden or without an image extension; add it with: lookalike index '{path}'",
         }
-    return {"state": "new", "answer": "a valid image that was added after the last run; index it with: lookalike index"}
+    return {"state": "new", "answer": "a valid image, added after the last run; index it with: lookalike index"}
 
 
 def _skipped_folder(photos: "Collection", path: str) -> "SystemFolder | None":

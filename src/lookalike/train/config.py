@@ -146,7 +146,7 @@ def read_toml(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise BadQuery(f"{file} cannot be read ({error.strerror}); name a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadQuery(f"{file} is not TOML ({error}); lines such as: epochs = 20") from None
+        raise BadQuery(f"{file} is not TOML ({error}); write lines such as: epochs = 20") from None
 
 
 def from_text(name: str, text: str, defaults: TrainingConfig) -> Any:

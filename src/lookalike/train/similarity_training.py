@@ -74,7 +74,7 @@ class TrainingResult:
         if self.selected == "trained":
             way = "" if self.interpolation == 1 else f", {self.interpolation:.0%} of the way from the base model"
             return f"validation {self.metric} {change}: the trained model is saved{way} ({self.parity})"
-        return f"validation {self.metric} {change}: no better, so {self.folder} has the base model"
+        return f"validation {self.metric} {change}: no improvement, so the base model is saved in {self.folder}"
 
 
 @dataclass(slots=True, kw_only=True)

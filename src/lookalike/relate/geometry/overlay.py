@@ -85,7 +85,7 @@ def _largest_difference(moved: RGB, second: RGB, inside: NDArray[np.bool_]) -> f
 
 
 def _detail_share(image: RGB, inside: NDArray[np.bool_]) -> float:
-    """The share of an image's detail that lies inside."""
+    """The share of an image's detail that is inside."""
     import cv2
 
     gray = _gray(image)

@@ -12,7 +12,7 @@ from lookalike.types import Scalar
 # Many programs end a string at NUL and would lose the rest of the label.
 Label = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
 
-OldSpelling: Any = Field(deprecated=True, description="The old spelling; removed in the next minor version.")
+OldName: Any = Field(deprecated=True, description="The old name; removed in the next minor version.")
 
 
 class ApiModel(BaseModel):
@@ -111,7 +111,7 @@ class CollectionOut(ApiModel):
     model: str
     dim: int
     license: str
-    licence: str = OldSpelling
+    licence: str = OldName
     roots: list[dict[str, Any]]
     columns: dict[str, str]
     may_write: bool
@@ -161,7 +161,7 @@ class LabeledOut(ApiModel):
     """The number of images labeled."""
 
     labeled: int
-    labelled: int = OldSpelling
+    labelled: int = OldName
 
 
 class SpreadOut(ApiModel):
@@ -188,7 +188,7 @@ class SuspectOut(ApiModel):
     instead: str
     confidence: float
     neighbors: list[str]
-    neighbours: list[str] = OldSpelling
+    neighbours: list[str] = OldName
 
 
 class SuspectList(ApiModel):
@@ -355,7 +355,8 @@ class DuplicatesOut(ApiModel):
     """The groups found by the last job of kind `duplicates`; `when` is null before the first."""
 
     when: str | None
-    pictures: int
+    images: int
+    pictures: int = OldName
     total: int
     groups: list[GroupOut]
 
@@ -462,7 +463,7 @@ class ClusterOut(ApiModel):
     name: str
     labels: list[ClusterLabel]
     labeled: int
-    labelled: int = OldSpelling
+    labelled: int = OldName
     examples: list[str]
 
 

@@ -142,7 +142,7 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str,
     with Collection.open(uri, read_only=True) as photos:
         stored = load_duplicates(photos)
         if stored is None or stored[0] != when:
-            raise LookalikeError("duplicates have been searched again since; review the groups and apply again")
+            raise LookalikeError("a new search has replaced these groups; review the groups and apply again")
         present = present_groups(stored[1], uri)
         accepted = accepted_groups(present, Decisions(photos).by_pair(), KeepChoices(photos).by_content())
         groups = still_present(photos, accepted)

