@@ -1,7 +1,9 @@
-"""One spelling, that of NumPy and scikit-learn: color, gray, license, labeled, neighbor, normalize, center."""
+"""One spelling, that of NumPy and scikit-learn (color, gray, license, neighbor, normalize), and one word: image."""
 
+import ast
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -114,3 +116,40 @@ def test_an_edit_answers_to_its_old_name() -> None:
 def test_old_training_options_work() -> None:
     assert AutoencoderConfig.of({"grey": True}) == AutoencoderConfig(gray=True)
     assert from_text("grey", "true", AutoencoderConfig()) is True
+
+
+PICTURE = re.compile(r"(?<![~/\w.])pictures?\b", re.IGNORECASE)
+OLD_WORDS = (
+    *("gallery pictures", "pictures skipped"),  # old keys
+    *("id:Pictures", "Pictures%2F", "Pictures/", "larger picture", "(picture|image)", "(pictures|images)"),
+    *(
+        'class: "picture"',
+        "duplicates pictures",
+        "PICTURES",
+        "pictures-",
+        "`pictures`",
+        "`picture`",
+        '"picture"',
+    ),  # names
+)
+
+
+def interface_texts() -> Iterator[tuple[str, str]]:
+    """Texts that people read, each with its place: messages and help, the pages, the documentation."""
+    for path in TEXTS:
+        place, text = str(path.relative_to(PROJECT)), path.read_text(encoding="utf-8")
+        if path.suffix == ".py":
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
+                    yield f"{place}:{node.lineno}", node.value
+        elif path.suffix != ".css":
+            yield from ((f"{place}:{number}", line) for number, line in enumerate(text.splitlines(), 1))
+
+
+def test_images_are_called_images() -> None:
+    wrong = []
+    for place, text in interface_texts():
+        for old in OLD_WORDS:
+            text = text.replace(old, "")
+        wrong += [f"{place}: {text.strip()[:100]}"] if PICTURE.search(text) else []
+    assert not wrong, f"{len(wrong)} texts:\n" + "\n".join(wrong)

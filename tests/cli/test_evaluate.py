@@ -92,7 +92,7 @@ def test_benchmark_recommends(cli: Cli, photos: Path, tmp_path: Path) -> None:
     lines = [line.split() for line in ran.out.splitlines()]
     assert lines[0] == [MODEL]
     assert [line[0] for line in lines[2:]] == ["flip", "jpeg", "all"]
-    assert "use: --model" in ran.err or "no score is safe" in ran.err
+    assert "recommended: --model" in ran.err or "no score is safe" in ran.err
     assert {path.name for path in (tmp_path / "b").iterdir()} == {"benchmark.json", "benchmark.png"}
 
 

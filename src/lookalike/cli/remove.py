@@ -1,4 +1,4 @@
-"""lookalike remove: remove images or metadata columns from a collection; files are never touched."""
+"""lookalike remove: remove images or metadata columns from a collection; files are never changed."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -41,7 +41,7 @@ export function factsOf({ metadata }) {
   if (metadata.format) facts.push(metadata.format);
   if (metadata.size) facts.push(megabytes(metadata.size));
   if (metadata.mtime_ns) { const date = new Date(metadata.mtime_ns / 1e6); if (!Number.isNaN(date.valueOf())) facts.push(date.toISOString().slice(0, 10).replaceAll("-", "\u2011")); }
-  if (metadata.reference) facts.push("reference, never touched");
+  if (metadata.reference) facts.push("reference, never changed");
   return facts.join(" · ");
 }
 
@@ -278,7 +278,7 @@ export class Review {
     if (!changes.length) return;
     this.decide(changes);
     const step = this.history.at(-1);
-    this.source.say(`${counted(changes.length, "extra")} accepted; no file has been touched yet.`, { name: "Undo", run: () => this.undo(step) });
+    this.source.say(`${counted(changes.length, "extra")} accepted; no file has been changed yet.`, { name: "Undo", run: () => this.undo(step) });
   }
 
   // changes: [{group, extra, verdict}]; all cards that show one of the pairs are updated.
