@@ -113,7 +113,7 @@ def test_a_crop_is_laid_where_it_lies(page) -> None:
     within = observed[height // 10 + 3 : height * 9 // 10 - 3, width // 10 + 3 : width * 9 // 10 - 3]
     assert within.mean() < 12
     assert observed[: height // 10 - 3].min() > 100  # what only the kept one shows is not compared
-    assert "Only the area that both show" in caption
+    assert "Only the shared area" in caption
 
 
 @pytest.mark.parametrize("width", [320, 360])
