@@ -200,8 +200,8 @@ def test_index_counts_skipped_camera_raw_files(cli: Cli, photos: Path) -> None:
 
 
 def test_remove_takes_files_and_whole_folders(cli: Cli, indexed: Path) -> None:
-    assert "1 images removed" in cli("remove", indexed / "red.png").err
-    assert "1 images removed" in cli("remove", "id:photos/blue.png").err
+    assert "1 image removed" in cli("remove", indexed / "red.png").err
+    assert "1 image removed" in cli("remove", "id:photos/blue.png").err
     assert "3 images removed" in cli("remove", indexed).err
     assert len(list(indexed.iterdir())) == 5
     assert cli("index").code == 1

@@ -231,7 +231,7 @@ def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served)
         else:
             card.get_by_text("kept because you chose it", exact=True).wait_for()
             card.get_by_role("button", name="Let the rules decide").click()
-            card.get_by_text("the rules decide from the next search on").wait_for()
+            card.get_by_text("The next search will choose by the rules again.").wait_for()
             wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)
     card.get_by_role("button", name="Keep this one instead").click()
     wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)

@@ -63,7 +63,7 @@ def many(page, site: Served):  # type: ignore[no-untyped-def]
         query = dict(part.split("=") for part in route.request.url.split("?")[1].split("&"))
         first, count = int(query["offset"]), int(query["k"])
         shown = groups[first : first + count]
-        route.fulfill(json={"when": WHEN, "pictures": 5000, "total": len(groups), "groups": shown})
+        route.fulfill(json={"when": WHEN, "images": 5000, "total": len(groups), "groups": shown})
 
     def take(route) -> None:  # type: ignore[no-untyped-def]
         sent.append(json.loads(route.request.post_data))
@@ -123,7 +123,7 @@ def test_filters_count_and_are_in_the_address(many, site: Served) -> None:
     holds(many, "/^3 groups, 3 extras shown/.test(document.querySelector('.totals')?.textContent)")
     assert many.get_by_role("checkbox", name="Something added").is_checked()
     many.get_by_label("Filter by path").fill("nothing of that name")
-    many.get_by_text("No group passes the filters.").wait_for()
+    many.get_by_text("No group matches the filters.").wait_for()
 
 
 def test_one_choice_is_on_every_card_and_is_taken_back(many) -> None:
@@ -187,7 +187,7 @@ def test_a_group_of_hundreds_is_drawn_in_parts_and_accepted_whole(page, site: Se
     group = made(3)[0]
     (one,) = group["extras"]
     group["extras"] = [one | {"metadata": one["metadata"] | {"sha256": f"{n:064x}"}} for n in range(9, 309)]
-    payload = {"when": WHEN, "pictures": 301, "total": 1, "groups": [group]}
+    payload = {"when": WHEN, "images": 301, "total": 1, "groups": [group]}
     page.route("**/v1/duplicates?*", lambda route: route.fulfill(json=payload))
     page.route("**/v1/decisions/batch", lambda route: route.fulfill(json={}))
     page.goto(site.url + "/duplicates")

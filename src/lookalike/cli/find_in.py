@@ -9,6 +9,7 @@ import typer
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.errors import ImageError
+from lookalike.text import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -115,7 +116,8 @@ def _description(containment: "Containment") -> str:
     location = containment.location
     orientation = phrases(orientation_changes(location.match))
     changes = [_where(containment), f"scaled to {100 * location.scale:.0f} %", *orientation]
-    return f"{', '.join(changes)}  probability {100 * location.probability:.1f} %, {location.inliers} points"
+    points = counted(location.inliers, "matching point")
+    return f"{', '.join(changes)}; probability {100 * location.probability:.1f} %; {points}"
 
 
 def _where(containment: "Containment") -> str:
@@ -128,7 +130,7 @@ def _where(containment: "Containment") -> str:
         share = f"{100 * match.kept_first:.1f} % of it"
         return f"shows only part of the image, {share}, at {_box(part_shown(match))}"
     shared = "" if containment.kind == "inside" else "part of the image, "
-    return f"{shared}at {_box(containment.location.outline)}  {100 * match.kept_second:.1f} % of it"
+    return f"{shared}at {_box(containment.location.outline)} ({100 * match.kept_second:.1f} % of its area)"
 
 
 def _box(outline: "NDArray[np.float64]") -> str:

@@ -7,6 +7,7 @@ import typer
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import log, print_json
 from lookalike.errors import BadQuery, UnknownId
+from lookalike.text import counted
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
@@ -43,7 +44,7 @@ def remove(
         roots = photos.forget_roots(targets)
     if json:
         print_json({"removed": removed, "roots": roots})
-    log(f"{removed:,} images removed from the collection; their files were not changed")
+    log(f"{counted(removed, 'image')} removed from the collection; no file was changed")
     if not roots:
         log("the next `lookalike index` adds them again if their folder is still indexed")
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lookalike.image import SystemFolder
     from lookalike.search import Collection
 
+_VERBS = {"is", "has", "holds", "takes", "was", "cannot", "begins", "stops", "crashed", "contains"}
+
 
 def why(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or a member of an archive: photos.zip!/a.jpg")],
@@ -46,8 +48,13 @@ def _explain(photos: "Collection", file: str) -> dict[str, Any]:
         return {"path": path, "state": "indexed", "answer": answer, "ids": rows}
     reason = next((f.reason for f in photos.failures() if f.path == path), None)
     if reason:
-        return {"path": path, "state": "failed", "answer": f"not in the collection: {reason}"}
+        return {"path": path, "state": "failed", "answer": f"not in the collection; {_clause(reason)}"}
     return {"path": path, **_outside(photos, path)}
+
+
+def _clause(reason: str) -> str:
+    """Return a reason as a clause: most begin with their verb ("is empty")."""
+    return f"it {reason}" if reason.split(" ", 1)[0] in _VERBS else reason
 
 
 def _tone_mapped(photos: "Collection", path: str) -> str:
@@ -80,7 +87,7 @@ def _outside(photos: "Collection", path: str) -> dict[str, str]:
         with GuardedDecoder(photos.limits) as decoder:
             decoder.decode(read(path, photos.limits), side=64)
     except ImageError as error:
-        return {"state": "unreadable", "answer": f"not in the collection: {error}"}
+        return {"state": "unreadable", "answer": f"not in the collection; {_clause(error.reason)}"}
     if (folder := _skipped_folder(photos, path)) is not None:
         return {
             "state": "passed over",
