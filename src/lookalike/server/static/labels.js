@@ -125,7 +125,7 @@ function suspectRow(suspect, reload) {
       "div",
       { class: "row small" },
       h("img", { src: thumbnailUrl(suspect.id), alt: fileName(suspect.id), height: 96 }),
-      h("span", { class: "faint" }, "neighbors"),
+      h("span", { class: "faint" }, "most similar"),
       ...suspect.neighbors.map((id) => h("img", { src: thumbnailUrl(id), alt: fileName(id), height: 96 })),
     ),
     h(
