@@ -52,7 +52,7 @@ def test_batch_norm_is_tensorflows():
 def test_unknown_variant_and_unpublished_weights():
     with pytest.raises(UnknownModel, match="nearest"):
         lite.EfficientNetLite(7)
-    with pytest.raises(UnknownModel, match="0, 1 and 2"):
+    with pytest.raises(UnknownModel, match="0, 1 or 2"):
         lite.load_pretrained(4)
 
 
