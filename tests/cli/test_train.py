@@ -177,7 +177,7 @@ def test_the_tutorial_goes_through(cli: Cli, labelled: Path, tmp_path: Path, mon
     for part in ("torch", "onnx", "onnxscript", "pytorch_metric_learning"):
         pytest.importorskip(part, reason="needs the extra: pip install 'lookalike[train]'")
     monkeypatch.chdir(tmp_path)
-    walk = commands(DOCS.read_text().split("## The walk")[1].split("\n## ")[0])
+    walk = commands(DOCS.read_text().split("## Step by step")[1].split("\n## ")[0])
     assert 6 <= len(walk) <= 10
     trained = 0
     for command in walk:
