@@ -28,16 +28,16 @@ DIM, K, ROUNDS = 320, 1024, 25  # rounds: as many as the verb runs
 
 
 def synthetic(rows: int, seed: int = 0) -> np.ndarray:
-    """Unit vectors about 5,000 centres of uneven size, with a spectrum that falls as that of real embeddings."""
+    """Unit vectors about 5,000 centers of uneven size, with a spectrum that falls as that of real embeddings."""
     random = np.random.default_rng(seed)
     spectrum = (np.arange(1, DIM + 1) ** -0.4).astype(np.float32)
-    centres = random.normal(size=(5_000, DIM)).astype(np.float32) * spectrum
+    centers = random.normal(size=(5_000, DIM)).astype(np.float32) * spectrum
     share = random.dirichlet(np.full(5_000, 0.5))
     vectors = np.empty((rows, DIM), np.float32)
     for start in range(0, rows, 100_000):
         count = min(100_000, rows - start)
         noise = random.standard_normal((count, DIM), np.float32) * spectrum * 0.8
-        block = centres[random.choice(5_000, count, p=share)] + noise
+        block = centers[random.choice(5_000, count, p=share)] + noise
         vectors[start : start + count] = block / np.linalg.norm(block, axis=1, keepdims=True)
     return vectors
 

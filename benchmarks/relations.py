@@ -267,7 +267,7 @@ def _numbers(verdict: Verdict) -> str:
     seen = match.agreement
     return (
         f"score {verdict.evidence.score:.2f} inliers {match.inliers} structure {seen.structure:.2f} residual "
-        f"{match.residual:.2f} colour {seen.colour:.2f} inside {seen.first_inside:.2f} {seen.second_inside:.2f}"
+        f"{match.residual:.2f} color {seen.color:.2f} inside {seen.first_inside:.2f} {seen.second_inside:.2f}"
     )
 
 

@@ -38,7 +38,7 @@ def test_a_table_on_stdout_and_files_in_the_folder(cli: Cli, truth: Path, tmp_pa
         ["odd", "3"],
     ]
     assert "red.png" in ran.err
-    assert "4 queries with a right answer, 1 queries without, 4 gallery pictures" in ran.err
+    assert "4 queries with a right answer, 1 queries without, 4 gallery images" in ran.err
     assert {path.name for path in (tmp_path / "run").iterdir()} >= {
         "report.json",
         "report.md",
@@ -92,7 +92,7 @@ def test_benchmark_recommends(cli: Cli, photos: Path, tmp_path: Path) -> None:
     lines = [line.split() for line in ran.out.splitlines()]
     assert lines[0] == [MODEL]
     assert [line[0] for line in lines[2:]] == ["flip", "jpeg", "all"]
-    assert "use: --model" in ran.err or "no score is safe" in ran.err
+    assert "recommended: --model" in ran.err or "no score is safe" in ran.err
     assert {path.name for path in (tmp_path / "b").iterdir()} == {"benchmark.json", "benchmark.png"}
 
 

@@ -135,6 +135,7 @@ def test_nothing_to_index_says_what_to_type(cli: Cli) -> None:
 
 def test_info_tells_counts_model_and_folders(cli: Cli, indexed: Path) -> None:
     (facts,) = lines(cli("info", "--json").out)
+    assert facts["license"] == facts["licence"] == "Apache-2.0"
     assert (facts["images"], facts["failed"]) == (5, 0)
     assert facts["roots"] == [{"path": str(indexed), "kind": "folder", "present": True}]
     assert "efficientnet" in cli("info").out
@@ -216,8 +217,8 @@ def test_index_counts_skipped_camera_raw_files(cli: Cli, photos: Path) -> None:
 
 
 def test_remove_takes_files_and_whole_folders(cli: Cli, indexed: Path) -> None:
-    assert "1 images removed" in cli("remove", indexed / "red.png").err
-    assert "1 images removed" in cli("remove", "id:photos/blue.png").err
+    assert "1 image removed" in cli("remove", indexed / "red.png").err
+    assert "1 image removed" in cli("remove", "id:photos/blue.png").err
     assert "3 images removed" in cli("remove", indexed).err
     assert len(list(indexed.iterdir())) == 5
     assert cli("index").code == 1

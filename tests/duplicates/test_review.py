@@ -73,7 +73,7 @@ def test_a_page_of_many_groups_draws_few_remembers_and_saves_what_was_accepted(t
         page.keyboard.press("n")
         page.reload()
         assert "150.0 MB accepted (150 files)" in page.inner_text(".totals")
-        page.get_by_text("How your decisions take effect").click()
+        page.get_by_text("How to apply your decisions").click()
         assert page.locator(".command code").last.inner_text() == command
         assert "'/home/me/My Photos' --last --accepted-only" in command
         with page.expect_download() as saved:

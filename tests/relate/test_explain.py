@@ -67,23 +67,23 @@ def pixelated(image: RGB) -> RGB:
     [
         (lambda x: x[:, ::-1], ["mirrored"]),
         (lambda x: x[::-1], ["flipped upside down"]),
-        (lambda x: x[::-1, ::-1], ["turned by 180°"]),
-        (lambda x: np.rot90(x, -1), ["turned by 90° clockwise"]),
-        (lambda x: np.rot90(x, 1), ["turned by 90° anticlockwise"]),
-        (lambda x: np.rot90(x[:, ::-1], -1), ["mirrored", "turned by 90° clockwise"]),
-        (middle, ["36% crop"]),
-        (lambda x: middle(x)[:, ::-1], ["36% crop", "mirrored"]),
-        (lambda x: x[9:-9, 12:-12], ["90% crop"]),
-        (lambda x: turned(x, 7), ["62% crop", "turned by 7° clockwise"]),
+        (lambda x: x[::-1, ::-1], ["rotated by 180°"]),
+        (lambda x: np.rot90(x, -1), ["rotated by 90° clockwise"]),
+        (lambda x: np.rot90(x, 1), ["rotated by 90° counterclockwise"]),
+        (lambda x: np.rot90(x[:, ::-1], -1), ["mirrored", "rotated by 90° clockwise"]),
+        (middle, ["cropped to 36%"]),
+        (lambda x: middle(x)[:, ::-1], ["cropped to 36%", "mirrored"]),
+        (lambda x: x[9:-9, 12:-12], ["cropped to 90%"]),
+        (lambda x: turned(x, 7), ["cropped to 62%", "rotated by 7° clockwise"]),
         (lambda x: cv2.resize(x, (480, 504)), ["stretched in height to 140%"]),
         (lambda x: cv2.resize(x, (288, 360)), ["squeezed in width to 60%"]),
         (lambda x: cv2.resize(x, (240, 360 * 3 // 4)), ["scaled to 50% in width and 75% in height"]),
-        (lettered_bar, ["a bar with text at the top (16% of the picture)"]),
-        (lambda x: cv2.copyMakeBorder(x, 60, 60, 0, 0, 0), ["bars at the top and the bottom (25% of the picture)"]),
-        (lambda x: cv2.copyMakeBorder(x, 40, 40, 40, 40, 0), ["a border around it (30% of the picture)"]),
-        (lambda x: (x // 2 + 64).astype(np.uint8), ["contrast lowered"]),
-        (lambda x: np.repeat(x.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8), ["made grey"]),
-        (lambda x: np.clip(x * np.float32(1.5), 0, 255).astype(np.uint8), ["made brighter", "contrast raised"]),
+        (lettered_bar, ["a bar with text at the top (16% of the image)"]),
+        (lambda x: cv2.copyMakeBorder(x, 60, 60, 0, 0, 0), ["bars at the top and bottom (25% of the image)"]),
+        (lambda x: cv2.copyMakeBorder(x, 40, 40, 40, 40, 0), ["border added (30% of the image)"]),
+        (lambda x: (x // 2 + 64).astype(np.uint8), ["contrast reduced"]),
+        (lambda x: np.repeat(x.mean(axis=2, keepdims=True), 3, axis=2).astype(np.uint8), ["converted to grayscale"]),
+        (lambda x: np.clip(x * np.float32(1.5), 0, 255).astype(np.uint8), ["brightened", "contrast increased"]),
         (lambda x: cv2.GaussianBlur(x, (0, 0), 4), ["blurred"]),
     ],
 )
@@ -95,8 +95,8 @@ def test_what_was_done_is_told_and_nothing_else(edit: Callable[[RGB], RGB], chan
 
 @pytest.mark.parametrize(
     ("edit", "word"),
-    [(grainy, "made grainy"), (sepia, "toned in one colour"), (slanted, "seen at an angle"),
-     (pixelated, "fine detail differs all over")],
+    [(grainy, "noise added"), (sepia, "toned in a single color"), (slanted, "seen at an angle"),
+     (pixelated, "fine detail differs throughout")],
 )  # fmt: skip
 def test_what_was_done_is_told(edit: Callable[[RGB], RGB], word: str) -> None:
     assert word in phrases(explain_edit(edit(scene(1))).changes)

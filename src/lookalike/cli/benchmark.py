@@ -102,8 +102,8 @@ def _rows(model: "ModelBenchmark") -> list[list[str]]:
 def _recommend(result: "BenchmarkResult") -> None:
     best = result.best
     log(
-        f"{result.sources:,} images edited, {result.gallery:,} searched; {result.held_out:,} of the edited ones have "
-        f"no original among them; {result.twins:,} near-identical images left out"
+        f"edited copies of {result.sources:,} images searched for among {result.gallery:,} images; "
+        f"the originals of {result.held_out:,} were withheld, {result.twins:,} near-identical images left out"
     )
     if result.lead:
         verdict = "more than chance" if result.lead.more_than_chance else "within chance"
@@ -112,10 +112,10 @@ def _recommend(result: "BenchmarkResult") -> None:
             f"({result.lead.low:+.3f} to {result.lead.high:+.3f}: {verdict})"
         )
     if best.min_score is None:
-        log(f"no score is safe: none has {percent(best.precision)} right answers above it; use the ranking instead")
+        log(f"no minimum score makes {percent(best.precision)} of the results right; rely on the ranking instead")
     else:
         log(
-            f"use: --model {best.model} --min-score {best.min_score:.3f}  "
+            f"recommended: --model {best.model} --min-score {best.min_score:.3f}  "
             f"({percent(best.precision)} of the results are right, {percent(best.recall)} of the copies are found)"
         )
 

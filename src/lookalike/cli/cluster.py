@@ -121,7 +121,7 @@ def _print(clusters: "Clusters", labels: dict[str, str], *, as_json: bool) -> No
     if noise == len(clusters.ids):
         log("no group of images is denser than the rest, or there are too few images; try --method kmeans")
     if clusters.choice:
-        log("levels were chosen by how well two halves of the images agree; -o also draws the curve")
+        log("levels chosen because two halves of the images are clustered alike there; -o DIR also draws the curve")
     _compare_with_labels(clusters, labels)
 
 
@@ -130,9 +130,9 @@ def _explain_fewer(requested: "str | tuple[int, ...]", clusters: "Clusters") -> 
     count = clusters.counts[-1]
     same = count == 1 and len(clusters.ids) > 1 and float(clusters.scores.min()) > _SAME
     if clusters.method == "kmeans" and same:
-        log(f"all {len(clusters.ids):,} images look the same to the model, so there is one cluster")
+        log(f"the model cannot tell the {len(clusters.ids):,} images apart, so there is one cluster")
     elif clusters.method == "kmeans" and requested != "auto" and count < max(map(int, requested)):
-        log(f"there are only {count:,} different images, fewer than the requested clusters")
+        log(f"there are only {count:,} different images, so there cannot be more clusters")
 
 
 def _cluster_json(c: "Cluster") -> dict[str, object]:

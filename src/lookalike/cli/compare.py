@@ -92,14 +92,16 @@ def _print_comparison(comparison: "ImageComparison") -> None:
     if verdict.evidence.score is not None:
         numbers.append(f"score {verdict.evidence.score:.3f}")
     if verdict.expected_false_matches is not None and verdict.relation < 4:
-        numbers.append(f"an unrelated image scores as high once in {_odds(verdict.expected_false_matches)}")
+        numbers.append(_odds(verdict.expected_false_matches))
     print_row("; ".join(numbers))
 
 
 def _odds(chance: float) -> str:
     if chance >= 0.5:
-        return "two, or more often"
-    return "over a million" if chance < 1e-6 else f"{round(1 / chance, 1 - len(str(round(1 / chance)))):,.0f}"
+        return "most unrelated images score this high"
+    if chance < 1e-6:
+        return "fewer than one in a million unrelated images score this high"
+    return f"one in {round(1 / chance, 1 - len(str(round(1 / chance)))):,.0f} unrelated images scores this high"
 
 
 def _heat_maps(comparison: "ImageComparison", folder: Path | None) -> "list[Heat]":

@@ -31,7 +31,7 @@ _EDITS = (
     ("flip", 0.5),
     ("caption", 0.8),
     ("screenshot", 0.5),
-    ("grey", 1.0),
+    ("gray", 1.0),
     ("blur", 0.4),
 )
 N_QUERIES = 24

@@ -1,4 +1,4 @@
-"""lookalike duplicates: groups of copies with the one to keep; no file is touched without --apply."""
+"""lookalike duplicates: groups of copies with the one to keep; no file is changed without --apply."""
 
 import json as jsonlib
 import os
@@ -43,7 +43,7 @@ def duplicates(
         str | None,
         typer.Option(
             metavar="COLLECTION_OR_FOLDER",
-            help="Find only copies of these reference images, which are kept and never touched.",
+            help="Find only copies of these reference images, which are kept and never changed.",
         ),
     ] = None,
     keep: Annotated[
@@ -70,7 +70,7 @@ def duplicates(
     ] = 0.9,
     where: Annotated[
         str | None,
-        typer.Option(metavar="CONDITION", help='Only images that match a condition: "width > 1000".'),
+        typer.Option(metavar="CONDITION", help='Only images that meet this SQL condition: "width > 1000".'),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only copies with the whole frame: no crops, no free rotations.")
@@ -89,7 +89,7 @@ def duplicates(
     found_at: Annotated[
         str | None,
         typer.Option(
-            metavar="MOMENT", help="With --last: only if the last search has this time, as the page shows it."
+            metavar="MOMENT", help="With --last: fail unless the last search has this time, as shown on the page."
         ),
     ] = None,
     accepted_only: Annotated[
@@ -100,7 +100,7 @@ def duplicates(
         typer.Option(
             metavar="trash|move:DIR|hardlink",
             callback=checked_by(_check_action),
-            help="Remove the extras. Without it no file is touched.",
+            help="Remove the extras. Without this option, no file is changed.",
         ),
     ] = None,
     journal: Annotated[
@@ -109,19 +109,19 @@ def duplicates(
     ] = None,
     not_a_copy: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="A B", help="Decide that two images are no copies; permanent."),
+        typer.Option(metavar="A B", help="Record that two images are not copies of each other; permanent."),
     ] = None,
     keep_both: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="A B", help="Decide to keep two copies; permanent."),
+        typer.Option(metavar="A B", help="Record that two copies are both kept; permanent."),
     ] = None,
     keep_this: Annotated[
         list[str] | None,
-        typer.Option(metavar="A", help="Choose an image to keep, whatever the rules; permanent."),
+        typer.Option(metavar="A", help="Always keep this image, whatever the rules; permanent."),
     ] = None,
     forget_this: Annotated[
         list[str] | None,
-        typer.Option(metavar="A", help="Remove the choice of an image: the rules decide again."),
+        typer.Option(metavar="A", help="Undo --keep-this for an image, so that the rules decide again."),
     ] = None,
     forget: Annotated[
         tuple[str, str] | None,
@@ -144,7 +144,7 @@ def duplicates(
     is_deciding = any((not_a_copy, keep_both, forget, keep_this, forget_this)) or decisions is not None
     if is_deciding and (apply or journal or page or csv or against):
         raise typer.BadParameter(
-            "decisions and a search need two calls; decide first, then the search uses the decisions"
+            "decisions and a search cannot be combined; record the decisions first, then search in a second call"
         )
     _check_companions(apply, journal, found_at, last=last)
     with open_collection(collection, create=False) as photos:
@@ -256,7 +256,7 @@ def _last_search(photos: "Collection", found_at: str | None) -> "tuple[str, Dupl
 
     stored = load_duplicates(photos)
     if stored is None:
-        raise BadQuery("this collection has no search for duplicates yet; leave --last out")
+        raise BadQuery("no search for duplicates has been saved in this collection; leave --last out")
     when, result = stored
     if found_at is not None and found_at != when:
         raise BadQuery(f"the groups of {found_at} were replaced by a search at {when}; review the groups again")
@@ -308,12 +308,12 @@ def _store_decisions(
             decision = decisions.decide(*pair, verdict)
             log(f"decided: {decision.first_name} and {decision.second_name}: {verdict}")
     if forget:
-        log("decision removed" if decisions.forget(*forget) else "there was no decision about these two")
+        log("decision removed" if decisions.forget(*forget) else "there is no decision about these two")
 
 
 def _store_choices(choices: "KeepChoices", keep: list[str], forget: list[str]) -> None:
     for name in keep:
-        log(f"chosen: {choices.choose(name).name} is kept before its copies, whatever the rules")
+        log(f"chosen: {choices.choose(name).name} is always kept before its copies")
     for name in forget:
         log("choice removed" if choices.forget(name) else f"{name} was not chosen")
 
@@ -418,12 +418,12 @@ def _print_groups(result: "Duplicates", *, as_json: bool) -> None:
 
 
 def _extra_line(extra: "Extra") -> str:
-    notes = "; the original is uncertain" if extra.unsure else ""
+    notes = "; which of the two is the original is uncertain" if extra.unsure else ""
     notes += f"; {extra.blocked_reason}" if extra.blocked_reason else ""
     if extra.companions:
         notes += f"; with {', '.join(map(os.path.basename, extra.companions))}"
     name = str(extra.metadata.get("path") or extra.id)
-    why = f"{percent(extra.probability)}: {extra.words}; other kept: {extra.reason}{notes}"
+    why = f"{percent(extra.probability)}: {extra.words}; the kept image {extra.reason}{notes}"
     return f"      {extra.relation:<9}  {name}  ({why})"
 
 
@@ -444,16 +444,19 @@ def _print_summary(result: "Duplicates", action: "Action | None", uri: str, page
         f"in {result.seconds:.1f} s"
     )
     if companions:
-        log(f"{counted(companions, 'companion')} (live photos' videos, sidecars): trash and move include them")
+        log(f"{counted(companions, 'companion')} (live photos' videos, sidecars): moved along with their images")
     if result.decided:
-        log(f"{counted(result.decided, 'pair')} excluded by your decisions")
+        log(f"{counted(result.decided, 'pair')} left out because of your decisions")
     if result.absent:
-        log(f"{counted(len(result.absent), 'image')} omitted: the files do not exist; run: lookalike index -c {uri}")
+        log(
+            f"{counted(len(result.absent), 'image')} left out because the files no longer exist; "
+            f"update the collection with: lookalike index -c {uri}"
+        )
     if result.truncated:
-        log(f"{result.truncated:,} images have more candidates than were compared; raise --min-score to reduce them")
+        log(f"{result.truncated:,} images have more candidates than could be compared; raise --min-score to have fewer")
     if extras and action is None:
         review = f"review {page}" if page else "review the groups with --page review.html"
-        log(f"no file was touched; {review}, then remove the extras with --apply trash")
+        log(f"no file was changed; {review}, then remove the extras with --apply trash")
 
 
 def _apply_action(result: "Duplicates", action: "Action", journal: Path, uri: str, *, as_json: bool) -> None:
@@ -471,8 +474,8 @@ def _apply_action(result: "Duplicates", action: "Action", journal: Path, uri: st
         failed = len(applied.skipped)
         companions_text = f" and {counted(len(applied.companions), 'companion')}" if applied.companions else ""
         removed = f"{counted(len(applied.done), 'file')}{companions_text} ({bytes_text(applied.moved_bytes)})"
-        log(f"{removed} removed: {action.text}; journal: {journal}")
-        log(f"undo with: lookalike undo {journal}; update the collection with: lookalike index -c {uri}")
+        log(f"{removed} removed with {action.text}, recorded in {journal}")
+        log(f"to undo: lookalike undo {journal}; to update the collection: lookalike index -c {uri}")
         if as_json:
             for step in applied.done:
                 companions = [each.path for each in applied.companions if each.companion_of == step.number]

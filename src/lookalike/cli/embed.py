@@ -9,6 +9,7 @@ from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.cli.output_files import ends_in
 from lookalike.errors import LookalikeError, UnreadableImage
+from lookalike.text import counted
 
 if TYPE_CHECKING:
     from lookalike.types import Embedder, Vectors
@@ -45,7 +46,7 @@ def embed(
             print_json({"row": row, "path": path})
         else:
             print_row(path)
-    log(f"{len(paths):,} vectors of {vectors.shape[1]} numbers written to {output}")
+    log(f"{counted(len(paths), 'vector')} of {vectors.shape[1]} numbers written to {output}")
 
 
 def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vectors]":

@@ -10,7 +10,7 @@ from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.cli.output_files import FIGURE
 from lookalike.errors import ImageError
-from lookalike.text import percent
+from lookalike.text import counted, percent
 
 if TYPE_CHECKING:
     import numpy as np
@@ -50,7 +50,7 @@ def find_in(
         _print(containment, more={} if inside else {"id": containment.id}, as_json=json)
         containments.append(containment)
     if not containments:
-        log("no match: the image was not found inside" + (" the collection" if not inside else ""))
+        log("no match: the image was not found" + (" the collection" if not inside else ""))
     elif plot:
         _plot(query_image, str(query), containments, plot)
 
@@ -95,7 +95,8 @@ def _print(containment: "Containment", *, more: dict[str, Any], as_json: bool) -
     print_json(
         more
         | {
-            "how": containment.kind,
+            "kind": containment.kind,
+            "how": containment.kind.replace("image", "picture"),  # the old name
             "path": containment.path,
             "box": _rounded((*low, *(high - low))),
             "outline": [_rounded(corner) for corner in location.outline],
@@ -117,20 +118,21 @@ def _description(containment: "Containment") -> str:
     location = containment.location
     orientation = phrases(orientation_changes(location.match))
     changes = [_where(containment), f"scaled to {percent(location.scale, 0)}", *orientation]
-    return f"{', '.join(changes)}  probability {percent(location.probability)}, {location.inliers} points"
+    points = counted(location.inliers, "matching point")
+    return f"{', '.join(changes)}; probability {percent(location.probability)}; {points}"
 
 
 def _where(containment: "Containment") -> str:
     from lookalike.relate.geometry.containment import part_shown
 
     match = containment.location.match
-    if containment.kind == "the same picture":
+    if containment.kind == "the same image":
         return containment.kind
     if containment.kind == "holds":
         share = f"{percent(match.kept_first)} of it"
-        return f"shows only a part of the picture, {share}, at {_box(part_shown(match))}"
-    shared = "" if containment.kind == "inside" else "a part of the picture, "
-    return f"{shared}at {_box(containment.location.outline)}  {percent(match.kept_second)} of it"
+        return f"shows only part of the image, {share}, at {_box(part_shown(match))}"
+    shared = "" if containment.kind == "inside" else "part of the image, "
+    return f"{shared}at {_box(containment.location.outline)} ({percent(match.kept_second)} of its area)"
 
 
 def _box(outline: "NDArray[np.float64]") -> str:

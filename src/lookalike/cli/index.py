@@ -16,6 +16,7 @@ from lookalike.cli.entry import INTERRUPTED
 from lookalike.cli.options import MAX_BYTES, MAX_PIXELS, CollectionOption, JsonOption, MaxBytes, MaxPixels, limits
 from lookalike.cli.output import ProgressLine, log, print_json
 from lookalike.errors import BadQuery
+from lookalike.text import counted
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
@@ -55,7 +56,7 @@ def index(
     with open_to_index(collection, requested or (), model=model, limits=bounds) as photos:
         if not requested and not photos.roots():
             raise BadQuery(
-                f"nothing to index: {photos.uri} follows no folder yet; name one, such as: lookalike index ~/Pictures"
+                f"nothing to index: {photos.uri} has no folder yet; name one, such as: lookalike index ~/Pictures"
             )
         report = _sync(photos, requested, frames, prune, workers)
         _join_clusters(photos)
@@ -110,7 +111,10 @@ def _join_clusters(photos: "Collection") -> None:
         from lookalike.cluster import join_new
 
         if joined := join_new(photos):
-            log(f"{joined:,} joined the nearest cluster; how well they fit: lookalike cluster --status -c {photos.uri}")
+            log(
+                f"{counted(joined, 'new image')} joined the nearest cluster; to check how well clusters fit: "
+                f"lookalike cluster --status -c {photos.uri}"
+            )
 
 
 def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None:
@@ -121,7 +125,7 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
     if len(report.failed) > MAX_LISTED:
         saved = len(photos) or photos.roots()
         every = f"lookalike info --failures -c {photos.uri}" if saved else "use --json"
-        log(f"… and {len(report.failed) - MAX_LISTED:,} more; all of them: {every}")
+        log(f"… and {len(report.failed) - MAX_LISTED:,} more; list all with: {every}")
     for root in report.missing_roots:
         log(
             f"{root} is missing or empty: its images stay indexed; connect the drive, "
@@ -134,9 +138,12 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
     counts = ("added", "changed", "moved", "removed", "unchanged")
     summary = ", ".join(f"{getattr(report, name):,} {name}" for name in counts if getattr(report, name))
     failed = f", {len(report.failed):,} skipped" if report.failed else ""
-    log(f"{summary or 'no images found'}{failed} in {report.seconds:.1f} s; {photos.uri} holds {len(photos):,}")
+    log(
+        f"{summary or 'no images found'}{failed} in {report.seconds:.1f} s; "
+        f"{photos.uri} has {counted(len(photos), 'image')}"
+    )
     if report.plain:
-        log(f"{report.plain:,} too plain to compare (one color): indexed and marked as plain")
+        log(f"{counted(report.plain, 'image')} too plain to compare (a single color), indexed and marked as plain")
     if report.interrupted:
         log(
             "interrupted; everything done so far is kept. "

@@ -8,6 +8,7 @@ import typer
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import FIGURE, TABLE, check_output_files
+from lookalike.deprecation import with_old_keys
 from lookalike.text import counted, examples_text, percent
 
 if TYPE_CHECKING:
@@ -93,8 +94,8 @@ def _report_parsed(parsed: "ParsedLabels", file: Path) -> None:
         count = counted(len(parsed.unknown), "line")
         log(f"{count} {verb} no image of the collection: {examples_text(parsed.unknown)}")
     if parsed.twice:
-        ids = f"{counted(len(parsed.twice), 'id')} labeled differently by several lines"
-        log(f"{ids}, the last line counts: {examples_text(parsed.twice)}")
+        ids = f"{counted(len(parsed.twice), 'id')} with several different labels"
+        log(f"{ids}; the last line counts: {examples_text(parsed.twice)}")
 
 
 def _report_changes(parsed: "ParsedLabels") -> None:
@@ -120,7 +121,7 @@ def _draw(result: "PropagatedLabels", plot: Path) -> None:
     from lookalike.plot import reliability, save
 
     c = result.calibration
-    curves = {"labels, each predicted without itself": (c.confidence, c.right)}
+    curves = {"known labels, each predicted from the others": (c.confidence, c.right)}
     figure = reliability(curves, noun="images", truth="share labeled right", title="Reliability of the confidence")
     log(f"drawn: {save(figure, plot)}")
 
@@ -145,17 +146,11 @@ def _print_suspects(propagation: "Propagation", *, as_json: bool) -> None:
         near = [{"id": ids[row], "label": str(result.guess[row]), "score": round(score, 4)}
                 for row, score in zip(s.neighbors, s.scores, strict=True)]  # fmt: skip
         if as_json:
-            print_json(
-                {
-                    "id": ids[s.row],
-                    "label": s.label,
-                    "instead": s.instead,
-                    "confidence": round(s.confidence, 4),
-                    "neighbours": near,
-                }
-            )
+            facts = {"id": ids[s.row], "label": s.label, "instead": s.instead, "confidence": round(s.confidence, 4)}
+            print_json(with_old_keys(facts | {"neighbors": near}))
         else:
-            print_row(f"{ids[s.row]}  is labeled {s.label}, its neighbors {s.instead} ({s.confidence:.2f}):")
+            instead = f"{s.instead} (confidence {s.confidence:.2f})"
+            print_row(f"{ids[s.row]}  is labeled {s.label}, but its neighbors suggest {instead}:")
             for n in near:
                 print_row(f"    {n['score']:.3f}  {n['label']}  {n['id']}")
 
@@ -164,13 +159,13 @@ def _report(propagation: "Propagation", min_confidence: float) -> None:
     result, labeled = propagation.result, len(propagation.labeled)
     c = result.calibration
     log(
-        f"{counted(labeled, 'label')}; of the other {len(propagation.ids) - labeled:,} images "
-        f"{propagation.named:,} got a label and {propagation.unsure:,} are unsure "
+        f"{counted(labeled, 'labeled image')}; of the other {len(propagation.ids) - labeled:,} images, "
+        f"{propagation.named:,} got a label and {propagation.unsure:,} remain unsure "
         f"(confidence below {min_confidence:g}, or far from every labeled image)"
     )
     log(
-        f"each labeled image predicted without itself: {percent(float(c.right.mean()))} right at a mean confidence of "
-        f"{percent(float(c.confidence.mean()))}, expected calibration error {c.error:.3f} over {len(c.right):,}"
+        f"check: predicted from the others, {percent(float(c.right.mean()))} of {len(c.right):,} known labels are "
+        f"right, at a mean confidence of {percent(float(c.confidence.mean()))} (expected calibration error {c.error:.3f})"
     )
     if result.suspects:
         verb = "contradicts its" if len(result.suspects) == 1 else "contradict their"

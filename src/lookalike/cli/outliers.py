@@ -9,8 +9,11 @@ from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import FIGURE, TABLE, check_output_files
 
-_LEGEND = "factor 1: as dense as its neighbors; uniqueness: 1 minus the mean score of the 3 nearest"
-_ALONE = "there is one image and nothing to compare it with; index more"
+_LEGEND = (
+    "columns: rank, outlier factor (1: as dense as its neighbors), uniqueness (1 minus the mean score of the 3 "
+    "nearest), score of the nearest, id"
+)
+_ALONE = "there is only one image, and nothing to compare it with; index more images"
 
 
 def outliers(

@@ -1,4 +1,4 @@
-"""lookalike remove: remove images or metadata columns from a collection; files are never touched."""
+"""lookalike remove: remove images or metadata columns from a collection; files are never changed."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,6 +8,7 @@ from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import log, print_json
 from lookalike.cli.usage_errors import checked_by
 from lookalike.errors import BadQuery, UnknownId
+from lookalike.text import counted
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
@@ -49,15 +50,15 @@ def remove(
         ids = {image_id for target in targets for image_id in _ids(photos, target)}
         if not ids:
             raise UnknownId(
-                f"{photos.uri} has no images of {', '.join(targets)}; see what it holds with: lookalike info"
+                f"{photos.uri} has no images of {', '.join(targets)}; list its folders with: lookalike info"
             )
         removed = photos.remove(ids)
         roots = photos.forget_roots(targets)
     if json:
         print_json({"removed": removed, "roots": roots})
-    log(f"{removed:,} images removed; their files are untouched")
+    log(f"{counted(removed, 'image')} removed from the collection; no file was changed")
     if not roots:
-        log("the next `lookalike index` adds them again as long as the collection follows their folder")
+        log("the next `lookalike index` adds them again if their folder is still indexed")
 
 
 def _drop(photos: "Collection", columns: list[str]) -> None:

@@ -38,8 +38,8 @@ def representatives(
                 print_json({"rank": rank, "id": name, "stands_for": int(sizes[index]), "lowest": round(lowest, 4)})
             else:
                 print_row(f"{rank:>3}  {sizes[index]:>7,}  {lowest:.3f}  {name}")
-        scores = f"every score to the nearest of them is at least {covering.lowest:.3f}"
-        log(f"{counted(len(order), 'image')} cover{'s' * (len(order) == 1)} {len(ids):,}: {scores}")
+        scores = f"each has a score of at least {covering.lowest:.3f} to the nearest of them"
+        log(f"{counted(len(order), 'image')} represent{'s' * (len(order) == 1)} all {len(ids):,}: {scores}")
         if plot:
             from lookalike.plot import neighbor_rows, save
 

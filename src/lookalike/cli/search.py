@@ -47,7 +47,7 @@ def search(
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option(metavar="CONDITION", help='Only images for which this holds, as in SQL: "width > 1000".'),
+        typer.Option(metavar="CONDITION", help='Only images that meet this SQL condition: "width > 1000".'),
     ] = None,
     min_score: Annotated[
         str | None,
@@ -95,9 +95,9 @@ def search(
         for rank, hit in enumerate(results, 1):
             _print(name, rank, hit, verdicts.get(hit.id), as_json=json)
         if not len(results):
-            log("nothing found; a wider --where or a lower --min-score may find something")
+            log("no hits; try a less strict --where or a lower --min-score")
         elif verdicts and all(verdict.relation <= 0 for verdict in verdicts.values()):
-            log("no match: no hit is related to the query as far as Lookalike can tell")
+            log("no match: none of the hits is related to the query")
         if plot:
             _plot(results, verdicts, plot)
 

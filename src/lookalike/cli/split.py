@@ -37,7 +37,8 @@ def split(
     ] = 0.02,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same images and seed give the same split.")] = 0,
     unseen: Annotated[
-        bool, typer.Option("--unseen", help="Split by label: the test part has labels that training has not.")
+        bool,
+        typer.Option("--unseen", help="Split by label, so that the test part has labels that training never sees."),
     ] = False,
     min_score: Annotated[
         float,
@@ -115,5 +116,5 @@ def _report(report: "SplitReport", output: Path, labels: str) -> None:
             f"otherwise {counted(report.leak, 'image')} of validation and test would have a near-copy in another part"
         )
     if not report.counts["val"]:
-        log("no image to validate on: training needs some, so use a larger --val")
+        log("there are no validation images, and training needs some; use a larger --val")
     log(f"written: {output}")

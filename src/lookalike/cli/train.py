@@ -59,7 +59,8 @@ def autoencoder(
     split: SplitArgument,
     output: OutputOption,
     side: SideOption = None,
-    grey: Annotated[bool | None, typer.Option("--grey/--colour", help="One channel, or three.")] = None,
+    gray: Annotated[bool | None, typer.Option("--gray/--color", help="One channel, or three.")] = None,
+    grey: Annotated[bool | None, typer.Option("--grey/--colour", hidden=True)] = None,
     code: Annotated[int | None, typer.Option(metavar="N", help="Numbers per image.")] = None,
     objective: Annotated[
         str | None,
@@ -77,7 +78,13 @@ def autoencoder(
     json: JsonOption = False,
 ) -> None:
     """Learn to reconstruct images from a small code; the encoder becomes the embedder. Needs no labels."""
-    flags: dict[str, Any] = {"side": side, "grey": grey, "code": code, "objective": objective, "epochs": epochs}
+    flags: dict[str, Any] = {
+        "side": side,
+        "gray": gray if gray is not None else grey,
+        "code": code,
+        "objective": objective,
+        "epochs": epochs,
+    }
     flags |= {"batch": batch, "rate": rate, "seed": seed, "device": device}
     _needs_torch()
     from lookalike.train.autoencoder import train_autoencoder

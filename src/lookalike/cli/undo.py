@@ -32,8 +32,8 @@ def undo(
         log(_no_steps_text(journal, result.previously_restored))
         return
     log(
-        f"{len(result.restored):,} restored, {len(result.already_present):,} were in their places, "
-        f"{len(result.skipped):,} could not be put back"
+        f"{len(result.restored):,} restored, {len(result.already_present):,} already in place, "
+        f"{len(result.skipped):,} could not be restored"
     )
     if result.skipped:
         raise typer.Exit(1)
@@ -41,5 +41,5 @@ def undo(
 
 def _no_steps_text(journal: Path, previously_restored: int) -> str:
     if previously_restored:
-        return f"{journal} was undone already: its {previously_restored:,} files were put back then"
-    return f"{journal} lists no file that was removed: there is nothing to put back"
+        return f"{journal} has already been undone; {previously_restored:,} files were restored then"
+    return f"{journal} lists no removed files, so there is nothing to restore"

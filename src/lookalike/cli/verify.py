@@ -32,7 +32,7 @@ def verify(
         typer.Argument(metavar="PAIRS.csv", help="Two columns of files; a third one named same (1/0) is the truth."),
     ],
     min_copy: Annotated[
-        float, typer.Option("--min", metavar="P", min=0, max=1, help="The P(copy) from which the answer is same.")
+        float, typer.Option("--min", metavar="P", min=0, max=1, help="Answer same from this P(copy) up.")
     ] = 0.75,
     plot: Annotated[
         Path | None,

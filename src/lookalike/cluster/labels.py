@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lookalike.cluster.neighbors import read_vectors
 from lookalike.cluster.propagation import MIN_CONFIDENCE, PropagatedLabels, Suspect, propagate_labels
 from lookalike.cluster.storage import check_clusters, load_clusters, name_clusters
+from lookalike.deprecation import with_old_keys
 from lookalike.errors import BadQuery, SourceError
 from lookalike.image import to_text
 from lookalike.image.sources.tables import read_table
@@ -334,7 +335,8 @@ def save_suspects(photos: Collection, ids: Sequence[str], suspects: Sequence[Sus
 
 def saved_suspects(photos: Collection) -> Mapping[str, Any]:
     """Return the suspects saved last, and when; without any and None before the first propagation."""
-    return saved_result(photos, SUSPECTS) or {"when": None, "suspects": []}
+    saved = saved_result(photos, SUSPECTS) or {"when": None, "suspects": []}
+    return {**saved, "suspects": [with_old_keys(suspect) for suspect in saved["suspects"]]}
 
 
 def confirm_labels(photos: Collection, ids: Sequence[str]) -> None:
@@ -346,10 +348,11 @@ def confirm_labels(photos: Collection, ids: Sequence[str]) -> None:
 
 
 def _suspect_json(suspect: Suspect, ids: Sequence[str]) -> dict[str, Any]:
-    return {
+    facts = {
         "id": ids[suspect.row],
         "label": str(suspect.label),
         "instead": str(suspect.instead),
         "confidence": round(suspect.confidence, 4),
-        "neighbours": [ids[row] for row in suspect.neighbors],
+        "neighbors": [ids[row] for row in suspect.neighbors],
     }
+    return with_old_keys(facts)

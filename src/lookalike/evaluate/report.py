@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lookalike.deprecation import with_old_keys
 from lookalike.evaluate.bootstrap import Difference, Interval
 from lookalike.evaluate.metrics import Tally
 from lookalike.evaluate.retrieval import Retrieval
@@ -59,7 +60,7 @@ class Report:
         return {
             "truth": self.truth,
             "kind": self.kind,
-            "counts": dict(self.counts),
+            "counts": with_old_keys(self.counts),
             "warning": self.warning,
             "models": [_json(model) for model in models],
             "differences": differences,

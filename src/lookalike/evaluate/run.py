@@ -81,7 +81,7 @@ def evaluate(
     return Report(
         truth=truth.name,
         kind=truth.kind,
-        counts=_counts(usable, runs[0].evaluation) | {"pictures skipped": len(truth.skipped) + len(bad)},
+        counts=_counts(usable, runs[0].evaluation) | {"images skipped": len(truth.skipped) + len(bad)},
         one=runs[0].evaluation,
         other=runs[1].evaluation if against is not None else None,
         differences=_differences(runs) if against is not None else {},
@@ -200,7 +200,7 @@ def _counts(truth: Truth, evaluation: ModelEvaluation) -> dict[str, int]:
     return {
         "queries with a right answer": result.queries,
         "queries without": result.unanswered,
-        "gallery pictures": result.gallery,
+        "gallery images": result.gallery,
         "of them distractors": result.distractors,
         "pairs": result.pairs,
         "right pairs": result.right_pairs,

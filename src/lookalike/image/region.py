@@ -9,7 +9,7 @@ Region: TypeAlias = tuple[float, float, float, float]
 
 
 def check_region(region: Region) -> None:
-    """Raise BadQuery unless the region is four numbers, has a positive size and lies inside the image."""
+    """Raise BadQuery unless the region is four numbers, has a positive size and is inside the image."""
     try:
         x, y, width, height = (float(value) for value in region)
     except (TypeError, ValueError):

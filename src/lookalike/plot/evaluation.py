@@ -184,7 +184,7 @@ def copies(result: "BenchmarkResult") -> "Figure":
         _heat(axes, model, order)
     title = (
         "share of copies whose original is found first, by edit and strength from 0 to 1\n"
-        f"{result.sources:,} images edited, {result.gallery:,} searched, {result.held_out:,} without an original there"
+        f"{result.sources:,} images edited, {result.gallery:,} searched, {result.held_out:,} originals withheld"
     )
     figure.suptitle(title, x=0.01, ha="left", fontsize=9, color=_INK)
     return figure

@@ -20,7 +20,7 @@ def shows_the_same(verdict: Verdict) -> bool:
         or content is None
         or match.negative
         or content.drawn > _MIN_PAGE_DRAWN
-        or content.recoloured > _MAX_COLOR_DIFFERENCE
+        or content.recolored > _MAX_COLOR_DIFFERENCE
     ):
         return False
     whole = match.model == "frame" and min(match.kept_first, match.kept_second) > _MIN_WHOLE

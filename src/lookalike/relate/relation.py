@@ -247,5 +247,5 @@ def _too_poor_reason(first: Subject, second: Subject, *, few_points: bool) -> st
     for subject in (first, second):
         features = subject.features
         if features is not None and (quality := too_poor(features, few_points=few_points)):
-            return f"{subject.name or 'a picture'} is {quality_phrase(quality, features.width, features.height)}"
+            return f"{subject.name or 'an image'} is {quality_phrase(quality, features.width, features.height)}"
     return ""

@@ -77,7 +77,7 @@ class TrainingResult:
                 "" if self.interpolation == 1 else f", {percent(self.interpolation, 0)} of the way from the base model"
             )
             return f"validation {self.metric} {change}: the trained model is saved{way} ({self.parity})"
-        return f"validation {self.metric} {change}: no better, so {self.folder} has the base model"
+        return f"validation {self.metric} {change}: no improvement, so the base model is saved in {self.folder}"
 
 
 @dataclass(slots=True, kw_only=True)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.deprecation import renamed_property
 from lookalike.image.resize import scaled
 from lookalike.relate.content.added_marks import AlignedPair, added_mark_probabilities, changed_pieces
 from lookalike.relate.content.drawn import drawn_share
@@ -56,8 +57,8 @@ class Content:
     .8. `busy`: share of the overlap with something to compare; `windows`: the number of adjacent windows that this
     makes. `drawn`: 0 to 1, how far the images consist of flat colors and strokes (text, charts, screens) rather than of
     photographed textures.
-    `recoloured`: gray levels by which colors differ after fitting exposure, contrast and tint, in the place where they
-    differ most, minus the difference found everywhere. `colours`: levels by which the chroma varies across its main
+    `recolored`: gray levels by which colors differ after fitting exposure, contrast and tint, in the place where they
+    differ most, minus the difference found everywhere. `colors`: levels by which the chroma varies across its main
     direction; with few colors, a recolored object is another object. `side`: pixels of the long side of the comparison.
     `blur`: Gaussian sigma by which one had to be blurred to match the other. `laid_on`: probability that all that
     differs was added to one of them.
@@ -70,8 +71,8 @@ class Content:
     busy: float
     windows: float
     drawn: float
-    recoloured: float
-    colours: float
+    recolored: float
+    colors: float
     side: int
     blur: float
     laid_on: float = 0.0
@@ -88,6 +89,9 @@ class Content:
         kinds = ({"differs"}, {"added", "overlay"}, {"removed", "uncovered"})
         differs, added, removed = (sum(r.area for r in self.regions if r.kind in names) for names in kinds)
         return differs, added, removed
+
+    recoloured = renamed_property("recoloured", "recolored")
+    colours = renamed_property("colours", "colors")
 
 
 def compare_content(
@@ -158,8 +162,8 @@ class Overlap:
             busy=float(self.busy.sum()) / float(self.core.sum()),
             windows=self.windows,
             drawn=self.drawn,
-            recoloured=color_shift[0],
-            colours=color_shift[1],
+            recolored=color_shift[0],
+            colors=color_shift[1],
             side=max(self.core.shape),
             blur=self.blur,
             laid_on=max(laid_on),

@@ -189,10 +189,10 @@ def _to_location(match: Match, calibration: Calibration) -> Location | None:
 
 
 def containment_kind(match: Match) -> str:
-    """Return how the first image lies in the second: "inside", "holds", "the same picture" or "overlaps"."""
+    """Return how the first image lies in the second: "inside", "holds", "the same image" or "overlaps"."""
     inside, holds = match.kept_first >= 0.9, match.kept_second >= 0.9
     if inside and holds:
-        return "the same picture"
+        return "the same image"
     return "inside" if inside else "holds" if holds else "overlaps"
 
 

@@ -13,6 +13,7 @@ SUSPECT: dict[str, Any] = {
     "label": "sea",
     "instead": "sky",
     "confidence": 0.93,
+    "neighbors": ["Pictures/sky.jpg"],
     "neighbours": ["Pictures/sky.jpg"],
 }
 MAP_COLORING: dict[str, Any] = {"title": "label", "names": ["sea"], "of": [0]}
@@ -59,6 +60,7 @@ CLUSTER: dict[str, Any] = {
     "tightness": 0.81,
     "name": "sea",
     "labels": [{"label": "sea", "images": 12}],
+    "labeled": 14,
     "labelled": 14,
     "examples": [ID],
 }
@@ -80,6 +82,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "failed": 3,
         "model": "efficientnet-lite1.in1k",
         "dim": 256,
+        "license": "Apache-2.0",
         "licence": "Apache-2.0",
         "roots": [{"name": "Pictures", "kind": "folder", "present": True}],
         "columns": {"width": "int"},
@@ -90,7 +93,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "LabelOut": LABEL,
     "LabelList": {"labels": [LABEL], "without": 7, "unsure": 2},
     "LabelIn": {"label": "sea", "ids": [ID]},
-    "LabeledOut": {"labelled": 1},
+    "LabeledOut": {"labeled": 1, "labelled": 1},
     "SpreadOut": SPREAD,
     "SpreadList": {"images": [SPREAD], "total": 310},
     "SuspectOut": SUSPECT,
@@ -132,7 +135,13 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "ChangeOut": CHANGE,
     "DuplicateOut": DUPLICATE,
     "GroupOut": GROUP,
-    "DuplicatesOut": {"when": "2026-01-31T12:00:00+00:00", "pictures": 1000, "total": 1, "groups": [GROUP]},
+    "DuplicatesOut": {
+        "when": "2026-01-31T12:00:00+00:00",
+        "images": 1000,
+        "pictures": 1000,
+        "total": 1,
+        "groups": [GROUP],
+    },
     "DecisionIn": {"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "not-a-copy"},
     "DecisionsIn": {"decisions": [{"first": "a/1.jpg", "second": "a/2.jpg", "verdict": "copy"}]},
     "DecisionsOut": {"decided": 1},

@@ -14,6 +14,8 @@ from lookalike.types import Scalar
 Label = Annotated[str, Field(max_length=200, pattern=NO_NUL_PATTERN)]
 Id = Annotated[str, Field(max_length=2000)]
 
+OldName: Any = Field(deprecated=True, description="The old name; removed in the next minor version.")
+
 
 class ApiModel(BaseModel):
     """Base class of all schemas: adds the example of the same name."""
@@ -110,7 +112,8 @@ class CollectionOut(ApiModel):
     failed: int
     model: str
     dim: int
-    licence: str
+    license: str
+    licence: str = OldName
     roots: list[dict[str, Any]]
     columns: dict[str, str]
     may_write: bool
@@ -159,7 +162,8 @@ class LabelIn(ApiModel):
 class LabeledOut(ApiModel):
     """The number of images labeled."""
 
-    labelled: int
+    labeled: int
+    labelled: int = OldName
 
 
 class SpreadOut(ApiModel):
@@ -185,7 +189,8 @@ class SuspectOut(ApiModel):
     label: str
     instead: str
     confidence: float
-    neighbours: list[str]
+    neighbors: list[str]
+    neighbours: list[str] = OldName
 
 
 class SuspectList(ApiModel):
@@ -352,7 +357,8 @@ class DuplicatesOut(ApiModel):
     """The groups found by the last job of kind `duplicates`; `when` is null before the first."""
 
     when: str | None
-    pictures: int
+    images: int
+    pictures: int = OldName
     total: int
     groups: list[GroupOut]
 
@@ -449,7 +455,7 @@ class ClusterLabel(ApiModel):
 
 
 class ClusterOut(ApiModel):
-    """One cluster. `key`: LEVEL/NUMBER. `examples`: its most typical images. `labelled`: images with a label; `labels`:
+    """One cluster. `key`: LEVEL/NUMBER. `examples`: its most typical images. `labeled`: images with a label; `labels`:
     the three most frequent."""
 
     key: str
@@ -458,7 +464,8 @@ class ClusterOut(ApiModel):
     tightness: float
     name: str
     labels: list[ClusterLabel]
-    labelled: int
+    labeled: int
+    labelled: int = OldName
     examples: list[str]
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from lookalike.cluster import known_labels
 from lookalike.cluster.grouping import Cluster, Clusters
 from lookalike.cluster.storage import NoClusters, clusters_version, current_run, load_clusters
+from lookalike.deprecation import with_old_keys
 from lookalike.errors import UnknownId
 from lookalike.server.http.dependencies import AppState, AppStateDep, K, Offset, error_responses
 from lookalike.server.http.responses import as_json
@@ -96,16 +97,17 @@ def _count_labels(labels: Mapping[str, str], clustering: Clusters, position: int
 
 
 def _cluster_out(cluster: Cluster, coarser: int | None, labels: Counter[str]) -> dict[str, Any]:
-    return {
+    content = {
         "key": cluster.key,
         "parent": f"{coarser}/{cluster.parent}" if coarser is not None and cluster.parent >= 0 else None,
         "size": cluster.size,
         "tightness": round(cluster.tightness, 4),
         "name": cluster.name,
         "labels": [{"label": label, "images": count} for label, count in labels.most_common(MAX_LABELS)],
-        "labelled": labels.total(),
+        "labeled": labels.total(),
         "examples": list(cluster.medoids),
     }
+    return with_old_keys(content)
 
 
 @router.get("/v1/clusters/{level}/{number}", response_model=ImageList, responses=error_responses(404))

@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from lookalike.deprecation import with_old_keys
 from lookalike.errors import BadQuery, JournalError, LookalikeError
 from lookalike.server.http.redaction import redact_location
 from lookalike.server.service.journals import cut_at_path, without_paths
@@ -124,8 +125,11 @@ def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
         if stop.is_set():
             raise Stopped("stopped before the result was saved")
         save_propagation(photos, propagation)
-    report = {"labelled": len(propagation.labeled), "named": propagation.named, "unsure": propagation.unsure}
-    return {"state": "done", "report": report | {"error": round(propagation.result.calibration.error, 4)}}
+    counts = {"labeled": len(propagation.labeled), "named": propagation.named, "unsure": propagation.unsure}
+    return {
+        "state": "done",
+        "report": with_old_keys(counts) | {"error": round(propagation.result.calibration.error, 4)},
+    }
 
 
 def _map(uri: str, stop: threading.Event) -> dict[str, Any]:
@@ -153,7 +157,7 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str,
     with Collection.open(uri, read_only=True) as photos:
         stored = load_duplicates(photos)
         if stored is None or stored[0] != when:
-            raise LookalikeError("duplicates have been searched again since; review the groups and apply again")
+            raise LookalikeError("a new search has replaced these groups; review the groups and apply again")
         present = present_groups(stored[1], uri)
         accepted = accepted_groups(present, Decisions(photos).by_pair(), KeepChoices(photos).by_content())
         groups = still_present(photos, accepted)

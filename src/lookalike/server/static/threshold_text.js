@@ -23,9 +23,9 @@ export async function loadScores() {
 // may pass it than those loaded.
 export function thresholdText(min, hits, all, { endless }) {
   const shown = `${number(hits.length)} of ${number(all)} shown.`;
-  if (!min) return `${shown} Move the slider to the right to keep only the most similar.`;
-  if (!hits.length) return `${shown} No picture reaches this score.`;
-  if (min >= NEARLY_IDENTICAL) return `${shown} Only nearly identical pictures reach this score.`;
+  if (!min) return `${shown} Move the slider to the right to show only the most similar.`;
+  if (!hits.length) return `${shown} No image reaches this score.`;
+  if (min >= NEARLY_IDENTICAL) return `${shown} Only nearly identical images reach this score.`;
   const copies = hits.filter((hit) => ["copy", "identical"].includes(hit.relation?.relation)).length;
   const unverified = endless ? Infinity : hits.length - copies;
   const step = scores?.meaning?.[Math.round(100 * min)];
@@ -40,12 +40,12 @@ export function thresholdText(min, hits, all, { endless }) {
 
 function calibratedText(unrelated, unverified, copies) {
   if (unrelated < 0.5)
-    return `An unrelated picture reaches this score in one of ${number(Math.round(1 / Math.max(unrelated, 1e-6)))} searches.`;
+    return `An unrelated image reaches this score in one of ${number(Math.round(1 / Math.max(unrelated, 1e-6)))} searches.`;
   if (unrelated >= unverified)
-    return `As many would reach this score by chance: any of them${copies ? " that is not a verified copy" : ""} may be unrelated.`;
+    return `${copies ? "All but the verified copies" : "All of them"} may be unrelated: chance alone would give as many.`;
   const count = Math.round(unrelated);
   return unverified === Infinity
-    ? `About ${number(count)} unrelated ${count === 1 ? "picture" : "pictures"} would reach this score.`
+    ? `About ${number(count)} unrelated ${count === 1 ? "image" : "images"} would reach this score.`
     : `About ${number(count)} of them may be unrelated.`;
 }
 
