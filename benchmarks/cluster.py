@@ -28,16 +28,16 @@ DIM, K, ROUNDS = 320, 1024, 25  # rounds: as many as the verb runs
 
 
 def synthetic(rows: int, seed: int = 0) -> np.ndarray:
-    """Unit vectors about 5,000 centres of uneven size, with a spectrum that falls as that of real embeddings."""
+    """Unit vectors about 5,000 centers of uneven size, with a spectrum that falls as that of real embeddings."""
     random = np.random.default_rng(seed)
     spectrum = (np.arange(1, DIM + 1) ** -0.4).astype(np.float32)
-    centres = random.normal(size=(5_000, DIM)).astype(np.float32) * spectrum
+    centers = random.normal(size=(5_000, DIM)).astype(np.float32) * spectrum
     share = random.dirichlet(np.full(5_000, 0.5))
     vectors = np.empty((rows, DIM), np.float32)
     for start in range(0, rows, 100_000):
         count = min(100_000, rows - start)
         noise = random.standard_normal((count, DIM), np.float32) * spectrum * 0.8
-        block = centres[random.choice(5_000, count, p=share)] + noise
+        block = centers[random.choice(5_000, count, p=share)] + noise
         vectors[start : start + count] = block / np.linalg.norm(block, axis=1, keepdims=True)
     return vectors
 
@@ -198,11 +198,11 @@ def bench_map(file: Path) -> None:
 
 
 def bench_layouts(folder: Path, file: Path) -> None:
-    """Each layout of the test part, three times: with seed 0, with seed 1, and with seed 0 and 1 % of rows left out."""
+    """Each layout of the test part, three times: with seed 0, with seed 1, and with seed 0 and 1% of rows left out."""
     vectors = read_vectors(folder, file)[-10_000:]
     labels = idx(folder, "t10k-labels").astype(int)
     rest = np.sort(np.random.default_rng(0).permutation(len(vectors))[: len(vectors) * 99 // 100])
-    print("| layout | s | 10 nearest kept | 10-NN accuracy | moved by another seed | moved by 1 % fewer |")
+    print("| layout | s | 10 nearest kept | 10-NN accuracy | moved by another seed | moved by 1% fewer |")
     print("| --- | --- | --- | --- | --- | --- |")
     for name, run in layouts().items():
         run(vectors[:500], 0)  # numba compiles

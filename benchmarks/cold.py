@@ -52,7 +52,7 @@ def main() -> None:
         fill(f"{place}/c", photos, asked.rows)
         commands = {
             f"lookalike search query.jpg, {asked.rows:,} vectors": [*run, "search", str(photos[0]), "-c", f"{place}/c"],
-            "the same with --where keeping 1 %": [
+            "the same with --where keeping 1%": [
                 *run, "search", str(photos[0]), "-c", f"{place}/c", "--where", "width > 3610",
             ],
             "lookalike --help": [*run, "--help"],

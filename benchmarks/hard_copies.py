@@ -97,7 +97,7 @@ KINDS: dict[str, Make] = {
     "brightness": edits(("brightness", 1)),
     "contrast": edits(("contrast", 1)),
     "saturation": edits(("saturation", 1)),
-    "gray": edits(("grey", 0)),
+    "gray": edits(("gray", 0)),
     "hue": edits(("hue", 1)),
     "negative": edits(("negative", 0)),
     "blur": edits(("blur", 0.8)),
@@ -113,7 +113,7 @@ KINDS: dict[str, Make] = {
     "halftone": edits(("halftone", 0.3)),
     "crop, mirror": then(crop_to(0.4), edits(("flip", 0))),
     "crop, caption, jpeg": then(crop_to(0.4), edits(("caption", 0.8), ("jpeg", 0.7))),
-    "turn, crop, gray": then(crop_to(0.4), edits(("turn", 0), ("grey", 0))),
+    "turn, crop, gray": then(crop_to(0.4), edits(("turn", 0), ("gray", 0))),
     "hue, rotate, logo": edits(("hue", 0.8), ("rotate", 0.6), ("logo", 0.8)),
     # Kinds that no script trains with
     "sharpen": edits(("sharpen", 1)),

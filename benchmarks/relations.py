@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def copies(lab: Lab) -> None:
-    """copydet-kodak: micro-AP, R@1, recall at 90 % precision of each way to score a pair."""
+    """copydet-kodak: micro-AP, R@1, recall at 90% precision of each way to score a pair."""
     folder, rows = lab.data / "copydet-kodak", lab.rows("copydet-kodak")
     queries = [r for r in rows if r["role"] == "query"]
     gallery = [r for r in rows if r["role"] == "gallery"]
@@ -106,7 +106,7 @@ def copies(lab: Lab) -> None:
     level = np.sort(cosine(stack(asked), background), axis=1)[:, -NEAREST:].mean(axis=1, keepdims=True)
     normalized = raw - level
     print(f"### copydet-kodak: {len(queries)} queries, {len(gallery)} in the collection\n")
-    print("| score | µAP | R@1 | recall at 90 % precision |\n|---|---|---|---|")
+    print("| score | µAP | R@1 | recall at 90% precision |\n|---|---|---|---|")
     for name, scores in hashes(lab, folder, queries, gallery).items():
         tell(name, scores, relevant)
     tell("raw score", raw, relevant)
@@ -267,7 +267,7 @@ def _numbers(verdict: Verdict) -> str:
     seen = match.agreement
     return (
         f"score {verdict.evidence.score:.2f} inliers {match.inliers} structure {seen.structure:.2f} residual "
-        f"{match.residual:.2f} colour {seen.colour:.2f} inside {seen.first_inside:.2f} {seen.second_inside:.2f}"
+        f"{match.residual:.2f} color {seen.color:.2f} inside {seen.first_inside:.2f} {seen.second_inside:.2f}"
     )
 
 
@@ -399,7 +399,7 @@ def speed(lab: Lab) -> None:
     pairs = [(i, j) for i in range(24) for j in (i, (i + 1) % 24, (i + 7) % 24)]
     times = [_timed(lambda i=i, j=j: verify(found[24 + i], found[j])) for i, j in pairs]
     print(f"### Time on one core, 512 px\n\nverifying a pair, features cached: median {np.median(times):.1f} ms, "
-          f"95 % {np.quantile(times, 0.95):.1f} ms; finding features: {np.median(finding):.0f} ms")  # fmt: skip
+          f"95% {np.quantile(times, 0.95):.1f} ms; finding features: {np.median(finding):.0f} ms")  # fmt: skip
 
 
 def _timed(call: Callable[[], object]) -> float:

@@ -31,8 +31,8 @@ GROUPS, PORT = 1000, 8739
 KEYS = 40
 WORDS = (
     ("identical", 1.0, "the same bytes"),
-    ("copy", 0.997, "scaled to 50 %; 120 matching points"),
-    ("copy", 0.96, "80 % crop, made brighter; 64 matching points"),
+    ("copy", 0.997, "scaled to 50%; 120 matching points"),
+    ("copy", 0.96, "80% crop, made brighter; 64 matching points"),
     ("copy", 0.93, "mirrored; the pictures agree as a whole"),
     ("copy", 0.91, "text added at the bottom; 41 matching points"),
 )

@@ -179,7 +179,7 @@ def ids(place: str, folder: str) -> None:
         )
         url = f"{server.url}/v1/search?k=12&like=id:folder%2F12%2FIMG_00000012.jpg"
         steady = hey(url, most["rate"] * 0.8, 7)
-        print(f"| at 80 % of that | {steady['rate']:.0f} | {steady['50%']:.0f} | {steady['99%']:.0f} | | |")
+        print(f"| at 80% of that | {steady['rate']:.0f} | {steady['50%']:.0f} | {steady['99%']:.0f} | | |")
         one = wrk(server.url, BY_ID % (ROWS - 1), folder, seconds=2, connections=1)
         print(f"| one after the other | {one['rate']:.0f} | {one['50%']:.1f} | {one['99%']:.1f} | | |", flush=True)
 

@@ -44,7 +44,7 @@ class Made:
         spectrum = (1 / np.arange(1, dim + 1) ** 0.7).astype(np.float32)
         self.rotation = np.linalg.qr(rng.standard_normal((dim, dim)))[0].astype(np.float32)
         self.spectrum, self.dim = spectrum, dim
-        self.centres = rng.standard_normal((CLUSTERS, dim)).astype(np.float32) * spectrum
+        self.centers = rng.standard_normal((CLUSTERS, dim)).astype(np.float32) * spectrum
         self.basis = rng.standard_normal((INTRINSIC, dim)).astype(np.float32) * spectrum * 3 / INTRINSIC**0.5
 
     def batch(self, seed: int, n: int) -> tuple[Vectors, np.ndarray]:
@@ -53,7 +53,7 @@ class Made:
         which = rng.integers(0, CLUSTERS, n)
         inner = rng.standard_normal((n, INTRINSIC)).astype(np.float32) @ self.basis
         noise = rng.standard_normal((n, self.dim)).astype(np.float32) * self.spectrum
-        return normalize((self.centres[which] + 0.35 * inner + 0.05 * noise) @ self.rotation), which
+        return normalize((self.centers[which] + 0.35 * inner + 0.05 * noise) @ self.rotation), which
 
 
 def rows(made: Made, count: int) -> Iterator[tuple[list[str], Vectors, list[dict[str, object]]]]:
@@ -129,10 +129,10 @@ def measure(folder: str, made: Made, count: int) -> None:
     np.save(saved, queries)
     filters = {
         "": [None] * QUERIES,
-        ", filter 1 %": ["part = 7"] * QUERIES,
+        ", filter 1%": ["part = 7"] * QUERIES,
         ", filter: label of the query": [f"label = 'l{c // 20}'" for c in which],
         ", filter: another label": [f"label = 'l{(c // 20 + 50) % 100}'" for c in which],
-        ", filter 50 %": ["part < 50"] * QUERIES,
+        ", filter 50%": ["part < 50"] * QUERIES,
     }
     exact_answers, exact_times = {}, {}
     line(f"cold process, no index: {cold(place, saved)} ms", "", "", "", "", "")

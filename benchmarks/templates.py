@@ -99,7 +99,7 @@ def count(tally: Tally, verdict: Verdict, *, copy: bool) -> None:
 
 
 def report(tallies: dict[str, Tally]) -> None:
-    print("| kind | different pairs | called copy | at >= 90 % | called variant | highest P | same pairs | found |")
+    print("| kind | different pairs | called copy | at >= 90% | called variant | highest P | same pairs | found |")
     print("|---|---|---|---|---|---|---|---|")
     for kind, tally in tallies.items():
         print(

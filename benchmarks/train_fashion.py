@@ -25,7 +25,7 @@ from lookalike.train.split import Split
 HELD_OUT = 1200
 AUTOENCODER = {
     "side": 28,
-    "grey": True,
+    "gray": True,
     "code": 64,
     "width": 32,
     "objective": "denoising",

@@ -26,7 +26,7 @@ from lookalike.train.data.augment import RECIPES, view, views_of
 from lookalike.train.data.cache import cache_images
 from lookalike.train.data.loader import Loader
 from lookalike.train.data.sampling import balanced, two_views
-from lookalike.train.models.centre_pooled import pool
+from lookalike.train.models.center_pooled import pool
 from lookalike.train.models.efficientnet_lite import load_pretrained
 from lookalike.train.models.folded_lite import read_weights
 from lookalike.train.models.tuned import Head, Tuned

@@ -163,8 +163,8 @@ def is_decidable(example: LabeledPair) -> bool:
     if content is None or example.group >= FIRST_DOCUMENT_GROUP:
         return True
     if example.copy:
-        return not (content.drawn > 0.4 and content.recoloured > 25)
-    return content.strongest > 0.03 or content.recoloured >= 12
+        return not (content.drawn > 0.4 and content.recolored > 25)
+    return content.strongest > 0.03 or content.recolored >= 12
 
 
 class StoredImage:
@@ -219,7 +219,7 @@ def siblings(sample: CalibrationSample, families: list[list[int]]) -> list[Label
         for a, b in pairwise(family):
             score = float(sample.vectors[a] @ sample.vectors[b])
             example = labeled_pair(sample.features[a], sample.features[b], score, START)
-            if example.match.agreement.structure < 0.97 or example.match.agreement.colour < 0.5:
+            if example.match.agreement.structure < 0.97 or example.match.agreement.color < 0.5:
                 pairs.append(replace(example, copy=False, group=9_999 + a))
     return pairs
 

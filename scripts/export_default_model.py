@@ -1,4 +1,4 @@
-"""Export EfficientNet-Lite with its ImageNet weights, centre-pooled and half-whitened, as a folder for lookalike.embed.
+"""Export EfficientNet-Lite with its ImageNet weights, center-pooled and half-whitened, as a folder for lookalike.embed.
 
     python scripts/export_default_model.py                                   # the model that ships, where it ships
     python scripts/export_default_model.py --variant 0 -o FOLDER             # another one, by the same recipe
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lookalike.embed.registry import DEFAULT_MODEL
 from lookalike.train.export import Parity, export
-from lookalike.train.models.centre_pooled import CentrePooled
+from lookalike.train.models.center_pooled import CenterPooled
 from lookalike.train.models.efficientnet_lite import load_pretrained
 from lookalike.types import Card, Preprocessing
 
@@ -43,10 +43,10 @@ def export_variant(variant: int, folder: Path) -> Parity:
     return export(default_network(variant), folder, card_of(variant), samples=samples())
 
 
-def default_network(variant: int) -> CentrePooled:
+def default_network(variant: int) -> CenterPooled:
     """The network with the statistics fitted for it (scripts/fit_whitening.py)."""
     with np.load(HERE / "statistics" / f"efficientnet-lite{variant}.npz") as statistics:
-        return CentrePooled(load_pretrained(variant), statistics["centre"], statistics["axes"])
+        return CenterPooled(load_pretrained(variant), statistics["centre"], statistics["axes"])
 
 
 def card_of(variant: int) -> Card:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from export_default_model import HERE, SIDE
 from lookalike.errors import ImageError
 from lookalike.image import crop, decode, fit
-from lookalike.train.models.centre_pooled import pool, whitening
+from lookalike.train.models.center_pooled import pool, whitening
 from lookalike.train.models.efficientnet_lite import EfficientNetLite, load_pretrained
 from lookalike.types import RGB, Preprocessing
 
@@ -41,9 +41,9 @@ def main() -> None:
     options = parser.parse_args()
     images = np.stack(list(inputs(options.photos, options.drawings)))
     for variant in options.variant:
-        centre, axes = whitening(pooled(load_pretrained(variant), images), dim=DIM)
+        center, axes = whitening(pooled(load_pretrained(variant), images), dim=DIM)
         file = HERE / "statistics" / f"efficientnet-lite{variant}.npz"
-        np.savez(file, centre=centre, axes=axes.astype(np.float16))  # as they lie in model.onnx
+        np.savez(file, centre=center, axes=axes.astype(np.float16))  # as they lie in model.onnx
         print(f"{file}: {len(images)} pictures")
 
 

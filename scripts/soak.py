@@ -3,7 +3,7 @@
     python scripts/soak.py [--seconds 7200]
 
 Prints the requests by status and the server's memory over time. The exit status is 1 if a response had status 500, if
-the server died, or if its memory grew in the last two thirds by more than 5 % and more than 20 MB per hour.
+the server died, or if its memory grew in the last two thirds by more than 5% and more than 20 MB per hour.
 """
 
 import argparse

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
 from typer.testing import CliRunner
@@ -14,9 +15,17 @@ TARGET = Path(__file__).parent.parent / "docs" / "cli.md"
 def page() -> str:
     """The page as it should be, at a width of 100 characters."""
     group = typer.main.get_command(app)
-    names = ["", *sorted(getattr(group, "commands", {}))]
+    names = ["", *verbs(group)]
     parts = ["# The command line\n\nWritten by `python scripts/write_help.py`.\n"]
     return "\n".join(parts + [f"## lookalike {name}".rstrip() + f"\n\n```\n{help_of(name)}\n```\n" for name in names])
+
+
+def verbs(group: Any, before: str = "") -> list[str]:
+    """The names of all verbs of a group, in order: "split", "train", "train similarity"."""
+    names = []
+    for name, command in sorted(getattr(group, "commands", {}).items()):
+        names += [f"{before}{name}", *verbs(command, f"{before}{name} ")]
+    return names
 
 
 def help_of(verb: str) -> str:

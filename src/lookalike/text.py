@@ -17,9 +17,12 @@ def examples_text(names: Sequence[str]) -> str:
     return ", ".join(names[:_MAX_EXAMPLES]) + (", ..." if len(names) > _MAX_EXAMPLES else "")
 
 
-def percent(probability: float) -> str:
-    """Return a probability as a percentage, never rounded up to 100 %."""
-    return "100 %" if probability >= 1 else f"{min(probability, 0.999) * 100:.1f} %"
+def percent(share: float, digits: int = 1) -> str:
+    """Return a share, a probability or a factor as a percentage: "94.0%". One below 1 is never rounded up to 100%."""
+    if share == 1:
+        return "100%"
+    below = min(share, 1 - 10 ** -(digits + 2)) if share < 1 else share
+    return f"{100 * below:.{digits}f}%"
 
 
 def bytes_text(count: int) -> str:

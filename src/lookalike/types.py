@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from lookalike.deprecation import renamed_property
 
 RGB: TypeAlias = NDArray[np.uint8]
-"""One upright picture: (height, width, 3), red first."""
+"""One upright image: (height, width, 3), red first."""
 
 Vectors: TypeAlias = NDArray[np.float32]
-"""(n, dim), C-contiguous, rows L2-normalised; one image is n == 1."""
+"""(n, dim), C-contiguous, rows L2-normalized; one image is n == 1."""
 
 Shares: TypeAlias = tuple[tuple[float, ...], ...]
-"""3 x 3, from shares (0 to 1) of one picture's frame to shares of another's."""
+"""3 x 3, from shares (0 to 1) of one image's frame to shares of another's."""
 
 Scalar: TypeAlias = bool | int | float | str | bytes | None
 """What a metadata column may hold. bytes columns (thumbnails) are returned only when asked for by name."""
@@ -28,11 +28,11 @@ Metadata: TypeAlias = Mapping[str, Scalar]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preprocessing:
-    """How an upright RGB picture becomes a model's input.
+    """How an upright RGB image becomes a model's input.
 
     `size`: (height, width) in pixels. `resize`: "squash" (both sides, aspect ignored), "letterbox" (padded with
-    `ground`) or "crop" (short side, then centre). `mean` and `std` are on the 0..255 scale and empty where the graph
-    normalises by itself. `layout`: "NHWC" or "NCHW". `dtype`: "uint8" or "float32".
+    `ground`) or "crop" (short side, then center). `mean` and `std` are on the 0..255 scale and empty where the graph
+    normalizes by itself. `layout`: "NHWC" or "NCHW". `dtype`: "uint8" or "float32".
     """
 
     size: tuple[int, int]
@@ -78,7 +78,7 @@ class Card:
 
 @runtime_checkable
 class Embedder(Protocol):
-    """Turns pictures into vectors. A new one is one file: a `card` and this method."""
+    """Turns images into vectors. A new one is one file: a `card` and this method."""
 
     @property
     def card(self) -> Card:
@@ -86,7 +86,7 @@ class Embedder(Protocol):
         ...
 
     def embed(self, images: Sequence[RGB]) -> Vectors:
-        """Embed a batch of upright RGB pictures of any sizes. Returns (len(images), card.dim), rows of length 1."""
+        """Embed a batch of upright RGB images of any sizes. Returns (len(images), card.dim), rows of length 1."""
         ...
 
 
@@ -195,10 +195,10 @@ class DuplicateGroup:
 
 
 class Relation(IntEnum):
-    """What two pictures are to each other, weakest first; `str` gives the word: "same-object".
+    """What two images are to each other, weakest first; `str` gives the word: "same-object".
 
     VARIANT: the same template, layout or source with other content (two receipts of one shop, two memes of one photo,
-    a product in another colour, another moment of one scene). Never a copy.
+    a product in another color, another moment of one scene). Never a copy.
     """
 
     CANNOT_TELL = -1
@@ -348,7 +348,9 @@ class Failure:
 class AddReport:
     """What a sync or an add did. Counts are of images, but `failed` lists files.
 
-    `skipped_raw`: how many camera raw files the folders held. `skipped_libraries`: photo libraries in them, left alone.
+    Of images with one id the last is stored, and the others are in `failed`. `skipped_raw`: how many camera raw files
+    the folders held. `skipped_libraries`: photo libraries in them, left alone. `renamed_columns`: by the name of a
+    column of metadata that Lookalike itself has, the name under which it is stored.
     """
 
     added: int = 0
@@ -361,5 +363,6 @@ class AddReport:
     missing_roots: list[str] = field(default_factory=list)
     skipped_raw: int = 0
     skipped_libraries: list[str] = field(default_factory=list)
+    renamed_columns: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
     seconds: float = 0.0

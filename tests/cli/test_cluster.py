@@ -86,7 +86,7 @@ def test_identical_images_are_explained(cli: Cli, tmp_path: Path) -> None:
     with open_collection(tmp_path / "same", model=ColourEmbedder()) as photos:
         photos.add([picture((200, 30, 30))] * 40, [str(n) for n in range(40)])
     ran = cli("cluster", "-c", tmp_path / "same")
-    assert "all 40 images look the same to the model" in ran.err
+    assert "the model cannot tell the 40 images apart" in ran.err
     pytest.importorskip("sklearn")
     ran = cli("cluster", "-c", tmp_path / "same", "--method", "density")
     assert ran.out.split()[:2] == ["1/0", "40"]
@@ -99,7 +99,7 @@ def test_indexed_images_join_a_cluster_and_status_counts_them(cli: Cli, shop: Ca
     shade = (235, 25, 25)
     (folder / "red" / "new.png").write_bytes(encode(picture(shade, seed=77)))
     ran = cli("index", folder)
-    assert "1 joined the nearest cluster" in ran.err
+    assert "1 new image joined the nearest cluster" in ran.err
     (status,) = lines(cli("cluster", "--status", "--json").out)
     assert (status["clustered"], status["joined"], status["levels"]) == (18, 1, [3])
     assert "joined" not in cli("index", folder).err
@@ -121,6 +121,7 @@ def test_label_spread_suspects_and_naming(cli: Cli, shop: Callable[..., Path], t
     assert (tmp_path / "true.png").stat().st_size > 5000
     file.write_text("id,label\nshop/red/06.png,green\n")
     (suspect,) = lines(cli("label", file, "--suspects", "--json").out)
+    assert suspect["neighbors"] == suspect["neighbours"]
     assert (suspect["id"], suspect["label"], suspect["instead"]) == ("shop/red/06.png", "green", "red")
     assert cli("label", "--spread", "--json").code == 0
     with open_collection(None, create=False, read_only=True) as photos:  # for the page of the server
@@ -146,7 +147,7 @@ def test_conflicting_labels_are_reported(cli: Cli, shop: Callable[..., Path], tm
     (tmp_path / "labels.csv").write_text("id,label\nshop/red/00.png,boot\nshop/red/00.png,shoe\n")
     ran = cli("label", tmp_path / "labels.csv")
     assert "1 label read" in ran.err
-    assert "1 id labeled differently by several lines, the last line counts: shop/red/00.png" in ran.err
+    assert "1 id with several different labels; the last line counts: shop/red/00.png" in ran.err
     assert "1 of 6 images are labeled, with 1 label;" in ran.err
 
 
@@ -231,7 +232,7 @@ def test_an_error_is_one_sentence(cli: Cli, shop: Callable[..., Path], typed: tu
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        (("cluster", "--levels", "many"), "give numbers such as 8,64,512, or auto"),
+        (("cluster", "--levels", "many"), "such as 8,64,512, or auto"),
         (("cluster", "--levels", "8,,9"), "--levels: '8,,9' is not understood"),
         (("cluster", "--method", "densty"), "nearest: density"),
         (("cluster", "--tree", "links"), "name one with -o FOLDER"),
@@ -256,7 +257,7 @@ def test_a_collection_of_one_image(cli: Cli, shop: Callable[..., Path], tmp_path
     ran = cli("outliers", "--plot", tmp_path / "o.png")
     assert ran.code == 0
     assert "-1.000" not in ran.out
-    assert "there is one image" in ran.err
+    assert "there is only one image" in ran.err
     assert cli("representatives").code == 0
     assert cli("map", "-o", tmp_path / "m.html").code == 0
 
@@ -281,3 +282,17 @@ def _environment(collection: Path) -> dict[str, str]:
     import os
 
     return os.environ | {"LOOKALIKE_COLLECTION": str(collection)}
+
+
+def test_label_says_which_labels_it_keeps(cli: Cli, shop: Callable[..., Path], tmp_path: Path) -> None:
+    shop(2)
+    (tmp_path / "labels.csv").write_text("id,label\nshop/red/00.png,boot\n")
+    assert cli("label", tmp_path / "labels.csv").code == 0
+    ran = cli("label", "--folders")
+    assert "1 label given before was kept (shop/red/00.png); replace with --overwrite" in ran.err
+    assert "with 4 labels" in ran.err
+    ran = cli("label", "--folders", "--overwrite")
+    assert "1 label given before was replaced: shop/red/00.png" in ran.err
+    assert "with 3 labels" in ran.err
+    assert "given before" not in cli("label", "--folders").err
+    assert cli("label", "--overwrite").code == 2

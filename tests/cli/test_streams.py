@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -58,12 +59,12 @@ def test_a_reader_that_closes_the_pipe(indexed: Path) -> None:
     assert "Traceback" not in ran.stderr
 
 
-@pytest.mark.parametrize("after", [0.0, 0.1, 0.3, 0.6])
-def test_an_interrupt_at_any_moment(indexed: Path, after: float) -> None:
+def interrupted(words: str, folder: Path, after: float) -> subprocess.CompletedProcess[str]:
+    """Run a verb whose stdin stays open, and interrupt it `after` so many seconds from its start."""
     code = (
         "import signal, sys\n"
         "from lookalike.cli import entry\n"
-        "sys.argv = ['lookalike', 'info']\n"
+        f"sys.argv = ['lookalike', *{words.split()!r}]\n"
         "real = signal.signal\n"
         "def reporting(*arguments):\n"
         "    before = real(*arguments)\n"
@@ -72,16 +73,37 @@ def test_an_interrupt_at_any_moment(indexed: Path, after: float) -> None:
         "signal.signal = reporting\n"
         "entry.run()\n"
     )
+    environment = {**os.environ, "LOOKALIKE_COLLECTION": str(folder / "c")}
+    pipe = subprocess.PIPE
     with subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", code], stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment
     ) as running:
         assert running.stdout is not None
         assert running.stdout.readline() == "on\n"
         time.sleep(after)
         running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=60)
-    assert running.returncode in (0, 1, 130, -signal.SIGINT)  # the last: Python itself has wound up
-    assert "Traceback" not in err
+        out, err = running.stdout.read(), running.stderr.read() if running.stderr else ""
+    return subprocess.CompletedProcess(words, running.returncode, out, err)
+
+
+@pytest.mark.parametrize("after", [0.0, 0.1, 0.3, 0.6])
+def test_an_interrupt_at_any_moment(indexed: Path, after: float) -> None:
+    ran = interrupted("info", indexed, after)
+    assert ran.returncode in (0, 1, 130, -signal.SIGINT)  # the last: Python itself has wound up
+    assert "Traceback" not in ran.stderr
+
+
+@pytest.mark.parametrize("after", [0.0, 2.0])
+@pytest.mark.parametrize("words", ["search -", "index -", "duplicates --decisions -", "split -"])
+def test_an_interrupted_verb_says_so_and_keeps_what_was_saved(
+    indexed: Path, photos: Path, words: str, after: float
+) -> None:
+    for n in range(400 if words == "split -" else 0):
+        (photos / f"{n}.bmp").write_bytes((photos / "red.png").read_bytes())
+    ran = interrupted(words.replace("split -", f"split {photos} -o {indexed}/x.csv"), indexed, after)
+    assert (ran.returncode, ran.stdout.replace("on\n", "")) == (130, "")
+    assert re.fullmatch(r"interrupted.*\n", ran.stderr), ran.stderr
+    assert '"images": 5' in shell("lookalike info --json", indexed).stdout
 
 
 def test_codecs_are_silent(indexed: Path, photos: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.train.config import AutoencoderConfig
 from lookalike.train.split import Split
 from lookalike.train.split_file import write_split
 from lookalike.types import RGB
@@ -65,7 +66,7 @@ def test_split_of_a_collection_and_of_nothing(cli: Cli, labelled: Path, tmp_path
     assert "name a folder" in cli("split", "-o", tmp_path / "x.csv").err
     assert cli("index", labelled).code == 0  # into the one that $LOOKALIKE_COLLECTION names
     assert cli("split", "-o", tmp_path / "default.csv").code == 0
-    assert cli("split", labelled, "-c", tmp_path / "c", "-o", tmp_path / "x.csv").code == 1
+    assert cli("split", labelled, "-c", tmp_path / "c", "-o", tmp_path / "x.csv").code == 2
     assert "does not end in" in cli("split", labelled, "-o", tmp_path / "x.txt").err
 
 
@@ -139,6 +140,25 @@ def test_an_interrupted_run_tells_how_to_go_on(
         assert "the same command continues from the last checkpoint" in ran.err
 
 
+def test_the_old_spelling_of_an_option_works_and_is_not_in_the_help(
+    cli: Cli, split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("torch")
+    given: list[bool] = []
+
+    def interrupted(_split: object, config: AutoencoderConfig, *_: object, **__: object) -> None:
+        given.append(config.gray)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lookalike.train.autoencoder.train_autoencoder", interrupted)
+    for option in ("--gray", "--grey", "--color", "--colour"):
+        cli("train", "autoencoder", split, option, "-o", tmp_path / "m")
+    assert given == [True, True, False, False]
+    text = cli("train", "autoencoder", "--help").out
+    assert "--gray" in text
+    assert "--grey" not in text
+
+
 def commands(text: str) -> list[list[str]]:
     """The commands of the tutorial's blocks, in order."""
     blocks = re.findall(r"^```\n(.*?)^```", text, re.M | re.S)
@@ -157,7 +177,7 @@ def test_the_tutorial_goes_through(cli: Cli, labelled: Path, tmp_path: Path, mon
     for part in ("torch", "onnx", "onnxscript", "pytorch_metric_learning"):
         pytest.importorskip(part, reason="needs the extra: pip install 'lookalike[train]'")
     monkeypatch.chdir(tmp_path)
-    walk = commands(DOCS.read_text().split("## The walk")[1].split("\n## ")[0])
+    walk = commands(DOCS.read_text().split("## Step by step")[1].split("\n## ")[0])
     assert 6 <= len(walk) <= 10
     trained = 0
     for command in walk:

@@ -95,8 +95,8 @@ def test_a_list_of_files_may_come_on_stdin(cli: Cli, photos: Path, monkeypatch: 
     [
         (["search", "nowhere.png"], 1, "nowhere.png"),
         (["search", "id:nobody"], 1, "nobody"),
-        (["search", "{red}", "--where", "nonsense <"], 1, "nonsense"),
-        (["search", "{red}", "--region", "1,2"], 1, "four numbers"),
+        (["search", "{red}", "--where", "nonsense <"], 2, "nonsense"),
+        (["search", "{red}", "--region", "1,2"], 2, "four numbers"),
         (["search", "{red}", "--plot", "/nowhere/x.png"], 1, "could not be written"),
         (["search", "{red}", "-k", "0"], 2, "-k"),
         (["search", "{red}", "--min-score", "7"], 2, "min-score"),
@@ -105,7 +105,7 @@ def test_a_list_of_files_may_come_on_stdin(cli: Cli, photos: Path, monkeypatch: 
         (["index", "/nowhere/at/all"], 1, "/nowhere/at/all"),
         (["index", "{folder}", "--model", "no-such"], 1, "no model is called 'no-such'"),
         (["remove", "/nowhere"], 1, "/nowhere"),
-        (["embed", "{red}", "-o", "x.txt"], 1, ".npy"),
+        (["embed", "{red}", "-o", "x.txt"], 2, ".npy"),
         (["info", "-c", "/nowhere/at/all"], 1, "lookalike index"),
     ],
 )
@@ -135,9 +135,27 @@ def test_nothing_to_index_says_what_to_type(cli: Cli) -> None:
 
 def test_info_tells_counts_model_and_folders(cli: Cli, indexed: Path) -> None:
     (facts,) = lines(cli("info", "--json").out)
+    assert facts["license"] == facts["licence"] == "Apache-2.0"
     assert (facts["images"], facts["failed"]) == (5, 0)
     assert facts["roots"] == [{"path": str(indexed), "kind": "folder", "present": True}]
     assert "efficientnet" in cli("info").out
+
+
+def test_info_lists_the_columns_with_their_types(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"path,price\n{photos / 'red.png'},3.5\n")
+    assert cli("index", tmp_path / "list.csv").code == 0
+    (facts,) = lines(cli("info", "--json").out)
+    columns = facts["columns"]
+    assert isinstance(columns, dict)
+    assert columns | {"price": "float", "label": "str", "width": "int", "plain": "bool"} == columns
+    assert all(f"{name} {kind}" in cli("info").out for name, kind in columns.items())
+
+
+def test_index_says_which_columns_it_renames(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "list.csv").write_text(f"path,width,shop\n{photos / 'red.png'},ten,x\n")
+    ran = cli("index", tmp_path / "list.csv", "--json")
+    assert "fills those of that name itself: width as width_\n" in ran.err
+    assert lines(ran.out)[0]["renamed_columns"] == {"width": "width_"}
 
 
 def test_info_lists_failures(cli: Cli, photos: Path) -> None:
@@ -199,8 +217,8 @@ def test_index_counts_skipped_camera_raw_files(cli: Cli, photos: Path) -> None:
 
 
 def test_remove_takes_files_and_whole_folders(cli: Cli, indexed: Path) -> None:
-    assert "1 images removed" in cli("remove", indexed / "red.png").err
-    assert "1 images removed" in cli("remove", "id:photos/blue.png").err
+    assert "1 image removed" in cli("remove", indexed / "red.png").err
+    assert "1 image removed" in cli("remove", "id:photos/blue.png").err
     assert "3 images removed" in cli("remove", indexed).err
     assert len(list(indexed.iterdir())) == 5
     assert cli("index").code == 1
@@ -320,7 +338,7 @@ def test_remove_drops_columns(cli: Cli, photos: Path, tmp_path: Path) -> None:
     assert "there is no column 'price'" in cli("remove", "--column", "price").err
     assert "belongs to the collection itself" in cli("remove", "--column", "width").err
     nothing = cli("remove")
-    assert (nothing.code, "nothing to remove" in nothing.err) == (1, True)
+    assert (nothing.code, "nothing to remove" in nothing.err) == (2, True)
 
 
 def test_why_tells_of_high_dynamic_range(cli: Cli, photos: Path) -> None:

@@ -346,6 +346,26 @@ def test_a_collection_is_labeled_by_folders_and_a_file(shop: Collection, tmp_pat
     assert count_labels(shop) == LabelCounts(images=30, labeled=30, labels=4)  # the file's label counts
 
 
+def test_labels_given_before_stay_unless_they_are_overwritten(clustered: Collection, tmp_path: Path) -> None:
+    names = folder_labels(clustered)
+    first, second, third, *_ = sorted(names)
+    own = {first: "mine", second: names[second], third: "mine too"}
+    set_labels(clustered, own)
+    parsed = label_collection(clustered, labels_file(tmp_path, f"id,label\n{third},other\n"), folders=True)
+    assert (parsed.retained, parsed.replaced) == ([first], [third])
+    assert known_labels(clustered) == names | own | {third: "other"}
+    clusters = load_clusters(clustered)
+    described = next(c for c in clusters.clusters[-1] if c.medoids)
+    by_cluster = labels_file(tmp_path, f"cluster,label\n{described.key},boots\n")
+    parsed = label_collection(clustered, by_cluster)
+    assert (sorted(parsed.retained), parsed.replaced) == (sorted(described.medoids), [])
+    parsed = label_collection(clustered, by_cluster, overwrite=True)
+    assert (parsed.retained, sorted(parsed.replaced)) == ([], sorted(described.medoids))
+    parsed = label_collection(clustered, folders=True, overwrite=True)
+    assert known_labels(clustered) == names
+    assert set(parsed.replaced) == {first, third, *described.medoids}
+
+
 def test_nothing_is_labeled_by_folders_if_the_file_is_refused(shop: Collection, tmp_path: Path) -> None:
     with pytest.raises(BadQuery, match="names no image"):
         label_collection(shop, labels_file(tmp_path, "id,label\nnobody,x\n"), folders=True)

@@ -53,7 +53,7 @@ def test_extras_go_and_undo_brings_them_back(laid: Path, action: Action, tmp_pat
     applied = run(laid, action, journal)
     if action.kind == "hardlink":
         assert [(Path(one.path).name, one.reason[:26]) for one in applied.skipped] == [
-            ("other.jpg", "does not have the same byt")
+            ("other.jpg", "differs from the kept file")
         ]
         assert os.path.samefile(laid / "a.jpg", laid / "keep.jpg")
         assert files(laid) == before
@@ -94,9 +94,7 @@ def test_extras_of_the_same_bytes_are_linked_to_each_other(laid: Path, tmp_path:
     expected = group(laid / "other.jpg", laid / "a.jpg", laid / "sub/b.jpg")
     steps, skipped = plan_steps([expected], Action("hardlink"))
     assert [(step.path, step.keep) for step in steps] == [(str(laid / "sub/b.jpg"), str(laid / "a.jpg"))]
-    assert [(one.path, "does not have the same bytes" in one.reason) for one in skipped] == [
-        (str(laid / "a.jpg"), True)
-    ]
+    assert [(one.path, "differs from the kept file" in one.reason) for one in skipped] == [(str(laid / "a.jpg"), True)]
     apply_steps(steps, Action("hardlink"), journal)
     assert os.path.samefile(laid / "a.jpg", laid / "sub/b.jpg")
     assert files(laid) == before
@@ -106,14 +104,14 @@ def test_extras_of_the_same_bytes_are_linked_to_each_other(laid: Path, tmp_path:
 
 
 def test_a_link_is_never_what_is_left(laid: Path, action: Action, tmp_path: Path) -> None:
-    """Where a link is kept all the same (it lies in a reference folder), the files stay."""
+    """Where a link is kept all the same (it is in a reference folder), the files stay."""
     link = laid / "link.jpg"
     link.symlink_to(tmp_path / "elsewhere.jpg")
     (tmp_path / "elsewhere.jpg").write_bytes(b"same")
     before = files(laid)
     steps, skipped = plan_steps([group(link, laid / "a.jpg", laid / "keep.jpg")], action)
     assert steps == []
-    assert {"is the last file: the file to keep" in one.reason for one in skipped} == {True}
+    assert {"is the last file, because the kept file" in one.reason for one in skipped} == {True}
     assert files(laid) == before
 
 
@@ -167,7 +165,7 @@ def test_a_journal_is_never_overwritten(laid: Path, action: Action, tmp_path: Pa
 
 def test_a_journal_that_cannot_be_written_stops_everything(laid: Path, action: Action, tmp_path: Path) -> None:
     before = files(laid)
-    with pytest.raises(JournalError, match="nothing was touched"):
+    with pytest.raises(JournalError, match="no file was changed"):
         run(laid, action, tmp_path / "nowhere/j.jsonl")
     assert files(laid) == before
 
@@ -210,7 +208,7 @@ def test_a_file_that_changed_stays(laid: Path, action: Action, tmp_path: Path, c
     if when == "applied":
         alter()
     skipped += apply_steps(steps, action, tmp_path / "j.jsonl").skipped if steps else []
-    assert "is not there" in skipped[0].reason if change == "gone" else "has changed" in skipped[0].reason
+    assert "no longer exists" in skipped[0].reason if change == "gone" else "has changed" in skipped[0].reason
     assert change == "gone" or extra.read_bytes() in (b"longer than it was", b"SAME")
 
 
@@ -286,7 +284,7 @@ def test_no_trash_means_nothing_is_touched(laid: Path, tmp_path: Path, monkeypat
 
 def test_a_trash_that_takes_nothing_is_noticed(laid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trash_module, "move_to_trash", lambda path: None)
-    assert "still there" in run(laid, Action("trash"), tmp_path / "j.jsonl", "a.jpg").skipped[0].reason
+    assert "not taken by the trash" in run(laid, Action("trash"), tmp_path / "j.jsonl", "a.jpg").skipped[0].reason
 
 
 def test_an_emptied_trash_is_told(laid: Path, tmp_path: Path, trash: Path) -> None:
@@ -305,7 +303,7 @@ def test_of_two_trashed_files_of_one_name_each_comes_back(laid: Path, tmp_path: 
     run(laid, Action("trash"), tmp_path / "2.jsonl", "a.jpg")
     assert undo(tmp_path / "1.jsonl").skipped == []
     assert files(laid) == before
-    assert [skipped.reason[:22] for skipped in undo(tmp_path / "2.jsonl").skipped] == ["has another file in it"]
+    assert [skipped.reason[:22] for skipped in undo(tmp_path / "2.jsonl").skipped] == ["has been replaced by a"]
     assert len(list((trash / "files").iterdir())) == 1
 
 
@@ -367,7 +365,10 @@ def test_a_failing_other_disk_keeps_the_original(laid: Path, tmp_path: Path, mon
 def test_a_hard_link_to_another_disk_is_refused(laid: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     across(monkeypatch)
     monkeypatch.setattr("lookalike.duplicates.files.apply._on_other_disk", lambda *_: True)
-    assert "another disk" in run(laid, Action("hardlink"), tmp_path / "j.jsonl", "a.jpg").skipped[0].reason
+    assert (
+        "not on the disk of the kept file"
+        in run(laid, Action("hardlink"), tmp_path / "j.jsonl", "a.jpg").skipped[0].reason
+    )
 
 
 @pytest.fixture
@@ -406,7 +407,7 @@ def test_undo_never_overwrites_either(laid: Path, tmp_path: Path) -> None:
     run(laid, action, tmp_path / "j.jsonl", "a.jpg")
     (laid / "a.jpg").write_bytes(b"somebody's")
     (skipped,) = undo(tmp_path / "j.jsonl").skipped
-    assert "another file in its place" in skipped.reason
+    assert "replaced by another file" in skipped.reason
     assert ((laid / "a.jpg").read_bytes(), files(tmp_path / "away")) == (b"somebody's", {"photos/a.jpg": b"same"})
 
 
@@ -432,7 +433,7 @@ def test_what_is_no_journal_is_refused(tmp_path: Path) -> None:
 
 def test_a_journal_without_its_first_line_touched_nothing(tmp_path: Path) -> None:
     (tmp_path / "j").write_text("")
-    with pytest.raises(JournalError, match="so no file was touched"):
+    with pytest.raises(JournalError, match="so no file was changed"):
         undo(tmp_path / "j")
 
 
@@ -448,7 +449,7 @@ def test_a_journal_that_lost_its_plan_is_refused(laid: Path, tmp_path: Path) -> 
 def test_references_archives_and_memory_are_left(laid: Path, action: Action) -> None:
     expected = group(laid / "keep.jpg", laid / "a.jpg")
     expected.extras[0].metadata["reference"] = True  # type: ignore[index]
-    assert plan_steps([expected], action)[1][0].reason == "lies in a reference folder"
+    assert plan_steps([expected], action)[1][0].reason == "is in a reference folder"
 
 
 def test_actions_are_checked(tmp_path: Path) -> None:
@@ -456,7 +457,7 @@ def test_actions_are_checked(tmp_path: Path) -> None:
         parse_action("trsh")
     with pytest.raises(BadQuery, match="needs a folder"):
         parse_action("move")
-    with pytest.raises(BadQuery, match="lies inside"):
+    with pytest.raises(BadQuery, match="is inside"):
         parse_action(f"move:{tmp_path}/photos/away", [str(tmp_path / "photos")])
     assert parse_action(f"move:{tmp_path}/photos2", [str(tmp_path / "photos")]).kind == "move"
 

@@ -131,7 +131,7 @@ def test_where_one_is_refused_all_stay(
     assert (names(applied.done), names(applied.companions)) == (["IMG_10.JPG"], ["IMG_10.xmp"])
     (skipped,) = applied.skipped
     assert (Path(skipped.path).name, "cannot be moved (locked)" in skipped.reason) == ("IMG_1.JPG", True)
-    assert refused == "IMG_1.JPG" or f"since {laid / refused}, which belongs to it" in skipped.reason
+    assert refused == "IMG_1.JPG" or f"because its companion {laid / refused} " in skipped.reason
     assert {name: data for name, data in before.items() if "10" not in name} == files(laid)
     assert undo(laid.parent / "j.jsonl").skipped == []
     assert files(laid) == before
@@ -144,7 +144,7 @@ def test_a_companion_that_is_a_link_keeps_its_picture(laid: Path, action: Action
     before = files(laid)
     applied = run(laid, action)
     assert (applied.done, applied.companions, files(laid)) == ([], [], before)
-    assert f"{laid / companion}, which belongs to it, is a link to" in applied.skipped[0].reason
+    assert f"because its companion {laid / companion} is a link to" in applied.skipped[0].reason
 
 
 @pytest.mark.parametrize("companion", ALONG)
@@ -164,7 +164,7 @@ def test_a_companion_that_changed_since_the_plan_keeps_its_picture(
 
     applied = run(laid, action, before=alter)
     assert (applied.done, applied.companions) == ([], [])
-    assert f"stays, since {file}, which belongs to it, " in applied.skipped[0].reason
+    assert f"stays, because its companion {file} " in applied.skipped[0].reason
     assert set(files(laid)) | {companion} == {"IMG_1.JPG", *ALONG, *OTHERS}
 
 
@@ -176,7 +176,7 @@ def test_a_target_that_was_taken_since_the_plan_keeps_all_of_them(laid: Path, tm
         (tmp_path / "away/photos/IMG_1.MOV").write_bytes(b"mine")
 
     applied = run(laid, parse_action(f"move:{tmp_path / 'away'}"), before=take)
-    assert (applied.done, "there is a file" in applied.skipped[0].reason, files(laid)) == ([], True, before)
+    assert (applied.done, "already exists" in applied.skipped[0].reason, files(laid)) == ([], True, before)
     assert files(tmp_path / "away") == {"photos/IMG_1.MOV": b"mine"}
 
 
@@ -207,7 +207,7 @@ def test_a_picture_that_stays_after_all_keeps_what_it_shares(laid: Path, action:
     assert (names(applied.done), names(applied.companions)) == (["IMG_1.JPG"], ["IMG_1.JPG.xmp", "IMG_1.jpg.json"])
     reasons = {Path(skipped.path).name: skipped.reason for skipped in applied.skipped}
     assert set(reasons) == {"IMG_1.HEIC", "IMG_1.AAE", "IMG_1.MOV", "IMG_1.xmp"}
-    assert reasons["IMG_1.MOV"] == f"belongs to {laid / 'IMG_1.HEIC'} too, which stays"
+    assert reasons["IMG_1.MOV"] == f"also belongs to {laid / 'IMG_1.HEIC'}, which stays"
     undo(laid.parent / "j.jsonl")
     assert files(laid) == before | {"IMG_1.HEIC": b"other one"}
 
@@ -235,10 +235,10 @@ def test_what_cannot_be_put_back_is_told_and_left_to_undo(
     before, real = files(laid), apply_module._execute
     monkeypatch.setattr(apply_module, "_execute", lambda s, a: "is locked" if s.path.endswith("xmp") else real(s, a))
     with monkeypatch.context() as patch:
-        patch.setattr(apply_module, "restore_file", lambda *_: ("", "could not be put back (the disk is full)"))
+        patch.setattr(apply_module, "restore_file", lambda *_: ("", "could not be restored (the disk is full)"))
         applied = run(laid, action)
     assert [Path(skipped.path).name for skipped in applied.skipped] == ["IMG_1.AAE", "IMG_1.JPG"]
-    assert "could not be put back" in applied.skipped[0].reason
+    assert "could not be restored" in applied.skipped[0].reason
     assert undo(laid.parent / "j.jsonl").restored == [str(laid / "IMG_1.AAE")]
     assert files(laid) == before
 

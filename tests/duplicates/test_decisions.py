@@ -54,7 +54,7 @@ def test_what_the_page_saves_is_read() -> None:
     ("values", "message"),
     [
         ({"first": "x", "second": HASHES[0], "verdict": "copy"}, "SHA-256"),
-        ({"first": HASHES[0], "second": HASHES[1]}, "'None' is no verdict"),
+        ({"first": HASHES[0], "second": HASHES[1]}, "'None' is not a verdict"),
         ({"first": HASHES[0], "second": HASHES[1], "verdict": "not-a-cpy"}, "nearest: not-a-copy"),
         ({"first": HASHES[0], "second": HASHES[0], "verdict": "not-a-copy"}, "same bytes"),
     ],

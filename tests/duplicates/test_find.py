@@ -105,11 +105,11 @@ def test_copies_are_grouped_and_merely_similar_pictures_are_not(collection: Coll
     result = find(collection)
     assert relations(result) == {"scene1.png": {"small.jpg": "copy"}, "scene2.png": {"scene2 (1).png": "identical"}}
     ((copy,), (same,)) = (group.extras for group in result)
-    assert copy.reason == "largest: 240 × 180 against 144 × 108 pixels"
+    assert copy.reason == "is larger (240 × 180 against 144 × 108 pixels)"
     assert "JPEG instead of PNG" in copy.words
     assert [change.kind for change in copy.changes or ()][-1] is ChangeKind.FORMAT_DIFFERS
     assert same.changes == ()
-    assert (same.words, same.reason, same.probability) == ("the same bytes", "the other is named like a copy", 1.0)
+    assert (same.words, same.reason, same.probability) == ("same bytes", "is not named like a copy", 1.0)
     assert result.pictures == 5
     assert sorted(result.extras()) == ["photos/scene2 (1).png", "photos/small.jpg"]
 
@@ -209,7 +209,7 @@ def test_reference_folders_are_kept_whatever_the_rules(collection: Collection, f
     collection.sync([folder])
     result = find(collection, references=[str(folder / "masters")])
     assert relations(result)["tiny.jpg"] == {"scene1.png": "copy", "small.jpg": "copy"}
-    assert {e.reason for e in result.groups[0].extras} == {"lies in a reference folder"}
+    assert {e.reason for e in result.groups[0].extras} == {"is in a reference folder"}
     link = folder.parent / "link"
     link.symlink_to(folder / "masters")
     assert "tiny.jpg" in relations(find(collection, references=[str(link)]))

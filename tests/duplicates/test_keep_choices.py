@@ -39,8 +39,8 @@ def test_the_choice_comes_before_the_rules_and_is_the_reason(collection: Collect
     assert kept_name(collection)[0] == "large.png"
     chosen = KeepChoices(collection).choose("photos/less.png")
     assert os.path.basename(chosen.name) == "less.png"
-    assert kept_name(collection) == ("less.png", {"chosen by you"})
-    assert kept_name(collection, keep="smallest") == ("less.png", {"chosen by you"})
+    assert kept_name(collection) == ("less.png", {"was chosen by you"})
+    assert kept_name(collection, keep="smallest") == ("less.png", {"was chosen by you"})
 
 
 def test_of_two_the_last_choice_is_kept_and_one_taken_back_is_none(collection: Collection, tmp_path: Path) -> None:

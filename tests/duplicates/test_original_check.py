@@ -76,8 +76,8 @@ def test_an_enlarged_copy_is_not_kept(collection: Collection, tmp_path: Path, ru
     assert os.path.basename(group.keep.id) == original.name
     reasons = {os.path.basename(extra.id): extra.reason for extra in group.extras}
     assert set(reasons) == {"middle.jpg", "x3.jpg", "half.png"}
-    assert reasons["x3.jpg"] == "as much detail in 480 × 360 pixels as in 1440 × 1080, which are enlarged"
-    assert reasons["half.png"] == "largest: 480 × 360 against 240 × 180 pixels"
+    assert reasons["x3.jpg"] == "has as much detail without being enlarged (480 × 360 against 1440 × 1080 pixels)"
+    assert reasons["half.png"] == "is larger (480 × 360 against 240 × 180 pixels)"
 
 
 def test_who_asks_for_another_rule_first_gets_it(collection: Collection, tmp_path: Path) -> None:
@@ -128,7 +128,7 @@ def test_a_mirrored_copy_is_not_kept_for_its_metadata(collection: Collection, tm
     (group,) = find_duplicates(collection)
     assert os.path.basename(group.keep.id) == "a.jpg"
     reasons = {os.path.basename(extra.id): extra.reason for extra in group.extras}
-    assert reasons["mirrored.jpg"] == "the other is mirrored or rotated against most of them"
+    assert reasons["mirrored.jpg"] == "has the orientation of most copies"
 
 
 def test_a_file_that_went_away_meanwhile_is_not_looked_at(
@@ -153,7 +153,7 @@ def test_a_plain_border_is_not_kept_for_its_pixels_and_what_a_crop_lacks_is(
     extras_by_keep = {os.path.basename(group.keep.id): group.extras for group in find_duplicates(collection)}
     assert set(extras_by_keep) == {"original.png", "whole.png"}
     (extra,) = extras_by_keep["original.png"]
-    assert extra.reason == "as large as the other's 590 × 480 pixels without its border"
+    assert extra.reason == "is at least as large as the other without its border (590 × 480 pixels with it)"
 
 
 @pytest.mark.parametrize("ground", [(255, 255, 255), (150, 190, 235)])

@@ -68,7 +68,7 @@ def test_processes_say_what_one_thread_says(workers: Workers) -> None:
     assert there[0] is not None
     (described,) = workers.result(workers.describe(keep, [(others[0], there[0])]))
     (expected,) = CopyVerifier(PLAIN).describe(keep, [(others[0], there[0])])
-    assert described.words == expected.words == "scaled to 60 %; the pictures agree as a whole"
+    assert described.words == expected.words == "scaled to 60%; the aligned images match"
 
 
 def waits(keep: VerificationInput, others: Sequence[Any]) -> list[Any]:
@@ -112,7 +112,9 @@ def test_an_image_that_kills_processes_is_named_with_their_number(
 ) -> None:
     monkeypatch.setitem(processes._FUNCTIONS, "verify", dies)
     keep = VerificationInput(1, FileFacts(id="1.png", path=str(tmp_path / "deaths")), np.ones(1, np.float32))
-    with pytest.raises(LookalikeError, match=r"^3 processes .* died, .* of one of these: 1\.png, 2\.png"):
+    with pytest.raises(
+        LookalikeError, match=r"^3 comparison processes in a row crashed on one of these images: 1\.png, 2\.png"
+    ):
         workers.result(workers.verify(keep, [data(2)]))
     assert (tmp_path / "deaths").read_text().count("died") == 3
 

@@ -73,7 +73,7 @@ def test_a_page_of_many_groups_draws_few_remembers_and_saves_what_was_accepted(t
         page.keyboard.press("n")
         page.reload()
         assert "150.0 MB accepted (150 files)" in page.inner_text(".totals")
-        page.get_by_text("How your decisions take effect").click()
+        page.get_by_text("How to apply your decisions").click()
         assert page.locator(".command code").last.inner_text() == command
         assert "'/home/me/My Photos' --last --accepted-only" in command
         with page.expect_download() as saved:
@@ -91,6 +91,6 @@ def synthetic_group(n: int) -> DuplicateGroup:
     keep, extra = (
         {**facts, "path": f"/a/{name}{n}.jpg", "sha256": f"{2 * n + at:064x}"} for at, name in enumerate("kx")
     )
-    words = "80 % crop; 9 matching points" if n % 2 else "nothing visible was changed; 9 matching points"
+    words = "80% crop; 9 matching points" if n % 2 else "nothing visible was changed; 9 matching points"
     one = Extra(id=f"x{n}", score=0.9, relation="copy", probability=0.95, words=words, reason="r", metadata=extra)
     return DuplicateGroup(Hit(f"k{n}", 1.0, keep), (one,))

@@ -88,7 +88,7 @@ def test_a_model_against_itself_is_chance() -> None:
 
 
 def test_equal_models_are_rarely_called_different() -> None:
-    """Two models of one quality, twenty times over: the 5 % error must not be 25 %."""
+    """Two models of one quality, twenty times over: the 5% error must not be 25%."""
     different = 0
     for seed in range(20):
         random = np.random.default_rng(seed)

@@ -33,14 +33,14 @@ def many(tmp_path: Path) -> Path:
 
 
 def test_harmless_edits_are_found_and_harmful_are_not(many: Path, embedder: ColourEmbedder) -> None:
-    result = benchmark([many], [embedder], plan=BenchmarkPlan(edits=("flip", "jpeg", "grey"), held_out=0.25))
+    result = benchmark([many], [embedder], plan=BenchmarkPlan(edits=("flip", "jpeg", "gray"), held_out=0.25))
     assert (result.gallery + result.held_out, result.sources, result.twins) == (12, 12, 1)
     assert result.held_out == 3
     assert [Path(failure.path).name for failure in result.skipped] == ["broken.png"]
     model = result.best
     assert model.edits["flip"].recall == 1  # a mean colour does not change
-    assert model.edits["grey"].recall < 0.5
-    assert set(model.cells) == {(edit, s) for edit in ("flip", "jpeg", "grey") for s in STRENGTHS}
+    assert model.edits["gray"].recall < 0.5
+    assert set(model.cells) == {(edit, s) for edit in ("flip", "jpeg", "gray") for s in STRENGTHS}
     cell = model.cells["flip", 0.5]
     assert (cell.queries, cell.unanswered) == (9, 3)
     assert (model.edits["flip"].queries, model.overall.queries) == (45, 135)
@@ -75,8 +75,8 @@ def test_no_score_is_recommended_where_none_is_safe(many: Path) -> None:
 
 def test_the_better_model_comes_first(many: Path, embedder: ColourEmbedder) -> None:
     plan = BenchmarkPlan(edits=("flip", "blur", "border"))
-    result = benchmark([many], [Grey("grey"), embedder], plan=plan)
-    assert [model.model for model in result.models] == ["colour", "grey"]
+    result = benchmark([many], [Grey("gray"), embedder], plan=plan)
+    assert [model.model for model in result.models] == ["colour", "gray"]
     assert result.lead is not None
     assert result.lead.difference > 0
     assert result.lead.more_than_chance

@@ -54,7 +54,7 @@ def test_against_another_model(colours: Path, embedder: ColourEmbedder) -> None:
     assert result.more_than_chance
     assert result.high < 0
     head, first, *_ = report.table()
-    assert head == ["figure", "grey", "colour", "difference", "95 % interval", "p", "more than chance"]
+    assert head == ["figure", "grey", "colour", "difference", "95% interval", "p", "more than chance"]
     assert first[0] == "recall@1"
     assert 0 < len(report.mistakes) <= 8
     worst = report.mistakes[0]
@@ -75,7 +75,7 @@ def test_a_broken_picture_is_left_out_and_told(colours: Path, embedder: ColourEm
     )
     assert [Path(failure.path).name for failure in report.skipped] == ["0.png"]
     assert report.counts["queries with a right answer"] == 11
-    assert report.counts["pictures skipped"] == 1
+    assert report.counts["images skipped"] == 1
     assert report.one.by["x"]["count"] == 11
 
 
@@ -117,7 +117,7 @@ def test_pairs(photos: Path, embedder: ColourEmbedder, table: Table) -> None:
     report = evaluate(embedder, truth, against=Grey("grey"), settings=QUICK)
     assert report.one.figures["ROC-AUC"] == 1
     assert report.one.figures["EER"] == 0
-    assert report.counts == {"pairs": 4, "of the same": 2, "pictures skipped": 0}
+    assert report.counts == {"pairs": 4, "of the same": 2, "images skipped": 0}
     assert "recall@1" not in report.one.figures
     only = read_truth(table("p.csv", "a,b,same", "red.png,orange.png,1"))
     with pytest.raises(BadQuery, match="all pairs are of one kind"):

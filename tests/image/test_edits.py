@@ -8,7 +8,7 @@ from lookalike.image import EDITS, get_edit
 from lookalike.types import RGB
 
 EXPECTED = [
-    *("blur", "border", "brightness", "caption", "contrast", "crop", "flip", "grey", "halftone"),
+    *("blur", "border", "brightness", "caption", "contrast", "crop", "flip", "gray", "halftone"),
     *("hue", "jpeg", "letterbox", "logo", "meme", "negative", "noise", "paste", "perspective", "pixelate", "posterize"),
     *("rephotograph", "resize", "rotate", "saturation", "scan", "screenshot", "sharpen", "stickers", "turn"),
     "watermark",
@@ -55,5 +55,5 @@ def test_by_hand(scene: RGB) -> None:
     assert sorted(get_edit("turn").apply(scene, 0.5, seed=0).shape[:2]) == [60, 90]
     cropped = get_edit("crop").apply(scene, 1.0, seed=0)
     assert cropped.shape[:2] == (30, 45)
-    gray = get_edit("grey").apply(scene, 0.5, seed=0)
+    gray = get_edit("gray").apply(scene, 0.5, seed=0)
     assert (gray[:, :, 0] == gray[:, :, 2]).all()

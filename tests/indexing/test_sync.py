@@ -3,6 +3,7 @@
 import os
 import shutil
 import threading
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -257,7 +258,8 @@ def test_single_files_do_not_drop_their_neighbours(collection: Collection, photo
 def test_a_manifest_gives_ids_labels_and_columns(collection: Collection, photos: Path, tmp_path: Path) -> None:
     manifest = tmp_path / "products.csv"
     manifest.write_text("path,id,class,price,width\nphotos/red.png,r1,warm,3.5,ten\nphotos/blue.png,b1,cold,9.0,two\n")
-    collection.sync(manifest)
+    assert collection.sync(manifest).renamed_columns == {"width": "width_"}
+    assert collection.sync(manifest).renamed_columns == {}  # nothing new is stored
     row = collection.get(["r1"])[0]
     assert row is not None
     assert (row.metadata["label"], row.metadata["price"], row.metadata["width_"]) == ("warm", 3.5, "ten")
@@ -398,3 +400,31 @@ def test_a_disk_that_fills_up_while_tidying_loses_no_picture(
     with pytest.raises(StoreFailed, match="all images are indexed"):
         collection.sync(photos)
     assert len(collection) == 5
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs links, pipes and permissions")
+def test_every_skipped_file_is_among_the_failures_until_it_is_mended(
+    collection: Collection, photos: Path, tmp_path: Path
+) -> None:
+    (photos / "link.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "bad.zip").write_bytes(b"PK no archive")
+    manifest = tmp_path / "list.csv"
+    manifest.write_text(f"path,id\n{photos / 'red.png'},a\n{photos / 'blue.png'},a\n{tmp_path / 'gone.png'},b\n")
+    sources = [photos, manifest, tmp_path / "pipe.png", tmp_path / "bad.zip", tmp_path / "mistyped.png"]
+    report = collection.sync(sources)
+    failed = {Path(failure.path).name: failure.reason for failure in report.failed}
+    assert set(failed) >= {"link.png", "pipe.png", "bad.zip", "gone.png", "mistyped.png"}
+    recorded = {Path(failure.path).name: failure.reason for failure in collection.failures()}
+    assert recorded == {name: reason for name, reason in failed.items() if name != "mistyped.png"}
+    collection.sync(sources)
+    assert {Path(failure.path).name for failure in collection.failures()} == set(recorded)
+    (tmp_path / "nowhere.png").write_bytes((photos / "red.png").read_bytes())
+    (tmp_path / "gone.png").write_bytes((photos / "green.png").read_bytes())
+    (tmp_path / "pipe.png").unlink()
+    (tmp_path / "pipe.png").write_bytes((photos / "blue.png").read_bytes())
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as archive:
+        archive.write(photos / "red.png", "red.png")
+    manifest.write_text(f"path,id\n{photos / 'blue.png'},a\n{tmp_path / 'gone.png'},b\n")
+    collection.sync(sources[:-1])
+    assert collection.failures() == []

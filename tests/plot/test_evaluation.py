@@ -28,7 +28,7 @@ def report(write: Callable[..., Path], tmp_path: Path) -> Report:
     for n, name in enumerate(COLOURS):
         for m in range(3):
             write(f"{name}/{m}.png", name, seed=10 * n + m)
-    return evaluate(ColourEmbedder(), read_truth(tmp_path / "photos"), against=Grey("grey"), settings=QUICK)
+    return evaluate(ColourEmbedder(), read_truth(tmp_path / "photos"), against=Grey("gray"), settings=QUICK)
 
 
 def texts(axes: object) -> list[str]:
@@ -71,7 +71,7 @@ def test_mistakes_show_three_pictures_each(write: Callable[..., Path], tmp_path:
 
 @pytest.fixture
 def copies(photos: Path) -> BenchmarkResult:
-    return benchmark([photos], [ColourEmbedder(), Grey("grey")], plan=BenchmarkPlan(edits=("flip", "grey")))
+    return benchmark([photos], [ColourEmbedder(), Grey("gray")], plan=BenchmarkPlan(edits=("flip", "gray")))
 
 
 def test_a_heat_map_a_model(copies: BenchmarkResult, tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ def test_names_are_cut_by_the_room_there_is_and_not_by_their_count() -> None:
 
 
 def test_words_break_between_words_and_the_last_line_is_cut() -> None:
-    text = "mirrored, turned by 30° clockwise, " * 4
+    text = "mirrored, rotated by 30° clockwise, " * 4
     lines = wrapped(text.strip(), 2.0, 8.5, most=20)
     assert len(lines) > 4
     assert " ".join(lines) == text.strip()

@@ -75,7 +75,7 @@ def test_nothing_is_outlined_where_it_cannot_be_told(tmp_path: Path) -> None:
 def test_no_name_and_no_words_run_off_the_figure() -> None:
     tall = np.ascontiguousarray(np.tile(scene(1), (4, 1, 1))[:, :150])
     verdict = judged(scene(1), tall)
-    told = Explanation("copy: " + "turned by 90° anticlockwise, text added at the top, " * 6, (), (), None)
+    told = Explanation("copy: " + "rotated by 90° anticlockwise, text added at the top, " * 6, (), (), None)
     figure = proof((scene(1), tall), ("/a/" + "W" * 90 + ".png", "/b/" + "日" * 60 + ".png"), verdict, told)
     canvas = FigureCanvasAgg(figure)
     canvas.draw()

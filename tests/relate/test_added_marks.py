@@ -60,5 +60,17 @@ def test_a_plain_patch_has_no_edges_and_was_laid_on() -> None:
     assert second > 0.9 > first
 
 
+@pytest.mark.parametrize("word", ["studio", "(c) nobody", "WOW"])
+def test_small_words_on_a_flat_ground_belong_to_the_one_with_the_outlines(word: str) -> None:
+    """The ground is flatter than the words, but it is no patch."""
+    bare = photograph(2).copy()
+    cv2.ellipse(bare, (380, 90), (110, 60), 0, 0, 360, (60, 60, 70), -1, cv2.LINE_AA)
+    marked = cv2.putText(bare.copy(), word, (310, 100), cv2.FONT_HERSHEY_DUPLEX, 0.9, (250, 250, 250), 1, cv2.LINE_AA)
+    first, second = sides(bare, marked)
+    assert second > first
+    first, second = sides(marked, bare)
+    assert first > second
+
+
 def test_nothing_differs() -> None:
     assert sides(photograph(2), photograph(2)) == (0.0, 0.0)

@@ -231,7 +231,7 @@ def test_a_removed_hit_is_left_out_of_diverse_ones(photos: Collection) -> None:
 @pytest.mark.parametrize("options", [{"relations": True}, {"verify": 2}, {"min_score": MinScore(false_matches=0.1)}])
 def test_only_one_image_can_be_judged(photos: Collection, options: dict[str, Any]) -> None:
     for query in (Query(("id:photos/1.png", "id:photos/2.png")), Query(("id:photos/1.png",), ("id:photos/2.png",))):
-        with pytest.raises(BadQuery, match="compare with one image"):
+        with pytest.raises(BadQuery, match="need a single query image"):
             refined(photos, query=query, **options)
     assert refined(photos, query=Query(("id:photos/1.png", "id:photos/2.png")), hide_duplicates=True)
 
@@ -366,7 +366,7 @@ def test_decisions_are_used(many: Collection) -> None:
 
 
 def test_too_few_pictures_are_said_to_be(photos: Collection) -> None:
-    with pytest.raises(BadQuery, match="takes 20"):
+    with pytest.raises(BadQuery, match="needs 20"):
         calibrate(photos)
 
 

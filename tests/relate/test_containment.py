@@ -62,6 +62,6 @@ def test_a_collection_tells_which_page_holds_it_and_which_part_it_holds(tmp_path
 
 def test_a_small_photo_on_a_large_page_is_found(pasted: Paste) -> None:
     page = cv2.resize(scene(44, 800, 600), (1600, 1200), interpolation=cv2.INTER_CUBIC)
-    page, outline = pasted(page, scene(1), 1000, 700, 320)  # 4 % of the page
+    page, outline = pasted(page, scene(1), 1000, 700, 320)  # 4% of the page
     (location,) = find_in(scene(1), page, PLAIN)
     assert outline_iou(location.outline, outline) > 0.9

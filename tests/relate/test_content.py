@@ -39,7 +39,7 @@ def compared(first: RGB, second: RGB, side: int = FINE) -> Content:
     return content
 
 
-@pytest.mark.parametrize("name", ["jpeg", "resize", "brightness", "contrast", "grey", "noise"])
+@pytest.mark.parametrize("name", ["jpeg", "resize", "brightness", "contrast", "gray", "noise"])
 @pytest.mark.parametrize("picture", [scene(1), page()], ids=["scene", "page"])
 def test_a_filtered_copy_agrees_everywhere(name: str, picture: RGB) -> None:
     content = compared(picture, EDITS[name].apply(picture, 0.3, 1))
@@ -57,13 +57,13 @@ def test_one_other_amount_on_a_page_is_found_where_it_is() -> None:
     (region, *_) = content.regions
     assert 0.7 < region.box[0] < 0.95
     assert 0.5 < region.box[1] < 0.65
-    assert phrases(variant_changes(content)) == ["text or figures differ at the right"]
+    assert phrases(variant_changes(content)) == ["different text or numbers at the right"]
 
 
 def test_other_rows_on_the_same_form() -> None:
     content = compared(page(), page(seed=1))
     assert content.different > 0.1
-    assert "text or figures differ in" in phrases(variant_changes(content))[0]
+    assert "different text or numbers in" in phrases(variant_changes(content))[0]
 
 
 @pytest.mark.parametrize("name", ["logo", "caption", "stickers"])
@@ -88,18 +88,18 @@ def shirt(color: tuple[int, int, int], ground: int = 255) -> RGB:
 @pytest.mark.parametrize("other", [(30, 30, 30), (40, 70, 190), (230, 190, 40)])
 def test_another_colour_of_one_object_is_seen(other: tuple[int, int, int]) -> None:
     content = compared(shirt((190, 40, 45)), shirt(other))
-    assert content.recoloured > 25
-    assert "other colours" in phrases(variant_changes(content))
+    assert content.recolored > 25
+    assert "different colors" in phrases(variant_changes(content))
 
 
 def test_exposure_and_shading_are_no_other_colour() -> None:
     red = shirt((190, 40, 45))
     shade = np.linspace(0.75, 1.0, 400)[None, :, None]
     for darker in (red * 0.8, red * shade):
-        assert compared(red, darker.astype(np.uint8)).recoloured < 12
+        assert compared(red, darker.astype(np.uint8)).recolored < 12
     # All hues of an image of many colors are turned: a filter, not another object.
     soft = cv2.GaussianBlur(scene(1), (0, 0), 6)
-    assert compared(soft, EDITS["hue"].apply(soft, 0.5, 1)).recoloured < 25
+    assert compared(soft, EDITS["hue"].apply(soft, 0.5, 1)).recolored < 25
 
 
 def test_pages_are_drawn_and_photographs_are_not() -> None:
@@ -126,7 +126,7 @@ def test_pictures_that_do_not_overlap_cannot_be_compared() -> None:
 def test_strangers_differ_everywhere() -> None:
     content = compared(scene(1), scene(2), side=COARSE)
     assert content.unrelated
-    assert phrases(variant_changes(content)) == ["the contents differ throughout"]
+    assert phrases(variant_changes(content)) == ["different content throughout"]
 
 
 def test_slight_differences_are_told() -> None:

@@ -38,7 +38,7 @@ def white(width: int, height: int) -> RGB:
 
 @pytest.fixture
 def page(pasted: Paste) -> tuple[RGB, np.ndarray]:
-    """800 x 1600; the scene on 1.9 % of it."""
+    """800 x 1600; the scene on 1.9% of it."""
     return pasted(white(800, 1600), scene(1), 500, 1300, 180)
 
 
@@ -55,7 +55,7 @@ def test_a_picture_pasted_small_into_a_page_is_a_copy_and_where_it_is_told(
     assert comparison.verdict.relation is Relation.COPY
     assert match is not None
     assert outline_iou(match.outline, page[1]) > 0.9
-    assert comparison.explanation.words.startswith("copy: pasted into the second picture (1.9 % of it, at the bottom")
+    assert comparison.explanation.words.startswith("copy: pasted into the second image (1.9% of it, at the bottom")
     (location,) = find_in(scene(1), page[0], PLAIN)  # find-in says the same
     assert (comparison.verdict.probability, match.inliers) == (location.probability, location.inliers)
     agreement_map = comparison.explanation.agreement_map
@@ -74,7 +74,7 @@ def test_the_page_first_and_its_part_second(page: tuple[RGB, np.ndarray], tmp_pa
     assert match.scale == pytest.approx(480 / 180, rel=0.02)
     assert match.kept_first == pytest.approx(0.019, rel=0.1)
     np.testing.assert_allclose(match.points[:, 2:], match.points[:, 2:].clip(0, 1))
-    assert comparison.explanation.words.startswith("copy: a part of the first picture (1.9 % of it, at the bottom")
+    assert comparison.explanation.words.startswith("copy: part of the first image (1.9% of it, at the bottom")
     assert "scaled to 26" in comparison.explanation.words
     assert comparison.explanation.agreement_map is not None
     assert np.nanmean(comparison.explanation.agreement_map) > 0.7
@@ -84,7 +84,7 @@ def test_turns_and_what_was_laid_on_are_told_of_the_part(pasted: Paste, tmp_path
     turned = np.ascontiguousarray(np.rot90(scene(1)))
     turned[:80, :200] = 255
     comparison = compared(tmp_path, scene(1), pasted(white(800, 1600), turned, 480, 1200, 190)[0])
-    assert "turned by 90° anticlockwise" in comparison.explanation.words
+    assert "rotated by 90° counterclockwise" in comparison.explanation.words
     assert any(a.box[0] > 0.5 and a.box[1] > 0.6 and a.box[2] < 0.25 for a in comparison.explanation.added)
 
 

@@ -16,7 +16,7 @@ def small(seed: int = 1) -> np.ndarray:
 def test_a_picture_agrees_with_itself_and_not_with_another() -> None:
     same, other = agreement(small(), small(), SAME), agreement(small(), small(2), SAME)
     assert same.structure > 0.99
-    assert same.colour > 0.99
+    assert same.color > 0.99
     assert same.first_inside > 0.99
     assert other.structure < 0.5
 
@@ -24,7 +24,7 @@ def test_a_picture_agrees_with_itself_and_not_with_another() -> None:
 def test_brighter_and_grey_agree_in_structure_and_inverted_does_not() -> None:
     gray_image = cv2.cvtColor(cv2.cvtColor(small(), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     assert agreement(small(), gray_image, SAME).structure > 0.97
-    assert agreement(small(), gray_image, SAME).colour == 0
+    assert agreement(small(), gray_image, SAME).color == 0
     assert agreement(small(), (small() * 0.5 + 60).astype(np.uint8), SAME).structure > 0.95
     assert agreement(small(), 255 - small(), SAME).structure < 0.3
 
@@ -44,8 +44,8 @@ def test_another_hue_is_not_the_same_colour() -> None:
     red, blue = np.full((90, 90, 3), 128, np.uint8), np.full((90, 90, 3), 128, np.uint8)
     cv2.circle(red, (45, 45), 30, (220, 30, 30), -1)
     cv2.circle(blue, (45, 45), 30, (30, 30, 220), -1)
-    assert agreement(red, red, SAME).colour > 0.99
-    assert agreement(red, blue, SAME).colour < 0.2
+    assert agreement(red, red, SAME).color > 0.99
+    assert agreement(red, blue, SAME).color < 0.2
 
 
 def test_pictures_that_hardly_meet_have_nothing_to_agree_on() -> None:

@@ -16,7 +16,7 @@ def stored(image: RGB) -> Features:
     return preview_features(decode(thumbnail(image, 256)).image, (image.shape[1], image.shape[0]))
 
 
-FILTERS = ("jpeg", "resize", "brightness", "noise", "grey", "contrast", "blur", "sharpen")
+FILTERS = ("jpeg", "resize", "brightness", "noise", "gray", "contrast", "blur", "sharpen")
 SHARPNESS = ("resize", "blur", "sharpen")
 OTHERS = [stored(page(seed=seed)) for seed in range(1, 7)]
 
@@ -25,7 +25,7 @@ def test_other_fillings_are_told() -> None:
     assert sum(filled_differently(stored(page()), OTHERS)) >= 5
 
 
-@pytest.mark.parametrize("name", ["jpeg", "resize", "brightness", "noise", "grey"])
+@pytest.mark.parametrize("name", ["jpeg", "resize", "brightness", "noise", "gray"])
 def test_a_copy_is_never_among_them(name: str) -> None:
     copy = stored(EDITS[name].apply(page(), 0.4, 1))
     assert not filled_differently(stored(page()), [copy, *OTHERS])[0]

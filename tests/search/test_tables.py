@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from lookalike.errors import BadQuery, LookalikeError, ModelMismatch, UnknownId
+from lookalike.indexing.plan import BUILTIN_COLUMNS
 from lookalike.search import Collection
 from lookalike.search.tables import to_data_frame
 from tests.conftest import COLOURS, picture
@@ -117,12 +118,42 @@ def test_nan_is_a_missing_value(axes: Collection) -> None:
     assert axes.ids({"label": None}) == ["a", "c", "d", "e"]
 
 
-def test_an_update_does_not_change_what_lookalike_knows_of_a_file(collection: Collection) -> None:
-    collection.add(picture(COLOURS["red"]), ids="x")
-    collection.update("x", {"width": 7})
+@pytest.mark.parametrize("name", [name for name in BUILTIN_COLUMNS if name != "label"])
+def test_an_update_refuses_the_columns_that_lookalike_fills(axes: Collection, name: str) -> None:
+    with pytest.raises(BadQuery, match=f"'{name}' is filled by Lookalike itself; .*such as '{name}_'"):
+        axes.update(["a", "b"], [{"label": "x"}, {name: "x"}])
+    assert axes.ids({"label": "x"}) == []
+    assert f"{name}_" not in axes.store.columns()
+
+
+def test_a_report_names_the_columns_that_are_stored_under_another_name(collection: Collection) -> None:
+    report = collection.add(picture(COLOURS["red"]), "x", {"width": 7, "shop": "y", "label": "z"})
+    assert report.renamed_columns == {"width": "width_"}
     (row,) = collection.get("x", ["width", "width_"])
     assert row is not None
     assert row.metadata == {"width": 48, "width_": 7}
+    report = collection.add(vectors=np.eye(3)[:1], ids="v", metadata={"format": "raw"})
+    assert report.renamed_columns == {"format": "format_"}
+
+
+@pytest.mark.parametrize("commit", [1, 2, 100])
+@pytest.mark.parametrize("kind", ["images", "vectors"])
+def test_a_report_counts_images_with_one_id(
+    collection: Collection, monkeypatch: pytest.MonkeyPatch, kind: str, commit: int
+) -> None:
+    monkeypatch.setattr("lookalike.search.tables.COMMIT_ROWS", commit)
+    monkeypatch.setattr("lookalike.indexing.add.COMMIT_IMAGES", commit)
+    colors = [picture(color) for color in COLOURS.values()]
+    values = {"vectors": np.eye(3)[[0, 1, 2, 0]]} if kind == "vectors" else {"images": colors[:4]}
+    known = {"vectors": np.eye(3)[:1]} if kind == "vectors" else {"images": colors[:1]}
+    collection.add(**known, ids=["b"])
+    report = collection.add(**values, ids=["a", "b", "a", "a"], metadata=[{"n": n} for n in range(4)])
+    assert (report.added, report.changed) == (1, 1)
+    assert [failure.path for failure in report.failed] == ["a", "a"]
+    assert "its id 'a' is used again further on; the last one wins" in report.failed[0].reason
+    rows = collection.get(["a", "b"], ["n"])
+    assert [row.metadata["n"] for row in rows if row] == [3, 1]
+    assert len(collection) == 2
 
 
 def test_a_table_has_the_columns_types(axes: Collection) -> None:

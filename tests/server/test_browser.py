@@ -214,7 +214,10 @@ def test_duplicates_are_looked_for_reviewed_and_undone(page, site: Served) -> No
 
 def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served) -> None:
     page.click("nav >> text=Duplicates")
-    holds(page, "document.querySelector('.extra') || /Not searched yet/.test(document.querySelector('main').innerText)")
+    holds(
+        page,
+        "document.querySelector('.extra') || /No search for/.test(document.querySelector('main').innerText)",
+    )
     for first, second in (("busy.png", "copy.jpg"), ("copy.jpg", "busy.png"), ("busy.png", "copy.jpg")):
         # The page asks anew once the job is over: what it showed before must not be taken for what was found.
         with page.expect_response("**/v1/duplicates?**", timeout=60_000):
@@ -226,9 +229,9 @@ def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served)
             card.get_by_text("The next search will keep this one.").wait_for()
             wait_for(lambda: '"chosen":true' in site.http.get("/v1/duplicates").text)
         else:
-            card.get_by_text("kept: chosen by you", exact=True).wait_for()
+            card.get_by_text("kept because you chose it", exact=True).wait_for()
             card.get_by_role("button", name="Let the rules decide").click()
-            card.get_by_text("the rules decide from the next search on").wait_for()
+            card.get_by_text("The next search will choose by the rules again.").wait_for()
             wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)
     card.get_by_role("button", name="Keep this one instead").click()
     wait_for(lambda: '"chosen":true' not in site.http.get("/v1/duplicates").text)
@@ -236,7 +239,7 @@ def test_what_was_chosen_is_kept_and_left_to_the_rules_again(page, site: Served)
 
 def test_groups_and_the_collection_s_state(page) -> None:
     page.click("nav >> text=Groups")
-    page.click("text=Group the pictures")
+    page.click("text=Group the images")
     page.wait_for_selector(".card", timeout=60_000)
     page.click(".card")
     page.wait_for_selector(".tile")
@@ -276,7 +279,7 @@ def test_what_was_typed_is_not_overwritten_by_a_late_answer(page) -> None:
 
 def test_the_map_is_laid_out_and_a_picture_found_on_it(page) -> None:
     page.click("nav >> text=Map")
-    page.click("text=Lay out the map")
+    page.click("text=Create the map")
     page.wait_for_selector("canvas#map", timeout=60_000)
     page.fill("#name", "blue1")
     page.press("#name", "Enter")

@@ -48,7 +48,10 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def looked(page) -> None:
     """The page of duplicates, with what was found."""
     page.click("nav >> text=Duplicates")
-    holds(page, "document.querySelector('.extra') || /Not searched yet/.test(document.querySelector('main').innerText)")
+    holds(
+        page,
+        "document.querySelector('.extra') || /No search for/.test(document.querySelector('main').innerText)",
+    )
     if not page.locator(".extra").count():
         page.click("text=Look for duplicates")
     page.wait_for_selector(".extra", timeout=60_000)
@@ -110,7 +113,7 @@ def test_a_crop_is_laid_where_it_lies(page) -> None:
     within = observed[height // 10 + 3 : height * 9 // 10 - 3, width // 10 + 3 : width * 9 // 10 - 3]
     assert within.mean() < 12
     assert observed[: height // 10 - 3].min() > 100  # what only the kept one shows is not compared
-    assert "Only the area that both show" in caption
+    assert "Only the shared area" in caption
 
 
 @pytest.mark.parametrize("width", [320, 360])

@@ -22,7 +22,7 @@ def test_a_group_tells_the_labels_of_its_pictures_and_the_name_it_was_given(brow
             assert running.http.post("/v1/labels", json={"label": label, "ids": some}).status_code == 200
         payload = running.http.get("/v1/clusters").json()["clusters"][0]
         assert payload["labels"] == [{"label": "sea", "images": 3}, {"label": "sky", "images": 1}]
-        assert payload["labelled"] == 4
+        assert payload["labeled"] == 4
         sheet = browser.new_context().new_page()
         sheet.goto(f"{running.url}/clusters")
         sheet.wait_for_selector(".card >> text=sea 3, sky 1", timeout=30_000)

@@ -63,7 +63,7 @@ def many(page, site: Served):  # type: ignore[no-untyped-def]
         query = dict(part.split("=") for part in route.request.url.split("?")[1].split("&"))
         first, count = int(query["offset"]), int(query["k"])
         shown = groups[first : first + count]
-        route.fulfill(json={"when": WHEN, "pictures": 5000, "total": len(groups), "groups": shown})
+        route.fulfill(json={"when": WHEN, "images": 5000, "total": len(groups), "groups": shown})
 
     def take(route) -> None:  # type: ignore[no-untyped-def]
         sent.append(json.loads(route.request.post_data))
@@ -91,7 +91,7 @@ def focused(page) -> str:
 def test_a_thousand_groups_keep_few_cards_and_every_one_is_reached(many) -> None:
     assert 0 < many.locator(".group").count() < 60
     assert "1,000.0 MB" not in many.inner_text(".totals")
-    assert "999.0 MB in all" in many.inner_text(".totals")  # one is left alone
+    assert "999.0 MB in total" in many.inner_text(".totals")  # one is left alone
     for _ in range(3):
         many.keyboard.press("j")
     assert focused(many) == "2 extra"
@@ -112,9 +112,9 @@ def test_filters_count_and_are_in_the_address(many, site: Served) -> None:
     assert "kind=cropped" in many.url
     counts = many.inner_text(".review-filters")
     assert "Cropped 250" in counts.replace("\n", " ")
-    assert "Certain (≥ 99 %) 0" in counts.replace("\n", " ")
+    assert "Certain (≥ 99%) 0" in counts.replace("\n", " ")
     many.get_by_role("checkbox", name="Something added").check()
-    many.get_by_role("checkbox", name="Below 90 %").check()
+    many.get_by_role("checkbox", name="Below 90%").check()
     many.get_by_label("Filter by path").fill("COPY99")
     holds(many, "/^3 groups/.test(document.querySelector('.totals').textContent)")  # 990, 994, 998
     assert "certainty=below" in many.url
@@ -123,7 +123,7 @@ def test_filters_count_and_are_in_the_address(many, site: Served) -> None:
     holds(many, "/^3 groups, 3 extras shown/.test(document.querySelector('.totals')?.textContent)")
     assert many.get_by_role("checkbox", name="Something added").is_checked()
     many.get_by_label("Filter by path").fill("nothing of that name")
-    many.get_by_text("No group passes the filters.").wait_for()
+    many.get_by_text("No group matches the filters.").wait_for()
 
 
 def test_one_choice_is_on_every_card_and_is_taken_back(many) -> None:
@@ -180,14 +180,14 @@ def test_keys_are_shown_and_a_pair_is_looked_at_closely(many) -> None:
     assert dialog.get_by_role("button", name="Flip").first.get_attribute("aria-pressed") == "true"
     many.keyboard.press("Escape")
     wait_for(lambda: focused(many) == "2 extra")
-    assert "same-template · 50.0 %" in many.locator(".group[data-n='3'] .badge").last.inner_text()
+    assert "same-template · 50.0%" in many.locator(".group[data-n='3'] .badge").last.inner_text()
 
 
 def test_a_group_of_hundreds_is_drawn_in_parts_and_accepted_whole(page, site: Served) -> None:
     group = made(3)[0]
     (one,) = group["extras"]
     group["extras"] = [one | {"metadata": one["metadata"] | {"sha256": f"{n:064x}"}} for n in range(9, 309)]
-    payload = {"when": WHEN, "pictures": 301, "total": 1, "groups": [group]}
+    payload = {"when": WHEN, "images": 301, "total": 1, "groups": [group]}
     page.route("**/v1/duplicates?*", lambda route: route.fulfill(json=payload))
     page.route("**/v1/decisions/batch", lambda route: route.fulfill(json={}))
     page.goto(site.url + "/duplicates")
@@ -206,17 +206,17 @@ def test_accepted_extras_are_moved_and_put_back_from_the_page(browser, tmp_path:
         sheet = browser.new_context(viewport={"width": 1200, "height": 800}).new_page()
         sheet.set_default_timeout(30_000)
         sheet.goto(running.url + "/duplicates")
-        sheet.get_by_role("button", name="Nothing accepted to move").wait_for()
+        sheet.get_by_role("button", name="No accepted files to move").wait_for()
         sheet.get_by_role("button", name="Accept group (2)").click()
         sheet.get_by_role("button", name="Move 2 files to the trash").click()
         sheet.locator("dialog.confirm").get_by_role("button", name="Cancel").click()
         assert (photos / "copy20.jpg").exists()
         sheet.get_by_role("button", name="Move 2 files to the trash").click()
         sheet.locator("dialog.confirm").get_by_role("button", name="Move to the trash").click()
-        sheet.get_by_role("button", name="Undo: put them back").wait_for()
+        sheet.get_by_role("button", name="Undo: restore them").wait_for()
         assert sorted(path.name for path in photos.iterdir()) == ["copy10.jpg", "scene1.png", "scene2.png"]
         holds(sheet, "/^1 group, 1 extra shown/.test(document.querySelector('.totals').textContent)")
-        sheet.get_by_role("button", name="Undo: put them back").click()
+        sheet.get_by_role("button", name="Undo: restore them").click()
         wait_for(lambda: len(list(photos.iterdir())) == 5)
         holds(sheet, "/^2 groups, 3 extras shown/.test(document.querySelector('.totals')?.textContent)")
         sheet.context.close()

@@ -26,7 +26,7 @@ def test_a_server_that_only_reads_offers_no_work(browser, tmp_path: Path) -> Non
         served(photos, str(tmp_path / "c"), read_only=True) as running,
     ):
         sheet = sheet_of(browser, running.url + "/duplicates")
-        for path, name in (("/duplicates", "Look for duplicates"), ("/collection", "Look for new pictures")):
+        for path, name in (("/duplicates", "Look for duplicates"), ("/collection", "Check folders for new images")):
             sheet.goto(running.url + path)
             sheet.wait_for_selector(f"main >> text={REASON}")
             assert sheet.get_by_role("button", name=name).count() == 0
@@ -59,5 +59,5 @@ def test_whoever_came_with_the_reading_token_is_offered_no_work(browser, tmp_pat
             assert sheet.get_by_role("button", name="Look for duplicates").count() == 0
             sheet.click("nav >> text=Collection")
             sheet.wait_for_selector(f"main >> text={REASON}")
-            assert sheet.get_by_role("button", name="Look for new pictures").count() == 0
+            assert sheet.get_by_role("button", name="Check folders for new images").count() == 0
             sheet.context.close()

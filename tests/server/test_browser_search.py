@@ -46,7 +46,7 @@ def test_more_than_eight_pictures_at_once_are_told(page, tmp_path: Path) -> None
     page.set_input_files("input[type=file]", files(tmp_path, 10))
     page.wait_for_url("**like=query**")
     assert len(asked(page)["like"]) == 8
-    holds(page, "document.getElementById('status').textContent.includes('10 pictures were selected')")
+    holds(page, "document.getElementById('status').textContent.includes('10 images were selected')")
     names(page)
 
 
@@ -95,16 +95,15 @@ SENTENCES = """async () => {
 
 def test_the_threshold_text_agrees_with_the_hits(page) -> None:
     assert page.evaluate(SENTENCES) == {
-        "endless": "200 of 200 shown. About 10 unrelated pictures would reach this score.",
+        "endless": "200 of 200 shown. About 10 unrelated images would reach this score.",
         "within": "65 of 200 shown. About 10 of them may be unrelated.",
-        "more": "40 of 200 shown. As many would reach this score by chance: any of them that is not a verified copy "
-        "may be unrelated.",
+        "more": "40 of 200 shown. All but the verified copies may be unrelated: chance alone would give as many.",
         "one": "30 of 200 shown. About 1 of them may be unrelated.",
-        "one_endless": "200 of 200 shown. About 1 unrelated picture would reach this score.",
-        "rare": "30 of 200 shown. An unrelated picture reaches this score in one of 6 searches.",
+        "one_endless": "200 of 200 shown. About 1 unrelated image would reach this score.",
+        "rare": "30 of 200 shown. An unrelated image reaches this score in one of 6 searches.",
         "copies": "5 of 200 shown. All of them are verified copies.",
-        "none": "0 of 200 shown. No picture reaches this score.",
-        "top": "1 of 200 shown. Only nearly identical pictures reach this score.",
+        "none": "0 of 200 shown. No image reaches this score.",
+        "top": "1 of 200 shown. Only nearly identical images reach this score.",
     }
 
 

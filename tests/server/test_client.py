@@ -205,3 +205,29 @@ def test_it_needs_no_server_s_packages() -> None:
     code = f"import sys, lookalike.client; print([m for m in {heavy} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h:abc", "http://h:99999", "http://[", "http://127.0.0.1/\ud800", "http://h\0/x", "ftp://h", ""]
+)
+def test_what_is_no_url_is_refused(url: str) -> None:
+    with pytest.raises(BadQuery, match="not the URL of a server"):
+        lookalike.connect(url)
+
+
+def test_a_token_that_no_header_can_contain_is_refused(server: Served) -> None:
+    for token in ("a\nb", "\ud800", "é"):
+        with pytest.raises(BadQuery, match="token"):
+            lookalike.connect(server.url, token=token)
+
+
+def test_text_that_is_not_unicode_is_refused_or_unknown(server: Served, red: bytes) -> None:
+    with lookalike.connect(server.url) as photos:
+        assert photos.get(["\ud800"]) == [None]
+        assert "\ud800" not in photos
+        with pytest.raises(UnknownId):
+            photos.search_by_id("\ud800")
+        with pytest.raises(BadQuery, match="Unicode"):
+            photos.add([red], ids=["\ud800"])
+        with pytest.raises(BadQuery, match="Unicode"):
+            photos.add([red], metadata=[{"note": "\ud800"}])

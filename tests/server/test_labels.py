@@ -28,7 +28,7 @@ def filed(tmp_path: Path):  # type: ignore[no-untyped-def]
 
 def test_a_label_given_is_counted_and_can_be_asked_for(own: Served) -> None:
     ids = ["photos/red0.png", "photos/blue0.png"]
-    assert own.http.post("/v1/labels", json={"label": "warm", "ids": ids}).json() == {"labelled": 2}
+    assert own.http.post("/v1/labels", json={"label": "warm", "ids": ids}).json() == {"labeled": 2, "labelled": 2}
     payload = own.http.get("/v1/labels", params={"spread": True}).json()
     assert [(one["label"], one["images"], sorted(one["examples"])) for one in payload["labels"]] == [
         ("warm", 2, sorted(ids))
@@ -76,7 +76,7 @@ def test_the_rest_is_named_and_wrong_labels_are_doubted(filed: Served) -> None:
     filed.http.post("/v1/labels", json={"label": "green", "ids": ["photos/red3.png"]})
     done = job(filed, "labels")
     assert done["state"] == "done"
-    assert done["report"]["labelled"] == 12
+    assert done["report"]["labeled"] == 12
     wait_for(lambda: filed.http.get("/v1/labels", params={"spread": True}).json()["unsure"] is not None)
     payload = filed.http.get("/v1/labels", params={"spread": True}).json()
     named = {one["label"]: one["named"] for one in payload["labels"]}
@@ -86,6 +86,7 @@ def test_the_rest_is_named_and_wrong_labels_are_doubted(filed: Served) -> None:
         assert spread["total"] == count
         assert all(one["id"].startswith(f"photos/{label}") for one in spread["images"])
     doubts = filed.http.get("/v1/labels/suspects").json()["suspects"]
+    assert doubts[0]["neighbors"] == doubts[0]["neighbours"] != []
     assert [(one["id"], one["label"], one["instead"]) for one in doubts] == [("photos/red3.png", "green", "red")]
     with served(None, filed.app.state.lookalike.settings.uri) as other:  # what was found is the collection's
         assert other.http.get("/v1/labels/suspects").json()["suspects"] == doubts
@@ -113,8 +114,9 @@ def test_a_group_is_named_by_its_typical_pictures(filed: Served) -> None:
     assert job(filed, "clusters")["state"] == "done"
     group = filed.http.get("/v1/clusters").json()["clusters"][0]
     done = filed.http.post("/v1/labels", json={"label": "mine", "cluster": group["key"]}).json()
-    assert done["labelled"] == len(group["examples"])
-    assert filed.http.get("/v1/labels").json()["labels"][0]["images"] == done["labelled"]
+    assert group["labeled"] == group["labelled"] == 0
+    assert done["labeled"] == done["labelled"] == len(group["examples"])
+    assert filed.http.get("/v1/labels").json()["labels"][0]["images"] == done["labeled"]
     assert filed.http.get("/v1/clusters").json()["clusters"][0]["name"] == "mine"
 
 

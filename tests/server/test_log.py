@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from lookalike.errors import UnreadableImage
+from lookalike.errors import NoCollection, UnreadableImage
 from lookalike.image.decoding.guarded import child_command
 from lookalike.search import Collection
 from lookalike.server import Settings
 from lookalike.server.process.run import JsonLogFormatter
+from lookalike.server.service.collection_service import CollectionService
 from lookalike.server.service.jobs import JobRunner
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.types import Preprocessing
@@ -61,20 +62,49 @@ def log() -> Iterator[Log]:
     logger.removeHandler(handler)
 
 
-def test_a_failed_job_leaves_its_traceback_in_the_log_only(tmp_path: Path, log: Log) -> None:
-    Collection.open(tmp_path / "c", create=True).close()
-    with served(None, str(tmp_path / "c")) as running:
-        job = running.http.post("/v1/jobs", json={"kind": "clusters"}).json()["job"]
+def failed_job(collection: Path, kind: str, log: Log) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a job that fails; return its last state and its log entry."""
+    with served(None, str(collection)) as running:
+        job = running.http.post("/v1/jobs", json={"kind": kind}).json()["job"]
         wait_for(lambda: running.http.get(f"/v1/jobs/{job}").json()["state"] != "running")
         response = running.http.get(f"/v1/jobs/{job}")
-        wait_for(lambda: bool(log.failures()))
-    (failure,) = log.failures()
-    assert (failure["event"], failure["job"], failure["kind"]) == ("job failed", job, "clusters")
-    assert "Traceback" in failure["error"]
-    assert "BadQuery" in failure["error"]
-    assert "BadQuery" in log.text
-    assert response.json()["state"] == "failed"
+        wait_for(lambda: any(entry["event"] == "job failed" for entry in log.entries))
+    (entry,) = (entry for entry in log.entries if entry["event"] == "job failed")
+    assert (entry["job"], entry["kind"], response.json()["state"]) == (job, kind, "failed")
     assert "Traceback" not in response.text
+    return response.json(), entry
+
+
+@pytest.mark.parametrize("kind", ["index", "clusters", "labels"])
+def test_a_mistake_of_the_user_in_a_job_is_one_line_in_the_log(tmp_path: Path, log: Log, kind: str) -> None:
+    """An empty collection has no folders to index, no images to group and no labels to propagate."""
+    Collection.open(tmp_path / "c", create=True).close()
+    job, entry = failed_job(tmp_path / "c", kind, log)
+    assert entry["level"] == "warning"
+    assert job["message"].removeprefix("the collection: ") in entry["reason"]
+    assert "error" not in entry
+    assert "Traceback" not in log.text
+
+
+def test_a_defect_in_a_job_leaves_its_traceback_in_the_log_only(
+    tmp_path: Path, log: Log, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = (
+        "import sys\nfrom lookalike.server.service import job_process\ndel sys.argv[1:3]\n"
+        "job_process.KINDS['map'] = lambda *_: {}['a defect']\njob_process.main()\n"
+    )
+    (tmp_path / "broken.py").write_text(code)
+    executable = tmp_path / "python"
+    job = f"*job_process*) exec '{sys.executable}' '{tmp_path}/broken.py' \"$@\";;"
+    executable.write_text(f'#!/bin/sh\ncase "$*" in {job} esac\nexec \'{sys.executable}\' "$@"\n')
+    executable.chmod(0o700)
+    monkeypatch.setattr("lookalike.server.service.jobs.sys.executable", str(executable))
+    Collection.open(tmp_path / "c", create=True).close()
+    state, entry = failed_job(tmp_path / "c", "map", log)
+    assert entry["level"] == "error"
+    assert "Traceback" in entry["error"]
+    assert "KeyError: 'a defect'" in entry["error"]
+    assert state["message"] == "it failed unexpectedly (KeyError)"
 
 
 @pytest.mark.parametrize(
@@ -98,13 +128,30 @@ def test_a_job_whose_process_dies_is_logged_with_its_last_words(
         runner = JobRunner(Settings(uri=str(tmp_path / "c")), str(tmp_path))
         job = await runner.start("index")
         await asyncio.gather(*runner._tasks)
-        return runner.get(job["job"])
+        return runner.records.get(job["job"])
 
     job = asyncio.run(run())
     (failure,) = log.failures()
     assert expected in failure["error"]
     assert len(failure["error"]) < 20_000
     assert (job["state"], job["message"]) == ("failed", "its process ended unexpectedly; start it again")
+
+
+@pytest.mark.parametrize(
+    ("error", "has_traceback"), [(NoCollection("it is gone"), False), (KeyError("a defect"), True)]
+)
+def test_a_lost_collection_has_a_traceback_only_if_a_defect_lost_it(
+    tmp_path: Path, log: Log, error: Exception, has_traceback: bool
+) -> None:
+    service = CollectionService(Settings(uri=str(tmp_path / "c")))
+    service.unavailable_reason = ""
+    try:
+        raise error
+    except Exception as raised:
+        service._mark_unavailable(raised)
+    (entry,) = log.entries
+    assert ("Traceback" in entry.get("error", "")) == has_traceback
+    assert ("Traceback" in log.text) == has_traceback
 
 
 def decode(work: Callable[[DecoderPool], Coroutine[Any, Any, object]]) -> str:

@@ -34,7 +34,7 @@ def test_where_the_tail_begins_there_is_no_jump(measured: np.ndarray) -> None:
 
 
 def test_below_the_tail_pairs_are_counted_as_measured_and_beyond_it_by_the_tail() -> None:
-    # Two of the eleven lie beyond the start by the pairs, 2 % by the tail: (2 / 11) ** power is 0.02.
+    # Two of the eleven lie beyond the start by the pairs, 2% by the tail: (2 / 11) ** power is 0.02.
     measured = np.array([0.0, 0.05, 0.1, 0.1, 0.15, 0.2, 0.2, 0.2, 0.2, 0.9], np.float32)
     chances = _chance(TAIL, measured, np.array([0.12, 0.25, 0.3]))
     power = np.log(0.02) / np.log(2 / 11)

@@ -1,5 +1,9 @@
 """The index in memory answers as the store does, whatever was added, changed and removed since it was built."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -172,6 +176,59 @@ def test_a_mask_is_made_once_a_version(store: Store) -> None:
     assert len(calls) == 1
     index.add(["x"], unit_vectors(1), [{}], 1).cached_mask("n = 7", make)
     assert len(calls) == 2
+
+
+def test_a_slow_filter_delays_only_those_who_need_it(store: Store) -> None:
+    index, entered, go = index_of(store), threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def slow() -> vector_index.Mask:
+        calls.append("slow")
+        entered.set()
+        assert go.wait(30)
+        return index.mask_of_ids(["007"])
+
+    with ThreadPoolExecutor(3) as threads:
+        try:
+            first = threads.submit(index.cached_mask, "slow", slow)
+            assert entered.wait(30)
+            second = threads.submit(index.cached_mask, "slow", slow)
+            fast = threads.submit(index.cached_mask, "fast", lambda: index.mask_of_ids(["008"]))
+            assert fast.result(30).sum() == 1
+            assert index.nbytes > 0
+            assert not first.done()
+            assert not second.done()
+        finally:
+            go.set()
+        assert first.result(30) is second.result(30)
+    assert calls == ["slow"]
+
+
+def test_a_filter_that_failed_is_tried_again(store: Store) -> None:
+    index = index_of(store)
+
+    def fail() -> vector_index.Mask:
+        raise OSError("the disk is gone")
+
+    with pytest.raises(OSError, match="gone"):
+        index.cached_mask("n = 7", fail)
+    assert index.cached_mask("n = 7", lambda: index.mask_of_ids(["007"])).sum() == 1
+
+
+@pytest.mark.parametrize("kind", ["memory", "lance"])
+def test_the_limit_counts_what_nbytes_counts(tmp_path: Path, kind: str) -> None:
+    rows = 12_000
+    uri = "memory:" if kind == "memory" else str(tmp_path / "c")
+    store = open_store(uri, dim=DIM, columns={"name": str, "label": str, "n": int}, create=True)
+    metadata = [{"name": f"a name of its own {n}", "label": "sea", "n": 10_000 + n} for n in range(rows)]
+    store.add([f"{n:06}" for n in range(rows)], unit_vectors(rows), metadata)
+    index = memory_index(store, max_bytes=1 << 30)
+    assert index is not None
+    assert index.segments[0].codes is not None
+    for n in range(vector_index.MAX_MASKS):
+        index.cached_mask(f"n = {n}", lambda: index.mask_of_ids(["000007"]))
+    assert memory_index(store, max_bytes=round(index.nbytes * 0.95)) is None
+    assert memory_index(store, max_bytes=round(index.nbytes * 1.05)) is not None
 
 
 def test_a_blocked_product_finds_what_a_full_one_does(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,8 +75,8 @@ def test_geometry_by_hand():
 
 
 def test_colours_by_hand():
-    grey = view(PICTURE, Recipe(gray=1.0), 64, np.random.default_rng(0))
-    assert (grey.max(axis=2).astype(int) - grey.min(axis=2)).max() <= 1
+    gray = view(PICTURE, Recipe(gray=1.0), 64, np.random.default_rng(0))
+    assert (gray.max(axis=2).astype(int) - gray.min(axis=2)).max() <= 1
     inverted = view(PICTURE, Recipe(invert=1.0), 64, np.random.default_rng(0))
     assert np.abs(inverted.astype(int) + PICTURE - 255).mean() < 2
 
@@ -170,7 +170,7 @@ def test_settings_with_a_byte_order_mark(tmp_path):
     ("text", "reason"),
     [
         ("a,b\na.png,x.png\n", r"1 files that the split does not have; the first is x\.png \(nearest"),
-        ("a,b,same\na.png,b.png,1\nb.png,c.png,1\na.png,c.png,0\n", "differ, but other pairs tie them"),
+        ("a,b,same\na.png,b.png,1\nb.png,c.png,1\na.png,c.png,0\n", "differ, but other pairs equate them"),
         ("a,b,same\na.png,b.png,maybe\n", "line 2: 'maybe'"),
         ("a\na.png\n", "has no pairs"),
     ],
@@ -189,7 +189,7 @@ def test_a_misspelt_setting_is_answered_by_the_nearest(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "config", [AutoencoderConfig(side=96, grey=True), SimilarityConfig(source="pairs.csv", rate=0.1)]
+    "config", [AutoencoderConfig(side=96, gray=True), SimilarityConfig(source="pairs.csv", rate=0.1)]
 )
 def test_settings_go_out_and_come_back(tmp_path, config):
     (tmp_path / "run.toml").write_text(to_toml(config))
@@ -198,7 +198,7 @@ def test_settings_go_out_and_come_back(tmp_path, config):
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"epochs": 0}, {"epochs": "3"}, {"epochs": 2.5}, {"grey": 1}, {"side": 20}, {"ema": 1.0}, {"device": "gpu"}],
+    [{"epochs": 0}, {"epochs": "3"}, {"epochs": 2.5}, {"gray": 1}, {"side": 20}, {"ema": 1.0}, {"device": "gpu"}],
 )
 def test_values_out_of_range_are_refused(wrong):
     with pytest.raises(BadQuery, match=next(iter(wrong))):
@@ -207,7 +207,7 @@ def test_values_out_of_range_are_refused(wrong):
 
 def test_values_typed_by_a_person():
     usual = AutoencoderConfig()
-    assert (from_text("grey", "TRUE", usual), from_text("epochs", "3", usual), from_text("rate", "1e-3", usual)) == (
+    assert (from_text("gray", "TRUE", usual), from_text("epochs", "3", usual), from_text("rate", "1e-3", usual)) == (
         True,
         3,
         1e-3,

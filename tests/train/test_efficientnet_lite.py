@@ -13,7 +13,7 @@ from lookalike.errors import BrokenModel, UnknownModel
 torch = pytest.importorskip("torch", reason="needs the extra: pip install 'lookalike[train]'")
 
 from lookalike.train.models import efficientnet_lite as lite  # noqa: E402
-from lookalike.train.models.centre_pooled import pool, whitening, window  # noqa: E402
+from lookalike.train.models.center_pooled import pool, whitening, window  # noqa: E402
 
 PARAMETERS = {0: 4_652_008, 1: 5_416_680, 2: 6_092_072, 3: 8_197_096, 4: 13_006_568}  # of the original implementation
 weights_needed = pytest.mark.skipif(
@@ -52,7 +52,7 @@ def test_batch_norm_is_tensorflows():
 def test_unknown_variant_and_unpublished_weights():
     with pytest.raises(UnknownModel, match="nearest"):
         lite.EfficientNetLite(7)
-    with pytest.raises(UnknownModel, match="0, 1 and 2"):
+    with pytest.raises(UnknownModel, match="0, 1 or 2"):
         lite.load_pretrained(4)
 
 
@@ -63,7 +63,7 @@ def test_an_altered_weights_file_is_refused(tmp_path: Path):
         lite.verified(file, hashlib.sha256(b"what was meant").hexdigest())
 
 
-def test_window_weighs_the_centre_most_and_sums_to_one():
+def test_window_weighs_the_center_most_and_sums_to_one():
     weights = window(7, 7).reshape(7, 7)
     assert weights.sum().item() == pytest.approx(1)
     assert weights.argmax().item() == 24
@@ -78,9 +78,9 @@ def test_pooling_a_flat_map_gives_its_value():
 @pytest.mark.parametrize(("power", "spread"), [(0.0, [3.0, 1.0]), (0.5, [3.0**0.5, 1.0]), (1.0, [1.0, 1.0])])
 def test_whitening_divides_by_the_spread_to_a_power(power, spread):
     rows = np.array([[3, 0], [-3, 0], [0, 1], [0, -1]], np.float32) * np.sqrt(1.5, dtype=np.float32) + 10
-    centre, axes = whitening(rows, dim=2, power=power, shrink=0)
-    assert centre == pytest.approx([10, 10])
-    assert ((rows - centre) @ axes).std(axis=0, ddof=1) == pytest.approx(spread)
+    center, axes = whitening(rows, dim=2, power=power, shrink=0)
+    assert center == pytest.approx([10, 10])
+    assert ((rows - center) @ axes).std(axis=0, ddof=1) == pytest.approx(spread)
 
 
 @weights_needed

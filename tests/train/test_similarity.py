@@ -97,7 +97,7 @@ def test_training_that_makes_it_no_better_saves_the_base_model(split, tmp_path, 
     result = run(split, tmp_path / "mine", monkeypatch, ColourEmbedder(), epochs=1, rate=1e-6)
     assert result.before["mAP"] == 1
     assert result.selected == "before"
-    assert "no better, so" in str(result)
+    assert "no improvement, so" in str(result)
     assert load_card(tmp_path / "mine").name == DEFAULT_MODEL
     assert get_embedder(tmp_path / "mine").card.sha256 == load_card(model_folder(DEFAULT_MODEL)).sha256
 

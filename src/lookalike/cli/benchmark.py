@@ -9,13 +9,26 @@ import typer
 
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
-from lookalike.cli.usage_errors import usage_error_for
-from lookalike.errors import LookalikeError
+from lookalike.cli.usage_errors import checked_by
+from lookalike.errors import BadQuery, LookalikeError
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from lookalike.evaluate import BenchmarkResult, ModelBenchmark
 
 _MAX_SKIPPED = 5
+
+
+def _edits(text: str) -> tuple[str, ...]:
+    """Return the names of edits in a list. Raises BadQuery."""
+    from lookalike.image import get_edit
+
+    names = tuple(part.strip() for part in text.split(",") if part.strip())
+    if not names:
+        raise BadQuery(f"{text!r} names no edit; leave it out for all of them")
+    for name in names:
+        get_edit(name)
+    return names
 
 
 def benchmark(
@@ -28,11 +41,11 @@ def benchmark(
     ] = None,
     edits: Annotated[
         str | None,
-        typer.Option(metavar="EDIT,EDIT...", help="Only these edits. Default: all."),
+        typer.Option(metavar="EDIT,EDIT...", callback=checked_by(_edits), help="Only these edits. Default: all."),
     ] = None,
-    sample: Annotated[int, typer.Option(min=3, help="Number of images to edit.")] = 200,
-    gallery: Annotated[int, typer.Option(min=3, help="Largest number of images to search.")] = 2000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the sample and the edits.")] = 0,
+    sample: Annotated[int, typer.Option(metavar="N", min=3, help="Number of images to edit.")] = 200,
+    gallery: Annotated[int, typer.Option(metavar="N", min=3, help="Largest number of images to search.")] = 2000,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the sample and the edits.")] = 0,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Write benchmark.json and the chart."),
@@ -43,12 +56,9 @@ def benchmark(
     from lookalike.embed import DEFAULT_MODEL
     from lookalike.evaluate import BenchmarkPlan
     from lookalike.evaluate import benchmark as run
-    from lookalike.image import EDITS, get_edit
+    from lookalike.image import EDITS
 
-    names = tuple(part.strip() for part in edits.split(",") if part.strip()) if edits else tuple(EDITS)
-    with usage_error_for("--edits"):
-        for name in names:
-            get_edit(name)
+    names = tuple(EDITS) if edits is None else _edits(edits)
     plan = BenchmarkPlan(edits=names, sample=sample, gallery=gallery, seed=seed)
     with ProgressLine("images") as progress:
         result = run(photos, model or [DEFAULT_MODEL], plan=plan, progress=progress)
@@ -92,8 +102,8 @@ def _rows(model: "ModelBenchmark") -> list[list[str]]:
 def _recommend(result: "BenchmarkResult") -> None:
     best = result.best
     log(
-        f"{result.sources:,} images edited, {result.gallery:,} searched; {result.held_out:,} of the edited ones have "
-        f"no original among them; {result.twins:,} near-identical images left out"
+        f"edited copies of {result.sources:,} images searched for among {result.gallery:,} images; "
+        f"the originals of {result.held_out:,} were withheld, {result.twins:,} near-identical images left out"
     )
     if result.lead:
         verdict = "more than chance" if result.lead.more_than_chance else "within chance"
@@ -102,11 +112,11 @@ def _recommend(result: "BenchmarkResult") -> None:
             f"({result.lead.low:+.3f} to {result.lead.high:+.3f}: {verdict})"
         )
     if best.min_score is None:
-        log(f"no score is safe: none has {best.precision:.0%} right answers above it; use the ranking instead")
+        log(f"no minimum score makes {percent(best.precision)} of the results right; rely on the ranking instead")
     else:
         log(
-            f"use: --model {best.model} --min-score {best.min_score:.3f}  "
-            f"({best.precision:.0%} of the results are right, {best.recall:.1%} of the copies are found)"
+            f"recommended: --model {best.model} --min-score {best.min_score:.3f}  "
+            f"({percent(best.precision)} of the results are right, {percent(best.recall)} of the copies are found)"
         )
 
 

@@ -8,7 +8,8 @@ import typer
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import check_output_files
-from lookalike.cli.usage_errors import check_choice
+from lookalike.cli.usage_errors import checked_by, one_of
+from lookalike.errors import BadQuery
 from lookalike.text import counted
 
 if TYPE_CHECKING:
@@ -19,38 +20,63 @@ _SAME = 1 - 1e-5  # a score this close to 1 means the same vector, up to roundin
 _OUTPUTS = ("clusters.csv", "clusters.parquet", "levels.png")
 
 
+def _parse_levels(text: str) -> "str | tuple[int, ...]":
+    """Return "auto" or the numbers of clusters. Raises BadQuery."""
+    if text == "auto":
+        return text
+    try:
+        levels = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        levels = ()
+    if not levels or min(levels) < 1:
+        raise BadQuery(f"{text!r} is not understood; give whole numbers from 1, such as 8,64,512, or auto")
+    return levels
+
+
 def cluster(
     levels: Annotated[
         str,
-        typer.Option(metavar="N,N,...|auto", help="Number of clusters at each level; auto chooses them by stability."),
+        typer.Option(
+            metavar="N,N,...|auto",
+            callback=checked_by(_parse_levels),
+            help="Number of clusters at each level; auto chooses them by stability.",
+        ),
     ] = "auto",
     method: Annotated[
-        str, typer.Option(help="kmeans, or density (HDBSCAN: any number of clusters, some images in none).")
+        str,
+        typer.Option(
+            metavar="kmeans|density",
+            callback=one_of("kmeans", "density"),
+            help="kmeans, or density (HDBSCAN: any number of clusters, some images in none).",
+        ),
     ] = "kmeans",
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FOLDER", help="Write a table, a page, and a contact sheet per level."),
     ] = None,
-    table: Annotated[str, typer.Option(help="Format of the table: csv or parquet.")] = "csv",
+    table: Annotated[
+        str, typer.Option(metavar="csv|parquet", callback=one_of("csv", "parquet"), help="Format of the table.")
+    ] = "csv",
     tree: Annotated[
         str | None,
-        typer.Option(metavar="links|copies", help="Also write nested folders with links to the files, or copies."),
+        typer.Option(
+            metavar="links|copies",
+            callback=one_of("links", "copies"),
+            help="Also write nested folders with links to the files, or copies.",
+        ),
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of k-means starts to choose from.")] = 3,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clusters.")] = 0,
+    seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Number of k-means starts to choose from.")] = 3,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same clusters.")] = 0,
     status: Annotated[bool, typer.Option("--status", help="Only print how well the saved clusters still fit.")] = False,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Group images without labels, save the clusters in the collection, and print them, largest first."""
-    from lookalike.cluster import METHODS, known_labels, save_clusters
     from lookalike.cluster import cluster as group
+    from lookalike.cluster import known_labels, save_clusters
     from lookalike.search import open_collection
 
     requested = _parse_levels(levels)
-    check_choice("--method", method, METHODS)
-    check_choice("--table", table, ("csv", "parquet"))
-    check_choice("--tree", tree or "links", ("links", "copies"))
     if tree and output is None:
         raise typer.BadParameter("it needs an output folder; name one with -o FOLDER", param_hint="--tree")
     if status:
@@ -66,17 +92,6 @@ def cluster(
         if output:
             _write(photos, clusters, output, table, tree)
         _print(clusters, labels, as_json=json)
-
-
-def _parse_levels(text: str) -> "str | tuple[int, ...]":
-    if text == "auto":
-        return text
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not understood; give numbers such as 8,64,512, or auto", param_hint="--levels"
-        ) from None
 
 
 def _status(collection: str | None, *, as_json: bool) -> None:
@@ -106,7 +121,7 @@ def _print(clusters: "Clusters", labels: dict[str, str], *, as_json: bool) -> No
     if noise == len(clusters.ids):
         log("no group of images is denser than the rest, or there are too few images; try --method kmeans")
     if clusters.choice:
-        log("levels were chosen by how well two halves of the images agree; -o also draws the curve")
+        log("levels chosen because two halves of the images are clustered alike there; -o DIR also draws the curve")
     _compare_with_labels(clusters, labels)
 
 
@@ -115,9 +130,9 @@ def _explain_fewer(requested: "str | tuple[int, ...]", clusters: "Clusters") -> 
     count = clusters.counts[-1]
     same = count == 1 and len(clusters.ids) > 1 and float(clusters.scores.min()) > _SAME
     if clusters.method == "kmeans" and same:
-        log(f"all {len(clusters.ids):,} images look the same to the model, so there is one cluster")
+        log(f"the model cannot tell the {len(clusters.ids):,} images apart, so there is one cluster")
     elif clusters.method == "kmeans" and requested != "auto" and count < max(map(int, requested)):
-        log(f"there are only {count:,} different images, fewer than the requested clusters")
+        log(f"there are only {count:,} different images, so there cannot be more clusters")
 
 
 def _cluster_json(c: "Cluster") -> dict[str, object]:

@@ -8,6 +8,8 @@ import typer
 
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import log, print_json, print_row
+from lookalike.cli.output_files import FIGURE
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from lookalike.plot import Heat
@@ -18,7 +20,7 @@ if TYPE_CHECKING:
 _MIN_MAPPED = 0.1  # of either image
 ModelOption = Annotated[
     str | None,
-    typer.Option("--model", metavar="NAME", help="Without a collection: the model, by name or folder."),
+    typer.Option("--model", metavar="MODEL", help="Without a collection: the model, by name or folder."),
 ]
 CalibrationCollection = Annotated[
     str | None,
@@ -29,7 +31,9 @@ CalibrationCollection = Annotated[
 def compare(
     first: Annotated[Path, typer.Argument(metavar="A", help="The first image: the original, if one is.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="The second image.")],
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw both images with the proof.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw both images with the proof.")
+    ] = None,
     report: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="Write report.html, report.json and proof.png."),
@@ -84,18 +88,20 @@ def load_calibrated(collection: str | None, model: str | None) -> "tuple[Embedde
 def _print_comparison(comparison: "ImageComparison") -> None:
     verdict = comparison.verdict
     print_row(comparison.explanation.words)
-    numbers = [] if verdict.relation < 0 else [f"probability {100 * verdict.probability:.1f} %"]
+    numbers = [] if verdict.relation < 0 else [f"probability {percent(verdict.probability)}"]
     if verdict.evidence.score is not None:
         numbers.append(f"score {verdict.evidence.score:.3f}")
     if verdict.expected_false_matches is not None and verdict.relation < 4:
-        numbers.append(f"an unrelated image scores as high once in {_odds(verdict.expected_false_matches)}")
+        numbers.append(_odds(verdict.expected_false_matches))
     print_row("; ".join(numbers))
 
 
 def _odds(chance: float) -> str:
     if chance >= 0.5:
-        return "two, or more often"
-    return "over a million" if chance < 1e-6 else f"{round(1 / chance, 1 - len(str(round(1 / chance)))):,.0f}"
+        return "most unrelated images score this high"
+    if chance < 1e-6:
+        return "fewer than one in a million unrelated images score this high"
+    return f"one in {round(1 / chance, 1 - len(str(round(1 / chance)))):,.0f} unrelated images scores this high"
 
 
 def _heat_maps(comparison: "ImageComparison", folder: Path | None) -> "list[Heat]":

@@ -31,7 +31,7 @@ _EDITS = (
     ("flip", 0.5),
     ("caption", 0.8),
     ("screenshot", 0.5),
-    ("grey", 1.0),
+    ("gray", 1.0),
     ("blur", 0.4),
 )
 N_QUERIES = 24
@@ -49,12 +49,11 @@ def demo(
     ),
 ) -> None:
     """Index photos, search them with edited copies of them, and draw the results."""
-    from lookalike.search import open_collection
+    from lookalike.search.new_collection import open_to_index
 
     folder = photos or _bundled(output / "photos")
     edited = output / "edited"
-    edited.mkdir(parents=True, exist_ok=True)
-    with open_collection(output / "collection") as collection:
+    with open_to_index(output / "collection", [folder]) as collection:
         _index(collection, folder)
         correct, total, shown = _search_copies(collection, edited)
         log(f"{correct} of {total} edited copies found their original in first place")
@@ -112,6 +111,7 @@ def _copies(collection: "Collection", folder: Path) -> Iterator[tuple[str, str, 
 
     for n, (image_id, picture) in enumerate(_sample(collection)):
         edit, strength = _EDITS[n % len(_EDITS)]
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / f"{n:02}-{edit}.jpg"
         _write(path, get_edit(edit).apply(picture, strength, n))
         yield edit, image_id, path

@@ -1,4 +1,4 @@
-"""lookalike duplicates: groups of copies with the one to keep; no file is touched without --apply."""
+"""lookalike duplicates: groups of copies with the one to keep; no file is changed without --apply."""
 
 import json as jsonlib
 import os
@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lookalike.cli.command import interrupt_text
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
-from lookalike.errors import BadQuery, ReadOnly, SourceError, StoreFailed
+from lookalike.cli.usage_errors import checked_by, usage_error_for
+from lookalike.errors import BadFilter, BadQuery, ReadOnly, SourceError, StoreFailed
 from lookalike.text import bytes_text, counted, percent
 
 if TYPE_CHECKING:
@@ -23,19 +25,32 @@ if TYPE_CHECKING:
     from lookalike.types import DuplicateGroup, Extra
 
 
+def _check_rules(rules: str) -> None:
+    from lookalike.duplicates.keep.rules import Keep
+
+    Keep(rules)
+
+
+def _check_action(action: str) -> None:
+    from lookalike.duplicates import parse_action
+
+    parse_action(action)
+
+
 def duplicates(
     collection: CollectionOption = None,
     against: Annotated[
         str | None,
         typer.Option(
             metavar="COLLECTION_OR_FOLDER",
-            help="Find only copies of these reference images, which are kept and never touched.",
+            help="Find only copies of these reference images, which are kept and never changed.",
         ),
     ] = None,
     keep: Annotated[
         str,
         typer.Option(
             metavar="RULE,RULE...",
+            callback=checked_by(_check_rules),
             help="Which image to keep, first rule first: bare (nothing added), largest, smallest, heaviest, lightest, "
             "oldest, newest, sharpest, upright, metadata, format, quality, name, path, in:FOLDER, not-in:FOLDER.",
         ),
@@ -46,12 +61,16 @@ def duplicates(
     ] = None,
     min_score: Annotated[
         float | None,
-        typer.Option(min=-1, max=1, help="Compare only pairs with at least this score. Default: by the calibration."),
+        typer.Option(
+            metavar="S", min=-1, max=1, help="Compare only pairs with at least this score. Default: by the calibration."
+        ),
     ] = None,
-    probability: Annotated[float, typer.Option(min=0.01, max=1, help="Minimum probability of a copy.")] = 0.9,
+    probability: Annotated[
+        float, typer.Option(metavar="P", min=0.01, max=1, help="Minimum probability of a copy.")
+    ] = 0.9,
     where: Annotated[
         str | None,
-        typer.Option(metavar="CONDITION", help='Only images that match a condition: "width > 1000".'),
+        typer.Option(metavar="CONDITION", help='Only images that meet this SQL condition: "width > 1000".'),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Only copies with the whole frame: no crops, no free rotations.")
@@ -70,7 +89,7 @@ def duplicates(
     found_at: Annotated[
         str | None,
         typer.Option(
-            metavar="MOMENT", help="With --last: only if the last search has this time, as the page shows it."
+            metavar="MOMENT", help="With --last: fail unless the last search has this time, as shown on the page."
         ),
     ] = None,
     accepted_only: Annotated[
@@ -78,7 +97,11 @@ def duplicates(
     ] = False,
     apply: Annotated[
         str | None,
-        typer.Option(metavar="trash|move:DIR|hardlink", help="Remove the extras. Without it no file is touched."),
+        typer.Option(
+            metavar="trash|move:DIR|hardlink",
+            callback=checked_by(_check_action),
+            help="Remove the extras. Without this option, no file is changed.",
+        ),
     ] = None,
     journal: Annotated[
         Path | None,
@@ -86,19 +109,19 @@ def duplicates(
     ] = None,
     not_a_copy: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="A B", help="Decide that two images are no copies; permanent."),
+        typer.Option(metavar="A B", help="Record that two images are not copies of each other; permanent."),
     ] = None,
     keep_both: Annotated[
         tuple[str, str] | None,
-        typer.Option(metavar="A B", help="Decide to keep two copies; permanent."),
+        typer.Option(metavar="A B", help="Record that two copies are both kept; permanent."),
     ] = None,
     keep_this: Annotated[
         list[str] | None,
-        typer.Option(metavar="A", help="Choose an image to keep, whatever the rules; permanent."),
+        typer.Option(metavar="A", help="Always keep this image, whatever the rules; permanent."),
     ] = None,
     forget_this: Annotated[
         list[str] | None,
-        typer.Option(metavar="A", help="Remove the choice of an image: the rules decide again."),
+        typer.Option(metavar="A", help="Undo --keep-this for an image, so that the rules decide again."),
     ] = None,
     forget: Annotated[
         tuple[str, str] | None,
@@ -120,7 +143,10 @@ def duplicates(
 
     is_deciding = any((not_a_copy, keep_both, forget, keep_this, forget_this)) or decisions is not None
     if is_deciding and (apply or journal or page or csv or against):
-        raise BadQuery("decisions and a search need two calls; decide first, then the search uses the decisions")
+        raise typer.BadParameter(
+            "decisions and a search cannot be combined; record the decisions first, then search in a second call"
+        )
+    _check_companions(apply, journal, found_at, last=last)
     with open_collection(collection, create=False) as photos:
         if is_deciding or list_decisions:
             stored, choices = Decisions(photos), KeepChoices(photos)
@@ -131,13 +157,14 @@ def duplicates(
             if list_decisions:
                 _print_decisions(stored, choices)
             return
-        action = _action(apply, journal, photos)
+        action = _action(apply, photos)
         search_options = _search_options(
             against, keep, reference, min_score, probability, where, quick=quick, turned=not no_turned
         )
         if last and search_options:
-            raise BadQuery(
-                f"--last uses the groups of the last search, so {search_options[0]} has no effect; leave it out"
+            raise typer.BadParameter(
+                f"it uses the groups of the last search, so {search_options[0]} has no effect; leave it out",
+                param_hint="--last",
             )
         options = Options(
             min_score=min_score,
@@ -147,8 +174,6 @@ def duplicates(
             verify=not quick,
             turned=not no_turned,
         )
-        if found_at is not None and not last:
-            raise BadQuery("--found-at selects the search of --last; add --last, or leave it out")
         with _open_reference(against, photos) as reference_collection, ProgressLine("images") as progress:
             from dataclasses import replace
 
@@ -157,7 +182,8 @@ def duplicates(
                 when, result = _last_search(photos, found_at)
             else:
                 options = replace(options, progress=progress)
-                result = find_duplicates(photos, keep=keep, against=reference_collection, options=options)
+                with usage_error_for("--where", BadFilter):
+                    result = find_duplicates(photos, keep=keep, against=reference_collection, options=options)
                 is_complete = reference_collection is None and where is None
                 when = _save_for_server(result, photos) if is_complete else None
             if accepted_only:
@@ -177,14 +203,25 @@ def duplicates(
             _apply_action(result, action, journal or _journal_name(), photos.uri, as_json=json)
 
 
-def _action(apply: str | None, journal: Path | None, photos: "Collection") -> "Action | None":
+def _check_companions(apply: str | None, journal: Path | None, found_at: str | None, *, last: bool) -> None:
+    """Raise a usage error for an option that means nothing without another one."""
+    if journal and apply is None:
+        raise typer.BadParameter(
+            "without --apply no file is touched; add --apply, or leave it out", param_hint="--journal"
+        )
+    if found_at is not None and not last:
+        raise typer.BadParameter(
+            "it selects the search of --last; add --last, or leave it out", param_hint="--found-at"
+        )
+
+
+def _action(apply: str | None, photos: "Collection") -> "Action | None":
     from lookalike.duplicates import parse_action
 
     if apply is None:
-        if journal:
-            raise BadQuery("--journal needs --apply: without it no file is touched; add --apply, or leave it out")
         return None
-    return parse_action(apply, [root.path for root in photos.roots() if root.kind == "folder"])
+    with usage_error_for("--apply"):
+        return parse_action(apply, [root.path for root in photos.roots() if root.kind == "folder"])
 
 
 def _search_options(
@@ -219,7 +256,7 @@ def _last_search(photos: "Collection", found_at: str | None) -> "tuple[str, Dupl
 
     stored = load_duplicates(photos)
     if stored is None:
-        raise BadQuery("this collection has no search for duplicates yet; leave --last out")
+        raise BadQuery("no search for duplicates has been saved in this collection; leave --last out")
     when, result = stored
     if found_at is not None and found_at != when:
         raise BadQuery(f"the groups of {found_at} were replaced by a search at {when}; review the groups again")
@@ -271,12 +308,12 @@ def _store_decisions(
             decision = decisions.decide(*pair, verdict)
             log(f"decided: {decision.first_name} and {decision.second_name}: {verdict}")
     if forget:
-        log("decision removed" if decisions.forget(*forget) else "there was no decision about these two")
+        log("decision removed" if decisions.forget(*forget) else "there is no decision about these two")
 
 
 def _store_choices(choices: "KeepChoices", keep: list[str], forget: list[str]) -> None:
     for name in keep:
-        log(f"chosen: {choices.choose(name).name} is kept before its copies, whatever the rules")
+        log(f"chosen: {choices.choose(name).name} is always kept before its copies")
     for name in forget:
         log("choice removed" if choices.forget(name) else f"{name} was not chosen")
 
@@ -381,12 +418,12 @@ def _print_groups(result: "Duplicates", *, as_json: bool) -> None:
 
 
 def _extra_line(extra: "Extra") -> str:
-    notes = "; the original is uncertain" if extra.unsure else ""
+    notes = "; which of the two is the original is uncertain" if extra.unsure else ""
     notes += f"; {extra.blocked_reason}" if extra.blocked_reason else ""
     if extra.companions:
         notes += f"; with {', '.join(map(os.path.basename, extra.companions))}"
     name = str(extra.metadata.get("path") or extra.id)
-    why = f"{percent(extra.probability)}: {extra.words}; other kept: {extra.reason}{notes}"
+    why = f"{percent(extra.probability)}: {extra.words}; the kept image {extra.reason}{notes}"
     return f"      {extra.relation:<9}  {name}  ({why})"
 
 
@@ -407,16 +444,19 @@ def _print_summary(result: "Duplicates", action: "Action | None", uri: str, page
         f"in {result.seconds:.1f} s"
     )
     if companions:
-        log(f"{counted(companions, 'companion')} (live photos' videos, sidecars): trash and move include them")
+        log(f"{counted(companions, 'companion')} (live photos' videos, sidecars): moved along with their images")
     if result.decided:
-        log(f"{counted(result.decided, 'pair')} excluded by your decisions")
+        log(f"{counted(result.decided, 'pair')} left out because of your decisions")
     if result.absent:
-        log(f"{counted(len(result.absent), 'image')} omitted: the files do not exist; run: lookalike index -c {uri}")
+        log(
+            f"{counted(len(result.absent), 'image')} left out because the files no longer exist; "
+            f"update the collection with: lookalike index -c {uri}"
+        )
     if result.truncated:
-        log(f"{result.truncated:,} images have more candidates than were compared; raise --min-score to reduce them")
+        log(f"{result.truncated:,} images have more candidates than could be compared; raise --min-score to have fewer")
     if extras and action is None:
         review = f"review {page}" if page else "review the groups with --page review.html"
-        log(f"no file was touched; {review}, then remove the extras with --apply trash")
+        log(f"no file was changed; {review}, then remove the extras with --apply trash")
 
 
 def _apply_action(result: "Duplicates", action: "Action", journal: Path, uri: str, *, as_json: bool) -> None:
@@ -427,14 +467,15 @@ def _apply_action(result: "Duplicates", action: "Action", journal: Path, uri: st
     if not steps:
         log("there are no files to remove")
     else:
-        with ProgressLine("files") as progress:
+        remains = f"interrupted; put back what was removed with: lookalike undo {journal}"
+        with interrupt_text(remains), ProgressLine("files") as progress:
             applied = apply_steps(steps, action, journal, collection=uri, progress=progress)
         skipped += applied.skipped
         failed = len(applied.skipped)
         companions_text = f" and {counted(len(applied.companions), 'companion')}" if applied.companions else ""
         removed = f"{counted(len(applied.done), 'file')}{companions_text} ({bytes_text(applied.moved_bytes)})"
-        log(f"{removed} removed: {action.text}; journal: {journal}")
-        log(f"undo with: lookalike undo {journal}; update the collection with: lookalike index -c {uri}")
+        log(f"{removed} removed with {action.text}, recorded in {journal}")
+        log(f"to undo: lookalike undo {journal}; to update the collection: lookalike index -c {uri}")
         if as_json:
             for step in applied.done:
                 companions = [each.path for each in applied.companions if each.companion_of == step.number]

@@ -7,7 +7,9 @@ import typer
 
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
+from lookalike.cli.output_files import ends_in
 from lookalike.errors import LookalikeError, UnreadableImage
+from lookalike.text import counted
 
 if TYPE_CHECKING:
     from lookalike.types import Embedder, Vectors
@@ -20,17 +22,21 @@ def embed(
     output: Annotated[
         Path,
         typer.Option(
-            "--output", "-o", metavar="FILE.npy", help="Where the (n, dim) float32 array goes; .npz adds the paths."
+            "--output",
+            "-o",
+            metavar="FILE.npy",
+            callback=ends_in(".npy", ".npz"),
+            help="Where the (n, dim) float32 array goes; .npz adds the paths.",
         ),
     ],
-    model: Annotated[str | None, typer.Option(help="A model's name or folder, or hub:owner/name.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A model's name or folder, or hub:owner/name.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Write the vectors of images to a NumPy file and print the path of each row. Images that fail have no row."""
     from lookalike.embed import DEFAULT_MODEL, get_embedder
 
-    if output.suffix not in (".npy", ".npz"):
-        raise LookalikeError(f"{output} does not end in .npy or .npz; name a NumPy file")
     paths, vectors = _embed_all(files, get_embedder(model or DEFAULT_MODEL))
     if not paths:
         raise UnreadableImage("none of these files could be embedded; see the reasons above")
@@ -40,7 +46,7 @@ def embed(
             print_json({"row": row, "path": path})
         else:
             print_row(path)
-    log(f"{len(paths):,} vectors of {vectors.shape[1]} numbers written to {output}")
+    log(f"{counted(len(paths), 'vector')} of {vectors.shape[1]} numbers written to {output}")
 
 
 def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vectors]":
@@ -77,9 +83,10 @@ def _write(output: Path, paths: list[str], vectors: "Vectors") -> None:
     import numpy as np
 
     try:
-        if output.suffix == ".npz":
-            np.savez(output, vectors=vectors, paths=np.array(paths))
-        else:
-            np.save(output, vectors)
+        with output.open("wb") as file:  # by its name alone, NumPy would add .npy to x.NPY
+            if output.suffix.lower() == ".npz":
+                np.savez(file, vectors=vectors, paths=np.array(paths))
+            else:
+                np.save(file, vectors)
     except OSError as error:
         raise LookalikeError(f"{output} cannot be written ({error.strerror}); choose another path with -o") from None

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 
 INTERRUPTED = 130
@@ -31,7 +32,7 @@ def run() -> None:
     try:
         main.run()
     finally:
-        signal.signal(signal.SIGINT, _exit_interrupted)  # no traceback during shutdown either
+        signal.signal(signal.SIGINT, _exit_silently)  # no traceback during shutdown either
 
 
 def _silence_codecs() -> None:
@@ -51,5 +52,11 @@ def _silence_codecs() -> None:
     os.close(null)
 
 
-def _exit_interrupted(_number: int, _frame: FrameType | None) -> None:
+def _exit_interrupted(number: int, frame: FrameType | None) -> None:
+    with suppress(OSError, ValueError, AttributeError):  # no stream, or a closed one
+        os.write(sys.stderr.fileno(), b"interrupted\n")
+    _exit_silently(number, frame)
+
+
+def _exit_silently(_number: int, _frame: FrameType | None) -> None:
     os._exit(INTERRUPTED)

@@ -9,13 +9,24 @@ import typer
 
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
-from lookalike.cli.usage_errors import check_choice
-from lookalike.errors import LookalikeError
+from lookalike.cli.usage_errors import checked_by, one_of, usage_error_for
+from lookalike.errors import BadQuery, LookalikeError
 
 if TYPE_CHECKING:
     from lookalike.evaluate import Report
 
 _MAX_SKIPPED = 5
+
+
+def _parse_ks(text: str) -> tuple[int, ...]:
+    """Return the values of k. Raises BadQuery."""
+    try:
+        ks = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        ks = ()
+    if not ks or min(ks) < 1:
+        raise BadQuery(f"{text!r} is not understood; give whole numbers from 1, such as 1,5,10")
+    return ks
 
 
 def evaluate(
@@ -32,18 +43,25 @@ def evaluate(
         typer.Option(metavar="MODEL", help="A second model; tests whether the difference is more than chance."),
     ] = None,
     by: Annotated[str | None, typer.Option(metavar="COLUMN", help="Break figures down by a column of TRUTH.")] = None,
-    k: Annotated[str, typer.Option("-k", "--k", metavar="K,K...", help="For recall@k and precision@k.")] = "1,5,10",
+    k: Annotated[
+        str,
+        typer.Option(
+            "-k", "--k", metavar="K,K...", callback=checked_by(_parse_ks), help="For recall@k and precision@k."
+        ),
+    ] = "1,5,10",
     output: Annotated[
         Path | None,
         typer.Option(
             "--output", "-o", metavar="DIR", help="Write report, figures, mistakes; cache vectors for the next run."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the bootstrap and of k-means.")] = 0,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="Seed of the bootstrap and of k-means.")] = 0,
     together: Annotated[
         str,
         typer.Option(
-            metavar="query|label", help="What the bootstrap draws: single queries, or all queries of a label at once."
+            metavar="query|label",
+            callback=one_of("query", "label"),
+            help="What the bootstrap draws: single queries, or all queries of a label at once.",
         ),
     ] = "query",
     root: Annotated[
@@ -52,16 +70,20 @@ def evaluate(
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Print how well MODEL finds the right answers of TRUTH, each figure with its 95 % interval."""
-    from lookalike.evaluate import TOGETHER, EvaluationSettings, read_truth
+    """Print how well MODEL finds the right answers of TRUTH, each figure with its 95% interval."""
+    from lookalike.evaluate import EvaluationSettings, read_truth
     from lookalike.evaluate import evaluate as run
+    from lookalike.evaluate.run import check_column
 
-    check_choice("--together", together, TOGETHER)
     settings = EvaluationSettings(
         ks=_parse_ks(k), by=by, keep=output / "vectors" if output else None, seed=seed, together=together
     )
+    table = read_truth(truth, root=root)
+    with usage_error_for("--by", LookalikeError):
+        if by:
+            check_column(table, by)
     with ProgressLine("images") as progress:
-        report = run(model, read_truth(truth, root=root), against=against, settings=settings, progress=progress)
+        report = run(model, table, against=against, settings=settings, progress=progress)
     _report_skipped(report)
     if json:
         print_json(report.to_json())
@@ -71,18 +93,6 @@ def evaluate(
         log(f"warning: {report.warning}")
     if output:
         _write(report, output)
-
-
-def _parse_ks(text: str) -> tuple[int, ...]:
-    try:
-        ks = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        ks = ()
-    if not ks or min(ks) < 1:
-        raise typer.BadParameter(
-            f"{text!r} is not understood; give whole numbers from 1, such as 1,5,10", param_hint="-k"
-        )
-    return ks
 
 
 def _report_skipped(report: "Report") -> None:

@@ -2,24 +2,19 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lookalike.cli.containment_output import containment_facts, containment_words, draw_containments
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
+from lookalike.cli.output_files import FIGURE
 from lookalike.errors import ImageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from lookalike.relate.geometry.containment import Containment
     from lookalike.types import RGB
-
-
-_MIN_FIGURE_SIDE = 512  # pixels of the short side that a figure needs
-_MAX_DRAWN = 8  # images in one figure
 
 
 def find_in(
@@ -30,11 +25,12 @@ def find_in(
     ] = None,
     collection: CollectionOption = None,
     limit: Annotated[
-        int, typer.Option(min=1, help="In a collection: the number of images to verify, most similar first.")
+        int,
+        typer.Option(metavar="N", min=1, help="In a collection: the number of images to verify, most similar first."),
     ] = 1000,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the locations and the matching points."),
+        typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the locations and the matching points."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
@@ -44,12 +40,15 @@ def find_in(
     query_image = read_rgb(str(query))  # at full resolution: `scale` counts its pixels
     containments = []
     for containment in _in_pages(query_image, inside) if inside else _in_collection(query_image, collection, limit):
-        _print(containment, more={} if inside else {"id": containment.id}, as_json=json)
+        if json:
+            print_json(({} if inside else {"id": containment.id}) | containment_facts(containment))
+        else:
+            print_row(f"{containment.path}  {containment_words(containment)}")
         containments.append(containment)
     if not containments:
-        log("no match: the image was not found inside" + (" the collection" if not inside else ""))
+        log(f"no match: the image was not found in {'the pages' if inside else 'the collection'}")
     elif plot:
-        _plot(query_image, str(query), containments, plot)
+        draw_containments(query_image, str(query), containments, plot)
 
 
 def _in_pages(query_image: "RGB", pages: list[Path]) -> "Iterator[Containment]":
@@ -81,83 +80,3 @@ def _in_collection(query_image: "RGB", collection: str | None, limit: int) -> "l
         if len(photos) > limit:
             log(f"verifying {limit:,} of {len(photos):,} images, most similar first; --limit verifies more")
         return find_in_collection(photos, query_image, calibration_of(photos), limit=limit, progress=progress)
-
-
-def _print(containment: "Containment", *, more: dict[str, Any], as_json: bool) -> None:
-    if not as_json:
-        print_row(f"{containment.path}  {_description(containment)}")
-        return
-    location = containment.location
-    low, high = location.outline.min(axis=0), location.outline.max(axis=0)
-    print_json(
-        more
-        | {
-            "how": containment.kind,
-            "path": containment.path,
-            "box": _rounded((*low, *(high - low))),
-            "outline": [_rounded(corner) for corner in location.outline],
-            "share": round(location.share, 4),
-            "turn": round(location.turn, 1),
-            "scale": round(location.scale, 3),
-            "mirrored": location.mirrored,
-            "probability": round(location.probability, 4),
-            "inliers": location.inliers,
-        }
-    )
-
-
-def _description(containment: "Containment") -> str:
-    """Describe for a person where, how large, how rotated and how sure."""
-    from lookalike.relate.words.frame_changes import orientation_changes
-    from lookalike.relate.words.sentences import phrases
-
-    location = containment.location
-    orientation = phrases(orientation_changes(location.match))
-    changes = [_where(containment), f"scaled to {100 * location.scale:.0f} %", *orientation]
-    return f"{', '.join(changes)}  probability {100 * location.probability:.1f} %, {location.inliers} points"
-
-
-def _where(containment: "Containment") -> str:
-    from lookalike.relate.geometry.containment import part_shown
-
-    match = containment.location.match
-    if containment.kind == "the same picture":
-        return containment.kind
-    if containment.kind == "holds":
-        share = f"{100 * match.kept_first:.1f} % of it"
-        return f"shows only a part of the picture, {share}, at {_box(part_shown(match))}"
-    shared = "" if containment.kind == "inside" else "a part of the picture, "
-    return f"{shared}at {_box(containment.location.outline)}  {100 * match.kept_second:.1f} % of it"
-
-
-def _box(outline: "NDArray[np.float64]") -> str:
-    """Format x, y, width, height of what lies within the frame."""
-    clipped = outline.clip(0, 1)
-    low, high = clipped.min(axis=0), clipped.max(axis=0)
-    return ",".join(f"{v:g}" for v in _rounded((*low, *(high - low))))
-
-
-def _rounded(values: Any) -> list[float]:
-    return [round(float(v), 4) + 0.0 for v in values]  # + 0.0: no "-0"
-
-
-def _plot(query_image: "RGB", name: str, containments: "list[Containment]", target: Path) -> None:
-    """Draw the surest images that contain it."""
-    from lookalike.plot import Holder, containment_rows, save
-    from lookalike.relate.compare import read_rgb
-
-    by_path: dict[str, list[Containment]] = {}
-    for one in sorted(containments, key=lambda containment: -containment.location.probability):
-        by_path.setdefault(one.path, []).append(one)
-    holders = []
-    for path, in_image in list(by_path.items())[:_MAX_DRAWN]:
-        try:
-            image = read_rgb(path, side=_MIN_FIGURE_SIDE)
-        except ImageError as error:
-            log(f"not drawn: {error}")
-            continue
-        words = "; ".join(map(_description, in_image))
-        holders.append(Holder(image, path, words, [one.location.match for one in in_image]))
-    if holders:
-        count = "" if len(holders) == len(by_path) else f" ({len(holders)} of {len(by_path)} images, surest first)"
-        log(f"drawn: {save(containment_rows(query_image, name, holders), target)}{count}")

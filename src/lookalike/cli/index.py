@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lookalike.cli.entry import INTERRUPTED
 from lookalike.cli.options import MAX_BYTES, MAX_PIXELS, CollectionOption, JsonOption, MaxBytes, MaxPixels, limits
 from lookalike.cli.output import ProgressLine, log, print_json
 from lookalike.errors import BadQuery
+from lookalike.text import counted
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
@@ -34,9 +36,10 @@ def index(
     ] = None,
     collection: CollectionOption = None,
     model: Annotated[
-        str | None, typer.Option(help="A model's name or folder, or hub:owner/name; for a new collection.")
+        str | None,
+        typer.Option(metavar="MODEL", help="A model's name or folder, or hub:owner/name; for a new collection."),
     ] = None,
-    frames: Annotated[int | None, typer.Option(min=1, help="Frames per animation (remembered).")] = None,
+    frames: Annotated[int | None, typer.Option(metavar="N", min=1, help="Frames per animation (remembered).")] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Also remove images whose whole folder or drive is missing.")
     ] = False,
@@ -44,29 +47,30 @@ def index(
         bool,
         typer.Option("--parts", help="Also keep local features, to search by parts (remembered; 1.4 kB an image)."),
     ] = False,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads; one per core by default.")] = None,
+    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Threads; one per core by default.")] = None,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_bytes: MaxBytes = MAX_BYTES,
     json: JsonOption = False,
 ) -> None:
     """Add new images, re-embed changed ones, update moved ones, remove deleted ones. Run it again at any time."""
-    from lookalike.search import open_collection
+    from lookalike.search.new_collection import open_to_index
 
     requested = _sources(sources)
-    with open_collection(collection, model=model, limits=limits(max_pixels, max_bytes)) as photos:
+    bounds = limits(max_pixels, max_bytes)
+    with open_to_index(collection, requested or (), model=model, limits=bounds) as photos:
         if not requested and not photos.roots():
             raise BadQuery(
-                f"nothing to index: {photos.uri} follows no folder yet; name one, such as: lookalike index ~/Pictures"
+                f"nothing to index: {photos.uri} has no folder yet; name one, such as: lookalike index ~/Pictures"
             )
         report = _sync(photos, requested, frames, prune, workers)
         _join_clusters(photos)
         if parts or "local_features" in photos.store.settings:
             _update_local_features(photos)
         _report(photos, report, as_json=json)
-        if report.interrupted:
-            raise typer.Exit(130)
-        if not any((report.added, report.changed, report.moved, report.removed, report.unchanged)):
-            raise typer.Exit(1)
+    if report.interrupted:
+        raise typer.Exit(INTERRUPTED)
+    if not any((report.added, report.changed, report.moved, report.removed, report.unchanged)):
+        raise typer.Exit(1)
 
 
 def _sources(names: list[str] | None) -> list[str] | None:
@@ -113,7 +117,10 @@ def _join_clusters(photos: "Collection") -> None:
         from lookalike.cluster import join_new
 
         if joined := join_new(photos):
-            log(f"{joined:,} joined the nearest cluster; how well they fit: lookalike cluster --status -c {photos.uri}")
+            log(
+                f"{counted(joined, 'new image')} joined the nearest cluster; to check how well clusters fit: "
+                f"lookalike cluster --status -c {photos.uri}"
+            )
 
 
 def _update_local_features(photos: "Collection") -> None:
@@ -132,19 +139,27 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
     for failure in report.failed[:MAX_LISTED]:
         log(f"skipped {failure.path}: {failure.reason}")
     if len(report.failed) > MAX_LISTED:
-        log(f"… and {len(report.failed) - MAX_LISTED:,} more; all of them: lookalike info --failures -c {photos.uri}")
+        saved = len(photos) or photos.roots()
+        every = f"lookalike info --failures -c {photos.uri}" if saved else "use --json"
+        log(f"… and {len(report.failed) - MAX_LISTED:,} more; list all with: {every}")
     for root in report.missing_roots:
         log(
             f"{root} is missing or empty: its images stay indexed; connect the drive, "
             "or remove them with: lookalike index --prune"
         )
     _report_skipped(report)
+    if report.renamed_columns:
+        names = ", ".join(f"{name} as {other}" for name, other in report.renamed_columns.items())
+        log(f"columns stored under another name, since Lookalike fills those of that name itself: {names}")
     counts = ("added", "changed", "moved", "removed", "unchanged")
     summary = ", ".join(f"{getattr(report, name):,} {name}" for name in counts if getattr(report, name))
     failed = f", {len(report.failed):,} skipped" if report.failed else ""
-    log(f"{summary or 'no images found'}{failed} in {report.seconds:.1f} s; {photos.uri} holds {len(photos):,}")
+    log(
+        f"{summary or 'no images found'}{failed} in {report.seconds:.1f} s; "
+        f"{photos.uri} has {counted(len(photos), 'image')}"
+    )
     if report.plain:
-        log(f"{report.plain:,} too plain to compare (one color): indexed and marked as plain")
+        log(f"{counted(report.plain, 'image')} too plain to compare (a single color), indexed and marked as plain")
     if report.interrupted:
         log(
             "interrupted; everything done so far is kept. "

@@ -7,6 +7,7 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import print_json, print_row
+from lookalike.deprecation import with_old_keys
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
@@ -19,7 +20,7 @@ def info(
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Print what a collection holds: images, model, folders, and files that could not be used."""
+    """Print what a collection holds: images, model, columns, folders, and files that could not be used."""
     with open_to_read(collection) as photos:
         if failures:
             for failure in photos.failures():
@@ -37,19 +38,21 @@ def describe(photos: "Collection") -> dict[str, Any]:
     """The facts that `info` prints, under stable names."""
     from lookalike.image import to_path
 
-    return {
+    facts = {
         "collection": photos.uri,
         "images": len(photos),
         "plain": sum(len(part["id"]) for part in photos.store.scan(["id"], where="plain")),
         "failed": len(photos.failures()),
         "model": photos.card.name,
         "dim": photos.card.dim,
-        "licence": photos.card.license,
+        "license": photos.card.license,
         "roots": [
             {"path": r.path, "kind": r.kind, "present": os.path.lexists(to_path(r.path))} for r in photos.roots()
         ],
+        "columns": {name: kind.__name__ for name, kind in photos.store.columns().items()},
         "bytes": _size(photos.uri),
     }
+    return with_old_keys(facts)
 
 
 def _size(uri: str) -> int | None:
@@ -64,6 +67,7 @@ def _print(facts: dict[str, Any]) -> None:
     print_row(f"collection  {facts['collection']}{size}")
     print_row(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
     print_row(f"failed      {facts['failed']:,} files" + ("; list them with --failures" if facts["failed"] else ""))
-    print_row(f"model       {facts['model']}, {facts['dim']} numbers per image, {facts['licence']}")
+    print_row(f"model       {facts['model']}, {facts['dim']} numbers per image, {facts['license']}")
+    print_row(f"columns     {', '.join(f'{name} {kind}' for name, kind in facts['columns'].items())}")
     for root in facts["roots"]:
         print_row(f"{root['kind']:<11} {root['path']}" + ("" if root["present"] else "  (missing)"))

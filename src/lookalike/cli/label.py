@@ -7,9 +7,9 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption
 from lookalike.cli.output import log, print_json, print_row
-from lookalike.cli.output_files import check_output_files
-from lookalike.cli.usage_errors import usage_error_for
-from lookalike.text import counted, examples_text
+from lookalike.cli.output_files import FIGURE, TABLE, check_output_files
+from lookalike.deprecation import with_old_keys
+from lookalike.text import counted, examples_text, percent
 
 if TYPE_CHECKING:
     from lookalike.cluster import LabelCounts, ParsedLabels, PropagatedLabels, Propagation
@@ -21,13 +21,16 @@ def label(
         typer.Argument(metavar="[LABELS.csv]", help="Columns: label, and id, path or cluster (such as 64/12)."),
     ] = None,
     folders: Annotated[
-        bool, typer.Option("--folders", help="Use the name of each image's folder as its label.")
+        bool, typer.Option("--folders", help="Label images by the names of their folders; labels given before stay.")
+    ] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace labels given before by those of folders and clusters.")
     ] = False,
     spread: Annotated[
         bool, typer.Option("--spread", help="Label the other images by their labeled neighbors, or as unsure.")
     ] = False,
     min_confidence: Annotated[
-        float, typer.Option(min=0, max=1, help="Confidence below which an image is unsure.")
+        float, typer.Option(metavar="P", min=0, max=1, help="Confidence below which an image is unsure.")
     ] = 0.9,
     suspects: Annotated[bool, typer.Option("--suspects", help="List labels that their neighbors contradict.")] = False,
     output: Annotated[
@@ -36,12 +39,13 @@ def label(
             "-o",
             "--output",
             metavar="FILE",
+            callback=TABLE,
             help="Write the spread labels as .csv or .parquet instead of printing them.",
         ),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw the reliability diagram of the confidence."),
+        typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the reliability diagram of the confidence."),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
@@ -50,11 +54,14 @@ def label(
     from lookalike.cluster import count_labels, label_collection, propagate, save_propagation
     from lookalike.search import open_collection
 
+    if overwrite and not (folders or file):
+        raise typer.BadParameter("it needs labels; add --folders or LABELS.csv", param_hint="--overwrite")
     _check(output, plot, spread=spread, suspects=suspects)
     with open_collection(collection, create=False) as photos:
-        parsed = label_collection(photos, file, folders=folders)
+        parsed = label_collection(photos, file, folders=folders, overwrite=overwrite)
         if file:
             _report_parsed(parsed, file)
+        _report_changes(parsed)
         if not (spread or suspects or plot):
             _report_counts(count_labels(photos))
             return
@@ -71,17 +78,12 @@ def label(
 
 def _check(output: Path | None, plot: Path | None, *, spread: bool, suspects: bool) -> None:
     """Raise an error for options or outputs that cannot work, before anything is saved."""
-    from lookalike.cluster import check_table_path
-
     if output and not spread:
         raise typer.BadParameter("only --spread has labels to write; add --spread", param_hint="-o")
     if spread and suspects and not output:
         raise typer.BadParameter(
             "--spread and --suspects both print; write the spread labels to a file with -o FILE, or use one of the two"
         )
-    with usage_error_for("-o"):
-        if output:
-            check_table_path(output)
     check_output_files(output, plot)
 
 
@@ -92,8 +94,19 @@ def _report_parsed(parsed: "ParsedLabels", file: Path) -> None:
         count = counted(len(parsed.unknown), "line")
         log(f"{count} {verb} no image of the collection: {examples_text(parsed.unknown)}")
     if parsed.twice:
-        ids = f"{counted(len(parsed.twice), 'id')} labeled differently by several lines"
-        log(f"{ids}, the last line counts: {examples_text(parsed.twice)}")
+        ids = f"{counted(len(parsed.twice), 'id')} with several different labels"
+        log(f"{ids}; the last line counts: {examples_text(parsed.twice)}")
+
+
+def _report_changes(parsed: "ParsedLabels") -> None:
+    """Print how many labels given before were replaced, and how many were not."""
+    if parsed.retained:
+        verb = "was" if len(parsed.retained) == 1 else "were"
+        count = counted(len(parsed.retained), "label")
+        log(f"{count} given before {verb} kept ({examples_text(parsed.retained)}); replace with --overwrite")
+    if parsed.replaced:
+        verb = "was" if len(parsed.replaced) == 1 else "were"
+        log(f"{counted(len(parsed.replaced), 'label')} given before {verb} replaced: {examples_text(parsed.replaced)}")
 
 
 def _report_counts(counts: "LabelCounts") -> None:
@@ -108,7 +121,7 @@ def _draw(result: "PropagatedLabels", plot: Path) -> None:
     from lookalike.plot import reliability, save
 
     c = result.calibration
-    curves = {"labels, each predicted without itself": (c.confidence, c.right)}
+    curves = {"known labels, each predicted from the others": (c.confidence, c.right)}
     figure = reliability(curves, noun="images", truth="share labeled right", title="Reliability of the confidence")
     log(f"drawn: {save(figure, plot)}")
 
@@ -133,17 +146,11 @@ def _print_suspects(propagation: "Propagation", *, as_json: bool) -> None:
         near = [{"id": ids[row], "label": str(result.guess[row]), "score": round(score, 4)}
                 for row, score in zip(s.neighbors, s.scores, strict=True)]  # fmt: skip
         if as_json:
-            print_json(
-                {
-                    "id": ids[s.row],
-                    "label": s.label,
-                    "instead": s.instead,
-                    "confidence": round(s.confidence, 4),
-                    "neighbours": near,
-                }
-            )
+            facts = {"id": ids[s.row], "label": s.label, "instead": s.instead, "confidence": round(s.confidence, 4)}
+            print_json(with_old_keys(facts | {"neighbors": near}))
         else:
-            print_row(f"{ids[s.row]}  is labeled {s.label}, its neighbors {s.instead} ({s.confidence:.2f}):")
+            instead = f"{s.instead} (confidence {s.confidence:.2f})"
+            print_row(f"{ids[s.row]}  is labeled {s.label}, but its neighbors suggest {instead}:")
             for n in near:
                 print_row(f"    {n['score']:.3f}  {n['label']}  {n['id']}")
 
@@ -152,13 +159,13 @@ def _report(propagation: "Propagation", min_confidence: float) -> None:
     result, labeled = propagation.result, len(propagation.labeled)
     c = result.calibration
     log(
-        f"{counted(labeled, 'label')}; of the other {len(propagation.ids) - labeled:,} images "
-        f"{propagation.named:,} got a label and {propagation.unsure:,} are unsure "
+        f"{counted(labeled, 'labeled image')}; of the other {len(propagation.ids) - labeled:,} images, "
+        f"{propagation.named:,} got a label and {propagation.unsure:,} remain unsure "
         f"(confidence below {min_confidence:g}, or far from every labeled image)"
     )
     log(
-        f"each labeled image predicted without itself: {c.right.mean():.0%} right at a mean confidence of "
-        f"{c.confidence.mean():.0%}, expected calibration error {c.error:.3f} over {len(c.right):,}"
+        f"check: predicted from the others, {percent(float(c.right.mean()))} of {len(c.right):,} known labels are "
+        f"right, at a mean confidence of {percent(float(c.confidence.mean()))} (expected calibration error {c.error:.3f})"
     )
     if result.suspects:
         verb = "contradicts its" if len(result.suspects) == 1 else "contradict their"

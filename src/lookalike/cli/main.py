@@ -33,12 +33,14 @@ from lookalike.cli import (
     verify,
     why,
 )
+from lookalike.cli.command import RootGroup, VerbCommand
 from lookalike.cli.output import log
 from lookalike.errors import LookalikeError
 
 # Importing rich costs 0.1 s at every --help.
 app = typer.Typer(
     name="lookalike",
+    cls=RootGroup,
     help="Find images that look alike: index a folder, search it with an image.",
     rich_markup_mode=None,
     add_completion=False,
@@ -87,7 +89,9 @@ for verb in (
     serve,
     demo,
 ):
-    app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"))(getattr(verb, verb.__name__.rsplit(".", 1)[-1]))
+    app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"), cls=VerbCommand)(
+        getattr(verb, verb.__name__.rsplit(".", 1)[-1])
+    )
 
 app.add_typer(models.app, name="models")
 app.add_typer(train.app, name="train")
@@ -107,9 +111,6 @@ def run() -> None:
     except LookalikeError as error:
         log(f"error: {error.for_command_line()}")
         sys.exit(1)
-    except KeyboardInterrupt:
-        log("interrupted")
-        sys.exit(130)
     except BrokenPipeError:
         # The reader (head, less) has closed the pipe. Without the null device Python would raise again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -7,14 +7,18 @@ import typer
 
 from lookalike.cli.options import CollectionOption
 from lookalike.cli.output import log
-from lookalike.cli.output_files import check_output_files
+from lookalike.cli.output_files import check_output_files, ends_in
 
 
 def map(
     output: Annotated[
         Path,
         typer.Option(
-            "-o", "--output", metavar="FILE.html", help="The page; a .png of the same name is written beside it."
+            "-o",
+            "--output",
+            metavar="FILE.html",
+            callback=ends_in(".html"),
+            help="The page; a .png of the same name is written beside it.",
         ),
     ] = Path("map.html"),
     again: Annotated[
@@ -27,7 +31,8 @@ def map(
     from lookalike.plot import map_figure, map_page, save
     from lookalike.search import open_collection
 
-    check_output_files(output)
+    figure_file = output.with_suffix(".png")
+    check_output_files(output, figure_file)
     with open_collection(collection, create=False) as photos:
         ids, positions = make_map(photos, again=again)
         labels = known_labels(photos, spread=True)
@@ -35,7 +40,6 @@ def map(
             clusters = load_clusters(photos)
         except NoClusters:
             clusters = None
-        page = output if output.suffix == ".html" else output.with_suffix(".html")
-        log(f"written: {map_page(photos, ids, positions, page, clusters=clusters, labels=labels)}")
+        log(f"written: {map_page(photos, ids, positions, output, clusters=clusters, labels=labels)}")
         figure = map_figure(photos, ids, positions, clusters=clusters, labels=labels)
-        log(f"drawn: {save(figure, page.with_suffix('.png'))}")
+        log(f"drawn: {save(figure, figure_file)}")

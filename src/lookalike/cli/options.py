@@ -19,8 +19,8 @@ CollectionOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
-MaxPixels = Annotated[int, typer.Option(metavar="N", help="Skip images with more pixels, by their header.")]
-MaxBytes = Annotated[int, typer.Option(metavar="N", help="Skip larger files.")]
+MaxPixels = Annotated[int, typer.Option(metavar="N", min=1, help="Skip images with more pixels, by their header.")]
+MaxBytes = Annotated[int, typer.Option(metavar="N", min=1, help="Skip larger files.")]
 
 MAX_PIXELS = 200_000_000
 MAX_BYTES = 256 * 2**20

@@ -7,33 +7,38 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import log, print_json, print_row
-from lookalike.cli.output_files import check_output_files
-from lookalike.cli.usage_errors import usage_error_for
+from lookalike.cli.output_files import FIGURE, TABLE, check_output_files
 
-_LEGEND = "factor 1: as dense as its neighbors; uniqueness: 1 minus the mean score of the 3 nearest"
-_ALONE = "there is one image and nothing to compare it with; index more"
+_LEGEND = (
+    "columns: rank, outlier factor (1: as dense as its neighbors), uniqueness (1 minus the mean score of the 3 "
+    "nearest), score of the nearest, id"
+)
+_ALONE = "there is only one image, and nothing to compare it with; index more images"
 
 
 def outliers(
-    k: Annotated[int, typer.Option("-k", min=1, help="Number of images.")] = 50,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Number of images.")] = 50,
     output: Annotated[
         Path | None,
-        typer.Option("-o", "--output", metavar="FILE", help="Write the figures of every image as .csv or .parquet."),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            callback=TABLE,
+            help="Write the figures of every image as .csv or .parquet.",
+        ),
     ] = None,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw each with its nearest neighbors."),
+        typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw each with its nearest neighbors."),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the k strongest outliers: local outlier factor, uniqueness, score to the nearest image, id."""
-    from lookalike.cluster import check_table_path, read_vectors, write_columns
     from lookalike.cluster import outliers as find_outliers
+    from lookalike.cluster import read_vectors, write_columns
 
-    with usage_error_for("-o"):
-        if output:
-            check_table_path(output)
     check_output_files(output, plot)
     with open_to_read(collection) as photos:
         ids, vectors = read_vectors(photos)

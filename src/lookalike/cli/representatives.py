@@ -7,15 +7,15 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import log, print_json, print_row
-from lookalike.cli.output_files import check_output_files
+from lookalike.cli.output_files import FIGURE, check_output_files
 from lookalike.text import counted
 
 
 def representatives(
-    k: Annotated[int, typer.Option("-k", min=1, help="Number of representatives.")] = 100,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="Number of representatives.")] = 100,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="Draw each with images that it represents."),
+        typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw each with images that it represents."),
     ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
@@ -38,8 +38,8 @@ def representatives(
                 print_json({"rank": rank, "id": name, "stands_for": int(sizes[index]), "lowest": round(lowest, 4)})
             else:
                 print_row(f"{rank:>3}  {sizes[index]:>7,}  {lowest:.3f}  {name}")
-        scores = f"every score to the nearest of them is at least {covering.lowest:.3f}"
-        log(f"{counted(len(order), 'image')} cover{'s' * (len(order) == 1)} {len(ids):,}: {scores}")
+        scores = f"each has a score of at least {covering.lowest:.3f} to the nearest of them"
+        log(f"{counted(len(order), 'image')} represent{'s' * (len(order) == 1)} all {len(ids):,}: {scores}")
         if plot:
             from lookalike.plot import neighbor_rows, save
 

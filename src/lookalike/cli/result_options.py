@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import typer
-
 from lookalike.errors import BadQuery
-from lookalike.parts import BOTH, WEIGHINGS
+from lookalike.parts import BOTH
 
 if TYPE_CHECKING:
-    from lookalike.relate.hits import MinScore, Refinement
+    from lookalike.relate.hits import Refinement
 
 
 @dataclass(frozen=True)
@@ -23,20 +21,10 @@ class ResultOptions:
     diversity: float
     by: str = BOTH
 
-    def __post_init__(self) -> None:
-        if self.by not in WEIGHINGS:
-            raise typer.BadParameter(f"{self.by!r} is not one of {', '.join(WEIGHINGS)}", param_hint="--by")
-
     @property
     def min_score_value(self) -> float | None:
         """The minimum score if `min_score` is a plain score. Imports nothing."""
-        try:
-            score = float(self.min_score) if self.min_score is not None else None
-        except ValueError:
-            return None
-        if score is not None and not -1 <= score <= 1:
-            raise typer.BadParameter(f"{self.min_score} is not from -1 to 1", param_hint="--min-score")
-        return score
+        return None if self.min_score is None else _plain_score(self.min_score)
 
     @property
     def refines(self) -> bool:
@@ -45,20 +33,30 @@ class ResultOptions:
         return bool(self.relations or self.verify or self.hide_duplicates or self.diversity or by_probability)
 
     def refinement(self) -> "Refinement":
-        from lookalike.relate.hits import Refinement
+        from lookalike.relate.hits import Refinement, parse_min_score
 
         return Refinement(
             relations=self.relations,
             verify=self.verify,
-            min_score=self._parsed_min_score(),
+            min_score=None if self.min_score is None else parse_min_score(self.min_score),
             hide_duplicates=self.hide_duplicates,
             diversity=self.diversity,
         )
 
-    def _parsed_min_score(self) -> "MinScore | None":
+
+def check_min_score(text: str) -> None:
+    """Raise BadQuery for a cut-off that is not understood. Imports nothing for a plain score."""
+    score = _plain_score(text)
+    if score is None:
         from lookalike.relate.hits import parse_min_score
 
-        try:
-            return None if self.min_score is None else parse_min_score(self.min_score)
-        except BadQuery as error:
-            raise typer.BadParameter(str(error), param_hint="--min-score") from error
+        parse_min_score(text)
+    elif not -1 <= score <= 1:
+        raise BadQuery(f"{text} is not from -1 to 1")
+
+
+def _plain_score(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None

@@ -8,16 +8,25 @@ import typer
 
 from lookalike.cli.options import MAX_BYTES, CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import log, print_json, print_row
-from lookalike.errors import BadQuery
-from lookalike.parts import BOTH
+from lookalike.cli.output_files import FIGURE
+from lookalike.cli.result_options import ResultOptions, check_min_score
+from lookalike.cli.usage_errors import checked_by, one_of, usage_error_for
+from lookalike.errors import BadFilter, BadQuery
+from lookalike.parts import BOTH, WEIGHINGS
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lookalike.cli.result_options import ResultOptions
     from lookalike.relate import Verdict
     from lookalike.search import Collection, ImageLike, Query, Results
     from lookalike.types import Hit
+
+
+def _region(text: str) -> None:
+    from lookalike.search import parse_region
+
+    parse_region(text)
 
 
 def search(
@@ -25,24 +34,27 @@ def search(
         list[str],
         typer.Argument(metavar="QUERY...", help="Images, - for one on stdin, or id:ID. Several are combined."),
     ],
-    k: Annotated[int, typer.Option("-k", min=1, help="How many.")] = 12,
+    k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="How many.")] = 12,
     minus: Annotated[
         list[str] | None, typer.Option(metavar="QUERY", help="Less like this image; may be repeated.")
     ] = None,
     region: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="X,Y,W,H", help="The part of the image that counts, as fractions; repeat it for further images."
+            metavar="X,Y,W,H",
+            callback=checked_by(_region),
+            help="The part of the image that counts, as fractions; repeat it for further images.",
         ),
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option(metavar="CONDITION", help='Only images for which this holds, as in SQL: "width > 1000".'),
+        typer.Option(metavar="CONDITION", help='Only images that meet this SQL condition: "width > 1000".'),
     ] = None,
     min_score: Annotated[
         str | None,
         typer.Option(
             metavar="S",
+            callback=checked_by(check_min_score),
             help="Only hits at least this similar: a score (0.4), P(copy) (90%), or expected false matches (e0.1).",
         ),
     ] = None,
@@ -57,7 +69,10 @@ def search(
         bool, typer.Option("--hide-duplicates", help="Leave out hits that are copies of a better hit.")
     ] = False,
     diversity: Annotated[
-        float, typer.Option(min=0, max=1, help="0: most similar first; towards 1: hits different from each other.")
+        float,
+        typer.Option(
+            metavar="D", min=0, max=1, help="0: most similar first; towards 1: hits different from each other."
+        ),
     ] = 0.0,
     parts: Annotated[
         bool,
@@ -69,33 +84,39 @@ def search(
         str,
         typer.Option(
             metavar="PART",
+            callback=one_of(*WEIGHINGS),
             help="Of a model with parts: alike (the same kind of thing), copy (the same image), or both.",
         ),
     ] = BOTH,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Draw the query and its hits.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the query and its hits.")
+    ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print the k images most like the query, best first: rank, score, path."""
-    from lookalike.cli.result_options import ResultOptions
     from lookalike.search import Query, parse_region
 
-    if parts:
-        _search_parts(queries, k, where, PartOptions(collection, plot, json), others=[minus, region, min_score, verify])
-        return
     options = ResultOptions(min_score, relations, verify, hide_duplicates, diversity, by)
-    query = Query(_images(queries), _images(minus or []), tuple(map(parse_region, region or [])))
+    if parts:
+        _check_parts(queries, options, minus=minus, region=region)
+        _search_parts(queries[0], k, where, collection, plot=plot, json=json)
+        return
+    images, subtracted = _images(queries), _images(minus or [])
+    with usage_error_for("--region"):
+        query = Query(images, subtracted, tuple(map(parse_region, region or [])))
     with open_to_read(collection) as photos:
         if not len(photos):
             raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
-        results, verdicts = _search(photos, query, k, where, options)
+        with usage_error_for("--where", BadFilter):
+            results, verdicts = _search(photos, query, k, where, options)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
         for rank, hit in enumerate(results, 1):
             _print(name, rank, hit, verdicts.get(hit.id), as_json=json)
         if not len(results):
-            log("nothing found; a wider --where or a lower --min-score may find something")
+            log("no hits; try a less strict --where or a lower --min-score")
         elif verdicts and all(verdict.relation <= 0 for verdict in verdicts.values()):
-            log("no match: no hit is related to the query as far as Lookalike can tell")
+            log("no match: none of the hits is related to the query")
         if plot:
             _plot(results, verdicts, plot)
 
@@ -110,9 +131,48 @@ def _search(
     return search_refined(photos, query, k, where=where, refinement=options.refinement(), by=options.by)
 
 
+def _check_parts(
+    queries: list[str], options: "ResultOptions", *, minus: list[str] | None, region: list[str] | None
+) -> None:
+    """Raise a usage error for options that --parts does not combine with."""
+    others = {"--minus": minus, "--region": region, "--min-score": options.min_score, "--by": options.by != BOTH}
+    others |= {"--relations, --verify, --hide-duplicates and --diversity": options.refines}
+    if len(queries) != 1:
+        raise typer.BadParameter("it searches with one image", param_hint="--parts")
+    if excluded := next((name for name, value in others.items() if value), None):
+        raise typer.BadParameter(f"it does not combine with {excluded}", param_hint="--parts")
+
+
+def _search_parts(
+    query: str, k: int, where: str | None, collection: str | None, *, plot: Path | None, json: bool
+) -> None:
+    """Print the hits of a search by parts: those that lie in the query, or it in them, first."""
+    from lookalike.cli.containment_output import containment_facts, containment_words, draw_containments
+    from lookalike.relate.local_search import load_query, search_by_parts
+
+    with open_to_read(collection) as photos:
+        image = load_query(photos, *_images([query]))
+        with usage_error_for("--where", BadFilter):
+            results = search_by_parts(photos, image, k, where=where)
+    containments = [one.containment for one in results if one.containment is not None]
+    for rank, one in enumerate(results, 1):
+        path = one.hit.metadata.get("path")
+        if json:
+            found_at = None if one.containment is None else containment_facts(one.containment)
+            facts = {"query": query, "rank": rank, "id": one.hit.id, "path": path, "score": round(one.hit.score, 6)}
+            print_json(facts | {"containment": found_at})
+        else:
+            words = "" if one.containment is None else f"  {containment_words(one.containment)}"
+            print_row(f"{rank:>3}  {one.hit.score:.3f}  {path or one.hit.id}{words}")
+    if not containments:
+        log("no match: no image was found in the query, nor the query in an image; these are only the nearest")
+    elif plot:
+        draw_containments(image, query, containments, plot)
+
+
 def _images(names: list[str]) -> "tuple[ImageLike, ...]":
     if names.count("-") > 1:
-        raise BadQuery("stdin holds one image; use '-' once")
+        raise typer.BadParameter("stdin holds one image; use '-' once", param_hint="QUERY")
     return tuple(_stdin() if name == "-" else name for name in names)
 
 
@@ -151,7 +211,7 @@ def _verdict(verdict: "Verdict") -> str:
 
 
 def _relation(verdict: "Verdict") -> str:
-    sure = "" if verdict.relation < 0 else f" {100 * verdict.probability:.1f}%"
+    sure = "" if verdict.relation < 0 else f" {percent(verdict.probability)}"
     return f"{verdict.relation}{sure}"
 
 

@@ -1,24 +1,41 @@
 """lookalike serve: the search page and the HTTP API."""
 
+import re
 from typing import Annotated
 
 import typer
 
+from lookalike.cli.command import interrupt_text
 from lookalike.cli.options import CollectionOption
 from lookalike.cli.output import log
+from lookalike.cli.usage_errors import checked_by
 from lookalike.errors import BadQuery
 
 MEGABYTE = 2**20
 
 
+def _check_host_name(name: str) -> None:
+    if not re.fullmatch(r"[\w.-]+|[\da-fA-F:.]+", name):
+        raise BadQuery(f"{name!r} is no host name; give the name alone, such as photos.example.org")
+
+
+def _check_address(address: str) -> None:
+    from ipaddress import ip_address
+
+    try:
+        ip_address(address)
+    except ValueError:
+        raise BadQuery(f"{address!r} is no address; give the proxy's IP address, such as 127.0.0.1") from None
+
+
 def serve(
     collection: CollectionOption = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on; any but loopback requires --token-file.")
+        str, typer.Option(metavar="ADDRESS", help="Address to listen on; any but loopback requires --token-file.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+    port: Annotated[int, typer.Option(metavar="N", min=1, max=65535, help="Port to listen on.")] = 8000,
     workers: Annotated[
-        int, typer.Option(min=1, max=64, help="Worker processes; each holds the vectors in memory.")
+        int, typer.Option(metavar="N", min=1, max=64, help="Worker processes; each holds the vectors in memory.")
     ] = 1,
     token_file: Annotated[
         str | None,
@@ -28,7 +45,11 @@ def serve(
     ] = None,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Additional host name of the server; may be repeated."),
+        typer.Option(
+            metavar="NAME",
+            callback=checked_by(_check_host_name),
+            help="Additional host name of the server; may be repeated.",
+        ),
     ] = None,
     root_path: Annotated[
         str,
@@ -36,7 +57,11 @@ def serve(
     ] = "",
     trust_proxy: Annotated[
         list[str] | None,
-        typer.Option(metavar="ADDRESS", help="Proxy whose X-Forwarded headers are trusted; may be repeated."),
+        typer.Option(
+            metavar="ADDRESS",
+            callback=checked_by(_check_address),
+            help="Proxy whose X-Forwarded headers are trusted; may be repeated.",
+        ),
     ] = None,
     read_only: Annotated[
         bool, typer.Option("--read-only", help="Reject all changes: adding, removing, labeling, indexing.")
@@ -51,10 +76,12 @@ def serve(
         bool,
         typer.Option("--allow-apply", help="Allow the page to move accepted duplicates to the trash and restore them."),
     ] = False,
-    rate: Annotated[float, typer.Option(min=0, help="Requests per second from one address; 0: no limit.")] = 0,
-    max_megabytes: Annotated[int, typer.Option(min=1, help="Maximum size of one upload.")] = 32,
+    rate: Annotated[
+        float, typer.Option(metavar="N", min=0, help="Requests per second from one address; 0: no limit.")
+    ] = 0,
+    max_megabytes: Annotated[int, typer.Option(metavar="N", min=1, help="Maximum size of one upload.")] = 32,
     max_megapixels: Annotated[
-        int, typer.Option(min=1, help="Maximum pixel count of one upload, as given in its header.")
+        int, typer.Option(metavar="N", min=1, help="Maximum pixel count of one upload, as given in its header.")
     ] = 60,
 ) -> None:
     """Serve a search page for people and an API for programs, until Ctrl-C."""
@@ -63,7 +90,7 @@ def serve(
     except ImportError:
         raise BadQuery("serving needs additional packages; install them with: pip install 'lookalike[serve]'") from None
     if allow_apply and read_only:
-        raise BadQuery("--allow-apply moves files, but --read-only forbids changes; use only one of them")
+        raise typer.BadParameter("--allow-apply moves files, but --read-only forbids changes; use only one of them")
     from lookalike.search import default_uri, open_collection
     from lookalike.server import Settings, serve
 
@@ -88,4 +115,6 @@ def serve(
         max_pixels=max_megapixels * 1_000_000,
     )
     url_host = f"[{host}]" if ":" in host else host
-    serve(settings, opened=lambda: log(f"open http://{url_host}:{port} (Ctrl-C stops it)"))
+    with interrupt_text("stopped"):
+        serve(settings, opened=lambda: log(f"open http://{url_host}:{port} (Ctrl-C stops it)"))
+    log("stopped")

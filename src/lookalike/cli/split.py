@@ -8,7 +8,8 @@ import typer
 
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, log, print_json
-from lookalike.cli.usage_errors import check_choice, usage_error_for
+from lookalike.cli.output_files import TABLE
+from lookalike.cli.usage_errors import one_of, usage_error_for
 from lookalike.errors import BadQuery, NoCollection
 from lookalike.text import counted
 
@@ -27,31 +28,44 @@ def split(
         ),
     ] = None,
     output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write: .csv or .parquet.")
+        Path,
+        typer.Option("--output", "-o", metavar="FILE", callback=TABLE, help="The file to write: .csv or .parquet."),
     ] = Path("split.csv"),
-    test: Annotated[float, typer.Option(min=0, max=1, help="The share of images to test on.")] = 0.2,
-    val: Annotated[float, typer.Option(min=0, max=1, help="The share to validate on while training.")] = 0.02,
-    seed: Annotated[int, typer.Option(min=0, help="The same images and seed give the same split.")] = 0,
+    test: Annotated[float, typer.Option(metavar="SHARE", min=0, max=1, help="The share of images to test on.")] = 0.2,
+    val: Annotated[
+        float, typer.Option(metavar="SHARE", min=0, max=1, help="The share to validate on while training.")
+    ] = 0.02,
+    seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same images and seed give the same split.")] = 0,
     unseen: Annotated[
-        bool, typer.Option("--unseen", help="Split by label: the test part has labels that training has not.")
+        bool,
+        typer.Option("--unseen", help="Split by label, so that the test part has labels that training never sees."),
     ] = False,
     min_score: Annotated[
-        float, typer.Option(min=0, max=1.01, help="From this score up, images are near-copies and stay together.")
+        float,
+        typer.Option(
+            metavar="S", min=0, max=1.01, help="From this score up, images are near-copies and stay together."
+        ),
     ] = 0.95,
     labels: Annotated[
-        str, typer.Option(help="auto: the manifest's label, else the folder's name; folder; or none.")
+        str,
+        typer.Option(
+            metavar="auto|folder|none",
+            callback=one_of("auto", "folder", "none"),
+            help="auto: the manifest's label, else the folder's name; folder; or none.",
+        ),
     ] = "auto",
     collection: CollectionOption = None,
-    model: Annotated[str | None, typer.Option(help="The model that finds near-copies; a name or a folder.")] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="The model that finds near-copies; a name or a folder.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the file if it exists.")] = False,
     json: JsonOption = False,
 ) -> None:
     """Write a table of path, label and part (train, val, test). Near-copies always share a part."""
-    from lookalike.train.split import LABELS, SplitOptions, check_options, make_split
+    from lookalike.train.split import SplitOptions, check_options, make_split
     from lookalike.train.split_file import check_writable, write_split
 
     options = SplitOptions(test=test, val=val, seed=seed, unseen=unseen, min_score=min_score, labels=labels)
-    check_choice("--labels", labels, LABELS)
     with usage_error_for(None):
         check_options(options)
     check_writable(output, replace=overwrite)
@@ -77,7 +91,7 @@ def _open(sources: list[str] | None, collection: str | None, model: str | None) 
                 raise
             raise BadQuery(f"nothing to split: name a folder, or a collection with -c ({error})") from None
     if collection is not None:
-        raise BadQuery("both a folder and a collection are named; split one of them")
+        raise typer.BadParameter("both a folder and a collection are named; split one of them")
     photos = Collection.open("memory:", model=model)
     with ProgressLine("images") as progress:
         report = photos.sync(sources, options=SyncOptions(workers=default_workers(), progress=progress))
@@ -102,5 +116,5 @@ def _report(report: "SplitReport", output: Path, labels: str) -> None:
             f"otherwise {counted(report.leak, 'image')} of validation and test would have a near-copy in another part"
         )
     if not report.counts["val"]:
-        log("no image to validate on: training needs some, so use a larger --val")
+        log("there are no validation images, and training needs some; use a larger --val")
     log(f"written: {output}")

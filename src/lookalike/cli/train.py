@@ -1,23 +1,26 @@
 """lookalike train: train your own embedder from a split."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from lookalike.cli.command import VerbCommand, interrupt_text
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.train_progress import TrainingLine
 from lookalike.cli.usage_errors import usage_error_for
 from lookalike.errors import BadQuery, LookalikeError
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from lookalike.train.config import TrainingConfig
     from lookalike.train.similarity_training import TrainingResult
 
+_RESUMABLE = "interrupted; the same command continues from the last checkpoint, or starts again if there is none yet"
 _Config = TypeVar("_Config", bound="TrainingConfig")
+_Result = TypeVar("_Result")
 
 app = typer.Typer(
     help="Train your own embedder: autoencoder, or similarity.",
@@ -40,27 +43,28 @@ SetOption = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Any setting of docs/training.md; may be repeated."),
 ]
-EpochsOption = Annotated[int | None, typer.Option(help="The largest number of passes over all images.")]
-BatchOption = Annotated[int | None, typer.Option(help="Images per step.")]
-RateOption = Annotated[float | None, typer.Option(help="The highest learning rate.")]
-SideOption = Annotated[int | None, typer.Option(help="Side of the network's input in pixels.")]
-SeedOption = Annotated[int | None, typer.Option(help="The same seed gives the same run.")]
-DeviceOption = Annotated[str | None, typer.Option(help="auto, cpu or cuda.")]
+EpochsOption = Annotated[int | None, typer.Option(metavar="N", help="The largest number of passes over all images.")]
+BatchOption = Annotated[int | None, typer.Option(metavar="N", help="Images per step.")]
+RateOption = Annotated[float | None, typer.Option(metavar="R", help="The highest learning rate.")]
+SideOption = Annotated[int | None, typer.Option(metavar="N", help="Side of the network's input in pixels.")]
+SeedOption = Annotated[int | None, typer.Option(metavar="N", help="The same seed gives the same run.")]
+DeviceOption = Annotated[str | None, typer.Option(metavar="auto|cpu|cuda", help="Where to train.")]
 OverwriteOption = Annotated[
     bool, typer.Option("--overwrite", help="Start again and discard an earlier run in the folder.")
 ]
 
 
-@app.command()
+@app.command(cls=VerbCommand)
 def autoencoder(
     split: SplitArgument,
     output: OutputOption,
     side: SideOption = None,
-    grey: Annotated[bool | None, typer.Option("--grey/--colour", help="One channel, or three.")] = None,
-    code: Annotated[int | None, typer.Option(help="Numbers per image.")] = None,
+    gray: Annotated[bool | None, typer.Option("--gray/--color", help="One channel, or three.")] = None,
+    grey: Annotated[bool | None, typer.Option("--grey/--colour", hidden=True)] = None,
+    code: Annotated[int | None, typer.Option(metavar="N", help="Numbers per image.")] = None,
     objective: Annotated[
         str | None,
-        typer.Option(help="mse, l1, ms_ssim, denoising or variational."),
+        typer.Option(metavar="NAME", help="mse, l1, ms_ssim, denoising or variational."),
     ] = None,
     epochs: EpochsOption = None,
     batch: BatchOption = None,
@@ -74,24 +78,20 @@ def autoencoder(
     json: JsonOption = False,
 ) -> None:
     """Learn to reconstruct images from a small code; the encoder becomes the embedder. Needs no labels."""
-    flags: dict[str, Any] = {"side": side, "grey": grey, "code": code, "objective": objective, "epochs": epochs}
+    flags: dict[str, Any] = {
+        "side": side,
+        "gray": gray if gray is not None else grey,
+        "code": code,
+        "objective": objective,
+        "epochs": epochs,
+    }
     flags |= {"batch": batch, "rate": rate, "seed": seed, "device": device}
     _needs_torch()
     from lookalike.train.autoencoder import train_autoencoder
     from lookalike.train.config import AutoencoderConfig
-    from lookalike.train.split_file import read_split
 
     options = _config(AutoencoderConfig, config, settings, flags)
-    with _resume_hint(), TrainingLine() as line:
-        trained = train_autoencoder(
-            read_split(split, root=root),
-            options,
-            output,
-            overwrite=overwrite,
-            on_progress=line,
-            log=log,
-            progress=line.pictures,
-        )
+    trained = _train(train_autoencoder, split, options, output, root=root, overwrite=overwrite)
     best = trained.history[trained.best_epoch - 1]
     caption = f"saved: epoch {trained.best_epoch}, PSNR {best['PSNR']:.1f} dB"
     _draw(
@@ -104,7 +104,7 @@ def autoencoder(
     print_json({"model": str(output), "figures": best}) if json else print_row(str(output))
 
 
-@app.command()
+@app.command(cls=VerbCommand)
 def similarity(
     split: SplitArgument,
     output: OutputOption,
@@ -112,18 +112,24 @@ def similarity(
         str | None,
         typer.Option("--from", metavar="labels|edits|PAIRS.csv", help="What defines which images are alike."),
     ] = None,
-    train: Annotated[str | None, typer.Option("--train", help="head (minutes), last, or all.")] = None,
+    train: Annotated[
+        str | None, typer.Option("--train", metavar="head|last|all", help="What to train: the head takes minutes.")
+    ] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="The base model: an EfficientNet-Lite of Lookalike, or small-cnn for random weights."),
+        typer.Option(
+            metavar="MODEL", help="The base model: an EfficientNet-Lite of Lookalike, or small-cnn for random weights."
+        ),
     ] = None,
     objective: Annotated[
         str | None,
-        typer.Option(help="supcon, arcface, proxy, multi_similarity, triplet, contrastive, nt_xent or sscd."),
+        typer.Option(
+            metavar="NAME", help="supcon, arcface, proxy, multi_similarity, triplet, contrastive, nt_xent or sscd."
+        ),
     ] = None,
-    augment: Annotated[str | None, typer.Option(help="none, shift, light, style or edits.")] = None,
+    augment: Annotated[str | None, typer.Option(metavar="NAME", help="none, shift, light, style or edits.")] = None,
     side: SideOption = None,
-    dim: Annotated[int | None, typer.Option(help="Numbers per vector.")] = None,
+    dim: Annotated[int | None, typer.Option(metavar="N", help="Numbers per vector.")] = None,
     epochs: EpochsOption = None,
     batch: BatchOption = None,
     rate: RateOption = None,
@@ -142,19 +148,9 @@ def similarity(
     _needs_torch()
     from lookalike.train.config import SimilarityConfig
     from lookalike.train.similarity import train_similarity
-    from lookalike.train.split_file import read_split
 
     options = _config(SimilarityConfig, config, settings, flags)
-    with _resume_hint(), TrainingLine() as line:
-        result = train_similarity(
-            read_split(split, root=root),
-            options,
-            output,
-            overwrite=overwrite,
-            on_progress=line,
-            log=log,
-            progress=line.pictures,
-        )
+    result = _train(train_similarity, split, options, output, root=root, overwrite=overwrite)
     _draw(
         lambda plot: plot.curves(
             result.history, result.metric, before=result.before[result.metric], **_selection(result)
@@ -169,14 +165,28 @@ def similarity(
     print_json(facts) if json else print_row(str(output))
 
 
-@contextmanager
-def _resume_hint() -> Iterator[None]:
-    """On Ctrl-C, log how to continue the run."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        log("interrupted; the same command continues from the last checkpoint, or starts again if there is none yet")
-        raise
+def _train(
+    function: Callable[..., _Result],
+    split: Path,
+    options: "TrainingConfig",
+    output: Path,
+    *,
+    root: Path | None,
+    overwrite: bool,
+) -> _Result:
+    """Train on a split with the progress on stderr; the two training functions share their arguments."""
+    from lookalike.train.split_file import read_split
+
+    with interrupt_text(_RESUMABLE), TrainingLine() as line:
+        return function(
+            read_split(split, root=root),
+            options,
+            output,
+            overwrite=overwrite,
+            on_progress=line,
+            log=log,
+            progress=line.pictures,
+        )
 
 
 def _needs_torch() -> None:
@@ -193,10 +203,17 @@ def _config(kind: "type[_Config]", file: Path | None, pairs: list[str] | None, f
     """The settings of the TOML file, overridden by --set, overridden by flags."""
     from lookalike.train.config import read_toml
 
-    values = read_toml(file) if file else {}
-    with usage_error_for(None):
-        values |= _pairs(pairs, kind()) | {name: value for name, value in flags.items() if value is not None}
-        return kind.of(values, where=f"{file} and the flags" if file else "the flags")
+    with usage_error_for("--config"):
+        values = read_toml(file) if file else {}
+        kind.of(values, where=str(file))
+    with usage_error_for("--set"):
+        changes = _pairs(pairs, kind())
+        kind.of(changes)
+    flags = {name: value for name, value in flags.items() if value is not None}
+    for name, value in flags.items():
+        with usage_error_for("--from" if name == "source" else f"--{name}"):
+            kind.of({name: value}, where="the flags")
+    return kind.of({**values, **changes, **flags})
 
 
 def _pairs(pairs: list[str] | None, defaults: "TrainingConfig") -> dict[str, Any]:
@@ -206,7 +223,7 @@ def _pairs(pairs: list[str] | None, defaults: "TrainingConfig") -> dict[str, Any
     for pair in pairs or []:
         name, sign, text = pair.partition("=")
         if not sign:
-            raise BadQuery(f"--set {pair!r} is not NAME=VALUE, such as --set ema=0.999")
+            raise BadQuery(f"{pair!r} is not NAME=VALUE, such as --set ema=0.999")
         values[name.strip()] = from_text(name.strip(), text.strip(), defaults)
     return values
 
@@ -218,7 +235,7 @@ def _selection(result: "TrainingResult") -> dict[str, Any]:
         return {"caption": f"saved: the base model; best after training: {metric}"}
     if result.interpolation == 1:
         return {"epoch": result.best_epoch, "caption": f"saved: epoch {result.best_epoch}, {metric}"}
-    share = f"{result.interpolation:.0%} of the way from the base model to epoch {result.best_epoch}"
+    share = f"{percent(result.interpolation, 0)} of the way from the base model to epoch {result.best_epoch}"
     return {"mixture": result.after[result.metric], "caption": f"saved (dotted): {metric}, {share}"}
 
 

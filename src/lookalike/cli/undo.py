@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from lookalike.cli.command import interrupt_text
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 
@@ -19,7 +20,7 @@ def undo(
     """Put every file back where it was: from the trash or a folder, or as a separate file instead of a hard link."""
     from lookalike.duplicates import undo as undo_journal
 
-    with ProgressLine("files") as progress:
+    with interrupt_text("interrupted; the same command puts the other files back"), ProgressLine("files") as progress:
         result = undo_journal(journal, force=anyway, progress=progress)
     for path in result.restored:
         print_json({"path": path, "restored": True, "reason": ""}) if json else print_row(f"restored  {path}")
@@ -31,8 +32,8 @@ def undo(
         log(_no_steps_text(journal, result.previously_restored))
         return
     log(
-        f"{len(result.restored):,} restored, {len(result.already_present):,} were in their places, "
-        f"{len(result.skipped):,} could not be put back"
+        f"{len(result.restored):,} restored, {len(result.already_present):,} already in place, "
+        f"{len(result.skipped):,} could not be restored"
     )
     if result.skipped:
         raise typer.Exit(1)
@@ -40,5 +41,5 @@ def undo(
 
 def _no_steps_text(journal: Path, previously_restored: int) -> str:
     if previously_restored:
-        return f"{journal} was undone already: its {previously_restored:,} files were put back then"
-    return f"{journal} lists no file that was removed: there is nothing to put back"
+        return f"{journal} has already been undone; {previously_restored:,} files were restored then"
+    return f"{journal} lists no removed files, so there is nothing to restore"

@@ -12,7 +12,9 @@ import typer
 from lookalike.cli.compare import CalibrationCollection, ModelOption, load_calibrated
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json
+from lookalike.cli.output_files import FIGURE
 from lookalike.errors import BadQuery, LookalikeError
+from lookalike.text import percent
 
 if TYPE_CHECKING:
     from lookalike.relate import Verdict
@@ -30,11 +32,15 @@ def verify(
         typer.Argument(metavar="PAIRS.csv", help="Two columns of files; a third one named same (1/0) is the truth."),
     ],
     min_copy: Annotated[
-        float, typer.Option("--min", min=0, max=1, help="The P(copy) from which the answer is same.")
+        float, typer.Option("--min", metavar="P", min=0, max=1, help="Answer same from this P(copy) up.")
     ] = 0.75,
     plot: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.png", help="With a column same: draw the stated probability against the truth."),
+        typer.Option(
+            metavar="FILE.png",
+            callback=FIGURE,
+            help="With a column same: draw the stated probability against the truth.",
+        ),
     ] = None,
     collection: CalibrationCollection = None,
     model: ModelOption = None,
@@ -141,7 +147,7 @@ def _summary(answered: list[tuple[dict[str, Any], bool | None]], plot: Path | No
         stated = np.array([a["copy_probability"] for a, _ in checked])
         truth = np.array([truth for _, truth in checked])
         right = float(np.mean([(a["answer"] == "same") == known for a, known in checked]))
-        log(f"{100 * right:.2f} % of {len(checked):,} right; calibration error {calibration_error(stated, truth):.3f}")
+        log(f"{percent(right)} of {len(checked):,} right; calibration error {calibration_error(stated, truth):.3f}")
         if plot:
             from lookalike.plot import reliability, save
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from lookalike.image import SystemFolder
     from lookalike.search import Collection
 
+_VERBS = {"is", "has", "holds", "takes", "was", "cannot", "begins", "stops", "crashed", "contains"}
+
 
 def why(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A file, or a member of an archive: photos.zip!/a.jpg")],
@@ -42,12 +44,17 @@ def _explain(photos: "Collection", file: str) -> dict[str, Any]:
         size = f"{columns.get('width')!s} x {columns.get('height')!s} {columns.get('format')!s}"
         inside = f"; it is in {folder.path}, {folder.words}" if (folder := system_folder_of(path)) else ""
         plain += _tone_mapped(photos, path)
-        answer = f"in the collection as {', '.join(rows)}: {size}, since {columns.get('indexed')!s}{plain}{inside}"
+        answer = f"in the collection as {', '.join(rows)} ({size}), since {columns.get('indexed')!s}{plain}{inside}"
         return {"path": path, "state": "indexed", "answer": answer, "ids": rows}
     reason = next((f.reason for f in photos.failures() if f.path == path), None)
     if reason:
-        return {"path": path, "state": "failed", "answer": f"not in the collection: {reason}"}
+        return {"path": path, "state": "failed", "answer": f"not in the collection; {_clause(reason)}"}
     return {"path": path, **_outside(photos, path)}
+
+
+def _clause(reason: str) -> str:
+    """Return a reason as a clause: most begin with their verb ("is empty")."""
+    return f"it {reason}" if reason.split(" ", 1)[0] in _VERBS else reason
 
 
 def _tone_mapped(photos: "Collection", path: str) -> str:
@@ -75,12 +82,12 @@ def _outside(photos: "Collection", path: str) -> dict[str, str]:
     from lookalike.image.sources.source_types import is_candidate
 
     if "!/" not in path and not os.path.lexists(to_path(path)):
-        return {"state": "absent", "answer": "there is no such file, and none of that name is in the collection"}
+        return {"state": "absent", "answer": "no such file, and no image with this path in the collection"}
     try:
         with GuardedDecoder(photos.limits) as decoder:
             decoder.decode(read(path, photos.limits), side=64)
     except ImageError as error:
-        return {"state": "unreadable", "answer": f"not in the collection: {error}"}
+        return {"state": "unreadable", "answer": f"not in the collection; {_clause(error.reason)}"}
     if (folder := _skipped_folder(photos, path)) is not None:
         return {
             "state": "passed over",
@@ -91,14 +98,14 @@ def _outside(photos: "Collection", path: str) -> dict[str, str]:
     if not any(path.startswith(root.path) for root in photos.roots()):
         return {
             "state": "outside",
-            "answer": f"a valid image, but under no folder of the collection; add it with: lookalike index '{path}'",
+            "answer": f"a valid image, but not in an indexed folder; add it with: lookalike index '{path}'",
         }
     if not is_candidate(os.path.basename(path)):
         return {
             "state": "passed over",
             "answer": f"a valid image, but hidden or without an image extension; add it with: lookalike index '{path}'",
         }
-    return {"state": "new", "answer": "a valid image that was added after the last run; index it with: lookalike index"}
+    return {"state": "new", "answer": "a valid image, added after the last run; index it with: lookalike index"}
 
 
 def _skipped_folder(photos: "Collection", path: str) -> "SystemFolder | None":

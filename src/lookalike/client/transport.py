@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
 from lookalike import errors
 
@@ -34,10 +34,10 @@ class Transport:
     """A persistent connection that reconnects after a failure. Not thread-safe."""
 
     def __init__(self, url: str, token: str | None, seconds: float) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise errors.BadQuery(f"{url!r} is not the URL of a server; use the form http://127.0.0.1:8000")
-        self.url, self._host, self._port = url, parts.hostname, parts.port
+        parts, self._host, self._port = _server_address(url)
+        if token and not (token.isascii() and token.isprintable()):
+            raise errors.BadQuery("the token has characters that no HTTP header can contain; copy it again")
+        self.url = url
         self._secure, self._prefix, self._seconds = parts.scheme == "https", parts.path.rstrip("/"), seconds
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._connection: http.client.HTTPConnection | None = None
@@ -97,23 +97,39 @@ class Transport:
         return http.client.HTTPConnection(self._host, self._port, timeout=self._seconds)
 
 
+def _server_address(url: str) -> tuple[SplitResult, str, int | None]:
+    """Return the parts of a URL, its host and its port. Raises BadQuery."""
+    with suppress(ValueError):  # of a host in brackets, or of a port
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.path.isascii() and url.isprintable():
+            return parts, parts.hostname, parts.port
+    raise errors.BadQuery(f"{url!r} is not the URL of a server; use the form http://127.0.0.1:8000")
+
+
 def image_path(image_id: str, rest: str = "") -> str:
     """Return the API path of an image, its id percent-encoded."""
-    return f"/v1/images/{quote(image_id, safe='')}{rest}"
+    return f"/v1/images/{quote(image_id, safe='', errors='surrogatepass')}{rest}"
 
 
 def _query(parameters: Mapping[str, Any]) -> str:
     pairs = [(k, v) for k, value in parameters.items() for v in (value if isinstance(value, list) else [value])]
-    text = urlencode([(k, str(v).lower() if isinstance(v, bool) else v) for k, v in pairs if v is not None])
+    text = urlencode(
+        [(k, str(v).lower() if isinstance(v, bool) else v) for k, v in pairs if v is not None], errors="surrogatepass"
+    )
     return f"?{text}" if text else ""
 
 
 def _form(files: Sequence[File], fields: Mapping[str, Sequence[str]]) -> tuple[bytes, str]:
     boundary = uuid.uuid4().hex + os.urandom(4).hex()
     head = f"--{boundary}\r\nContent-Disposition: form-data; name="
-    parts = [f'{head}"{name}"\r\n\r\n{value}\r\n'.encode() for name, values in fields.items() for value in values]
+    try:
+        parts = [f'{head}"{name}"\r\n\r\n{value}\r\n'.encode() for name, values in fields.items() for value in values]
+    except UnicodeEncodeError as error:
+        raise errors.BadQuery(
+            f"the text {error.object[-60:].strip()!r} is not valid Unicode; send other characters"
+        ) from None
     for field, name, data in files:
-        part_head = f'{head}"{field}"; filename="{quote(name)}"\r\n\r\n'
+        part_head = f'{head}"{field}"; filename="{quote(name, errors="surrogatepass")}"\r\n\r\n'
         parts.append(part_head.encode() + data + b"\r\n")
     return b"".join([*parts, f"--{boundary}--\r\n".encode()]), f"multipart/form-data; boundary={boundary}"
 

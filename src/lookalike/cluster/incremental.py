@@ -26,7 +26,7 @@ class Drift:
     """How well the images that joined later fit.
 
     `clustered`, `joined`: how many images. `gone`: clustered images that have left the collection. `far`: the share of
-    joined images farther from their center than 95 % of the clustered ones were (.05 means no change). `again`: whether
+    joined images farther from their center than 95% of the clustered ones were (.05 means no change). `again`: whether
     to cluster again.
     """
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lookalike.cluster.neighbors import read_vectors
 from lookalike.cluster.propagation import MIN_CONFIDENCE, PropagatedLabels, Suspect, propagate_labels
 from lookalike.cluster.storage import check_clusters, load_clusters, name_clusters
+from lookalike.deprecation import with_old_keys
 from lookalike.errors import BadQuery, SourceError
 from lookalike.image import to_text
 from lookalike.image.sources.tables import read_table
@@ -33,14 +34,19 @@ _KEYS = ("id", "path", "cluster")
 class ParsedLabels:
     """Labels read from a file.
 
-    `labels` by id. `names` of clusters by LEVEL/NUMBER. `unknown`: entries of the file that match no image. `twice`:
-    ids to which the file gives two labels, of which the last counts.
+    `labels` by id. `names` of clusters by LEVEL/NUMBER. `by_cluster`: ids labeled only as typical images of a named
+    cluster. `unknown`: entries of the file that match no image. `twice`: ids to which the file gives two labels, of
+    which the last counts. Of `label_collection` also `retained`: ids whose own label was not replaced by that of a
+    folder or a cluster; `replaced`: ids whose label was.
     """
 
     labels: dict[str, str] = field(default_factory=dict)
     names: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    by_cluster: set[str] = field(default_factory=set)
+    retained: list[str] = field(default_factory=list)
+    replaced: list[str] = field(default_factory=list)
 
 
 class NoLabels(BadQuery):
@@ -108,6 +114,7 @@ def read_labels(photos: Collection, path: str | Path) -> ParsedLabels:
     parsed = ParsedLabels(names={name: label for key, name, label in rows if key == "cluster"})
     if parsed.names:
         parsed.labels.update(_medoid_labels(photos, parsed.names))
+        parsed.by_cluster.update(parsed.labels)
     image_rows = [(key, name, label) for key, name, label in rows if key != "cluster"]
     images = _ImageLookup(photos, Path(path).expanduser().parent) if image_rows else None
     for key, name, label in image_rows:
@@ -117,6 +124,7 @@ def read_labels(photos: Collection, path: str | Path) -> ParsedLabels:
             parsed.unknown.append(name)
         parsed.twice.extend(i for i in matches if parsed.labels.get(i, label) != label)
         parsed.labels.update(dict.fromkeys(matches, label))
+        parsed.by_cluster.difference_update(matches)
     if not parsed.labels:
         examples = f" ({examples_text(parsed.unknown)})" if parsed.unknown else ""
         raise BadQuery(
@@ -188,17 +196,27 @@ def _medoid_labels(photos: Collection, names: Mapping[str, str]) -> dict[str, st
 # --- labels of a whole collection
 
 
-def label_collection(photos: Collection, file: str | Path | None = None, *, folders: bool = False) -> ParsedLabels:
+def label_collection(
+    photos: Collection, file: str | Path | None = None, *, folders: bool = False, overwrite: bool = False
+) -> ParsedLabels:
     """Label images by a file, and with `folders` by the names of their folders; the file's labels count.
 
-    Returns what the file holds. Raises SourceError or BadQuery for a file that `read_labels` refuses, with nothing
-    saved.
+    An image that has a label keeps it, unless the file labels the image itself, or `overwrite` is true: the name of a
+    folder or a cluster is only a guess about its images. Returns what the file holds, and what was retained and
+    replaced. Raises SourceError or BadQuery for a file that `read_labels` refuses, with nothing saved.
     """
     parsed = ParsedLabels() if file is None else read_labels(photos, file)
-    if folders:
-        set_labels(photos, folder_labels(photos))
-    if file is not None:
-        save_labels(photos, parsed)
+    guesses = (folder_labels(photos) if folders else {}) | {i: parsed.labels[i] for i in parsed.by_cluster}
+    direct = {i: label for i, label in parsed.labels.items() if i not in parsed.by_cluster}
+    known = known_labels(photos)
+    labels = guesses | direct
+    changed = [i for i, label in labels.items() if known.get(i, label) != label]
+    if not overwrite:
+        parsed.retained.extend(i for i in changed if i not in direct)
+    parsed.replaced.extend(i for i in changed if overwrite or i in direct)
+    retained = set(parsed.retained)
+    saved = {i: label for i, label in labels.items() if i not in retained}
+    save_labels(photos, ParsedLabels(labels=saved, names=parsed.names))
     return parsed
 
 
@@ -317,7 +335,8 @@ def save_suspects(photos: Collection, ids: Sequence[str], suspects: Sequence[Sus
 
 def saved_suspects(photos: Collection) -> Mapping[str, Any]:
     """Return the suspects saved last, and when; without any and None before the first propagation."""
-    return saved_result(photos, SUSPECTS) or {"when": None, "suspects": []}
+    saved = saved_result(photos, SUSPECTS) or {"when": None, "suspects": []}
+    return {**saved, "suspects": [with_old_keys(suspect) for suspect in saved["suspects"]]}
 
 
 def confirm_labels(photos: Collection, ids: Sequence[str]) -> None:
@@ -329,10 +348,11 @@ def confirm_labels(photos: Collection, ids: Sequence[str]) -> None:
 
 
 def _suspect_json(suspect: Suspect, ids: Sequence[str]) -> dict[str, Any]:
-    return {
+    facts = {
         "id": ids[suspect.row],
         "label": str(suspect.label),
         "instead": str(suspect.instead),
         "confidence": round(suspect.confidence, 4),
-        "neighbours": [ids[row] for row in suspect.neighbors],
+        "neighbors": [ids[row] for row in suspect.neighbors],
     }
+    return with_old_keys(facts)

@@ -16,19 +16,9 @@ _PROBES = 12
 
 
 def read_vectors(photos: Collection, *, where: str | None = None) -> tuple[list[str], Vectors]:
-    """Return ids and vectors (n, dim) sorted by id, so that results do not depend on how rows are stored.
-
-    Of a model with parts, it is the part that says alike. The vectors are in memory once. Raises BadQuery if there is
-    no image.
-    """
-    ids = [str(i) for part in photos.store.scan(["id"], where=where) for i in part["id"]]
-    row_of = {name: row for row, name in enumerate(sorted(ids))}
-    vectors = np.zeros((len(row_of), dim_of(photos.card, ALIKE)), np.float32)
-    for part in photos.store.scan(["id", "vector"], where=where):
-        # An image that another process added after the first scan is left out until the next call.
-        rows = np.array([row_of.get(str(i), -1) for i in part["id"]], np.int64)
-        vectors[rows[rows >= 0]] = part_of(part["vector"][rows >= 0], photos.card, ALIKE)
-    if not row_of:
+    """Return ids and the vectors that say alike (n, dim), ordered by id. Raises BadQuery if there is no image."""
+    ids, vectors = photos.vectors(where, part=ALIKE)
+    if not ids:
         raise BadQuery(
             "the collection is empty",
             subject=photos.uri,
@@ -36,7 +26,7 @@ def read_vectors(photos: Collection, *, where: str | None = None) -> tuple[list[
             hint="add images first",
             command=f"index FOLDER -c {photos.uri}",
         )
-    return list(row_of), vectors
+    return ids, vectors
 
 
 def nearest_neighbors(vectors: Vectors, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:

@@ -30,7 +30,7 @@ class NoClusters(LookalikeError):
 def current_run(photos: Collection) -> dict[str, Any] | None:
     """The record of the saved clustering, None if there is none.
 
-    Keys: slot, run, method, counts, at (when), clustered (how many images), low (a score: 5 % of the images are below).
+    Keys: slot, run, method, counts, at (when), clustered (how many images), low (a score: 5% of the images are below).
     """
     text = photos.store.settings.get(CURRENT_CLUSTERS.name)
     return json.loads(text) if text else None

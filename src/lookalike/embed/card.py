@@ -5,6 +5,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from lookalike.deprecation import with_new_keys, with_old_keys
 from lookalike.errors import BrokenModel, nearest
 from lookalike.parts import ALIKE, COPY
 from lookalike.types import Card, Part, Preprocessing
@@ -19,13 +20,11 @@ FORMAT = 1
 RESIZES = ("squash", "letterbox", "crop")
 _LAYOUTS = ("NHWC", "NCHW")
 _DTYPES = ("uint8", "float32")
-_OLD_NAMES = {"license": "licence"}  # spelling in format 1
-_NEW_NAMES = {old: new for new, old in _OLD_NAMES.items()}
 
 
 def card_to_json(card: Card) -> str:
     """Return the card as one line of JSON."""
-    values = {_OLD_NAMES.get(name, name): value for name, value in asdict(card).items()}
+    values = with_old_keys(asdict(card))
     for name in ("parts", "output"):
         if not values[name]:
             del values[name]  # older versions refuse a card with a field that they do not know
@@ -42,7 +41,7 @@ def card_from_json(text: str, *, where: str = "card") -> Card:
         raise BrokenModel(f"{where} must be a JSON object, not {type(raw).__name__}; export the model again")
     if raw.pop("format", FORMAT) > FORMAT:
         raise BrokenModel(f"{where} was written by a newer Lookalike; update with: pip install -U lookalike")
-    values = _check_fields({_NEW_NAMES.get(str(name), str(name)): value for name, value in raw.items()}, Card, where)
+    values = _check_fields(with_new_keys(raw), Card, where)
     if not isinstance(values.get("preprocessing"), dict):
         raise BrokenModel(f"{where} lacks 'preprocessing'; export the model again")
     values["preprocessing"] = _preprocessing(values["preprocessing"], where)

@@ -24,7 +24,7 @@ Groups = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """One figure of two models on the same queries, with the 95 % interval of the difference.
+    """One figure of two models on the same queries, with the 95% interval of the difference.
 
     `p`: the two-sided p-value, the chance of a difference this large between equal models.
     """
@@ -41,7 +41,7 @@ class Difference:
 
     @property
     def more_than_chance(self) -> bool:
-        """Whether the 95 % interval of the difference excludes zero."""
+        """Whether the 95% interval of the difference excludes zero."""
         return self.low > 0 or self.high < 0
 
 
@@ -128,7 +128,7 @@ def figures_of_counts(right: Floats, wrong: Floats) -> dict[str, Floats]:
 
 
 def intervals(draws: Draws, level: float = LEVEL) -> dict[str, Interval]:
-    """Return the middle 95 % of the drawn values of each figure."""
+    """Return the middle 95% of the drawn values of each figure."""
     ends = [(1 - level) / 2, (1 + level) / 2]
     return {
         name: (float(low), float(high)) for name, values in draws.items() for low, high in [np.quantile(values, ends)]

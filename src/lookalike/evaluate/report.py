@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lookalike.deprecation import with_old_keys
 from lookalike.evaluate.bootstrap import Difference, Interval
 from lookalike.evaluate.metrics import Tally
 from lookalike.evaluate.retrieval import Retrieval
@@ -59,7 +60,7 @@ class Report:
         return {
             "truth": self.truth,
             "kind": self.kind,
-            "counts": dict(self.counts),
+            "counts": with_old_keys(self.counts),
             "warning": self.warning,
             "models": [_json(model) for model in models],
             "differences": differences,
@@ -114,7 +115,7 @@ class Report:
 
     def _lines(self) -> Iterator[list[str]]:
         if self.other is None:
-            yield ["figure", _short(self.one.model), "95 % interval"]
+            yield ["figure", _short(self.one.model), "95% interval"]
             for name, value in self.one.figures.items():
                 yield [name, _figure(value), _interval(self.one.intervals.get(name))]
             return
@@ -123,7 +124,7 @@ class Report:
             _short(self.one.model),
             _short(self.other.model),
             "difference",
-            "95 % interval",
+            "95% interval",
             "p",
             "more than chance",
         ]

@@ -163,7 +163,7 @@ def _retrieval(per_query: PerQuery, tally: Tally, gallery_codes: NDArray[np.int3
     answered = per_query.answered
     if not answered.any():
         raise BadQuery(
-            "no query has a right answer: no label of a query is that of another image in the gallery; check the labels"
+            "no query has a right answer: none shares its label with another image in the gallery; check the labels"
         )
     figures = {name: float(np.mean(values[answered])) for name, values in per_query.values.items()}
     right_pairs = int(tally.right.sum())

@@ -67,7 +67,7 @@ def evaluate(
     """
     settings = settings or EvaluationSettings()
     if settings.by:
-        _check_column(truth, settings.by)
+        check_column(truth, settings.by)
     models = [model] if against is None else [model, against]
     embedders = [get_embedder(m) if isinstance(m, str | Path) else m for m in models]
     results = [embed_files(truth.pictures, e, keep=settings.keep, progress=progress) for e in embedders]
@@ -81,7 +81,7 @@ def evaluate(
     return Report(
         truth=truth.name,
         kind=truth.kind,
-        counts=_counts(usable, runs[0].evaluation) | {"pictures skipped": len(truth.skipped) + len(bad)},
+        counts=_counts(usable, runs[0].evaluation) | {"images skipped": len(truth.skipped) + len(bad)},
         one=runs[0].evaluation,
         other=runs[1].evaluation if against is not None else None,
         differences=_differences(runs) if against is not None else {},
@@ -161,7 +161,8 @@ def _retrieval(vectors: Vectors, truth: Truth, settings: EvaluationSettings, row
     )
 
 
-def _check_column(truth: Truth, column: str) -> None:
+def check_column(truth: Truth, column: str) -> None:
+    """Raise BadQuery for a column that figures cannot be broken down by."""
     values = len(np.unique(truth.column(column)))
     if values > _MAX_VALUES:
         raise BadQuery(f"column {column!r} has {values:,} different values; break down by one of at most {_MAX_VALUES}")
@@ -199,7 +200,7 @@ def _counts(truth: Truth, evaluation: ModelEvaluation) -> dict[str, int]:
     return {
         "queries with a right answer": result.queries,
         "queries without": result.unanswered,
-        "gallery pictures": result.gallery,
+        "gallery images": result.gallery,
         "of them distractors": result.distractors,
         "pairs": result.pairs,
         "right pairs": result.right_pairs,

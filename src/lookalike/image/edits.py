@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.deprecation import OLD_SETTINGS
 from lookalike.errors import BadQuery, nearest
 from lookalike.plugins import load_plugin, plugins
 from lookalike.types import RGB
@@ -46,6 +47,7 @@ def get_edit(name: str) -> Edit:
 
     Raises BadQuery, which names the nearest edits.
     """
+    name = OLD_SETTINGS.get(name, name)
     if name in EDITS:
         return EDITS[name]
     if (change := load_plugin("edits", name)) is not None:
@@ -175,7 +177,7 @@ def _saturation(image: RGB, strength: float, random: np.random.Generator) -> Any
 
 
 @_edit
-def _grey(image: RGB, _strength: float, _random: np.random.Generator) -> Any:
+def _gray(image: RGB, _strength: float, _random: np.random.Generator) -> Any:
     import cv2
 
     return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)

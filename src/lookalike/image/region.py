@@ -9,7 +9,7 @@ Region: TypeAlias = tuple[float, float, float, float]
 
 
 def check_region(region: Region) -> None:
-    """Raise BadQuery unless the region is four numbers, has a positive size and lies inside the image."""
+    """Raise BadQuery unless the region is four numbers, has a positive size and is inside the image."""
     try:
         x, y, width, height = (float(value) for value in region)
     except (TypeError, ValueError):
@@ -30,7 +30,7 @@ def parse_region(text: str) -> Region:
         x, y, width, height = (float(part) for part in text.split(","))
     except ValueError:
         raise BadQuery(
-            f"the region {text!r} is not four numbers; write x,y,width,height, such as 0.2,0.1,0.5,0.6"
+            f"the region {text[:60]!r} is not four numbers; write x,y,width,height, such as 0.2,0.1,0.5,0.6"
         ) from None
     check_region((x, y, width, height))
     return x, y, width, height

@@ -11,7 +11,7 @@ from lookalike.errors import BadQuery, ImageError
 from lookalike.image import DecodedImage, GuardedDecoder, Limits, fit, read, to_rgb
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.indexing.pipeline import BATCH
-from lookalike.indexing.plan import absolute_text, user_columns
+from lookalike.indexing.plan import absolute_text, renamed_columns, superseded, user_columns
 from lookalike.indexing.worker import Columns, image_columns
 from lookalike.text import now
 from lookalike.types import RGB, AddReport, Embedder, Failure, Metadata, Preprocessing, Store
@@ -32,19 +32,12 @@ def add_images(
         if values is not None and len(values) != len(images):
             raise BadQuery(f"there are {len(images)} images and {len(values)} {name}; pass one for each image")
     started_at = time.monotonic()
-    report = AddReport()
+    report, stored = AddReport(), set[str]()
+    own_ids: Sequence[str | None] = ids or [None] * len(images)
+    new = list(zip(images, own_ids, metadata or [{}] * len(images), strict=True))
     with GuardedDecoder(limits) as decoder:
-        for start in range(0, len(images), COMMIT_IMAGES):
-            part = slice(start, start + COMMIT_IMAGES)
-            _add_batch(
-                store,
-                embedder,
-                images[part],
-                ids[part] if ids else None,
-                metadata[part] if metadata else None,
-                decoder,
-                report,
-            )
+        for start in range(0, len(new), COMMIT_IMAGES):
+            _add_batch(store, embedder, new[start : start + COMMIT_IMAGES], decoder, report, stored)
     report.seconds = time.monotonic() - started_at
     return report
 
@@ -52,28 +45,33 @@ def add_images(
 def _add_batch(
     store: Store,
     embedder: Embedder,
-    images: Sequence[ImageLike],
-    ids: Sequence[str] | None,
-    metadata: Sequence[Metadata] | None,
+    batch: Sequence[tuple[ImageLike, str | None, Metadata]],
     decoder: GuardedDecoder,
     report: AddReport,
+    stored: set[str],
 ) -> None:
+    """Store images with their ids and metadata. `stored`: the ids of earlier batches, to which those of this one go."""
     prepared: dict[str, tuple[RGB, Columns]] = {}
-    for n, image in enumerate(images):
+    for image, own_id, own_metadata in batch:
         try:
-            name, fitted, columns = _prepare(image, embedder.card.preprocessing, decoder)
+            default_id, fitted, columns = _prepare(image, embedder.card.preprocessing, decoder)
         except ImageError as error:
             report.failed.append(Failure(image_name(image), str(error)))
             continue
-        # The last image with an id wins.
-        prepared[ids[n] if ids else name] = (fitted, columns | user_columns(metadata[n] if metadata else {}))
+        image_id = default_id if own_id is None else own_id
+        if image_id in prepared or image_id in stored:
+            report.failed.append(superseded(image_id, image_id))
+        report.renamed_columns |= renamed_columns(own_metadata)
+        prepared[image_id] = (fitted, columns | user_columns(own_metadata))
     if not prepared:
         return
-    before = sum(row is not None for row in store.get(list(prepared), []))
+    new = [image_id for image_id in prepared if image_id not in stored]
+    before = sum(row is not None for row in store.get(new, []))
     vectors = [embedder.embed([p for p, _ in chunk]) for chunk in _chunks(list(prepared.values()))]
     store.add(list(prepared), np.concatenate(vectors), [columns for _, columns in prepared.values()])
     report.changed += before
-    report.added += len(prepared) - before
+    report.added += len(new) - before
+    stored.update(new)
     report.plain += sum(bool(columns["plain"]) for _, columns in prepared.values())
 
 

@@ -11,6 +11,7 @@ from lookalike._version import __version__
 from lookalike.errors import SourceError
 from lookalike.image import NotListed, SkippedFiles, SourceFile, find, is_hidden, to_path, to_text
 from lookalike.indexing.roots import Kind, Root, ensure_root, load_roots
+from lookalike.text import now
 from lookalike.types import Failure, Metadata, Scalar, Store
 
 FAILURES = schema.FAILURES.name
@@ -46,8 +47,8 @@ class SyncPlan:
 
     `known`: all indexed files by path. `paths_by_hash`: paths of indexed files by content hash, to recognize moves and
     copies. `deleted`: indexed files that are gone. `relabeled`: unchanged files with their new manifest columns.
-    `failed`: files that fail again or cannot be listed. `failures`: all paths with a recorded failure;
-    `obsolete_failures`: those whose file is gone.
+    `failed`: files that fail again or cannot be listed; `not_listed`: the rows of the latter for the table of failures.
+    `failures`: all paths with a recorded failure; `obsolete_failures`: those whose file is gone or as it was indexed.
     """
 
     jobs: list[FileJob] = field(default_factory=list)
@@ -57,12 +58,14 @@ class SyncPlan:
     unchanged: int = 0
     relabeled: list[tuple[KnownFile, dict[str, Scalar]]] = field(default_factory=list)
     failed: list[Failure] = field(default_factory=list)
+    not_listed: list[dict[str, Scalar]] = field(default_factory=list)
     failures: set[str] = field(default_factory=set)
     obsolete_failures: list[str] = field(default_factory=list)
     missing_roots: list[str] = field(default_factory=list)
     manifest_stamps: dict[str, str] = field(default_factory=dict)
     skipped_raw: int = 0
     skipped_libraries: list[str] = field(default_factory=list)
+    renamed_columns: dict[str, str] = field(default_factory=dict)
 
 
 def make_plan(store: Store, sources: Iterable[str | Path] | None, *, frames: int, prune: bool) -> SyncPlan:
@@ -79,6 +82,7 @@ class _Planner:
         self._failures = {str(row["path"]): row for row in store.table(FAILURES).all()}
         self._listed_files: set[str] = set()
         self._unreadable: list[str] = []
+        self._recovered: set[str] = set()
         self._deleted_named: set[str] = set()
         self._all_roots = False
         self._listed_roots: set[str] = set()
@@ -97,15 +101,22 @@ class _Planner:
         self._plan.deleted = {
             p: f for p, f in self._known.items() if p not in self._listed_files and self._is_covered(p, f.root)
         }
-        self._plan.obsolete_failures = [
-            p
-            for p, row in self._failures.items()
-            if p not in self._listed_files and self._is_covered(p, str(row.get("root") or ""))
-        ]
+        self._plan.obsolete_failures = self._obsolete_failures()
         self._plan.paths_by_hash = self._paths_by_hash({job.file.size for job in self._plan.jobs})
         self._plan.skipped_raw = sum(self._skipped.raw_files.values())
         self._plan.skipped_libraries = [p for p in self._skipped.libraries if not self._followed(p)]
         return self._plan
+
+    def _obsolete_failures(self) -> list[str]:
+        """Recorded failures whose file is gone, or is as it was indexed, and sources that are now listed."""
+        still = self._listed_files | {failure.path for failure in self._plan.failed}
+        return [
+            path
+            for path, row in self._failures.items()
+            if path in self._recovered
+            or path in self._listed_roots
+            or (path not in still and self._is_covered(path, str(row.get("root") or "")))
+        ]
 
     def _followed(self, library: str) -> bool:
         """Whether a photo library, or a folder inside it, is itself a root."""
@@ -123,7 +134,8 @@ class _Planner:
             if alone and not self._all_roots:
                 raise
             self._listed_roots.discard(path)
-            self._not_listed(NotListed(path, str(error).removeprefix(f"{path}: ")))
+            root = path if path in self._roots else ""
+            self._not_listed(NotListed(path, str(error).removeprefix(f"{path}: ")), root)
 
     def _list(self, source: str | Path, path: str, *, alone: bool) -> None:
         # A single name that does not exist is a typing error; one of many is a file deleted since it was listed.
@@ -149,7 +161,7 @@ class _Planner:
 
     def _item(self, item: SourceFile | NotListed, root: Root | None, *, relabel: bool) -> None:
         if isinstance(item, NotListed):
-            self._not_listed(item)
+            self._not_listed(item, root.path if root else "")
             return
         if item.path in self._listed_files:
             return
@@ -160,21 +172,32 @@ class _Planner:
             self._last_wins(item)
         if known is not None and self._unchanged(item, known):
             self._plan.unchanged += len(known.ids)
+            self._recovered.add(item.path)
             if relabel:
                 self._plan.relabeled.append((known, manifest_columns(item)))
+                self._plan.renamed_columns |= renamed_columns(item.metadata)
         elif known is None and self._failed_before(item):
             self._plan.failed.append(Failure(item.path, str(self._failures[item.path]["reason"])))
         else:
+            self._plan.renamed_columns |= renamed_columns(item.metadata)
             self._jobs[item.path] = FileJob(
                 item, item.id or (known.ids[0] if known else self._new_id(item, root)), known
             )
 
-    def _not_listed(self, item: NotListed) -> None:
+    def _not_listed(self, item: NotListed, root: str) -> None:
         if item.path in self._known and _is_deleted(item.path):
             self._deleted_named.add(item.path)
             return
         self._unreadable.append(item.path)
-        self._plan.failed.append(Failure(item.path, item.reason))
+        # A name that does not exist is a typing error, and no file to list among the failures.
+        self._fail(item.path, item.reason, root, record=bool(root) or os.path.lexists(to_path(item.path)))
+
+    def _fail(self, path: str, reason: str, root: str, *, record: bool) -> None:
+        """Report a file that is not read. `record`: also in the table of failures; it is tried again in each run."""
+        self._plan.failed.append(Failure(path, reason))
+        recorded = self._failures.get(path)
+        if record and (recorded is None or recorded["reason"] != reason):
+            self._plan.not_listed.append(failure_row(path, reason, root=root, retry=True))
 
     def _last_wins(self, item: SourceFile) -> None:
         """Promise 5: of two manifest rows with the same id, the later one wins."""
@@ -183,7 +206,7 @@ class _Planner:
         if earlier is not None:
             self._jobs.pop(earlier, None)
             reason = f"its id {item.id!r} is used again further down in {item.root}; the last one wins"
-            self._plan.failed.append(Failure(earlier, reason))
+            self._fail(earlier, reason, item.root, record=True)
 
     def _unchanged(self, item: SourceFile, known: KnownFile) -> bool:
         same = item.size == known.size and item.mtime_ns == known.mtime_ns and item.id in (None, known.ids[0])
@@ -265,6 +288,14 @@ def known_files(store: Store) -> dict[str, KnownFile]:
     return files
 
 
+def failure_row(
+    path: str, reason: str, *, root: str, retry: bool, size: int = 0, mtime_ns: int = 0
+) -> dict[str, Scalar]:
+    """A row of the table of failures. `retry`: the file is tried again, even if it does not change."""
+    facts: dict[str, Scalar] = {"path": path, "root": root, "size": size, "mtime_ns": mtime_ns}
+    return facts | {"reason": reason, "retry": retry, "version": __version__, "when": now()}
+
+
 def manifest_columns(item: SourceFile) -> dict[str, Scalar]:
     """Label and columns of a manifest row; a name that is one of BUILTIN_COLUMNS gets a trailing `_`."""
     return user_columns(item.metadata) | ({"label": item.label} if item.label is not None else {})
@@ -272,7 +303,18 @@ def manifest_columns(item: SourceFile) -> dict[str, Scalar]:
 
 def user_columns(metadata: Metadata) -> dict[str, Scalar]:
     """A user's metadata with a trailing `_` on names of BUILTIN_COLUMNS, except `label`, which users may set."""
-    return {f"{k}_" if k in BUILTIN_COLUMNS and k != "label" else k: v for k, v in metadata.items()}
+    renamed = renamed_columns(metadata)
+    return {renamed.get(name, name): value for name, value in metadata.items()}
+
+
+def renamed_columns(metadata: Metadata) -> dict[str, str]:
+    """The names under which `user_columns` stores a column, where they differ."""
+    return {name: f"{name}_" for name in metadata if name in BUILTIN_COLUMNS and name != "label"}
+
+
+def superseded(path: str, image_id: str) -> Failure:
+    """The report of an image that is not stored, since a later one has its id."""
+    return Failure(path, f"its id {image_id!r} is used again further on; the last one wins")
 
 
 BUILTIN_COLUMNS: Mapping[str, type] = {name: column.type for name, column in schema.COLUMNS.items()}

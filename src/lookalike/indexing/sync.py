@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike._version import __version__
 from lookalike.errors import StoreFailed
 from lookalike.image import SourceFile, single_threaded_opencv
 from lookalike.indexing.in_progress import InProgress, take_interrupted
@@ -20,6 +19,7 @@ from lookalike.indexing.plan import (
     FileJob,
     KnownFile,
     SyncPlan,
+    failure_row,
     make_plan,
     manifest_columns,
 )
@@ -114,7 +114,7 @@ class _Writer:
         self._user_columns: dict[str, dict[str, Scalar]] = {}  # of images that are overwritten
         self._updates: dict[str, dict[str, Scalar]] = {}
         self._deletes: list[str] = []
-        self._failures: list[dict[str, Scalar]] = []
+        self._failures = list(plan.not_listed)
         self._recovered_paths: list[str] = []
         self._last = time.monotonic()
         self.report = AddReport(
@@ -123,6 +123,7 @@ class _Writer:
             missing_roots=list(plan.missing_roots),
             skipped_raw=plan.skipped_raw,
             skipped_libraries=list(plan.skipped_libraries),
+            renamed_columns=dict(plan.renamed_columns),
         )
 
     def apply(self, outcome: Outcome) -> None:
@@ -252,21 +253,15 @@ class _Writer:
         ids = job.known.ids if job.known else []
         self._updates |= {i: {"size": job.file.size, "mtime_ns": job.file.mtime_ns} for i in ids}
         self.report.unchanged += len(ids)
+        self._recovered_paths.append(job.file.path)
 
     def _failed(self, failed: FailedFile) -> None:
         file = failed.job.file
         self.report.failed.append(Failure(file.path, failed.reason))
         self._failures.append(
-            {
-                "path": file.path,
-                "root": file.root,
-                "size": file.size,
-                "mtime_ns": file.mtime_ns,
-                "reason": failed.reason,
-                "retry": failed.retry,
-                "version": __version__,
-                "when": now(),
-            }
+            failure_row(
+                file.path, failed.reason, root=file.root, retry=failed.retry, size=file.size, mtime_ns=file.mtime_ns
+            )
         )
         # A file with unreadable new content no longer holds the indexed image; one that cannot be read at the moment
         # still may.

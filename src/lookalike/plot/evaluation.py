@@ -9,6 +9,7 @@ from lookalike.errors import ImageError
 from lookalike.evaluate.metrics import precision_recall, roc
 from lookalike.image import decode, read
 from lookalike.plot.fonts import shorten
+from lookalike.text import percent
 from lookalike.types import RGB
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _POINTS = 2000
 
 
 def evaluation(report: "Report") -> "Figure":
-    """Draw figures with their 95 % intervals, recall at k (the ROC curve for pairs), and precision against recall.
+    """Draw figures with their 95% intervals, recall at k (the ROC curve for pairs), and precision against recall.
 
     Two models are drawn side by side.
     """
@@ -72,7 +73,7 @@ def _bars(axes: Any, models: "Sequence[tuple[ModelEvaluation, str]]", figures: S
         axes.errorbar(values, positions, xerr=errors, fmt="none", ecolor=_INK, elinewidth=1.1, capsize=2.5)
         for position, value, high in zip(positions, values, np.maximum(ends[:, 1], values), strict=True):
             axes.text(high + 0.012, position, f"{value:.3f}", va="center", fontsize=8, color=_INK)
-    _axes(axes, "figures, with 95 % intervals")
+    _axes(axes, "figures, with 95% intervals")
     axes.set(yticks=np.arange(len(names)), yticklabels=names, xlim=(0, 1.12), xticks=np.linspace(0, 1, 6))
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
@@ -183,7 +184,7 @@ def copies(result: "BenchmarkResult") -> "Figure":
         _heat(axes, model, order)
     title = (
         "share of copies whose original is found first, by edit and strength from 0 to 1\n"
-        f"{result.sources:,} images edited, {result.gallery:,} searched, {result.held_out:,} without an original there"
+        f"{result.sources:,} images edited, {result.gallery:,} searched, {result.held_out:,} originals withheld"
     )
     figure.suptitle(title, x=0.01, ha="left", fontsize=9, color=_INK)
     return figure
@@ -211,7 +212,9 @@ def _heat(axes: Any, model: "ModelBenchmark", order: Sequence[str]) -> None:
     for spine in axes.spines.values():
         spine.set_visible(False)
     cut = (
-        "no safe min_score" if model.min_score is None else f"min_score {model.min_score:.3f} finds {model.recall:.0%}"
+        "no safe min_score"
+        if model.min_score is None
+        else f"min_score {model.min_score:.3f} finds {percent(model.recall)}"
     )
     axes.set_title(
         f"{_name(model.model)}\nR@1 {model.overall['recall@1']:.3f}   µAP {model.overall['micro-AP']:.3f}   {cut}",

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.plot.fonts import fitted, fonts, wrapped
+from lookalike.text import percent
 from lookalike.types import RGB, Relation
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def containment_rows(query: RGB, name: str, holders: Sequence[Holder]) -> "Figur
 def _headline(verdict: "Verdict") -> str:
     text = f"{verdict.relation}"
     if verdict.relation >= 0:
-        text += f"   {100 * verdict.probability:.1f} %"
+        text += f"   {percent(verdict.probability)}"
     if verdict.evidence.score is not None:
         text += f"   score {verdict.evidence.score:.3f}"
     if verdict.expected_false_matches is not None:

@@ -19,7 +19,7 @@ def reliability(
     *,
     bins: int = 10,
     noun: str = "pairs",
-    truth: str = "share that were copies",
+    truth: str = "share that are copies",
     title: str = "Reliability of the probability of “copy”",
 ) -> "Figure":
     """Draw the stated probability against the share that was true, with counts below.

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from lookalike.deprecation import renamed
+from lookalike.relate.chained import chain, shows_the_same
 from lookalike.relate.compare import ImageComparison, compare_images
 from lookalike.relate.geometry.feature_cache import features_of, features_of_bytes, features_of_file
 from lookalike.relate.geometry.features import Features, find_features, mirrored
@@ -19,8 +20,7 @@ from lookalike.relate.hits import (
 )
 from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card
 from lookalike.relate.probability.calibration_store import calibration_of
-from lookalike.relate.relation import Evidence, Subject, Verdict, judge, to_verdict
-from lookalike.relate.swapped import chain, shows_the_same, swap_sides
+from lookalike.relate.relation import Evidence, Subject, Verdict, judge, swap_sides, to_verdict
 
 __all__ = [
     "Calibration",

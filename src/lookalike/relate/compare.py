@@ -19,8 +19,7 @@ from lookalike.relate.geometry.feature_cache import bytes_loader, file_loader
 from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, find_features
 from lookalike.relate.geometry.inset import explain_inset, explain_part, verify_inset
 from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card
-from lookalike.relate.relation import Subject, Verdict, judge
-from lookalike.relate.swapped import swap_sides
+from lookalike.relate.relation import Subject, Verdict, is_in_order, judge, swap_sides
 from lookalike.relate.words.explain import Explanation, explain
 from lookalike.types import RGB, Embedder, Relation
 
@@ -92,10 +91,15 @@ def _path_or_bytes(image: ImageLike) -> str | Path | bytes:
 def _compare_inset(
     a: LoadedImage, b: LoadedImage, full: tuple[RGB, RGB], verdict: Verdict, calibration: Calibration
 ) -> ImageComparison | None:
+    """Return the comparison as a small image inside the other one; the smaller file is searched for first."""
     first, second = full
-    if _is_distinctive(a) and (inset := verify_inset(first, second, verdict, calibration)):
-        return ImageComparison(a, b, inset, explain_inset(first, second, inset, b.image.shape[:2]))
-    if _is_distinctive(b) and (inset := verify_inset(second, first, verdict, calibration)):
+    for first_inside in (False, True) if is_in_order(a.subject, b.subject) else (True, False):
+        query, page, loaded = (first, second, a) if first_inside else (second, first, b)
+        inset = verify_inset(query, page, verdict, calibration) if _is_distinctive(loaded) else None
+        if inset is None:
+            continue
+        if first_inside:
+            return ImageComparison(a, b, inset, explain_inset(first, second, inset, b.image.shape[:2]))
         sizes = [(image.shape[1], image.shape[0]) for image in (second, first)]
         inset = swap_sides(inset, sizes[0], sizes[1])
         return ImageComparison(a, b, inset, explain_part(first, second, inset))

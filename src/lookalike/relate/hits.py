@@ -188,7 +188,7 @@ def _judged(
 def _single_subject(photos: Collection, query: Query, *, vector: NDArray[np.float32] | None = None) -> Subject:
     if len(query.images) != 1 or query.minus:
         raise BadQuery(
-            "relations, verification and a minimum score by probability compare with one image; search with one"
+            "relations, verification and a minimum score by probability need a single query image; search with one"
         )
     return query_subject(photos, query.images[0], next(iter(query.regions), None), vector=vector)
 

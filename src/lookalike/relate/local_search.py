@@ -13,12 +13,13 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from lookalike.errors import BadQuery
+from lookalike.errors import BadQuery, UnknownId
+from lookalike.image.convert import ImageLike
 from lookalike.image import single_threaded_blas, single_threaded_opencv
 from lookalike.indexing.pipeline import default_workers
 from lookalike.parts import COPY, weigh
-from lookalike.relate.geometry.containment import Containment, containment_kind, to_location
-from lookalike.relate.geometry.feature_cache import features_of
+from lookalike.relate.geometry.containment import PAGE_SIDE, Containment, containment_kind, to_location
+from lookalike.relate.geometry.feature_cache import features_of, loader_of
 from lookalike.relate.geometry.features import Features, find_features, mirrored
 from lookalike.relate.geometry.inverted_file import (
     POSTING,
@@ -34,6 +35,7 @@ from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.probability.calibration_store import calibration_of
 from lookalike.schema import KEEPS_LOCAL_FEATURES, LOCAL_FEATURES
 from lookalike.search import Collection
+from lookalike.search.query import load_query_image, parse_id
 from lookalike.types import RGB, Hit, Vectors
 
 VOCABULARY_NAME = "sift-8192"
@@ -162,6 +164,24 @@ def local_index(photos: Collection) -> LocalIndex:
     if cached is None or cached[0] != version:
         cached = _indexes[photos] = (version, LocalIndex.read(photos))
     return cached[1]
+
+
+def load_query(photos: Collection, image: ImageLike) -> RGB:
+    """Return the pixels of a query: a path, bytes, an array, or "id:ID", for which it is the file or the thumbnail.
+
+    Raises ImageError, UnknownId.
+    """
+    image_id = parse_id(image)
+    if image_id is None:
+        return load_query_image(image, side=None, limits=photos.limits)
+    (row,) = photos.get([image_id], ["path", "frame", "thumbnail"])
+    load = loader_of(photos, row)
+    pixels = None if load is None else load(PAGE_SIDE)
+    if pixels is None and row is not None and isinstance(jpeg := row.metadata.get("thumbnail"), bytes):
+        pixels = load_query_image(jpeg, side=None, limits=photos.limits)
+    if pixels is None:
+        raise UnknownId(f"no image has the id {image_id!r}, or its file is not available", subject=photos.uri)
+    return pixels
 
 
 def search_by_parts(

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from lookalike.relate.content.content import Content
 from lookalike.relate.content.quality import too_poor
-from lookalike.relate.examine import agrees, examine, is_proven, match_frames, same_pixels
+from lookalike.relate.content.regions import swap_region
+from lookalike.relate.examine import LEGIBLE, Examination, agrees, examine, is_proven, match_frames, same_pixels
 from lookalike.relate.geometry.features import Features
-from lookalike.relate.geometry.verify import Match
+from lookalike.relate.geometry.verify import Match, inverse_match
 from lookalike.relate.probability.calibration_model import HALF, Ambiguity, Calibration, undecided_reason
 from lookalike.relate.words.sentences import ambiguity_phrase, quality_phrase
 from lookalike.similarity import cosine
@@ -84,7 +85,15 @@ def judge(
     score alone decides. `depth`: how much to compare. "frames" recognizes copies with their whole frame, also mirrored
     or turned by quarter turns (1 to 5 ms); "points" also crops and rotations, by thumbnails (5 to 20 ms); "detail" also
     reads the files if thumbnails prove nothing (0.1 s).
+
+    The verdict does not depend on which of the two is first: they are examined in an order that follows from the images
+    (`is_in_order`), and the verdict is swapped if it was the other one.
     """
+    if not is_in_order(first, second):
+        verdict = judge(
+            second, first, calibration, size=size, level=level, verify_geometry=verify_geometry, depth=depth
+        )
+        return swap_sides(verdict, _size(second), _size(first))
     if first.sha256 and first.sha256 == second.sha256:
         return _identical(first, second, same_bytes=True)
     score = _score(first, second)
@@ -93,27 +102,77 @@ def judge(
     if same_pixels(first, second):
         return _identical(first, second, same_bytes=False)
     if depth == "frames":
-        examination = match_frames(first, second)
+        examination = match_frames(first, second) or (None, None)
     else:
-        examination = examine(first, second, score, calibration, thorough=depth == "detail")
-    if examination is None:
-        return to_verdict(Evidence(score=score), calibration, size=size, level=level)
+        examination = _examine_both_ways(first, second, score, calibration, thorough=depth == "detail")
     evidence = Evidence(score=score, match=examination[0], content=examination[1])
     verdict = to_verdict(evidence, calibration, size=size, level=level)
-    if reason := _cannot_tell_reason(verdict, first, second, check_strangers=depth == "detail"):
-        return to_verdict(replace(evidence, reason=reason), calibration, size=size, level=level)
-    return verdict
+    check_strangers = depth == "detail"
+    reason = (
+        "" if evidence.match is None else _cannot_tell_reason(verdict, first, second, check_strangers=check_strangers)
+    )
+    return to_verdict(replace(evidence, reason=reason), calibration, size=size, level=level) if reason else verdict
+
+
+def is_in_order(first: Subject, second: Subject) -> bool:
+    """Return whether the first image is the larger one, in doubt the one whose file has the lower hash."""
+    a, b = first.features, second.features
+    if a is None or b is None:
+        return True
+    pixels_a, pixels_b = a.width * a.height, b.width * b.height
+    if pixels_a != pixels_b or first.sha256 != second.sha256:
+        return (-pixels_a, first.sha256) < (-pixels_b, second.sha256)
+    return a.picture.tobytes() <= b.picture.tobytes()
+
+
+def _size(subject: Subject) -> tuple[int, int]:
+    return (0, 0) if subject.features is None else (subject.features.width, subject.features.height)
+
+
+def swap_sides(verdict: Verdict, first: tuple[int, int], second: tuple[int, int]) -> Verdict:
+    """Turn the verdict of (a, b) into that of (b, a). `first`, `second`: (width, height) of a and of b, in pixels."""
+    evidence = verdict.evidence
+    if evidence.match is None or evidence.match.model == "none":
+        return verdict
+    match, content = _swapped(evidence.match, evidence.content, first, second)
+    return replace(verdict, evidence=replace(evidence, match=match, content=content))
+
+
+def _swapped(match: Match, content: Content | None, first: tuple[int, int], second: tuple[int, int]) -> Examination:
+    match = inverse_match(match, first, second)
+    if content is not None:
+        content = replace(content, regions=tuple(swap_region(region, match.transform) for region in content.regions))
+    return match, content
+
+
+def _examine_both_ways(
+    first: Subject, second: Subject, score: float | None, calibration: Calibration, *, thorough: bool
+) -> Examination:
+    """Return how the first image lies in the second; of two photographs in doubt also the reverse, the better of both.
+
+    Of 540 pairs of edits of one photo 392 are proven copies one way, 389 the other way, and 409 in one of the two.
+    """
+    match, content = examine(first, second, score, calibration, thorough=thorough)
+    copy = calibration.copy_by_match(score, match, content)
+    if content is None or content.drawn > LEGIBLE or not _MIN_DOUBTFUL_COPY <= copy < _MAX_DOUBTFUL_COPY:
+        return match, content
+    reverse = examine(second, first, score, calibration, thorough=thorough)
+    if reverse[0].model == "none" or calibration.copy_by_match(score, *reverse) <= copy:
+        return match, content
+    return _swapped(*reverse, _size(second), _size(first))
 
 
 def _cannot_tell_reason(verdict: Verdict, first: Subject, second: Subject, *, check_strangers: bool) -> str:
     """Return why no verdict is possible, or "" if one is. Checking strangers too costs 20 ms."""
     match, content = verdict.evidence.match, verdict.evidence.content
-    if match is not None and content is None and verdict.copy >= HALF:
+    if match is None:
+        return ""
+    if content is None and verdict.copy >= HALF:
         return ambiguity_phrase(Ambiguity.TOO_LITTLE_SHARED)
     if not check_strangers and verdict.copy < _MIN_COPY_TO_CHECK:
         return ""
     # Images that agree in so much detail are not too poor to be judged.
-    if verdict.copy >= _CERTAIN_COPY or (match is not None and is_proven((match, content))):
+    if verdict.copy >= _CERTAIN_COPY or is_proven((match, content)):
         return ""
     return _too_poor_reason(first, second, few_points=content is not None and agrees(content))
 
@@ -155,6 +214,7 @@ def to_verdict(evidence: Evidence, calibration: Calibration, *, size: int = 1, l
 
 ASSUMED_COLLECTION_SIZE = 1000
 _MIN_COPY_TO_CHECK = 0.3  # P(copy) below which the quality of the images is not checked
+_MIN_DOUBTFUL_COPY, _MAX_DOUBTFUL_COPY = 0.3, 0.9  # P(copy) between which an alignment may have failed
 _CERTAIN_COPY = 0.98  # P(copy) from which even a plain image is a copy
 
 
@@ -187,5 +247,5 @@ def _too_poor_reason(first: Subject, second: Subject, *, few_points: bool) -> st
     for subject in (first, second):
         features = subject.features
         if features is not None and (quality := too_poor(features, few_points=few_points)):
-            return f"{subject.name or 'a picture'} is {quality_phrase(quality, features.width, features.height)}"
+            return f"{subject.name or 'an image'} is {quality_phrase(quality, features.width, features.height)}"
     return ""

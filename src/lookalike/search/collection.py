@@ -177,7 +177,9 @@ class Collection:
 
         Without `ids`, the id is the path, or the hash of the bytes for other images. Images that cannot be used are
         skipped and listed in the report. `metadata`: one mapping for each image, or one for all. `vectors`: (n, dim),
-        computed elsewhere by the collection's model, instead of images; they need ids and are scaled to length 1.
+        computed elsewhere by the collection's model, instead of images; they need ids and are scaled to length 1. Of
+        several with one id the last is stored; `report.failed` has the others. `report.renamed_columns`: names of
+        Lookalike's own columns, which are stored with a trailing `_`.
         Raises BadQuery, and ModelMismatch for vectors of another size.
         """
         if (images is None) == (vectors is None):
@@ -196,8 +198,8 @@ class Collection:
     def update(self, ids: Iterable[str] | str, metadata: Sequence[Metadata] | Metadata) -> int:
         """Change the named metadata of images, in one commit; vectors and other columns stay.
 
-        `metadata`: one mapping for each id, or one for all. A name of Lookalike's own columns gets a trailing `_`, as
-        in `add`; `label` does not. Unknown ids are ignored. Returns the number of images changed.
+        `metadata`: one mapping for each id, or one for all. Unknown ids are ignored. Returns the number of
+        images changed. Raises BadQuery for a name of Lookalike's own columns other than `label`.
         """
         return update_rows(self._store, id_list(ids), metadata)
 

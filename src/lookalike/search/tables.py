@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lookalike.errors import BadQuery, LookalikeError, ModelMismatch, nearest
-from lookalike.indexing.plan import user_columns
+from lookalike.indexing.plan import renamed_columns, superseded, user_columns
 from lookalike.search.arguments import metadata_list
 from lookalike.similarity import normalize
 from lookalike.text import now
@@ -32,18 +32,28 @@ def read_ids(store: Store, where: str | None) -> list[str]:
 def read_vectors(store: Store, where: str | None) -> tuple[list[str], Vectors]:
     """Return ids and vectors (n, dim) of the rows that meet a condition, ordered by id.
 
-    So nothing computed from them depends on how rows are stored.
+    So nothing computed from them depends on how rows are stored. The vectors are in memory once.
     """
-    parts = list(store.scan([ID, VECTOR], where=where))
-    ids = [str(image_id) for part in parts for image_id in part[ID]]
-    vectors = np.concatenate([part[VECTOR] for part in parts]) if parts else np.zeros((0, store.dim))
-    order = sorted(range(len(ids)), key=ids.__getitem__)
-    return [ids[n] for n in order], np.ascontiguousarray(vectors[order], np.float32)
+    ids = read_ids(store, where)
+    row_of = {image_id: row for row, image_id in enumerate(ids)}
+    vectors = np.zeros((len(ids), store.dim), np.float32)
+    present = np.zeros(len(ids), np.bool_)
+    for part in store.scan([ID, VECTOR], where=where):
+        # Images that another process adds or removes between the two scans are left out.
+        rows = np.array([row_of.get(str(image_id), -1) for image_id in part[ID]], np.int64)
+        vectors[rows[rows >= 0]] = part[VECTOR][rows >= 0]
+        present[rows[rows >= 0]] = True
+    if present.all():
+        return ids, vectors
+    return [image_id for image_id, is_present in zip(ids, present, strict=True) if is_present], vectors[present]
 
 
 def update_rows(store: Store, ids: Sequence[str], metadata: Sequence[Metadata] | Metadata) -> int:
     """Change metadata of existing images, in one commit; unknown ids are ignored. Returns how many were changed."""
-    rows = [user_columns(row) for row in metadata_list(metadata, len(ids))]
+    rows = metadata_list(metadata, len(ids))
+    if renamed := {name: other for row in rows for name, other in renamed_columns(row).items()}:
+        name, other = next(iter(renamed.items()))
+        raise BadQuery(f"the column {name!r} is filled by Lookalike itself; choose another name, such as {other!r}")
     count = _known_count(store, ids)
     if count:
         store.update(ids, rows)
@@ -59,12 +69,17 @@ def add_vectors(
     """
     started_at = time.monotonic()
     checked = _checked_vectors(vectors, ids, card)
-    rows = [user_columns(row) for row in metadata_list({} if metadata is None else metadata, len(ids))]
-    report = AddReport()
+    listed = metadata_list({} if metadata is None else metadata, len(ids))
+    last = {image_id: n for n, image_id in enumerate(ids)}
+    report = AddReport(failed=[superseded(image_id, image_id) for n, image_id in enumerate(ids) if last[image_id] != n])
+    report.renamed_columns = {name: other for row in listed for name, other in renamed_columns(row).items()}
+    order = sorted(last.values())
+    ids, checked = [ids[n] for n in order], checked[order]
+    rows = [user_columns(listed[n]) for n in order]
     builtin: Metadata = {"indexed": now(), "plain": False}
     for start in range(0, len(ids), COMMIT_ROWS):
         part = slice(start, start + COMMIT_ROWS)
-        known, total = _known_count(store, ids[part]), len(set(ids[part]))
+        known, total = _known_count(store, ids[part]), len(ids[part])
         store.add(ids[part], checked[part], [{**row, **builtin} for row in rows[part]])
         report.changed += known
         report.added += total - known

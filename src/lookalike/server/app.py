@@ -14,12 +14,15 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
+from starlette.types import Lifespan
 
 from lookalike._version import __version__
 from lookalike.errors import LookalikeError
 from lookalike.search import Collection
 from lookalike.server.http.access import AccessControl
 from lookalike.server.http.dependencies import AppState
+from lookalike.server.http.invalid_input import invalid_input, shown
+from lookalike.server.http.known_routes import KnownRoutes, answers_head
 from lookalike.server.http.metrics import Metrics
 from lookalike.server.http.middleware import App, RequestGuard, RequestLimitExceeded
 from lookalike.server.http.responses import as_json, error_response
@@ -30,12 +33,14 @@ from lookalike.server.routes import clusters, duplicates, health, images, jobs, 
 from lookalike.server.routes import collection as collection_routes
 from lookalike.server.routes import map as map_routes
 from lookalike.server.service.collection_service import CollectionService
-from lookalike.server.service.jobs import JobRunner, JobRunning
+from lookalike.server.service.job_records import JobRunning
+from lookalike.server.service.jobs import JobRunner
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.server.uploads.query_vectors import QueryResolver
 from lookalike.server.uploads.saved_queries import SavedQueries
 
 PUBLISH_SECONDS = 2.0  # between writes of this worker's metrics
+UNREADABLE_BODY = "the body cannot be read; send JSON in UTF-8, with numbers and nesting of a usual size"
 LOAD_SECONDS = 30.0  # a larger collection continues to load while the server listens
 CLOSED_BY_CLIENT = 499
 
@@ -45,40 +50,22 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
     folder = settings.folder or tempfile.mkdtemp(prefix="lookalike-")
     state = _app_state(settings, collection, folder)
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        with on_signal(state.service.cancel_wait):
-            state.service.start()
-            await state.decoders.start()
-            # Wait before listening: a worker that loads more slowly than the others would answer 503 in their place.
-            await state.service.wait_until_loaded(LOAD_SECONDS)
-        publisher = asyncio.create_task(_publish_metrics(state))
-        try:
-            yield
-        finally:
-            publisher.cancel()
-            await state.jobs.close()
-            await state.decoders.stop()
-            await asyncio.to_thread(state.service.close)
-            if not settings.folder or _orphaned():
-                await asyncio.to_thread(_remove, folder)
-
     app = FastAPI(
         title="Lookalike",
         version=__version__,
         description=DESCRIPTION,
-        lifespan=lifespan,
+        lifespan=_lifespan(settings, state, folder),
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
     )
     app.state.lookalike = state
-    for routes in (
-        search, images, collection_routes, labels, relations, duplicates, clusters, map_routes, jobs, health,
-    ):  # fmt: skip
-        app.include_router(routes.router)
-    app.include_router(pages())
+    modules = (search, images, collection_routes, labels, relations, duplicates, clusters, map_routes, jobs, health)
+    routers = [*(module.router for module in modules), pages()]
+    for router in routers:
+        app.include_router(router)
     _add_error_handlers(app, state.service)
+    _add_request_error_handlers(app, KnownRoutes([*app.routes, *(r for router in routers for r in router.routes)]))
     # The guard wraps the whole stack, including Starlette's own error handler.
     app.build_middleware_stack = _guarded(app, settings, state)  # type: ignore[method-assign]
     return app
@@ -87,6 +74,30 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
 DESCRIPTION = (
     "Find images that look alike. Every error is a JSON object with `error`, a code, and `message`, a sentence."
 )
+
+
+def _lifespan(settings: Settings, state: AppState, folder: str) -> Lifespan[FastAPI]:
+    """Return what starts the components of the application and stops them in order."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with on_signal(state.service.cancel_wait, state.jobs.interrupt):
+            state.service.start()
+            await state.decoders.start()
+            # Wait before listening: a worker that loads more slowly than the others would answer 503 in their place.
+            await state.service.wait_until_loaded(LOAD_SECONDS)
+            publisher = asyncio.create_task(_publish_metrics(state))
+            try:
+                yield
+            finally:
+                publisher.cancel()
+                await state.jobs.close()
+                await state.decoders.stop()
+                await asyncio.to_thread(state.service.close)
+                if not settings.folder or _orphaned():
+                    await asyncio.to_thread(_remove, folder)
+
+    return lifespan
 
 
 def _app_state(settings: Settings, collection: Collection | None, folder: str) -> AppState:
@@ -136,7 +147,7 @@ def _answer_head(app: App) -> App:
     """Answer HEAD as GET without the body, except for the endless body of job events."""
 
     async def call(scope, receive, send):  # type: ignore[no-untyped-def]
-        if scope["type"] != "http" or scope["method"] != "HEAD" or scope["path"].endswith("/events"):
+        if scope["type"] != "http" or scope["method"] != "HEAD" or not answers_head(scope["path"]):
             await app(scope, receive, send)
             return
 
@@ -167,17 +178,6 @@ def _add_error_handlers(app: FastAPI, service: CollectionService) -> None:
         content = {"error": refusal.kind, "message": refusal.message}
         return as_json(content, status=refusal.status, headers=dict(refusal.headers))
 
-    @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: RequestValidationError) -> Response:
-        reasons = [f"{'.'.join(str(part) for part in e['loc'][1:]) or 'body'}: {e['msg']}" for e in error.errors()[:5]]
-        return as_json({"error": "invalid", "message": "; ".join(reasons)}, status=422)
-
-    @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
-        kinds = {404: "not_found", 405: "method_not_allowed"}
-        content = {"error": kinds.get(error.status_code, "failed"), "message": str(error.detail)}
-        return as_json(content, status=error.status_code, headers=dict(error.headers or {}))
-
     @app.exception_handler(OSError)
     async def os_error(_: Request, error: OSError) -> Response:
         if error.errno != errno.ENOSPC:
@@ -192,6 +192,27 @@ def _add_error_handlers(app: FastAPI, service: CollectionService) -> None:
     @app.exception_handler(ClientDisconnect)
     async def client_disconnected(_: Request, error: ClientDisconnect) -> Response:
         return as_json({"error": "gone", "message": "the client closed the connection"}, status=CLOSED_BY_CLIENT)
+
+
+def _add_request_error_handlers(app: FastAPI, routes: KnownRoutes) -> None:
+    """Turn what FastAPI and Starlette raise about a request into JSON with our own sentences."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        body = getattr(request.scope.get("route"), "body_field", None)
+        message = invalid_input(error.errors(), None if body is None else body.field_info.annotation)
+        return as_json({"error": "invalid", "message": message}, status=422)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, error: HTTPException) -> Response:
+        path, status = request.scope["path"], error.status_code
+        if status == 404:
+            return as_json({"error": "not_found", "message": routes.not_found(path)}, status=status)
+        if status == 405:
+            methods = ", ".join(routes.methods(path))
+            message = f"{shown(path)} does not allow {shown(request.method)}; allowed: {methods}"
+            return as_json({"error": "method_not_allowed", "message": message}, status=405, headers={"allow": methods})
+        return as_json({"error": "failed", "message": UNREADABLE_BODY}, status=status)
 
 
 async def _publish_metrics(state: AppState) -> None:

@@ -1,20 +1,26 @@
 """Storage and search of rows of ids, vectors and metadata. `open_store` opens or creates a store."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from lookalike import schema
 from lookalike.errors import CollectionError, NoCollection, ReadOnly
 from lookalike.plugins import load_plugin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lookalike.store.vector_index import VectorIndex
+    from lookalike.store.vector_index import Payload, VectorIndex
     from lookalike.types import Store
 
     StoreFactory = Callable[..., Store]
 
-__all__ = ["memory_index", "open_store"]
+__all__ = ["delete_store", "memory_index", "open_store"]
 
 _BUILT_IN_SCHEMES = ("s3", "gs", "az", "file")
 
@@ -110,6 +116,18 @@ def _open_lance(
         return LanceStore.create(uri, _needed(uri, dim), columns, storage_options=storage_options)
 
 
+def delete_store(folder: str) -> None:
+    """Delete the data sets of a collection in a folder; other files there stay. Files in use may remain."""
+    from lookalike.store.lance.engine import child
+
+    images = Path(child(folder, "images"))
+    removed = images.with_name(f".{images.name}-{os.getpid()}")
+    with suppress(OSError):
+        images.rename(removed)  # at once: no other process may read a half of it
+        for data in (removed, *(Path(child(folder, table.name)) for table in schema.TABLES)):
+            shutil.rmtree(data, ignore_errors=True)
+
+
 def memory_index(
     store: "Store",
     *,
@@ -119,34 +137,43 @@ def memory_index(
 ) -> "VectorIndex | None":
     """All rows of the latest version in memory, with ids and metadata but for columns of bytes and `skip_columns`.
 
-    None where vectors and codes exceed `max_bytes`. `previous`: what an earlier call returned; a Lance store reads only
+    None where the index would exceed `max_bytes` with all that its `nbytes` counts: vectors, codes, ids, columns and
+    masks, estimated by a sample of the rows. `previous`: what an earlier call returned; a Lance store reads only
     what was committed since.
     """
     from lookalike.store.lance.store import LanceStore
+    from lookalike.store.vector_index import bytes_per_row
 
     if isinstance(store, LanceStore):
         return store.memory_index(skip_columns=skip_columns, max_bytes=max_bytes)
-    if len(store) * store.dim * 9 // 2 > max_bytes:
+    names = [name for name, kind in store.columns().items() if kind is not bytes and name not in skip_columns]
+    sample = _payload(list(islice(store.scan(["id", *names]), 1)), names)
+    if len(store) * bytes_per_row(store.dim, sample) > max_bytes:
         return None
     if previous is not None and previous.version == store.version:
         return previous
-    return _scanned(store, skip_columns)
+    return _scanned(store, names)
 
 
-def _scanned(store: "Store", skip_columns: frozenset[str]) -> "VectorIndex":
+def _scanned(store: "Store", names: Sequence[str]) -> "VectorIndex":
     """An index of everything that a scan of the store yields."""
     import numpy as np
 
-    from lookalike.store.vector_index import Payload, VectorIndex, object_array, single_segment, without_nan
+    from lookalike.store.vector_index import VectorIndex, single_segment
 
     version = store.version
-    names = [name for name, kind in store.columns().items() if kind is not bytes and name not in skip_columns]
     batches = list(store.scan(["id", "vector", *names]))
     vectors = np.concatenate([np.zeros((0, store.dim), np.float32), *(batch["vector"] for batch in batches)])
-    values = {name: [value for batch in batches for value in batch[name].tolist()] for name in ("id", *names)}
-    columns = {name: object_array(without_nan(values[name])) for name in names}
-    payload = Payload(object_array(values["id"]), columns)
+    payload = _payload(batches, names)
     return VectorIndex().with_segments([single_segment(vectors, np.arange(len(vectors)), payload)], version)
+
+
+def _payload(batches: Sequence[Mapping[str, Any]], names: Sequence[str]) -> "Payload":
+    """The ids and metadata in batches of a scan."""
+    from lookalike.store.vector_index import Payload, object_array, without_nan
+
+    values = {name: [value for batch in batches for value in batch[name].tolist()] for name in ("id", *names)}
+    return Payload(object_array(values["id"]), {name: object_array(without_nan(values[name])) for name in names})
 
 
 def _needed(uri: str, dim: int | None) -> int:

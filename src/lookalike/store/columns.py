@@ -94,7 +94,9 @@ def check_text(text: str, what: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError as error:
-        raise CollectionError(f"{what}, {text!r}, is not valid Unicode ({error.reason}); rename the file.") from error
+        raise CollectionError(
+            f"{what}, {text!r}, is not valid Unicode ({error.reason}); replace these characters."
+        ) from error
 
 
 def check_batch(dim: int, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]) -> None:

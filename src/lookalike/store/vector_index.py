@@ -289,6 +289,40 @@ class Segment:
         ]
 
 
+class _CachedMask:
+    """The mask of one filter, and the lock held while it is made."""
+
+    def __init__(self) -> None:
+        self.lock = Lock()
+        self.mask: Mask | None = None
+
+
+class _MaskCache:
+    """The masks of the last `MAX_MASKS` filters."""
+
+    def __init__(self) -> None:
+        self._masks: dict[str, _CachedMask] = {}
+        self._lock = Lock()  # never held while a mask is made
+
+    @property
+    def nbytes(self) -> int:
+        with self._lock:
+            masks = [cached.mask for cached in self._masks.values()]
+        return sum(mask.nbytes for mask in masks if mask is not None)
+
+    def get(self, key: str, make: Callable[[], Mask]) -> Mask:
+        with self._lock:
+            if key not in self._masks:
+                while len(self._masks) >= MAX_MASKS:
+                    self._masks.pop(next(iter(self._masks)))
+                self._masks[key] = _CachedMask()
+            cached = self._masks[key]
+        with cached.lock:
+            if cached.mask is None:
+                cached.mask = make()
+            return cached.mask
+
+
 @dataclass(frozen=True)
 class SearchRequest:
     """One search: a unit vector (dim,), the number of hits, which rows pass (None: all), and what to leave out."""
@@ -310,8 +344,7 @@ class VectorIndex:
     segments: tuple[Segment, ...] = ()
     version: int = 0
     state: Any = None
-    _masks: dict[str, Mask] = field(default_factory=dict)
-    _masking: Any = field(default_factory=Lock)
+    _masks: _MaskCache = field(default_factory=_MaskCache)
 
     def __len__(self) -> int:
         return sum(segment.count for segment in self.segments)
@@ -322,9 +355,7 @@ class VectorIndex:
     @property
     def nbytes(self) -> int:
         """All of it: vectors, codes, ids, metadata (estimated), cached masks."""
-        return sum(segment.nbytes for segment in self.segments) + sum(
-            mask.nbytes for mask in list(self._masks.values())
-        )
+        return sum(segment.nbytes for segment in self.segments) + self._masks.nbytes
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
@@ -450,14 +481,8 @@ class VectorIndex:
         return np.concatenate([np.zeros(0, np.bool_), *(segment.mask_of(row_ids) for segment in self.segments)])
 
     def cached_mask(self, key: str, make: Callable[[], Mask]) -> Mask:
-        """The mask of a filter, made once a version: requests that come meanwhile wait for it."""
-        with self._masking:
-            if key not in self._masks:
-                mask = make()
-                while len(self._masks) >= MAX_MASKS:
-                    self._masks.pop(next(iter(self._masks)))
-                self._masks[key] = mask
-            return self._masks[key]
+        """The mask of a filter, made once a version: requests with the same filter wait for it, others do not."""
+        return self._masks.get(key, make)
 
     # searches
 
@@ -530,6 +555,19 @@ class VectorIndex:
                 gathered = np.empty((len(positions), *values.shape[1:]), values.dtype)
             gathered[chosen] = values
         return empty if gathered is None else gathered
+
+
+def bytes_per_row(dim: int, sample: Payload | None = None) -> float:
+    """Estimate what each row adds to the `nbytes` of an index, before it is loaded.
+
+    With a `sample` of the rows' ids and metadata: in single precision, with codes. Without: in half precision, and
+    vectors alone. Room for `MAX_MASKS` masks is included.
+    """
+    row_id, alive = 8, 1
+    if sample is None:
+        return 2 * dim + row_id + alive + MAX_MASKS
+    payload = sample.nbytes / max(len(sample.ids), 1)
+    return 4 * dim + (dim + 1) / 2 + row_id + alive + payload + MAX_MASKS
 
 
 def single_segment(vectors: Vectors, row_ids: RowIds, payload: Payload) -> Segment:

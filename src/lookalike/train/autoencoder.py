@@ -20,7 +20,7 @@ from lookalike.train.data.sampling import shuffled
 from lookalike.train.export import Parity, export
 from lookalike.train.loop import ProgressCallback, TrainingRun, in_batches, no_progress
 from lookalike.train.models.autoencoder import Autoencoder, CodeEmbedder, scale_pixels
-from lookalike.train.models.centre_pooled import whitening
+from lookalike.train.models.center_pooled import whitening
 from lookalike.train.objectives import make_objective
 from lookalike.train.run_folder import RunFolder, open_run
 from lookalike.train.similarity_dataset import warn_missing
@@ -168,7 +168,7 @@ def reconstruction_task(
     torch.manual_seed(config.seed)
     shape = {"dim": config.code} if config.objective == "variational" else {}
     return ReconstructionTask(
-        network=Autoencoder(config.side, channels=1 if config.grey else 3, code=config.code, width=config.width),
+        network=Autoencoder(config.side, channels=1 if config.gray else 3, code=config.code, width=config.width),
         objective=make_objective(config.objective, **shape),
         config=config,
         images=images,
@@ -188,7 +188,7 @@ def write_embedder(task: ReconstructionTask, config: AutoencoderConfig, run: Run
     """Export the encoder with the principal axes of the training images' codes, after a parity check."""
     rows = task.train[np.random.default_rng(config.seed).permutation(len(task.train))[:MAX_FITTED_CODES]]
     codes = torch.cat([encode(task.network, task.images.pixels[rows[part]]) for part in in_batches(len(rows), 256)])
-    centre, axes = whitening(codes.numpy().astype(np.float64), dim=config.code, power=config.whiten)
+    center, axes = whitening(codes.numpy().astype(np.float64), dim=config.code, power=config.whiten)
     card = Card(
         name=run.path.name,
         dim=0,
@@ -198,7 +198,7 @@ def write_embedder(task: ReconstructionTask, config: AutoencoderConfig, run: Run
         source=f"convolutional autoencoder, {config.code} numbers, objective {config.objective}",
         description=f"Trained by Lookalike on {len(task.train):,} images, without labels.",
     )
-    embedder = CodeEmbedder(task.network, torch.from_numpy(centre), torch.from_numpy(axes))
+    embedder = CodeEmbedder(task.network, torch.from_numpy(center), torch.from_numpy(axes))
     samples = np.asarray(task.images.pixels[np.resize(task.images.rows, N_PARITY_SAMPLES)])
     return export(embedder, run.path, card, samples=samples)
 

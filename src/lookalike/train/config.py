@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
+from lookalike.deprecation import OLD_SETTINGS
 from lookalike.errors import BadQuery, nearest
 
 
@@ -39,7 +40,7 @@ class TrainingConfig:
         """Make a config from a mapping. Raises BadQuery for a wrong name (with the nearest), type or range."""
         kinds = {f.name: type(f.default) for f in fields(cls)}
         checked = {}
-        for name, value in values.items():
+        for name, value in _with_new_names(values).items():
             if name not in kinds:
                 raise BadQuery(f"{where}: {name!r} is not a setting; {nearest(name, kinds)}")
             checked[name] = _check_type(name, value, kinds[name], where)
@@ -69,7 +70,7 @@ class AutoencoderConfig(TrainingConfig):
     """
 
     side: int = 64
-    grey: bool = False
+    gray: bool = False
     code: int = 64
     width: int = 32
     objective: str = "mse"
@@ -145,12 +146,12 @@ def read_toml(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise BadQuery(f"{file} cannot be read ({error.strerror}); name a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadQuery(f"{file} is not TOML ({error}); lines such as: epochs = 20") from None
+        raise BadQuery(f"{file} is not TOML ({error}); write lines such as: epochs = 20") from None
 
 
 def from_text(name: str, text: str, defaults: TrainingConfig) -> Any:
     """Convert typed text to the setting's type; the text of an unknown name stays as it is. Raises BadQuery."""
-    kind: Any = type(getattr(defaults, name, text))
+    kind: Any = type(getattr(defaults, OLD_SETTINGS.get(name, name), text))
     try:
         return {"true": True, "false": False}[text.lower()] if kind is bool else kind(text)
     except (KeyError, ValueError):
@@ -168,6 +169,10 @@ def to_toml(config: TrainingConfig) -> str:
         )
         lines.append(f"{field.name} = {shown if not isinstance(value, bool) else str(value).lower()}")
     return "\n".join(lines) + "\n"
+
+
+def _with_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {OLD_SETTINGS.get(name, name): value for name, value in values.items()}
 
 
 def _check_type(name: str, value: Any, kind: type, where: str) -> Any:

@@ -23,5 +23,5 @@ def out_of_memory_message(batch: int, fits: Callable[[int], bool]) -> str:
     while size >= 2 and not fits(size):
         size //= 2
     if size < 2:
-        return f"there is not enough memory for a batch of {batch} images, nor for one of 2; choose a smaller --side"
-    return f"there is not enough memory for a batch of {batch} images; {size} fit: --batch {size}"
+        return f"there is not enough memory for a batch of {batch} images, or even of 2; choose a smaller --side"
+    return f"there is not enough memory for a batch of {batch} images; use --batch {size}, which fits"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from lookalike.deprecation import OLD_SETTINGS
 from lookalike.embed.card import CARD_FILE, MODEL_FILE
 from lookalike.errors import BadQuery
 from lookalike.train.checkpoint import LAST
@@ -91,10 +92,15 @@ def _check_same(path: Path, settings: str, digest: str) -> None:
 def _difference(path: Path, settings: str, digest: str) -> str:
     """Return how the earlier run differs, or ""."""
     before = _text(path / CONFIG_FILE)
-    differing = sorted(set(settings.splitlines()) - set(before.splitlines()))
+    differing = sorted(set(settings.splitlines()) - {_with_new_name(line) for line in before.splitlines()})
     if differing:
         return f"with other settings (now: {', '.join(differing[:3])})"
     return "on another split" if _text(path / DIGEST_FILE) != digest else ""
+
+
+def _with_new_name(line: str) -> str:
+    name, equals, value = line.partition(" = ")
+    return OLD_SETTINGS.get(name, name) + equals + value
 
 
 def _text(file: Path) -> str:

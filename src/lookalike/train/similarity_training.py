@@ -16,6 +16,7 @@ from lookalike.embed.card import CARD_FILE, MODEL_FILE
 from lookalike.embed.registry import DEFAULT_MODEL, model_folder
 from lookalike.errors import BadQuery
 from lookalike.similarity import normalize
+from lookalike.text import percent
 from lookalike.train.config import SimilarityConfig
 from lookalike.train.data.augment import RECIPES, Views, views_of
 from lookalike.train.data.loader import Loader
@@ -72,9 +73,11 @@ class TrainingResult:
     def __str__(self) -> str:
         change = " → ".join(f"{metrics[self.metric]:.3f}" for metrics in (self.before, self.after))
         if self.selected == "trained":
-            way = "" if self.interpolation == 1 else f", {self.interpolation:.0%} of the way from the base model"
+            way = (
+                "" if self.interpolation == 1 else f", {percent(self.interpolation, 0)} of the way from the base model"
+            )
             return f"validation {self.metric} {change}: the trained model is saved{way} ({self.parity})"
-        return f"validation {self.metric} {change}: no better, so {self.folder} has the base model"
+        return f"validation {self.metric} {change}: no improvement, so the base model is saved in {self.folder}"
 
 
 @dataclass(slots=True, kw_only=True)

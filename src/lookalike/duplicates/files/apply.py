@@ -62,7 +62,7 @@ def parse_action(text: str, roots: Iterable[str] = ()) -> Action:
     """Parse "trash", "move:DIR" or "hardlink". Raises BadQuery, also for a DIR inside an indexed folder."""
     kind, _, folder = text.partition(":")
     if kind not in ACTIONS:
-        raise BadQuery(f"{text!r} is no action for extras; {nearest(kind, ACTIONS)} (move:FOLDER)")
+        raise BadQuery(f"{text!r} is not an action for extras; {nearest(kind, ACTIONS)} (move:FOLDER)")
     if kind != "move":
         return Action(kind)
     if not folder:
@@ -73,7 +73,7 @@ def parse_action(text: str, roots: Iterable[str] = ()) -> Action:
             os.path.realpath(target)
         ).is_relative_to(top):
             raise BadQuery(
-                f"{folder} lies inside {root}, which is indexed: the extras would be found again; name a folder outside"
+                f"{folder} is inside {root}, which is indexed, so extras would be found again; name a folder outside"
             )
     return Action(kind, target)
 
@@ -125,7 +125,7 @@ def _unshared_companions(companions: Sequence[Step], result: ApplyResult, journa
         if owner is None:
             unshared.append(step)
         else:
-            result.skipped.append(SkippedFile(step.path, f"belongs to {owner} too, which stays"))
+            result.skipped.append(SkippedFile(step.path, f"also belongs to {owner}, which stays"))
             journal.record(step.number, "left", result.skipped[-1].reason)
     return unshared
 
@@ -166,7 +166,7 @@ def skip_reason(step: Step, action: Action, *, hashes: dict[tuple[str, int, int]
             or _keep_reason(keep, path)
             or ("" if hashes is None else _hash_reason(path, step, keep, hashes))
             or (
-                "is on another disk than the kept file: a hard link is not possible"
+                "is not on the disk of the kept file, so a hard link is impossible"
                 if _on_other_disk(keep, path, action)
                 else ""
             )
@@ -182,7 +182,7 @@ def _companion_skip_reason(companions: Iterable[Step], action: Action) -> str:
         try:
             reason = changed_reason(path, step) or _linked_folder_reason(path, step) or _content_reason(path, step)
             if not reason and action.kind == "move" and os.path.lexists(to_path(step.target)):
-                reason = f"cannot be moved (there is a file {step.target} already)"
+                reason = f"cannot be moved ({step.target} already exists)"
         except (OSError, ValueError) as error:
             reason = f"cannot be read ({os_error_reason(error)})"
         if reason:
@@ -192,7 +192,7 @@ def _companion_skip_reason(companions: Iterable[Step], action: Action) -> str:
 
 def companion_reason(step: Step, reason: str) -> str:
     """Return the reason why an image stays, from the reason of its companion."""
-    return f"stays, since {step.path}, which belongs to it, {reason}"
+    return f"stays, because its companion {step.path} {reason}"
 
 
 def changed_reason(path: str, step: Step) -> str:
@@ -200,11 +200,11 @@ def changed_reason(path: str, step: Step) -> str:
     try:
         status = os.lstat(path)
     except FileNotFoundError:
-        return "is not there any more"
+        return "no longer exists"
     if stat.S_ISLNK(status.st_mode):
-        return f"is a link to {to_text(os.readlink(path))}: links are never touched"
+        return f"is a link to {to_text(os.readlink(path))}; links are never changed"
     if not stat.S_ISREG(status.st_mode):
-        return "is not a file any more"
+        return "is no longer a file"
     if (status.st_size, status.st_mtime_ns) != (step.size, step.mtime_ns):
         return _changed_text(step)
     return ""
@@ -222,18 +222,19 @@ def _linked_folder_reason(path: str, step: Step) -> str:
     folder = os.path.dirname(path)
     while folder.startswith(root) and len(folder) > len(root):
         if os.path.islink(folder):
-            return f"lies in {to_text(folder)}, a link to {to_text(os.readlink(folder))}: such files are never touched"
+            target = to_text(os.readlink(folder))
+            return f"is in {to_text(folder)}, a link to {target}; files behind links are never changed"
         folder = os.path.dirname(folder)
     return ""
 
 
 def _keep_reason(keep: str, path: str) -> str:
     if not os.path.isfile(keep):
-        return f"is the last copy: the file to keep, {to_text(keep)}, is not there"
+        return f"is the last copy, because the kept file {to_text(keep)} is missing"
     if same_inode(keep, path):
-        return f"is the same file on disk as {to_text(keep)} (a hard link): its removal would free no space"
+        return f"is the same file on disk as {to_text(keep)} (a hard link), so its removal would free no space"
     if os.path.islink(keep):
-        return f"is the last file: the file to keep, {to_text(keep)}, is a link to {to_text(os.readlink(keep))}"
+        return f"is the last file, because the kept file {to_text(keep)} is a link to {to_text(os.readlink(keep))}"
     return ""
 
 
@@ -243,7 +244,7 @@ def _hash_reason(path: str, step: Step, keep: str, hashes: dict[tuple[str, int, 
     if key not in hashes:
         hashes[key] = sha256_of(os.path.realpath(keep))
     if step.keep_sha256 and hashes[key] != step.keep_sha256:
-        return f"stays, since the file to keep, {to_text(keep)}, has changed; run lookalike index and search again"
+        return f"stays, because the kept file {to_text(keep)} has changed; run lookalike index and search again"
     return _content_reason(path, step)
 
 
@@ -275,7 +276,7 @@ def _execute(step: Step, action: Action) -> str:
             return f"cannot be moved to the trash ({os_error_reason(error)}); use --apply move:FOLDER instead"
         return f"cannot be moved ({os_error_reason(error)})"
     if action.kind == "trash" and os.path.lexists(path):
-        return "is still there: the trash did not take it; use --apply move:FOLDER instead"
+        return "was not taken by the trash; use --apply move:FOLDER instead"
     return ""
 
 

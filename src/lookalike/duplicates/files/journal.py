@@ -93,10 +93,10 @@ class Journal:
             journal._write([first, *({"plan": _plan_of(step)} for step in steps)])
             _sync_folder(file_path.parent)
         except FileExistsError:
-            raise JournalError(f"{file_path} exists; a journal is never overwritten: name another file") from None
+            raise JournalError(f"{file_path} exists; a journal is never overwritten; name another file") from None
         except OSError as error:
             raise JournalError(
-                f"the journal {file_path} cannot be written ({error.strerror}); nothing was touched; name another file"
+                f"the journal {file_path} cannot be written ({error.strerror}); no file was changed; name another file"
             ) from error
         return journal
 
@@ -151,7 +151,7 @@ def read_journal(path: str | Path) -> ParsedJournal:
     lines = _lines(file_path)
     first = next(lines, None)
     if first is None and file_path.stat().st_size < 4096 and b"\n" not in file_path.read_bytes():
-        raise JournalError(f"{file_path} ends before its plan, so no file was touched; delete it")
+        raise JournalError(f"{file_path} ends before its plan, so no file was changed; delete it")
     if first is None or first.get("journal") != "lookalike":
         raise JournalError(f"{file_path} is not a journal of lookalike duplicates; name the file given to --journal")
     if first.get("format") not in READABLE_FORMATS:
@@ -164,7 +164,7 @@ def read_journal(path: str | Path) -> ParsedJournal:
         for line in lines:
             _add_line(parsed, line)
     except (KeyError, TypeError, ValueError) as error:
-        raise JournalError(f"{file_path} is damaged ({error}); nothing was touched") from error
+        raise JournalError(f"{file_path} is damaged ({error}); no file was changed") from error
     started = [number for number, state in parsed.state.items() if state != "plan"]
     if started and (len(parsed.steps) != header.steps or max(started) >= header.steps):
         raise JournalError(

@@ -41,7 +41,7 @@ def move_file(source: str, target: str, temp_path: str, sha256: str) -> None:
     """
     os.makedirs(os.path.dirname(target), exist_ok=True)
     if os.path.lexists(target):
-        raise FileExistsError(errno.EEXIST, "there is a file of that name already", target)
+        raise FileExistsError(errno.EEXIST, "a file of that name already exists", target)
     try:
         os.link(source, target, follow_symlinks=False)  # unlike a rename, a link never replaces a file
     except OSError as error:

@@ -89,11 +89,11 @@ def _step(keep: Hit | Extra, extra: Extra) -> Step:
 
 def _unsuitable_reason(keep: Hit | Extra, extra: Extra, action: Action) -> str:
     if extra.metadata.get("reference"):
-        return "lies in a reference folder"
+        return "is in a reference folder"
     if not keep.metadata.get("path") or not is_file(os.path.realpath(to_path(str(keep.metadata["path"])))):
-        return f"is the last copy that can be reached: the file to keep is {keep.id}"
+        return f"is the last accessible copy; the kept file is {keep.id}"
     if action.kind == "hardlink" and extra.metadata.get("sha256") != keep.metadata.get("sha256"):
-        return "does not have the same bytes as the kept file: a hard link would replace its image"
+        return "differs from the kept file, so a hard link would replace its content"
     return ""
 
 
@@ -128,7 +128,7 @@ def _with_companions(steps: Sequence[Step], skipped: list[SkippedFile]) -> list[
                 own = companions.of(to_path(step.path), moving)
                 images.append(_ImageSteps(step, [(_companion_step(step, each, known), each.tail) for each in own]))
             except OSError as error:
-                reason = f"stays, since its companions cannot be listed ({os_error_reason(error)})"
+                reason = f"stays, because its companions cannot be listed ({os_error_reason(error)})"
                 skipped.append(SkippedFile(step.path, reason))
             except _CompanionSkipped as error:
                 skipped.append(SkippedFile(step.path, str(error)))

@@ -27,7 +27,7 @@ def restore_file(step: Step, action: str, location: str) -> tuple[str, str]:
         if kind == "move":
             _remove_empty_folders(os.path.dirname(to_path(step.target)), to_path(top))
     except (OSError, ValueError) as error:
-        return "", f"could not be put back ({getattr(error, 'strerror', None) or error})"
+        return "", f"could not be restored ({getattr(error, 'strerror', None) or error})"
     return outcome, problem
 
 
@@ -45,7 +45,7 @@ def _move_back(step: Step, _location: str) -> tuple[str, str]:
         move_file(target, path, _temp_beside(path, step), step.sha256)
         outcome = RESTORED
     else:
-        return "", f"is neither in its place nor at {step.target}"
+        return "", f"is neither at its original path nor at {step.target}"
     _remove_temp(temp_path)  # an incomplete copy
     return outcome, ""
 
@@ -54,13 +54,13 @@ def _restore_from_trash(step: Step, location: str) -> tuple[str, str]:
     path = to_path(step.path)
     if os.path.lexists(path):
         if not _has_content(path, step.sha256):
-            return "", _replaced(to_path(location)) if location else "has another file in its place now"
+            return "", _replaced(to_path(location)) if location else "has been replaced by another file"
         return ALREADY_PRESENT, ""
     match = trash.find(path, step.sha256)
     if match is None and location and is_file(to_path(location)) and _has_content(to_path(location), step.sha256):
         match = to_path(location), ""
     if match is None:
-        return "", "is not in the trash any more: it was emptied, or the file was taken out"
+        return "", "is no longer in the trash, which was emptied or from which it was removed"
     move_file(match[0], path, _temp_beside(path, step), step.sha256)
     if match[1]:
         os.unlink(match[1])
@@ -70,12 +70,12 @@ def _restore_from_trash(step: Step, location: str) -> tuple[str, str]:
 def _separate_link(step: Step, _location: str) -> tuple[str, str]:
     path, keep = to_path(step.path), to_path(step.keep)
     if not is_file(path):
-        return "", "is not there any more"
+        return "", "no longer exists"
     status, is_linked = os.lstat(path), same_inode(path, keep)
     if not is_linked and (status.st_ino == step.inode or status.st_nlink == 1):
         return ALREADY_PRESENT, ""
     if not _has_content(path, step.sha256):
-        return "", "was changed after it had become a hard link; it is left as it is"
+        return "", "was changed after it became a hard link, so it is left unchanged"
     unlink_over(path, _temp_beside(path, step), mtime_ns=step.mtime_ns, mode=step.mode)
     return RESTORED, ""
 
@@ -85,7 +85,7 @@ def _has_content(path: str, sha256: str) -> bool:
 
 
 def _replaced(location: str) -> str:
-    return f"has another file in its place now; the original is at {to_text(location)}"
+    return f"has been replaced by another file; the original is at {to_text(location)}"
 
 
 def _temp_beside(path: str, step: Step) -> str:

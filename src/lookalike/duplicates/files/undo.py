@@ -18,7 +18,7 @@ _UNDOABLE = ("begin", "done")
 class UndoResult:
     """`restored`: paths of files put back. `already_present`: paths of files that were in their places already.
 
-    `skipped`: files that could not be put back. `previously_restored`: the number of files that an earlier undo of the
+    `skipped`: files that could not be restored. `previously_restored`: the number of files that an earlier undo of the
     same journal put back.
     """
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from lookalike.duplicates.keep.detail import MIN_RATIO, Detail, GrayImage, is_comparable, more_detail
 from lookalike.relate.content.drawn import drawn_share
 from lookalike.relate.geometry.containment import part_shown
+from lookalike.relate.geometry.refine import refine_by_pixels
 from lookalike.relate.geometry.transform import Matrix
 from lookalike.relate.geometry.verify import Match
 from lookalike.relate.words.frame_changes import plain_share
@@ -24,7 +25,7 @@ MIN_CORRELATION = 0.99  # crops: .992 and more, with a watermark .98; tiles of c
 STRONG_SEAM, SOME_SEAM, STRONG_SEAM_SIDE = 0.75, 0.5, 0.8  # crops: at most .4 over all sides and .61 along one
 
 _ECC_SIDE = 384  # pixels: the size at which the transform is refined
-_ECC_MAX_ITERATIONS, _ECC_EPSILON, _ECC_FILTER_SIZE = 60, 1e-5, 5
+_ECC_MAX_ITERATIONS, _ECC_EPSILON = 60, 1e-5
 _MIN_INSIDE = 0.3  # share of a side that must lie within the image
 _SAMPLES_PER_SIDE, _MARGIN = 120, 15  # pixels that must lie between a side and the image's edge
 _MAX_SEAM_DISTANCE, _COMPARISON_DISTANCES = (
@@ -110,8 +111,7 @@ def refine(gray: GrayImage, other: GrayImage, corners: NDArray[np.float64]) -> t
     """Return the affine transform (3, 3) from `other`'s pixels to `gray`'s, and the correlation of the two under it.
 
     `corners` (4, 2): approximate positions of the corners of `other`, in pixels of `gray`. If the refinement does not
-    converge, returns the transform of the corners, and 0. Evangelidis, Psarakis: Parametric image alignment using
-    enhanced correlation coefficient maximization, PAMI 2008.
+    converge, returns the transform of the corners, and 0.
     """
     import cv2
 
@@ -123,18 +123,14 @@ def refine(gray: GrayImage, other: GrayImage, corners: NDArray[np.float64]) -> t
     reduction = min(1.0, (size[0] * size[1] / max(area, 1.0)) ** 0.5)
     shown = cv2.resize(gray, None, fx=reduction, fy=reduction, interpolation=cv2.INTER_AREA)
     fitted = np.linalg.lstsq(np.c_[_corners(template.shape), np.ones(4)], corners * reduction - 0.5, rcond=None)[0].T
-    start = np.asarray(fitted, np.float32)
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ECC_MAX_ITERATIONS, _ECC_EPSILON)
-    try:
-        correlation, refined = cv2.findTransformECC(
-            template, shown, start.copy(), cv2.MOTION_AFFINE, stop, None, _ECC_FILTER_SIZE
-        )
-    except cv2.error:  # it diverged, or the images have too little structure
-        correlation, refined = 0.0, start
+    start = np.vstack([fitted, [0, 0, 1]])
+    refined = refine_by_pixels(
+        template, shown, start, perspective=False, iterations=_ECC_MAX_ITERATIONS, epsilon=_ECC_EPSILON
+    )
+    matrix, correlation = (start, 0.0) if refined is None else refined
     to_template = _scaling(size[0] / width, size[1] / height)
     to_shown = _scaling(shown.shape[1] / gray.shape[1], shown.shape[0] / gray.shape[0])
-    transform = np.linalg.inv(to_shown) @ np.vstack([np.asarray(refined, np.float64), [0, 0, 1]]) @ to_template
-    return transform, float(correlation)
+    return np.linalg.inv(to_shown) @ matrix @ to_template, correlation
 
 
 def seam_shares(image: RGB, corners: NDArray[np.float64]) -> list[float]:

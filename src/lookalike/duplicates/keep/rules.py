@@ -165,7 +165,7 @@ class Keep:
     def reason(self, keep: FileFacts, extra: FileFacts) -> str:
         """Return in words why `keep` is kept and not `extra`: the first rule that differs."""
         if keep.reference and not extra.reference:
-            return "lies in a reference folder"
+            return "is in a reference folder"
         rule = self.deciding(keep, extra)
         return "comes first by name" if rule is None else rule.reason(self.measures, keep, extra)
 
@@ -216,7 +216,7 @@ def parse_rule(text: str) -> Rule:
     if name in _WITH_VALUE:
         raise BadQuery(f"the rule {name} needs a folder: {name}:FOLDER")
     known = [*RULES, *(f"{known}:FOLDER" for known in ("in", "not-in")), "format"]
-    raise BadQuery(f"{text!r} is no rule for what to keep; {nearest(text, known)}")
+    raise BadQuery(f"{text!r} is not a keep rule; {nearest(text, known)}")
 
 
 def _folder_rule(folder: str, *, inside: bool) -> Rule:
@@ -231,7 +231,7 @@ def _folder_rule(folder: str, *, inside: bool) -> Rule:
             return parts[: len(prefix)] == prefix
         return any(parts[start : start + len(needle)] == needle for start in range(len(parts)))
 
-    reason = f"lies in {folder}" if inside else f"does not lie in {folder}"
+    reason = f"is in {folder}" if inside else f"is not in {folder}"
     name = f"{'in' if inside else 'not-in'}:{folder}"
     return Rule(name, lambda _, f: is_inside(f) != inside, lambda *_: reason)
 
@@ -243,7 +243,11 @@ def _format_rule(order: str) -> Rule:
     def rank(_: Measures, file: FileFacts) -> float:
         return formats.index(file.format) if file.format in formats else default - 0.5
 
-    return Rule("format", rank, lambda _, a, b: f"{a.format or 'its format'} before {b.format or 'the other'}")
+    return Rule(
+        "format",
+        rank,
+        lambda _, a, b: f"has the preferred format ({a.format or 'unknown'} over {b.format or 'unknown'})",
+    )
 
 
 _WITH_VALUE: dict[str, Callable[[str], Rule]] = {
@@ -255,13 +259,15 @@ _WITH_VALUE: dict[str, Callable[[str], Rule]] = {
 
 def _largest_reason(measures: Measures, a: FileFacts, b: FileFacts) -> str:
     if measures.is_upscaled(b) and b.width * b.height > a.width * a.height:
-        return f"as much detail in {a.width} × {a.height} pixels as in {b.width} × {b.height}, which are enlarged"
+        return (
+            f"has as much detail without being enlarged ({a.width} × {a.height} against {b.width} × {b.height} pixels)"
+        )
     if measures.has_border(b) and b.width * b.height > a.width * a.height:
-        return f"as large as the other's {b.width} × {b.height} pixels without its border"
+        return f"is at least as large as the other without its border ({b.width} × {b.height} pixels with it)"
     if measures.has_border(a) or a.width * a.height <= b.width * b.height:
         pixels, other_pixels = (_megapixels(measures.effective_pixels(file)) for file in (a, b))
-        return f"shows more: {pixels} against {other_pixels} million pixels"
-    return _size_reason(a, b, "largest")
+        return f"shows more ({pixels} against {other_pixels} megapixels)"
+    return _size_reason(a, b, "is larger")
 
 
 def _megapixels(pixels: int) -> str:
@@ -269,14 +275,14 @@ def _megapixels(pixels: int) -> str:
 
 
 def _size_reason(a: FileFacts, b: FileFacts, word: str) -> str:
-    return f"{word}: {a.width} × {a.height} against {b.width} × {b.height} pixels"
+    return f"{word} ({a.width} × {a.height} against {b.width} × {b.height} pixels)"
 
 
 def _date_reason(a: FileFacts, b: FileFacts, word: str) -> str:
     one, other = _date_text(a.mtime_ns, "minutes"), _date_text(b.mtime_ns, "minutes")
     if one == other:
         one, other = _date_text(a.mtime_ns, "microseconds"), _date_text(b.mtime_ns, "microseconds")
-    return f"{word}: {one} against {other}"
+    return f"{word} ({one} against {other})"
 
 
 def _date_text(mtime_ns: int, precision: str) -> str:
@@ -284,14 +290,14 @@ def _date_text(mtime_ns: int, precision: str) -> str:
         moment = datetime.fromtimestamp(mtime_ns / 1e9, UTC).replace(tzinfo=None)
         return moment.isoformat(sep=" ", timespec=precision)
     except (OverflowError, ValueError, OSError):
-        return "no sensible date"
+        return "no valid date"
 
 
 def _system_folder_reason(file: FileFacts) -> str:
     folder = system_folder_of(file.path)
     if folder is not None and folder.kind in ("internal", "library"):
-        return "the other lies among a program's own files"
-    return "the other lies in a recycle bin or snapshot"
+        return "is not among a program's own files"
+    return "is not in a recycle bin or snapshot"
 
 
 def _copy_name_key(file: FileFacts) -> tuple[bool, int]:
@@ -304,41 +310,51 @@ _COMPRESSION_RULES = {"quality", "heaviest", "format"}
 _FILE_RULES = {"oldest", "newest", "name", "path", "lightest", "metadata", *_COMPRESSION_RULES}
 
 # A kept link would dangle after its file is removed.
-_FILE_FIRST = Rule("file", lambda m, f: m.is_link(f), lambda *_: "is a file, the other a link")
+_FILE_FIRST = Rule("file", lambda m, f: m.is_link(f), lambda *_: "is a file, not a link")
 _OUTSIDE_FIRST = Rule("outside", lambda m, f: m.in_system_folder(f), lambda _m, _a, b: _system_folder_reason(b))
-_CHOSEN_FIRST = Rule("chosen", lambda m, f: m.choice(f), lambda *_: "chosen by you")
+_CHOSEN_FIRST = Rule("chosen", lambda m, f: m.choice(f), lambda *_: "was chosen by you")
 
 RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("bare", lambda m, f: m.has_overlay(f), lambda *_: "something was added to the other"),
+        Rule("bare", lambda m, f: m.has_overlay(f), lambda *_: "has nothing added to it"),
         Rule("largest", lambda m, f: -m.effective_pixels(f), _largest_reason),
-        Rule("smallest", lambda _, f: f.width * f.height, lambda _, a, b: _size_reason(a, b, "smallest")),
-        Rule("heaviest", lambda _, f: -f.size, lambda _, a, b: f"heaviest file: {a.size:,} against {b.size:,} bytes"),
+        Rule("smallest", lambda _, f: f.width * f.height, lambda _, a, b: _size_reason(a, b, "is smaller")),
+        Rule(
+            "heaviest",
+            lambda _, f: -f.size,
+            lambda _, a, b: f"is the larger file ({a.size:,} against {b.size:,} bytes)",
+        ),
         Rule(
             "quality",
             # Noise and sharpening make a lossless file larger, not better.
             lambda _, f: -f.size if f.format in _LOSSY else 0,
-            lambda _, a, b: f"compressed less: {a.size:,} against {b.size:,} bytes",
+            lambda _, a, b: f"is less compressed ({a.size:,} against {b.size:,} bytes)",
         ),
-        Rule("lightest", lambda _, f: f.size, lambda _, a, b: f"lightest file: {a.size:,} against {b.size:,} bytes"),
-        Rule("oldest", lambda _, f: f.mtime_ns, lambda _, a, b: _date_reason(a, b, "oldest")),
-        Rule("newest", lambda _, f: -f.mtime_ns, lambda _, a, b: _date_reason(a, b, "newest")),
         Rule(
-            "upright", lambda m, f: m.is_rotated(f), lambda *_: "the other is mirrored or rotated against most of them"
+            "lightest",
+            lambda _, f: f.size,
+            lambda _, a, b: f"is the smaller file ({a.size:,} against {b.size:,} bytes)",
         ),
+        Rule("oldest", lambda _, f: f.mtime_ns, lambda _, a, b: _date_reason(a, b, "is older")),
+        Rule("newest", lambda _, f: -f.mtime_ns, lambda _, a, b: _date_reason(a, b, "is newer")),
+        Rule("upright", lambda m, f: m.is_rotated(f), lambda *_: "has the orientation of most copies"),
         Rule(
             "sharpest",
             lambda m, f: -m.sharpness(f),
-            lambda m, a, b: f"sharpest: detail {m.sharpness(a):.0f} against {m.sharpness(b):.0f}",
+            lambda m, a, b: f"is sharper (detail {m.sharpness(a):.0f} against {m.sharpness(b):.0f})",
         ),
         Rule(
             "metadata",
             lambda m, f: -m.metadata(f),
-            lambda m, a, b: f"more metadata: {m.metadata(a)} fields against {m.metadata(b)}",
+            lambda m, a, b: f"has more metadata ({m.metadata(a)} fields against {m.metadata(b)})",
         ),
-        Rule("name", lambda _, f: _copy_name_key(f), lambda *_: "the other is named like a copy"),
-        Rule("path", lambda _, f: (len(f.path or f.id), f.path or f.id), lambda *_: "shorter or earlier path"),
+        Rule("name", lambda _, f: _copy_name_key(f), lambda *_: "is not named like a copy"),
+        Rule(
+            "path",
+            lambda _, f: (len(f.path or f.id), f.path or f.id),
+            lambda *_: "has a shorter path, or one that sorts first",
+        ),
     )
 }
 

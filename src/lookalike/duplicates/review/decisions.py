@@ -131,7 +131,7 @@ def resolve_file(photos: Collection, name: str) -> tuple[str, str]:
 
 def _file_of_row(row: Row | None, name: str) -> tuple[str, str]:
     if row is None or not row.metadata.get("sha256"):
-        raise UnknownId(f"{name} is no image with a file in the collection; nothing was stored")
+        raise UnknownId(f"{name} is not an image with a file in the collection; nothing was saved")
     return str(row.metadata["sha256"]), str(row.metadata.get("path") or row.id)
 
 
@@ -157,9 +157,9 @@ def as_decision(values: Mapping[str, Any]) -> Decision:
 
 def _validated(decision: Decision) -> Decision:
     if decision.verdict not in VERDICTS:
-        raise BadQuery(f"{decision.verdict!r} is no verdict; {nearest(decision.verdict, VERDICTS)}")
+        raise BadQuery(f"{decision.verdict!r} is not a verdict; {nearest(decision.verdict, VERDICTS)}")
     if decision.first == decision.second and decision.verdict == "not-a-copy":
-        raise BadQuery("the two files have the same bytes, so they are copies; to keep both, decide keep-both")
+        raise BadQuery("the two files have the same bytes, so they are copies; to keep both, use keep-both")
     return decision
 
 

@@ -2,9 +2,9 @@
 // page, which differ in `source`. Only the cards near the viewport are in the document.
 
 export const KINDS = [["identical", "Identical"], ["resized", "Resized, recompressed"], ["cropped", "Cropped"], ["turned", "Mirrored, rotated"], ["added", "Something added"], ["other", "Other"]];
-export const CERTAINTIES = [["sure", "Certain (≥ 99 %)"], ["likely", "Likely (90–99 %)"], ["below", "Below 90 %"]];
+export const CERTAINTIES = [["sure", "Certain (≥ 99%)"], ["likely", "Likely (90–99%)"], ["below", "Below 90%"]];
 export const KEYS = [["j k", "next, previous group"], ["← →", "previous, next extra"], ["a", "accept the group, or withdraw it"], ["y", "accept this extra"], ["n", "not a copy"], ["b", "keep both"], ["t", "keep this one instead"], ["u", "remove the decision about this extra"], ["z", "undo the last step"], ["Enter o", "compare; Space flips, ← → previous and next, Escape closes"], ["/", "filter by path"], ["?", "show this help"]];
-const STATES = [["all", "all"], ["open", "to decide"], ["accepted", "accepted"], ["rejected", "not a copy, keep both"]];
+const STATES = [["all", "all"], ["open", "undecided"], ["accepted", "accepted"], ["rejected", "not a copy, or keep both"]];
 const ORDERS = [["listed", "as listed"], ["unsure", "least certain first"], ["bytes", "largest first"]];
 const VERDICTS = { copy: "Accepted", "not-a-copy": "Not a copy", "keep-both": "Keep both" };
 const LETTERS = { y: "copy", n: "not-a-copy", b: "keep-both", u: null };
@@ -33,7 +33,8 @@ export const nameOf = (image) => visible(String(image.metadata.path || image.id)
 const shortName = (image) => nameOf(image).split("/").pop() || nameOf(image);
 export const counted = (count, noun) => `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
 export const megabytes = (bytes) => !bytes ? "0 MB" : `${(bytes / 1e6).toLocaleString("en", { minimumFractionDigits: 1, maximumFractionDigits: bytes < 1e5 ? 2 : 1 })} MB`;
-export const percent = (probability) => probability >= 1 ? "100 %" : `${(Math.min(probability, 0.999) * 100).toFixed(1)} %`;
+// As `percent` in text.py: "94.0%"; a share below 1 is never rounded up to 100%.
+export const percent = (share, digits = 1) => share === 1 ? "100%" : `${(100 * (share < 1 ? Math.min(share, 1 - 10 ** -(digits + 2)) : share)).toFixed(digits)}%`;
 
 export function factsOf({ metadata }) {
   const facts = [];
@@ -41,7 +42,7 @@ export function factsOf({ metadata }) {
   if (metadata.format) facts.push(metadata.format);
   if (metadata.size) facts.push(megabytes(metadata.size));
   if (metadata.mtime_ns) { const date = new Date(metadata.mtime_ns / 1e6); if (!Number.isNaN(date.valueOf())) facts.push(date.toISOString().slice(0, 10).replaceAll("-", "\u2011")); }
-  if (metadata.reference) facts.push("reference, never touched");
+  if (metadata.reference) facts.push("reference, never changed");
   return facts.join(" · ");
 }
 
@@ -80,7 +81,7 @@ export class Review {
     this.filters = this.read(source.filters);
     this.list = h("div", { class: "review-list", role: "feed", "aria-label": "Groups of copies" });
     this.totals = h("p", { class: "totals", role: "status" });
-    this.none = h("p", { class: "empty", hidden: true }, "No group passes the filters.");
+    this.none = h("p", { class: "empty", hidden: true }, "No group matches the filters.");
     this.panel = h("div", { class: "review-apply" });
     container.append(this.toolbar(), this.panel, this.none, this.list);
     this.observer = new IntersectionObserver((entries) => { for (const entry of entries) { const slab = this.slabs[Number(entry.target.dataset.slab)]; if (slab?.node === entry.target) { if (entry.isIntersecting) this.draw(slab); else this.drop(slab); } } }, { rootMargin: `${DRAW_MARGIN}px 0px` });
@@ -202,7 +203,7 @@ export class Review {
       if (mayAccept(item.group, extra)) open += 1;
     }
     this.totals.replaceChildren(h("b", {}, `${counted(this.shown.length, "group")}, ${counted(extras, "extra")} shown`), ` of ${counted(this.groups.length, "group")}, ${counted(sums.extras, "extra")}. Space saved: `,
-      h("span", { class: "sum" }, `${megabytes(sums.all)} in all`), ", ", h("span", { class: "sum" }, `${megabytes(bytes)} shown`), ", ", h("b", { class: "sum" }, `${megabytes(sums.accepted)} accepted`), ` (${counted(sums.files, "file")}).`);
+      h("span", { class: "sum" }, `${megabytes(sums.all)} in total`), ", ", h("span", { class: "sum" }, `${megabytes(bytes)} shown`), ", ", h("b", { class: "sum" }, `${megabytes(sums.accepted)} accepted`), ` (${counted(sums.files, "file")}).`);
     this.acceptAll.textContent = `Accept all shown (${open.toLocaleString("en")})`;
     this.acceptAll.disabled = !open || !this.source.mayWrite;
     this.undoLast.disabled = !this.history.length;
@@ -278,7 +279,7 @@ export class Review {
     if (!changes.length) return;
     this.decide(changes);
     const step = this.history.at(-1);
-    this.source.say(`${counted(changes.length, "extra")} accepted; no file has been touched yet.`, { name: "Undo", run: () => this.undo(step) });
+    this.source.say(`${counted(changes.length, "extra")} accepted; no file has been changed yet.`, { name: "Undo", run: () => this.undo(step) });
   }
 
   // changes: [{group, extra, verdict}]; all cards that show one of the pairs are updated.
@@ -404,7 +405,7 @@ class GroupCard {
     const hidden = group.extras.length - extras.length;
     this.tiles = [];
     this.more = h("button", { type: "button", class: "more-extras", onclick: () => { const first = this.tiles.length; this.grow(); this.tiles[first].node.focus(); } });
-    this.extrasNode = h("div", { class: "extras" }, this.more, hidden ? h("p", { class: "faint hidden-extras" }, `${counted(hidden, "more extra")} of this group ${hidden === 1 ? "does" : "do"} not pass the filters.`) : null);
+    this.extrasNode = h("div", { class: "extras" }, this.more, hidden ? h("p", { class: "faint hidden-extras" }, `${counted(hidden, "more extra")} of this group ${hidden === 1 ? "does" : "do"} not match the filters.`) : null);
     this.node = h("article", { class: "group", "data-n": String(n), "aria-posinset": String(n + 1), "aria-label": `${shortName(group.keep)} is kept, ${counted(extras.length, "extra")}` },
       h("header", { class: "row" }, h("h2", {}, `Group ${group.number}: ${counted(extras.length, "extra")}, ${megabytes(bytes)}`), this.state, h("span", { class: "spread" }), this.accept),
       h("figure", { class: "keep" }, imageFrame(source, group.keep, 640, "Kept"), h("figcaption", {}, h("span", { class: "badge kept" }, "keep"), pathLink(source, group.keep), h("p", { class: "faint" }, factsOf(group.keep)), this.why)),
@@ -432,7 +433,7 @@ class GroupCard {
     this.accept.textContent = open ? (extras.length > 1 ? `Accept group (${open})` : "Accept") : accepted ? "Withdraw" : "Accept";
     this.accept.classList.toggle("main", Boolean(open));
     this.accept.disabled = !(open || accepted) || !review.source.mayWrite;
-    this.state.textContent = waits(group) ? "The next search will keep another image; until then no file of this group is moved." : accepted ? `${accepted === extras.length ? "" : `${accepted} of ${extras.length} `}accepted` : "";
+    this.state.textContent = waits(group) ? "The next search will keep another image; until then, no file of this group is moved." : accepted ? `${accepted === extras.length ? "" : `${accepted} of ${extras.length} `}accepted` : "";
     this.node.classList.toggle("accepted", !open && accepted > 0);
     this.node.classList.toggle("waits", waits(group));
     this.why.replaceChildren(...reasons(review, group));
@@ -441,11 +442,11 @@ class GroupCard {
 }
 
 function reasons(review, group) {
-  if (group.chosen) return [h("p", {}, "kept: chosen by you"), h("button", { type: "button", onclick: () => review.choose(group, group.keep, false) }, "Let the rules decide")];
-  if (group.ruled) return [h("p", {}, "the rules decide from the next search on"), h("button", { type: "button", onclick: () => review.choose(group, group.keep, true) }, "Keep my choice")];
+  if (group.chosen) return [h("p", {}, "kept because you chose it"), h("button", { type: "button", onclick: () => review.choose(group, group.keep, false) }, "Let the rules decide")];
+  if (group.ruled) return [h("p", {}, "The next search will choose by the rules again."), h("button", { type: "button", onclick: () => review.choose(group, group.keep, true) }, "Keep my choice")];
   const unique = [...new Set(group.extras.map((extra) => extra.reason).filter(Boolean))];
   const more = unique.length > 2 ? `; and ${counted(unique.length - 2, "other reason")}` : "";
-  return unique.length ? [h("p", {}, `kept: ${unique.slice(0, 2).map(visible).join("; ")}${more}`)] : [];
+  return unique.length ? [h("p", {}, `kept because it ${unique.slice(0, 2).map(visible).join("; ")}${more}`)] : [];
 }
 
 function imageFrame(source, image, side, role) {
@@ -470,8 +471,8 @@ function tile(review, item, extra) {
   const node = h("div", { class: "extra", role: "group", tabindex: "0", "data-pair": pair, "data-name": extra.metadata.path || extra.id, "aria-label": `${shortName(extra)}: ${extra.relation}, ${percent(extra.probability)}, ${extra.words}` },
     imageFrame(source, extra, 256, "Extra"),
     h("div", { class: "tile-words" }, h("span", { class: `badge ${extra.relation}` }, `${extra.relation} · ${percent(extra.probability)}`), h("p", { class: "words" }, visible(extra.words)), pathLink(source, extra), h("p", { class: "faint" }, factsOf(extra)),
-      h("p", { class: "faint" }, extra.reason ? `the other is kept: ${visible(extra.reason)}` : ""), extra.unsure ? h("p", { class: "notice" }, "it is uncertain which of the two is the original") : null, extra.left ? h("p", { class: "notice" }, `not moved: ${visible(extra.left)}`) : null, extra.companions?.length ? h("p", { class: "faint" }, `moves with ${extra.companions.map(visible).join(", ")}`) : null, verdictText),
-    pair ? h("div", { class: "buttons" }, buttons, h("button", { type: "button", onclick: compare }, "Compare")) : h("p", { class: "faint" }, first || second ? "One of the two has no file: no decision is possible." : ""));
+      h("p", { class: "faint" }, extra.reason ? `the kept image ${visible(extra.reason)}` : ""), extra.unsure ? h("p", { class: "notice" }, "which of the two is the original is uncertain") : null, extra.left ? h("p", { class: "notice" }, `not moved: ${visible(extra.left)}`) : null, extra.companions?.length ? h("p", { class: "faint" }, `moves with ${extra.companions.map(visible).join(", ")}`) : null, verdictText),
+    pair ? h("div", { class: "buttons" }, buttons, h("button", { type: "button", onclick: compare }, "Compare")) : h("p", { class: "faint" }, first || second ? "One of the two has no file, so you cannot decide about them." : ""));
   node.querySelector(".picture").addEventListener("click", () => { node.focus(); compare(); });
   const update = () => {
     press();

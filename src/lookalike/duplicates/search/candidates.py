@@ -104,7 +104,7 @@ def _above_baseline(pairs: ScoredPairs, contents: Contents, baseline: ScoreBasel
 def _best_or_certain(pairs: ScoredPairs) -> ScoredPairs:
     """Return the certain pairs of signatures, likely pairs that are the best of either side, and else of both sides.
 
-    Of 93,680 images 75,416 pairs agree at .94, of which 2,219 were copies; 97 % of these above .98.
+    Of 93,680 images 75,416 pairs agree at .94, of which 2,219 were copies; 97% of these above .98.
     """
     certain, likely = pairs.score >= CERTAIN_THUMBNAIL_SCORE, pairs.score >= LIKELY_THUMBNAIL_SCORE
     first, second = _best_of(pairs)

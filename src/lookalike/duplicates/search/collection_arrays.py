@@ -1,8 +1,12 @@
 """A collection as arrays over all images, and the file facts of the few images that have candidates.
 
+The rows are in the order of what they hold (`_content_order`), not of the store, so that nothing which samples rows,
+breaks ties or limits their number depends on when an image was added.
+
 A million images with 256-dimensional vectors take 512 MB, plus some 150 MB for the other arrays.
 """
 
+import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +21,7 @@ from lookalike.search import Collection
 
 _COLUMNS = ["path", "root", "size", "mtime_ns", "sha256", "width", "height", "format", "frames", "plain"]
 _READ_BATCH = 2000
+_SORTED_COLUMNS = 16  # columns of the vectors sorted together: a copy of all would double the memory
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,10 +53,11 @@ class FileFacts:
 
 @dataclass(slots=True)
 class CollectionArrays:
-    """All images of a collection. `vectors` (n, dim) in half precision: a score changes by less than .001.
+    """All images of a collection, in an order that follows from their content.
 
-    `digests` (n,): SHA-256, empty where there is none. `first_rows`: the row of each file's first frame.
-    `later_frames`: the rows of a file's other frames, by the row of the first.
+    `vectors` (n, dim) in half precision: a score changes by less than .001. `digests` (n,): SHA-256,
+    empty where there is none. `first_rows`: the row of each file's first frame. `later_frames`: the rows of a file's
+    other frames, by the row of the first.
     """
 
     photos: Collection
@@ -82,6 +88,33 @@ class CollectionArrays:
 
 def read_arrays(photos: Collection, *, where: str | None = None, is_reference: bool = False) -> CollectionArrays:
     """Read the arrays in one scan over the collection."""
+    ids, vectors, columns, animations = _scan(photos, where)
+    digests = columns["sha256"].astype("S32")
+    order = _content_order(digests, vectors, ids)
+    for start in range(0, vectors.shape[1], _SORTED_COLUMNS):
+        vectors[:, start : start + _SORTED_COLUMNS] = vectors[order, start : start + _SORTED_COLUMNS]
+    row_of = np.empty(len(order), np.int64)
+    row_of[order] = np.arange(len(order))
+    frame_rows = [row_of[rows].tolist() for rows in animations]
+    is_first = np.ones(len(order), np.bool_)
+    is_first[[row for _, *later in frame_rows for row in later]] = False
+    return CollectionArrays(
+        photos,
+        [ids[row] for row in order],
+        vectors,
+        digests[order],
+        columns["plain"].astype(np.bool_)[order],
+        columns["frames"].astype(np.int32)[order],
+        np.flatnonzero(is_first),
+        {first: later for first, *later in frame_rows},
+        is_reference,
+    )
+
+
+def _scan(
+    photos: Collection, where: str | None
+) -> tuple[list[str], NDArray[np.float16], dict[str, NDArray[Any]], list[list[int]]]:
+    """Return ids, vectors and other columns in the order of the store, and the rows of each animation's frames."""
     dim, count = dim_of(photos.card, COPY), 0
     vectors = np.empty((max(len(photos), 1), dim), np.float16)
     ids: list[str] = []
@@ -101,14 +134,23 @@ def read_arrays(photos: Collection, *, where: str | None = None, is_reference: b
             if part["path"][i]:
                 animated.setdefault(str(part["path"][i]), []).append((int(part["frame"][i] or 0), count + int(i)))
         count += len(block)
-    later_frames = {rows[0][1]: [row for _, row in rows[1:]] for rows in map(sorted, animated.values())}
-    is_first = np.ones(count, np.bool_)
-    is_first[[row for rows in later_frames.values() for row in rows]] = False
     arrays = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in columns.items()}
-    return CollectionArrays(
-        photos, ids, vectors[:count], arrays["sha256"].astype("S32"), arrays["plain"].astype(np.bool_),
-        arrays["frames"].astype(np.int32), np.flatnonzero(is_first), later_frames, is_reference,
-    )  # fmt: skip
+    return ids, vectors[:count], arrays, [[row for _, row in sorted(frames)] for frames in animated.values()]
+
+
+def _content_order(digests: NDArray[np.bytes_], vectors: NDArray[np.float16], ids: Sequence[str]) -> NDArray[np.int64]:
+    """Return the rows by digest, rows of one digest (or of none) by vector, and by id only if that is equal too."""
+    order = np.argsort(digests, kind="stable")
+    ordered = digests[order]
+    edges = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1], True])
+    for n in np.flatnonzero(np.diff(edges) > 1):
+        tied = slice(edges[n], edges[n + 1])
+        order[tied] = sorted(order[tied].tolist(), key=lambda row: (_short_hash(vectors[row]), ids[row]))
+    return order
+
+
+def _short_hash(vector: NDArray[np.float16]) -> bytes:
+    return hashlib.blake2b(vector.tobytes(), digest_size=8).digest()
 
 
 def is_link(path: str) -> bool:

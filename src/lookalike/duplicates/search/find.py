@@ -51,7 +51,7 @@ _MIN_CHANCE = 0.05  # P(copy | score) from which a pair is verified
 class Options:
     """Options of `find_duplicates`.
 
-    `min_score`: pairs below are not candidates; None: where the calibration gives a copy a chance of 5 %.
+    `min_score`: pairs below are not candidates; None: where the calibration gives a copy a chance of 5%.
     `probability`: what a copy must reach. `references`: folders whose files are never extras. `where`: a SQL condition.
     `verify`: verify by geometry, else by the score alone. `turned`: also find mirrored and rotated copies.
     `progress`: called with (done, total).
@@ -223,7 +223,7 @@ class _Search:
         involved = np.union1d(shared, np.fromiter(self._candidates.partners, np.int64))
         files = self._contents.files(involved, self._options.references)
         reference_paths = {file.path for _, _, file in files if file.in_reference_collection and file.path}
-        for content, row, file in sorted(files, key=lambda entry: entry[1]):
+        for content, row, file in sorted(files, key=lambda entry: (entry[0], entry[2].name, entry[2].id)):
             # The reference collection may lie inside the collection's own folders: a file is no copy of itself.
             if file.in_reference_collection or file.path not in reference_paths:
                 self._files.add(content, row, file)

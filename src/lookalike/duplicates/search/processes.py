@@ -140,7 +140,7 @@ def _died_of(task: VerificationTask) -> LookalikeError:
     inputs = [task.keep, *(each[0] if isinstance(each, tuple) else each for each in task.others)]
     ids = ", ".join(each.file.id for each in inputs[:3])
     return LookalikeError(
-        f"{_MAX_DEATHS} processes that compare images died, one after the other, of one of these: {ids}; "
+        f"{_MAX_DEATHS} comparison processes in a row crashed on one of these images: {ids}; "
         "remove the damaged one from the collection and try again"
     )
 

@@ -30,7 +30,7 @@ class Proof:
     changes: tuple[Change, ...] | None = None
 
 
-SAME_BYTES = Proof(1.0, str(Relation.IDENTICAL), 1.0, "the same bytes", changes=())
+SAME_BYTES = Proof(1.0, str(Relation.IDENTICAL), 1.0, "same bytes", changes=())
 _DECIDED = Change(ChangeKind.DECIDED_BY_USER)
 DECIDED_BY_USER = Proof(0.0, str(Relation.COPY), 1.0, phrase(_DECIDED), changes=(_DECIDED,))
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from lookalike.deprecation import with_new_keys
 from lookalike.duplicates.search.proof import Proof
 from lookalike.errors import ReadOnly
 from lookalike.relate import Calibration, Evidence, Match, Verdict
@@ -24,7 +25,7 @@ from lookalike.schema import PROOFS
 from lookalike.search import Collection
 from lookalike.types import Relation, Scalar
 
-VERSION = 2  # of the verification: a new one invalidates all stored proofs
+VERSION = 3  # of the verification: a new one invalidates all stored proofs
 _COMMIT_INTERVAL = 5.0  # seconds between commits
 _MAX_UNUSED_RATIO = 3  # stored pairs for each used one, up to which a removal is not worth a commit
 _NO_COPY = b""
@@ -119,10 +120,12 @@ def _verdict(raw: dict[str, Any]) -> Verdict:
 
 def _match(raw: dict[str, Any]) -> Match:
     transform, outline = (np.array(raw.pop(name), np.float64) for name in ("transform", "outline"))
-    return Match(agreement=Agreement(**raw.pop("agreement")), transform=transform, outline=outline, **raw)
+    return Match(
+        agreement=Agreement(**with_new_keys(raw.pop("agreement"))), transform=transform, outline=outline, **raw
+    )
 
 
 def _content(raw: dict[str, Any]) -> Content:
     regions = tuple(Region(**(region | {"box": tuple(region["box"])})) for region in raw.pop("regions"))
     known = {field.name for field in fields(Content)}
-    return Content(regions=regions, **{name: value for name, value in raw.items() if name in known})
+    return Content(regions=regions, **{name: value for name, value in with_new_keys(raw).items() if name in known})

@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from lookalike.relate.geometry.features import KeypointArrays
 from lookalike.search import Collection
 
 _BATCH = 512
-_REDUCER_SAMPLE = 50_000  # descriptors to which the reducer is fitted
+_REDUCER_SAMPLE, _SAMPLE_BATCH = 20_000, 128  # descriptors to which the reducer is fitted; images read for it at a time
 
 
 @dataclass(slots=True)
@@ -37,13 +38,14 @@ class ThumbnailFeatureReader:
     pool: Executor
     count: int = COUNT
     _reducer: Reducer | None = None
-    _unreduced: list[NDArray[np.uint8]] = field(default_factory=list)
 
     def read(self, photos: Collection, rows: dict[str, int], *, where: str | None = None) -> ThumbnailFeatures:
-        """Return the features of the images in `rows` (id to row); those without a thumbnail are left out."""
+        """Return the features of the images in `rows` (id to row), by row; those without a thumbnail are left out."""
         signatures = [np.zeros((0, 256), np.float16)]
         signature_rows = [np.zeros(0, np.int64)]
         codes, angles, rows_of = [np.zeros((0, 32), np.int8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int32)]
+        if self.count and self._reducer is None:
+            self._fit_reducer(photos, rows)
         for batch in _batches(photos, rows, where):
             features = list(self.pool.map(self._features_of, [jpeg for _, jpeg in batch]))
             by_row = [(row, gray) for (row, _), (gray, _) in zip(batch, features, strict=True) if gray is not None]
@@ -51,17 +53,14 @@ class ThumbnailFeatureReader:
                 normal = normalize_orientation(np.stack([gray for _, gray in by_row]))
                 signatures.append(normal.vectors.astype(np.float16))  # 100,000 images: 90 MB instead of 180
                 signature_rows.append(np.array([row for row, _ in by_row], np.int64)[normal.rows])
-            if self.count:
+            if self._reducer is not None:
                 points, descriptors = zip(*(local for _, local in features), strict=True)
                 rows_of.append(np.repeat(np.array([row for row, _ in batch], np.int32), list(map(len, points))))
                 angles.append(np.concatenate([each[:, 3] for each in points]))
-                codes += self._codes_of(np.concatenate(descriptors))
-        codes += self._flush()
+                codes.append(self._reducer(np.concatenate(descriptors)))
         return ThumbnailFeatures(
-            OrientedThumbnails(np.concatenate(signatures), np.concatenate(signature_rows)),
-            np.concatenate(codes),
-            np.concatenate(angles),
-            np.concatenate(rows_of),
+            OrientedThumbnails(*_by_row(np.concatenate(signature_rows), signatures)),
+            *_by_row(np.concatenate(rows_of), codes, angles),
         )
 
     def _features_of(self, jpeg: bytes) -> tuple[GrayArray | None, KeypointArrays]:
@@ -69,21 +68,25 @@ class ThumbnailFeatureReader:
         empty = np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
         return signature(image), empty if image is None or not self.count else local_features(image, self.count)
 
-    def _codes_of(self, descriptors: NDArray[np.uint8]) -> list[NDArray[np.int8]]:
-        """Return the codes of the descriptors; [] until there are enough of them to fit the reducer."""
-        if self._reducer is not None:
-            return [self._reducer(descriptors)]
-        self._unreduced.append(descriptors)
-        return self._flush() if sum(map(len, self._unreduced)) >= _REDUCER_SAMPLE else []
+    def _fit_reducer(self, photos: Collection, rows: dict[str, int]) -> None:
+        """Fit the reducer to the images that come first by row, whatever their order in the store."""
+        ordered = sorted(rows, key=rows.__getitem__) if "thumbnail" in photos.store.columns() else []
+        descriptors = [np.zeros((0, 128), np.uint8)]
+        for start in range(0, len(ordered), _SAMPLE_BATCH):
+            stored = photos.get(ordered[start : start + _SAMPLE_BATCH], ["thumbnail"])
+            thumbnails = [row.metadata.get("thumbnail") for row in stored if row is not None]
+            jpegs = [jpeg for jpeg in thumbnails if isinstance(jpeg, bytes) and jpeg]
+            descriptors += [local[1] for _, local in self.pool.map(self._features_of, jpegs)]
+            if sum(map(len, descriptors)) >= _REDUCER_SAMPLE:
+                break
+        if any(map(len, descriptors)):
+            self._reducer = Reducer(np.concatenate(descriptors))
 
-    def _flush(self) -> list[NDArray[np.int8]]:
-        if not self._unreduced:
-            return []
-        descriptors = np.concatenate(self._unreduced)
-        self._unreduced = []
-        if self._reducer is None and len(descriptors):
-            self._reducer = Reducer(descriptors)
-        return [] if self._reducer is None else [self._reducer(descriptors)]
+
+def _by_row(rows: NDArray[Any], *parts: list[NDArray[Any]]) -> list[NDArray[Any]]:
+    """Return the concatenated arrays of each of `parts`, and `rows`, in the order of the rows."""
+    order = np.argsort(rows, kind="stable")
+    return [*(np.concatenate(arrays)[order] for arrays in parts), rows[order]]
 
 
 def _batches(photos: Collection, rows: dict[str, int], where: str | None) -> Iterator[Sequence[tuple[int, bytes]]]:

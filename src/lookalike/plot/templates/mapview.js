@@ -74,11 +74,11 @@ globalThis.mapView = ({ canvas, tip, legend, ids, xs, ys, groups, palette, side,
   function showTip(n, px, py) {
     hovered = n; tip.hidden = n < 0; again();
     if (n < 0) return;
-    const picture = document.createElement("canvas"); picture.width = picture.height = 128;
-    const paint = () => { const p = picture.getContext("2d"); p.imageSmoothingQuality = "high"; if (!stamp(p, n, 0, 0, 128)) setTimeout(() => hovered === n && paint(), 40); };
+    const preview = document.createElement("canvas"); preview.width = preview.height = 128;
+    const paint = () => { const p = preview.getContext("2d"); p.imageSmoothingQuality = "high"; if (!stamp(p, n, 0, 0, 128)) setTimeout(() => hovered === n && paint(), 40); };
     paint();
     const lines = [ids[n], ...groups.filter(x => x.of[n] >= 0).map(x => `${x.title}: ${x.names[x.of[n]] || x.of[n]}`)];
-    tip.replaceChildren(picture, ...lines.map(t => { const d = document.createElement("div"); d.textContent = t; return d; }));
+    tip.replaceChildren(preview, ...lines.map(t => { const d = document.createElement("div"); d.textContent = t; return d; }));
     tip.style.left = `${Math.max(4, Math.min(px + 14, width - tip.offsetWidth - 6))}px`;
     tip.style.top = `${Math.max(4, Math.min(py + 14, height - tip.offsetHeight - 6))}px`;
   }
@@ -148,7 +148,7 @@ globalThis.mapView = ({ canvas, tip, legend, ids, xs, ys, groups, palette, side,
   drawLegend(); resize();
   return {
     again,
-    colour(n) { group = n; chosen = -1; drawLegend(); again(); },
+    colorBy(n) { group = n; chosen = -1; drawLegend(); again(); },
     whole() { view = { x: 0, y: 0, scale: 1 }; match = -1; showTip(-1); },
     // Go to the image with this id, or the first whose id contains the text; return its index, -1 for none.
     find(text) {

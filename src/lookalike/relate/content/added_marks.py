@@ -56,11 +56,23 @@ def added_mark_probabilities(pair: AlignedPair) -> tuple[float, float]:
     edged, few_colors = evidence[:, _EDGE_COLUMN] > 0, evidence[:, _COLOR_COLUMNS].min(axis=1) > _MIN_COLOR_EVIDENCE
     drawn = edged | few_colors | (evidence[:, _OUTLINE_COLUMN] > _MIN_OUTLINE_EVIDENCE)
     first, second = np.where(drawn, probabilities, np.minimum(probabilities, _MAX_WITHOUT_EDGES))
-    first_flat, second_flat = _dominant_color_shares(pair)
-    if max(first_flat, second_flat) > _MIN_FLAT and min(first_flat, second_flat) < _MAX_VARIED:
-        # A patch, which has fewer edges than what it covers.
-        return (_PATCH_PROBABILITY, 0.0) if first_flat > second_flat else (0.0, _PATCH_PROBABILITY)
+    patched = _patched_side(pair, evidence[:, _OUTLINE_COLUMN])
+    if patched is not None:
+        return (_PATCH_PROBABILITY, 0.0) if patched == 0 else (0.0, _PATCH_PROBABILITY)
     return float(first), float(second)
+
+
+def _patched_side(pair: AlignedPair, outlines: NDArray[np.float64]) -> int | None:
+    """Return which image (0 or 1) a flat patch was laid on, which has fewer edges than what it covers; None if neither.
+
+    `outlines` (2,): how far the outlines belong to either image. A patch has them; where the other image has them, its
+    mark lies on a flat ground.
+    """
+    shares = _dominant_color_shares(pair)
+    flat = int(shares[1] > shares[0])
+    if shares[flat] <= _MIN_FLAT or shares[1 - flat] >= _MAX_VARIED:
+        return None
+    return flat if outlines[flat] > -_MIN_OUTLINE_EVIDENCE else None
 
 
 def added_mark_evidence(pair: AlignedPair) -> NDArray[np.float64] | None:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.deprecation import renamed_property
 from lookalike.image.resize import scaled
 from lookalike.relate.content.added_marks import AlignedPair, added_mark_probabilities, changed_pieces
 from lookalike.relate.content.drawn import drawn_share
 from lookalike.relate.content.recolored import LUMA, MAX_PHOTO_DRAWN, MIN_OVEREXPOSED, color_difference, weighted_fit
 from lookalike.relate.content.regions import Region, find_regions, is_overlay, to_region, without_overlays
+from lookalike.relate.geometry.refine import refine_by_pixels
 from lookalike.relate.geometry.transform import UNIT_SQUARE, project
 from lookalike.relate.geometry.verify import pixels_to_fractions
 from lookalike.types import RGB
@@ -39,7 +41,7 @@ _BLURS = (0.5, 0.7, 0.9, 1.2, 1.6, 2.2, 3.0, 4.0, 5.5)
 _MIN_CHROMA = 8.0  # levels between the channels, from which the conversion to gray matters
 _MIN_GAIN = 0.02  # of correlation; a smaller gain does not justify another mixture of channels
 _MIN_SLOPE, _MAX_SLOPE = 0.0, 3.0  # slope of a tone curve
-_ECC_STEPS = 30
+_ECC_STEPS, _ECC_EPSILON = 30, 1e-4
 _MAX_ECC_SHIFT = 0.08  # of the side, by which a corner may move
 _MIN_RELATED = 0.3  # median correlation below which two images are unrelated, whatever a shift would give
 _MIN_PAGE_DRAWN = 0.6  # `drawn` from which it is certainly a page, a screen or a drawing
@@ -55,8 +57,8 @@ class Content:
     .8. `busy`: share of the overlap with something to compare; `windows`: the number of adjacent windows that this
     makes. `drawn`: 0 to 1, how far the images consist of flat colors and strokes (text, charts, screens) rather than of
     photographed textures.
-    `recoloured`: gray levels by which colors differ after fitting exposure, contrast and tint, in the place where they
-    differ most, minus the difference found everywhere. `colours`: levels by which the chroma varies across its main
+    `recolored`: gray levels by which colors differ after fitting exposure, contrast and tint, in the place where they
+    differ most, minus the difference found everywhere. `colors`: levels by which the chroma varies across its main
     direction; with few colors, a recolored object is another object. `side`: pixels of the long side of the comparison.
     `blur`: Gaussian sigma by which one had to be blurred to match the other. `laid_on`: probability that all that
     differs was added to one of them.
@@ -69,8 +71,8 @@ class Content:
     busy: float
     windows: float
     drawn: float
-    recoloured: float
-    colours: float
+    recolored: float
+    colors: float
     side: int
     blur: float
     laid_on: float = 0.0
@@ -87,6 +89,9 @@ class Content:
         kinds = ({"differs"}, {"added", "overlay"}, {"removed", "uncovered"})
         differs, added, removed = (sum(r.area for r in self.regions if r.kind in names) for names in kinds)
         return differs, added, removed
+
+    recoloured = renamed_property("recoloured", "recolored")
+    colours = renamed_property("colours", "colors")
 
 
 def compare_content(
@@ -157,8 +162,8 @@ class Overlap:
             busy=float(self.busy.sum()) / float(self.core.sum()),
             windows=self.windows,
             drawn=self.drawn,
-            recoloured=color_shift[0],
-            colours=color_shift[1],
+            recolored=color_shift[0],
+            colors=color_shift[1],
             side=max(self.core.shape),
             blur=self.blur,
             laid_on=max(laid_on),
@@ -218,27 +223,21 @@ def overlap_of(
 def refine_transform(first: RGB, second: RGB, transform: Matrix, *, side: int) -> Matrix:
     """Return the transform refined on the images at `side` pixels, or unchanged if that does not converge.
 
-    Points of a thumbnail are exact to a pixel or two of a page. Evangelidis, Psarakis: Parametric image alignment using
-    enhanced correlation coefficient maximization, PAMI 2008.
+    Points of a thumbnail are exact to a pixel or two of a page.
     """
     import cv2
 
     a, b = _reduced(first, side), _reduced(second, side)
     onto = np.linalg.inv(pixels_to_fractions(_size(b))) @ transform @ pixels_to_fractions(_size(a))
     start = np.linalg.inv(onto)
-    start = np.asarray(start / start[2, 2], np.float32)
     inside = cv2.warpPerspective(np.full(a.shape[:2], 255, np.uint8), onto, (b.shape[1], b.shape[0]))
-    stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, _ECC_STEPS, 1e-4)
     gray_a, gray_b = (cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) for image in (a, b))
-    try:
-        _, refined_matrix = cv2.findTransformECC(gray_b, gray_a, start, cv2.MOTION_HOMOGRAPHY, stop, inside, 5)
-    except cv2.error:  # "the algorithm stopped before its convergence": little contrast, or no overlap
-        return transform
-    matrix = (
-        pixels_to_fractions(_size(b))
-        @ np.linalg.inv(np.asarray(refined_matrix, np.float64))
-        @ np.linalg.inv(pixels_to_fractions(_size(a)))
+    refined = refine_by_pixels(
+        gray_b, gray_a, start / start[2, 2], perspective=True, iterations=_ECC_STEPS, epsilon=_ECC_EPSILON, mask=inside
     )
+    if refined is None:
+        return transform
+    matrix = pixels_to_fractions(_size(b)) @ np.linalg.inv(refined[0]) @ np.linalg.inv(pixels_to_fractions(_size(a)))
     if not np.isfinite(matrix).all() or abs(matrix[2, 2]) < 1e-9:
         return transform
     matrix = matrix / matrix[2, 2]

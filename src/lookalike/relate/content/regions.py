@@ -32,6 +32,8 @@ class Region:
     area: float
 
 
+_OPPOSITE = {"added": "removed", "removed": "added", "overlay": "uncovered", "uncovered": "overlay"}
+
 PixelRegion = tuple[str, tuple[int, int, int, int], int]  # kind; x, y, width, height and area in pixels
 
 
@@ -82,6 +84,11 @@ def to_region(region: PixelRegion, shape: tuple[int, ...], to_second: Matrix | N
     height, width = shape
     box = (x / width, y / height, w / width, h / height)
     return Region(kind, box if to_second is None else transform_box(box, to_second), area / (height * width))
+
+
+def swap_region(region: Region, to_first: Matrix) -> Region:
+    """Return a region of (a, b) as one of (b, a). `to_first`: the transform of fractions from b to a."""
+    return Region(_OPPOSITE.get(region.kind, region.kind), transform_box(region.box, to_first), region.area)
 
 
 def without_overlays(core: Mask, regions: list[PixelRegion]) -> Mask:

@@ -59,7 +59,7 @@ def find_in(query: RGB, page: RGB, calibration: Calibration, *, max_locations: i
     """Return the locations of the query in a larger image, surest first; empty if it is not there.
 
     The page is searched as a whole at 1536 px, and in overlapping tiles if that finds nothing; each location is then
-    verified at full detail. Works from about 2 % of the page's area upwards, for images with some detail.
+    verified at full detail. Works from about 2% of the page's area upwards, for images with some detail.
     """
     query_features = find_features(query)
     page_features = find_features(page, side=min(max(page.shape[:2]), PAGE_SIDE), count=PAGE_FEATURES)
@@ -191,10 +191,10 @@ def to_location(match: Match, calibration: Calibration) -> Location | None:
 
 
 def containment_kind(match: Match) -> str:
-    """Return how the first image lies in the second: "inside", "holds", "the same picture" or "overlaps"."""
+    """Return how the first image lies in the second: "inside", "holds", "the same image" or "overlaps"."""
     inside, holds = match.kept_first >= 0.9, match.kept_second >= 0.9
     if inside and holds:
-        return "the same picture"
+        return "the same image"
     return "inside" if inside else "holds" if holds else "overlaps"
 
 

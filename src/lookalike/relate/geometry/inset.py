@@ -26,7 +26,7 @@ _MAX_SHARE = 0.5  # of the larger image; a larger part is verified well enough i
 
 
 def verify_inset(query: RGB, page: RGB, whole_verdict: Verdict, calibration: Calibration) -> Verdict | None:
-    """Return the verdict if the query lies inside the page as a small part and a copy; else None.
+    """Return the verdict if the query is inside the page as a small part and a copy; else None.
 
     Both images have full resolution; takes about a second. The score of the whole images, taken from `whole_verdict`,
     says nothing about a part.

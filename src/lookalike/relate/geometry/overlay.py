@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.deprecation import renamed_property
 from lookalike.types import RGB
 
 Matrix = NDArray[np.float64]
@@ -20,7 +21,7 @@ _MAX_WORST = 2.0  # the largest value of `worst`
 class Agreement:
     """How far two images agree where they overlap.
 
-    `structure`: 0 to 1, the mean local correlation of brightness, weighted by local contrast. `colour`: -1 to 1, the
+    `structure`: 0 to 1, the mean local correlation of brightness, weighted by local contrast. `color`: -1 to 1, the
     correlation of hues (0 if one image has none). `first_inside`, `second_inside`: share of either image's detail,
     not counting plain areas, that the other covers. `detail`: mean local deviation in the overlap, in gray levels, the
     smaller of the two images'. `worst`: the largest mean color difference in any one place, in standard deviations of
@@ -28,11 +29,13 @@ class Agreement:
     """
 
     structure: float = 0.0
-    colour: float = 0.0
+    color: float = 0.0
     first_inside: float = 0.0
     second_inside: float = 0.0
     detail: float = 0.0
     worst: float = _MAX_WORST
+
+    colour = renamed_property("colour", "color")
 
 
 NO_AGREEMENT = Agreement()
@@ -82,7 +85,7 @@ def _largest_difference(moved: RGB, second: RGB, inside: NDArray[np.bool_]) -> f
 
 
 def _detail_share(image: RGB, inside: NDArray[np.bool_]) -> float:
-    """The share of an image's detail that lies inside."""
+    """The share of an image's detail that is inside."""
     import cv2
 
     gray = _gray(image)

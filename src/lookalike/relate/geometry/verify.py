@@ -223,6 +223,18 @@ def with_transform(match: Match, matrix: Matrix, first: Features, second: Featur
     return with_summary(match, matrix, summary) if plausible(summary) else match
 
 
+def inverse_match(match: Match, first: tuple[int, int], second: tuple[int, int]) -> Match:
+    """Return how the second image lies in the first. `first`, `second`: (width, height) of the two, in pixels."""
+    matrix: Matrix = np.asarray(np.linalg.inv(match.transform), np.float64)
+    matrix = matrix / matrix[2, 2]
+    agreement = match.agreement
+    return replace(
+        with_summary(match, matrix, summarize_transform(matrix, second, first, mirrored=match.mirrored)),
+        points=match.points[:, [2, 3, 0, 1]],
+        agreement=replace(agreement, first_inside=agreement.second_inside, second_inside=agreement.first_inside),
+    )
+
+
 def with_feature_counts(match: Match, first: Features, second: Features) -> Match:
     """Return the match with `richness` and `richest`, for which features are computed."""
     richest = round(max(_richness(first), _richness(second)))

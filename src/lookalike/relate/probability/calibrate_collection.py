@@ -77,11 +77,11 @@ def calibrate(
     images = _load_images(photos, rows)
     if len(images) < MIN_IMAGES:
         raise BadQuery(
-            f"the collection has {len(images)} readable images that are not plain, and its own calibration takes "
+            f"the collection has {len(images)} readable images that are not plain, and a calibration of its own needs "
             f"{MIN_IMAGES}",
             subject=photos.uri,
             location=photos.uri,
-            hint="until then the model's is used",
+            hint="until then, the calibration of the model is used",
         )
     start = calibration_of_card(photos.card)
     examples = make_pairs(_calibration_sample(photos, images, progress), start, each=edits, seed=seed)
@@ -99,8 +99,9 @@ def calibrate(
 
 def _facts(photos: Collection, images: int, pairs: int, held_out: int, error: float, decisions: int) -> dict[str, Any]:
     created = datetime.now(UTC).date().isoformat()
-    names = ("pictures", "pairs", "held_out", "error", "decisions", "size", "made")
-    return dict(zip(names, (images, pairs, held_out, round(error, 4), decisions, len(photos), created), strict=True))
+    names = ("images", "pairs", "held_out", "error", "decisions", "size", "made")
+    values = (images, pairs, held_out, round(error, 4), decisions, len(photos), created)
+    return {**dict(zip(names, values, strict=True)), "pictures": images}  # the old name of "images"
 
 
 def _sample_rows(photos: Collection, random: np.random.Generator, count: int) -> list[Row]:

@@ -28,7 +28,7 @@ _MIN_HIDDEN_COPY = (
 _MIRROR_RATE = 0.15
 _MIN_DRAWN = 0.4  # `drawn_share` from which an image is a page or a drawing
 EDITS_THAT_REDRAW = frozenset(
-    {"caption", "grey", "halftone", "hue", "logo", "meme", "saturation", "stickers", "watermark"}
+    {"caption", "gray", "halftone", "hue", "logo", "meme", "saturation", "stickers", "watermark"}
 )
 """Edits that turn a drawing or page into another one: words added, a heart in blue."""
 CALIBRATION_EDITS = sorted(set(EDITS) - {"negative", "pixelate", "posterize", "rephotograph", "scan"})

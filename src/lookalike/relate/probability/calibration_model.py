@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.deprecation import with_new_keys, with_old_keys
 from lookalike.errors import BrokenModel
 from lookalike.relate.content.content import Content
 from lookalike.relate.geometry.verify import Match
@@ -120,19 +121,20 @@ class Calibration:
             "by_score": self.by_score,
             "by_both": self.by_both,
             "tail": self.tail,
-            "tail_normalised": self.tail_normalized,
+            "tail_normalized": self.tail_normalized,
         }
         fitted = {name: part.to_json() for name, part in parts.items() if part is not None}
-        return {"format": FORMAT, **fitted, "facts": dict(self.facts)}
+        return {"format": FORMAT, **with_old_keys(fitted), "facts": dict(self.facts)}
 
 
 def calibration_from_json(raw: Mapping[str, Any], *, source: str) -> Calibration:
     """Read what `to_json` wrote; an empty mapping gives a calibration with geometry only. Raises BrokenModel."""
     if not raw or raw.get("format") != FORMAT:
         return Calibration(geometry=default_geometry())
+    raw = with_new_keys(raw)
     try:
         by_score, by_both = (Logistic.from_json(raw[n]) if n in raw else None for n in ("by_score", "by_both"))
-        tail, normalized = (Tail.from_json(raw[n]) if n in raw else None for n in ("tail", "tail_normalised"))
+        tail, normalized = (Tail.from_json(raw[n]) if n in raw else None for n in ("tail", "tail_normalized"))
     except (KeyError, TypeError, ValueError) as error:
         raise BrokenModel(f"the calibration of the {source} is damaged ({error}); run: lookalike calibrate") from None
     return Calibration(
@@ -192,7 +194,7 @@ def undecided_reason(match: Match, content: Content | None = None) -> Ambiguity 
     if content is not None and content.drawn < _MAX_PHOTO_DRAWN:
         return None
     turned = match.mirrored or abs((match.turn + 180) % 360 - 180) > _MAX_UPRIGHT_TURN
-    other_colors = 0 != match.agreement.colour < _MIN_SAME_COLORS
+    other_colors = 0 != match.agreement.color < _MIN_SAME_COLORS
     if content is not None and content.windows > (
         _MAX_SHAPE_WINDOWS_TURNED if turned or other_colors else _MAX_SHAPE_WINDOWS
     ):
@@ -202,7 +204,7 @@ def undecided_reason(match: Match, content: Content | None = None) -> Ambiguity 
     if content is None:
         differs = match.agreement.worst > _MAX_SAME_WORST
     else:
-        differs = content.strongest > _MAX_SAME_STRONGEST or content.recoloured > _MIN_OTHER_COLOR or other_colors
+        differs = content.strongest > _MAX_SAME_STRONGEST or content.recolored > _MIN_OTHER_COLOR or other_colors
     return Ambiguity.DIFFERING_DRAWING if differs else None
 
 
@@ -225,7 +227,7 @@ def layout_evidence(match: Match) -> NDArray[np.float64]:
     exact = -np.log2(np.clip(match.residual, 0.125, 4.0)) * surplus
     outside = max(0.95 - max(agreement.first_inside, agreement.second_inside), 0.0)
     # Grayscale copies have no color to compare: a neutral value.
-    colour = min(agreement.colour, 0.8) if agreement.colour else 0.7
+    color = min(agreement.color, 0.8) if agreement.color else 0.7
     flat = float(np.clip(1 - match.richest / _MIN_RICH, 0, 1))
     # Two soft gradients agree by chance, so frames are weighted by their detail.
     return np.array(
@@ -237,9 +239,9 @@ def layout_evidence(match: Match) -> NDArray[np.float64]:
                 closeness * min(agreement.detail / 10, 1.0) if by_frame else 0.0,
                 exact,
                 -outside * surplus,
-                colour,
+                color,
                 -agreement.worst * flat,
-                (colour - 0.8) * flat,
+                (color - 0.8) * flat,
             ]
         ]
     )
@@ -269,7 +271,7 @@ def copy_evidence(content: Content) -> NDArray[np.float64]:
     # On drawings ten levels are another color; printed, lit or compressed copies are never that far off.
     flat = float(np.clip((content.drawn - 0.5) / 0.3, 0, 1))
     colors = [
-        float(np.clip((content.recoloured - low) / wide, 0, 1))
+        float(np.clip((content.recolored - low) / wide, 0, 1))
         for low, wide in ((20, 40), (15 - 5 * flat, 35 - 15 * flat))
     ]
     doubt = float(np.clip((_CERTAIN_MARK - content.laid_on) / (_CERTAIN_MARK - 0.5), 0, 1))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.deprecation import with_new_keys, with_old_keys
 from lookalike.similarity import cosine
 from lookalike.types import Vectors
 
@@ -52,12 +53,13 @@ class Tail:
 
     def to_json(self) -> dict[str, Any]:
         numbers = {name: round(float(getattr(self, name)), 7) for name in ("start", "scale", "shape", "share")}
-        return {**numbers, "normalised": self.normalized}
+        return with_old_keys({**numbers, "normalized": self.normalized})
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "Tail":
+        raw = with_new_keys(raw)
         start, scale, shape, share = (float(raw[name]) for name in ("start", "scale", "shape", "share"))
-        return cls(start, scale, shape, share, bool(raw["normalised"]))
+        return cls(start, scale, shape, share, bool(raw["normalized"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Background:
         """Return the mean of each query's 10 highest scores in the background, itself excluded; 0 if that is too small.
 
         Douze et al.: The 2021 Image Similarity Dataset and Challenge, arXiv:2106.09672, section on score
-        normalisation.
+        normalization.
         """
         if len(self.vectors) < MIN_BACKGROUND:
             return np.zeros(len(queries))
@@ -83,7 +85,7 @@ class Background:
 def fit_tail(scores: NDArray[Any], *, normalized: bool) -> Tail:
     """Fit a tail to the scores of pairs that are nearly all unrelated.
 
-    The fit uses the quantiles from 98 to 99.8 %, which the few pairs of unknown copies do not reach: scale and shape
+    The fit uses the quantiles from 98 to 99.8%, which the few pairs of unknown copies do not reach: scale and shape
     that give the observed quantiles, by least squares. The shape is limited to -.3 to 0: cosines are bounded, and a
     tail longer than exponential was never observed.
     """

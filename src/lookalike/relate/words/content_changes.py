@@ -16,8 +16,8 @@ _MAX_INVISIBLE = 0.08  # `Content.strongest` up to which no difference is visibl
 def variant_changes(content: Content) -> list[Change]:
     """Return what differs between two variants: places, colors, or what each of them carries."""
     changes = _region_changes(content)
-    if content.recoloured > _MIN_OTHER_COLORS:
-        changes.append(Change(ChangeKind.OTHER_COLORS, {"levels": float(content.recoloured)}))
+    if content.recolored > _MIN_OTHER_COLORS:
+        changes.append(Change(ChangeKind.OTHER_COLORS, {"levels": float(content.recolored)}))
     return changes or ([Change(ChangeKind.DETAILS_DIFFER)] if content.strongest > _MAX_INVISIBLE else [])
 
 

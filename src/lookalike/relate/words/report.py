@@ -18,7 +18,7 @@ from lookalike.types import Card
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:62rem;margin:2rem auto;padding:0 1rem;color:#1c1e21}"
     "table{border-collapse:collapse;width:100%;margin:1rem 0}td,th{border:1px solid #d5d8dc;padding:.35rem .6rem;"
-    "text-align_pair:left;vertical-align_pair:top}td{overflow-wrap:anywhere}"
+    "text-align:left;vertical-align:top}td{overflow-wrap:anywhere}"
     # Row titles are field names: on a narrow screen they break after an underscore, elsewhere not at all.
     "th{background:#f1f2f4;font-weight:600;width:1%;white-space:nowrap}tr:first-child th{width:auto}wbr{display:none}"
     "img{max-width:100%}.big{font-size:1.3rem;font-weight:600;overflow-wrap:anywhere}.faint{color:#6b7076}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lookalike.relate.content.quality import Quality
 from lookalike.relate.probability.calibration_model import Ambiguity
+from lookalike.text import percent
 from lookalike.types import Change, ChangeKind, Relation
 
 if TYPE_CHECKING:
@@ -33,20 +34,35 @@ def details(verdict: "Verdict", changes: Sequence[Change], *, compared: bool) ->
     """
     evidence = verdict.evidence
     if evidence.same_bytes or evidence.same_pixels:
-        return "the same bytes" if evidence.same_bytes else "the same pixels in another file"
+        return "same bytes" if evidence.same_bytes else "same pixels, in different files"
     if not compared or evidence.match is None:
         return evidence.reason if verdict.relation is Relation.CANNOT_TELL else ""
     if verdict.relation >= Relation.COPY:
-        differences = ", ".join(phrases(changes)) or "nothing visible was changed"
+        differences = ", ".join(_joined_phrases(changes)) or "no visible change"
     else:
         differences = ", ".join(phrases([Change(ChangeKind.SAME_LAYOUT), *changes]))
-    proof = _points(evidence.match) if evidence.match.inliers else "the pictures agree as a whole"
+    proof = _points(evidence.match) if evidence.match.inliers else "the aligned images match"
     return f"{differences}; {proof}"
 
 
 def phrases(changes: Iterable[Change]) -> list[str]:
     """Return each change in words."""
     return [phrase(change) for change in changes]
+
+
+def _joined_phrases(changes: Iterable[Change]) -> list[str]:
+    """Return each change in words, additions of one kind as one: "text added at the top and in the middle"."""
+    joined: dict[str, list[str]] = {}
+    for change in changes:
+        addition = _ADDITIONS.get(change.kind)
+        positions = joined.setdefault(addition or phrase(change), [])
+        if addition:
+            positions.append(position_phrase(str(change.values["position"])))
+    return [" ".join(filter(None, (text, _list_text(positions)))) for text, positions in joined.items()]
+
+
+def _list_text(parts: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
 def phrase(change: Change) -> str:
@@ -78,11 +94,9 @@ def ambiguity_phrase(ambiguity: Ambiguity) -> str:
 
 
 _AMBIGUITIES: Mapping[Ambiguity, str] = {
-    Ambiguity.MIRRORED_DRAWING: (
-        "these are drawings of a few shapes, and one is the other only when mirrored or turned"
-    ),
-    Ambiguity.DIFFERING_DRAWING: "these are drawings of a few shapes, and one place differs",
-    Ambiguity.TOO_LITTLE_SHARED: "they are laid out alike, and there is too little to compare",
+    Ambiguity.MIRRORED_DRAWING: ("both are simple drawings, which match only if one is mirrored or rotated"),
+    Ambiguity.DIFFERING_DRAWING: "both are simple drawings, which differ in one place",
+    Ambiguity.TOO_LITTLE_SHARED: "the layouts match, but there is too little content to compare",
 }
 
 
@@ -94,34 +108,30 @@ def _number(values: Values, name: str) -> float:
     return float(values[name])
 
 
-def _percent(share: float, digits: int = 0) -> str:
-    return f"{100 * share:.{digits}f} %"
-
-
 def _share(values: Values, digits: int = 0) -> str:
-    return _percent(_number(values, "share"), digits)
+    return percent(_number(values, "share"), digits)
 
 
 def _bars(values: Values, text: str = "") -> str:
     sides = str(values["sides"]).split(LIST_SEPARATOR)
     bars = "a bar" if len(sides) == 1 else "bars"
-    return f"{bars}{text} at the {' and the '.join(sides)} ({_share(values)} of the picture)"
+    return f"{bars}{text} at the {' and '.join(sides)} ({_share(values)} of the image)"
 
 
 def _rotation(values: Values) -> str:
     degrees = _number(values, "degrees")
     whole = round(abs(degrees))
-    direction = "" if whole == 180 else " clockwise" if degrees > 0 else " anticlockwise"
-    return f"turned by {max(whole, 1)}°{direction}"
+    direction = "" if whole == 180 else " clockwise" if degrees > 0 else " counterclockwise"
+    return f"rotated by {max(whole, 1)}°{direction}"
 
 
 def _stretch(values: Values) -> str:
     wide, tall = _number(values, "width"), _number(values, "height")
     if _MIN_SAME_SIDE < wide < _MAX_SAME_SIDE:
-        return f"{'stretched' if tall > 1 else 'squeezed'} in height to {_percent(tall)}"
+        return f"{'stretched' if tall > 1 else 'squeezed'} in height to {percent(tall, 0)}"
     if _MIN_SAME_SIDE < tall < _MAX_SAME_SIDE:
-        return f"{'stretched' if wide > 1 else 'squeezed'} in width to {_percent(wide)}"
-    return f"scaled to {_percent(wide)} in width and {_percent(tall)} in height"
+        return f"{'stretched' if wide > 1 else 'squeezed'} in width to {percent(wide, 0)}"
+    return f"scaled to {percent(wide, 0)} in width and {percent(tall, 0)} in height"
 
 
 def _at_positions(values: Values) -> str:
@@ -134,12 +144,12 @@ def _small_differences(values: Values) -> str:
 
 def _differs(what: str, values: Values) -> str:
     if "count" in values:
-        return f"{what} in {_number(values, 'count'):.0f} places or more"
+        return f"{what} in at least {_number(values, 'count'):.0f} places"
     return f"{what} {_at_positions(values)}"
 
 
 def _in_image(values: Values, image: str) -> str:
-    return f"{image} picture ({_share(values, 1)} of it, {position_phrase(str(values['position']))})"
+    return f"{image} image ({_share(values, 1)} of it, {position_phrase(str(values['position']))})"
 
 
 def _size_differs(values: Values) -> str:
@@ -164,41 +174,41 @@ _FIXED: Mapping[ChangeKind, str] = {
     ChangeKind.MIRROR: "mirrored",
     ChangeKind.FLIP: "flipped upside down",
     ChangeKind.NEGATIVE: "inverted to a negative",
-    ChangeKind.GRAYSCALE: "made grey",
-    ChangeKind.SINGLE_HUE: "toned in one colour",
-    ChangeKind.RECOLOR: "recoloured",
+    ChangeKind.GRAYSCALE: "converted to grayscale",
+    ChangeKind.SINGLE_HUE: "toned in a single color",
+    ChangeKind.RECOLOR: "recolored",
     ChangeKind.TINT: "tinted",
-    ChangeKind.NOISE: "made grainy",
+    ChangeKind.NOISE: "noise added",
     ChangeKind.BLUR: "blurred",
     ChangeKind.SHARPEN: "sharpened",
-    ChangeKind.FINE_DETAIL: "fine detail differs all over",
-    ChangeKind.SAME_LAYOUT: "laid out alike",
-    ChangeKind.ALL_DIFFERS: "the contents differ throughout",
-    ChangeKind.OTHER_COLORS: "other colours",
-    ChangeKind.DETAILS_DIFFER: "details differ",
-    ChangeKind.DECIDED_BY_USER: "as you decided",
+    ChangeKind.FINE_DETAIL: "fine detail differs throughout",
+    ChangeKind.SAME_LAYOUT: "same layout",
+    ChangeKind.ALL_DIFFERS: "different content throughout",
+    ChangeKind.OTHER_COLORS: "different colors",
+    ChangeKind.DETAILS_DIFFER: "different details",
+    ChangeKind.DECIDED_BY_USER: "decided by you",
 }
 
 _COMPOSED: Mapping[ChangeKind, Callable[[Values], str]] = {
-    ChangeKind.CROP: lambda values: f"{_share(values)} crop",
-    ChangeKind.PART: lambda values: f"a part of {_in_image(values, 'the first')}",
+    ChangeKind.CROP: lambda values: f"cropped to {_share(values)}",
+    ChangeKind.PART: lambda values: f"part of {_in_image(values, 'the first')}",
     ChangeKind.PASTED: lambda values: f"pasted into {_in_image(values, 'the second')}",
-    ChangeKind.INSIDE_LARGER: lambda values: f"inside a larger picture ({_share(values)} of it)",
-    ChangeKind.BORDER: lambda values: f"a border around it ({_share(values)} of the picture)",
+    ChangeKind.INSIDE_LARGER: lambda values: f"inside a larger image ({_share(values)} of it)",
+    ChangeKind.BORDER: lambda values: f"border added ({_share(values)} of the image)",
     ChangeKind.BARS: _bars,
     ChangeKind.TEXT_BARS: lambda values: _bars(values, " with text"),
     ChangeKind.ROTATION: _rotation,
-    ChangeKind.SCALE: lambda values: f"scaled to {_percent(_number(values, 'factor'))}",
+    ChangeKind.SCALE: lambda values: f"scaled to {percent(_number(values, 'factor'), 0)}",
     ChangeKind.STRETCH: _stretch,
-    ChangeKind.SATURATION: lambda values: f"colours {'faded' if _number(values, 'factor') < 1 else 'strengthened'}",
-    ChangeKind.BRIGHTNESS: lambda values: f"made {'brighter' if _number(values, 'levels') > 0 else 'darker'}",
-    ChangeKind.CONTRAST: lambda values: f"contrast {'lowered' if _number(values, 'factor') < 1 else 'raised'}",
+    ChangeKind.SATURATION: lambda values: f"saturation {'reduced' if _number(values, 'factor') < 1 else 'increased'}",
+    ChangeKind.BRIGHTNESS: lambda values: "brightened" if _number(values, "levels") > 0 else "darkened",
+    ChangeKind.CONTRAST: lambda values: f"contrast {'reduced' if _number(values, 'factor') < 1 else 'increased'}",
     ChangeKind.TEXT_ADDED: lambda values: _added(ChangeKind.TEXT_ADDED, values),
     ChangeKind.MARK_ADDED: lambda values: _added(ChangeKind.MARK_ADDED, values),
     ChangeKind.SMALL_DIFFERENCES: _small_differences,
-    ChangeKind.TEXT_DIFFERS: lambda values: _differs("text or figures differ", values),
-    ChangeKind.CONTENT_DIFFERS: lambda values: _differs("something else is shown", values),
-    ChangeKind.BOTH_ADDED: lambda values: f"each carries something of its own {_at_positions(values)}",
+    ChangeKind.TEXT_DIFFERS: lambda values: _differs("different text or numbers", values),
+    ChangeKind.CONTENT_DIFFERS: lambda values: _differs("different content", values),
+    ChangeKind.BOTH_ADDED: lambda values: f"each image has its own addition {_at_positions(values)}",
     ChangeKind.SIZE_DIFFERS: _size_differs,
     ChangeKind.FORMAT_DIFFERS: lambda values: f"{values['format']} instead of {values['first_format']}",
 }

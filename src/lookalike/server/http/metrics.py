@@ -23,7 +23,7 @@ KINDS = {
     ),
     "lookalike_waiting": ("gauge", "Requests that wait to be processed, by kind."),
     "lookalike_images": ("gauge", "Images in the collection."),
-    "lookalike_resident_bytes": ("gauge", "Bytes of vectors held in memory, over all workers."),
+    "lookalike_resident_bytes": ("gauge", "Bytes of vectors and metadata held in memory, over all workers."),
 }
 SAME_FOR_ALL = {"lookalike_images"}
 

@@ -1,16 +1,20 @@
 """The request and response schemas of the API, for OpenAPI; each has an example."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from lookalike.server.http.examples import EXAMPLES
+from lookalike.server.http.invalid_input import CLUSTER_PATTERN, NO_NUL_PATTERN
 from lookalike.types import Scalar
 
 # Many programs end a string at NUL and would lose the rest of the label.
-Label = Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")]
+Label = Annotated[str, Field(max_length=200, pattern=NO_NUL_PATTERN)]
+Id = Annotated[str, Field(max_length=2000)]
+
+OldName: Any = Field(deprecated=True, description="The old name; removed in the next minor version.")
 
 
 class ApiModel(BaseModel):
@@ -108,7 +112,8 @@ class CollectionOut(ApiModel):
     failed: int
     model: str
     dim: int
-    licence: str
+    license: str
+    licence: str = OldName
     roots: list[dict[str, Any]]
     columns: dict[str, str]
     may_write: bool
@@ -150,14 +155,15 @@ class LabelIn(ApiModel):
 
     model_config = ConfigDict(extra="forbid")
     label: Annotated[Label, Field(min_length=1)]
-    ids: list[str] = Field([], max_length=5000)
-    cluster: str | None = Field(None, pattern=r"^\d{1,9}/\d{1,9}$")
+    ids: list[Id] = Field([], max_length=5000)
+    cluster: str | None = Field(None, pattern=CLUSTER_PATTERN)
 
 
 class LabeledOut(ApiModel):
     """The number of images labeled."""
 
-    labelled: int
+    labeled: int
+    labelled: int = OldName
 
 
 class SpreadOut(ApiModel):
@@ -183,7 +189,8 @@ class SuspectOut(ApiModel):
     label: str
     instead: str
     confidence: float
-    neighbours: list[str]
+    neighbors: list[str]
+    neighbours: list[str] = OldName
 
 
 class SuspectList(ApiModel):
@@ -235,7 +242,7 @@ class JobIn(ApiModel):
     map."""
 
     model_config = ConfigDict(extra="forbid")
-    kind: str = Field("index", pattern="^(index|duplicates|clusters|labels|map)$")
+    kind: Literal["index", "duplicates", "clusters", "labels", "map"] = "index"
 
 
 class JobOut(ApiModel):
@@ -350,7 +357,8 @@ class DuplicatesOut(ApiModel):
     """The groups found by the last job of kind `duplicates`; `when` is null before the first."""
 
     when: str | None
-    pictures: int
+    images: int
+    pictures: int = OldName
     total: int
     groups: list[GroupOut]
 
@@ -359,9 +367,9 @@ class DecisionIn(ApiModel):
     """A verdict about two images: not-a-copy, keep-both or copy; null withdraws an earlier one."""
 
     model_config = ConfigDict(extra="forbid")
-    first: str = Field(max_length=2000)
-    second: str = Field(max_length=2000)
-    verdict: str | None = Field(pattern="^(not-a-copy|keep-both|copy)$")
+    first: Id
+    second: Id
+    verdict: Literal["not-a-copy", "keep-both", "copy"] | None
 
 
 class DecisionOut(ApiModel):
@@ -428,7 +436,7 @@ class ChoiceIn(ApiModel):
     """Whether to keep an image regardless of the keep rules; false applies the rules again."""
 
     model_config = ConfigDict(extra="forbid")
-    id: str = Field(max_length=2000)
+    id: Id
     keep: bool
 
 
@@ -447,7 +455,7 @@ class ClusterLabel(ApiModel):
 
 
 class ClusterOut(ApiModel):
-    """One cluster. `key`: LEVEL/NUMBER. `examples`: its most typical images. `labelled`: images with a label; `labels`:
+    """One cluster. `key`: LEVEL/NUMBER. `examples`: its most typical images. `labeled`: images with a label; `labels`:
     the three most frequent."""
 
     key: str
@@ -456,7 +464,8 @@ class ClusterOut(ApiModel):
     tightness: float
     name: str
     labels: list[ClusterLabel]
-    labelled: int
+    labeled: int
+    labelled: int = OldName
     examples: list[str]
 
 

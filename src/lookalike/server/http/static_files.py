@@ -4,12 +4,13 @@ import hashlib
 from pathlib import Path
 
 from fastapi import APIRouter, Request
+from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from lookalike.duplicates.review.page import review_file
 from lookalike.plot.pages import shared_script
 from lookalike.server.http.access import PAGE_PATHS
-from lookalike.server.http.responses import as_json, with_tag
+from lookalike.server.http.responses import with_tag
 
 FOLDER = Path(__file__).parents[1] / "static"
 KINDS = {
@@ -31,7 +32,7 @@ def pages() -> APIRouter:
 
     def respond(request: Request, name: str) -> Response:
         if name not in files:
-            return as_json({"error": "not_found", "message": "page not found"}, status=404)
+            raise HTTPException(404)  # worded by the application
         headers = {"cache-control": "no-cache"}
         kind = KINDS[Path(name).suffix]
         return with_tag(files[name], kind, tags[name], request.headers.get("if-none-match"), headers)

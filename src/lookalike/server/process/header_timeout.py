@@ -1,6 +1,7 @@
 """A uvicorn protocol that limits the time and size of request headers and the connections per client."""
 
 import asyncio
+import json
 from collections import Counter
 from typing import Any, ClassVar
 
@@ -10,7 +11,25 @@ from lookalike.server.process.settings import LIFESPAN_KEY, Settings, is_loopbac
 
 MAX_HEADER_BYTES = 64 * 1024  # of the request line and headers
 MAX_CONNECTIONS = 100  # per address; proxies are exempt
-_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+
+
+def _error_response(status: str, kind: str, message: str) -> bytes:
+    """Return a response in the form of all errors, for requests that do not reach the application."""
+    body = json.dumps({"error": kind, "message": message})
+    head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    return f"{head}\r\n\r\n{body}".encode("ascii")
+
+
+_TOO_LARGE = _error_response(
+    "431 Request Header Fields Too Large",
+    "headers_too_large",
+    f"the request line and headers exceed {MAX_HEADER_BYTES // 1024} KiB; send shorter ones",
+)
+_INVALID = _error_response(
+    "400 Bad Request",
+    "bad_request",
+    "this is not a valid HTTP request; check its first line, its headers and its length",
+)
 
 
 class HeaderTimeoutProtocol(HttpToolsProtocol):
@@ -49,6 +68,10 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._timer is not None and self._header_bytes > MAX_HEADER_BYTES:
             self._refuse()
+
+    def send_400_response(self, msg: str) -> None:
+        self.transport.write(_INVALID)
+        self.transport.close()
 
     def on_message_complete(self) -> None:
         self._in_body = False

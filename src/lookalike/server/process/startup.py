@@ -70,15 +70,16 @@ def notify_when_listening(settings: Settings, opened: Callable[[], None] | None)
 
 
 @contextmanager
-def on_signal(callback: Callable[[], None]) -> Iterator[None]:
-    """Call `callback` on SIGTERM and SIGINT before the existing handlers, until the block ends."""
+def on_signal(*callbacks: Callable[[], None]) -> Iterator[None]:
+    """Call the callbacks on SIGTERM and SIGINT before the existing handlers, until the block ends."""
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread can handle signals
         return
     previous = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def handle(number: int, frame: FrameType | None) -> None:
-        callback()
+        for callback in callbacks:
+            callback()
         handler = previous[signal.Signals(number)]
         if callable(handler):
             handler(number, frame)

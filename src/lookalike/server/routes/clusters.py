@@ -11,14 +11,15 @@ from starlette.responses import Response
 from lookalike.cluster import known_labels
 from lookalike.cluster.grouping import Cluster, Clusters
 from lookalike.cluster.storage import NoClusters, clusters_version, current_run, load_clusters
+from lookalike.deprecation import with_old_keys
 from lookalike.errors import UnknownId
 from lookalike.server.http.dependencies import AppState, AppStateDep, K, Offset, error_responses
 from lookalike.server.http.responses import as_json
 from lookalike.server.http.schemas import ClustersOut, ImageList
 
 router = APIRouter(tags=["clusters"])
-Level = Annotated[int, Path(description="The number of clusters of the level.", examples=[64])]
-Number = Annotated[int, Path(description="The number of the cluster within its level.", examples=[12])]
+Level = Annotated[int, Path(le=10**9, description="The number of clusters of the level.", examples=[64])]
+Number = Annotated[int, Path(le=10**9, description="The number of the cluster within its level.", examples=[12])]
 MAX_LABELS = 3  # reported per cluster
 _clusters_cache: dict[str, tuple[Any, Clusters]] = {}
 _label_counts_cache: dict[str, tuple[Any, dict[int, Counter[str]]]] = {}
@@ -42,7 +43,9 @@ def _load_clusters(state: AppState) -> Clusters | None:
 @router.get("/v1/clusters", response_model=ClustersOut, responses=error_responses(404))
 async def clusters(
     state: AppStateDep,
-    level: Annotated[int | None, Query(ge=1, description="The level; default: the coarsest.", examples=[64])] = None,
+    level: Annotated[
+        int | None, Query(ge=1, le=10**9, description="The level; default: the coarsest.", examples=[64])
+    ] = None,
 ) -> Response:
     """Return the clusters of one level, largest first. POST /v1/jobs with kind `clusters` creates them."""
     clustering = await state.service.in_thread(lambda: _load_clusters(state))
@@ -94,16 +97,17 @@ def _count_labels(labels: Mapping[str, str], clustering: Clusters, position: int
 
 
 def _cluster_out(cluster: Cluster, coarser: int | None, labels: Counter[str]) -> dict[str, Any]:
-    return {
+    content = {
         "key": cluster.key,
         "parent": f"{coarser}/{cluster.parent}" if coarser is not None and cluster.parent >= 0 else None,
         "size": cluster.size,
         "tightness": round(cluster.tightness, 4),
         "name": cluster.name,
         "labels": [{"label": label, "images": count} for label, count in labels.most_common(MAX_LABELS)],
-        "labelled": labels.total(),
+        "labeled": labels.total(),
         "examples": list(cluster.medoids),
     }
+    return with_old_keys(content)
 
 
 @router.get("/v1/clusters/{level}/{number}", response_model=ImageList, responses=error_responses(404))

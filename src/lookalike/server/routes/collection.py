@@ -9,6 +9,7 @@ from fastapi import APIRouter, Query, Request
 from numpy.typing import NDArray
 from starlette.responses import Response
 
+from lookalike.deprecation import with_old_keys
 from lookalike.image import to_path
 from lookalike.relate.probability.score_tail import Tail
 from lookalike.search import Collection
@@ -38,18 +39,19 @@ async def collection(request: Request, state: AppStateDep) -> Response:
 
 def _summary(photos: Collection, index: VectorIndex | None) -> dict[str, Any]:
     columns = {name: TYPE_NAMES[kind] for name, kind in photos.store.columns().items() if kind in TYPE_NAMES}
-    return {
+    content = {
         "images": len(photos),
         "plain": sum(value is True for value in index.column("plain")) if index else 0,
         "failed": len(photos.failures()),
         "model": photos.card.name,
         "dim": photos.card.dim,
-        "licence": photos.card.license,
+        "license": photos.card.license,
         "roots": [
             {"name": r.prefix, "kind": r.kind, "present": os.path.lexists(to_path(r.path))} for r in photos.roots()
         ],
         "columns": columns,
     }
+    return with_old_keys(content)
 
 
 @router.get("/v1/failures", response_model=FailureList, responses=error_responses())

@@ -64,7 +64,7 @@ def _groups_page(state: AppState, k: int, offset: int) -> dict[str, Any]:
     photos, _ = state.service.current
     stored = load_duplicates(photos)
     if stored is None:
-        return {"when": None, "pictures": 0, "total": 0, "groups": []}
+        return {"when": None, "images": 0, "pictures": 0, "total": 0, "groups": []}
     when, duplicates = stored
     present = _present_groups(state, duplicates)
     present.sort(key=lambda group: (-len(group.extras), group.keep.id))
@@ -73,7 +73,8 @@ def _groups_page(state: AppState, k: int, offset: int) -> dict[str, Any]:
         _group_out(group, verdicts, chosen, show_paths=state.settings.show_paths)
         for group in present[offset : offset + k]
     ]
-    return {"when": when, "pictures": duplicates.pictures, "total": len(present), "groups": shown}
+    counts = {"images": duplicates.pictures, "pictures": duplicates.pictures, "total": len(present)}
+    return {"when": when, **counts, "groups": shown}
 
 
 def _present_groups(state: AppState, duplicates: Duplicates) -> list[DuplicateGroup]:
@@ -186,7 +187,7 @@ async def apply(request: ApplyIn, state: AppStateDep) -> Response:
     def check() -> None:
         stored = load_duplicates(state.service.current[0])
         if stored is None or stored[0] != request.when:
-            raise GroupsChanged("duplicates have been searched again since; reload the page and review the groups")
+            raise GroupsChanged("a new search has replaced these groups; reload the page and review the groups")
         files, _ = count_movable(_accepted_groups(state))
         if files != request.files:
             raise GroupsChanged(

@@ -24,13 +24,13 @@ async def start(request: JobIn, state: AppStateDep) -> Response:
 @router.get("/v1/jobs", response_model=JobList, responses=error_responses())
 async def jobs(state: AppStateDep) -> Response:
     """Return all jobs, newest first."""
-    return as_json({"jobs": state.jobs.all()})
+    return as_json({"jobs": state.jobs.records.all()})
 
 
 @router.get("/v1/jobs/{job}", response_model=JobOut, responses=error_responses(404))
 async def job_state(job: JobName, state: AppStateDep) -> Response:
     """Return the state and progress of a job."""
-    return as_json(state.jobs.get(job))
+    return as_json(state.jobs.records.get(job))
 
 
 @router.delete("/v1/jobs/{job}", response_model=JobOut, responses=error_responses(404))
@@ -47,5 +47,5 @@ async def stop(job: JobName, state: AppStateDep) -> Response:
 )
 async def events(job: JobName, state: AppStateDep) -> Response:
     """Stream the progress of a job; the last event is named `end`."""
-    state.jobs.get(job)
+    state.jobs.records.get(job)
     return StreamingResponse(state.jobs.events(job), media_type="text/event-stream")

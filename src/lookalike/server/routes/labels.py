@@ -15,6 +15,7 @@ from lookalike.cluster import (
     saved_suspects,
     set_labels,
 )
+from lookalike.deprecation import with_old_keys
 from lookalike.errors import BadQuery
 from lookalike.search import Collection
 from lookalike.server.http.dependencies import AppStateDep, K, Offset, error_responses
@@ -131,7 +132,7 @@ async def give(request: LabelIn, state: AppStateDep) -> Response:
     count = await state.service.in_thread(lambda: _assign_label(photos, request))
     await state.service.in_thread(lambda: confirm_labels(photos, request.ids))
     await state.service.in_thread(state.service.refresh)
-    return as_json({"labelled": count})
+    return as_json(with_old_keys({"labeled": count}))
 
 
 def _assign_label(photos: Collection, request: LabelIn) -> int:

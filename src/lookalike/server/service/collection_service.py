@@ -108,7 +108,8 @@ class CollectionService:
 
     def _mark_unavailable(self, error: Exception) -> None:
         if not self.unavailable_reason:
-            log.warning("collection lost: %s", self.public_message(error))
+            defect = None if isinstance(error, LookalikeError) else error
+            log.warning("collection lost: %s", self.public_message(error), exc_info=defect)
         # The hint of an error, such as how to create a collection, is for its owner.
         reason = self._redact(error.reason if isinstance(error, LookalikeError) else str(error))
         self.unavailable_reason = f"the collection is not available: {reason}"

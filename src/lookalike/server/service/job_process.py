@@ -1,7 +1,8 @@
 """The process of one job: `python -m lookalike.server.service.job_process KIND URI [ARGUMENT...]`.
 
-It prints its state as lines of JSON, tracebacks to stderr for the server's log, and saves its results in the
-collection. It runs at low priority so that searches stay fast, and stops gracefully on SIGINT.
+It prints its state as lines of JSON, tracebacks of unexpected errors to stderr for the server's log, and saves its
+results in the collection. It runs at low priority so that searches stay fast, and stops gracefully on SIGINT, and when
+its stdin ends: the server has ended.
 """
 
 import faulthandler
@@ -12,13 +13,19 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lookalike.errors import JournalError, LookalikeError
+from lookalike.deprecation import with_old_keys
+from lookalike.errors import BadQuery, JournalError, LookalikeError
 from lookalike.server.http.redaction import redact_location
-from lookalike.server.service.journals import cut_at_path
+from lookalike.server.service.journals import cut_at_path, without_paths
+from lookalike.types import DuplicateGroup
+
+if TYPE_CHECKING:
+    from lookalike.duplicates.files.apply import SkippedFile
 
 REPORT_SECONDS = 0.2
 NICENESS = 10
@@ -34,23 +41,34 @@ def main() -> None:
     faulthandler.enable()
     stop = threading.Event()
     signal.signal(signal.SIGINT, lambda *_: stop.set())
+    threading.Thread(target=_stop_with_server, args=(stop,), daemon=True).start()
     kind, uri, *arguments = sys.argv[1:]
     try:
         _report(KINDS[kind](uri, stop, *arguments))
     except Stopped:
         _report({"state": "stopped"})
+    except LookalikeError as error:
+        _report(
+            {"state": "failed", "message": _public_message(error, uri), "reason": str(error) or type(error).__name__}
+        )
     except Exception as error:
         traceback.print_exc()
-        _report({"state": "failed", "message": _public_message(error, uri)})
+        _report({"state": "failed", "message": f"it failed unexpectedly ({type(error).__name__})"})
 
 
-def _public_message(error: Exception, uri: str) -> str:
+def _stop_with_server(stop: threading.Event) -> None:
+    """Set `stop` once the server has ended, which closes the other end of stdin."""
+    with suppress(OSError):
+        while os.read(sys.stdin.fileno(), 1024):
+            pass
+    stop.set()
+
+
+def _public_message(error: LookalikeError, uri: str) -> str:
     """Return the sentence about a failure that a response may contain."""
     if isinstance(error, JournalError):
         return cut_at_path(str(error))
-    if isinstance(error, LookalikeError):
-        return redact_location(error.without_location(), uri)
-    return f"it failed unexpectedly ({type(error).__name__})"
+    return redact_location(error.without_location(), uri)
 
 
 def _index(uri: str, stop: threading.Event) -> dict[str, Any]:
@@ -59,8 +77,7 @@ def _index(uri: str, stop: threading.Event) -> dict[str, Any]:
 
     with Collection.open(uri) as photos:
         if not photos.roots():
-            reason = "the collection has no folders to index; add one with: lookalike index FOLDER"
-            return {"state": "failed", "message": reason}
+            raise BadQuery("the collection has no folders to index; add one with: lookalike index FOLDER")
         # Leave one core to searches.
         workers = max(1, (os.cpu_count() or 2) - 1)
         report = asdict(photos.sync(options=SyncOptions(workers=workers, progress=_Progress(), stop=stop)))
@@ -104,12 +121,15 @@ def _labels(uri: str, stop: threading.Event) -> dict[str, Any]:
         try:
             propagation = propagate(photos)
         except NoLabels:
-            return {"state": "failed", "message": "no image has a label yet; label some images first"}
+            raise BadQuery("no image has a label yet; label some images first") from None
         if stop.is_set():
             raise Stopped("stopped before the result was saved")
         save_propagation(photos, propagation)
-    report = {"labelled": len(propagation.labeled), "named": propagation.named, "unsure": propagation.unsure}
-    return {"state": "done", "report": report | {"error": round(propagation.result.calibration.error, 4)}}
+    counts = {"labeled": len(propagation.labeled), "named": propagation.named, "unsure": propagation.unsure}
+    return {
+        "state": "done",
+        "report": with_old_keys(counts) | {"error": round(propagation.result.calibration.error, 4)},
+    }
 
 
 def _map(uri: str, stop: threading.Event) -> dict[str, Any]:
@@ -131,14 +151,13 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str,
         journal_path,
         make_journal_folder,
         present_groups,
-        without_paths,
     )
 
     action = Action("trash")
     with Collection.open(uri, read_only=True) as photos:
         stored = load_duplicates(photos)
         if stored is None or stored[0] != when:
-            raise LookalikeError("duplicates have been searched again since; review the groups and apply again")
+            raise LookalikeError("a new search has replaced these groups; review the groups and apply again")
         present = present_groups(stored[1], uri)
         accepted = accepted_groups(present, Decisions(photos).by_pair(), KeepChoices(photos).by_content())
         groups = still_present(photos, accepted)
@@ -152,14 +171,7 @@ def _apply(uri: str, stop: threading.Event, journal: str, when: str, files: str,
         result = apply_steps(steps, action, journal_path(journal), collection=uri, progress=progress)
         skipped += result.skipped
         report |= {"moved": len(result.done), "bytes": result.moved_bytes}
-    ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
-    report["left"] = [
-        {
-            "id": ids.get(file.path, file.path),
-            "reason": file.reason if show_paths else without_paths(file.reason, groups, file.path),
-        }
-        for file in skipped
-    ]
+    report["left"] = _skipped_files(skipped, groups, show_paths=bool(show_paths))
     return {"state": "done", "report": report}
 
 
@@ -168,20 +180,13 @@ def _undo(uri: str, stop: threading.Event, journal: str, show_paths: str) -> dic
     from lookalike.duplicates import undo
     from lookalike.duplicates.review.saved_groups import load_duplicates
     from lookalike.search import Collection
-    from lookalike.server.service.journals import journal_path, without_paths
+    from lookalike.server.service.journals import journal_path
 
     result = undo(journal_path(journal), progress=_Progress(stop))
     with Collection.open(uri, read_only=True) as photos:
         stored = load_duplicates(photos)
     groups = stored[1].groups if stored else ()
-    ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
-    skipped = [
-        {
-            "id": ids.get(file.path, os.path.basename(file.path)),
-            "reason": file.reason if show_paths else without_paths(file.reason, groups, file.path),
-        }
-        for file in result.skipped
-    ]
+    skipped = _skipped_files(result.skipped, groups, show_paths=bool(show_paths))
     restored = len(result.restored) + len(result.already_present)
     return {"state": "done", "report": {"journal": journal, "restored": restored, "left": skipped}}
 
@@ -190,6 +195,21 @@ KINDS: dict[str, Callable[..., dict[str, Any]]] = {
     "index": _index, "duplicates": _duplicates, "clusters": _clusters, "labels": _labels, "map": _map,
     "apply": _apply, "undo": _undo,
 }  # fmt: skip
+
+
+def _skipped_files(
+    skipped: "Iterable[SkippedFile]", groups: Iterable[DuplicateGroup], *, show_paths: bool
+) -> list[dict[str, str]]:
+    """Return the files that were left as they are, by the ids of their images, or by name, with the reasons."""
+    groups = list(groups)
+    ids = {str(extra.metadata.get("path") or ""): extra.id for group in groups for extra in group.extras}
+    return [
+        {
+            "id": ids.get(file.path, os.path.basename(file.path)),
+            "reason": file.reason if show_paths else without_paths(file.reason, groups, file.path),
+        }
+        for file in skipped
+    ]
 
 
 class _Progress:
@@ -208,8 +228,9 @@ class _Progress:
 
 
 def _report(values: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(values) + "\n")
-    sys.stdout.flush()
+    with suppress(BrokenPipeError):  # the server has ended, so the job is about to stop
+        sys.stdout.write(json.dumps(values) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -4,101 +4,76 @@ import asyncio
 import json
 import logging
 import os
-import re
 import signal
 import sys
-import uuid
+import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from lookalike.errors import LookalikeError, UnknownId
-from lookalike.indexing.file_lock import try_lock
 from lookalike.server.http.responses import json_of
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.child_log import ChildFailure, StderrTail
+from lookalike.server.service.job_records import ENDED, PROCESS_ENDED, JobRecord, JobRecords
 
 log = logging.getLogger("lookalike.server")
-_JOB_ID = re.compile(r"[0-9a-f]{8}")
 POLL_SECONDS = 0.25
-MAX_RECORDS = 50
-ENDED = ("done", "failed", "stopped")
-
-
-class JobRunning(LookalikeError):
-    """Another job is running; only one runs at a time."""
+STOP_SECONDS = 20.0  # how long interrupted jobs may take to stop
+KILL_SECONDS = 5.0
 
 
 class JobRunner:
-    """Starts and lists the jobs of a server. Each job is a small file in the folder shared by all workers."""
+    """Starts, stops and lists the jobs of a server."""
 
     def __init__(self, settings: Settings, folder: str) -> None:
-        self._settings, self._folder = settings, Path(folder) / "jobs"
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._settings, self.records = settings, JobRecords(Path(folder) / "jobs")
         self._tasks: set[asyncio.Task[None]] = set()
         self._processes: dict[str, asyncio.subprocess.Process] = {}
+        self._interrupted: set[str] = set()
+        self._interrupted_at: float | None = None  # all of them
 
-    async def start(self, kind: str, *arguments: str) -> dict[str, Any]:
+    async def start(self, kind: str, *arguments: str) -> JobRecord:
         """Start a job. `arguments` are passed to its function in job_process.py. Raises JobRunning."""
-        job = self._claim(kind)
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "lookalike.server.service.job_process",
-            kind,
-            self._settings.uri,
-            *arguments,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            start_new_session=True,
-            limit=2**24,
-        )
-        self._processes[str(job["job"])] = process
+        job = self.records.claim(kind)
+        name = str(job["job"])
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "lookalike.server.service.job_process",
+                kind,
+                self._settings.uri,
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,  # ends with this process, which stops the job
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=(self.records.lock_of(name),),
+                start_new_session=True,
+                limit=2**24,
+            )
+        except BaseException:
+            self.records.write(job | {"state": "failed", "message": "its process could not be started"})
+            self.records.release(name)
+            raise
+        self._processes[name] = process
         task = asyncio.create_task(self._follow(job, process))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return job
 
-    def _claim(self, kind: str) -> dict[str, Any]:
-        """Check that no job is running and record a new one, in one step with respect to other workers."""
-        with (self._folder / "lock").open("wb") as lock:
-            if try_lock(lock) is False:  # None where the system has no file locks
-                raise JobRunning("another job is being started; wait for it, or stop it with DELETE")
-            if running := [job for job in self.all() if job["state"] == "running"]:
-                raise JobRunning(f"the job {running[0]['job']} is running; wait for it, or stop it with DELETE")
-            job = {"job": uuid.uuid4().hex[:8], "kind": kind, "state": "running", "done": 0, "total": 0, "message": ""}
-            self._write(job)
-        return job
-
-    def all(self) -> list[dict[str, Any]]:
-        """Return all jobs, newest first."""
-        files = sorted(self._folder.glob("*.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
-        for old in files[MAX_RECORDS:]:
-            old.unlink(missing_ok=True)
-        jobs = [self._read(path) for path in files[:MAX_RECORDS]]
-        return [job for job in jobs if job is not None]
-
-    def get(self, name: str) -> dict[str, Any]:
-        """Return one job. Raises UnknownId."""
-        job = self._read(self._folder / f"{name}.json") if _JOB_ID.fullmatch(name) else None
-        if job is None:
-            raise UnknownId(f"there is no job {name[:40]!r}; /v1/jobs lists them")
-        return job
-
-    def stop(self, name: str) -> dict[str, Any]:
-        """Stop a job after its current batch, keeping completed work. Its worker polls for the stop file."""
-        job = self.get(name)
+    def stop(self, name: str) -> JobRecord:
+        """Stop a job after its current batch, keeping completed work. Its worker polls for the request."""
+        job = self.records.get(name)
         if job["state"] == "running":
-            (self._folder / f"{name}.stop").touch()
+            self.records.request_stop(name)
         return job
 
     async def events(self, name: str) -> AsyncIterator[str]:
         """Yield the job as server-sent events, one per change; the last when it has ended."""
         previous = None
         while True:
-            job = self.get(name)
+            job = self.records.get(name)
             if job != previous:
                 previous = job
                 yield f"event: {'end' if job['state'] in ENDED else 'progress'}\ndata: {json_of(job).decode()}\n\n"
@@ -106,55 +81,85 @@ class JobRunner:
                 return
             await asyncio.sleep(POLL_SECONDS)
 
-    async def close(self) -> None:
-        """Interrupt the running jobs; the next job of the same kind continues their work."""
-        for process in self._processes.values():
-            if process.returncode is None:
-                with suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGINT)
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=20)
+    def interrupt(self) -> None:
+        """Ask this worker's jobs to stop; the next job of the same kind continues their work."""
+        if self._interrupted_at is None:
+            self._interrupted_at = time.monotonic()
+        for name in list(self._processes):
+            self._interrupt(name)
 
-    async def _follow(self, job: dict[str, Any], process: asyncio.subprocess.Process) -> None:
-        watch = asyncio.create_task(self._watch(str(job["job"]), process))
+    async def close(self) -> None:
+        """Interrupt this worker's jobs and wait for them; end those that do not stop in time."""
+        self.interrupt()
+        assert self._interrupted_at is not None
+        await self._wait(self._interrupted_at + STOP_SECONDS - time.monotonic())
+        for process in self._processes.values():
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # with the processes that it started
+        await self._wait(KILL_SECONDS)
+
+    def _interrupt(self, name: str) -> None:
+        """Interrupt a job, once: to signal a process that has ended would take its exit status from asyncio."""
+        process = self._processes[name]
+        if name not in self._interrupted and process.returncode is None:
+            self._interrupted.add(name)
+            with suppress(ProcessLookupError):
+                process.send_signal(signal.SIGINT)
+
+    async def _wait(self, seconds: float) -> None:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=max(seconds, 0.0))
+
+    async def _follow(self, job: JobRecord, process: asyncio.subprocess.Process) -> None:
+        """Record what the process of a job reports until it has ended."""
+        name = str(job["job"])
+        watch = asyncio.create_task(self._watch(name, process))
         assert process.stdout is not None
         assert process.stderr is not None
-        errors = StderrTail(process.stderr)
-        async for line in process.stdout:
-            with suppress(ValueError):
-                job |= json.loads(line)
-                self._write(job)
-        await process.wait()
-        watch.cancel()
-        output = await errors.text()
-        if job["state"] == "running":
-            output = f"{output}\nexit status {process.returncode}".lstrip()
-            job |= {"state": "failed", "message": "its process ended unexpectedly; start it again"}
-            self._write(job)
+        errors, reason = StderrTail(process.stderr), ""
+        try:
+            async for line in process.stdout:
+                report = _report_in(line)
+                reason = report.pop("reason", reason)
+                job |= report
+                self.records.write(job)
+            await process.wait()
+            output = await errors.text()
+            if job["state"] == "running":
+                output = f"{output}\nexit status {process.returncode}".lstrip()
+                # The signal may come before the process handles it, or be followed by one that nothing handles.
+                stopped = name in self._interrupted
+                job |= {"state": "stopped"} if stopped else {"state": "failed", "message": PROCESS_ENDED}
+                self.records.write(job)
+        finally:
+            watch.cancel()
+            self.records.release(name)
+            self._processes.pop(name, None)
+            self._interrupted.discard(name)
         if job["state"] == "failed":
-            fields = {"job": job["job"], "kind": job["kind"]}
-            log.error("job failed", exc_info=ChildFailure(output) if output else None, extra={"fields": fields})
-        self._processes.pop(str(job["job"]), None)
+            _log_failure(job, reason, output)
 
     async def _watch(self, name: str, process: asyncio.subprocess.Process) -> None:
-        """Interrupt the process once any worker has created the stop file."""
-        stop_file = self._folder / f"{name}.stop"
+        """Interrupt the process once any worker has requested it."""
         while process.returncode is None:
-            if stop_file.exists():
-                with suppress(ProcessLookupError):
-                    process.send_signal(signal.SIGINT)
-                stop_file.unlink(missing_ok=True)
+            if self.records.take_stop_request(name):
+                self._interrupt(name)
             await asyncio.sleep(POLL_SECONDS)
 
-    def _write(self, job: dict[str, Any]) -> None:
-        path = self._folder / f"{job['job']}.json"
-        with suppress(OSError):  # if the disk is full, the job itself reports it
-            path.with_suffix(f".{os.getpid()}").write_text(json.dumps({"report": None} | job))
-            path.with_suffix(f".{os.getpid()}").replace(path)
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        try:
-            job: dict[str, Any] = json.loads(path.read_text())
-        except (OSError, ValueError):
-            return None
-        return job
+def _report_in(line: bytes) -> JobRecord:
+    """Return what a job reports in a line of its output; nothing if a library wrote the line."""
+    with suppress(ValueError):
+        report = json.loads(line)
+        if isinstance(report, dict):
+            return report
+    return {}
+
+
+def _log_failure(job: JobRecord, reason: str, output: str) -> None:
+    """Log a failed job: with its `reason` if it is one to expect, else with the output of its process."""
+    fields: dict[str, Any] = {"job": job["job"], "kind": job["kind"]}
+    if reason:
+        log.warning("job failed", extra={"fields": fields | {"reason": reason}})
+    else:
+        log.error("job failed", exc_info=ChildFailure(output) if output else None, extra={"fields": fields})

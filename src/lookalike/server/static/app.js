@@ -87,14 +87,14 @@ document.addEventListener("paste", (event) => {
 
 const keys = document.getElementById("keys");
 const KEYS = [
-  ["arrows", "move between pictures"],
+  ["arrows", "move between images"],
   ["Enter", "large view; arrows continue, Escape closes"],
   ["m", "more like this"],
   ["l", "less like this"],
   ["a", "add to the search"],
   ["b", "draw a box in the large view"],
   ["/", "find by name"],
-  ["g", "focus the pictures"],
+  ["g", "focus the images"],
   ["?", "this help"],
 ];
 function showHelp() {

@@ -1,4 +1,4 @@
-// Groups of similar pictures at several levels, each shown by up to nine typical ones.
+// Groups of similar images at several levels, each shown by up to nine typical ones.
 
 import { h, number, notify } from "./dom.js";
 import { get, thumbnailUrl, send } from "./api.js";
@@ -29,7 +29,7 @@ export async function show(main) {
 
 async function showLevel(container, level, main) {
   const response = await get("/v1/clusters", { level });
-  const start = jobButton("clusters", response.levels.length ? "Group again" : "Group the pictures", () => show(main), {
+  const start = jobButton("clusters", response.levels.length ? "Group again" : "Group the images", () => show(main), {
     main: !response.levels.length,
   });
   const steps = response.levels.map((count) =>
@@ -49,8 +49,8 @@ async function showLevel(container, level, main) {
       "p",
       {},
       response.levels.length
-        ? "Groups of similar pictures, found automatically."
-        : "The pictures have not been grouped yet. Grouping takes a minute for 100,000 pictures.",
+        ? "Groups of similar images, found automatically."
+        : "The images have not been grouped yet. Grouping 100,000 images takes about a minute.",
     ),
     h(
       "div",
@@ -84,18 +84,18 @@ function card(cluster) {
         { class: "nine" },
         ...cluster.examples.slice(0, 9).map((id) => h("img", { src: thumbnailUrl(id), alt: "", loading: "lazy" })),
       ),
-      h("p", {}, h("b", {}, titleOf(cluster)), ` ${number(cluster.size)} pictures`),
-      cluster.labelled ? h("p", { class: "faint" }, labelCounts(cluster)) : "",
+      h("p", {}, h("b", {}, titleOf(cluster)), ` ${number(cluster.size)} images`),
+      cluster.labeled ? h("p", { class: "faint" }, labelCounts(cluster)) : "",
     ),
   );
 }
 
 // "sea 12, sky 2 of 20 with a label"
-function labelCounts({ labels, labelled }) {
+function labelCounts({ labels, labeled }) {
   const shown = labels.reduce((sum, label) => sum + label.images, 0);
   return (
     labels.map(({ label, images }) => `${label} ${number(images)}`).join(", ") +
-    (shown < labelled ? ` of ${number(labelled)} with a label` : "")
+    (shown < labeled ? ` of ${number(labeled)} with a label` : "")
   );
 }
 
@@ -103,11 +103,11 @@ function titleOf({ key, name }) {
   return name || `Group ${key.split("/")[1]}`;
 }
 
-// A sentence about the most frequent label, or "" if no picture has one.
-function mainLabel({ labels = [], labelled }) {
+// A sentence about the most frequent label, or "" if no image has one.
+function mainLabel({ labels = [], labeled }) {
   const [first] = labels;
   return first
-    ? `Of ${number(labelled)} with a label ${number(first.images)} ${first.images === 1 ? "is" : "are"} ${first.label}. `
+    ? `Of ${number(labeled)} with a label ${number(first.images)} ${first.images === 1 ? "is" : "are"} ${first.label}. `
     : "";
 }
 
@@ -129,7 +129,7 @@ async function showGroup(container, key) {
     try {
       const response = await send("/v1/labels", { label: field.value.trim(), cluster: key });
       notify(
-        `${number(response.labelled)} typical pictures are now labeled ${field.value.trim()}; label the rest on the Labels page`,
+        `${number(response.labeled)} typical images are now labeled ${field.value.trim()}; label the others on the Labels page`,
       );
     } catch (error) {
       notify(error.message);
@@ -141,11 +141,11 @@ async function showGroup(container, key) {
     h(
       "p",
       { class: "faint" },
-      `${mainLabel(group)}${number(members.total)} pictures, most typical first${members.total > members.images.length ? `; ${number(members.images.length)} shown` : ""}. Select one to see more like it.`,
+      `${mainLabel(group)}${number(members.total)} images, most typical first${members.total > members.images.length ? `; ${number(members.images.length)} shown` : ""}. Select one to see more like it.`,
     ),
-    h("form", { class: "row", onsubmit: submit }, field, h("button", {}, "Name it")),
+    h("form", { class: "row", onsubmit: submit }, field, h("button", {}, "Save name")),
   );
   const images = members.images.map(({ id, metadata }) => ({ id, width: metadata.width, height: metadata.height }));
-  grid = new Grid(container, { label: "Pictures of the group", open: (n) => more(images[n].id) });
+  grid = new Grid(container, { label: "Images of the group", open: (n) => more(images[n].id) });
   grid.show(images);
 }

@@ -18,16 +18,16 @@ export async function show(main) {
     container.replaceChildren(
       h("h1", {}, "Collection"),
       h("div", { class: "figures" }, ...figures(collection)),
-      jobButton("index", "Look for new pictures", () => show(main)),
+      jobButton("index", "Check folders for new images", () => show(main)),
       h("h2", {}, "Folders"),
       table(
         ["folder", "kind", "available"],
         collection.roots.map((root) => [
           root.name,
           root.kind,
-          root.present ? "yes" : "no; its pictures stay in the collection",
+          root.present ? "yes" : "missing; its images stay in the collection",
         ]),
-        "No folder is indexed; all pictures were uploaded.",
+        "No folder is indexed; all images were uploaded.",
       ),
       h("h2", {}, "Labels"),
       labelList(labels),
@@ -41,7 +41,7 @@ export async function show(main) {
         ? h("p", { class: "faint" }, `Showing the first ${failures.failures.length}.`)
         : "",
       h("h2", {}, "Model"),
-      h("p", {}, `${collection.model}: ${collection.dim} dimensions; license ${collection.licence}.`),
+      h("p", {}, `${collection.model}: ${collection.dim} dimensions; license ${collection.license}.`),
       h("h2", {}, "Columns for conditions"),
       table(["column", "type"], Object.entries(collection.columns), ""),
     );
@@ -52,7 +52,7 @@ export async function show(main) {
 
 function figures(collection) {
   return [
-    [collection.images, "pictures"],
+    [collection.images, "images"],
     [collection.plain, "too plain to compare"],
     [collection.failed, "failed files"],
   ].map(([count, label]) => h("div", { class: "figure" }, h("b", {}, number(count)), label));
@@ -73,7 +73,7 @@ function labelList({ labels, without }) {
     return h(
       "p",
       { class: "faint" },
-      "No picture has a label. Import labels with a manifest: lookalike index labels.csv",
+      "No image has a label yet. Import labels from a manifest: lookalike index labels.csv",
     );
   return h(
     "div",
@@ -96,6 +96,6 @@ function labelList({ labels, without }) {
           ),
         ),
     ),
-    h("p", { class: "faint" }, `${number(without)} pictures have no label`),
+    h("p", { class: "faint" }, `${number(without)} images without a label`),
   );
 }

@@ -2,6 +2,8 @@
 
 import { withRoot } from "./root_path.js";
 
+export { percent } from "./review.js";
+
 export function h(name, attributes = {}, ...children) {
   const node = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {

@@ -35,7 +35,7 @@ export async function show(main) {
     h(
       "p",
       {},
-      "Altered copies of the same picture. Your decision about a pair is saved and applies to later searches.",
+      "Altered copies of the same image. Your decision about a pair is saved and applies to later searches.",
     ),
     h(
       "div",
@@ -79,8 +79,8 @@ export async function show(main) {
       offset += response.groups.length;
       summary.textContent =
         response.when === null
-          ? "Not searched yet."
-          : `${counted(response.total, "group")} among ${counted(response.pictures, "picture")}, found ${new Date(response.when).toLocaleString()}`;
+          ? "No search for duplicates yet."
+          : `${counted(response.total, "group")} among ${counted(response.images, "image")}, searched ${new Date(response.when).toLocaleString()}`;
       mine.review.add(response.groups);
       if (response.when !== null && !response.total) container.prepend(h("p", { class: "empty" }, "No duplicates."));
       container.hidden = response.when === null;
@@ -114,7 +114,7 @@ function renderPanel(mine) {
       h(
         "button",
         { type: "button", disabled: !files, onclick: () => confirmMove(mine) },
-        files ? `Move ${counted(files, "file")} to the trash (${megabytes(bytes)})` : "Nothing accepted to move",
+        files ? `Move ${counted(files, "file")} to the trash (${megabytes(bytes)})` : "No accepted files to move",
       ),
     );
     for (const journal of apply.journals.slice(0, 3)) {
@@ -135,7 +135,7 @@ function renderPanel(mine) {
                 type: "button",
                 onclick: () => runJob(mine, "/v1/duplicates/undo", { journal: journal.journal }, "Restoring…"),
               },
-              "Undo: put them back",
+              "Undo: restore them",
             ),
           ),
         );
@@ -145,8 +145,8 @@ function renderPanel(mine) {
         h(
           "p",
           { class: "faint" },
-          "The collection lists moved files until its folders are indexed again: ",
-          h("a", { href: "/collection", "data-link": true }, "Look for new pictures"),
+          "Moved files stay listed in the collection until its folders are indexed again: ",
+          h("a", { href: "/collection", "data-link": true }, "Check folders for new images"),
           ".",
         ),
       );
@@ -161,13 +161,13 @@ function renderPanel(mine) {
       h(
         "p",
         { class: "faint" },
-        "Restore them with lookalike undo and the file name after --journal; update the collection with lookalike index.",
+        "To restore them, run lookalike undo with the file name given after --journal; then update the collection with lookalike index.",
       ),
     );
   }
   const skipped = mine.skipped.length
     ? [
-        h("p", {}, `${counted(mine.skipped.length, "file")} left in place:`),
+        h("p", {}, `${counted(mine.skipped.length, "file")} not moved:`),
         h(
           "ul",
           {},
@@ -190,7 +190,7 @@ function confirmMove(mine) {
     h(
       "p",
       {},
-      `${megabytes(bytes)}, on the server. Each file is checked again before it is moved: a file that has changed, or whose kept picture is missing, stays. You can undo this here.`,
+      `${megabytes(bytes)}, on the server. Each file is checked again first. A file stays if it has changed or if its kept image is missing. You can undo this here.`,
     ),
     h(
       "div",

@@ -1,7 +1,7 @@
 // A grid of images in justified rows. Only visible rows are in the document, so that a thousand hits scroll as fast
 // as ten.
 
-import { h, fileName } from "./dom.js";
+import { h, fileName, percent } from "./dom.js";
 import { thumbnailUrl } from "./api.js";
 
 const GAP = 6;
@@ -125,7 +125,7 @@ export class Grid {
     const labels = [
       fileName(tile.id),
       scored && `score ${tile.score.toFixed(2)}`,
-      relation && `${relation.relation}, ${Math.round(100 * relation.probability)} %`,
+      relation && `${relation.relation}, ${percent(relation.probability)}`,
     ];
     return h(
       "div",

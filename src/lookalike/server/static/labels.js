@@ -1,6 +1,6 @@
-// Labels: those given by a person, those propagated to similar pictures, and those that look wrong.
+// Labels: those given by a person, those propagated to similar images, and those that look wrong.
 
-import { h, notify, number, fileName } from "./dom.js";
+import { h, notify, number, fileName, percent } from "./dom.js";
 import { get, thumbnailUrl, send } from "./api.js";
 import { go, address } from "./state.js";
 import { jobButton } from "./jobs.js";
@@ -37,17 +37,17 @@ async function showLabels(container, main) {
       "p",
       {},
       empty
-        ? "No picture has a label. Label a picture in its large view, name a group, or use folder names: lookalike label --folders"
-        : "A few labels are enough: the other pictures receive the label of the most similar ones, or remain unsure.",
+        ? "No image has a label yet. Label an image in its large view, name a group, or use folder names as labels: lookalike label --folders"
+        : "A few labels are enough: each other image gets the label of the most similar ones, or stays unsure.",
     ),
     h(
       "div",
       { class: "row" },
-      h("span", { class: "faint" }, `${number(response.without)} pictures without a label`),
+      h("span", { class: "faint" }, `${number(response.without)} images without a label`),
       response.unsure !== null &&
         h("a", { href: "/labels?spread=", "data-link": true }, `${number(response.unsure)} unsure`),
       h("span", { class: "spread" }),
-      empty ? null : jobButton("labels", "Label the rest", () => show(main), { main: response.unsure === null }),
+      empty ? null : jobButton("labels", "Label the other images", () => show(main), { main: response.unsure === null }),
     ),
     h("ul", { class: "cards" }, ...response.labels.slice(0, MAX_LABELS).map(card)),
     response.labels.length > MAX_LABELS
@@ -63,7 +63,7 @@ function card({ label, images, named, examples }) {
     { class: "card" },
     h(
       "a",
-      { href: address({ label }), "data-link": true, "aria-label": `Pictures labeled ${label}` },
+      { href: address({ label }), "data-link": true, "aria-label": `Images labeled ${label}` },
       h(
         "div",
         { class: "nine" },
@@ -91,7 +91,7 @@ function suspectSection({ when, suspects }, reload) {
   if (!suspects.length)
     return [
       h("h2", {}, "Labels that look wrong"),
-      h("p", { class: "faint" }, "None: every label agrees with its neighbors, or you have confirmed it."),
+      h("p", { class: "faint" }, "None. Every label agrees with the most similar images, or you have confirmed it."),
     ];
   return [
     h("h2", {}, `Labels that look wrong: ${number(suspects.length)}`),
@@ -119,14 +119,14 @@ function suspectRow(suspect, reload) {
       "p",
       {},
       h("b", {}, fileName(suspect.id)),
-      ` is labeled ${suspect.label}, but its neighbors suggest ${suspect.instead} (${Math.round(100 * suspect.confidence)} %).`,
+      ` is labeled ${suspect.label}, but the most similar images suggest ${suspect.instead} (${percent(suspect.confidence)}).`,
     ),
     h(
       "div",
       { class: "row small" },
       h("img", { src: thumbnailUrl(suspect.id), alt: fileName(suspect.id), height: 96 }),
-      h("span", { class: "faint" }, "neighbors"),
-      ...suspect.neighbours.map((id) => h("img", { src: thumbnailUrl(id), alt: fileName(id), height: 96 })),
+      h("span", { class: "faint" }, "most similar"),
+      ...suspect.neighbors.map((id) => h("img", { src: thumbnailUrl(id), alt: fileName(id), height: 96 })),
     ),
     h(
       "div",
@@ -153,7 +153,7 @@ async function showPropagated(container, label) {
       onclick: async () => {
         try {
           const result = await send("/v1/labels", { label, ids: response.images.map((image) => image.id) });
-          notify(`${number(result.labelled)} pictures are labeled ${label}`);
+          notify(`${number(result.labeled)} images are labeled ${label}`);
           go("/labels");
         } catch (error) {
           notify(error.message);
@@ -169,8 +169,8 @@ async function showPropagated(container, label) {
       "p",
       { class: "faint" },
       label
-        ? `${number(response.total)} pictures received this label from the most similar ones, most confident first. Select one to see more like it.`
-        : `${number(response.total)} pictures are not similar to any labeled picture, or are similar to pictures with different labels.`,
+        ? `${number(response.total)} images got this label from similar images, most confident first. Select one to see more like it.`
+        : `${number(response.total)} images are unlike every labeled image, or are similar to images with different labels.`,
     ),
     h("div", { class: "row" }, label && response.images.length ? accept : ""),
   );
@@ -180,6 +180,6 @@ async function showPropagated(container, label) {
     height: image.metadata.height,
     score: label ? image.confidence : undefined,
   }));
-  grid = new Grid(container, { label: `Pictures labeled ${title}`, open: (n) => more(images[n].id) });
+  grid = new Grid(container, { label: `Images labeled ${title}`, open: (n) => more(images[n].id) });
   grid.show(images);
 }

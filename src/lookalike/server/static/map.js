@@ -1,4 +1,4 @@
-// The map: all pictures in the plane, with similar ones close to each other.
+// The map: all images in the plane, with similar ones close to each other.
 
 import "./mapview.js";
 import { h, number } from "./dom.js";
@@ -30,9 +30,9 @@ function showStart(container, main) {
     h(
       "p",
       {},
-      "All pictures in the plane, with similar ones close to each other. There is no map yet; creating it takes about three minutes for 70,000 pictures.",
+      "The map shows all images, with similar ones close together. There is no map yet; creating one for 70,000 images takes about three minutes.",
     ),
-    jobButton("map", "Lay out the map", () => show(main), { main: true }),
+    jobButton("map", "Create the map", () => show(main), { main: true }),
   );
 }
 
@@ -43,14 +43,14 @@ function draw(container, data, main) {
   const status = h("span", { class: "faint", role: "status" });
   const colorSelect = h(
     "select",
-    { "aria-label": "Color by", onchange: () => map.colour(Number(colorSelect.value)) },
+    { "aria-label": "Color by", onchange: () => map.colorBy(Number(colorSelect.value)) },
     ...data.groups.map((group, n) => h("option", { value: String(n) }, `Color: ${group.title}`)),
   );
   colorSelect.hidden = !data.groups.length;
   const find = h("input", { type: "text", id: "name", placeholder: "Find by name", "aria-label": "Find by name" });
   const search = () => {
     const n = map.find(find.value.trim());
-    status.textContent = !find.value.trim() ? "" : n < 0 ? "no picture with this name" : data.ids[n];
+    status.textContent = !find.value.trim() ? "" : n < 0 ? "no image with this name" : data.ids[n];
   };
   find.addEventListener("change", search);
   find.addEventListener("keydown", (event) => {
@@ -65,7 +65,7 @@ function draw(container, data, main) {
       h(
         "span",
         { class: "faint" },
-        `${number(data.ids.length)} pictures, with similar ones close to each other. Select one to search with it.`,
+        `${number(data.ids.length)} images, with similar ones close together. Select one to search for similar images.`,
       ),
       h("span", { class: "spread" }),
       colorSelect,

@@ -1,4 +1,4 @@
-// The copy and the kept picture overlaid, aligned by the known transform between them.
+// The copy and the kept image overlaid, aligned by the known transform between them.
 
 import { h, fileName } from "./dom.js";
 import { thumbnailUrl } from "./api.js";
@@ -28,7 +28,7 @@ const CORNERS = [
 const VERIFIED = /; (\d+ matching points?|the (pictures|images) agree as a whole)/;
 const OFFSET_UNKNOWN = /crop|border|\bbars?\b|larger (picture|image)|at an angle/;
 
-// The 3 x 3 transform from positions in the kept picture to positions in the copy, as fractions of width and height;
+// The 3 x 3 transform from positions in the kept image to positions in the copy, as fractions of width and height;
 // null if unknown.
 export function transformOf(extra) {
   if (extra.transform) return extra.transform;
@@ -50,11 +50,11 @@ function transformFromSavedWords(extra) {
   return transform;
 }
 
-// mode: flip, overlay or difference. The kept picture is the frame; the copy is transformed to match it.
+// mode: flip, overlay or difference. The kept image is the frame; the copy is transformed to match it.
 export function overlayView(keep, extra, mode) {
   const transform = transformOf(extra);
   const inverseTransform = transform && inverse(transform);
-  const below = h("img", { src: thumbnailUrl(keep.id, 640), alt: `Kept picture: ${fileName(keep.id)}` });
+  const below = h("img", { src: thumbnailUrl(keep.id, 640), alt: `Kept image: ${fileName(keep.id)}` });
   const top = h("img", { src: thumbnailUrl(extra.id, 640), alt: `Copy: ${fileName(extra.id)}` });
   const frame = h("div", { class: inverseTransform ? "frame-of-kept" : "frame-of-both" }, below, top);
   const stage = h("div", { class: `laid ${mode}` }, frame);
@@ -95,9 +95,9 @@ function onResize(stage, run) {
 }
 
 function controls(mode, stage, top, { known, partial }) {
-  const unaligned = "The position of the copy in the kept picture is unknown; they are overlaid without alignment.";
+  const unaligned = "The position of the copy in the kept image is unknown; the two are overlaid without alignment.";
   if (mode === "flip") {
-    const shown = h("span", { class: "faint" }, "kept picture");
+    const shown = h("span", { class: "faint" }, "kept image");
     return h(
       "div",
       { class: "row" },
@@ -107,7 +107,7 @@ function controls(mode, stage, top, { known, partial }) {
           type: "button",
           "data-flip": true,
           onclick: () => {
-            shown.textContent = stage.classList.toggle("flipped") ? "copy" : "kept picture";
+            shown.textContent = stage.classList.toggle("flipped") ? "copy" : "kept image";
           },
         },
         "Flip",
@@ -139,7 +139,7 @@ function controls(mode, stage, top, { known, partial }) {
       known ? null : h("p", { class: "faint" }, unaligned),
     );
   }
-  const legend = `Identical areas are black, differences are bright.${partial ? " Only the area that both show is compared." : ""}`;
+  const legend = `Identical areas are black; differences are bright.${partial ? " Only the shared area is compared." : ""}`;
   return h("p", { class: "faint" }, known ? legend : `${unaligned} Bright areas are not necessarily differences.`);
 }
 

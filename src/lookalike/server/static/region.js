@@ -1,4 +1,4 @@
-// Selects a region of a picture: drawn with a pointer, moved with arrows, resized with Shift and arrows.
+// Selects a region of an image: drawn with a pointer, moved with arrows, resized with Shift and arrows.
 
 import { h } from "./dom.js";
 

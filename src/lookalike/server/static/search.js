@@ -13,28 +13,28 @@ const MAX_K = 1000;
 const MAX_JUDGED = 24; // best hits whose relation to the query is requested
 const MAX_FILES = 8; // per selection, drop or paste
 let page = null; // the state of the page that is shown: {key, grid, hits, ...}
-let followId = null; // the picture an action started from: it receives the focus among the new hits, or else the first
+let followId = null; // the image an action started from: it receives the focus among the new hits, or else the first
 let labels = null;
 
 // Searches with image files. `add`: add them to the current query instead of starting a new one.
 export async function searchWith(files, { add = false } = {}) {
-  const pictures = [...files].filter((file) => file.type.startsWith("image/") || /\.\w{3,4}$/.test(file.name || ""));
-  if (!pictures.length) {
+  const images = [...files].filter((file) => file.type.startsWith("image/") || /\.\w{3,4}$/.test(file.name || ""));
+  if (!images.length) {
     notify("this is not an image; drop, paste or choose an image file");
     return;
   }
   notify("uploading…");
   const tokens = [],
     errors = [];
-  for (const file of pictures.slice(0, MAX_FILES)) {
+  for (const file of images.slice(0, MAX_FILES)) {
     try {
       tokens.push((await upload(file)).query);
     } catch (error) {
-      errors.push(`${file.name || "the pasted picture"}: ${error.message}`);
+      errors.push(`${file.name || "the pasted image"}: ${error.message}`);
     }
   }
-  if (pictures.length > MAX_FILES)
-    errors.push(`${number(pictures.length)} pictures were selected; only the first ${MAX_FILES} are used`);
+  if (images.length > MAX_FILES)
+    errors.push(`${number(images.length)} images were selected; only the first ${MAX_FILES} are used`);
   if (errors.length) notify(errors.join("; "));
   else document.getElementById("status").replaceChildren();
   if (!tokens.length) return;
@@ -80,10 +80,10 @@ function start(current, state) {
   const zone = h(
     "div",
     { class: "zone" },
-    h("h1", {}, "Find pictures that look alike"),
-    h("p", {}, "Drop a picture here, paste one, or "),
-    chooser("Choose a picture", "main"),
-    h("p", { class: "faint" }, "or start with one of the collection:"),
+    h("h1", {}, "Find images that look alike"),
+    h("p", {}, "Drop an image here, paste one, or "),
+    chooser("Choose an image", "main"),
+    h("p", { class: "faint" }, "or start with one from the collection:"),
   );
   const summary = h("span", { class: "faint" });
   const shuffle = h(
@@ -97,7 +97,7 @@ function start(current, state) {
     h("div", { class: "row" }, summary, h("span", { class: "spread" }), !state.name && shuffle),
   );
   current.grid = new Grid(current.root, {
-    label: "Pictures of the collection",
+    label: "Images of the collection",
     open: (n) => open(current.hits[n].id),
     act: (letter, n) => act(letter, current.hits[n].id),
   });
@@ -118,16 +118,16 @@ async function list(current, state, summary) {
     current.grid.show(current.hits);
     const filtered = state.name || state.label || state.where;
     summary.textContent = filtered
-      ? `${number(response.total)} pictures${response.total > current.hits.length ? `, ${current.hits.length} shown` : ""}`
-      : `${number(response.total)} pictures in the collection`;
+      ? `${number(response.total)} images${response.total > current.hits.length ? `, ${current.hits.length} shown` : ""}`
+      : `${number(response.total)} images in the collection`;
     if (!response.total)
       current.root.append(
         h(
           "p",
           { class: "empty" },
           filtered
-            ? "No picture matches; remove a condition."
-            : "The collection is empty. Add pictures with: lookalike index FOLDER",
+            ? "No image matches the conditions; remove one."
+            : "The collection is empty. Add images with: lookalike index FOLDER",
         ),
       );
   } catch (error) {
@@ -154,7 +154,7 @@ function results(current, state) {
     { class: "row" },
     ...state.like.map((name, n) => chip(name, n, state, false)),
     ...state.minus.map((name, n) => chip(name, n, state, true)),
-    chooser("Another picture", "add", { add: true }),
+    chooser("Another image", "add", { add: true }),
   );
   const summary = h("h1", {}, "Searching…");
   current.root.append(
@@ -228,7 +228,7 @@ async function search(current, state) {
   }
 }
 
-// Moves the focus to the followed picture, unless the user has focused something else.
+// Moves the focus to the followed image, unless the user has focused something else.
 function restoreFocus(current) {
   const at = current.hits.findIndex((hit) => hit.id === followId);
   const unfocused = [document.body, document.getElementById("main")].includes(document.activeElement);
@@ -247,7 +247,7 @@ async function relate(current, parameters) {
     current.explain(Number(read().min || 0));
     const copies = current.all.filter((hit) => ["copy", "identical"].includes(hit.relation?.relation)).length;
     if (copies && !document.getElementById("status").textContent)
-      notify(`${copies} of the best ${response.hits.length} are copies of this picture`);
+      notify(`${copies} of the best ${response.hits.length} hits are copies of this image`);
   } catch {
     /* the hits are shown without relations */
   }
@@ -284,11 +284,11 @@ function chooser(text, kind, options = {}) {
 
 function chip(name, n, state, minus) {
   const without = (list) => list.filter((_, index) => index !== n);
-  // Regions belong to pictures by position, so both are removed together.
+  // Regions belong to images by position, so both are removed together.
   const next = minus
     ? { ...state, minus: without(state.minus) }
     : { ...state, like: without(state.like), region: without(state.region) };
-  const title = name.startsWith("query:") ? "your picture" : fileName(name);
+  const title = name.startsWith("query:") ? "your image" : fileName(name);
   const region = !minus && state.region[n] ? state.region[n].split(",").map((v) => `${100 * Number(v)}%`) : null;
   const box = region && h("span", { class: "box" });
   if (box) Object.assign(box.style, { left: region[0], top: region[1], width: region[2], height: region[3] });
@@ -425,7 +425,7 @@ export function more(id) {
 function less(id) {
   const state = read();
   if (!state.like.length) {
-    notify("choose a picture to search with first; then exclude others");
+    notify("choose an image to search with first, then exclude others");
     return;
   }
   searchAgain({ ...state, minus: [...state.minus, `id:${id}`] }, id);

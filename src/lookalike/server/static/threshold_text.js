@@ -1,6 +1,6 @@
 // The meaning of a minimum score in words, consistent with the hits on the page.
 
-import { number } from "./dom.js";
+import { number, percent } from "./dom.js";
 import { get } from "./api.js";
 
 const NEARLY_IDENTICAL = 0.99; // from here on the model hardly distinguishes images, and the tail does not apply
@@ -23,9 +23,9 @@ export async function loadScores() {
 // may pass it than those loaded.
 export function thresholdText(min, hits, all, { endless }) {
   const shown = `${number(hits.length)} of ${number(all)} shown.`;
-  if (!min) return `${shown} Move the slider to the right to keep only the most similar.`;
-  if (!hits.length) return `${shown} No picture reaches this score.`;
-  if (min >= NEARLY_IDENTICAL) return `${shown} Only nearly identical pictures reach this score.`;
+  if (!min) return `${shown} Move the slider to the right to show only the most similar.`;
+  if (!hits.length) return `${shown} No image reaches this score.`;
+  if (min >= NEARLY_IDENTICAL) return `${shown} Only nearly identical images reach this score.`;
   const copies = hits.filter((hit) => ["copy", "identical"].includes(hit.relation?.relation)).length;
   const unverified = endless ? Infinity : hits.length - copies;
   const step = scores?.meaning?.[Math.round(100 * min)];
@@ -34,18 +34,18 @@ export function thresholdText(min, hits, all, { endless }) {
     ? calibratedText(step.expected_false, unverified, copies)
     : randomPairText(min);
   const copyShare =
-    step?.copy_probability >= 0.01 ? `At this score, ${Math.round(100 * step.copy_probability)} % are copies.` : "";
+    step?.copy_probability >= 0.01 ? `At this score, ${percent(step.copy_probability)} are copies.` : "";
   return [shown, expectation, copyShare].filter(Boolean).join(" ");
 }
 
 function calibratedText(unrelated, unverified, copies) {
   if (unrelated < 0.5)
-    return `An unrelated picture reaches this score in one of ${number(Math.round(1 / Math.max(unrelated, 1e-6)))} searches.`;
+    return `An unrelated image reaches this score in one of ${number(Math.round(1 / Math.max(unrelated, 1e-6)))} searches.`;
   if (unrelated >= unverified)
-    return `As many would reach this score by chance: any of them${copies ? " that is not a verified copy" : ""} may be unrelated.`;
+    return `${copies ? "All but the verified copies" : "All of them"} may be unrelated: chance alone would give as many.`;
   const count = Math.round(unrelated);
   return unverified === Infinity
-    ? `About ${number(count)} unrelated ${count === 1 ? "picture" : "pictures"} would reach this score.`
+    ? `About ${number(count)} unrelated ${count === 1 ? "image" : "images"} would reach this score.`
     : `About ${number(count)} of them may be unrelated.`;
 }
 

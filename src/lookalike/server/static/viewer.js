@@ -1,6 +1,6 @@
-// The large view of one picture: its metadata and actions.
+// The large view of one image: its metadata and actions.
 
-import { h, fileName, notify } from "./dom.js";
+import { h, fileName, notify, percent } from "./dom.js";
 import { call, get, originalUrl, thumbnailUrl, send } from "./api.js";
 import { selectRegion } from "./region.js";
 
@@ -12,7 +12,7 @@ let current = null;
 export function view(options) {
   current = options;
   const id = options.name.startsWith("query:") ? null : options.name.replace(/^id:/, "");
-  const image = h("img", { src: thumbnailUrl(options.name, 1280), alt: id ? fileName(id) : "The query picture" });
+  const image = h("img", { src: thumbnailUrl(options.name, 1280), alt: id ? fileName(id) : "The query image" });
   const frame = h("div", { class: "frame" }, image);
   const facts = h("dl", { class: "facts" });
   const proof = h("p", { class: "faint" });
@@ -48,7 +48,7 @@ export function view(options) {
         "div",
         { class: "side" },
         h("button", { class: "plain close", type: "button", "aria-label": "Close", onclick: closeView }, "✕"),
-        h("h2", { tabindex: "-1" }, id ? fileName(id) : "Your picture"),
+        h("h2", { tabindex: "-1" }, id ? fileName(id) : "Your image"),
         options.score !== undefined &&
           h(
             "p",
@@ -58,7 +58,7 @@ export function view(options) {
               h(
                 "span",
                 { class: `badge ${options.relation.relation}` },
-                `${options.relation.relation}, ${Math.round(100 * options.relation.probability)} %`,
+                `${options.relation.relation}, ${percent(options.relation.probability)}`,
               ),
           ),
         proof,
@@ -116,7 +116,7 @@ export function view(options) {
     ),
   );
   if (!dialog.open) dialog.showModal();
-  dialog.querySelector("h2").focus(); // screen readers announce it, and the keys of the dialog keep working for the next picture
+  dialog.querySelector("h2").focus(); // screen readers announce it, and the keys of the dialog keep working for the next image
   if (id) fill(id, facts);
   if (id && options.query) explain(options.query, id, proof);
 }
@@ -140,8 +140,8 @@ async function fill(id, facts) {
       if (value !== null && !hidden.has(name)) lines.push([name, String(value)]);
     facts.replaceChildren(...lines.filter(Boolean).flatMap(([name, value]) => [h("dt", {}, name), h("dd", {}, value)]));
   } catch (error) {
-    if (current !== shown) return; // another picture is shown by now, or none
-    if (error.status === 404) closeView(); // an old link: the picture no longer exists
+    if (current !== shown) return; // another image is shown by now, or none
+    if (error.status === 404) closeView(); // an old link: the image no longer exists
     notify(error.message);
   }
 }
@@ -197,7 +197,7 @@ async function explain(query, id, proof) {
   }
 }
 
-// The close event arrives late, when the view may be open again for another picture, so the callback runs at once.
+// The close event arrives late, when the view may be open again for another image, so the callback runs at once.
 export function closeView() {
   if (dialog.open) {
     dialog.close();

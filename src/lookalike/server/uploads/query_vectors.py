@@ -25,6 +25,16 @@ from lookalike.types import Vectors
 
 Region = tuple[float, float, float, float]
 MAX_COMBINED = 64
+MAX_FIELDS = 200
+MAX_FIELD_BYTES = 64 * 1024
+# Part of Starlette's message about a form, and ours.
+_FORM_REASONS = (
+    ("Too many files", f"it has more than {MAX_IMAGES} images"),
+    ("Too many fields", f"it has more than {MAX_FIELDS} text fields"),
+    ("exceeded maximum size", f"a text field exceeds {MAX_FIELD_BYTES // 1024} KiB"),
+    ("boundary", "its header `Content-Type` names no boundary"),
+    ("name", "a part has no name"),
+)
 _RAW = re.compile(r"image/[\w.+-]+|application/octet-stream")
 
 
@@ -153,12 +163,13 @@ async def _read_form(request: Request) -> FormData:
     from starlette.exceptions import HTTPException
 
     try:
-        return await request.form(max_files=MAX_IMAGES, max_fields=200, max_part_size=64 * 1024)
+        return await request.form(max_files=MAX_IMAGES, max_fields=MAX_FIELDS, max_part_size=MAX_FIELD_BYTES)
     except RequestLimitExceeded:
         raise
     except (HTTPException, ValueError, KeyError) as error:
-        reason = getattr(error, "detail", "") or "it is damaged"
-        raise BadQuery(f"the form cannot be read: {str(reason)[:200]}") from None
+        detail = str(getattr(error, "detail", ""))
+        reason = next((ours for theirs, ours in _FORM_REASONS if theirs in detail), "it is damaged")
+        raise BadQuery(f"the form cannot be read: {reason}") from None
 
 
 def texts(form: FormData, name: str) -> list[str]:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     import lance
 
 FRAGMENT_BITS = 32
+_SAMPLE_RUNS, _SAMPLE_RUN = 8, 256
 _BLOCK = 8192  # rows decoded at once: 10 MB at dim 320
 
 
@@ -63,6 +64,17 @@ def refreshed(old: VectorIndex | None, dataset: "lance.LanceDataset", contents: 
     if change.new:
         segments.append(_read(dataset, change.new, contents))
     return old.with_segments(segments, dataset.version, change.now)
+
+
+def sample_payload(dataset: "lance.LanceDataset", contents: IndexContents) -> Payload:
+    """Ids and metadata of some rows: a few runs, spread over the data set, since each run costs a read."""
+    import pyarrow as pa
+
+    names, rows = contents.columns(dataset), dataset.count_rows()
+    starts = range(0, rows, max(rows // _SAMPLE_RUNS, _SAMPLE_RUN))
+    runs = [dataset.scanner(columns=[ID, *names], limit=_SAMPLE_RUN, offset=start).to_table() for start in starts]
+    empty = dataset.schema.empty_table().select([ID, *names])
+    return _payload_of(pa.concat_tables([empty, *runs]), names)
 
 
 class _Change:

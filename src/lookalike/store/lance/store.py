@@ -13,10 +13,10 @@ from lookalike.store import columns as cols
 from lookalike.store.lance import search as lance_search
 from lookalike.store.lance.arrow import column_out, one_of, vectors_out
 from lookalike.store.lance.engine import child, engine, no_collection
-from lookalike.store.lance.refresh import IndexContents, refreshed
+from lookalike.store.lance.refresh import IndexContents, refreshed, sample_payload
 from lookalike.store.lance.table import LanceTable
 from lookalike.store.rank import FLOAT32_ERROR, HALF_ERROR
-from lookalike.store.vector_index import Mask, VectorIndex
+from lookalike.store.vector_index import Mask, VectorIndex, bytes_per_row
 from lookalike.store.where import backticks, condition
 from lookalike.types import Hit, Metadata, Row, Vectors
 
@@ -66,6 +66,7 @@ class LanceStore:
         self._half: VectorIndex | None = None  # vectors alone, in half precision: for searches of this class
         self._full: VectorIndex | None = None  # with ids and metadata: `memory_index`
         self._contents = IndexContents()
+        self._sampled: tuple[tuple[object, ...], float] | None = None  # what a row takes in memory, and its basis
         self._refreshing = threading.Lock()
         self._searches = 0
         self._rows.dim = self._dim = _dim(self._open())
@@ -229,20 +230,28 @@ class LanceStore:
         """All rows of the latest version in memory, in single precision, with ids and metadata but for columns of
         bytes and `skip_columns`.
 
-        None where vectors and codes alone exceed `max_bytes`. Kept: the next call reads what was committed since.
+        None where the index would exceed `max_bytes` with all that its `nbytes` counts, estimated by a sample of the
+        rows. Kept: the next call reads what was committed since.
         """
         dataset = self._rows.latest()
         with engine(self.uri):
-            if dataset.count_rows() * self._dim * 9 // 2 > max_bytes:
+            contents = IndexContents(metadata=True, skip=skip_columns)
+            if dataset.count_rows() * self._bytes_per_row(dataset, contents) > max_bytes:
                 self._full = None
                 return None
             with self._refreshing:
-                contents = IndexContents(metadata=True, skip=skip_columns)
                 if self._contents != contents:
                     self._full = None
                 if self._full is None or self._full.version < dataset.version:
                     self._full, self._contents = refreshed(self._full, dataset, contents), contents
                 return self._full
+
+    def _bytes_per_row(self, dataset: "lance.LanceDataset", contents: IndexContents) -> float:
+        """Estimate what a row takes in memory: again whenever the columns change or the rows have doubled."""
+        state = (*contents.columns(dataset), dataset.count_rows().bit_length())
+        if self._sampled is None or self._sampled[0] != state:
+            self._sampled = state, bytes_per_row(self._dim, sample_payload(dataset, contents))
+        return self._sampled[1]
 
     def _latest(self, columns: Sequence[str] | None) -> "tuple[lance.LanceDataset, list[str]]":
         dataset = self._rows.latest()
@@ -274,7 +283,7 @@ class LanceStore:
             return full
         if self._searches == 1 and queries < MIN_QUERIES:
             return None
-        if dataset.count_rows() * self._dim * 2 > self._memory_bytes:
+        if dataset.count_rows() * bytes_per_row(self._dim) > self._memory_bytes:
             self._half = None
             return None
         with self._refreshing:

@@ -44,7 +44,7 @@ def read_pairs(file: Path, paths: Sequence[str]) -> PairLabels:
         if not same:
             if ties[a] == ties[b]:
                 raise SourceError(
-                    f"{file} says that {paths[a]} and {paths[b]} differ, but other pairs tie them; correct one"
+                    f"{file} says that {paths[a]} and {paths[b]} differ, but other pairs equate them; correct one"
                 )
             partners.setdefault(a, []).append(b)
             partners.setdefault(b, []).append(a)

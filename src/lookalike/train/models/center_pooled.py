@@ -19,17 +19,17 @@ from lookalike.train.models.efficientnet_lite import EfficientNetLite
 Rows = NDArray[np.float32]
 
 
-class CentrePooled(nn.Module):
+class CenterPooled(nn.Module):
     """Pixels (N, 3, H, W), (x - 127) / 128, to vectors (N, dim) that are not yet of length 1."""
 
     centre: Tensor
     axes: Tensor
 
-    def __init__(self, network: EfficientNetLite, centre: Rows, axes: Rows) -> None:
-        """`centre` (channels,) and `axes` (channels, dim) come from `whitening`."""
+    def __init__(self, network: EfficientNetLite, center: Rows, axes: Rows) -> None:
+        """`center` (channels,) and `axes` (channels, dim) come from `whitening`."""
         super().__init__()
         self.network = network
-        self.register_buffer("centre", torch.from_numpy(centre.astype(np.float32)))
+        self.register_buffer("centre", torch.from_numpy(center.astype(np.float32)))
         self.register_buffer("axes", torch.from_numpy(axes.astype(np.float32)))
 
     def forward(self, pixels: Tensor) -> Tensor:
@@ -56,9 +56,9 @@ def whitening(rows: Rows, *, dim: int, power: float = 0.5, shrink: float = 0.1) 
     Principal axes, each divided by its standard deviation to `power` (0 only rotates, 1 whitens fully). `shrink`: this
     fraction of the mean variance is added to each, so that an axis with almost none is not amplified.
     """
-    centre = rows.mean(0, dtype=np.float64)
-    variances, axes = np.linalg.eigh(np.cov((rows - centre).T))
+    center = rows.mean(0, dtype=np.float64)
+    variances, axes = np.linalg.eigh(np.cov((rows - center).T))
     variances, axes = variances[::-1][:dim], axes[:, ::-1][:, :dim]
     axes = axes * np.sign(axes[np.abs(axes).argmax(0), np.arange(dim)])  # eigenvectors come with either sign
     scaled = axes * (variances + shrink * variances.mean()) ** (-power / 2)
-    return centre.astype(np.float32), scaled.astype(np.float32)
+    return center.astype(np.float32), scaled.astype(np.float32)

@@ -1,27 +1,13 @@
-"""Derive verdicts from other verdicts instead of judging again: with sides swapped, or through a third image."""
+"""Derive the verdict of two images through a third one, instead of judging again."""
 
 from dataclasses import replace
 
 import numpy as np
 
-from lookalike.relate.content.content import Content
-from lookalike.relate.content.regions import Region, transform_box
 from lookalike.relate.examine import agrees
 from lookalike.relate.geometry.transform import Matrix, summarize_transform
-from lookalike.relate.geometry.verify import Match, with_summary
+from lookalike.relate.geometry.verify import with_summary
 from lookalike.relate.relation import Verdict
-
-_OPPOSITE = {"added": "removed", "removed": "added", "overlay": "uncovered", "uncovered": "overlay"}
-
-
-def swap_sides(verdict: Verdict, first: tuple[int, int], second: tuple[int, int]) -> Verdict:
-    """Turn the verdict of (a, b) into that of (b, a). `first`, `second`: (width, height) of a and of b, in pixels."""
-    evidence = verdict.evidence
-    if evidence.match is None or evidence.match.model == "none":
-        return verdict
-    match = _inverse_match(evidence.match, first, second)
-    content = None if evidence.content is None else _swap_content(evidence.content, match.transform)
-    return replace(verdict, evidence=replace(evidence, match=match, content=content))
 
 
 def shows_the_same(verdict: Verdict) -> bool:
@@ -34,7 +20,7 @@ def shows_the_same(verdict: Verdict) -> bool:
         or content is None
         or match.negative
         or content.drawn > _MIN_PAGE_DRAWN
-        or content.recoloured > _MAX_COLOR_DIFFERENCE
+        or content.recolored > _MAX_COLOR_DIFFERENCE
     ):
         return False
     whole = match.model == "frame" and min(match.kept_first, match.kept_second) > _MIN_WHOLE
@@ -69,22 +55,3 @@ def chain(first: Verdict, second: Verdict, sizes: tuple[tuple[int, int], tuple[i
 _MIN_PAGE_DRAWN = 0.25  # `Content.drawn` from which each word counts
 _MAX_COLOR_DIFFERENCE = 10.0  # levels
 _MIN_WHOLE = 0.97
-
-
-def _inverse_match(match: Match, first: tuple[int, int], second: tuple[int, int]) -> Match:
-    matrix: Matrix = np.asarray(np.linalg.inv(match.transform), np.float64)
-    matrix = matrix / matrix[2, 2]
-    agreement = match.agreement
-    return replace(
-        with_summary(match, matrix, summarize_transform(matrix, second, first, mirrored=match.mirrored)),
-        points=match.points[:, [2, 3, 0, 1]],
-        agreement=replace(agreement, first_inside=agreement.second_inside, second_inside=agreement.first_inside),
-    )
-
-
-def _swap_content(content: Content, back: Matrix) -> Content:
-    regions = tuple(
-        Region(_OPPOSITE.get(region.kind, region.kind), transform_box(region.box, back), region.area)
-        for region in content.regions
-    )
-    return replace(content, regions=regions)
