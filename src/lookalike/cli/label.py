@@ -165,7 +165,8 @@ def _report(propagation: "Propagation", min_confidence: float) -> None:
     )
     log(
         f"check: predicted from the others, {percent(float(c.right.mean()))} of {len(c.right):,} known labels are "
-        f"right, at a mean confidence of {percent(float(c.confidence.mean()))} (expected calibration error {c.error:.3f})"
+        f"right, at a mean confidence of {percent(float(c.confidence.mean()))} "
+        f"(expected calibration error {c.error:.3f})"
     )
     if result.suspects:
         verb = "contradicts its" if len(result.suspects) == 1 else "contradict their"
