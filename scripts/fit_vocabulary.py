@@ -3,13 +3,14 @@
     python scripts/fit_vocabulary.py TRAIN_DIR [-o FILE]
 
 TRAIN_DIR: a folder of images with kinds.tsv; those that benchmarks/hard_copies.py judges with are left out. 48 random
-SIFT descriptors of each image, k-means into 8,192 words, a random rotation to 64 dimensions, and its median in each word.
-The file holds no image, and none can be recovered from it.
+SIFT descriptors of each image, k-means into 8,192 words, a random rotation to 64 dimensions, and its median in each
+word. The file holds no image, and none can be recovered from it.
 """
 
 import argparse
 import csv
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import faiss
@@ -60,7 +61,7 @@ def write(file: Path, descriptors: NDArray[np.float32]) -> None:
     order = np.argsort(nearest[:, 0], kind="stable")
     starts = np.searchsorted(nearest[order, 0], np.arange(WORDS + 1))
     medians = words.astype(np.float32) @ rotation.T
-    for word, (low, high) in enumerate(zip(starts, starts[1:], strict=False)):
+    for word, (low, high) in enumerate(pairwise(starts)):
         if high - low >= MIN_MEMBERS:
             medians[word] = np.median(projected[order[low:high]], axis=0)
     np.savez_compressed(file, words=words, projection=rotation.astype(np.float16), medians=medians.astype(np.float16))

@@ -12,6 +12,7 @@ from lookalike.cluster.labels import save_propagated, save_suspects
 from lookalike.cluster.propagation import Suspect
 from lookalike.duplicates import Decisions, KeepChoices, find_duplicates
 from lookalike.duplicates.review.saved_groups import save_duplicates
+from lookalike.relate.local_search import update_local_features
 from lookalike.relate.probability.calibrate_collection import calibrate
 from lookalike.search import Collection
 from tests.conftest import ColourEmbedder
@@ -41,6 +42,7 @@ def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
         Decisions(photos).decide(ids[0], ids[1], "not-a-copy")
         KeepChoices(photos).choose(ids[0])
         calibrate(photos, sample=20, edits=1)
+        update_local_features(photos)
     return uri
 
 

@@ -29,10 +29,19 @@ MALFORMED: dict[str, dict[str, str]] = {
     "index x": {"--frames": "0", "--workers": "0", "--max-pixels": "0", "--max-bytes": "-1"},
     "label": FIGURE | {"--min-confidence": "1.5", "--output": "x.txt"},
     "map": {"--output": "m.txt"},
+    "models add m --onnx x": {
+        "--size": "0",
+        "--mean": "1,2",
+        "--std": "0,1,1",
+        "--resize": "stretch",
+        "--parts": "words",
+    },
     "outliers": FIGURE | {"-k": "0", "--output": "x.txt"},
     "remove": {"--column": "width"},
     "representatives": FIGURE | {"-k": "0"},
-    "search x": FIGURE | {"-k": "0", "--region": "1,2", "--min-score": "much", "--verify": "0", "--diversity": "nan"},
+    "search x": FIGURE
+    | {"-k": "0", "--region": "1,2", "--min-score": "much", "--verify": "0", "--diversity": "nan"}
+    | {"--by": "copies"},
     "serve": {"--port": "0", "--workers": "0", "--rate": "inf", "--max-megabytes": "0", "--max-megapixels": "0"}
     | {"--allow-host": "https://x.example/", "--trust-proxy": "300.1.1.1"},
     "split": {"--output": "x.txt", "--test": "2", "--val": "-1", "--seed": "-1", "--min-score": "2", "--labels": "all"},
@@ -52,8 +61,17 @@ FREE = {
     "--collection", "--model", "--against", "--root", "--config", "--minus", "--inside", "--host", "--token-file",
     "--root-path", "--journal", "--not-a-copy", "--keep-both", "--keep-this", "--forget-this", "--forget",
     "--decisions", "--found-at", "--reference", "--page", "--csv", "--report",
+    "--onnx", "--license", "--alike", "--copy",
 }  # fmt: skip
-FREE_FOLDERS = {"benchmark", "cluster", "demo", "evaluate", "train autoencoder", "train similarity"}  # of --output
+FREE_FOLDERS = {
+    "benchmark",
+    "cluster",
+    "demo",
+    "evaluate",
+    "models add",
+    "train autoencoder",
+    "train similarity",
+}  # of --output
 WITH_DATA = {("search", "--where"), ("duplicates", "--where"), ("evaluate", "--by")}  # tested below
 
 
@@ -117,6 +135,7 @@ def test_an_unknown_column_of_the_truth_is_a_usage_error(cli: Cli, photos: Path)
         "duplicates --forget-this a --apply trash", "cluster --tree links", "label -o x.csv",
         "label --spread --suspects", "search - -", "search a --region 0,0,1,1 --region 0,0,1,1",
         "serve --read-only --allow-apply", "split x -c y", "split --test .9 --val .9",
+        "search a b --parts", "search a --parts --relations", "search a --parts --by copy", "models add m --alike a",
     ],
 )  # fmt: skip
 def test_options_that_do_not_go_together_are_a_usage_error(cli: Cli, photos: Path, words: str) -> None:

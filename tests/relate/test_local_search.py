@@ -80,7 +80,7 @@ def test_what_is_nowhere_is_not_found(photos: Collection) -> None:
 
 def test_a_condition_holds_for_both_kinds_of_candidates(photos: Collection) -> None:
     update_local_features(photos)
-    page = collage([scene(3), scene(8)], np.random.default_rng(0), side=640)
+    page = collage([scene(3), scene(8), scene(101), scene(102)], np.random.default_rng(0), side=640)
     photos.update(IDS, [{"shelf": n % 2} for n in range(COUNT)])
     results = search_by_parts(photos, page, 30, where="shelf = 1")
     assert {hit.hit.id for hit in results if hit.containment} == {"03"}
@@ -142,7 +142,7 @@ def test_votes_by_loops() -> None:
     query = postings_of(find_features(scene(2)), words, count=30, nearest=2)
     file = InvertedFile.build(images, len(words))
     rows, votes = file.search(query, 5)
-    pairs = sum(len(part[0]) for part in file._pairs_by_posting(query))
+    pairs = len(file.pairs(query)[0])
     by_loops = 0
     for posting in query:
         for image in images:

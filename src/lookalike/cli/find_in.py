@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lookalike.relate.geometry.containment import Containment
     from lookalike.types import RGB
 
+_LIMIT, _LIMIT_WITH_LOCAL_FEATURES = 1000, 100
+
 
 def find_in(
     query: Annotated[Path, typer.Argument(metavar="QUERY", help="The image to find.")],
@@ -25,9 +27,14 @@ def find_in(
     ] = None,
     collection: CollectionOption = None,
     limit: Annotated[
-        int,
-        typer.Option(metavar="N", min=1, help="In a collection: the number of images to verify, most similar first."),
-    ] = 1000,
+        int | None,
+        typer.Option(
+            metavar="N",
+            min=1,
+            help="In a collection: how many images to verify, most promising first. Default: 1000, or 100 with local "
+            "features (index --parts).",
+        ),
+    ] = None,
     plot: Annotated[
         Path | None,
         typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the locations and the matching points."),
@@ -72,11 +79,17 @@ def _in_pages(query_image: "RGB", pages: list[Path]) -> "Iterator[Containment]":
             yield Containment(str(page), str(page), containment_kind(location.match), location)
 
 
-def _in_collection(query_image: "RGB", collection: str | None, limit: int) -> "list[Containment]":
+def _in_collection(query_image: "RGB", collection: str | None, limit: int | None) -> "list[Containment]":
     from lookalike.relate import calibration_of
     from lookalike.relate.geometry.containment import find_in_collection
+    from lookalike.relate.local_search import ids_with_shared_details, keeps_local_features
 
     with open_to_read(collection) as photos, ProgressLine("images") as progress:
-        if len(photos) > limit:
-            log(f"verifying {limit:,} of {len(photos):,} images, most similar first; --limit verifies more")
-        return find_in_collection(photos, query_image, calibration_of(photos), limit=limit, progress=progress)
+        by_details = keeps_local_features(photos)
+        count = limit or (_LIMIT_WITH_LOCAL_FEATURES if by_details else _LIMIT)
+        if len(photos) > count:
+            more = "" if by_details else ", or index --parts finds them by their details"
+            log(f"verifying {count:,} of {len(photos):,} images, most promising first; --limit verifies more{more}")
+        first = ids_with_shared_details(photos, query_image, count) if by_details else ()
+        calibration = calibration_of(photos)
+        return find_in_collection(photos, query_image, calibration, limit=count, first=first, progress=progress)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lookalike.cli.command import VerbCommand
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import log, print_json, print_row
 
@@ -37,7 +38,7 @@ def _row(name: str, card: "Card") -> str:
     return f"{name:<28} {card.dim:>5} numbers  {width} x {height} px  {card.license}{parts}"
 
 
-@app.command("add")
+@app.command("add", cls=VerbCommand)
 def add(
     name: NameArgument,
     onnx: Annotated[Path | None, typer.Option(metavar="FILE", help="An ONNX file: images in, vectors out.")] = None,
@@ -88,7 +89,7 @@ def add(
         log(f"added; use it with: lookalike index FOLDER -c COLLECTION --model {name}")
 
 
-@app.command("remove")
+@app.command("remove", cls=VerbCommand)
 def remove(name: NameArgument) -> None:
     """Delete a model that was added. Collections that it made can no longer be searched with new images."""
     from lookalike.embed.add_model import remove_model

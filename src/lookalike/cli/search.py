@@ -163,7 +163,7 @@ def _search_parts(
             print_json(facts | {"containment": found_at})
         else:
             words = "" if one.containment is None else f"  {containment_words(one.containment)}"
-            print_row(f"{rank:>3}  {one.hit.score:.3f}  {path or one.hit.id}{words}")
+            print_row(f"{rank:>3}  {one.hit.score:.3f}  {path or one.hit.id!s}{words}")
     if not containments:
         log("no match: no image was found in the query, nor the query in an image; these are only the nearest")
     elif plot:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery
-from lookalike.parts import ALIKE, dim_of, part_of
+from lookalike.parts import ALIKE
 from lookalike.search import Collection
 from lookalike.types import Vectors
 

@@ -1,6 +1,6 @@
 """Find one image inside another: where, how large and how rotated; also in all images of a collection."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -81,15 +81,17 @@ def find_in_collection(
     calibration: Calibration,
     *,
     limit: int = 1000,
+    first: Sequence[str] = (),
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Containment]:
     """Return the images of the collection that contain the query or are contained in it, surest first.
 
-    The score of a whole image says little about a part, so up to `limit` images are verified by geometry, most similar
-    first (tiles of the query count too), in about 15 ms each.
+    The score of a whole image says little about a part, so up to `limit` images are verified by geometry, in about
+    15 ms each: those of `first` (ids that local_search.py proposes), then the most similar ones (tiles of the query
+    count too).
     """
     query_features = find_features(query)
-    order = candidates(photos, query, limit)
+    order = list(dict.fromkeys((*first, *candidates(photos, query, limit))))[:limit]
     containments: list[Containment] = []
     for start in range(0, len(order), 64):
         batch = order[start : start + 64]

@@ -8,8 +8,8 @@ count together if they agree on one turn and one scale (weak geometric consisten
 Jégou, Douze, Schmid: Hamming embedding and weak geometric consistency for large scale image search, ECCV 2008.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ WORDS_PER_QUERY_POINT = 3  # a descriptor near the edge of a cell has neighbors 
 MAX_BITS = 22  # of 64 in which the codes of a pair may differ; unrelated codes differ in 32
 _SIGMA_BITS = 12.0
 ANGLE_BINS, SIZE_BINS = 16, 32  # of a whole turn; of factors of 2 ** 0.5
-_SIZE_STEPS = 8.0  # steps of `size` per doubling
+_SIZE_STEPS = 8  # steps of `size` per doubling
 
 Postings = NDArray[Any]
 VOCABULARY_FILE = Path(__file__).parent / "vocabulary.npz"
@@ -93,66 +93,79 @@ def postings_of(
 
 @dataclass(frozen=True)
 class InvertedFile:
-    """Postings sorted by word. `starts` (k + 1,): where each word begins. `rows`: the image of each posting."""
+    """The postings of images, sorted by word; of word w they are `starts[w]` to `starts[w + 1]`.
+
+    `codes`, `angles`, `sizes`, `rows` (n,): of each posting; `rows` are the images. `weights` (k,): of each word, high
+    for rare ones. `lengths` (images,): the root of how many postings each image has.
+    """
 
     starts: NDArray[np.int64]
-    postings: Postings
+    codes: NDArray[np.uint64]
+    angles: NDArray[np.uint8]
+    sizes: NDArray[np.uint8]
     rows: NDArray[np.int32]
-    weights: NDArray[np.float32]
-    lengths: NDArray[np.float32]
+    weights: NDArray[np.float64]
+    lengths: NDArray[np.float64]
 
     @classmethod
     def build(cls, images: Sequence[Postings], words: int) -> "InvertedFile":
-        """Sort the postings of all images, in the order of their rows."""
+        """Sort the postings of all images, which are rows in this order."""
         counts = np.array([len(image) for image in images], np.int64)
         postings = np.concatenate(images) if len(images) else np.zeros(0, POSTING)
-        rows = np.repeat(np.arange(len(images), dtype=np.int32), counts)
         order = np.argsort(postings["word"], kind="stable")
-        postings, rows = postings[order], rows[order]
-        starts = np.searchsorted(postings["word"], np.arange(words + 1))
-        sizes = np.diff(starts)
-        weights = np.log((len(postings) + words) / (sizes + 1.0)).astype(np.float32)
-        return cls(starts, postings, rows, weights / max(float(weights.mean()), 1e-6), np.sqrt(np.maximum(counts, 1.0)))
+        starts = np.searchsorted(postings["word"][order], np.arange(words + 1))
+        weights = np.log((len(postings) + words) / (np.diff(starts) + 1.0))
+        return cls(
+            starts,
+            postings["code"][order],
+            postings["angle"][order],
+            postings["size"][order],
+            np.repeat(np.arange(len(images), dtype=np.int32), counts)[order],
+            (weights / max(weights.mean(), 1e-6)) ** 2,
+            np.sqrt(np.maximum(counts, 1.0)),
+        )
 
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def search(self, query: Postings, k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory."""
+        return sum(getattr(self, field.name).nbytes for field in fields(self))
+
+    def search(self, query: Postings, k: int) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """Return the rows of at most k images that share details with the query, best first, and their votes."""
-        rows, angles, sizes, weights = self._pairs(query)
-        if not len(rows):
-            return np.zeros(0, np.int64), np.zeros(0, np.float32)
-        found_rows, index = np.unique(rows, return_inverse=True)
-        votes = np.minimum(
-            _best_bin(index, angles, weights, ANGLE_BINS, wraps=True), _best_bin(index, sizes, weights, SIZE_BINS)
-        )
-        votes = votes / self.lengths[found_rows]
-        best = np.lexsort((found_rows, -votes))[:k]
-        return found_rows[best].astype(np.int64), votes[best].astype(np.float32)
+        asking, stored, bits = self.pairs(query)
+        if not len(asking):
+            return np.zeros(0, np.int64), np.zeros(0)
+        images, index = np.unique(self.rows[stored], return_inverse=True)
+        turns = (self.angles[stored] - query["angle"][asking]).astype(np.int64) * ANGLE_BINS // 256
+        scales = (self.sizes[stored].astype(np.int64) - query["size"][asking]) * 2 // _SIZE_STEPS
+        scales = np.clip(scales + SIZE_BINS // 2, 0, SIZE_BINS - 1)
+        weights = np.exp(-((bits / _SIGMA_BITS) ** 2)) * self.weights[query["word"][asking]]
+        by_turn = _best_bin(index, turns, weights, ANGLE_BINS, wraps=True)
+        by_scale = _best_bin(index, scales, weights, SIZE_BINS, wraps=False)
+        votes = np.minimum(by_turn, by_scale) / self.lengths[images]
+        best = np.lexsort((images, -votes))[:k]
+        return images[best].astype(np.int64), votes[best]
 
-    def _pairs(self, query: Postings) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int64], NDArray[Any]]:
-        """Return row, bin of the turn, bin of the scale and weight of each pair whose codes agree."""
-        parts = list(self._pairs_by_posting(query))
-        if not parts:
-            return np.zeros(0, np.int32), np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32)
-        rows, angles, sizes, weights = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return rows, angles, sizes, weights
-
-    def _pairs_by_posting(self, query: Postings) -> Iterator[tuple[Any, Any, Any, Any]]:
-        for posting in query:
-            low, high = self.starts[posting["word"]], self.starts[posting["word"] + 1]
-            bits = np.bitwise_count(self.postings["code"][low:high] ^ posting["code"])
-            near = np.flatnonzero(bits <= MAX_BITS) + low
-            if len(near):
-                stored = self.postings[near]
-                turn = (stored["angle"].astype(np.int64) - int(posting["angle"])) % 256 * ANGLE_BINS // 256
-                scale = (stored["size"].astype(np.int64) - int(posting["size"])) * 2 // int(_SIZE_STEPS)
-                weight = np.exp(-((bits[near - low] / _SIGMA_BITS) ** 2)) * self.weights[posting["word"]] ** 2
-                yield self.rows[near], turn, np.clip(scale + SIZE_BINS // 2, 0, SIZE_BINS - 1), weight
+    def pairs(self, query: Postings) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.uint8]]:
+        """Return the pairs of one word whose codes agree: positions in the query and here, and differing bits."""
+        stored, bits = [], []
+        for word, code in zip(query["word"].tolist(), query["code"], strict=True):
+            low, high = self.starts[word], self.starts[word + 1]
+            differing = np.bitwise_count(self.codes[low:high] ^ code)
+            near = (differing <= MAX_BITS).nonzero()[0]
+            stored.append(near + low)
+            bits.append(differing[near])
+        asking = np.repeat(np.arange(len(query)), [len(near) for near in stored])
+        if not len(asking):
+            return asking, asking, np.zeros(0, np.uint8)
+        return asking, np.concatenate(stored), np.concatenate(bits)
 
 
 def _best_bin(
-    index: NDArray[np.int64], bins: NDArray[np.int64], weights: NDArray[Any], count: int, *, wraps: bool = False
+    index: NDArray[np.int64], bins: NDArray[np.int64], weights: NDArray[Any], count: int, *, wraps: bool
 ) -> NDArray[np.float64]:
     """Return for each image the weight of its two best neighboring bins together."""
     total = np.bincount(index * count + bins, weights, (int(index.max()) + 1) * count).reshape(-1, count)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from lookalike.train.models.centre_pooled import pool, whitening
+from lookalike.train.models.center_pooled import pool, whitening
 from lookalike.train.models.efficientnet_lite import EfficientNetLite
 from lookalike.train.models.folded_lite import FoldedLite
 
