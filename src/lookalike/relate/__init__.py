@@ -18,6 +18,13 @@ from lookalike.relate.hits import (
     refine,
     search_refined,
 )
+from lookalike.relate.local_search import (
+    LocalFeaturesReport,
+    PartHit,
+    keeps_local_features,
+    search_by_parts,
+    update_local_features,
+)
 from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card
 from lookalike.relate.probability.calibration_store import calibration_of
 from lookalike.relate.relation import Evidence, Subject, Verdict, judge, swap_sides, to_verdict
@@ -28,8 +35,10 @@ __all__ = [
     "Features",
     "ImageComparison",
     "JudgedHit",
+    "LocalFeaturesReport",
     "Match",
     "MinScore",
+    "PartHit",
     "RefinedHits",
     "Refinement",
     "Subject",
@@ -44,13 +53,16 @@ __all__ = [
     "find_features",
     "judge",
     "judge_hits",
+    "keeps_local_features",
     "mirrored",
     "parse_min_score",
     "refine",
+    "search_by_parts",
     "search_refined",
     "shows_the_same",
     "swap_sides",
     "to_verdict",
+    "update_local_features",
     "verify",
 ]
 
