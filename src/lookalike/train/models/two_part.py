@@ -1,6 +1,6 @@
 """One backbone with two heads: a vector that says *alike* and one that says *copy*, side by side.
 
-    pixels ─ folded EfficientNet-Lite ─┬─ pooled under a Hann window ─ centre, axes ─ unit vector (N, alike)
+    pixels ─ folded EfficientNet-Lite ─┬─ pooled under a Hann window ─ center, axes ─ unit vector (N, alike)
                                        └─ 1x1 convolution ─ GeM pooling ─ linear ─ unit vector (N, copy)
 
 The *alike* head is that of the default model. The *copy* head pools with the power 3, so that a small image inside a
@@ -79,9 +79,9 @@ class TwoPart(nn.Module):
 
     def whiten_copy(self, pooled: NDArray[np.float32]) -> None:
         """Start the copy head's last layer as the whitening of pooled rows (n, width)."""
-        centre, axes = whitening(pooled, dim=self.copy.project.out_features, power=1.0)
+        center, axes = whitening(pooled, dim=self.copy.project.out_features, power=1.0)
         weight = torch.from_numpy(axes.T.copy())
-        self.copy.project.load_state_dict({"weight": weight, "bias": -weight @ torch.from_numpy(centre)})
+        self.copy.project.load_state_dict({"weight": weight, "bias": -weight @ torch.from_numpy(center)})
 
 
 def folded(weight: Tensor, batch_norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
