@@ -1,4 +1,4 @@
-"""Views of images to learn copies from: one image edited lightly or strongly, or several in one picture.
+"""Views of images to learn copies from: one image edited lightly or strongly, or several in one view.
 
 A plan says which images each view shows: rows (n, MAX_SHOWN), -1 where there are fewer. The first half of a batch's
 single views is light, as an original in a collection is; the others are as hard as what must be found again.

@@ -1,6 +1,6 @@
 """SSCD where a view may show several images: NT-Xent over positive pairs given as a matrix, and entropy.
 
-A collage or a pasted picture is a positive of each image in it (Pizzi et al., CVPR 2022, arXiv:2202.10261, section 3.3,
+A collage or a pasted image is a positive of each image in it (Pizzi et al., CVPR 2022, arXiv:2202.10261, section 3.3,
 "mixed" augmentations). `ENTROPY` is as in objectives/sscd.py.
 """
 
