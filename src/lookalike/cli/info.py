@@ -45,6 +45,8 @@ def describe(photos: "Collection") -> dict[str, Any]:
         "failed": len(photos.failures()),
         "model": photos.card.name,
         "dim": photos.card.dim,
+        "parts": {part.name: part.dim for part in photos.card.parts},
+        "local_features": KEEPS_LOCAL_FEATURES.name in photos.store.settings,
         "license": photos.card.license,
         "roots": [
             {"path": r.path, "kind": r.kind, "present": os.path.lexists(to_path(r.path))} for r in photos.roots()
@@ -53,6 +55,12 @@ def describe(photos: "Collection") -> dict[str, Any]:
         "bytes": _size(photos.uri),
     }
     return with_old_keys(facts)
+
+
+def _dims(facts: dict[str, Any]) -> str:
+    """Return "512 numbers (alike 256, copy 256)"."""
+    parts = ", ".join(f"{name} {dim}" for name, dim in facts["parts"].items())
+    return f"{facts['dim']} numbers" + (f" ({parts})" if parts else "")
 
 
 def _size(uri: str) -> int | None:
@@ -67,7 +75,7 @@ def _print(facts: dict[str, Any]) -> None:
     print_row(f"collection  {facts['collection']}{size}")
     print_row(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
     print_row(f"failed      {facts['failed']:,} files" + ("; list them with --failures" if facts["failed"] else ""))
-    print_row(f"model       {facts['model']}, {facts['dim']} numbers per image, {facts['license']}")
+    print_row(f"model       {facts['model']}, {_dims(facts)} per image, {facts['license']}")
     print_row(f"columns     {', '.join(f'{name} {kind}' for name, kind in facts['columns'].items())}")
     for root in facts["roots"]:
         print_row(f"{root['kind']:<11} {root['path']}" + ("" if root["present"] else "  (missing)"))
