@@ -64,6 +64,8 @@ def interrupted(words: str, folder: Path, after: float) -> subprocess.CompletedP
     code = (
         "import signal, sys\n"
         "from lookalike.cli import entry\n"
+        # A job in the background of a shell is started with SIGINT ignored, and its children inherit that.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"sys.argv = ['lookalike', *{words.split()!r}]\n"
         "real = signal.signal\n"
         "def reporting(*arguments):\n"
@@ -82,6 +84,10 @@ def interrupted(words: str, folder: Path, after: float) -> subprocess.CompletedP
         assert running.stdout.readline() == "on\n"
         time.sleep(after)
         running.send_signal(signal.SIGINT)
+        try:
+            running.wait(timeout=60)  # stdin stays open; the output is short
+        finally:
+            running.kill()
         out, err = running.stdout.read(), running.stderr.read() if running.stderr else ""
     return subprocess.CompletedProcess(words, running.returncode, out, err)
 

@@ -8,6 +8,7 @@ import typer
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import print_json, print_row
 from lookalike.deprecation import with_old_keys
+from lookalike.schema import KEEPS_LOCAL_FEATURES
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
