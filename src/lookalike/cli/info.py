@@ -77,6 +77,8 @@ def _print(facts: dict[str, Any]) -> None:
     print_row(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
     print_row(f"failed      {facts['failed']:,} files" + ("; list them with --failures" if facts["failed"] else ""))
     print_row(f"model       {facts['model']}, {_dims(facts)} per image, {facts['license']}")
+    if facts["local_features"]:
+        print_row("details     local features are kept; use them with: lookalike search IMAGE --parts")
     print_row(f"columns     {', '.join(f'{name} {kind}' for name, kind in facts['columns'].items())}")
     for root in facts["roots"]:
         print_row(f"{root['kind']:<11} {root['path']}" + ("" if root["present"] else "  (missing)"))
