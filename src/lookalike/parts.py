@@ -7,7 +7,7 @@ vector too: searching for it is one inner product per row over the same index.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,14 @@ def scale_scores(hits: Sequence[Sequence[Hit]], factor: float) -> list[list[Hit]
     if factor == 1:
         return [list(row) for row in hits]
     return [[replace(hit, score=min(1.0, max(-1.0, hit.score * factor))) for hit in row] for row in hits]
+
+
+def normalize_row_parts(vectors: NDArray[Any], card: Card) -> Vectors:
+    """Return rows (n, dim) of length 1, whose parts have equal lengths if the model has parts; zero rows stay zero."""
+    if len(card.parts) < 2:
+        return normalize(vectors)
+    rows = np.atleast_2d(np.asarray(vectors, np.float32))
+    return join_parts(rows[:, columns_of(card, part.name)] for part in card.parts)
 
 
 def join_parts(parts: Iterable[Vectors]) -> Vectors:

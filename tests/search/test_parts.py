@@ -135,6 +135,15 @@ def test_a_model_that_crops_is_not_joined() -> None:
         JoinedEmbedder(TwoPartEmbedder(), Cropping())
 
 
+def test_the_parts_of_vectors_from_elsewhere_are_made_equal_in_length(photos: Collection) -> None:
+    rows = TwoPartEmbedder().embed(images(3, seed=5))
+    uneven = rows * np.array([9.0] * ALIKE + [0.2] * COPY, np.float32)
+    photos.add(vectors=uneven, ids=["x", "y", "z"])
+    assert np.allclose([row.vector for row in photos.get(["x", "y", "z"], []) if row], rows, atol=1e-3)
+    assert [r[0].id for r in photos.search_by_vector(uneven, 1)] == ["x", "y", "z"]
+    assert photos.search_by_vector(uneven, 1)[0][0].score == pytest.approx(1, abs=1e-3)
+
+
 def test_a_weighed_query_has_length_one() -> None:
     rows = TwoPartEmbedder().embed(images(3))
     for by in WEIGHINGS:

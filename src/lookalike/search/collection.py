@@ -20,7 +20,7 @@ from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region
 from lookalike.indexing.plan import BUILTIN_COLUMNS, FAILURES, absolute_text
 from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, save_card
-from lookalike.parts import BOTH, part_of, scale_scores, weigh
+from lookalike.parts import BOTH, normalize_row_parts, part_of, scale_scores, weigh
 from lookalike.search.arguments import (
     check_count,
     check_id,
@@ -37,7 +37,6 @@ from lookalike.search.embed_queries import embed_queries
 from lookalike.search.query import Query, as_query, parse_id, with_options
 from lookalike.search.results import Results
 from lookalike.search.tables import add_vectors, read_arrow, read_ids, read_vectors, to_data_frame, update_rows
-from lookalike.similarity import normalize
 from lookalike.store import open_store
 from lookalike.store.where import quote_text
 from lookalike.types import AddReport, Card, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
@@ -295,9 +294,10 @@ class Collection:
         by: str = BOTH,
     ) -> list[Results]:
         """Return the k images nearest to each of (n, dim) vectors, which need not have length 1."""
-        queries = normalize(np.asarray(vectors))
-        if queries.shape[1] != self.card.dim:
-            raise BadQuery(f"the vectors have {queries.shape[1]} numbers; {self.card.name} makes {self.card.dim}")
+        rows = np.atleast_2d(np.asarray(vectors))
+        if rows.shape[1] != self.card.dim:
+            raise BadQuery(f"the vectors have {rows.shape[1]} numbers; {self.card.name} makes {self.card.dim}")
+        queries = normalize_row_parts(rows, self.card)
         selection = _Selection(as_condition(where, parameters), min_score, by)
         nearest = self._nearest(queries, k, [set()] * len(queries), selection)
         return [

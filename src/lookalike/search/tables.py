@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from lookalike.errors import BadQuery, LookalikeError, ModelMismatch, nearest
 from lookalike.indexing.plan import renamed_columns, superseded, user_columns
+from lookalike.parts import normalize_row_parts
 from lookalike.search.arguments import metadata_list
-from lookalike.similarity import normalize
 from lookalike.text import now
 from lookalike.types import AddReport, Card, Metadata, Store, Vectors
 
@@ -102,7 +102,7 @@ def _checked_vectors(vectors: ArrayLike, ids: Sequence[str], card: Card) -> Vect
         rows = wrong.any(axis=1) if problem == "is not finite" else wrong.all(axis=1)
         if rows.any():
             raise BadQuery(f"the vector of {ids[int(rows.argmax())]!r} {problem}; compute it again, or leave it out")
-    return normalize(array)
+    return normalize_row_parts(array, card)
 
 
 def _numbers(vectors: ArrayLike) -> NDArray[Any]:
