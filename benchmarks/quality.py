@@ -1,6 +1,6 @@
 """How well does a model find what it should? Against a colour histogram and two perceptual hashes, in one run.
 
-    python benchmarks/quality.py DATA_DIR [--model NAME_OR_FOLDER ...] [--set NAME ...]
+    python benchmarks/quality.py DATA_DIR [--model NAME_OR_FOLDER ...] [--part alike|copy|both] [--set NAME ...]
 
 DATA_DIR holds folders with a ground_truth.csv of path, label and role (query or gallery); a gallery row without a label
 is a distractor, a query without one has no right answer. Prints one Markdown table a set: mAP and R@1 over the queries
@@ -19,11 +19,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.embed.combined import part_embedder
 from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
 from lookalike.errors import ImageError
 from lookalike.image import decode
 from lookalike.similarity import cosine, normalize
-from lookalike.types import RGB, Vectors
+from lookalike.types import RGB, Embedder, Vectors
 
 SIDE = 320  # pictures are decoded once for all; the largest input of our models is smaller
 BATCH = 64
@@ -54,7 +55,7 @@ def main() -> None:
     if not options.data.is_dir():
         print(f"skipped: there is no folder {options.data}; give one whose folders hold a ground_truth.csv")
         return
-    embedders = {**{name: get_embedder(name).embed for name in options.model}, **baselines()}
+    embedders = {**{name: chosen(name, options.part).embed for name in options.model}, **baselines()}
     for file in sorted(options.data.glob("*/ground_truth.csv")):
         if (not options.set or file.parent.name in options.set) and (truth := read_truth(file)).is_query.any():
             report(truth, embedders)
@@ -64,8 +65,14 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, metavar="DATA_DIR")
     parser.add_argument("--model", nargs="+", default=[DEFAULT_MODEL], metavar="NAME_OR_FOLDER")
+    parser.add_argument("--part", default="both", help="of a model with parts: alike, copy or both")
     parser.add_argument("--set", nargs="+", default=[], metavar="NAME", help="only these sets")
     return parser.parse_args()
+
+
+def chosen(name: str, part: str) -> Embedder:
+    embedder = get_embedder(name)
+    return embedder if part == "both" else part_embedder(embedder, part)
 
 
 def read_truth(file: Path) -> Truth:
