@@ -1,6 +1,7 @@
 """Search by parts through HTTP: the same hits as the collection's, refusals by name, features of added images."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -185,6 +186,18 @@ def test_no_request_waits_for_an_index_that_is_read_again(own_site: Served, monk
     finally:
         go_on.set()
     wait_for(lambda: contained(upload(own_site, scene(60))) == {"60"})
+
+
+def test_a_stream_of_changes_is_not_read_each_time(own_site: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    features = own_site.app.state.lookalike.local_features
+    first = features.index(own_site.photos)
+    monkeypatch.setattr(features, "_next_read", time.monotonic() + 3600)
+    own_site.photos.add(png(scene(60)), "60")
+    update_local_features(own_site.photos)
+    assert [features.index(own_site.photos) is first for _ in range(3)] == [True] * 3
+    assert features._refresher is None
+    monkeypatch.setattr(features, "_next_read", 0.0)
+    wait_for(lambda: "60" in features.index(own_site.photos).ids)
 
 
 def test_a_job_that_indexes_updates_local_features(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Search by parts: images that share details with a query, whatever else either of them shows.
 
-A picture in a collage, a label on a bottle or a logo on a shirt has no vector in common with its original. Local
+An image in a collage, a label on a bottle or a logo on a shirt has no vector in common with its original. Local
 features of all images, kept in a side table, find candidates for it (geometry/inverted_file.py); geometry then verifies
 them, together with the nearest images by vector, and says where each one lies.
 """

@@ -34,7 +34,8 @@ async def search_by_parts(
     """Return the name of the query image, and hits with their `containment`. Raises BadQuery."""
     check_parts(query, ranking, relations=relations)
     photos, _ = state.service.current
-    index = await state.service.in_thread(lambda: state.local_features.index(photos))
+    async with _semaphore():  # while the first request reads the index, others must not occupy every thread
+        index = await state.service.in_thread(lambda: state.local_features.index(photos))
     query = await state.resolver.fetch_urls(query)
     vector, names, without = await state.resolver.resolve(query)
     count, where = max(ranking.k, CANDIDATES), ranking.where

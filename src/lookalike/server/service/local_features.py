@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,7 +16,7 @@ from lookalike.relate.local_search import (
 )
 from lookalike.search import Collection
 from lookalike.server.service.batcher import Batcher
-from lookalike.server.service.collection_service import CollectionService
+from lookalike.server.service.collection_service import REFRESH_REST, CollectionService
 
 log = logging.getLogger("lookalike.server")
 ADD_BATCH = 64  # images of one commit; their features take about half a second
@@ -31,13 +32,17 @@ class _LoadedIndex:
 
 
 class LocalFeatures:
-    """The local index of the collection. Only the first request waits for it; later changes are read meanwhile."""
+    """The local index of the collection. Only the first request waits for it; later changes are read meanwhile.
+
+    After a reading, the next waits ten times as long as it took, so that a stream of uploads does not occupy a core.
+    """
 
     def __init__(self, service: CollectionService) -> None:
         self._service = service
         self._loaded: _LoadedIndex | None = None
         self._reading, self._starting = threading.Lock(), threading.Lock()
         self._refresher: threading.Thread | None = None
+        self._next_read = 0.0  # by the monotonic clock
         self._adding: Batcher[str, None] = Batcher(self._add, max_items=ADD_BATCH, threads=1, name="local-features")
 
     def index(self, photos: Collection) -> LocalIndex:
@@ -87,14 +92,17 @@ class LocalFeatures:
     def _read(self, photos: Collection) -> _LoadedIndex:
         """Read the index unless it is up to date."""
         with self._reading:
-            loaded, version = self._loaded, local_features_version(photos)
+            loaded, version, started_at = self._loaded, local_features_version(photos), time.monotonic()
             if loaded is None or loaded.photos is not photos or loaded.version != version:
                 loaded = self._loaded = _LoadedIndex(photos, version, LocalIndex.read(photos))
+                self._next_read = time.monotonic() + REFRESH_REST * (time.monotonic() - started_at)
             return loaded
 
     def _refresh(self, photos: Collection) -> None:
-        """Read the index in the background, unless a thread already does."""
+        """Read the index in the background, unless a thread already does or did a moment ago."""
         with self._starting:
+            if time.monotonic() < self._next_read:
+                return
             if self._refresher is None or not self._refresher.is_alive():
                 self._refresher = threading.Thread(target=self._try_to_read, args=(photos,), daemon=True)
                 self._refresher.start()
