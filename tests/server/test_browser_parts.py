@@ -80,6 +80,18 @@ def test_a_rank_in_the_query_image_leads_to_its_hit_by_mouse_and_by_keys(page, s
     assert "matching points" in page.inner_text("dialog[open] .side")
 
 
+def test_an_image_that_contains_the_query_is_outlined_in_its_thumbnail(page, tmp_path: Path) -> None:
+    (tmp_path / "crop.png").write_bytes(png(np.ascontiguousarray(scene(5)[90:270, 120:360])))
+    page.check("#parts")
+    page.set_input_files("input[type=file]", tmp_path / "crop.png")
+    page.wait_for_selector(".tile .outlines")
+    assert names(page)[0].startswith("05.png, contains the query, ")
+    tile, line = (page.locator(name).first.bounding_box() for name in (".tile", ".tile polygon.line"))
+    assert line["width"] == pytest.approx(tile["width"] / 2, rel=0.1)
+    assert line["x"] == pytest.approx(tile["x"] + tile["width"] / 4, abs=8)
+    assert page.locator(".found-in-query").count() == 0
+
+
 def test_the_control_stays_and_says_what_it_is_for(page, site: Served, sheet: Path) -> None:
     search_by_parts(page, sheet)
     page.reload()
