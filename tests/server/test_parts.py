@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lookalike
-from lookalike.errors import BadQuery
+from lookalike.errors import BadQuery, StoreFailed
 from lookalike.image.compositions import collage, paste_into
 from lookalike.relate import local_search
 from lookalike.relate.facts import containment_facts
@@ -159,6 +159,20 @@ def test_added_images_are_found_by_their_parts(own_site: Served) -> None:
     wait_for(lambda: contained(upload(own_site, page)) == {"new/50"})
     own_site.http.delete("/v1/images/new%2F50")
     assert contained(upload(own_site, page)) == set()
+
+
+def test_an_upload_succeeds_although_its_local_features_cannot_be_stored(
+    own_site: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(photos: Collection, ids: list[str]) -> None:
+        raise StoreFailed("the disk is full", subject=photos.uri, location=photos.uri)
+
+    monkeypatch.setattr("lookalike.server.service.local_features.add_local_features", fail)
+    answer = own_site.http.post("/v1/images", files={"image": ("x.png", png(scene(50)))})
+    assert (answer.status_code, answer.json()["added"]) == (201, 1)
+    assert "local features not stored" in caplog.text
+    assert own_site.photos.uri not in caplog.text
+    assert update_local_features(own_site.photos).added == 1
 
 
 def test_an_image_added_to_a_collection_without_local_features_gets_none(own: Served) -> None:
