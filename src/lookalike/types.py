@@ -217,6 +217,11 @@ class Relation(IntEnum):
 class Table(Protocol):
     """Rows of scalars keyed by a column of text: failures, decisions, assignments."""
 
+    @property
+    def version(self) -> int:
+        """A number that changes with every commit to this table, whoever makes it, and with no other commit."""
+        ...
+
     def put(self, rows: Sequence[Metadata]) -> None:
         """Insert or replace rows by key, in one commit; the last of a key wins."""
         ...

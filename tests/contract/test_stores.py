@@ -412,6 +412,21 @@ def test_tables(store: Store) -> None:
     assert store.table("decisions", key="pair").all() == [{"pair": "a|b", "same": False}]
 
 
+def test_the_version_of_a_table_is_its_own(store: Store) -> None:
+    table = store.table("failures", key="path")
+    versions = [table.version]
+    table.put([{"path": "/a", "reason": "empty"}])
+    versions.append(table.version)
+    table.put([{"path": "/a", "reason": "damaged"}])
+    versions.append(table.version)
+    store.set_settings({"x": "1"})
+    store.table("decisions", key="pair").put([{"pair": "a|b", "same": False}])
+    assert table.version == versions[-1]
+    table.remove(["/a"])
+    versions.append(table.version)
+    assert len(set(versions)) == len(versions)
+
+
 def clustered(n: int, dim: int) -> tuple[Vectors, list[dict[str, object]]]:
     """Clusters, and labels that go with them: the filters that make an index return short lists."""
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 """Search by parts: an image in a collage or another picture is found, and where; what is nowhere is not."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,6 +10,7 @@ import pytest
 
 from lookalike.errors import BadQuery
 from lookalike.image.compositions import collage, paste_into
+from lookalike.relate.facts import containment_facts
 from lookalike.relate.geometry.features import Features, find_features, mirrored
 from lookalike.relate.geometry.inverted_file import (
     MAX_BITS,
@@ -20,7 +22,9 @@ from lookalike.relate.geometry.inverted_file import (
 )
 from lookalike.relate.local_search import (
     LocalIndex,
+    add_local_features,
     keeps_local_features,
+    local_features_version,
     local_index,
     query_postings,
     search_by_parts,
@@ -120,6 +124,41 @@ def test_the_index_is_read_again_after_a_change(photos: Collection) -> None:
     photos.add(png(scene(60)), "60")
     update_local_features(photos)
     assert "60" in local_index(photos).ids
+
+
+def test_a_change_of_labels_does_not_read_the_index_again(photos: Collection) -> None:
+    update_local_features(photos)
+    first, version = local_index(photos), local_features_version(photos)
+    photos.update(IDS, [{"label": "sea"}] * COUNT)
+    assert local_features_version(photos) == version
+    assert local_index(photos) is first
+    photos.add(png(scene(61)), "61")
+    add_local_features(photos, ["61"])
+    assert local_features_version(photos) != version
+    assert "61" in local_index(photos).ids
+
+
+def test_features_of_given_images_are_those_of_an_update(photos: Collection) -> None:
+    update_local_features(photos)
+    photos.add([png(scene(62)), png(scene(63))], ["00", "63"])
+    add_local_features(photos, ["00", "63", "nobody"])
+    before = stored(photos)
+    assert before["63"] > 0
+    assert update_local_features(photos).added == 0
+    assert search_by_parts(photos, scene(62), 1)[0].hit.id == "00"
+
+
+def test_the_outline_in_the_query_is_that_of_the_cell(photos: Collection) -> None:
+    update_local_features(photos)
+    page = paste_into(cv2.resize(scene(200), (800, 600)), scene(5), np.random.default_rng(1), share=0.2)
+    (inside,) = [one.containment for one in search_by_parts(photos, page, 3) if one.containment]
+    facts = containment_facts(inside)
+    assert facts["kind"] == "holds"
+    corners = np.array(facts["query_outline"])
+    assert corners.min() > -0.02
+    assert corners.max() < 1.02
+    assert np.prod(corners.max(axis=0) - corners.min(axis=0)) == pytest.approx(0.2, abs=0.02)
+    assert containment_facts(replace(inside, kind="inside"))["query_outline"] is None
 
 
 def test_the_cost_of_an_image() -> None:

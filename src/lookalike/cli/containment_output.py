@@ -19,23 +19,12 @@ _MIN_FIGURE_SIDE = 512  # pixels of the short side that a figure needs
 _MAX_DRAWN = 8  # images in one figure
 
 
-def containment_facts(containment: "Containment") -> dict[str, Any]:
+def containment_json(containment: "Containment") -> dict[str, Any]:
     """Return what --json prints of a containment, besides the image's id."""
-    location = containment.location
-    low, high = location.outline.min(axis=0), location.outline.max(axis=0)
-    return {
-        "kind": containment.kind,
-        "how": containment.kind.replace("image", "picture"),  # the old name
-        "path": containment.path,
-        "box": _rounded((*low, *(high - low))),
-        "outline": [_rounded(corner) for corner in location.outline],
-        "share": round(location.share, 4),
-        "turn": round(location.turn, 1),
-        "scale": round(location.scale, 3),
-        "mirrored": location.mirrored,
-        "probability": round(location.probability, 4),
-        "inliers": location.inliers,
-    }
+    from lookalike.relate.facts import containment_facts
+
+    old_name = {"how": containment.kind.replace("image", "picture")}
+    return {"kind": containment.kind} | old_name | {"path": containment.path} | containment_facts(containment)
 
 
 def containment_words(containment: "Containment") -> str:
@@ -65,13 +54,11 @@ def _where(containment: "Containment") -> str:
 
 def _box(outline: "NDArray[np.float64]") -> str:
     """Format x, y, width, height of what lies within the frame."""
+    from lookalike.relate.facts import rounded
+
     clipped = outline.clip(0, 1)
     low, high = clipped.min(axis=0), clipped.max(axis=0)
-    return ",".join(f"{v:g}" for v in _rounded((*low, *(high - low))))
-
-
-def _rounded(values: Any) -> list[float]:
-    return [round(float(v), 4) + 0.0 for v in values]  # + 0.0: no "-0"
+    return ",".join(f"{v:g}" for v in rounded((*low, *(high - low))))
 
 
 def draw_containments(query_image: "RGB", name: str, containments: "Sequence[Containment]", target: Path) -> None:

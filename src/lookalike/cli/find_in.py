@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.containment_output import containment_facts, containment_words, draw_containments
+from lookalike.cli.containment_output import containment_json, containment_words, draw_containments
 from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.cli.output_files import FIGURE
@@ -48,7 +48,7 @@ def find_in(
     containments = []
     for containment in _in_pages(query_image, inside) if inside else _in_collection(query_image, collection, limit):
         if json:
-            print_json(({} if inside else {"id": containment.id}) | containment_facts(containment))
+            print_json(({} if inside else {"id": containment.id}) | containment_json(containment))
         else:
             print_row(f"{containment.path}  {containment_words(containment)}")
         containments.append(containment)

@@ -147,7 +147,7 @@ def _search_parts(
     query: str, k: int, where: str | None, collection: str | None, *, plot: Path | None, json: bool
 ) -> None:
     """Print the hits of a search by parts: those that lie in the query, or it in them, first."""
-    from lookalike.cli.containment_output import containment_facts, containment_words, draw_containments
+    from lookalike.cli.containment_output import containment_json, containment_words, draw_containments
     from lookalike.relate.local_search import load_query, search_by_parts
 
     with open_to_read(collection) as photos:
@@ -158,7 +158,7 @@ def _search_parts(
     for rank, one in enumerate(results, 1):
         path = one.hit.metadata.get("path")
         if json:
-            found_at = None if one.containment is None else containment_facts(one.containment)
+            found_at = None if one.containment is None else containment_json(one.containment)
             facts = {"query": query, "rank": rank, "id": one.hit.id, "path": path, "score": round(one.hit.score, 6)}
             print_json(facts | {"containment": found_at})
         else:

@@ -1,5 +1,5 @@
 """The client of a server: `lookalike.connect(url)` returns a remote Collection. It does not need FastAPI."""
 
-from lookalike.client.remote import RemoteCollection, connect
+from lookalike.client.remote import RemoteCollection, RemotePartHit, connect
 
-__all__ = ["RemoteCollection", "connect"]
+__all__ = ["RemoteCollection", "RemotePartHit", "connect"]

@@ -35,6 +35,18 @@ MAX_PAGE = 1000  # images or failures of one response; the limit of the server
 TIMEOUT_SECONDS = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class RemotePartHit:
+    """A hit of `RemoteCollection.search_by_parts`.
+
+    `containment`: how the query and the image lie in each other, as in `lookalike search --parts --json`; None if that
+    is not verified.
+    """
+
+    hit: Hit
+    containment: Mapping[str, Any] | None
+
+
 def connect(url: str, *, token: str | None = None, seconds: float = TIMEOUT_SECONDS) -> "RemoteCollection":
     """Return the collection of the server at `url` (`lookalike serve`). `seconds`: timeout of a request.
 
@@ -46,8 +58,9 @@ def connect(url: str, *, token: str | None = None, seconds: float = TIMEOUT_SECO
 class RemoteCollection:
     """search, search_many, search_by_id, add, remove, get, ids, thumbnails, failures, len and in, as in Collection.
 
-    Queries are paths, bytes, arrays, PIL images or "id:ID"; files are read on this machine and uploaded. Unlike a local
-    Collection, a query returns at most 1000 images, and path columns need a server with --show-paths.
+    `search_by_parts` is that of lookalike.relate.local_search. Queries are paths, bytes, arrays, PIL images or "id:ID";
+    files are read on this machine and uploaded. Unlike a local Collection, a query returns at most 1000 images, and
+    path columns need a server with --show-paths.
     """
 
     def __init__(self, transport: Transport) -> None:
@@ -108,6 +121,26 @@ class RemoteCollection:
         path, condition = image_path(check_id(image_id), "/similar"), as_condition(where, parameters)
         response = self._transport.get(path, k=check_count(k), where=condition, by=check_weighing(by))
         return Results((f"id:{image_id}",), _hits(response), (), self.thumbnails)
+
+    def search_by_parts(
+        self,
+        query: ImageLike,
+        k: int = DEFAULT_K,
+        *,
+        where: Where | None = None,
+        parameters: Parameters | None = None,
+    ) -> list[RemotePartHit]:
+        """Return the k best images: first those that show a part of the query or contain it, or parts of it.
+
+        Raises BadQuery if the collection keeps no local features (`lookalike index --parts`).
+        """
+        condition = as_condition(where, parameters)
+        files, fields = self._encode(Query((query,)))
+        response = self._transport.form("/v1/search", files, fields, k=check_count(k), where=condition, parts=True)
+        return [
+            RemotePartHit(hit, facts["containment"])
+            for hit, facts in zip(_hits(response), response["hits"], strict=True)
+        ]
 
     def _encode(self, query: Query) -> tuple[list[File], dict[str, list[str]]]:
         """Return the files and fields of a search. Files that exceed one request are uploaded ahead one by one."""

@@ -1,8 +1,9 @@
-"""Verdicts and changes as plain values: the one form of them in reports, `--json` and the API."""
+"""Verdicts, changes and containments as plain values: the one form of them in reports, `--json` and the API."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lookalike.relate.geometry.containment import Containment, part_shown
 from lookalike.relate.relation import Verdict
 from lookalike.types import Change, ChangeKind
 
@@ -27,6 +28,34 @@ def verdict_facts(verdict: Verdict) -> dict[str, Any]:
         facts |= numbers | {"structure": _short(match.agreement.structure), "residual": _short(match.residual)}
         facts["outline"] = [[_short(v) for v in corner] for corner in match.outline.tolist()]
     return facts
+
+
+def containment_facts(containment: Containment) -> dict[str, Any]:
+    """Return how the query and a stored image lie in each other as plain values, for JSON.
+
+    `outline`: the query's corners as fractions of the stored image. `query_outline`: the stored image's corners as
+    fractions of the query, None if the query lies inside the stored image.
+    """
+    location = containment.location
+    low, high = location.outline.min(axis=0), location.outline.max(axis=0)
+    shown = None if containment.kind == "inside" else part_shown(location.match)
+    return {
+        "kind": containment.kind,
+        "box": rounded((*low, *(high - low))),
+        "outline": [rounded(corner) for corner in location.outline],
+        "query_outline": None if shown is None else [rounded(corner) for corner in shown],
+        "share": round(location.share, 4),
+        "turn": round(location.turn, 1),
+        "scale": round(location.scale, 3),
+        "mirrored": location.mirrored,
+        "probability": round(location.probability, 4),
+        "inliers": location.inliers,
+    }
+
+
+def rounded(values: Iterable[float]) -> list[float]:
+    """Return fractions of an image with four decimals."""
+    return [round(float(v), 4) + 0.0 for v in values]  # + 0.0: no "-0"
 
 
 def change_facts(changes: Iterable[Change]) -> list[dict[str, Any]]:

@@ -5,10 +5,9 @@ features of all images, kept in a side table, find candidates for it (geometry/i
 them, together with the nearest images by vector, and says where each one lies.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -43,6 +42,7 @@ CANDIDATES = 30  # by vector, of which geometry verifies each in about 16 ms
 LOCAL_CANDIDATES = 20  # by local features: more than ten found no more of the hard copies
 MIN_PROBABILITY = 0.75  # of a copy, from which a part counts as found
 _BATCH = 256  # images of one commit
+_VERSION_COLUMNS = ("sha256", "indexed")
 
 Progress = Callable[[int, int], None]
 
@@ -62,6 +62,14 @@ class PartHit:
 
     hit: Hit
     containment: Containment | None
+
+
+@dataclass(frozen=True, slots=True)
+class PartQuery:
+    """The query of a search by parts: its local features, and its vector (1, dim)."""
+
+    features: Features
+    vectors: Vectors
 
 
 def keeps_local_features(photos: Collection) -> bool:
@@ -86,28 +94,48 @@ def update_local_features(photos: Collection, *, progress: Progress | None = Non
         table.remove(list(images))
         photos.store.set_settings({KEEPS_LOCAL_FEATURES.name: VOCABULARY_NAME})
     without = 0
-    with single_threaded_opencv(), single_threaded_blas(), ThreadPoolExecutor(default_workers()) as pool:
-        for start in range(0, len(missing), _BATCH):
-            batch = missing[start : start + _BATCH]
-            features = features_of(photos, batch)
-            without += sum(one is None for one in features)
-            postings = pool.map(partial(_stored_postings), features)
-            table.put([
-                {"id": image_id, "sha256": images[image_id][0], "indexed": images[image_id][1], "postings": data}
-                for image_id, data in zip(batch, postings, strict=True)
-            ])  # fmt: skip
-            if progress:
-                progress(start + len(batch), len(missing))
+    for start in range(0, len(missing), _BATCH):
+        batch = missing[start : start + _BATCH]
+        without += _write(photos, {image_id: images[image_id] for image_id in batch})
+        if progress:
+            progress(start + len(batch), len(missing))
     return LocalFeaturesReport(len(missing) - without, len(removed), without)
+
+
+def add_local_features(photos: Collection, ids: Sequence[str]) -> None:
+    """Find and keep the local features of these images, new or replaced, in one commit; unknown ids are ignored.
+
+    Unlike `update_local_features`, it reads nothing of the other images.
+    """
+    names = [name for name in _VERSION_COLUMNS if name in photos.store.columns()]
+    rows = [row for row in photos.get(list(dict.fromkeys(ids)), names) if row is not None]
+    if rows:
+        _write(photos, {row.id: _version(*(row.metadata.get(name) for name in _VERSION_COLUMNS)) for row in rows})
+
+
+def _write(photos: Collection, images: Mapping[str, tuple[str, str]]) -> int:
+    """Write the local features of images, given by id with their version. Returns how many have none."""
+    with single_threaded_opencv(), single_threaded_blas(), ThreadPoolExecutor(default_workers()) as pool:
+        features = features_of(photos, list(images))
+        postings = list(pool.map(_stored_postings, features))
+    photos.store.table(LOCAL_FEATURES.name, key=LOCAL_FEATURES.key).put([
+        {"id": image_id, "sha256": sha256, "indexed": indexed, "postings": data}
+        for (image_id, (sha256, indexed)), data in zip(images.items(), postings, strict=True)
+    ])  # fmt: skip
+    return sum(one is None for one in features)
 
 
 def _versions(photos: Collection) -> Iterator[tuple[str, tuple[str, str]]]:
     """Yield each id with the hash of its file and when it was embedded: a replaced image has other ones."""
-    names = [name for name in ("sha256", "indexed") if name in photos.store.columns()]
+    names = [name for name in _VERSION_COLUMNS if name in photos.store.columns()]
     for part in photos.store.scan(["id", *names]):
-        columns = [part[name].tolist() if name in part else [""] * len(part["id"]) for name in ("sha256", "indexed")]
+        columns = [part[name].tolist() if name in part else [""] * len(part["id"]) for name in _VERSION_COLUMNS]
         for image_id, sha256, indexed in zip(part["id"].tolist(), *columns, strict=True):
-            yield str(image_id), (str(sha256 or ""), str(indexed or ""))
+            yield str(image_id), _version(sha256, indexed)
+
+
+def _version(sha256: object, indexed: object) -> tuple[str, str]:
+    return str(sha256 or ""), str(indexed or "")
 
 
 def _stored_postings(features: Features | None) -> bytes:
@@ -129,7 +157,7 @@ class LocalIndex:
                 "it keeps no local features",
                 subject=photos.uri,
                 location=photos.uri,
-                hint="find them first with lookalike.relate.update_local_features(photos)",
+                hint="find them first with lookalike.relate.local_search.update_local_features(photos)",
                 command=f"index --parts -c {photos.uri}",
             )
         rows = photos.store.table(LOCAL_FEATURES.name, key=LOCAL_FEATURES.key).all()
@@ -158,9 +186,17 @@ def query_postings(features: Features) -> Postings:
 _indexes: "WeakKeyDictionary[Collection, tuple[int, LocalIndex]]" = WeakKeyDictionary()
 
 
+def local_features_version(photos: Collection) -> int:
+    """Return a number that changes with the stored local features, and with nothing else in the collection."""
+    return photos.store.table(LOCAL_FEATURES.name, key=LOCAL_FEATURES.key).version
+
+
 def local_index(photos: Collection) -> LocalIndex:
-    """Return the local index of a collection, read again after the collection has changed."""
-    version = photos.store.version
+    """Return the local index of a collection, read again after its local features have changed.
+
+    Other changes, such as labels, cost no reading. Raises BadQuery if the collection keeps no local features.
+    """
+    version = local_features_version(photos)
     cached = _indexes.get(photos)
     if cached is None or cached[0] != version:
         cached = _indexes[photos] = (version, LocalIndex.read(photos))
@@ -187,7 +223,7 @@ def load_query(photos: Collection, image: ImageLike) -> RGB:
 
 def ids_with_shared_details(photos: Collection, query: RGB, k: int) -> list[str]:
     """Return the ids of at most k images that share details with the query, most first. Raises BadQuery."""
-    return _passing(photos, local_index(photos).candidates(find_features(query), k), None)
+    return passing(photos, local_index(photos).candidates(find_features(query), k), None)
 
 
 def search_by_parts(
@@ -205,14 +241,25 @@ def search_by_parts(
     `candidates` by vector and `local_candidates` by local features are verified by geometry. Verified ones come first,
     surest first; then the others by score. Raises BadQuery if the collection keeps no local features.
     """
-    features = find_features(query)
-    vectors = photos.embedder.embed([query])
-    near = photos.search_by_vector(vectors, max(k, candidates), where=where, by=COPY)[0]
-    ids = [hit.id for hit in near][:candidates]
-    by_parts = local_index(photos).candidates(features, local_candidates)
-    ids += _passing(photos, [image_id for image_id in by_parts if image_id not in set(ids)], where)
-    containments = verify_parts(photos, features, ids, calibration or calibration_of(photos))
-    hits = {hit.id: hit for hit in near} | _hits(photos, vectors, [i for i in ids if i in containments])
+    part_query = PartQuery(find_features(query), photos.embedder.embed([query]))
+    near = photos.search_by_vector(part_query.vectors, max(k, candidates), where=where, by=COPY)[0]
+    by_parts = passing(photos, local_index(photos).candidates(part_query.features, local_candidates), where)
+    ids = list(dict.fromkeys([*(hit.id for hit in near[:candidates]), *by_parts]))
+    return rank_by_parts(photos, part_query, near, ids, k, calibration=calibration)
+
+
+def rank_by_parts(
+    photos: Collection,
+    query: PartQuery,
+    near: Sequence[Hit],
+    ids: Sequence[str],
+    k: int,
+    *,
+    calibration: Calibration | None = None,
+) -> list[PartHit]:
+    """Return the k best images: those of `ids` that geometry verifies, surest first, then the others of `near`."""
+    containments = verify_parts(photos, query.features, ids, calibration or calibration_of(photos))
+    hits = {hit.id: hit for hit in near} | _hits(photos, query.vectors, [i for i in ids if i in containments])
     surest = sorted(containments.values(), key=lambda c: (-c.location.probability, -c.location.inliers, c.id))
     first = [PartHit(hits[containment.id], containment) for containment in surest]
     return [*first, *(PartHit(hit, None) for hit in near if hit.id not in containments)][:k]
@@ -235,7 +282,7 @@ def verify_parts(
     }
 
 
-def _passing(photos: Collection, ids: list[str], where: str | None) -> list[str]:
+def passing(photos: Collection, ids: list[str], where: str | None) -> list[str]:
     """Return the ids of images that exist and meet the condition, in the same order."""
     if where is None:
         return [image_id for image_id, row in zip(ids, photos.get(ids, []), strict=True) if row is not None]

@@ -35,6 +35,7 @@ from lookalike.server.routes import map as map_routes
 from lookalike.server.service.collection_service import CollectionService
 from lookalike.server.service.job_records import JobRunning
 from lookalike.server.service.jobs import JobRunner
+from lookalike.server.service.local_features import LocalFeatures
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.server.uploads.query_vectors import QueryResolver
 from lookalike.server.uploads.saved_queries import SavedQueries
@@ -93,6 +94,7 @@ def _lifespan(settings: Settings, state: AppState, folder: str) -> Lifespan[Fast
                 publisher.cancel()
                 await state.jobs.close()
                 await state.decoders.stop()
+                await asyncio.to_thread(state.local_features.close)
                 await asyncio.to_thread(state.service.close)
                 if not settings.folder or _orphaned():
                     await asyncio.to_thread(_remove, folder)
@@ -112,7 +114,8 @@ def _app_state(settings: Settings, collection: Collection | None, folder: str) -
     metrics = Metrics(folder if settings.workers > 1 else "")
     access = AccessControl(settings, load_tokens(settings.tokens))
     resolver = QueryResolver(service, decoders, queries, settings)
-    return AppState(settings, service, decoders, resolver, JobRunner(settings, folder), metrics, access)
+    jobs, local_features = JobRunner(settings, folder), LocalFeatures(service)
+    return AppState(settings, service, decoders, resolver, local_features, jobs, metrics, access)
 
 
 def _signing_key(folder: str) -> bytes:

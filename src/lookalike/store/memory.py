@@ -22,16 +22,24 @@ class MemoryTable:
         self.key, self._read_only = key, read_only
         self._types: dict[str, type] = {key: str}
         self._rows: dict[str, dict[str, Scalar]] = {}
+        self._version = 0
+
+    @property
+    def version(self) -> int:
+        return self._version
 
     def put(self, rows: Sequence[Metadata]) -> None:
         _check_writable(self._read_only)
         self._types = cols.widened(self._types, rows, reserved=())
+        self._version += bool(rows)
         for row in rows:
             self._rows[str(row[self.key])] = dict(row)
 
     def remove(self, keys: Sequence[str]) -> int:
         _check_writable(self._read_only)
-        return sum(self._rows.pop(key, None) is not None for key in keys)
+        removed = sum(self._rows.pop(key, None) is not None for key in keys)
+        self._version += bool(removed)
+        return removed
 
     def all(self) -> list[dict[str, Scalar]]:
         return [

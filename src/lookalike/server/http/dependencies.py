@@ -13,6 +13,7 @@ from lookalike.server.http.schemas import ErrorOut
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.collection_service import MAX_K, CollectionService
 from lookalike.server.service.jobs import JobRunner
+from lookalike.server.service.local_features import LocalFeatures
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.server.uploads.query_vectors import QueryResolver
 
@@ -25,6 +26,7 @@ class AppState:
     service: CollectionService
     decoders: DecoderPool
     resolver: QueryResolver
+    local_features: LocalFeatures
     jobs: JobRunner
     metrics: Metrics
     access: AccessControl

@@ -4,6 +4,18 @@ from typing import Any
 
 ID = "Pictures/sea.jpg"
 HIT: dict[str, Any] = {"id": ID, "score": 0.934512, "metadata": {"width": 4000, "height": 3000, "label": "sea"}}
+CONTAINMENT: dict[str, Any] = {
+    "kind": "holds",
+    "box": [-1.1, -0.1, 2.2, 2.2],
+    "outline": [[-1.1, -0.1], [1.1, -0.1], [1.1, 2.1], [-1.1, 2.1]],
+    "query_outline": [[0.5, 0.0455], [0.9545, 0.0455], [0.9545, 0.5], [0.5, 0.5]],
+    "share": 1.0,
+    "turn": 0.0,
+    "scale": 2.0,
+    "mirrored": False,
+    "probability": 0.998,
+    "inliers": 81,
+}
 IMAGE: dict[str, Any] = {"id": ID, "metadata": {"width": 4000, "height": 3000, "label": "sea"}}
 FAILURE: dict[str, Any] = {"file": "Pictures/x.jpg", "reason": "is empty (0 bytes)"}
 LABEL: dict[str, Any] = {"label": "sea", "images": 120, "named": 310, "examples": [ID]}
@@ -67,6 +79,7 @@ CLUSTER: dict[str, Any] = {
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     "ErrorOut": {"error": "unknown_id", "message": "no image has the id 'x'"},
+    "ContainmentOut": CONTAINMENT,
     "HitOut": HIT,
     "SearchOut": {"query": ["query:0123…"], "hits": [HIT], "seconds": 0.021},
     "SavedQueryOut": {"query": "query:0123…", "width": 800, "height": 600, "format": "JPEG"},
@@ -86,6 +99,8 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "licence": "Apache-2.0",
         "roots": [{"name": "Pictures", "kind": "folder", "present": True}],
         "columns": {"width": "int"},
+        "local_features": True,
+        "vector_parts": ["alike", "copy"],
         "may_write": True,
     },
     "FailureOut": FAILURE,

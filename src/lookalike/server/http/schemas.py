@@ -34,13 +34,39 @@ class ErrorOut(ApiModel):
     message: str
 
 
+class ContainmentOut(ApiModel):
+    """How the query and a stored image lie in each other.
+
+    `kind`: inside (the query lies in the stored image), holds (the stored image lies in the query), overlaps, or the
+    same image. `outline`: the query's corners as fractions of the stored image, clockwise from its own top left; `box`:
+    x, y, width, height of them. `query_outline`: the stored image's corners as fractions of the query, null if the
+    query lies inside it. `share`: of the stored image's area that shows the query. `turn`: degrees clockwise. `scale`:
+    pixels of the stored image per pixel of the query. `inliers`: matching points.
+    """
+
+    kind: str
+    box: list[float]
+    outline: list[list[float]]
+    query_outline: list[list[float]] | None
+    share: float
+    turn: float
+    scale: float
+    mirrored: bool
+    probability: float
+    inliers: int
+
+
 class HitOut(ApiModel):
-    """One search result; `score` is the cosine similarity, 1 for the same image."""
+    """One search result; `score` is the cosine similarity, 1 for the same image.
+
+    `containment`: with `parts`, how the query and the image lie in each other, or null if that is not verified.
+    """
 
     id: str
     score: float
     metadata: dict[str, Scalar]
     relation: dict[str, Any] | None = None
+    containment: ContainmentOut | None = None
 
 
 class SearchOut(ApiModel):
@@ -105,7 +131,11 @@ class ImagePatch(ApiModel):
 
 
 class CollectionOut(ApiModel):
-    """The state of the collection."""
+    """The state of the collection.
+
+    `local_features`: whether `parts` can be searched. `vector_parts`: the parts of the model's vectors that `by` can
+    name; empty if it has none.
+    """
 
     images: int
     plain: int
@@ -116,6 +146,8 @@ class CollectionOut(ApiModel):
     licence: str = OldName
     roots: list[dict[str, Any]]
     columns: dict[str, str]
+    local_features: bool
+    vector_parts: list[str]
     may_write: bool
 
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from lookalike.deprecation import with_old_keys
 from lookalike.image import to_path
+from lookalike.relate.local_search import keeps_local_features
 from lookalike.relate.probability.score_tail import Tail
 from lookalike.search import Collection
 from lookalike.server.http.access import header_dict
@@ -50,6 +51,8 @@ def _summary(photos: Collection, index: VectorIndex | None) -> dict[str, Any]:
             {"name": r.prefix, "kind": r.kind, "present": os.path.lexists(to_path(r.path))} for r in photos.roots()
         ],
         "columns": columns,
+        "local_features": keeps_local_features(photos),
+        "vector_parts": [part.name for part in photos.card.parts],
     }
     return with_old_keys(content)
 

@@ -118,6 +118,7 @@ async def add(request: Request, state: AppStateDep) -> Response:
             continue
         report["ids"].append(image_id)
         report["added" if new else "changed"] += 1
+    await state.local_features.add(report["ids"])
     if not report["ids"] and report["failed"]:
         message = "; ".join(f["reason"] for f in report["failed"])[:500]
         return as_json({"error": "unreadable_image", "message": message}, status=422)

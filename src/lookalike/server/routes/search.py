@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request
@@ -14,6 +13,7 @@ from lookalike.server.http.dependencies import AppState, AppStateDep, By, K, Min
 from lookalike.server.http.examples import FORMS, ID, IMAGE_BYTES
 from lookalike.server.http.responses import as_hits, as_json, with_tag
 from lookalike.server.http.schemas import SavedQueryOut, SearchOut
+from lookalike.server.routes.ranking import Ranking
 from lookalike.server.uploads.query_vectors import SearchInput, parse_regions, read_images, texts
 from lookalike.server.uploads.saved_queries import PREFIX
 
@@ -31,6 +31,14 @@ Regions = Annotated[
     ),
 ]
 WithRelations = Annotated[bool, Query(description="Include the relation of each hit to the query.", examples=[True])]
+ByParts = Annotated[
+    bool,
+    Query(
+        description="Also find images that show only a part of the query, or it in a part of them; each hit has a "
+        "`containment`. One query image; not with `minus`, `region`, `min_score`, `relations` or `by`.",
+        examples=[False],
+    ),
+]
 Token = Annotated[
     str, Path(description="The token of a saved query.", examples=["query:0123456789abcdef0123456789abcdef"])
 ]
@@ -83,10 +91,11 @@ async def search(
     min_score: MinScore = None,
     relations: WithRelations = False,
     by: By = BOTH,
+    parts: ByParts = False,
 ) -> Response:
     """Return the images most similar to `like` and dissimilar to `minus`."""
     query = SearchInput(like=like, minus=minus, regions=parse_regions(region))
-    return await _search(state, query, Ranking(k, where, min_score, by), relations=relations)
+    return await _search(state, query, Ranking(k, where, min_score, by), relations=relations, parts=parts)
 
 
 @router.post("/v1/search", response_model=SearchOut, responses=error_responses(404), openapi_extra=SEARCH_BODY)
@@ -98,6 +107,7 @@ async def search_by_upload(
     min_score: MinScore = None,
     relations: WithRelations = False,
     by: By = BOTH,
+    parts: ByParts = False,
 ) -> Response:
     """Return the images most similar to the uploads. Regions apply to the uploads first, then to `like`."""
     files, form, _ = await read_images(request, "image", "minus_image")
@@ -110,21 +120,23 @@ async def search_by_upload(
         urls=texts(form, "url"),
         is_disconnected=request.is_disconnected,
     )
-    return await _search(state, query, Ranking(k, where, min_score, by), relations=relations)
+    return await _search(state, query, Ranking(k, where, min_score, by), relations=relations, parts=parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """How many hits of a search, which, and by which parts of the vectors they are ranked."""
-
-    k: int
-    where: str | None
-    min_score: float | None
-    by: str
-
-
-async def _search(state: AppState, query: SearchInput, ranking: Ranking, *, relations: bool) -> Response:
+async def _search(state: AppState, query: SearchInput, ranking: Ranking, *, relations: bool, parts: bool) -> Response:
     started_at = time.perf_counter()
+    if parts:
+        from lookalike.server.routes.parts import search_by_parts
+
+        names, content = await search_by_parts(state, query, ranking, relations=relations)
+    else:
+        names, content = await _search_by_vector(state, query, ranking, relations=relations)
+    return as_json({"query": names, "hits": content, "seconds": round(time.perf_counter() - started_at, 4)})
+
+
+async def _search_by_vector(
+    state: AppState, query: SearchInput, ranking: Ranking, *, relations: bool
+) -> tuple[list[str], list[dict[str, Any]]]:
     vector, names, excluded = await state.resolver.resolve(query)
     hits = await state.service.search(
         vector, ranking.k, where=ranking.where, without=excluded, min_score=ranking.min_score, by=ranking.by
@@ -135,7 +147,7 @@ async def _search(state: AppState, query: SearchInput, ranking: Ranking, *, rela
 
         region = query.regions[0] if query.regions else None
         content = await with_relations(state, names, hits, content, region)
-    return as_json({"query": names, "hits": content, "seconds": round(time.perf_counter() - started_at, 4)})
+    return names, content
 
 
 @router.post(

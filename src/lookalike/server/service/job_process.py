@@ -73,6 +73,8 @@ def _public_message(error: LookalikeError, uri: str) -> str:
 
 def _index(uri: str, stop: threading.Event) -> dict[str, Any]:
     from lookalike.indexing.sync import SyncOptions
+    from lookalike.relate.local_search import update_local_features
+    from lookalike.schema import KEEPS_LOCAL_FEATURES
     from lookalike.search import Collection
 
     with Collection.open(uri) as photos:
@@ -81,6 +83,8 @@ def _index(uri: str, stop: threading.Event) -> dict[str, Any]:
         # Leave one core to searches.
         workers = max(1, (os.cpu_count() or 2) - 1)
         report = asdict(photos.sync(options=SyncOptions(workers=workers, progress=_Progress(), stop=stop)))
+        if KEEPS_LOCAL_FEATURES.name in photos.store.settings and not report["interrupted"]:
+            update_local_features(photos, progress=_Progress(stop))
         names = {root.path: root.prefix for root in photos.roots()}
     report |= {name: len(report[name]) for name in ("failed", "skipped_libraries")}
     report["missing_roots"] = [names.get(path, "a folder") for path in report["missing_roots"]]

@@ -3,12 +3,13 @@
 
 import { h, fileName, percent } from "./dom.js";
 import { thumbnailUrl } from "./api.js";
+import { badgeText, outlineOverlay, storedOutline } from "./containment.js";
 
 const GAP = 6;
 const OVERSCAN = 900; // pixels rendered above and below the window
 
 export class Grid {
-  // tiles: [{id, width, height, score?, relation?}]; open(n) is called on Enter or click, act(key, n) on letters.
+  // tiles: [{id, width, height, score?, relation?, containment?}]; open(n) is called on Enter or click, act(key, n) on letters.
   constructor(container, { open, act = () => false, label }) {
     this.list = h("div", { class: "grid", role: "list", "aria-label": label });
     container.append(this.list);
@@ -122,10 +123,12 @@ export class Grid {
     const tile = this.tiles[n];
     const scored = tile.score !== undefined;
     const relation = tile.relation && tile.relation.relation !== "unrelated" ? tile.relation : null;
+    const containment = tile.containment;
     const labels = [
       fileName(tile.id),
+      containment && badgeText(containment),
       scored && `score ${tile.score.toFixed(2)}`,
-      relation && `${relation.relation}, ${percent(relation.probability)}`,
+      relation && !containment && `${relation.relation}, ${percent(relation.probability)}`,
     ];
     return h(
       "div",
@@ -139,12 +142,15 @@ export class Grid {
         "aria-label": labels.filter(Boolean).join(", "),
       },
       h("img", { src: thumbnailUrl(tile.id), alt: "", decoding: "async", draggable: "false" }),
+      containment && outlineOverlay(storedOutline(containment), { width: tile.width || 1, height: tile.height || 1 }),
       h(
         "span",
         { class: "line", "aria-hidden": "true" },
         scored && h("span", { class: "score" }, tile.score.toFixed(2)),
         h("span", { class: "name" }, fileName(tile.id)),
-        relation && h("span", { class: `badge ${relation.relation}` }, relation.relation),
+        containment
+          ? h("span", { class: "badge contained" }, `${n + 1} · ${badgeText(containment)}`)
+          : relation && h("span", { class: `badge ${relation.relation}` }, relation.relation),
       ),
     );
   }

@@ -5,6 +5,8 @@ import { h, notify, number, fileName } from "./dom.js";
 import { get, thumbnailUrl, upload } from "./api.js";
 import { address, go, replaceAddress, read } from "./state.js";
 import { Grid } from "./grid.js";
+import { queryWithOutlines } from "./containment.js";
+import { byParts, loadCollection, optionControls, searchOptions } from "./search_options.js";
 import { loadScores, thresholdText } from "./threshold_text.js";
 import { closeView, isOpen, view } from "./viewer.js";
 
@@ -59,6 +61,7 @@ export function show(main) {
     state.name,
     state.seed,
     state.k,
+    state.like.length && [state.parts, state.by],
   ]);
   if (!page || page.key !== key || !main.contains(page.root)) {
     leavePage();
@@ -174,6 +177,11 @@ function results(current, state) {
   });
   const more = h("div", { class: "more" });
   current.root.append(more);
+  current.showParts = () => {
+    current.found?.remove();
+    current.found = queryWithOutlines(state.like[0], current.all, (n) => current.grid.focus(n));
+    if (current.found) current.grid.list.before(current.found);
+  };
   current.explain = (min) => {
     explanation.textContent = thresholdText(min, current.hits, current.all.length, {
       endless: current.hits.length === current.all.length && current.all.length >= Number(state.k || K),
@@ -182,11 +190,12 @@ function results(current, state) {
   current.cut = (now) => {
     const min = Number(now.min || 0);
     if (document.activeElement !== slider) slider.value = String(min);
-    current.hits = current.all.filter((hit) => hit.score >= min || min === 0);
+    // An image that shares only a part has a low score; that part is verified.
+    current.hits = current.all.filter((hit) => hit.score >= min || min === 0 || hit.containment);
     current.grid.show(current.hits);
     level.textContent = min ? min.toFixed(2) : "all";
     current.explain(min);
-    summary.textContent = current.all.length ? `${number(current.hits.length)} most similar` : "No hits";
+    summary.textContent = summaryText(current.hits, state);
     more.replaceChildren(
       ...(current.all.length >= Number(now.k || K) && current.all.length < MAX_K
         ? [
@@ -207,7 +216,16 @@ function results(current, state) {
   search(current, state);
 }
 
+function summaryText(hits, state) {
+  if (!hits.length) return "No hits";
+  const found = hits.filter((hit) => hit.containment).length;
+  const similar = `${number(hits.length - found)} most similar`;
+  if (!byParts(state)) return similar;
+  return found ? `${number(found)} by parts, ${similar}` : `No parts found; ${similar}`;
+}
+
 async function search(current, state) {
+  if (state.parts || state.by) await loadCollection();
   const parameters = {
     like: state.like,
     minus: state.minus,
@@ -216,13 +234,15 @@ async function search(current, state) {
     k: state.k || K,
   };
   try {
-    const [response] = await Promise.all([get("/v1/search", parameters), loadScores()]);
+    const options = searchOptions(state);
+    const [response] = await Promise.all([get("/v1/search", { ...parameters, ...options }), loadScores()]);
     if (page !== current) return;
     current.all = response.hits.map(flat);
     current.cut(read());
+    if (options.parts) current.showParts();
     restoreFocus(current);
     if (read().open) reveal(read().open);
-    if (state.like.length === 1 && !state.minus.length) relate(current, parameters);
+    if (state.like.length === 1 && !state.minus.length) relate(current, { ...parameters, by: options.by });
   } catch (error) {
     showError(current, error);
   }
@@ -262,6 +282,7 @@ function flat(image) {
     width: image.metadata.width,
     height: image.metadata.height,
     relation: image.relation || null,
+    containment: image.containment || null,
   };
 }
 
@@ -348,7 +369,7 @@ function filters(state) {
   );
   select.hidden = !state.label;
   fillLabels(select, state.label);
-  return h("div", { class: "filters" }, !state.like.length && name, select, where);
+  return h("div", { class: "filters" }, !state.like.length && name, select, where, optionControls(state));
 }
 
 async function fillLabels(select, chosen) {
@@ -395,6 +416,7 @@ function reveal(id) {
     name: `id:${id}`,
     score: hit?.score,
     relation: hit?.relation,
+    containment: hit?.containment,
     query,
     more,
     less,
@@ -439,8 +461,8 @@ function searchRegion(name, part) {
   window.scrollTo(0, 0);
 }
 function filtersOf() {
-  const { where, label, min } = currentPath() === "/" ? read() : {};
-  return { like: [], minus: [], region: [], where, label, min };
+  const { where, label, min, parts, by } = currentPath() === "/" ? read() : {};
+  return { like: [], minus: [], region: [], where, label, min, parts, by };
 }
 
 function act(letter, id) {

@@ -3,7 +3,7 @@
 import { withRoot, ROOT } from "./root_path.js";
 
 const LISTS = ["like", "minus", "region"];
-const TEXTS = ["where", "label", "name", "k", "min", "open", "seed"];
+const TEXTS = ["where", "label", "name", "k", "min", "open", "seed", "parts", "by"];
 
 export function read() {
   const query = new URLSearchParams(location.search);

@@ -2,18 +2,30 @@
 
 import { h, fileName, notify, percent } from "./dom.js";
 import { call, get, originalUrl, thumbnailUrl, send } from "./api.js";
+import { badgeText, containmentText, outlineOverlay, queryOutline, storedOutline } from "./containment.js";
 import { selectRegion } from "./region.js";
 
 const dialog = document.getElementById("viewer");
 const LETTERS = { m: "more", l: "less", a: "add" };
 let current = null;
 
-// options: {name, score?, relation?, query?, more, less, add?, region, step?, closed}
+// options: {name, score?, relation?, containment?, query?, more, less, add?, region, step?, closed}
 export function view(options) {
   current = options;
   const id = options.name.startsWith("query:") ? null : options.name.replace(/^id:/, "");
   const image = h("img", { src: thumbnailUrl(options.name, 1280), alt: id ? fileName(id) : "The query image" });
-  const frame = h("div", { class: "frame" }, image);
+  const { containment } = options;
+  const frame = h("div", { class: "frame" }, image, containment && outlineOverlay(storedOutline(containment)));
+  const queryFrame =
+    containment &&
+    options.query &&
+    h(
+      "div",
+      { class: "frame" },
+      h("img", { src: thumbnailUrl(options.query, 1280), alt: "The query image" }),
+      outlineOverlay(queryOutline(containment)),
+      h("span", { class: "tag" }, "the query"),
+    );
   const facts = h("dl", { class: "facts" });
   const proof = h("p", { class: "faint" });
   const box = () =>
@@ -29,8 +41,9 @@ export function view(options) {
       { class: "viewer" },
       h(
         "div",
-        { class: "stage" },
+        { class: queryFrame ? "stage both" : "stage" },
         frame,
+        queryFrame,
         options.step &&
           h(
             "button",
@@ -54,12 +67,14 @@ export function view(options) {
             "p",
             {},
             h("b", {}, `score ${options.score.toFixed(3)} `),
-            options.relation &&
-              h(
-                "span",
-                { class: `badge ${options.relation.relation}` },
-                `${options.relation.relation}, ${percent(options.relation.probability)}`,
-              ),
+            containment
+              ? h("span", { class: "badge contained" }, badgeText(containment))
+              : options.relation &&
+                  h(
+                    "span",
+                    { class: `badge ${options.relation.relation}` },
+                    `${options.relation.relation}, ${percent(options.relation.probability)}`,
+                  ),
           ),
         proof,
         h(
@@ -118,7 +133,8 @@ export function view(options) {
   if (!dialog.open) dialog.showModal();
   dialog.querySelector("h2").focus(); // screen readers announce it, and the keys of the dialog keep working for the next image
   if (id) fill(id, facts);
-  if (id && options.query) explain(options.query, id, proof);
+  if (containment) proof.textContent = containmentText(containment);
+  else if (id && options.query) explain(options.query, id, proof);
 }
 
 async function fill(id, facts) {

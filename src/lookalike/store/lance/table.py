@@ -46,6 +46,14 @@ class LanceTable:
 
     # reading
 
+    @property
+    def version(self) -> int:
+        """The number of the latest version that any process committed; 0 before the first."""
+        try:
+            return int(self.latest().version)
+        except NoCollection:
+            return 0
+
     def latest(self) -> "lance.LanceDataset":
         """Return the latest version that any process committed; a check takes 10 us. Raises NoCollection."""
         dataset = self._dataset
