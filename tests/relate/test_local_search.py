@@ -82,6 +82,15 @@ def test_what_is_nowhere_is_not_found(photos: Collection) -> None:
         assert not any(hit.containment for hit in search_by_parts(photos, scene(seed), 5))
 
 
+def test_an_image_of_the_collection_is_left_out_of_its_own_results(photos: Collection) -> None:
+    photos.add(png(paste_into(scene(200), scene(3), np.random.default_rng(0), share=0.6)), "page")
+    update_local_features(photos)
+    results = search_by_parts(photos, "id:page", 30)
+    assert [hit.hit.id for hit in results if hit.containment] == ["03"]
+    assert len(results) == COUNT
+    assert "page" not in [hit.hit.id for hit in results]
+
+
 def test_a_condition_holds_for_both_kinds_of_candidates(photos: Collection) -> None:
     update_local_features(photos)
     page = collage([scene(3), scene(8), scene(101), scene(102)], np.random.default_rng(0), side=640)

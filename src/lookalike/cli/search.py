@@ -151,9 +151,10 @@ def _search_parts(
     from lookalike.relate.local_search import load_query, search_by_parts
 
     with open_to_read(collection) as photos:
-        image = load_query(photos, *_images([query]))
+        (image,) = _images([query])
         with usage_error_for("--where", BadFilter):
             results = search_by_parts(photos, image, k, where=where)
+        pixels = load_query(photos, image) if plot else None
     containments = [one.containment for one in results if one.containment is not None]
     for rank, one in enumerate(results, 1):
         path = one.hit.metadata.get("path")
@@ -166,8 +167,8 @@ def _search_parts(
             print_row(f"{rank:>3}  {one.hit.score:.3f}  {path or one.hit.id!s}{words}")
     if not containments:
         log("no match: no image was found in the query, nor the query in an image; these are only the nearest")
-    elif plot:
-        draw_containments(image, query, containments, plot)
+    elif plot and pixels is not None:
+        draw_containments(pixels, query, containments, plot)
 
 
 def _images(names: list[str]) -> "tuple[ImageLike, ...]":

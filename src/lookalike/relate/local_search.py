@@ -84,15 +84,16 @@ def update_local_features(photos: Collection, *, progress: Progress | None = Non
     so that an interrupted update continues where it stopped.
     """
     table = photos.store.table(LOCAL_FEATURES.name, key=LOCAL_FEATURES.key)
-    same_words = keeps_local_features(photos)
-    known = {str(row["id"]): (row["sha256"], row["indexed"]) for row in table.all()} if same_words else {}
+    known = {str(row["id"]): (row["sha256"], row["indexed"]) for row in table.all()}
     images = dict(_versions(photos))
-    removed = [str(row["id"]) for row in table.all() if row["id"] not in images]
-    table.remove(removed)
-    missing = [image_id for image_id, version in images.items() if known.get(image_id) != version]
-    if not same_words:
-        table.remove(list(images))
+    removed = [image_id for image_id in known if image_id not in images]
+    if keeps_local_features(photos):
+        table.remove(removed)
+    else:  # those of another vocabulary mean nothing
+        table.remove(list(known))
+        known = {}
         photos.store.set_settings({KEEPS_LOCAL_FEATURES.name: VOCABULARY_NAME})
+    missing = [image_id for image_id, version in images.items() if known.get(image_id) != version]
     without = 0
     for start in range(0, len(missing), _BATCH):
         batch = missing[start : start + _BATCH]
@@ -228,7 +229,7 @@ def ids_with_shared_details(photos: Collection, query: RGB, k: int) -> list[str]
 
 def search_by_parts(
     photos: Collection,
-    query: RGB,
+    query: ImageLike,
     k: int,
     *,
     where: str | None = None,
@@ -239,12 +240,16 @@ def search_by_parts(
     """Return the k best images: first those that contain the query or parts of it, or are contained in it.
 
     `candidates` by vector and `local_candidates` by local features are verified by geometry. Verified ones come first,
-    surest first; then the others by score. Raises BadQuery if the collection keeps no local features.
+    surest first; then the others by score. `query`: a path, bytes, an array, a PIL image, or "id:ID", which is left out
+    of its own results. Raises BadQuery if the collection keeps no local features; ImageError, UnknownId.
     """
-    part_query = PartQuery(find_features(query), photos.embedder.embed([query]))
-    near = photos.search_by_vector(part_query.vectors, max(k, candidates), where=where, by=COPY)[0]
-    by_parts = passing(photos, local_index(photos).candidates(part_query.features, local_candidates), where)
+    index, pixels, own = local_index(photos), load_query(photos, query), parse_id(query)
+    part_query = PartQuery(find_features(pixels), photos.embedder.embed([pixels]))
+    (nearest,) = photos.search_by_vector(part_query.vectors, max(k, candidates) + 1, where=where, by=COPY)
+    near = [hit for hit in nearest if hit.id != own]
+    by_parts = passing(photos, index.candidates(part_query.features, local_candidates + 1), where)
     ids = list(dict.fromkeys([*(hit.id for hit in near[:candidates]), *by_parts]))
+    ids = [image_id for image_id in ids if image_id != own]
     return rank_by_parts(photos, part_query, near, ids, k, calibration=calibration)
 
 
@@ -286,8 +291,8 @@ def passing(photos: Collection, ids: list[str], where: str | None) -> list[str]:
     """Return the ids of images that exist and meet the condition, in the same order."""
     if where is None:
         return [image_id for image_id, row in zip(ids, photos.get(ids, []), strict=True) if row is not None]
-    passing = {str(i) for part in photos.store.scan(["id"], where=where) for i in part["id"].tolist()}
-    return [image_id for image_id in ids if image_id in passing]
+    meeting = {str(i) for part in photos.store.scan(["id"], where=where) for i in part["id"].tolist()}
+    return [image_id for image_id in ids if image_id in meeting]
 
 
 def _hits(photos: Collection, vectors: Vectors, ids: list[str]) -> dict[str, Hit]:
