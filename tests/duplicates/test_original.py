@@ -18,6 +18,8 @@ from tests.duplicates.pictures import save
 
 # With a page or another image around it the colors, which this embedder compares, differ too much.
 HIDING = {"paste", "screenshot"}
+# Fewer levels of each color are not seen at the size of a thumbnail, so the older file is kept: docs/duplicates.md.
+UNSEEN = {"posterize"}
 
 
 def photograph(seed: int) -> RGB:
@@ -37,7 +39,7 @@ def test_the_original_is_kept_or_it_is_said_that_nobody_can_tell(tmp_path: Path,
     random, picture = Random(seed), photograph(seed)
     folder = tmp_path / "photos"
     original = save(picture, folder / f"{random.randrange(1000)}-a.png")
-    for name in random.sample(sorted(set(EDITS) - HIDING), 6):
+    for name in random.sample(sorted(set(EDITS) - HIDING - UNSEEN), 6):
         edited = EDITS[name].apply(picture, random.uniform(0.1, 0.8), seed)
         save(edited, folder / f"{random.randrange(1000)}-{name}.{random.choice(('png', 'jpg'))}")
     for path in folder.iterdir():
