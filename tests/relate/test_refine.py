@@ -23,6 +23,24 @@ def test_a_start_a_few_pixels_off_is_corrected(perspective: bool) -> None:
     assert correlation > 0.98
 
 
+def test_the_memory_layout_of_the_start_does_not_matter() -> None:
+    template, start = IMAGE[5:-20, 7:-30], np.array([[1, 0, 9.0], [0, 1, 3.0], [0, 0, 1]])
+    results = [
+        refine_by_pixels(template, IMAGE, layout(start), perspective=False, iterations=60, epsilon=1e-5)
+        for layout in (np.ascontiguousarray, np.asfortranarray)
+    ]
+    assert results[0] is not None
+    assert results[1] is not None
+    assert np.array_equal(results[0][0], results[1][0])
+    assert np.allclose(results[0][0][:2, 2], (7, 5), atol=0.1)
+
+
+def test_an_error_that_is_no_divergence_is_raised() -> None:
+    mask = np.ones((3, 3), np.uint8)
+    with pytest.raises(cv2.error):
+        refine_by_pixels(IMAGE, IMAGE, np.eye(3), perspective=False, iterations=3, epsilon=1e-4, mask=mask)
+
+
 @pytest.mark.parametrize("perspective", [False, True])
 def test_flat_images_have_nothing_to_refine(perspective: bool) -> None:
     flat = np.full_like(IMAGE, 128)

@@ -223,11 +223,14 @@ def overlap_of(
 def refine_transform(first: RGB, second: RGB, transform: Matrix, *, side: int) -> Matrix:
     """Return the transform refined on the images at `side` pixels, or unchanged if that does not converge.
 
-    Points of a thumbnail are exact to a pixel or two of a page.
+    Points of a thumbnail are exact to a pixel or two of a page. Images of different sizes are not refined: calibrations
+    and thresholds were measured without.
     """
     import cv2
 
     a, b = _reduced(first, side), _reduced(second, side)
+    if a.shape != b.shape:
+        return transform
     onto = np.linalg.inv(pixels_to_fractions(_size(b))) @ transform @ pixels_to_fractions(_size(a))
     start = np.linalg.inv(onto)
     inside = cv2.warpPerspective(np.full(a.shape[:2], 255, np.uint8), onto, (b.shape[1], b.shape[0]))

@@ -26,16 +26,18 @@ def refine_by_pixels(
     """Return the transform (3, 3) from pixels of `template` to those of `image`, and their correlation under it.
 
     `template`, `image`: gray (H, W). `start`: where the search begins. `perspective`: a homography, else an affine
-    transform. `mask`: where the template is compared. None if it diverges, or if there is too little structure.
+    transform. `mask`: where the image counts, of its size. None if it diverges, or if there is too little structure.
     """
     import cv2
 
     stop = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, iterations, epsilon)
     model = cv2.MOTION_HOMOGRAPHY if perspective else cv2.MOTION_AFFINE
-    warp = np.array(start if perspective else start[:2], np.float32)
+    warp = np.array(start if perspective else start[:2], np.float32, order="C")  # OpenCV refuses columns first
     try:
         correlation, refined = cv2.findTransformECC(template, image, warp, model, stop, mask, _FILTER_SIZE)
-    except cv2.error:  # "the algorithm stopped before its convergence": little contrast, or no overlap
-        return None
+    except cv2.error as error:
+        if error.code != cv2.Error.StsNoConv:
+            raise
+        return None  # "stopped before its convergence", "NaN encountered": little contrast, or no overlap
     matrix = np.asarray(refined, np.float64)
     return (matrix if perspective else np.vstack([matrix, [0, 0, 1]])), float(correlation)
