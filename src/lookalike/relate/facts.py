@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from lookalike.relate.hit_summary import HitSummary
 from lookalike.relate.relation import Verdict
 from lookalike.types import Change, ChangeKind
 
@@ -27,6 +28,16 @@ def verdict_facts(verdict: Verdict) -> dict[str, Any]:
         facts |= numbers | {"structure": _short(match.agreement.structure), "residual": _short(match.residual)}
         facts["outline"] = [[_short(v) for v in corner] for corner in match.outline.tolist()]
     return facts
+
+
+def summary_facts(summary: HitSummary) -> dict[str, Any]:
+    """Return the summary of a search's hits as plain values, for JSON."""
+    return {
+        "judged": summary.judged,
+        "copies": summary.copies,
+        "undecided": summary.undecided,
+        "strongest": str(summary.strongest),
+    }
 
 
 def change_facts(changes: Iterable[Change]) -> list[dict[str, Any]]:

@@ -43,12 +43,24 @@ class HitOut(ApiModel):
     relation: dict[str, Any] | None = None
 
 
+class HitSummaryOut(ApiModel):
+    """What the `judged` hits are to the query: how many are `copies` or identical, how many cannot be told
+    (`undecided`), and the `strongest` relation. No copies and nothing undecided: nothing in the list is a copy."""
+
+    judged: int
+    copies: int
+    undecided: int
+    strongest: str
+
+
 class SearchOut(ApiModel):
-    """The hits of a search. `query`: names of the query images; a `query:` token can be reused until it expires."""
+    """The hits of a search. `query`: names of the query images; a `query:` token can be reused until it expires.
+    `summary`: of the hits whose relation was requested."""
 
     query: list[str]
     hits: list[HitOut]
     seconds: float
+    summary: HitSummaryOut | None = None
 
 
 class SavedQueryOut(ApiModel):

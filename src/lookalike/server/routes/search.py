@@ -129,13 +129,13 @@ async def _search(state: AppState, query: SearchInput, ranking: Ranking, *, rela
     hits = await state.service.search(
         vector, ranking.k, where=ranking.where, without=excluded, min_score=ranking.min_score, by=ranking.by
     )
-    content = as_hits(hits, show_paths=state.settings.show_paths)
+    content: dict[str, Any] = {"hits": as_hits(hits, show_paths=state.settings.show_paths)}
     if relations:
         from lookalike.server.routes.relations import with_relations
 
         region = query.regions[0] if query.regions else None
-        content = await with_relations(state, names, hits, content, region)
-    return as_json({"query": names, "hits": content, "seconds": round(time.perf_counter() - started_at, 4)})
+        content = await with_relations(state, names, hits, content["hits"], region)
+    return as_json({"query": names, **content, "seconds": round(time.perf_counter() - started_at, 4)})
 
 
 @router.post(

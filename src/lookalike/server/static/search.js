@@ -5,7 +5,7 @@ import { h, notify, number, fileName } from "./dom.js";
 import { get, thumbnailUrl, upload } from "./api.js";
 import { address, go, replaceAddress, read } from "./state.js";
 import { Grid } from "./grid.js";
-import { loadScores, thresholdText } from "./threshold_text.js";
+import { loadScores, summaryText, thresholdText } from "./threshold_text.js";
 import { closeView, isOpen, view } from "./viewer.js";
 
 const K = 200;
@@ -157,6 +157,7 @@ function results(current, state) {
     chooser("Another image", "add", { add: true }),
   );
   const summary = h("h1", {}, "Searching…");
+  current.answer = h("p", { class: "answer", role: "status" }); // whether any hit is a copy, once they are judged
   current.root.append(
     h("div", { class: "ask" }, chips, h("div", { class: "controls" }, cut, filters(state))),
     h(
@@ -166,6 +167,7 @@ function results(current, state) {
       h("span", { class: "spread" }),
       h("a", { class: "button", href: "/", "data-link": true }, "New search"),
     ),
+    current.answer,
   );
   current.grid = new Grid(current.root, {
     label: "Hits, most similar first",
@@ -245,9 +247,7 @@ async function relate(current, parameters) {
     for (const hit of current.all) hit.relation = relations.get(hit.id) || null;
     current.grid.relate(current.hits.map((hit) => hit.relation));
     current.explain(Number(read().min || 0));
-    const copies = current.all.filter((hit) => ["copy", "identical"].includes(hit.relation?.relation)).length;
-    if (copies && !document.getElementById("status").textContent)
-      notify(`${copies} of the best ${response.hits.length} hits are copies of this image`);
+    current.answer.textContent = response.summary ? summaryText(response.summary) : "";
   } catch {
     /* the hits are shown without relations */
   }
