@@ -68,7 +68,7 @@ def relations(photos: Collection, image: RGB) -> list[tuple[str, Verdict]]:
 
 def print_negatives(photos: Collection, images: Sequence[RGB], folder: Path, save: Path | None) -> None:
     strongest: Counter[str] = Counter()
-    false = stated = 0
+    false = stated = hedged = 0
     started_at = time.perf_counter()
     for n, image in enumerate(images):
         judged = relations(photos, image)
@@ -76,11 +76,13 @@ def print_negatives(photos: Collection, images: Sequence[RGB], folder: Path, sav
         summary = summarize_hits(verdict for _, verdict in judged)
         strongest[str(summary.strongest)] += 1
         stated += summary.nothing_is_a_copy
+        hedged += summary.nothing_is_a_copy and summary.possible > 0
         false += bool(copies)
         for name, verdict in copies:
             print(f"false copy: negative {n} and {name}: {evidence_words(verdict)}", flush=True)
             write_beside(image, load(folder / name), save, f"copy-{n}")
     print(f"negatives: {len(images)}, answered 'no copy': {stated} ({stated / len(images):.1%}), false copies: {false}")
+    print(f"of these answers, hits that may be one: {hedged}")
     print(f"strongest relation: {dict(strongest)}; {(time.perf_counter() - started_at) / len(images):.2f} s each")
 
 
@@ -100,11 +102,13 @@ def write_beside(image: RGB, other: RGB, folder: Path | None, name: str) -> None
 
 def print_true(photos: Collection, hard: HardSet, count: int, folder: Path, save: Path | None) -> None:
     rows = np.random.default_rng(0).permutation(np.flatnonzero(hard.labels != ""))[:count]
-    among = copies = strangers = denied = 0
+    among = copies = strangers = denied = hedged = 0
     for row in rows:
         judged = relations(photos, hard.queries[row])
-        denied += summarize_hits(one for _, one in judged).nothing_is_a_copy
+        summary = summarize_hits(one for _, one in judged)
         verdict = dict(judged).get(str(hard.labels[row]))
+        denied += verdict is not None and summary.nothing_is_a_copy
+        hedged += verdict is not None and summary.nothing_is_a_copy and summary.possible > 0
         among += verdict is not None
         copies += verdict is not None and verdict.relation >= Relation.COPY
         others = [each for each in judged if each[0] != hard.labels[row] and each[1].relation >= Relation.COPY]
@@ -113,7 +117,8 @@ def print_true(photos: Collection, hard: HardSet, count: int, folder: Path, save
             print(f"another image: query {row} ({hard.kinds[row]}) and {name}: {evidence_words(other)}", flush=True)
             write_beside(hard.queries[row], load(folder / name), save, f"true-{row}")
     print(f"true queries: {len(rows)}, original among {HITS} hits: {among}, called a copy: {copies}")
-    print(f"another image called a copy: {strangers}; answered 'no copy': {denied}")
+    print(f"of those, answered 'no copy': {denied}, with hits that may be one: {hedged}")
+    print(f"another image called a copy: {strangers}")
 
 
 def print_parts(photos: Collection, images: Sequence[RGB], folder: Path, save: Path | None) -> None:

@@ -10,9 +10,9 @@ from lookalike.relate.words.sentences import summary_sentence
 from lookalike.types import Relation
 
 
-def verdicts(*relations: Relation) -> list[Verdict]:
+def verdicts(*relations: Relation, copy: float = 0.05) -> list[Verdict]:
     return [
-        Verdict(relation=relation, probability=1.0, copy=0.5, expected_false_matches=None, evidence=Evidence())
+        Verdict(relation=relation, probability=1.0, copy=copy, expected_false_matches=None, evidence=Evidence())
         for relation in relations
     ]
 
@@ -47,7 +47,16 @@ def test_the_nearest_hits_in_words(strongest: Relation, words: str) -> None:
 def test_hits_that_cannot_be_judged_are_excepted() -> None:
     summary = summarize_hits(verdicts(Relation.CANNOT_TELL, Relation.RELATED, Relation.UNRELATED))
     assert summary_sentence(summary).endswith("the nearest are only alike; 1 of 3 hits cannot be judged")
-    assert summary_facts(summary) == {"judged": 3, "copies": 0, "undecided": 1, "strongest": "related"}
+    assert summary_facts(summary) == {"judged": 3, "copies": 0, "possible": 0, "undecided": 1, "strongest": "related"}
+
+
+def test_hits_that_may_be_copies_are_counted() -> None:
+    summary = summarize_hits([*verdicts(Relation.VARIANT, copy=0.6), *verdicts(Relation.UNRELATED)])
+    assert (summary.possible, summary.copies) == (1, 0)
+    words = summary_sentence(summary)
+    assert words.startswith("nothing here is proven to be a copy")
+    assert words.endswith("1 of 2 hits may be one")
+    assert summarize_hits(verdicts(Relation.COPY, Relation.CANNOT_TELL, copy=0.8)).possible == 0
 
 
 def test_no_hits_are_no_statement() -> None:

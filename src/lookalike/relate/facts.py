@@ -35,6 +35,7 @@ def summary_facts(summary: HitSummary) -> dict[str, Any]:
     return {
         "judged": summary.judged,
         "copies": summary.copies,
+        "possible": summary.possible,
         "undecided": summary.undecided,
         "strongest": str(summary.strongest),
     }

@@ -55,14 +55,20 @@ _NEAREST = {
 
 
 def summary_sentence(summary: "HitSummary") -> str:
-    """Return that nothing is a copy, and what the nearest hits are; "" if a hit is a copy, or if none was judged."""
+    """Return that nothing is a copy, and what the nearest hits are; "" if a hit is a copy, or if none was judged.
+
+    Hits that may be one after all and hits that cannot be judged are counted.
+    """
     if summary.copies or not summary.judged:
         return ""
     if not summary.nothing_is_a_copy:
         return "no match: none of the hits can be judged"
-    match = "no match: " if summary.strongest is Relation.UNRELATED else ""
-    doubt = f"; {summary.undecided} of {counted(summary.judged, 'hit')} cannot be judged" if summary.undecided else ""
-    return f"{match}nothing here is a copy; {_NEAREST[summary.strongest]}{doubt}"
+    match = "no match: " if summary.strongest is Relation.UNRELATED and not summary.possible else ""
+    claim = "nothing here is proven to be a copy" if summary.possible else "nothing here is a copy"
+    hits = counted(summary.judged, "hit")
+    doubts = [f"{summary.possible} of {hits} may be one"] if summary.possible else []
+    doubts += [f"{summary.undecided} of {hits} cannot be judged"] if summary.undecided else []
+    return match + "; ".join((claim, _NEAREST[summary.strongest], *doubts))
 
 
 def phrases(changes: Iterable[Change]) -> list[str]:

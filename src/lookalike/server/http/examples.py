@@ -65,7 +65,7 @@ CLUSTER: dict[str, Any] = {
     "examples": [ID],
 }
 
-HIT_SUMMARY: dict[str, Any] = {"judged": 1, "copies": 1, "undecided": 0, "strongest": "copy"}
+HIT_SUMMARY: dict[str, Any] = {"judged": 1, "copies": 1, "possible": 0, "undecided": 0, "strongest": "copy"}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "ErrorOut": {"error": "unknown_id", "message": "no image has the id 'x'"},
     "HitOut": HIT,

@@ -44,11 +44,12 @@ class HitOut(ApiModel):
 
 
 class HitSummaryOut(ApiModel):
-    """What the `judged` hits are to the query: how many are `copies` or identical, how many cannot be told
-    (`undecided`), and the `strongest` relation. No copies and nothing undecided: nothing in the list is a copy."""
+    """What the `judged` hits are to the query: how many are `copies` or identical, how many others may be
+    one (`possible`, by their probability) or cannot be judged (`undecided`), and the `strongest` relation."""
 
     judged: int
     copies: int
+    possible: int
     undecided: int
     strongest: str
 

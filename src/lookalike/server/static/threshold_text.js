@@ -66,10 +66,12 @@ const NEAREST = {
 };
 
 // What the judged hits are to the query, from the facts of /v1/search.
-export function summaryText({ judged, copies, undecided, strongest }) {
+export function summaryText({ judged, copies, possible, undecided, strongest }) {
   if (!judged) return "";
   if (copies) return `${number(copies)} of the best ${number(judged)} hits ${copies === 1 ? "is a copy" : "are copies"}.`;
   if (undecided === judged) return `None of the best ${number(judged)} hits can be judged.`;
-  const doubt = undecided ? `; ${number(undecided)} cannot be judged` : "";
-  return `Nothing here is a copy: of the best ${number(judged)} hits, ${NEAREST[strongest]}${doubt}.`;
+  const claim = possible ? "Nothing here is proven to be a copy" : "Nothing here is a copy";
+  const doubt =
+    (possible ? `; ${number(possible)} may be one` : "") + (undecided ? `; ${number(undecided)} cannot be judged` : "");
+  return `${claim}: of the best ${number(judged)} hits, ${NEAREST[strongest]}${doubt}.`;
 }
