@@ -79,9 +79,7 @@ def test_the_least_connectivity_of_a_label_by_hand() -> None:
     held_out = np.array([0.1, 0.2, 0.3, 0.6, 0.7, 0.8, 0.0], np.float32)
     codes = np.array([0, 0, 0, 1, 1, 1, 2])  # the only image of label 2 is not counted
     overall, own = np.quantile(held_out[:6], 0.3), np.quantile(held_out[3:6], 0.3)
-    np.testing.assert_allclose(
-        _min_connectivity(held_out, codes), [overall, own, overall], rtol=1e-6
-    )
+    np.testing.assert_allclose(_min_connectivity(held_out, codes), [overall, own, overall], rtol=1e-6)
 
 
 def test_what_lies_between_two_kinds_is_unsure() -> None:
