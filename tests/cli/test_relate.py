@@ -317,7 +317,23 @@ def test_search_says_no_match(cli: Cli, folder: Path, tmp_path: Path) -> None:
     ran = cli("search", tmp_path / "noise.png", "--relations")
     assert ran.code == 0
     assert "no match" in ran.err
+    assert "nothing here is a copy" in ran.err
     assert all(line.split()[2] in ("unrelated", "cannot") for line in ran.out.splitlines())  # in the printed hits too
+
+
+def test_search_summarizes_its_hits(cli: Cli, folder: Path, tmp_path: Path) -> None:
+    cli("index", folder)
+    ran = cli("search", folder / "crop.png", "-k", 3, "--relations", "--json")
+    lines = [json.loads(line) for line in ran.out.splitlines()]
+    relations = [line["verdict"]["relation"] for line in lines]
+    copies = sum(relation in ("copy", "identical") for relation in relations)
+    summary = lines[0]["summary"]
+    assert (summary["judged"], summary["copies"], summary["strongest"]) == (3, copies, "identical")
+    assert summary["undecided"] == relations.count("cannot tell")
+    assert [line["summary"] for line in lines] == [summary] * 3
+    assert copies >= 2
+    assert "nothing here is a copy" not in ran.err
+    assert "summary" not in json.loads(cli("search", folder / "crop.png", "-k", 1, "--json").out)
 
 
 def test_search_verifies_hides_and_cuts(cli: Cli, folder: Path) -> None:

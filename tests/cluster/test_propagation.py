@@ -7,17 +7,23 @@ import numpy as np
 import pytest
 
 from lookalike.cluster import propagation
-from lookalike.cluster.propagation import _nearest_labeled, _vote, expected_calibration_error, propagate_labels
+from lookalike.cluster.propagation import (
+    _min_connectivity,
+    _nearest_labeled,
+    _vote,
+    expected_calibration_error,
+    propagate_labels,
+)
 from lookalike.errors import BadQuery
 from lookalike.similarity import normalize
 
 KINDS = ("bicycle", "car", "boat", "motorcycle")
 
 
-def street(noise: float = 0.25, each: int = 60, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def street(noise: float = 0.25, each: int = 60, seed: int = 0, *, lean: float = 0.35) -> tuple[np.ndarray, np.ndarray]:
     """Four kinds about four axes; the motorcycles' axis leans towards the bicycles'."""
     random = np.random.default_rng(seed)
-    axes = normalize(np.eye(8)[:4] + 0.35 * np.eye(8)[[4, 5, 6, 0]])
+    axes = normalize(np.eye(8)[:4] + np.array([[0.35], [0.35], [0.35], [lean]]) * np.eye(8)[[4, 5, 6, 0]])
     vectors = np.repeat(axes, each, 0) + noise * random.normal(size=(4 * each, 8)) / np.sqrt(8)
     return normalize(vectors), np.repeat(np.array(KINDS, object), each)
 
@@ -54,6 +60,26 @@ def test_a_kind_that_nobody_named_is_not_forced_to_be_another() -> None:
     result = propagate_labels(vectors, rows, labels[rows].tolist())
     assert (result.labels[labels == "motorcycle"] == "").mean() >= 0.9
     assert (result.labels[labels == "car"] == "car").mean() > 0.8
+
+
+def test_a_kind_that_nobody_named_is_refused_even_next_to_a_named_one() -> None:
+    """The motorcycles touch the bicycles: their axes are 45 degrees apart, and the vote is sure of three in four."""
+    refused, named = [], []
+    for seed in range(4):
+        vectors, labels = street(noise=0.7, each=200, seed=seed, lean=1)
+        rows = some(labels, KINDS[:3])
+        result = propagate_labels(vectors, rows, labels[rows].tolist())
+        refused.append((result.labels[labels == "motorcycle"] == "").mean())
+        named.append((result.labels == labels)[labels != "motorcycle"].mean())
+    assert min(refused) >= 0.9
+    assert np.mean(named) > 0.8
+
+
+def test_the_least_connectivity_of_a_label_by_hand() -> None:
+    held_out = np.array([0.1, 0.2, 0.3, 0.6, 0.7, 0.8, 0.0], np.float32)
+    codes = np.array([0, 0, 0, 1, 1, 1, 2])  # the only image of label 2 is not counted
+    overall, own = np.quantile(held_out[:6], 0.3), np.quantile(held_out[3:6], 0.3)
+    np.testing.assert_allclose(_min_connectivity(held_out, codes), [overall, own, overall], rtol=1e-6)
 
 
 def test_what_lies_between_two_kinds_is_unsure() -> None:

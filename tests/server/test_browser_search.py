@@ -107,6 +107,29 @@ def test_the_threshold_text_agrees_with_the_hits(page) -> None:
     }
 
 
+SUMMARIES = """async () => {
+  const { summaryText } = await import('/static/threshold_text.js');
+  const text = (copies, undecided, strongest, possible = 0) =>
+    summaryText({ judged: 24, copies, possible, undecided, strongest });
+  return [text(2, 0, 'identical'), text(1, 1, 'copy'), text(0, 0, 'unrelated'), text(0, 2, 'related'),
+    text(0, 0, 'variant', 1), text(0, 24, 'cannot tell'),
+    summaryText({ judged: 0, copies: 0, undecided: 0, strongest: 'cannot tell' })];
+}"""
+
+
+def test_the_summary_says_whether_anything_is_a_copy(page) -> None:
+    assert page.evaluate(SUMMARIES) == [
+        "2 of the best 24 hits are copies.",
+        "1 of the best 24 hits is a copy.",
+        "Nothing here is a copy: of the best 24 hits, none is related to it.",
+        "Nothing here is a copy: of the best 24 hits, the nearest are only alike; 2 cannot be judged.",
+        "Nothing here is proven to be a copy: of the best 24 hits, the nearest have the same layout or source, "
+        "with other content; 1 may be one.",
+        "None of the best 24 hits can be judged.",
+        "",
+    ]
+
+
 FOCUSED = "document.activeElement.closest('.tile')?.getAttribute('aria-label') || document.activeElement.id"
 
 

@@ -87,6 +87,12 @@ def test_relations_and_compare(server: Served) -> None:
     results = server.http.post("/v1/search?k=2&relations=true", files={"image": ("x.png", data)})
     best = results.json()["hits"][0]
     assert (best["id"], best["relation"]["relation"]) == ("photos/red0.png", "identical")
+    relations = [hit["relation"]["relation"] for hit in results.json()["hits"]]
+    copies = sum(relation in ("copy", "identical") for relation in relations)
+    undecided = relations.count("cannot tell")
+    summary = {"judged": 2, "copies": copies, "possible": 0, "undecided": undecided, "strongest": "identical"}
+    assert results.json()["summary"] == summary
+    assert "summary" not in server.http.post("/v1/search?k=2", files={"image": ("x.png", data)}).json()
     both = server.http.post("/v1/compare", files={"image": ("x.png", data)}, data={"like": "photos/red0.png"})
     assert both.json()["relation"] == "identical"
     assert both.json()["words"] == "identical: same bytes"

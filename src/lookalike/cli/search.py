@@ -18,7 +18,7 @@ from lookalike.text import percent
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from lookalike.relate import Verdict
+    from lookalike.relate import HitSummary, Verdict
     from lookalike.search import Collection, ImageLike, Query, Results
     from lookalike.types import Hit
 
@@ -111,12 +111,13 @@ def search(
         with usage_error_for("--where", BadFilter):
             results, verdicts = _search(photos, query, k, where, options)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
+        summary = _summary(verdicts)
         for rank, hit in enumerate(results, 1):
-            _print(name, rank, hit, verdicts.get(hit.id), as_json=json)
+            _print(name, rank, hit, verdicts.get(hit.id), summary, as_json=json)
         if not len(results):
             log("no hits; try a less strict --where or a lower --min-score")
-        elif verdicts and all(verdict.relation <= 0 for verdict in verdicts.values()):
-            log("no match: none of the hits is related to the query")
+        elif summary is not None:
+            _log_summary(summary)
         if plot:
             _plot(results, verdicts, plot)
 
@@ -129,6 +130,22 @@ def _search(
     from lookalike.relate.hits import search_refined
 
     return search_refined(photos, query, k, where=where, refinement=options.refinement(), by=options.by)
+
+
+def _summary(verdicts: "Mapping[str, Verdict]") -> "HitSummary | None":
+    if not verdicts:  # spares the import
+        return None
+    from lookalike.relate import summarize_hits
+
+    return summarize_hits(verdicts.values())
+
+
+def _log_summary(summary: "HitSummary") -> None:
+    """Print that nothing is a copy, and what the nearest hits are; nothing if there is a copy."""
+    from lookalike.relate.words.sentences import summary_sentence
+
+    if words := summary_sentence(summary):
+        log(words)
 
 
 def _check_parts(
@@ -184,7 +201,9 @@ def _stdin() -> bytes:
     return data
 
 
-def _print(query: str, rank: int, hit: "Hit", verdict: "Verdict | None", *, as_json: bool) -> None:
+def _print(
+    query: str, rank: int, hit: "Hit", verdict: "Verdict | None", summary: "HitSummary | None", *, as_json: bool
+) -> None:
     if as_json:
         first = {
             "query": query,
@@ -197,6 +216,10 @@ def _print(query: str, rank: int, hit: "Hit", verdict: "Verdict | None", *, as_j
             from lookalike.relate.facts import verdict_facts
 
             first["verdict"] = verdict_facts(verdict)
+        if summary is not None:
+            from lookalike.relate.facts import summary_facts
+
+            first["summary"] = summary_facts(summary)
         print_json(first | {name: value for name, value in hit.metadata.items() if name not in first})
     else:
         plain = "  (plain)" if hit.metadata.get("plain") else ""

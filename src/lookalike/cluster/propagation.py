@@ -2,8 +2,11 @@
 
 The k nearest labeled images vote with weight exp(score / temperature). The temperature minimizes the negative log
 likelihood of the labeled images, each predicted without itself (Guo et al.: On calibration of modern neural networks,
-2017, with votes instead of logits). Whatever the vote, an image is unsure if it is far from every labeled image: if its
-best score, or its connectivity along nearest neighbors, is below that of nine in ten labeled images.
+2017, with votes instead of logits). Whatever the vote, an image is unsure if its best score to a labeled image is lower
+than that of nearly all labeled images, or if it is badly connected to labeled images along nearest neighbors: below the
+connectivity that 70% of the labeled images of its label have without their own labels. A threshold per label, from
+held-out images of the label, is class-conditional conformal prediction (Vovk, Lindsay, Nouretdinov, Gammerman: Mondrian
+confidence machine, 2003); the connectivity of 70% of all labeled images bounds it below, because few labels say little.
 """
 
 from collections.abc import Sequence
@@ -19,12 +22,13 @@ from lookalike.types import Vectors
 
 VOTERS = 10
 MIN_CONFIDENCE = 0.9
-_FAR_SHARE = 0.1  # share of the labeled images that would count as far from the others
+_FAR_SHARE = 0.05  # share of the labeled images that would count as far from the others
+_UNCONNECTED_SHARE = 0.3  # share of the held-out labeled images that would count as unconnected; the vote doubts most
 _TEMPERATURES = np.geomspace(0.005, 0.5, 24)
 _BLOCK = 8192
 _MIN_SUSPICION = 0.5  # another label must be more likely than not before a given one is suspect
 
-_WALK_NEIGHBORS = 15
+_WALK_NEIGHBORS = 30
 _WALK_TEMPERATURE = 0.1  # a neighbor whose score is lower by this is visited 1 / e as often
 _WALK_CONTINUE = 0.9  # chance to continue after each step
 _WALK_STEPS = 20
@@ -112,19 +116,17 @@ def propagate_labels(
         )
     labeled = np.ascontiguousarray(vectors[rows])
     calibration, suspects = _calibrate(labeled, codes, names, rows, voters)
-    guess, confidence, nearest = (
-        np.empty(len(vectors), object),
-        np.empty(len(vectors), np.float32),
-        np.empty(len(vectors), np.float32),
-    )
+    best = np.empty(len(vectors), np.int64)
+    confidence, nearest = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
     for start in range(0, len(vectors), _BLOCK):
         part = slice(start, start + _BLOCK)
         near, scores = _nearest_labeled(vectors[part], labeled, voters)
         shares = _vote(codes[near], scores, calibration.temperature, len(names))
-        guess[part], confidence[part], nearest[part] = names[shares.argmax(1)], shares.max(1), scores[:, 0]
+        best[part], confidence[part], nearest[part] = shares.argmax(1), shares.max(1), scores[:, 0]
     reached, held_out = connectivity(vectors, rows)
-    connected = reached >= np.quantile(held_out[counts[codes] >= 2], _FAR_SHARE)
+    connected = reached >= _min_connectivity(held_out, codes)[best]
     sure = (confidence >= min_confidence) & (nearest >= calibration.floor) & connected
+    guess = names[best].astype(object)
     guess[rows], confidence[rows], sure[rows] = names[codes], 1.0, True
     return PropagatedLabels(guess, confidence, nearest, sure, calibration, suspects)
 
@@ -196,6 +198,17 @@ def _fit_temperature(
 
 
 # --- connectivity: random walks along nearest neighbors
+
+
+def _min_connectivity(held_out: Floats, codes: NDArray[np.int64]) -> Floats:
+    """Return for each label the connectivity below which an image is not of it; no less than that of all labels.
+
+    `held_out`, `codes`: (m,) of the labeled images. A label of one image has no more than the bound of all labels.
+    """
+    testable = np.bincount(codes)[codes] >= 2
+    overall = np.quantile(held_out[testable], _UNCONNECTED_SHARE)
+    own = [np.quantile(held_out[codes == code], _UNCONNECTED_SHARE) for code in range(codes.max() + 1)]
+    return np.where(np.bincount(codes) >= 2, np.maximum(own, overall), overall).astype(np.float32)
 
 
 def connectivity(vectors: Vectors, rows: NDArray[np.int64]) -> tuple[Floats, Floats]:

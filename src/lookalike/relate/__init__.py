@@ -8,6 +8,7 @@ from lookalike.relate.compare import ImageComparison, compare_images
 from lookalike.relate.geometry.feature_cache import features_of, features_of_bytes, features_of_file
 from lookalike.relate.geometry.features import Features, find_features, mirrored
 from lookalike.relate.geometry.verify import Match, verify
+from lookalike.relate.hit_summary import HitSummary, summarize_hits
 from lookalike.relate.hits import (
     JudgedHit,
     MinScore,
@@ -33,6 +34,7 @@ __all__ = [
     "Calibration",
     "Evidence",
     "Features",
+    "HitSummary",
     "ImageComparison",
     "JudgedHit",
     "LocalFeaturesReport",
@@ -60,6 +62,7 @@ __all__ = [
     "search_by_parts",
     "search_refined",
     "shows_the_same",
+    "summarize_hits",
     "swap_sides",
     "to_verdict",
     "update_local_features",

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lookalike.relate.geometry.containment import Containment, part_shown
+from lookalike.relate.hit_summary import HitSummary
 from lookalike.relate.relation import Verdict
 from lookalike.types import Change, ChangeKind
 
@@ -56,6 +57,17 @@ def containment_facts(containment: Containment) -> dict[str, Any]:
 def rounded(values: Iterable[float]) -> list[float]:
     """Return fractions of an image with four decimals."""
     return [round(float(v), 4) + 0.0 for v in values]  # + 0.0: no "-0"
+
+
+def summary_facts(summary: HitSummary) -> dict[str, Any]:
+    """Return the summary of a search's hits as plain values, for JSON."""
+    return {
+        "judged": summary.judged,
+        "copies": summary.copies,
+        "possible": summary.possible,
+        "undecided": summary.undecided,
+        "strongest": str(summary.strongest),
+    }
 
 
 def change_facts(changes: Iterable[Change]) -> list[dict[str, Any]]:

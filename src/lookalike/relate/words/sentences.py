@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from lookalike.relate.content.quality import Quality
 from lookalike.relate.probability.calibration_model import Ambiguity
-from lookalike.text import percent
+from lookalike.text import counted, percent
 from lookalike.types import Change, ChangeKind, Relation
 
 if TYPE_CHECKING:
     from lookalike.relate.geometry.verify import Match
+    from lookalike.relate.hit_summary import HitSummary
     from lookalike.relate.relation import Verdict
 
 LIST_SEPARATOR = ", "  # between the positions or sides in a value of a change
@@ -43,6 +44,31 @@ def details(verdict: "Verdict", changes: Sequence[Change], *, compared: bool) ->
         differences = ", ".join(phrases([Change(ChangeKind.SAME_LAYOUT), *changes]))
     proof = _points(evidence.match) if evidence.match.inliers else "the aligned images match"
     return f"{differences}; {proof}"
+
+
+_NEAREST = {
+    Relation.UNRELATED: "none of the hits is related to the query",
+    Relation.RELATED: "the nearest are only alike",
+    Relation.SAME_OBJECT: "the nearest show the same object",
+    Relation.VARIANT: "the nearest have the same layout or source, with other content",
+}
+
+
+def summary_sentence(summary: "HitSummary") -> str:
+    """Return that nothing is a copy, and what the nearest hits are; "" if a hit is a copy, or if none was judged.
+
+    Hits that may be one after all and hits that cannot be judged are counted.
+    """
+    if summary.copies or not summary.judged:
+        return ""
+    if not summary.nothing_is_a_copy:
+        return "no match: none of the hits can be judged"
+    match = "no match: " if summary.strongest is Relation.UNRELATED and not summary.possible else ""
+    claim = "nothing here is proven to be a copy" if summary.possible else "nothing here is a copy"
+    hits = counted(summary.judged, "hit")
+    doubts = [f"{summary.possible} of {hits} may be one"] if summary.possible else []
+    doubts += [f"{summary.undecided} of {hits} cannot be judged"] if summary.undecided else []
+    return match + "; ".join((claim, _NEAREST[summary.strongest], *doubts))
 
 
 def phrases(changes: Iterable[Change]) -> list[str]:

@@ -77,11 +77,13 @@ CLUSTER: dict[str, Any] = {
     "examples": [ID],
 }
 
+HIT_SUMMARY: dict[str, Any] = {"judged": 1, "copies": 1, "possible": 0, "undecided": 0, "strongest": "copy"}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "ErrorOut": {"error": "unknown_id", "message": "no image has the id 'x'"},
     "ContainmentOut": CONTAINMENT,
     "HitOut": HIT,
-    "SearchOut": {"query": ["query:0123…"], "hits": [HIT], "seconds": 0.021},
+    "HitSummaryOut": HIT_SUMMARY,
+    "SearchOut": {"query": ["query:0123…"], "hits": [HIT], "seconds": 0.021, "summary": HIT_SUMMARY},
     "SavedQueryOut": {"query": "query:0123…", "width": 800, "height": 600, "format": "JPEG"},
     "ImageOut": IMAGE,
     "ImageList": {"images": [{"id": ID, "metadata": {}}], "total": 1},

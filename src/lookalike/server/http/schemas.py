@@ -69,12 +69,25 @@ class HitOut(ApiModel):
     containment: ContainmentOut | None = None
 
 
+class HitSummaryOut(ApiModel):
+    """What the `judged` hits are to the query: how many are `copies` or identical, how many others may be
+    one (`possible`, by their probability) or cannot be judged (`undecided`), and the `strongest` relation."""
+
+    judged: int
+    copies: int
+    possible: int
+    undecided: int
+    strongest: str
+
+
 class SearchOut(ApiModel):
-    """The hits of a search. `query`: names of the query images; a `query:` token can be reused until it expires."""
+    """The hits of a search. `query`: names of the query images; a `query:` token can be reused until it expires.
+    `summary`: of the hits whose relation was requested."""
 
     query: list[str]
     hits: list[HitOut]
     seconds: float
+    summary: HitSummaryOut | None = None
 
 
 class SavedQueryOut(ApiModel):

@@ -11,9 +11,9 @@ from starlette.responses import Response
 
 from lookalike.errors import BadQuery
 from lookalike.parts import COPY, part_of
-from lookalike.relate import Subject, Verdict, calibration_of, find_features, judge
+from lookalike.relate import Subject, Verdict, calibration_of, find_features, judge, summarize_hits
 from lookalike.relate.examine import FINE_SIDE
-from lookalike.relate.facts import change_facts, verdict_facts
+from lookalike.relate.facts import change_facts, summary_facts, verdict_facts
 from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE
 from lookalike.relate.words.explain import explain
 from lookalike.server.http.dependencies import AppState, AppStateDep, error_responses
@@ -95,8 +95,11 @@ async def with_relations(
     hits: Sequence[Hit],
     content: list[dict[str, Any]],
     region: Region | None = None,
-) -> list[dict[str, Any]]:
-    """Return hits with their relation to the query image or its region. Raises BadQuery for several query images."""
+) -> dict[str, Any]:
+    """Return `hits` with their relation to the query image or its region, and the `summary` of those judged.
+
+    Raises BadQuery for several query images.
+    """
     if len(names) != 1:
         raise BadQuery("relations need a single query image; search with one image, or omit `relations`")
     photos, _ = state.service.current
@@ -105,9 +108,10 @@ async def with_relations(
             query = (await _subject(state, await state.resolver.data(names[0]), "the query", region))[1]
         else:
             query = await state.service.in_thread(lambda: _stored_subject(photos, names[0].removeprefix("id:")))
-        judgments = await state.service.in_thread(lambda: _judge_hits(photos, query, hits[:MAX_JUDGED]))
-    relations = [*judgments, *[None] * (len(content) - len(judgments))]
-    return [hit | {"relation": relation} for hit, relation in zip(content, relations, strict=True)]
+        verdicts = await state.service.in_thread(lambda: _judge_hits(photos, query, hits[:MAX_JUDGED]))
+    relations = [*map(verdict_out, verdicts), *[None] * (len(content) - len(verdicts))]
+    judged = [hit | {"relation": relation} for hit, relation in zip(content, relations, strict=True)]
+    return {"hits": judged, "summary": summary_facts(summarize_hits(verdicts))}
 
 
 def _stored_subject(photos: Any, image_id: str) -> Subject:
@@ -116,11 +120,11 @@ def _stored_subject(photos: Any, image_id: str) -> Subject:
     return query_subject(photos, f"id:{image_id}")
 
 
-def _judge_hits(photos: Any, query: Subject, hits: Sequence[Hit]) -> list[dict[str, Any]]:
+def _judge_hits(photos: Any, query: Subject, hits: Sequence[Hit]) -> list[Verdict]:
     from lookalike.relate.hits import Refinement, refine
 
     verdicts = refine(photos, query, hits, len(hits), refinement=Refinement(relations=True)).verdicts
-    return [verdict_out(verdicts[hit.id]) for hit in hits]
+    return [verdicts[hit.id] for hit in hits]
 
 
 def verdict_out(verdict: Verdict) -> dict[str, Any]:

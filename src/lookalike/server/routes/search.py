@@ -128,25 +128,27 @@ async def _search(state: AppState, query: SearchInput, ranking: Ranking, *, rela
     if parts:
         from lookalike.server.routes.parts import search_by_parts
 
-        names, content = await search_by_parts(state, query, ranking, relations=relations)
+        names, part_hits = await search_by_parts(state, query, ranking, relations=relations)
+        content: dict[str, Any] = {"hits": part_hits}
     else:
         names, content = await _search_by_vector(state, query, ranking, relations=relations)
-    return as_json({"query": names, "hits": content, "seconds": round(time.perf_counter() - started_at, 4)})
+    return as_json({"query": names, **content, "seconds": round(time.perf_counter() - started_at, 4)})
 
 
 async def _search_by_vector(
     state: AppState, query: SearchInput, ranking: Ranking, *, relations: bool
-) -> tuple[list[str], list[dict[str, Any]]]:
+) -> tuple[list[str], dict[str, Any]]:
+    """Return the names of the query images, and the hits, with the `summary` of their relations if requested."""
     vector, names, excluded = await state.resolver.resolve(query)
     hits = await state.service.search(
         vector, ranking.k, where=ranking.where, without=excluded, min_score=ranking.min_score, by=ranking.by
     )
-    content = as_hits(hits, show_paths=state.settings.show_paths)
+    content: dict[str, Any] = {"hits": as_hits(hits, show_paths=state.settings.show_paths)}
     if relations:
         from lookalike.server.routes.relations import with_relations
 
         region = query.regions[0] if query.regions else None
-        content = await with_relations(state, names, hits, content, region)
+        content = await with_relations(state, names, hits, content["hits"], region)
     return names, content
 
 

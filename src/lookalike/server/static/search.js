@@ -7,7 +7,7 @@ import { address, go, replaceAddress, read } from "./state.js";
 import { Grid } from "./grid.js";
 import { queryWithOutlines } from "./containment.js";
 import { byParts, loadCollection, optionControls, searchOptions } from "./search_options.js";
-import { loadScores, thresholdText } from "./threshold_text.js";
+import { loadScores, summaryText, thresholdText } from "./threshold_text.js";
 import { closeView, isOpen, view } from "./viewer.js";
 
 const K = 200;
@@ -160,6 +160,7 @@ function results(current, state) {
     chooser("Another image", "add", { add: true }),
   );
   const summary = h("h1", {}, "Searching…");
+  current.answer = h("p", { class: "answer", role: "status" }); // whether any hit is a copy, once they are judged
   current.root.append(
     h("div", { class: "ask" }, chips, h("div", { class: "controls" }, cut, filters(state))),
     h(
@@ -169,6 +170,7 @@ function results(current, state) {
       h("span", { class: "spread" }),
       h("a", { class: "button", href: "/", "data-link": true }, "New search"),
     ),
+    current.answer,
   );
   current.grid = new Grid(current.root, {
     label: "Hits, most similar first",
@@ -265,9 +267,7 @@ async function relate(current, parameters) {
     for (const hit of current.all) hit.relation = relations.get(hit.id) || null;
     current.grid.relate(current.hits.map((hit) => hit.relation));
     current.explain(Number(read().min || 0));
-    const copies = current.all.filter((hit) => ["copy", "identical"].includes(hit.relation?.relation)).length;
-    if (copies && !document.getElementById("status").textContent)
-      notify(`${copies} of the best ${response.hits.length} hits are copies of this image`);
+    current.answer.textContent = response.summary ? summaryText(response.summary) : "";
   } catch {
     /* the hits are shown without relations */
   }

@@ -57,3 +57,21 @@ function randomPairText(min) {
     ? "More than half of all pairs in this collection reach this score."
     : `Fewer than 1 in ${number(Math.round(1 / scores.shares[at]))} random pairs in this collection reach this score.`;
 }
+
+const NEAREST = {
+  unrelated: "none is related to it",
+  related: "the nearest are only alike",
+  "same-object": "the nearest show the same object",
+  variant: "the nearest have the same layout or source, with other content",
+};
+
+// What the judged hits are to the query, from the facts of /v1/search.
+export function summaryText({ judged, copies, possible, undecided, strongest }) {
+  if (!judged) return "";
+  if (copies) return `${number(copies)} of the best ${number(judged)} hits ${copies === 1 ? "is a copy" : "are copies"}.`;
+  if (undecided === judged) return `None of the best ${number(judged)} hits can be judged.`;
+  const claim = possible ? "Nothing here is proven to be a copy" : "Nothing here is a copy";
+  const doubt =
+    (possible ? `; ${number(possible)} may be one` : "") + (undecided ? `; ${number(undecided)} cannot be judged` : "");
+  return `${claim}: of the best ${number(judged)} hits, ${NEAREST[strongest]}${doubt}.`;
+}
