@@ -3,6 +3,7 @@
 import hashlib
 import io
 import os
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -12,6 +13,10 @@ from PIL import Image
 
 from lookalike.search import Collection
 from lookalike.types import RGB, Card, Preprocessing, Vectors
+
+# A job in the background of a shell runs with SIGINT ignored, and processes that tests start and interrupt inherit that.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class ColourEmbedder:

@@ -64,8 +64,6 @@ def interrupted(words: str, folder: Path, after: float) -> subprocess.CompletedP
     code = (
         "import signal, sys\n"
         "from lookalike.cli import entry\n"
-        # A job in the background of a shell is started with SIGINT ignored, and its children inherit that.
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         f"sys.argv = ['lookalike', *{words.split()!r}]\n"
         "real = signal.signal\n"
         "def reporting(*arguments):\n"

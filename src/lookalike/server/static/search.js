@@ -197,7 +197,7 @@ function results(current, state) {
     current.grid.show(current.hits);
     level.textContent = min ? min.toFixed(2) : "all";
     current.explain(min);
-    summary.textContent = summaryText(current.hits, state);
+    summary.textContent = headingText(current.hits, state);
     more.replaceChildren(
       ...(current.all.length >= Number(now.k || K) && current.all.length < MAX_K
         ? [
@@ -218,7 +218,7 @@ function results(current, state) {
   search(current, state);
 }
 
-function summaryText(hits, state) {
+function headingText(hits, state) {
   if (!hits.length) return "No hits";
   const found = hits.filter((hit) => hit.containment).length;
   const similar = `${number(hits.length - found)} most similar`;
