@@ -14,7 +14,7 @@ from PIL import Image
 from lookalike.search import Collection
 from lookalike.types import RGB, Card, Preprocessing, Vectors
 
-# A job in the background of a shell runs with SIGINT ignored, and processes that tests start and interrupt inherit that.
+# A job in the background of a shell runs with SIGINT ignored, and what tests start and interrupt inherits that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
