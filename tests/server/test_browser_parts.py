@@ -62,6 +62,11 @@ def test_parts_are_named_outlined_and_ranked(page, sheet: Path) -> None:
     assert [badge.split(" ")[0] for badge in badges] == ["1", "2", "3"]
     assert page.locator(".found-in-query .outlines .line").count() == 3
     assert page.inner_text("h1").startswith("3 by parts")
+    with page.expect_response(lambda response: "relations=true" in response.url) as judged:
+        page.reload()
+    judged.value.finished()
+    page.wait_for_selector(".tile .badge.contained")
+    assert "copy" not in page.inner_text(".answer")
 
 
 def test_a_rank_in_the_query_image_leads_to_its_hit_by_mouse_and_by_keys(page, sheet: Path) -> None:

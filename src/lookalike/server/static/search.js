@@ -267,7 +267,9 @@ async function relate(current, parameters) {
     for (const hit of current.all) hit.relation = relations.get(hit.id) || null;
     current.grid.relate(current.hits.map((hit) => hit.relation));
     current.explain(Number(read().min || 0));
-    current.answer.textContent = response.summary ? summaryText(response.summary) : "";
+    // The summary is about images as wholes; where parts are found, it would deny them.
+    const hasParts = current.all.some((hit) => hit.containment);
+    current.answer.textContent = response.summary && !hasParts ? summaryText(response.summary) : "";
   } catch {
     /* the hits are shown without relations */
   }
