@@ -129,14 +129,12 @@ def test_the_ranking_by_parts_of_vectors_is_offered_only_where_there_are_two(pag
         content = route.fetch().json()
         route.fulfill(json=content | {"vector_parts": ["alike", "copy"], "local_features": False})
 
-    requested: list[str] = []
     page.route("**/v1/collection", two_parts)
-    page.on("request", lambda request: requested.append(request.url))
     page.goto(site.url + "/?like=id:photos/00.png")
     names(page)
     page.wait_for_selector("#by:visible")
     assert page.locator("#parts:visible").count() == 0
-    page.select_option("#by", "copy")
+    with page.expect_request(lambda request: "/v1/search" in request.url and "by=copy" in request.url):
+        page.select_option("#by", "copy")
     page.wait_for_url("**by=copy**")
-    wait_for(lambda: any("/v1/search" in url and "by=copy" in url for url in requested))
     names(page)
