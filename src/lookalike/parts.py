@@ -7,19 +7,30 @@ vector too: searching for it is one inner product per row over the same index.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery, nearest
+from lookalike.part_names import ALIKE, BOTH, COPY, WEIGHINGS
 from lookalike.similarity import normalize
 from lookalike.types import Card, Hit, Vectors
 
-ALIKE: Final = "alike"
-COPY: Final = "copy"
-BOTH: Final = "both"
-WEIGHINGS = (BOTH, ALIKE, COPY)
+__all__ = [
+    "ALIKE",
+    "BOTH",
+    "COPY",
+    "WEIGHINGS",
+    "check_weighing",
+    "columns_of",
+    "dim_of",
+    "join_parts",
+    "normalize_row_parts",
+    "part_of",
+    "scale_scores",
+    "weigh",
+]
 
 
 def part_of(vectors: NDArray[np.float32], card: Card, name: str) -> Vectors:

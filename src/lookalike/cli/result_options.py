@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lookalike.errors import BadQuery
-from lookalike.parts import BOTH
+from lookalike.part_names import BOTH
 
 if TYPE_CHECKING:
     from lookalike.relate.hits import Refinement

@@ -12,7 +12,7 @@ from lookalike.cli.output_files import FIGURE
 from lookalike.cli.result_options import ResultOptions, check_min_score
 from lookalike.cli.usage_errors import checked_by, one_of, usage_error_for
 from lookalike.errors import BadFilter, BadQuery
-from lookalike.parts import BOTH, WEIGHINGS
+from lookalike.part_names import BOTH, WEIGHINGS
 from lookalike.text import percent
 
 if TYPE_CHECKING:
