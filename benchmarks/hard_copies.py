@@ -11,9 +11,11 @@ Ties count in the worst order. Where the folder is missing, the script says so a
 
 import argparse
 import csv
+import tempfile
 import time
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from lookalike.evaluate.metrics import recall_at_precision
 from lookalike.evaluate.retrieval import Retrieval, retrieval
 from lookalike.image import decode, get_edit
 from lookalike.image.compositions import collage, paste_into
+from lookalike.search import Collection
 from lookalike.types import RGB, Embedder, Vectors
 
 Random = np.random.Generator
@@ -139,6 +142,22 @@ class HardSet:
     kinds: NDArray[np.str_]
 
 
+def name_of(path: str) -> str:
+    """Return the id of an image of the gallery, which is its path in the folder."""
+    return str(Path(*Path(path).parts[-2:]))
+
+
+@contextmanager
+def gallery_collection(hard: HardSet, model: str) -> Iterator[Collection]:
+    """Yield a collection of the gallery in a temporary folder."""
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Collection.open(Path(folder) / "c", model=model, create=True) as photos,
+    ):
+        photos.add(hard.gallery, [name_of(path) for path in hard.gallery])
+        yield photos
+
+
 def hard_set(folder: Path, seed: int = 0) -> HardSet:
     """Make the set. The same folder and seed give the same set."""
     with (folder / "kinds.tsv").open(newline="", encoding="utf-8") as lines:
@@ -191,7 +210,7 @@ def evaluate(embedder: Embedder, hard: HardSet) -> tuple[Retrieval, float]:
     """Return the retrieval of all queries, and milliseconds per image."""
     gallery, first = embed(embedder, [load(Path(path)) for path in hard.gallery])
     queries, second = embed(embedder, hard.queries)
-    names = [str(Path(*Path(path).parts[-2:])) for path in hard.gallery]
+    names = [name_of(path) for path in hard.gallery]
     result = retrieval(queries, gallery, hard.labels, names, ks=(1, 6, 50))
     return result, 1000 * (first + second) / (len(gallery) + len(queries))
 

@@ -9,7 +9,6 @@ evidence of each false copy; then, of true queries whose original is among the h
 """
 
 import argparse
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -18,7 +17,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.hard_copies import HardSet, hard_set, load
+from benchmarks.hard_copies import HardSet, gallery_collection, hard_set, load
 from benchmarks.parts import negatives
 from lookalike.embed.registry import DEFAULT_MODEL
 from lookalike.parts import COPY
@@ -46,18 +45,12 @@ def main() -> None:
         print(f"skipped: {options.folder} has no kinds.tsv")
         return
     hard = hard_set(options.folder)
-    with tempfile.TemporaryDirectory() as folder:
-        photos = Collection.open(Path(folder) / "c", model=options.model, create=True)
-        photos.add(hard.gallery, [name_of(path) for path in hard.gallery])
+    with gallery_collection(hard, options.model) as photos:
         images = negatives(options.folder, hard, options.skip + options.negatives)[options.skip :]
         print_negatives(photos, images, options.folder, options.save)
         print_true(photos, hard, options.true, options.folder, options.save)
         if options.parts:
             print_parts(photos, images, options.folder, options.save)
-
-
-def name_of(path: str) -> str:
-    return str(Path(*Path(path).parts[-2:]))
 
 
 def relations(photos: Collection, image: RGB) -> list[tuple[str, Verdict]]:

@@ -8,14 +8,13 @@ without an original, and the cost of the local features.
 """
 
 import argparse
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.hard_copies import KINDS, HardSet, edited, hard_set
+from benchmarks.hard_copies import KINDS, HardSet, edited, gallery_collection, hard_set, name_of
 from lookalike.embed.registry import DEFAULT_MODEL
 from lookalike.parts import COPY
 from lookalike.relate.geometry.features import find_features
@@ -53,14 +52,13 @@ def main() -> None:
         print(f"skipped: {options.folder} has no kinds.tsv")
         return
     hard = hard_set(options.folder)
-    with tempfile.TemporaryDirectory() as folder:
-        photos = Collection.open(Path(folder) / "c", model=options.model, create=True)
-        names = [str(Path(*Path(path).parts[-2:])) for path in hard.gallery]
-        photos.add(hard.gallery, names)
+    with gallery_collection(hard, options.model) as photos:
         started_at = time.process_time()
         update_local_features(photos)
         seconds = time.process_time() - started_at
-        print(f"local features: {1000 * seconds / len(names):.1f} ms an image, {local_index(photos).file.nbytes} bytes")
+        print(
+            f"local features: {1000 * seconds / len(photos):.1f} ms an image, {local_index(photos).file.nbytes} bytes"
+        )
         print_kinds(photos, hard, KINDS if options.all_kinds else PARTIAL)
         print_negatives(photos, negatives(options.folder, hard, options.negatives))
 
@@ -113,7 +111,7 @@ def more_negatives(folder: Path, hard: HardSet, count: int) -> list[RGB]:
 
     with (folder / "kinds.tsv").open(newline="", encoding="utf-8") as lines:
         paths = [row["path"] for row in csv.DictReader(lines, delimiter="\t")]
-    gallery = {str(Path(*Path(path).parts[-2:])) for path in hard.gallery}
+    gallery = set(map(name_of, hard.gallery))
     sources = [path for path in paths if held_out(path) and path not in gallery]
     ground = [path for path in paths if not held_out(path)]
     kinds = list(KINDS)

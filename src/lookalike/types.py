@@ -230,8 +230,8 @@ class Table(Protocol):
         """Remove rows; unknown keys are ignored. Returns how many went."""
         ...
 
-    def all(self) -> list[dict[str, Scalar]]:
-        """Every row, ordered by key."""
+    def all(self, columns: Sequence[str] | None = None) -> list[dict[str, Scalar]]:
+        """Every row, ordered by key. `columns`: only the key and these, of those that the table has."""
         ...
 
 

@@ -412,6 +412,14 @@ def test_tables(store: Store) -> None:
     assert store.table("decisions", key="pair").all() == [{"pair": "a|b", "same": False}]
 
 
+def test_chosen_columns_of_a_table(store: Store) -> None:
+    table = store.table("failures", key="path")
+    assert table.all(["size"]) == []
+    table.put([{"path": "b", "reason": "cut short", "size": 3}, {"path": "a", "reason": "empty", "size": 4}])
+    assert table.all(["size", "unknown"]) == [{"path": "a", "size": 4}, {"path": "b", "size": 3}]
+    assert table.all([]) == [{"path": "a"}, {"path": "b"}]
+
+
 def test_the_version_of_a_table_is_its_own(store: Store) -> None:
     table = store.table("failures", key="path")
     versions = [table.version]

@@ -1,9 +1,11 @@
-"""Embedders, which turn images into vectors: by name, from a folder, or from a model hub."""
+"""Embedders, which turn images into vectors: by name, from a folder, or from a model hub.
+
+`lookalike.embed.add_model` adds models of your own; it is not imported here, because a search does not need it.
+"""
 
 from typing import TYPE_CHECKING
 
 from lookalike.deprecation import renamed
-from lookalike.embed.add_model import OnnxSource, add_onnx_model, join_models, remove_model
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, card_from_json, card_to_json, load_card, same_model
 from lookalike.embed.registry import DEFAULT_MODEL, get_embedder, known_models, model_folder
 
@@ -11,16 +13,12 @@ __all__ = [
     "CARD_FILE",
     "DEFAULT_MODEL",
     "MODEL_FILE",
-    "OnnxSource",
-    "add_onnx_model",
     "card_from_json",
     "card_to_json",
     "get_embedder",
-    "join_models",
     "known_models",
     "load_card",
     "model_folder",
-    "remove_model",
     "same_model",
 ]
 

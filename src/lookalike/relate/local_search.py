@@ -5,7 +5,7 @@ features of all images, kept in a side table, find candidates for it (geometry/i
 them, together with the nearest images by vector, and says where each one lies.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from weakref import WeakKeyDictionary
@@ -84,7 +84,8 @@ def update_local_features(photos: Collection, *, progress: Progress | None = Non
     so that an interrupted update continues where it stopped.
     """
     table = photos.store.table(LOCAL_FEATURES.name, key=LOCAL_FEATURES.key)
-    known = {str(row["id"]): (row["sha256"], row["indexed"]) for row in table.all()}
+    # Without the postings, which are a hundred times as large: an index run that finds nothing new must not read them.
+    known = {str(row["id"]): (row["sha256"], row["indexed"]) for row in table.all(_VERSION_COLUMNS)}
     images = dict(_versions(photos))
     removed = [image_id for image_id in known if image_id not in images]
     if keeps_local_features(photos):
@@ -248,9 +249,14 @@ def search_by_parts(
     (nearest,) = photos.search_by_vector(part_query.vectors, max(k, candidates) + 1, where=where, by=COPY)
     near = [hit for hit in nearest if hit.id != own]
     by_parts = passing(photos, index.candidates(part_query.features, local_candidates + 1), where)
-    ids = list(dict.fromkeys([*(hit.id for hit in near[:candidates]), *by_parts]))
-    ids = [image_id for image_id in ids if image_id != own]
+    ids = candidate_ids(near[:candidates], by_parts, without=() if own is None else (own,))
     return rank_by_parts(photos, part_query, near, ids, k, calibration=calibration)
+
+
+def candidate_ids(near: Sequence[Hit], by_parts: Sequence[str], *, without: Container[str]) -> list[str]:
+    """Return the ids that geometry verifies: those of the nearest hits, then those by local features, each once."""
+    ids = dict.fromkeys([*(hit.id for hit in near), *by_parts])
+    return [image_id for image_id in ids if image_id not in without]
 
 
 def rank_by_parts(

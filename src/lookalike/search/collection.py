@@ -20,7 +20,7 @@ from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region
 from lookalike.indexing.plan import BUILTIN_COLUMNS, FAILURES, absolute_text
 from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, save_card
-from lookalike.parts import BOTH, normalize_row_parts, part_of, scale_scores, weigh
+from lookalike.parts import BOTH, check_weighing, normalize_row_parts, part_of, scale_scores, weigh
 from lookalike.search.arguments import (
     check_count,
     check_id,
@@ -60,6 +60,7 @@ class _Selection:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_score", check_score(self.min_score))
+        check_weighing(self.by)
 
 
 class Collection:
@@ -422,8 +423,7 @@ class Collection:
         return frames
 
     def _search(self, queries: Sequence[Query], k: int, selection: _Selection, *, keep_images: bool) -> list[Results]:
-        # Wrong arguments are reported before the images are embedded.
-        k, _ = check_count(k), weigh(np.zeros((0, self.card.dim), np.float32), self.card, selection.by)
+        k = check_count(k)  # before the images are embedded, as is the selection
         embedded = embed_queries(self, queries, keep_images=keep_images)
         vectors = np.concatenate([np.zeros((0, self.card.dim), np.float32), *(query.vector for query in embedded)])
         excluded = [{i for i in map(parse_id, query.images) if i is not None} for query in queries]

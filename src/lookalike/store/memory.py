@@ -41,9 +41,10 @@ class MemoryTable:
         self._version += bool(removed)
         return removed
 
-    def all(self) -> list[dict[str, Scalar]]:
+    def all(self, columns: Sequence[str] | None = None) -> list[dict[str, Scalar]]:
+        types = {name: kind for name, kind in self._types.items() if columns is None or name in (self.key, *columns)}
         return [
-            {name: cols.coerce(row.get(name), kind, name) for name, kind in self._types.items()}
+            {name: cols.coerce(row.get(name), kind, name) for name, kind in types.items()}
             for _, row in sorted(self._rows.items())
         ]
 

@@ -11,7 +11,15 @@ from lookalike.relate import find_features
 from lookalike.relate.facts import containment_facts
 from lookalike.relate.geometry.containment import PAGE_SIDE
 from lookalike.relate.geometry.features import Features
-from lookalike.relate.local_search import CANDIDATES, LOCAL_CANDIDATES, PartHit, PartQuery, passing, rank_by_parts
+from lookalike.relate.local_search import (
+    CANDIDATES,
+    LOCAL_CANDIDATES,
+    PartHit,
+    PartQuery,
+    candidate_ids,
+    passing,
+    rank_by_parts,
+)
 from lookalike.server.http.dependencies import AppState
 from lookalike.server.http.responses import as_hits
 from lookalike.server.routes.ranking import Ranking
@@ -45,7 +53,7 @@ async def search_by_parts(
 
         def rank() -> list[PartHit]:
             candidates = passing(photos, index.candidates(features, LOCAL_CANDIDATES), where)
-            ids = _joined([hit.id for hit in near[:CANDIDATES]], candidates, without)
+            ids = candidate_ids(near[:CANDIDATES], candidates, without=without)
             return rank_by_parts(photos, PartQuery(features, vector), near, ids, ranking.k)
 
         hits = await state.service.in_thread(rank)
@@ -87,10 +95,6 @@ async def _data(state: AppState, name: str) -> bytes:
         if isinstance(jpeg := row.metadata.get("thumbnail"), bytes):
             return jpeg
         raise
-
-
-def _joined(near: Sequence[str], candidates: Sequence[str], without: frozenset[str]) -> list[str]:
-    return [image_id for image_id in dict.fromkeys([*near, *candidates]) if image_id not in without]
 
 
 def _as_part_hits(hits: Sequence[PartHit], *, show_paths: bool) -> list[dict[str, Any]]:

@@ -72,14 +72,15 @@ class LanceTable:
 
         return types_of(self.latest().schema, self.key)
 
-    def all(self) -> list[dict[str, Scalar]]:
-        """Return all rows, sorted by key."""
+    def all(self, columns: Sequence[str] | None = None) -> list[dict[str, Scalar]]:
+        """Return all rows, sorted by key. `columns`: only the key and these, of those that the table has."""
         try:
             dataset = self.latest()
         except NoCollection:
             return []
         with engine(self.uri):
-            rows: list[dict[str, Scalar]] = dataset.to_table(columns=[self.key, *self.types()]).to_pylist()
+            names = [name for name in self.types() if columns is None or name in columns]
+            rows: list[dict[str, Scalar]] = dataset.to_table(columns=[self.key, *names]).to_pylist()
         return sorted(rows, key=lambda row: str(row[self.key]))
 
     # writing
