@@ -60,13 +60,20 @@ def test_a_reader_that_closes_the_pipe(indexed: Path) -> None:
 
 
 def interrupted(words: str, folder: Path, after: float) -> subprocess.CompletedProcess[str]:
-    """Run a verb whose stdin stays open, and interrupt it `after` so many seconds from its start."""
+    """Run a verb whose stdin stays open and whose model is slow, and interrupt it `after` seconds."""
     code = (
-        "import signal, sys\n"
+        "import signal, sys, time\n"
         "from lookalike.cli import entry\n"
         f"sys.argv = ['lookalike', *{words.split()!r}]\n"
         "real = signal.signal\n"
+        "def slow(self, images):\n"
+        "    time.sleep(3)\n"
+        "    return embed(self, images)\n"
         "def reporting(*arguments):\n"
+        "    global embed\n"
+        "    if 'lookalike.cli.main' in sys.modules and '-o' in sys.argv:  # no machine is done before the interrupt\n"
+        "        from lookalike.embed.onnx import OnnxEmbedder\n"
+        "        embed, OnnxEmbedder.embed = OnnxEmbedder.embed, slow\n"
         "    before = real(*arguments)\n"
         "    print('on', flush=True)\n"
         "    return before\n"
