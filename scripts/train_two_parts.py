@@ -39,7 +39,7 @@ from lookalike.train.loop import TrainingProgress, TrainingRun, in_batches
 from lookalike.train.models.efficientnet_lite import load_pretrained
 from lookalike.train.models.folded_lite import FoldedLite, read_weights
 from lookalike.train.models.two_part import TwoPart
-from lookalike.train.objectives.sscd_mixed import mixed_loss
+from lookalike.train.objectives.sscd_mixed import ViewMemory, mixed_loss
 from lookalike.train.run_folder import RunFolder
 from lookalike.train.similarity_training import to_input
 from lookalike.types import RGB, Card, Part, Preprocessing, Vectors
@@ -56,7 +56,8 @@ class TwoPartConfig(TrainingConfig):
     """The settings. `side`, `last_side`: pixels of the views in the first epochs, and in the last `last_epochs`.
 
     `dim`: numbers of the copy vector. `alike_weight`: of one minus the cosine between the alike vectors and the base
-    model's. `backbone_rate`: the backbone's fraction of `rate`.
+    model's, over the first `kept_views` views of a batch. `backbone_rate`: the backbone's fraction of `rate`. `memory`:
+    views of earlier batches that are negatives too.
     """
 
     epochs: int = 12
@@ -72,6 +73,8 @@ class TwoPartConfig(TrainingConfig):
     dim: int = 256
     width: int = 1280
     alike_weight: float = 20.0
+    kept_views: int = 64
+    memory: int = 4096
     backbone_rate: float = 0.4
 
 
@@ -98,6 +101,7 @@ class TwoPartTask:
         self.objective: nn.Module = nn.Identity()
         self.base = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self.config, self.paths, self.validation = config, paths, validation
+        self.memory = ViewMemory(config.memory)
 
     def groups(self) -> list[dict[str, Any]]:
         assert isinstance(self.network, TwoPart)
@@ -114,11 +118,14 @@ class TwoPartTask:
         pixels = to_input(views)
         alike, vectors = self.network.parts(pixels)
         with torch.no_grad():
-            base = self.base.to(pixels.device).alike(self.base.backbone.last_block(pixels[: 2 * self.config.batch]))
+            base = self.base.to(pixels.device).alike(self.base.backbone.last_block(pixels[: self.config.kept_views]))
         drift = 1 - (alike[: len(base)].float() * base.float()).sum(1).mean()
         shown = torch.from_numpy(shown_matrix(rows)).to(vectors.device)
         with torch.autocast(vectors.device.type, enabled=False):
-            return mixed_loss(vectors.float(), shown) + self.config.alike_weight * drift
+            memory, unlike = self.memory.negatives(rows, vectors)
+            loss = mixed_loss(vectors.float(), shown, memory=memory, unlike=unlike)
+        self.memory.add(rows[: 2 * self.config.batch], vectors[: 2 * self.config.batch])
+        return loss + self.config.alike_weight * drift
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         return self.validation.metrics(network, self.base)
