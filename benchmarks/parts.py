@@ -17,17 +17,12 @@ import numpy as np
 from benchmarks.hard_copies import KINDS, HardSet, edited, gallery_collection, hard_set, name_of
 from lookalike.embed.registry import DEFAULT_MODEL
 from lookalike.parts import COPY
-from lookalike.relate.geometry.features import find_features
-from lookalike.relate.local_search import (
-    MIN_PROBABILITY,
-    local_index,
-    search_by_parts,
-    update_local_features,
-    verify_parts,
-)
+from lookalike.relate.find_in import surest_first, verify_stored
+from lookalike.relate.local_search import local_index, search_by_parts, update_local_features
 from lookalike.relate.probability.calibration_store import calibration_of
+from lookalike.relate.shared_part import Sight
 from lookalike.search import Collection
-from lookalike.types import RGB
+from lookalike.types import RGB, Relation
 
 VERIFIED = 50
 PARTIAL = (
@@ -89,8 +84,7 @@ def nearest(photos: Collection, image: RGB) -> str:
 def verified(photos: Collection, image: RGB) -> str:
     """The surest of the nearest by vector, or the nearest if none is verified."""
     ids = [hit.id for hit in photos.search(image, VERIFIED, by=COPY)]
-    sure = verify_parts(photos, find_features(image), ids, calibration_of(photos))
-    best = sorted(sure.values(), key=lambda one: (-one.location.probability, -one.location.inliers))
+    best = surest_first(verify_stored(photos, Sight.of(image), ids, calibration_of(photos)))
     return best[0].id if best else ids[0]
 
 
@@ -122,14 +116,15 @@ def more_negatives(folder: Path, hard: HardSet, count: int) -> list[RGB]:
 
 
 def print_negatives(photos: Collection, images: list[RGB]) -> None:
-    false = 0
+    false = {Relation.COPY: 0, Relation.SAME_OBJECT: 0}
     for image in images:
-        found = [one for one in search_by_parts(photos, image, 3) if one.containment]
-        false += bool(found)
-        for one in found[:1]:
-            location = one.containment.location if one.containment else None
-            print("false:", one.hit.id, location and (round(location.probability, 4), location.inliers), flush=True)
-    print(f"false copies: {false} of {len(images)} queries without an original (from P {MIN_PROBABILITY})")
+        found = [one.containment for one in search_by_parts(photos, image, 3) if one.containment]
+        if found:
+            first = found[0].location
+            false[first.relation] += 1
+            print("false:", found[0].id, first.relation, round(first.probability, 4), first.inliers, flush=True)
+    copies, objects = false.values()
+    print(f"of {len(images)} queries without an original: {copies} false copies, {objects} called the same object")
 
 
 if __name__ == "__main__":

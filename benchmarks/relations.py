@@ -25,7 +25,8 @@ from benchmarks.quality import average_precision, pdq, phash, worst_order
 from lookalike.embed.registry import DEFAULT_MODEL, get_embedder
 from lookalike.image import EDITS, decode
 from lookalike.relate import Subject, Verdict, calibration_of_card, find_features, judge, verify
-from lookalike.relate.geometry.containment import find_in, outline_iou
+from lookalike.relate.find_in import find_in
+from lookalike.relate.geometry.containment import outline_iou
 from lookalike.relate.probability.calibration_fit import calibration_error, work_image
 from lookalike.similarity import cosine, normalize
 from lookalike.types import RGB, Relation, Vectors

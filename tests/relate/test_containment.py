@@ -5,7 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lookalike.relate.geometry.containment import find_in, find_in_collection, outline_iou
+from lookalike.relate.find_in import find_in, find_in_collection
+from lookalike.relate.geometry.containment import outline_iou
 from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 from lookalike.search import Collection
 from lookalike.types import RGB

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lookalike.relate.compare import ImageComparison, compare
-from lookalike.relate.geometry.containment import find_in, outline_iou, part_shown
+from lookalike.relate.find_in import find_in
+from lookalike.relate.geometry.containment import outline_iou, part_shown
 from lookalike.relate.geometry.features import find_features
 from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 from lookalike.relate.relation import Subject, judge

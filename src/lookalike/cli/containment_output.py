@@ -31,12 +31,14 @@ def containment_words(containment: "Containment") -> str:
     """Describe for a person where, how large, how rotated and how sure."""
     from lookalike.relate.words.frame_changes import orientation_changes
     from lookalike.relate.words.sentences import phrases
+    from lookalike.types import Relation
 
     location = containment.location
     orientation = phrases(orientation_changes(location.match))
     changes = [_where(containment), f"scaled to {percent(location.scale, 0)}", *orientation]
     points = counted(location.inliers, "matching point")
-    return f"{', '.join(changes)}; probability {percent(location.probability)}; {points}"
+    relation = "" if location.relation >= Relation.COPY else "the same object, "
+    return f"{', '.join(changes)}; {relation}probability {percent(location.probability)}; {points}"
 
 
 def _where(containment: "Containment") -> str:

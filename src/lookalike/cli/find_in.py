@@ -61,8 +61,8 @@ def find_in(
 def _in_pages(query_image: "RGB", pages: list[Path]) -> "Iterator[Containment]":
     """Yield the locations in each page. Unreadable pages are reported and skipped; raises ImageError if all are."""
     from lookalike.relate.compare import read_rgb
+    from lookalike.relate.find_in import find_in as find_locations
     from lookalike.relate.geometry.containment import Containment, containment_kind
-    from lookalike.relate.geometry.containment import find_in as find_locations
     from lookalike.relate.probability.calibration_model import Calibration, default_geometry
 
     calibration, readable = Calibration(geometry=default_geometry()), 0
@@ -81,7 +81,7 @@ def _in_pages(query_image: "RGB", pages: list[Path]) -> "Iterator[Containment]":
 
 def _in_collection(query_image: "RGB", collection: str | None, limit: int | None) -> "list[Containment]":
     from lookalike.relate import calibration_of
-    from lookalike.relate.geometry.containment import find_in_collection
+    from lookalike.relate.find_in import find_in_collection
     from lookalike.relate.local_search import ids_with_shared_details, keeps_local_features
 
     with open_to_read(collection) as photos, ProgressLine("images") as progress:

@@ -17,7 +17,7 @@ from lookalike.parts import COPY, part_of
 from lookalike.relate.content.quality import too_poor
 from lookalike.relate.geometry.feature_cache import bytes_loader, file_loader
 from lookalike.relate.geometry.features import PREVIEW_COUNT, PREVIEW_SIDE, SIDE, find_features
-from lookalike.relate.geometry.inset import explain_inset, explain_part, verify_inset
+from lookalike.relate.inset import explain_inset, explain_part, verify_inset
 from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card
 from lookalike.relate.relation import Subject, Verdict, is_in_order, judge, swap_sides
 from lookalike.relate.words.explain import Explanation, explain

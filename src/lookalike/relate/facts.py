@@ -49,6 +49,7 @@ def containment_facts(containment: Containment) -> dict[str, Any]:
         "turn": round(location.turn, 1),
         "scale": round(location.scale, 3),
         "mirrored": location.mirrored,
+        "relation": str(location.relation),
         "probability": round(location.probability, 4),
         "inliers": location.inliers,
     }

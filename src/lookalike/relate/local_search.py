@@ -17,7 +17,8 @@ from lookalike.image import single_threaded_blas, single_threaded_opencv
 from lookalike.image.convert import ImageLike
 from lookalike.indexing.pipeline import default_workers
 from lookalike.parts import COPY, weigh
-from lookalike.relate.geometry.containment import PAGE_SIDE, Containment, containment_kind, to_location
+from lookalike.relate.find_in import surest_first, verify_stored
+from lookalike.relate.geometry.containment import PAGE_SIDE, Containment
 from lookalike.relate.geometry.feature_cache import features_of, loader_of
 from lookalike.relate.geometry.features import Features, find_features, mirrored
 from lookalike.relate.geometry.inverted_file import (
@@ -29,9 +30,9 @@ from lookalike.relate.geometry.inverted_file import (
     postings_of,
     vocabulary,
 )
-from lookalike.relate.geometry.verify import verify
 from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.probability.calibration_store import calibration_of
+from lookalike.relate.shared_part import Sight
 from lookalike.schema import KEEPS_LOCAL_FEATURES, LOCAL_FEATURES
 from lookalike.search import Collection
 from lookalike.search.query import load_query_image, parse_id
@@ -40,7 +41,7 @@ from lookalike.types import RGB, Hit, Vectors
 VOCABULARY_NAME = "sift-8192"
 CANDIDATES = 30  # by vector, of which geometry verifies each in about 16 ms
 LOCAL_CANDIDATES = 20  # by local features: more than ten found no more of the hard copies
-MIN_PROBABILITY = 0.75  # of a copy, from which a part counts as found
+JUDGED = 16  # candidates with matching points whose contents are compared, in about 0.1 s each
 _BATCH = 256  # images of one commit
 _VERSION_COLUMNS = ("sha256", "indexed")
 
@@ -66,9 +67,9 @@ class PartHit:
 
 @dataclass(frozen=True, slots=True)
 class PartQuery:
-    """The query of a search by parts: its local features, and its vector (1, dim)."""
+    """The query of a search by parts, and its vector (1, dim)."""
 
-    features: Features
+    sight: Sight
     vectors: Vectors
 
 
@@ -245,10 +246,10 @@ def search_by_parts(
     of its own results. Raises BadQuery if the collection keeps no local features; ImageError, UnknownId.
     """
     index, pixels, own = local_index(photos), load_query(photos, query), parse_id(query)
-    part_query = PartQuery(find_features(pixels), photos.embedder.embed([pixels]))
+    part_query = PartQuery(Sight.of(pixels), photos.embedder.embed([pixels]))
     (nearest,) = photos.search_by_vector(part_query.vectors, max(k, candidates) + 1, where=where, by=COPY)
     near = [hit for hit in nearest if hit.id != own]
-    by_parts = passing(photos, index.candidates(part_query.features, local_candidates + 1), where)
+    by_parts = passing(photos, index.candidates(part_query.sight.features, local_candidates + 1), where)
     ids = candidate_ids(near[:candidates], by_parts, without=() if own is None else (own,))
     return rank_by_parts(photos, part_query, near, ids, k, calibration=calibration)
 
@@ -268,29 +269,13 @@ def rank_by_parts(
     *,
     calibration: Calibration | None = None,
 ) -> list[PartHit]:
-    """Return the k best images: those of `ids` that geometry verifies, surest first, then the others of `near`."""
-    containments = verify_parts(photos, query.features, ids, calibration or calibration_of(photos))
-    hits = {hit.id: hit for hit in near} | _hits(photos, query.vectors, [i for i in ids if i in containments])
-    surest = sorted(containments.values(), key=lambda c: (-c.location.probability, -c.location.inliers, c.id))
-    first = [PartHit(hits[containment.id], containment) for containment in surest]
-    return [*first, *(PartHit(hit, None) for hit in near if hit.id not in containments)][:k]
-
-
-def verify_parts(
-    photos: Collection, query: Features, ids: Sequence[str], calibration: Calibration
-) -> dict[str, Containment]:
-    """Return how the images lie in the query, or the query in them, by id; without those of which that is not sure."""
-    paths = {row.id: str(row.metadata.get("path") or row.id) for row in photos.get(ids, ["path"]) if row is not None}
-    query.points  # noqa: B018 - found once, before threads share them
-    with single_threaded_opencv(), single_threaded_blas(), ThreadPoolExecutor(default_workers()) as pool:
-        stored = features_of(photos, ids)
-        matches = pool.map(lambda features: None if features is None else verify(query, features), stored)
-        locations = [None if match is None else to_location(match, calibration) for match in matches]
-    return {
-        image_id: Containment(image_id, paths[image_id], containment_kind(location.match), location)
-        for image_id, location in zip(ids, locations, strict=True)
-        if location is not None and location.probability >= MIN_PROBABILITY and image_id in paths
-    }
+    """Return the k best images: those of `ids` that are verified, surest first, then the others of `near`."""
+    calibration = calibration or calibration_of(photos)
+    containments = surest_first(verify_stored(photos, query.sight, ids, calibration, limit=JUDGED))
+    hits = {hit.id: hit for hit in near} | _hits(photos, query.vectors, [one.id for one in containments])
+    first = [PartHit(hits[one.id], one) for one in containments if one.id in hits]
+    verified = {one.id for one in containments}
+    return [*first, *(PartHit(hit, None) for hit in near if hit.id not in verified)][:k]
 
 
 def passing(photos: Collection, ids: list[str], where: str | None) -> list[str]:

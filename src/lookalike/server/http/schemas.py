@@ -41,7 +41,8 @@ class ContainmentOut(ApiModel):
     same image. `outline`: the query's corners as fractions of the stored image, clockwise from its own top left; `box`:
     x, y, width, height of them. `query_outline`: the stored image's corners as fractions of the query, null if the
     query lies inside it. `share`: of the stored image's area that shows the query. `turn`: degrees clockwise. `scale`:
-    pixels of the stored image per pixel of the query. `inliers`: matching points.
+    pixels of the stored image per pixel of the query. `relation`: of the parts that they share, "copy" or
+    "same-object", and its `probability`. `inliers`: matching points.
     """
 
     kind: str
@@ -52,6 +53,7 @@ class ContainmentOut(ApiModel):
     turn: float
     scale: float
     mirrored: bool
+    relation: str = "copy"
     probability: float
     inliers: int
 

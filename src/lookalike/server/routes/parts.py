@@ -7,10 +7,8 @@ from weakref import WeakKeyDictionary
 
 from lookalike.errors import BadQuery, ImageError, UnknownId
 from lookalike.parts import BOTH, COPY
-from lookalike.relate import find_features
 from lookalike.relate.facts import containment_facts
 from lookalike.relate.geometry.containment import PAGE_SIDE
-from lookalike.relate.geometry.features import Features
 from lookalike.relate.local_search import (
     CANDIDATES,
     LOCAL_CANDIDATES,
@@ -20,6 +18,7 @@ from lookalike.relate.local_search import (
     passing,
     rank_by_parts,
 )
+from lookalike.relate.shared_part import Sight
 from lookalike.server.http.dependencies import AppState
 from lookalike.server.http.responses import as_hits
 from lookalike.server.routes.ranking import Ranking
@@ -49,12 +48,12 @@ async def search_by_parts(
     count, where = max(ranking.k, CANDIDATES), ranking.where
     near = await state.service.search(vector, count, where=where, without=without, by=COPY)
     async with _semaphore():
-        features = await _features(state, query, names[0])
+        sight = await _sight(state, query, names[0])
 
         def rank() -> list[PartHit]:
-            candidates = passing(photos, index.candidates(features, LOCAL_CANDIDATES), where)
+            candidates = passing(photos, index.candidates(sight.features, LOCAL_CANDIDATES), where)
             ids = candidate_ids(near[:CANDIDATES], candidates, without=without)
-            return rank_by_parts(photos, PartQuery(features, vector), near, ids, ranking.k)
+            return rank_by_parts(photos, PartQuery(sight, vector), near, ids, ranking.k)
 
         hits = await state.service.in_thread(rank)
     return names, _as_part_hits(hits, show_paths=state.settings.show_paths)
@@ -75,12 +74,12 @@ def check_parts(query: SearchInput, ranking: Ranking, *, relations: bool) -> Non
         raise BadQuery("`parts` searches with a single query image; search with one image, or omit `parts`")
 
 
-async def _features(state: AppState, query: SearchInput, name: str) -> Features:
-    """Return the features of the query image, decoded in a child process."""
+async def _sight(state: AppState, query: SearchInput, name: str) -> Sight:
+    """Return the query image, decoded in a child process, with its features."""
     data = query.uploads[0] if query.uploads else await _data(state, name)
     pixels, facts = await state.decoders.pixels(data, PAGE_SIDE)
     size = (int(facts["width"]), int(facts["height"]))
-    return await state.service.in_thread(lambda: find_features(pixels, size=size))
+    return await state.service.in_thread(lambda: Sight.of(pixels, size))
 
 
 async def _data(state: AppState, name: str) -> bytes:

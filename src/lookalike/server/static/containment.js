@@ -27,7 +27,8 @@ export function containmentText(containment) {
     turn && `rotated by ${Math.abs(turn)}° ${turn > 0 ? "clockwise" : "counterclockwise"}`,
   ];
   const points = inliers === 1 ? "1 matching point" : `${inliers} matching points`;
-  return `${changes.filter(Boolean).join(", ")}; probability ${percent(probability)}; ${points}`;
+  const relation = containment.relation === "same-object" ? "the same object, " : "";
+  return `${changes.filter(Boolean).join(", ")}; ${relation}probability ${percent(probability)}; ${points}`;
 }
 
 // The outline of the query in the stored image; nothing where it lies outside the image.

@@ -5,19 +5,19 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.relate.find_in import find_in
 from lookalike.relate.geometry.containment import (
     Box,
     box_edges,
     box_to_page,
     containment_kind,
     crop,
-    find_in,
     part_shown,
     snap_to_pixels,
 )
 from lookalike.relate.geometry.verify import Match
 from lookalike.relate.probability.calibration_model import Calibration
-from lookalike.relate.relation import Evidence, Verdict, to_verdict
+from lookalike.relate.relation import Evidence, Verdict
 from lookalike.relate.words.content_changes import position_of
 from lookalike.relate.words.explain import Explanation, explain, with_words
 from lookalike.types import RGB, Change, ChangeKind, Relation
@@ -32,12 +32,13 @@ def verify_inset(query: RGB, page: RGB, whole_verdict: Verdict, calibration: Cal
     says nothing about a part.
     """
     for location in find_in(query, page, calibration):
-        if containment_kind(location.match) != "inside" or location.share > _MAX_SHARE:
-            continue
-        verdict = to_verdict(Evidence(match=location.match), calibration)
-        if verdict.relation >= Relation.COPY:
-            evidence = replace(verdict.evidence, score=whole_verdict.evidence.score)
-            return replace(verdict, evidence=evidence, expected_false_matches=whole_verdict.expected_false_matches)
+        is_small_part = containment_kind(location.match) == "inside" and location.share <= _MAX_SHARE
+        if is_small_part and location.relation >= Relation.COPY:
+            evidence = Evidence(score=whole_verdict.evidence.score, match=location.match)
+            probability = location.probability
+            return replace(
+                whole_verdict, relation=Relation.COPY, probability=probability, copy=probability, evidence=evidence
+            )
     return None
 
 

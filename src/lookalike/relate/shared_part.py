@@ -1,0 +1,191 @@
+"""Compare the parts that two images share, and nothing else of them: the place is known, the contents are not yet.
+
+Matching points say that an image lies in a collage, on a page or on a screen. They do not say that it is the same one:
+another screen of the same app, or another invoice of the same form, matches in as many points. So the shared part is
+cut out of both images, and judged as two whole images are.
+
+A cell of a collage often shows only the middle of its image, with the neighboring cells beside it. `trimmed_box` drops
+strips along the sides in which hardly anything agrees.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.image.resize import scaled
+from lookalike.relate.content.content import COARSE, Overlap, overlap_of
+from lookalike.relate.examine import LEGIBLE
+from lookalike.relate.geometry.containment import Box, box_to_page, crop, part_shown, snap_to_pixels
+from lookalike.relate.geometry.features import Features, find_features
+from lookalike.relate.geometry.transform import plausible, project, summarize_transform
+from lookalike.relate.geometry.verify import Match, verify, with_summary
+from lookalike.relate.probability.calibration_model import Calibration
+from lookalike.relate.relation import Subject, Verdict, judge
+from lookalike.types import RGB
+
+DETAIL_SIDE = 1536  # the long side at which an image is read to cut a small part out of it
+_WHOLE: Box = (0.0, 0.0, 1.0, 1.0)
+_MIN_WHOLE = 0.9  # share of an image from which it is compared as a whole
+_NEARLY_WHOLE = 0.97  # of either side, from which nothing is cut
+_MARGIN = 0.2  # of the part's sides: its place is exact to some pixels of a thumbnail
+_MIN_SIDE = 16  # pixels
+_MIN_SHARE = 0.01  # of either side of the image
+_MIN_KEPT = 0.4  # of the shared area that must be left when strips are dropped
+_HALF = 0.5  # share of a strip's windows that must differ for it to be dropped
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """An image to be compared in part: its features, its best available pixels, and what reads its file."""
+
+    features: Features
+    subject: Subject
+
+    @classmethod
+    def of(cls, pixels: RGB, size: tuple[int, int] | None = None) -> "Sight":
+        """An image by its pixels. `size`: (width, height) of the full image, if they are reduced."""
+        features = find_features(pixels, size=size)
+        return cls(features, Subject(features=features, load=lambda side: reduced(pixels, side)))
+
+    def pixels(self) -> RGB:
+        """Return the image with a long side of at most DETAIL_SIDE; the reduced one if its file is unavailable."""
+        loaded = None if self.subject.load is None else self.subject.load(DETAIL_SIDE)
+        return self.features.picture if loaded is None else loaded
+
+
+def judge_shared_part(
+    first: Sight, second: Sight, hint: Match, calibration: Calibration
+) -> tuple[Match, Verdict] | None:
+    """Return how the first image lies in the second, and the verdict on the parts that they share.
+
+    `hint`: the match of the whole images, which says where to look. None if a closer look finds no such place. Takes
+    about 0.1 s.
+    """
+    boxes = _box_around(part_shown(hint), hint.kept_first), _box_around(hint.outline, hint.kept_second)
+    if min(*boxes[0][2:], *boxes[1][2:]) < _MIN_SHARE:
+        return None
+    first_part, second_part = _cut(first, boxes[0]), _cut(second, boxes[1])
+    if first_part is None or second_part is None:
+        return None
+    (a, outer_a), (b, outer_b) = first_part, second_part
+    match = hint if (outer_a, outer_b) == (_WHOLE, _WHOLE) else verify(a.features, b.features)
+    if match.model == "none":
+        return None
+    box_a, box_b = _shared_boxes(a.features.picture, b.features.picture, match)
+    shared_a, shared_b = _cut(a, box_a), _cut(b, box_b)
+    if shared_a is None or shared_b is None:
+        return None
+    verdict = judge(shared_a[0].subject, shared_b[0].subject, calibration)
+    whole = _in_wholes(match, outer_a, outer_b, first.features, second.features)
+    return None if whole is None else (whole, verdict)
+
+
+def trimmed_box(overlap: Overlap) -> Box | None:
+    """Return the overlap without the strips along its sides in which most windows differ, as fractions of its frame.
+
+    None if there are no such strips, or too little is left. Each side gives up the rows whose sum of differing windows
+    less half of all windows is largest (a maximum prefix sum).
+    """
+    excess = overlap.bad.astype(np.float32) - _HALF * overlap.busy
+    height, width = excess.shape
+    top, left, bottom, right = 0, 0, height, width
+    for _ in range(2):  # a strip along one side hides those along the others
+        rows = excess[top:bottom, left:right].sum(axis=1)
+        above, below = _best_prefix(rows), _best_prefix(rows[::-1])
+        if above + below < len(rows):
+            top, bottom = top + above, bottom - below
+        columns = excess[top:bottom, left:right].sum(axis=0)
+        before, after = _best_prefix(columns), _best_prefix(columns[::-1])
+        if before + after < len(columns):
+            left, right = left + before, right - after
+    if (top, left, bottom, right) == (0, 0, height, width):
+        return None
+    rim = overlap.window  # a window at the seam shows both sides of it
+    top, left = top + rim * (top > 0), left + rim * (left > 0)
+    bottom, right = bottom - rim * (bottom < height), right - rim * (right < width)
+    if bottom <= top or right <= left:
+        return None
+    remaining = float(overlap.core[top:bottom, left:right].sum()) / float(overlap.core.sum())
+    return (
+        (left / width, top / height, (right - left) / width, (bottom - top) / height)
+        if remaining >= _MIN_KEPT
+        else None
+    )
+
+
+def reduced(image: RGB, side: int) -> RGB:
+    """Return the image with a long side of at most `side`."""
+    share = side / max(image.shape[:2])
+    if share >= 1:
+        return image
+    return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
+
+
+def _best_prefix(values: NDArray[np.float32]) -> int:
+    """Return the length of the prefix with the largest sum; 0 if none has a positive one."""
+    return int(np.argmax(np.concatenate(([0.0], np.cumsum(values)))))
+
+
+def _box_around(outline: NDArray[np.float64], covered: float) -> Box:
+    """Return the box of an outline with a margin, within the image; the whole image if the outline covers it."""
+    if covered >= _MIN_WHOLE:
+        return _WHOLE
+    low, high = outline.min(axis=0), outline.max(axis=0)
+    margin = _MARGIN * (high - low)
+    return _box_of(np.stack((low - margin, high + margin)))
+
+
+def _box_of(points: NDArray[np.float64]) -> Box:
+    (x, y), (right, bottom) = points.min(axis=0).clip(0, 1), points.max(axis=0).clip(0, 1)
+    return float(x), float(y), float(right - x), float(bottom - y)
+
+
+def _cut(sight: Sight, box: Box) -> tuple[Sight, Box] | None:
+    """Return the part of an image, and its exact box; None if it is too small."""
+    if min(box[2:]) >= _NEARLY_WHOLE:
+        return sight, _WHOLE
+    pixels = sight.pixels()
+    exact = snap_to_pixels(pixels, box)
+    part = crop(pixels, exact)
+    return None if min(part.shape[:2]) < _MIN_SIDE else (Sight.of(part), exact)
+
+
+def _shared_boxes(first: RGB, second: RGB, match: Match) -> tuple[Box, Box]:
+    """Return the boxes of what two aligned images share, as fractions of either."""
+    frame = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
+    back = np.asarray(np.linalg.inv(match.transform), np.float64)
+    shared = _box_of(project(back, frame)), _box_of(project(match.transform, frame))
+    overlap = overlap_of(first, second, match.transform, negative=match.negative, side=COARSE)
+    # The parts of a page that agree are its form: without the others, two of one form would be copies.
+    if overlap is None or overlap.drawn > LEGIBLE:
+        return shared
+    box = trimmed_box(overlap)
+    if box is None:
+        return shared
+    x, y, width, height = box
+    corners = np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)])
+    in_first = corners if overlap.swapped else project(back, corners)
+    in_second = project(match.transform, corners) if overlap.swapped else corners
+    return _intersection(shared[0], _box_of(in_first)), _intersection(shared[1], _box_of(in_second))
+
+
+def _intersection(a: Box, b: Box) -> Box:
+    x, y = max(a[0], b[0]), max(a[1], b[1])
+    right, bottom = min(a[0] + a[2], b[0] + b[2]), min(a[1] + a[3], b[1] + b[3])
+    return x, y, max(0.0, right - x), max(0.0, bottom - y)
+
+
+def _in_wholes(match: Match, first_box: Box, second_box: Box, first: Features, second: Features) -> Match | None:
+    """Turn a match of two parts into one of the whole images; None if that is not plausible."""
+    matrix = box_to_page(second_box) @ match.transform @ np.linalg.inv(box_to_page(first_box))
+    matrix = np.asarray(matrix / matrix[2, 2], np.float64)
+    summary = summarize_transform(
+        matrix, (first.width, first.height), (second.width, second.height), mirrored=match.mirrored
+    )
+    if not plausible(summary):
+        return None
+    points = match.points.copy()
+    points[:, :2] = points[:, :2] * first_box[2:] + first_box[:2]
+    points[:, 2:] = points[:, 2:] * second_box[2:] + second_box[:2]
+    return with_summary(replace(match, points=points), matrix, summary)
