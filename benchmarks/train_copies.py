@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from benchmarks.train_pairs import judge, learn
-from lookalike.embed import DEFAULT_MODEL
+from lookalike.embed import BASE_MODEL
 from lookalike.errors import ImageError
 from lookalike.image import decode, read
 from lookalike.train.config import SimilarityConfig, from_text
@@ -47,7 +47,7 @@ def main() -> None:
     split = write_parts(options.pictures, options.output / "pictures")
     learn(split, SimilarityConfig.of(USUAL | overrides), options.output / "model")
     for name in SETS:
-        for model in (DEFAULT_MODEL, options.output / "model"):
+        for model in (BASE_MODEL, options.output / "model"):
             print(name, model, judged(model, options.data / name), flush=True)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lookalike.embed import DEFAULT_MODEL, get_embedder
+from lookalike.embed import BASE_MODEL, get_embedder
 from lookalike.evaluate.retrieval import retrieval
 from lookalike.image import decode, read
 from lookalike.train.config import SimilarityConfig, from_text
@@ -67,7 +67,7 @@ def main() -> None:
     test = [rows[row] | {"path": split.paths[row]} for row in split.rows("test")]
     columns = [[row.get(name, "") for row in test] for name in ("path", "label", "role", "style")]
     paths, labels, roles, styles = columns
-    for model in (DEFAULT_MODEL, options.output):
+    for model in (BASE_MODEL, options.output):
         is_query = [role == "query" for role in roles]
         print(model, judge(model, paths, labels, is_query, styles if any(styles) else ()), flush=True)
 

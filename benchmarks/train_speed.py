@@ -19,7 +19,7 @@ import torch
 from torch import nn
 
 from benchmarks.photos import write_photos
-from lookalike.embed.registry import DEFAULT_MODEL, model_folder
+from lookalike.embed.registry import BASE_MODEL, model_folder
 from lookalike.image import decode, fit, read
 from lookalike.similarity import normalize
 from lookalike.train.data.augment import RECIPES, view, views_of
@@ -102,7 +102,7 @@ def plain(paths: list[str], steps: int) -> Callable[[], tuple[float, float]]:
 def ours(paths: list[str], folder: Path, steps: int) -> Callable[[], tuple[float, float]]:
     """The room's own parts: cache, threads, channels-last, folded batch norms."""
     pictures = cache_images(paths, folder / "cache", side=round(SIDE * 8 / 7))
-    network = Tuned(read_weights(model_folder(DEFAULT_MODEL) / "model.onnx")).train()
+    network = Tuned(read_weights(model_folder(BASE_MODEL) / "model.onnx")).train()
     network.set_trainable("all")
     network.to(memory_format=torch.channels_last)
     plan = two_views([np.arange(BATCH // 2)] * (steps + 1))

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.embed.registry import DEFAULT_MODEL
+from lookalike.embed.registry import BASE_MODEL
 from lookalike.train.export import Parity, export
 from lookalike.train.models.center_pooled import CenterPooled
 from lookalike.train.models.efficientnet_lite import load_pretrained
@@ -32,7 +32,7 @@ def main() -> None:
 
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    default = int(DEFAULT_MODEL.removeprefix("efficientnet-lite")[0])
+    default = int(BASE_MODEL.removeprefix("efficientnet-lite")[0])
     parser.add_argument("--variant", type=int, choices=(0, 1, 2), default=default, help="default: %(default)s")
     parser.add_argument("-o", "--output", type=Path, metavar="FOLDER", help="default: the package's own weights folder")
     return parser.parse_args()

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lookalike.embed.card import MODEL_FILE
-from lookalike.embed.registry import DEFAULT_MODEL, model_folder
+from lookalike.embed.registry import BASE_MODEL, model_folder
 from lookalike.evaluate.retrieval import retrieval
 from lookalike.image import fit
 from lookalike.parts import ALIKE, COPY
@@ -193,7 +193,7 @@ def split(folder: Path) -> tuple[list[str], list[str]]:
 
 def initial_network(images: Images, config: TwoPartConfig) -> TwoPart:
     """The default model, and a copy head that is the published head, pooled and whitened."""
-    weights = read_weights(model_folder(DEFAULT_MODEL) / MODEL_FILE)
+    weights = read_weights(model_folder(BASE_MODEL) / MODEL_FILE)
     network = TwoPart(weights, width=config.width, dim=config.dim).eval()
     if config.width == network.copy.expand.out_channels == 1280:
         network.load_published_head(load_pretrained(1))
@@ -216,7 +216,7 @@ def card(name: str, config: TwoPartConfig, alike: int) -> Card:
         sha256="",
         parts=(Part(ALIKE, alike), Part(COPY, config.dim)),
         license="Apache-2.0",
-        source=f"{DEFAULT_MODEL}, trained further by scripts/train_two_parts.py",
+        source=f"{BASE_MODEL}, trained further by scripts/train_two_parts.py",
         description=f"Two parts: alike, copy ({config.dim}). {config.epochs} epochs of views at {config.side} pixels.",
     )
 
@@ -249,6 +249,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="TRAIN_DIR")
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
+    parser.add_argument("--start", type=Path, metavar="FILE", help="weights of another run to start from")
     parser.add_argument("--export", type=Path, metavar="FOLDER")
     parser.add_argument("--share", type=float, default=1.0)
     options = parser.parse_args()
@@ -263,6 +264,8 @@ def main() -> None:
         export_best(run, network, config, options.export, options.share)
         return
     task = TwoPartTask(network, config, train, make_validation(options.folder, validation, train))
+    if options.start:  # not the base model, which the alike part is held to
+        network.load_state_dict(read_tensors(options.start)[0])
     side_of = lambda epoch: config.last_side if epoch >= config.epochs - config.last_epochs else config.side  # noqa: E731
     print(f"{len(train):,} images to train on, {len(validation):,} to validate with", flush=True)
     if not (run.checkpoints / LAST).exists():

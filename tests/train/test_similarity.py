@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lookalike.embed import DEFAULT_MODEL, get_embedder
+from lookalike.embed import BASE_MODEL, get_embedder
 from lookalike.embed.card import load_card
 from lookalike.embed.registry import model_folder
 from lookalike.errors import BadQuery, BrokenModel, SourceError
@@ -98,8 +98,8 @@ def test_training_that_makes_it_no_better_saves_the_base_model(split, tmp_path, 
     assert result.before["mAP"] == 1
     assert result.selected == "before"
     assert "no improvement, so" in str(result)
-    assert load_card(tmp_path / "mine").name == DEFAULT_MODEL
-    assert get_embedder(tmp_path / "mine").card.sha256 == load_card(model_folder(DEFAULT_MODEL)).sha256
+    assert load_card(tmp_path / "mine").name == BASE_MODEL
+    assert get_embedder(tmp_path / "mine").card.sha256 == load_card(model_folder(BASE_MODEL)).sha256
 
 
 @pytest.mark.parametrize(
@@ -145,13 +145,13 @@ def test_validation_of_one_label_is_asked_among_training_pictures_or_refused():
 
 
 weights_needed = pytest.mark.skipif(
-    not (model_folder(DEFAULT_MODEL) / "model.onnx").exists(), reason="the default model's weights are not here"
+    not (model_folder(BASE_MODEL) / "model.onnx").exists(), reason="the default model's weights are not here"
 )
 
 
 @pytest.fixture(scope="module")
 def tuned() -> Tuned:
-    return Tuned(read_weights(model_folder(DEFAULT_MODEL) / "model.onnx")).eval()
+    return Tuned(read_weights(model_folder(BASE_MODEL) / "model.onnx")).eval()
 
 
 @weights_needed
@@ -167,7 +167,7 @@ def test_it_starts_as_the_shipped_model(tuned):
 def test_what_learns(tuned):
     counts = {}
     for what in ("head", "last", "all"):
-        network = Tuned(read_weights(model_folder(DEFAULT_MODEL) / "model.onnx"), hidden=8)
+        network = Tuned(read_weights(model_folder(BASE_MODEL) / "model.onnx"), hidden=8)
         network.set_trainable(what)
         own, rest = network.groups()
         counts[what] = (sum(p.numel() for p in own), sum(p.numel() for p in rest))

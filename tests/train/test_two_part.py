@@ -10,7 +10,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the extra: pip install 'lookalike[train]'")
 pytest.importorskip("onnx", reason="needs the extra: pip install 'lookalike[train]'")
 
-from lookalike.embed import DEFAULT_MODEL, get_embedder, model_folder  # noqa: E402
+from scripts.train_copy_head import HeadConfig, PooledViews, train_head  # noqa: E402
+
+from lookalike.embed import BASE_MODEL, get_embedder, model_folder  # noqa: E402
 from lookalike.parts import part_of  # noqa: E402
 from lookalike.train.data.copy_views import MAX_SHOWN, copy_views, plan_epoch  # noqa: E402
 from lookalike.train.export import export  # noqa: E402
@@ -112,7 +114,7 @@ def test_equal_seeds_give_equal_views_of_the_side_of_the_epoch():
 @pytest.fixture(scope="module")
 def network() -> TwoPart:
     torch.manual_seed(0)
-    return TwoPart(read_weights(model_folder(DEFAULT_MODEL) / "model.onnx"), width=96, dim=24).eval()
+    return TwoPart(read_weights(model_folder(BASE_MODEL) / "model.onnx"), width=96, dim=24).eval()
 
 
 def some_images(side: int = 224) -> list[RGB]:
@@ -164,3 +166,35 @@ def test_an_exported_network_has_both_parts(network: TwoPart, tmp_path: Path):
         expected = network.parts((pixels - 127) / 128)
     for name, part in zip(("alike", "copy"), expected, strict=True):
         assert np.allclose(part_of(vectors, embedder.card, name), part.numpy(), atol=3e-3)
+
+
+def test_a_batch_of_pooled_views_has_two_of_each_image_and_of_each_in_a_mixed_view():
+    single = [[image, -1, -1, -1] for image in range(20) for _ in range(3)]
+    mixed = [[image, (image + 7) % 20, -1, -1] for image in range(0, 20, 2)]
+    rows = np.array(single + mixed, np.int64)
+    views = PooledViews(torch.arange(len(rows)).float()[:, None], rows)
+    pooled, drawn = views.draw(np.random.default_rng(0), HeadConfig(images=4, mixed=3))
+    assert (rows[pooled[:, 0].long().numpy()] == drawn).all()
+    assert len(set(pooled[:, 0].tolist())) == len(drawn)  # no view is drawn twice
+    images, counts = np.unique(drawn[drawn[:, 1] < 0, 0], return_counts=True)
+    assert (counts == 2).all()
+    assert set(drawn[-3:][drawn[-3:] >= 0].tolist()) <= set(images.tolist())
+    assert (drawn[-3:, 1] >= 0).all()
+
+
+def test_the_head_learns_from_pooled_views(capsys):
+    random = torch.Generator().manual_seed(0)
+    images = torch.randn(40, 16, generator=random)
+    rows = np.array([[n, -1, -1, -1] for n in range(40) for _ in range(4)] + [[0, 1, -1, -1]] * 4, np.int64)
+    pooled = torch.cat((images.repeat_interleave(4, 0), (images[0] + images[1]).repeat(4, 1)))
+    pooled[:, :4] += 20 * torch.randn(len(pooled), 4, generator=random)  # four numbers that say nothing
+    head = torch.nn.Linear(16, 8)
+    losses = []
+    train_head(
+        head,
+        PooledViews(pooled, rows),
+        HeadConfig(images=30, mixed=2, steps=100, rate=0.02),
+        lambda _, x: losses.append(x),
+    )
+    assert losses[1] < losses[0]
+    assert head.weight[:, :4].norm() < 0.3 * head.weight[:, 4:].norm()

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from lookalike.deprecation import renamed
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, card_from_json, card_to_json, load_card, same_model
-from lookalike.embed.registry import DEFAULT_MODEL, get_embedder, known_models, model_folder
+from lookalike.embed.registry import BASE_MODEL, DEFAULT_MODEL, get_embedder, known_models, model_folder
 
 __all__ = [
+    "BASE_MODEL",
     "CARD_FILE",
     "DEFAULT_MODEL",
     "MODEL_FILE",

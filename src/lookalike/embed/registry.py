@@ -17,6 +17,9 @@ from lookalike.types import Card, Embedder
 DEFAULT_MODEL = "efficientnet-lite1.in1k"
 """The model that embeds a new collection when none is named."""
 
+BASE_MODEL = "efficientnet-lite1.in1k"
+"""The model that training starts from, and the default of earlier versions: their collections keep it."""
+
 MODELS_VARIABLE = "LOOKALIKE_MODELS"
 """The environment variable that names the folder of added models."""
 JOIN_FILE = "join.json"

@@ -7,7 +7,7 @@ split ─ labels ─ image cache ─ validate the base model
 
 from pathlib import Path
 
-from lookalike.embed import DEFAULT_MODEL, get_embedder
+from lookalike.embed import BASE_MODEL, get_embedder
 from lookalike.train.config import SimilarityConfig
 from lookalike.train.loop import ProgressCallback, no_progress
 from lookalike.train.run_folder import open_run
@@ -42,7 +42,7 @@ def train_similarity(
     The same call resumes a killed run. `log` takes lines of text, `progress` (done, total) while images are read.
     Raises SourceError, BadQuery, BrokenModel, TrainingFailed.
     """
-    embedder = get_embedder(DEFAULT_MODEL if config.model == SMALL_CNN else config.model)
+    embedder = get_embedder(BASE_MODEL if config.model == SMALL_CNN else config.model)
     config = with_defaults(config, embedder)
     labels, partners, kind = labels_of(split, config)
     run, resumed = open_run(folder, config, split, overwrite=overwrite)

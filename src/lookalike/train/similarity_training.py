@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE
-from lookalike.embed.registry import DEFAULT_MODEL, model_folder
+from lookalike.embed.registry import BASE_MODEL, model_folder
 from lookalike.errors import BadQuery
 from lookalike.similarity import normalize
 from lookalike.text import percent
@@ -343,7 +343,7 @@ def export_trained(
 
 def copy_base_model(config: SimilarityConfig, run: RunFolder) -> str:
     """Copy the base model into the run's folder, under the base model's name."""
-    source = model_folder(DEFAULT_MODEL if config.model == SMALL_CNN else config.model)
+    source = model_folder(BASE_MODEL if config.model == SMALL_CNN else config.model)
     for name in (MODEL_FILE, CARD_FILE):
         shutil.copyfile(source / name, run.path / name)
     return "unchanged"
