@@ -29,9 +29,11 @@ import numpy as np
 from benchmarks.made_pictures import KINDS, different_pairs, same_pairs
 from numpy.typing import NDArray
 
+from lookalike.embed.combined import part_embedder
 from lookalike.embed.registry import DEFAULT_MODEL, get_embedder, model_folder
 from lookalike.errors import ImageError
 from lookalike.image import decode
+from lookalike.parts import COPY
 from lookalike.relate.examine import examine
 from lookalike.relate.geometry.features import Features
 from lookalike.relate.probability import calibration_model as cal
@@ -71,7 +73,7 @@ def main() -> None:
     parser.add_argument("--dry-run", action="store_true", help="print the calibration without writing it")
     options = parser.parse_args()
     cv2.setNumThreads(1)
-    embedder = get_embedder(options.model)
+    embedder = part_embedder(get_embedder(options.model), COPY)
     photos, drawings, families, alone = load_images(options.pictures)
     small = [reduced(drawing, n) for n, drawing in enumerate(drawings)]
     print(f"{len(photos)} photos, {len(drawings)} drawings, and the same small", flush=True)

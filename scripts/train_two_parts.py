@@ -74,7 +74,7 @@ class TwoPartConfig(TrainingConfig):
     width: int = 1280
     alike_weight: float = 20.0
     kept_views: int = 64
-    memory: int = 4096
+    memory: int = 0
     backbone_rate: float = 0.4
 
 
@@ -216,8 +216,8 @@ def card(name: str, config: TwoPartConfig, alike: int) -> Card:
         sha256="",
         parts=(Part(ALIKE, alike), Part(COPY, config.dim)),
         license="Apache-2.0",
-        source=f"{BASE_MODEL}, trained further by scripts/train_two_parts.py",
-        description=f"Two parts: alike, copy ({config.dim}). {config.epochs} epochs of views at {config.side} pixels.",
+        source=f"{BASE_MODEL}, trained further by scripts/train_two_parts.py and scripts/train_copy_head.py",
+        description=f"Two parts of one network: alike ({alike}) and copy ({config.dim}). Measured in docs/models.md.",
     )
 
 

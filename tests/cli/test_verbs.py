@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lookalike.embed import BASE_MODEL
 from lookalike.errors import CollectionError
 from lookalike.search import open_collection
 from tests.cli.conftest import Cli
@@ -139,6 +140,21 @@ def test_info_tells_counts_model_and_folders(cli: Cli, indexed: Path) -> None:
     assert (facts["images"], facts["failed"]) == (5, 0)
     assert facts["roots"] == [{"path": str(indexed), "kind": "folder", "present": True}]
     assert "efficientnet" in cli("info").out
+
+
+def test_a_collection_of_an_earlier_default_model_works_and_says_how_to_use_the_present_one(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    ran = cli("index", photos, "-c", tmp_path / "earlier", "--model", BASE_MODEL)
+    assert ran.code == 0
+    advice = f"lookalike index {photos} -c NEW"
+    assert advice in ran.err
+    assert advice in cli("info", "-c", tmp_path / "earlier").out
+    assert cli("search", photos / "red.png", "-c", tmp_path / "earlier").out.count("\n") == 5
+    for verb in (("index", photos), ("info",)):
+        ran = cli(*verb)
+        assert ran.code == 0
+        assert "-c NEW" not in ran.out + ran.err
 
 
 def test_info_lists_the_columns_with_their_types(cli: Cli, photos: Path, tmp_path: Path) -> None:

@@ -158,6 +158,10 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
         f"{summary or 'no images found'}{failed} in {report.seconds:.1f} s; "
         f"{photos.uri} has {counted(len(photos), 'image')}"
     )
+    from lookalike.cli.info import newer_model_advice
+
+    if advice := newer_model_advice(photos.card.name, [root.path for root in photos.roots()]):
+        log(advice)
     if report.plain:
         log(f"{counted(report.plain, 'image')} too plain to compare (a single color), indexed and marked as plain")
     if report.interrupted:

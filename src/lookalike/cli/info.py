@@ -1,6 +1,8 @@
 """lookalike info: the contents of a collection."""
 
 import os
+import shlex
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -71,12 +73,27 @@ def _size(uri: str) -> int | None:
     return sum(os.lstat(os.path.join(folder, name)).st_size for folder, _, names in os.walk(uri) for name in names)
 
 
+def newer_model_advice(model: str, roots: Iterable[str]) -> str:
+    """Return how to use the present default model, for a collection of an earlier one; "" for any other model."""
+    from lookalike.embed import BASE_MODEL, DEFAULT_MODEL
+
+    if model != BASE_MODEL or BASE_MODEL == DEFAULT_MODEL:
+        return ""
+    folders = " ".join(map(shlex.quote, roots)) or "FOLDER"
+    return (
+        f"{DEFAULT_MODEL}, the default of new collections, finds more edited copies; "
+        f"to use it, index into another collection: lookalike index {folders} -c NEW"
+    )
+
+
 def _print(facts: dict[str, Any]) -> None:
     size = "" if facts["bytes"] is None else f", {facts['bytes'] / 1e6:,.1f} MB"
     print_row(f"collection  {facts['collection']}{size}")
     print_row(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
     print_row(f"failed      {facts['failed']:,} files" + ("; list them with --failures" if facts["failed"] else ""))
     print_row(f"model       {facts['model']}, {_dims(facts)} per image, {facts['license']}")
+    if advice := newer_model_advice(facts["model"], [root["path"] for root in facts["roots"]]):
+        print_row(f"            {advice}")
     if facts["local_features"]:
         print_row("details     local features are kept; use them with: lookalike search IMAGE --parts")
     print_row(f"columns     {', '.join(f'{name} {kind}' for name, kind in facts['columns'].items())}")

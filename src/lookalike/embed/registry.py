@@ -14,7 +14,7 @@ from lookalike.parts import ALIKE, COPY
 from lookalike.plugins import load_plugin, plugins
 from lookalike.types import Card, Embedder
 
-DEFAULT_MODEL = "efficientnet-lite1.in1k"
+DEFAULT_MODEL = "efficientnet-lite1.two-parts"
 """The model that embeds a new collection when none is named."""
 
 BASE_MODEL = "efficientnet-lite1.in1k"
