@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from lookalike.embed import DEFAULT_MODEL
 from tests.cli.conftest import Cli
 from tests.conftest import COLOURS
 
-MODEL = "efficientnet-lite1.in1k"
+MODEL = DEFAULT_MODEL
 
 
 @pytest.fixture
