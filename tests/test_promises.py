@@ -70,7 +70,7 @@ def test_the_notebook_example_runs(pictures: Path) -> None:
     names: dict[str, object] = {}
     exec(code, names)
     assert len(names["photos"]) == 6  # type: ignore[arg-type]
-    assert names["vectors"].shape == (6, 256)  # type: ignore[attr-defined]
+    assert names["vectors"].shape == (6, 512)  # type: ignore[attr-defined]
 
 
 def test_the_commands_of_the_first_page_run(pictures: Path) -> None:

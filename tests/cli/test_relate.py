@@ -286,7 +286,7 @@ def test_search_with_relations_embeds_the_query_once(
         monkeypatch.setattr(f"lookalike.{module}.read", recorded_read)
     hits = [json.loads(line) for line in cli("search", query, "--relations", "--json", "-k", 3).out.splitlines()]
     assert (Path(hits[0]["path"]).name, hits[0]["verdict"]["relation"]) == ("2.png", "copy")
-    assert hits[0]["verdict"]["score"] == pytest.approx(hits[0]["score"], abs=1e-4)
+    assert 0.8 < hits[0]["verdict"]["score"] < hits[0]["score"]  # of the copy part; the search was by both
     assert len(embedded) == 1
     assert reads.count("query.png") == 2  # at the model's size for the search, and at that of the features
 

@@ -53,8 +53,12 @@ def test_a_full_disk_under_the_messages(indexed: Path) -> None:
     assert "Traceback" not in ran.stdout
 
 
-def test_a_reader_that_closes_the_pipe(indexed: Path) -> None:
-    ran = shell("set -o pipefail; lookalike models | head -n 1", indexed)
+@pytest.mark.parametrize(
+    "verb", ["models", "info", "search {}/red.png -k 5", "search {}/red.png -k 5 --json", "--help"]
+)
+def test_a_reader_that_closes_the_pipe(indexed: Path, photos: Path, verb: str) -> None:
+    # `true` has ended before the first line is written.
+    ran = shell(f"set -o pipefail; (sleep 0.2; lookalike {verb.format(photos)}) | true", indexed)
     assert ran.returncode == 0
     assert "Traceback" not in ran.stderr
 

@@ -9,7 +9,7 @@ RUN = """
 import os
 import numpy as np
 from lookalike.embed import get_embedder
-assert get_embedder().embed([np.zeros((64, 64, 3), np.uint8)]).shape == (1, 256)
+assert get_embedder().embed([np.zeros((64, 64, 3), np.uint8)]).shape == (1, 512)
 assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 """
 

@@ -123,13 +123,18 @@ def test_a_narrow_page_does_not_scroll_sideways(page, sheet: Path) -> None:
 
 
 def test_the_ranking_by_parts_of_vectors_is_offered_only_where_there_are_two(page, site: Served) -> None:
+    def collection_of(parts: list[str]):  # type: ignore[no-untyped-def]
+        def fulfill(route) -> None:
+            route.fulfill(json=route.fetch().json() | {"vector_parts": parts, "local_features": False})
+
+        return fulfill
+
+    page.route("**/v1/collection", collection_of([]))
+    page.goto(site.url + "/?like=id:photos/00.png")
+    names(page)
     assert page.locator("#by:visible").count() == 0
-
-    def two_parts(route) -> None:
-        content = route.fetch().json()
-        route.fulfill(json=content | {"vector_parts": ["alike", "copy"], "local_features": False})
-
-    page.route("**/v1/collection", two_parts)
+    page.unroute("**/v1/collection")
+    page.route("**/v1/collection", collection_of(["alike", "copy"]))
     page.goto(site.url + "/?like=id:photos/00.png")
     names(page)
     page.wait_for_selector("#by:visible")

@@ -123,13 +123,13 @@ def some_images(side: int = 224) -> list[RGB]:
     return [np.kron(block, np.ones((side // len(block), side // len(block), 1), np.uint8)) for block in blocks]
 
 
-def test_the_alike_part_starts_as_the_default_model(network: TwoPart):
+def test_the_alike_part_starts_as_the_base_model(network: TwoPart):
     pixels = torch.from_numpy(np.stack(some_images())).permute(0, 3, 1, 2).float()
     with torch.no_grad():
         alike, copy = network.parts((pixels - 127) / 128)
     assert network.dims == (256, 24)
     assert copy.shape == (3, 24)
-    assert np.allclose(alike.numpy(), get_embedder().embed(some_images()), atol=2e-3)
+    assert np.allclose(alike.numpy(), get_embedder(BASE_MODEL).embed(some_images()), atol=2e-3)
 
 
 def test_a_folded_batch_norm_gives_the_same():

@@ -9,7 +9,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from lookalike.cli.entry import INTERRUPTED
-from lookalike.cli.output import log
+from lookalike.cli.output import discard_output, log
 
 
 class VerbCommand(TyperCommand):
@@ -46,15 +46,33 @@ class VerbCommand(TyperCommand):
 
 
 class RootGroup(TyperGroup):
-    """The group of all verbs. Ctrl-C ends each of them with one line and exit status 130."""
+    """The group of all verbs. Ctrl-C ends each of them with one line and exit status 130.
+
+    A reader of stdout that has gone (head, less) ends them with 0; Typer itself would end with 1.
+    """
+
+    def make_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Parse the command line, which writes the help if that is requested."""
+        with _reader_may_go():
+            return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a verb. The text of a KeyboardInterrupt says what remains (see `interrupt_text`)."""
         try:
-            return super().invoke(ctx)
+            with _reader_may_go():
+                return super().invoke(ctx)
         except KeyboardInterrupt as error:
             log(str(error) or "interrupted; everything saved so far stays")
             raise typer.Exit(INTERRUPTED) from error
+
+
+@contextmanager
+def _reader_may_go() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError as error:
+        discard_output()
+        raise typer.Exit(0) from error
 
 
 @contextmanager

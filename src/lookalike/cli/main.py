@@ -34,7 +34,7 @@ from lookalike.cli import (
     why,
 )
 from lookalike.cli.command import RootGroup, VerbCommand
-from lookalike.cli.output import log
+from lookalike.cli.output import discard_output, log
 from lookalike.errors import LookalikeError
 
 # Importing rich costs 0.1 s at every --help.
@@ -112,13 +112,12 @@ def run() -> None:
         log(f"error: {error.for_command_line()}")
         sys.exit(1)
     except BrokenPipeError:
-        # The reader (head, less) has closed the pipe. Without the null device Python would raise again at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         sys.exit(0)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EIO, errno.EDQUOT) or error.filename is not None:
             raise
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        discard_output()
         with suppress(OSError):
             log(f"error: the output cannot be written: {error.strerror}")
         sys.exit(1)

@@ -1,6 +1,7 @@
 """Output of the command line: data on stdout, messages and progress on stderr."""
 
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -25,6 +26,11 @@ def log(line: str) -> None:
     sys.stdout.flush()
     sys.stderr.write(printable(line, newlines=True) + "\n")
     sys.stderr.flush()
+
+
+def discard_output() -> None:
+    """Send stdout to the null device: its reader (head, less) has gone, and Python would raise again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class ProgressLine:

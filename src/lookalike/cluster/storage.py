@@ -15,6 +15,7 @@ import numpy as np
 from lookalike.cluster.grouping import Cluster, Clusters
 from lookalike.cluster.levels import Level
 from lookalike.errors import BadQuery, LookalikeError
+from lookalike.parts import ALIKE, dim_of
 from lookalike.schema import ASSIGNMENTS, CLUSTERS, CLUSTERS_NAMED, CURRENT_CLUSTERS
 from lookalike.search import Collection
 from lookalike.text import now
@@ -84,7 +85,7 @@ def load_clusters(photos: Collection) -> Clusters:
     described = [row for row in cluster_table(photos, run["slot"]).all() if row["run"] == run["run"]]
     finest = np.array([row["number"] for row in rows], np.int32)
     scores = np.array([row["score"] for row in rows], np.float32)
-    levels, clusters = _levels(described, finest, scores, len(run["counts"]), photos.card.dim)
+    levels, clusters = _levels(described, finest, scores, len(run["counts"]), dim_of(photos.card, ALIKE))
     return Clusters(
         method=run["method"],
         ids=[str(row["id"]) for row in rows],
