@@ -72,6 +72,18 @@ def test_an_edit_is_a_copy(name: str) -> None:
     assert verdict.probability > 0.8
 
 
+def test_a_low_score_does_not_count_against_contents_that_agree() -> None:
+    edited = find_features(EDITS["flip"].apply(EDITS["jpeg"].apply(scene(1), 0.5, 1), 0.5, 1))
+    alone = judge(Subject(features=edited), Subject(features=features(1)), PLAIN).copy
+    low, high = (np.array([score, np.sqrt(1 - score**2)], np.float32) for score in (0.1, 0.95))
+    stored = Subject(features=features(1), vector=np.array([1.0, 0.0], np.float32))
+    by_low, by_high = (judge(Subject(features=edited, vector=v), stored, SCORED).copy for v in (low, high))
+    assert by_low == alone > 0.9
+    assert by_high > alone  # a high one counts for it
+    strangers = Subject(features=features(2), vector=low)
+    assert judge(strangers, stored, SCORED).relation is Relation.UNRELATED
+
+
 def arrow(tip: tuple[int, int] = (200, 128), color: tuple[int, int, int] = (40, 90, 200)) -> RGB:
     image = np.full((256, 256, 3), 255, np.uint8)
     cv2.rectangle(image, (20, 20), (236, 236), (235, 235, 240), -1)

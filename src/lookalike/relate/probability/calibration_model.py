@@ -71,8 +71,8 @@ class Calibration:
     def copy_by_match(self, score: float | None, match: Match, content: Content | None = None) -> float:
         """Return P(copy | score, match, content).
 
-         At most one half for a drawing of a few shapes that may be another one. Without `content` the layout decides:
-        for parts of a page, whose contents are not compared.
+        At most one half for a drawing of a few shapes that may be another one. Without `content` the layout decides:
+        for parts of a page, whose contents are not compared. A low score does not count against contents that agree.
         """
         if content is None:
             logit = float(self.geometry.layout.logit(layout_evidence(match))[0])
@@ -82,6 +82,8 @@ class Calibration:
             chance = float(sigmoid(np.array([logit]))[0])
         else:
             chance = float(self.by_both(np.array([[logit, score]]))[0])
+            if content is not None:
+                chance = max(chance, float(sigmoid(np.array([logit]))[0]))
         return min(chance, HALF) if undecided_reason(match, content) else chance
 
     def layout_by_match(self, match: Match) -> float:
