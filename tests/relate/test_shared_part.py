@@ -84,8 +84,11 @@ def test_a_cell_that_shows_only_the_middle_is_a_copy_of_it() -> None:
     hint = verify(query.features, stored.features)
     judged = judge_shared_part(query, stored, hint, PLAIN)
     assert judged is not None
-    match, verdict = judged
-    assert verdict.relation is Relation.COPY
+    match = judged.match
+    assert judged.verdict.relation is Relation.COPY
+    assert outline_iou(judged.in_first, cell) > 0.8  # the rim along the seam is left out
+    middle = np.array([(80, 0), (400, 0), (400, 360), (80, 360)]) / (480, 360)
+    assert outline_iou(judged.in_second, middle) > 0.8
     whole = cell.copy()
     whole[[0, 3], 0] -= 80 / 900  # the outline is that of the whole scene, of which the cell shows the middle
     whole[[1, 2], 0] += 80 / 900
@@ -110,6 +113,21 @@ def test_strips_that_differ_are_dropped_and_a_hole_is_not() -> None:
     assert boxes["same"] is None
 
 
+def test_strips_beside_a_plain_sky_leave_the_sky() -> None:
+    """In the rows of the sky, only the strips have anything to compare; the sky is not dropped with them."""
+    first = scene(7).copy()
+    first[:160] = cv2.GaussianBlur(first[:160], (0, 0), 60)
+    second = first.copy()
+    second[:, :80], second[:, 400:] = scene(8)[:, :80], scene(8)[:, 400:]
+    overlap = overlap_of(first, second, np.eye(3), side=COARSE)
+    assert overlap is not None
+    box = trimmed_box(overlap)
+    assert box is not None
+    left, top, width, height = box
+    assert (left, width) == pytest.approx((80 / 480, 320 / 480), abs=0.09)
+    assert (top, height) == (0, 1)
+
+
 def test_too_little_may_not_be_left() -> None:
     first, second = scene(7), scene(7).copy()
     second[:, :340] = scene(8)[:, :340]
@@ -125,7 +143,7 @@ def test_a_hint_that_leads_nowhere() -> None:
     assert judge_shared_part(query, stored, replace(hint, outline=tiny), PLAIN) is None
     corner = np.array([(0.0, 0.0), (0.5, 0.0), (0.5, 0.5), (0.0, 0.5)])
     judged = judge_shared_part(query, stored, replace(hint, outline=corner), PLAIN)
-    assert judged is None or judged[1].relation < Relation.SAME_OBJECT
+    assert judged is None or judged.verdict.relation < Relation.SAME_OBJECT
 
 
 def test_features_of_a_reduced_image_keep_its_size() -> None:

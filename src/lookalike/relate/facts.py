@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lookalike.relate.geometry.containment import Containment, part_shown
+from lookalike.relate.geometry.transform import UNIT_SQUARE
 from lookalike.relate.hit_summary import HitSummary
 from lookalike.relate.relation import Verdict
 from lookalike.types import Change, ChangeKind
@@ -35,16 +36,20 @@ def containment_facts(containment: Containment) -> dict[str, Any]:
     """Return how the query and a stored image lie in each other as plain values, for JSON.
 
     `outline`: the query's corners as fractions of the stored image. `query_outline`: the stored image's corners as
-    fractions of the query, None if the query lies inside the stored image.
+    fractions of the query, None if the query lies inside the stored image. `query_part`, `part`: the corners of what
+    both show, in the query and in the stored image: a cell of a collage may show only the middle of its image.
     """
     location = containment.location
     low, high = location.outline.min(axis=0), location.outline.max(axis=0)
     shown = None if containment.kind == "inside" else part_shown(location.match)
+    in_query, in_stored = location.shared or (shown if shown is not None else UNIT_SQUARE, location.outline)
     return {
         "kind": containment.kind,
         "box": rounded((*low, *(high - low))),
         "outline": [rounded(corner) for corner in location.outline],
         "query_outline": None if shown is None else [rounded(corner) for corner in shown],
+        "query_part": [rounded(corner) for corner in in_query],
+        "part": [rounded(corner) for corner in in_stored],
         "share": round(location.share, 4),
         "turn": round(location.turn, 1),
         "scale": round(location.scale, 3),

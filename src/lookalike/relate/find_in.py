@@ -154,16 +154,16 @@ def judged_location(first: Sight, second: Sight, hint: Match, calibration: Calib
 
     None if the parts that they share are neither a copy nor the same object.
     """
-    judged = judge_shared_part(first, second, hint, calibration)
-    if judged is None:
+    part = judge_shared_part(first, second, hint, calibration)
+    if part is None:
         return None
-    match, verdict = judged
+    verdict, shared = part.verdict, (part.in_first, part.in_second)
     if verdict.relation >= Relation.COPY:
-        return location_of(match, verdict.copy)
+        return replace(location_of(part.match, verdict.copy), shared=shared)
     content = verdict.evidence.content
     is_page = content is not None and content.drawn > LEGIBLE  # two pages of one form are no object
     if verdict.relation == Relation.SAME_OBJECT and not is_page:
-        return location_of(match, verdict.probability, Relation.SAME_OBJECT)
+        return replace(location_of(part.match, verdict.probability, Relation.SAME_OBJECT), shared=shared)
     return None
 
 

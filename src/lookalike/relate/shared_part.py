@@ -54,10 +54,18 @@ class Sight:
         return self.features.picture if loaded is None else loaded
 
 
-def judge_shared_part(
-    first: Sight, second: Sight, hint: Match, calibration: Calibration
-) -> tuple[Match, Verdict] | None:
-    """Return how the first image lies in the second, and the verdict on the parts that they share.
+@dataclass(frozen=True, slots=True)
+class SharedPart:
+    """What two images share: how the first lies in the second, the corners (4, 2) in either, and the verdict on it."""
+
+    match: Match
+    in_first: NDArray[np.float64]
+    in_second: NDArray[np.float64]
+    verdict: Verdict
+
+
+def judge_shared_part(first: Sight, second: Sight, hint: Match, calibration: Calibration) -> SharedPart | None:
+    """Return what the two images share, and whether it is the same.
 
     `hint`: the match of the whole images, which says where to look. None if a closer look finds no such place. Takes
     about 0.1 s.
@@ -78,7 +86,15 @@ def judge_shared_part(
         return None
     verdict = judge(shared_a[0].subject, shared_b[0].subject, calibration)
     whole = _in_wholes(match, outer_a, outer_b, first.features, second.features)
-    return None if whole is None else (whole, verdict)
+    if whole is None:
+        return None
+    if whole.kept_second >= whole.kept_first:  # a cell shows a rectangle of its image, wherever it lies
+        in_second = corners_of(_box_in(box_b, outer_b))
+        in_first = project(np.linalg.inv(whole.transform), in_second)
+    else:
+        in_first = corners_of(_box_in(box_a, outer_a))
+        in_second = project(whole.transform, in_first)
+    return SharedPart(whole, in_first, in_second, verdict)
 
 
 def trimmed_box(overlap: Overlap) -> Box | None:
@@ -89,22 +105,15 @@ def trimmed_box(overlap: Overlap) -> Box | None:
     """
     excess = overlap.bad.astype(np.float32) - _HALF * overlap.busy
     height, width = excess.shape
-    top, left, bottom, right = 0, 0, height, width
-    for _ in range(2):  # a strip along one side hides those along the others
-        rows = excess[top:bottom, left:right].sum(axis=1)
-        above, below = _best_prefix(rows), _best_prefix(rows[::-1])
-        if above + below < len(rows):
-            top, bottom = top + above, bottom - below
-        columns = excess[top:bottom, left:right].sum(axis=0)
-        before, after = _best_prefix(columns), _best_prefix(columns[::-1])
-        if before + after < len(columns):
-            left, right = left + before, right - after
-    if (top, left, bottom, right) == (0, 0, height, width):
-        return None
+    top, bottom, left, right = 0, height, 0, width
     rim = overlap.window  # a window at the seam shows both sides of it
-    top, left = top + rim * (top > 0), left + rim * (left > 0)
-    bottom, right = bottom - rim * (bottom < height), right - rim * (right < width)
-    if bottom <= top or right <= left:
+    columns, rows = _span(excess.sum(axis=0), rim), _span(excess.sum(axis=1), rim)
+    if excess[:, slice(*columns)].sum() < excess[slice(*rows)].sum():  # the worse strips first: they cross the others
+        left, right = columns
+    for _ in range(2):
+        top, bottom = _span(excess[:, left:right].sum(axis=1), rim)
+        left, right = _span(excess[top:bottom].sum(axis=0), rim)
+    if (top, left, bottom, right) == (0, 0, height, width):
         return None
     remaining = float(overlap.core[top:bottom, left:right].sum()) / float(overlap.core.sum())
     return (
@@ -114,12 +123,29 @@ def trimmed_box(overlap: Overlap) -> Box | None:
     )
 
 
+def corners_of(box: Box) -> NDArray[np.float64]:
+    """Return the corners (4, 2) of a box, clockwise from the top left."""
+    x, y, width, height = box
+    return np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)])
+
+
 def reduced(image: RGB, side: int) -> RGB:
     """Return the image with a long side of at most `side`."""
     share = side / max(image.shape[:2])
     if share >= 1:
         return image
     return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
+
+
+def _span(excess: NDArray[np.float32], rim: int) -> tuple[int, int]:
+    """Return start and end of what remains without the best prefix and suffix and the rims beside them.
+
+    All if nothing would remain.
+    """
+    count = len(excess)
+    before, after = _best_prefix(excess), _best_prefix(excess[::-1])
+    start, end = before + rim * (before > 0), count - after - rim * (after > 0)
+    return (start, end) if start < end else (0, count)
 
 
 def _best_prefix(values: NDArray[np.float32]) -> int:
@@ -153,7 +179,7 @@ def _cut(sight: Sight, box: Box) -> tuple[Sight, Box] | None:
 
 def _shared_boxes(first: RGB, second: RGB, match: Match) -> tuple[Box, Box]:
     """Return the boxes of what two aligned images share, as fractions of either."""
-    frame = np.array([(0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0)])
+    frame = corners_of(_WHOLE)
     back = np.asarray(np.linalg.inv(match.transform), np.float64)
     shared = _box_of(project(back, frame)), _box_of(project(match.transform, frame))
     overlap = overlap_of(first, second, match.transform, negative=match.negative, side=COARSE)
@@ -163,11 +189,16 @@ def _shared_boxes(first: RGB, second: RGB, match: Match) -> tuple[Box, Box]:
     box = trimmed_box(overlap)
     if box is None:
         return shared
-    x, y, width, height = box
-    corners = np.array([(x, y), (x + width, y), (x + width, y + height), (x, y + height)])
+    corners = corners_of(box)
     in_first = corners if overlap.swapped else project(back, corners)
     in_second = project(match.transform, corners) if overlap.swapped else corners
     return _intersection(shared[0], _box_of(in_first)), _intersection(shared[1], _box_of(in_second))
+
+
+def _box_in(inner: Box, outer: Box) -> Box:
+    """Turn a box in fractions of another one into fractions of the whole image."""
+    x, y, width, height = outer
+    return x + inner[0] * width, y + inner[1] * height, inner[2] * width, inner[3] * height
 
 
 def _intersection(a: Box, b: Box) -> Box:

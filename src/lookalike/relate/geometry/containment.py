@@ -25,7 +25,8 @@ class Location:
 
     `outline`: (4, 2), its corners as fractions of the larger image, clockwise from its own top left. `share`: of the
     larger image's area. `turn`: degrees clockwise. `scale`: pixels there per pixel of the query. `relation`: of the
-    parts that they share, COPY or SAME_OBJECT, with its `probability`.
+    parts that they share, COPY or SAME_OBJECT, with its `probability`. `shared`: the corners (4, 2) of what both show,
+    as fractions of the first and of the second image; None if only points were compared.
     """
 
     outline: NDArray[np.float64]
@@ -37,6 +38,7 @@ class Location:
     inliers: int
     match: Match
     relation: Relation = Relation.COPY
+    shared: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,8 @@ class ContainmentOut(ApiModel):
     `kind`: inside (the query lies in the stored image), holds (the stored image lies in the query), overlaps, or the
     same image. `outline`: the query's corners as fractions of the stored image, clockwise from its own top left; `box`:
     x, y, width, height of them. `query_outline`: the stored image's corners as fractions of the query, null if the
-    query lies inside it. `share`: of the stored image's area that shows the query. `turn`: degrees clockwise. `scale`:
+    query lies inside it. `query_part`, `part`: the corners of what both show, in the query and in the stored image.
+    `share`: of the stored image's area that shows the query. `turn`: degrees clockwise. `scale`:
     pixels of the stored image per pixel of the query. `relation`: of the parts that they share, "copy" or
     "same-object", and its `probability`. `inliers`: matching points.
     """
@@ -49,6 +50,8 @@ class ContainmentOut(ApiModel):
     box: list[float]
     outline: list[list[float]]
     query_outline: list[list[float]] | None
+    query_part: list[list[float]] = []
+    part: list[list[float]] = []
     share: float
     turn: float
     scale: float

@@ -31,13 +31,13 @@ export function containmentText(containment) {
   return `${changes.filter(Boolean).join(", ")}; ${relation}probability ${percent(probability)}; ${points}`;
 }
 
-// The outline of the query in the stored image; nothing where it lies outside the image.
+// What the stored image shows of the query, as an outline in the stored image.
 export function storedOutline(containment) {
-  return ["inside", "overlaps"].includes(containment.kind) ? [containment.outline] : [];
+  return ["inside", "overlaps"].includes(containment.kind) ? [containment.part] : [];
 }
 
 export function queryOutline(containment) {
-  return containment.query_outline ? [containment.query_outline] : [];
+  return containment.query_outline ? [containment.query_part] : [];
 }
 
 // An overlay that draws outlines, given as corners in fractions of the image. `width` and `height`: of the image, if
@@ -82,7 +82,7 @@ export function queryWithOutlines(name, hits, select) {
     ),
   );
   const overlay = outlineOverlay(
-    ranked.map(({ hit }) => hit.containment.query_outline),
+    ranked.map(({ hit }) => hit.containment.query_part),
     { pick: (index) => pick(index) },
   );
   const lines = [...overlay.querySelectorAll(".line")];
@@ -91,7 +91,7 @@ export function queryWithOutlines(name, hits, select) {
     lines.forEach((line, other) => line.classList.toggle("chosen", other === index));
     select(ranked[index].n);
   }
-  anchors(ranked.map(({ hit }) => hit.containment.query_outline)).forEach(([x, y], index) => {
+  anchors(ranked.map(({ hit }) => hit.containment.query_part)).forEach(([x, y], index) => {
     Object.assign(buttons[index].style, { left: `${100 * x}%`, top: `${100 * y}%` });
   });
   const figure = h(
