@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -109,7 +110,8 @@ def test_an_early_answer_to_an_upload_arrives(collection: Collection, photos: Pa
             connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
             headers = {"Origin": "https://evil.example", "Content-Type": "image/png"}
             connection.request("POST", "/v1/search", body=bytes(8 * MEGABYTE), headers=headers)
-            assert connection.getresponse().status == 403
+            with closing(connection.getresponse()) as response:
+                assert response.status == 403
             connection.close()
 
 

@@ -6,7 +6,7 @@ import os
 import ssl
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from typing import Any
 from urllib.parse import SplitResult, quote, urlencode, urlsplit
 
@@ -77,8 +77,8 @@ class Transport:
                 with suppress(BrokenPipeError, ConnectionResetError):  # closed midway: a response may have been sent
                     connection.request(method, path, body, dict(headers))
                     sent = True
-                response = connection.getresponse()
-                result = response.status, response.read()
+                with closing(connection.getresponse()) as response:  # it owns the socket if the server closes it
+                    result = response.status, response.read()
                 if not sent:
                     self.close()
                 return result

@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import closing, suppress
 from urllib.parse import urljoin, urlsplit
 
 from starlette.requests import ClientDisconnect
@@ -150,10 +150,11 @@ class Fetcher:
         connection = _connect(scheme, host, address, port, _remaining(deadline), exchange)
         try:
             connection.request("GET", target, headers={"Host": _host_header(url), "Accept": "image/*"})
-            response = connection.getresponse()
-            if response.status in REDIRECT_STATUSES:
-                return response.status, b"", response.getheader("Location") or ""
-            return response.status, self._read_body(response, connection, deadline), None
+            # A response with "Connection: close" owns the socket: closing the connection would not close it.
+            with closing(connection.getresponse()) as response:
+                if response.status in REDIRECT_STATUSES:
+                    return response.status, b"", response.getheader("Location") or ""
+                return response.status, self._read_body(response, connection, deadline), None
         finally:
             connection.close()
 
