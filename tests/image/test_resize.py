@@ -13,7 +13,7 @@ from lookalike.errors import BadQuery, BrokenModel
 from lookalike.image import crop, decode, fit, is_plain, thumbnail, to_rgb
 from lookalike.image.color.to_rgb import flatten_to_rgb, to_uint8
 from lookalike.image.decoding.decode import finish
-from lookalike.image.resize import shrink
+from lookalike.image.resize import at_most, scaled_by, shrink
 from lookalike.types import RGB, Preprocessing
 
 
@@ -180,3 +180,11 @@ def test_reducing_by_strips_gives_the_same_image(
     strips = finish(samples, None, 1, 60)
     assert strips.shape == whole.shape
     assert np.array_equal(strips, whole)
+
+
+def test_by_a_share_and_to_a_longest_side(scene: RGB) -> None:
+    height, width = scene.shape[:2]
+    assert scaled_by(scene, 2.0).shape == (2 * height, 2 * width, 3)
+    assert scaled_by(scene, 0.001).shape == (1, 1, 3)
+    assert max(at_most(scene, 45).shape) == 45
+    assert at_most(scene, max(height, width)) is scene

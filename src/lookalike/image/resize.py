@@ -56,6 +56,17 @@ def scaled(image: RGB, height: int, width: int) -> RGB:
     return np.asarray(cv2.resize(twice, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
+def scaled_by(image: RGB, share: float) -> RGB:
+    """Resize both sides by `share`, to at least one pixel."""
+    return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
+
+
+def at_most(image: RGB, side: int) -> RGB:
+    """Return the image with a long side of at most `side`; unchanged if it is no longer than that."""
+    share = side / max(image.shape[:2])
+    return image if share >= 1 else scaled_by(image, share)
+
+
 def shrink(image: RGB, side: int | None) -> RGB:
     """Halve an image by exact 2 x 2 means while its short side stays at least 1.5 times `side`."""
     return halved(image, halvings_of(image.shape[0], image.shape[1], side))

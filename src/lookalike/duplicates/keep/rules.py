@@ -362,15 +362,14 @@ RULES: dict[str, Rule] = {
 def _sharpness(file: FileFacts) -> float:
     import cv2
 
-    from lookalike.image.resize import scaled
+    from lookalike.image.resize import scaled_by
 
     try:
         image = decode(read(file.path), side=_SHARP_SIDE).image
     except ImageError:
         return 0.0
-    share = _SHARP_SIDE / max(image.shape[:2])
     # At one common size an upscaled copy is not sharper.
-    small = scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
+    small = scaled_by(image, _SHARP_SIDE / max(image.shape[:2]))
     return round(float(cv2.Laplacian(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var()), 1)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.deprecation import renamed_property
-from lookalike.image.resize import scaled
+from lookalike.image.resize import scaled_by
 from lookalike.relate.content.added_marks import AlignedPair, added_mark_probabilities, changed_pieces
 from lookalike.relate.content.drawn import drawn_share
 from lookalike.relate.content.recolored import LUMA, MAX_PHOTO_DRAWN, MIN_OVEREXPOSED, color_difference, weighted_fit
@@ -251,9 +251,7 @@ def refine_transform(first: RGB, second: RGB, transform: Matrix, *, side: int) -
 def _reduced(image: RGB, side: int) -> RGB:
     """Reduce by area rather than by the long side, so that a long receipt stays legible."""
     share = _AREA * side / float(image.shape[0] * image.shape[1]) ** 0.5
-    if share >= 1:
-        return image
-    return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
+    return image if share >= 1 else scaled_by(image, share)
 
 
 def _size(image: RGB) -> tuple[int, int]:

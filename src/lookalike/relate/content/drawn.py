@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.image.resize import scaled
+from lookalike.image.resize import at_most
 from lookalike.types import RGB
 
 _SIDE = 256
@@ -18,12 +18,10 @@ def drawn_share(image: RGB, mask: NDArray[np.bool_] | None = None) -> float:
     """
     import cv2
 
-    share = _SIDE / max(image.shape[:2])
-    if share < 1:
-        image = scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
-        if mask is not None:
-            size = image.shape[1], image.shape[0]
-            mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
+    image = at_most(image, _SIDE)
+    if mask is not None and mask.shape != image.shape[:2]:
+        size = image.shape[1], image.shape[0]
+        mask = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     kernel = np.ones((9, 9), np.uint8)
     high, low = cv2.dilate(gray, kernel), cv2.erode(gray, kernel)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.image.resize import scaled
+from lookalike.image.resize import at_most, scaled_by
 from lookalike.relate.content.drawn import drawn_share
 from lookalike.types import RGB
 
@@ -75,8 +75,7 @@ class Features:
     @cached_property
     def small(self) -> RGB:
         """The image with a long side of at most 128 pixels."""
-        share = min(1.0, SMALL / max(self.work))
-        return scaled(self.picture, max(1, round(self.work[1] * share)), max(1, round(self.work[0] * share)))
+        return at_most(self.picture, SMALL)
 
     @cached_property
     def drawn(self) -> float:
@@ -115,9 +114,7 @@ def preview_features(thumbnail: RGB, size: tuple[int, int]) -> Features:
 
 
 def _resized(image: RGB, side: int) -> RGB:
-    height, width = image.shape[:2]
-    share = min(side / max(height, width), MAX_ENLARGEMENT)
-    return scaled(image, max(1, round(height * share)), max(1, round(width * share)))
+    return scaled_by(image, min(side / max(image.shape[:2]), MAX_ENLARGEMENT))
 
 
 def sift(gray: NDArray[np.uint8], count: int) -> KeypointArrays:

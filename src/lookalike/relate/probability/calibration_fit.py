@@ -203,9 +203,6 @@ def calibration_error(stated: NDArray[Any], truth: NDArray[Any], *, bins: int = 
 
 def work_image(image: RGB) -> RGB:
     """Return the image at the side at which features are found; editing larger images only takes longer."""
-    from lookalike.image.resize import scaled
+    from lookalike.image.resize import at_most
 
-    share = SIDE / max(image.shape[:2])
-    if share >= 1:
-        return image
-    return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
+    return at_most(image, SIDE)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.image.resize import scaled
+from lookalike.image.resize import at_most
 from lookalike.relate.content.text_detection import is_text
 from lookalike.relate.geometry.overlay import correlation, overlay
 from lookalike.relate.geometry.verify import Match, pixels_to_fractions
@@ -117,15 +117,10 @@ def _mean_difference(a: RGB, b: RGB, inside: NDArray[np.bool_]) -> float:
 
 def _warped(first: RGB, second: RGB, match: Match) -> tuple[RGB, RGB, NDArray[np.bool_]] | None:
     """The first in the frame of the second, the second, and their overlap, at the size used for explanations."""
-    a, b = _reduced(first), _reduced(second)
+    a, b = at_most(first, _SIDE), at_most(second, _SIDE)
     into, out = (pixels_to_fractions((image.shape[1], image.shape[0])) for image in (a, b))
     warped = overlay(a, b, np.linalg.inv(out) @ match.transform @ into)
     return None if warped is None else (warped[0], b, warped[1])
-
-
-def _reduced(image: RGB) -> RGB:
-    share = min(1.0, _SIDE / max(image.shape[:2]))
-    return scaled(image, max(1, round(image.shape[0] * share)), max(1, round(image.shape[1] * share)))
 
 
 def _color_changes(changed: ColorChange, *, whole: bool) -> list[Change]:
