@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from lookalike.relate.geometry.containment import Containment, part_shown
-from lookalike.relate.geometry.transform import UNIT_SQUARE
 from lookalike.relate.hit_summary import HitSummary
 from lookalike.relate.relation import Verdict
 from lookalike.types import Change, ChangeKind
@@ -42,7 +41,7 @@ def containment_facts(containment: Containment) -> dict[str, Any]:
     location = containment.location
     low, high = location.outline.min(axis=0), location.outline.max(axis=0)
     shown = None if containment.kind == "inside" else part_shown(location.match)
-    in_query, in_stored = location.shared or (shown if shown is not None else UNIT_SQUARE, location.outline)
+    in_query, in_stored = location.shared
     return {
         "kind": containment.kind,
         "box": rounded((*low, *(high - low))),

@@ -11,33 +11,20 @@ from lookalike.image import single_threaded_blas, single_threaded_opencv
 from lookalike.indexing.pipeline import default_workers
 from lookalike.parts import COPY, weigh
 from lookalike.relate.examine import LEGIBLE
-from lookalike.relate.geometry.containment import (
-    PAGE_SIDE,
-    Box,
-    Containment,
-    Location,
-    box_to_page,
-    containment_kind,
-    crop,
-    location_of,
-    outline_iou,
-    snap_to_pixels,
-    to_location,
-)
+from lookalike.relate.geometry.boxes import WHOLE, Box, box_around, crop, snap_to_pixels
+from lookalike.relate.geometry.containment import Containment, Location, containment_kind, in_wholes, outline_iou
 from lookalike.relate.geometry.feature_cache import features_of, loader_of
 from lookalike.relate.geometry.features import SIDE, Features, find_features
-from lookalike.relate.geometry.transform import UNIT_SQUARE, project
 from lookalike.relate.geometry.verify import Match, verify
-from lookalike.relate.probability.calibration_model import Calibration
-from lookalike.relate.relation import Subject
-from lookalike.relate.shared_part import Sight, judge_shared_part
+from lookalike.relate.probability.calibration_model import HALF, Calibration
+from lookalike.relate.shared_part import MARGIN, MIN_SHARE, MIN_SIDE, PAGE_SIDE, SharedPart, Sight, judge_shared_part
 from lookalike.search import Collection
 from lookalike.types import RGB, Relation, Row, Vectors
 
 PAGE_FEATURES = 3000
 _TILE_SIZE = 0.5  # of either side; tiles overlap by half
-_MARGIN = 0.2
 _MIN_HINT_INLIERS = 4  # inliers that are worth a closer check
+_MAX_SHARED_OUTLINE = 0.3  # intersection over union of two outlines, above which they are one location
 _MIN_STORED_HINT = 5  # the same for the many images of a collection
 _BATCH = 64
 
@@ -49,19 +36,20 @@ def find_in(query: RGB, page: RGB, calibration: Calibration, *, max_locations: i
     and contents are then compared at full detail. Works from about 2% of the page's area upwards, for images with some
     detail.
     """
-    query_features = find_features(query)
+    sight = Sight.of(query)
     page_features = find_features(page, side=min(max(page.shape[:2]), PAGE_SIDE), count=PAGE_FEATURES)
-    locations: list[Location] = []
-    while len(locations) < max_locations:
-        location = _find_in_whole(query_features, query, page, page_features, calibration)
-        if location is None:
+    matches: list[Match] = []
+    while len(matches) < max_locations:
+        match = _find_in_whole(sight.features, page, page_features, calibration)
+        if match is None:
             break
-        locations.append(location)
-        page_features = _features_outside(page_features, location.outline)
-    if not locations:
-        locations = _find_in_tiles(query_features, page, calibration)
-    sights = Sight.of(query), Sight.of(page)
-    judged = [judged_location(*sights, location.match, calibration) for location in locations]
+        matches.append(match)
+        page_features = _features_outside(page_features, match.outline)
+    matches = matches or _find_in_tiles(sight.features, page, calibration)
+    if not matches:
+        return []
+    page_sight = Sight.of(page)
+    judged = [judged_location(sight, page_sight, match, calibration) for match in matches]
     sure = [location for location in judged if location is not None]
     return sorted(sure, key=lambda location: (-location.relation, -location.probability))
 
@@ -115,7 +103,7 @@ def verify_stored(
     with single_threaded_opencv(), single_threaded_blas(), ThreadPoolExecutor(default_workers()) as pool:
         rows = photos.get(ids, ["path", "frame"])
         sights = [
-            None if row is None or features is None else (row, _stored_sight(photos, row, features))
+            None if row is None or features is None else (row, Sight(features, loader_of(photos, row)))
             for row, features in zip(rows, features_of(photos, ids), strict=True)
         ]
         known = [one for one in sights if one is not None]
@@ -137,10 +125,6 @@ def _is_hint(match: Match) -> bool:
     return match.model != "none" and match.inliers >= _MIN_STORED_HINT
 
 
-def _stored_sight(photos: Collection, row: Row, features: Features) -> Sight:
-    return Sight(features, Subject(name=row.id, features=features, load=loader_of(photos, row)))
-
-
 def _contained(query: Sight, row: Row, stored: Sight, hint: Match, calibration: Calibration) -> Containment | None:
     location = judged_location(query, stored, hint, calibration)
     if location is None:
@@ -157,14 +141,30 @@ def judged_location(first: Sight, second: Sight, hint: Match, calibration: Calib
     part = judge_shared_part(first, second, hint, calibration)
     if part is None:
         return None
-    verdict, shared = part.verdict, (part.in_first, part.in_second)
+    verdict = part.verdict
     if verdict.relation >= Relation.COPY:
-        return replace(location_of(part.match, verdict.copy), shared=shared)
+        return _location(part, Relation.COPY, verdict.copy)
     content = verdict.evidence.content
     is_page = content is not None and content.drawn > LEGIBLE  # two pages of one form are no object
     if verdict.relation == Relation.SAME_OBJECT and not is_page:
-        return replace(location_of(part.match, verdict.probability, Relation.SAME_OBJECT), shared=shared)
+        return _location(part, Relation.SAME_OBJECT, verdict.probability)
     return None
+
+
+def _location(part: SharedPart, relation: Relation, probability: float) -> Location:
+    match = part.match
+    return Location(
+        outline=match.outline,
+        share=match.kept_second,
+        turn=match.turn,
+        scale=match.scale,
+        mirrored=match.mirrored,
+        probability=probability,
+        inliers=match.inliers,
+        match=match,
+        relation=relation,
+        shared=(part.in_first, part.in_second),
+    )
 
 
 def tiles(page: RGB, share: float = _TILE_SIZE) -> Iterator[RGB]:
@@ -173,65 +173,55 @@ def tiles(page: RGB, share: float = _TILE_SIZE) -> Iterator[RGB]:
         yield crop(page, (x, y, share, share))
 
 
-def _find_in_whole(
-    query_features: Features, query: RGB, page: RGB, page_features: Features, calibration: Calibration
-) -> Location | None:
-    match = verify(query_features, page_features, frames=False)
+def _find_in_whole(query: Features, page: RGB, page_features: Features, calibration: Calibration) -> Match | None:
+    match = verify(query, page_features, frames=False)
     if match.inliers < _MIN_HINT_INLIERS:
         return None
-    closer = _verify_closely(query_features, page, match.outline)
+    closer = _verify_closely(query, page, match.outline)
     best = closer if closer is not None and closer.inliers >= _MIN_HINT_INLIERS else match
-    return to_location(best, calibration)
+    return best if _is_likely(best, calibration) else None
 
 
-def _verify_closely(query_features: Features, page: RGB, outline: NDArray[np.float64]) -> Match | None:
+def _verify_closely(query: Features, page: RGB, outline: NDArray[np.float64]) -> Match | None:
     """Verify again at full detail on the part of the page inside the outline."""
-    low, high = outline.min(axis=0), outline.max(axis=0)
-    margin = _MARGIN * (high - low)
-    low, high = np.clip(low - margin, 0, 1), np.clip(high + margin, 0, 1)
-    if (high - low).min() <= 0.01:
+    box = box_around(outline, margin=MARGIN)
+    if min(box[2:]) <= MIN_SHARE:
         return None
-    box = snap_to_pixels(page, (float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])))
+    box = snap_to_pixels(page, box)
     part = crop(page, box)
-    if min(part.shape[:2]) < 16:
+    if min(part.shape[:2]) < MIN_SIDE:
         return None
-    return _in_page(verify(query_features, find_features(part), frames=False), box)
+    return _in_page(verify(query, find_features(part), frames=False), query, page, box)
 
 
-def _find_in_tiles(query_features: Features, page: RGB, calibration: Calibration) -> list[Location]:
-    locations: list[Location] = []
+def _find_in_tiles(query: Features, page: RGB, calibration: Calibration) -> list[Match]:
+    matches: list[Match] = []
     for x, y in _tile_corners(_TILE_SIZE):
         box = (x, y, _TILE_SIZE, _TILE_SIZE)
         part = crop(page, box)
-        if min(part.shape[:2]) < 32:
+        if min(part.shape[:2]) < 2 * MIN_SIDE:
             continue
-        hint = verify(
-            query_features, find_features(part, side=max(SIDE, min(max(part.shape[:2]), PAGE_SIDE))), frames=False
-        )
-        closer = (
-            _verify_closely(query_features, page, _in_page(hint, box).outline)
-            if hint.inliers >= _MIN_HINT_INLIERS
-            else None
-        )
-        location = None if closer is None else to_location(closer, calibration)
-        if location is not None and all(outline_iou(location.outline, other.outline) < 0.3 for other in locations):
-            locations.append(location)
-    return locations
+        features = find_features(part, side=max(SIDE, min(max(part.shape[:2]), PAGE_SIDE)))
+        hint = _in_page(verify(query, features, frames=False), query, page, box)
+        if hint is None or hint.inliers < _MIN_HINT_INLIERS:
+            continue
+        match = _verify_closely(query, page, hint.outline)
+        if match is None or not _is_likely(match, calibration):
+            continue
+        if all(outline_iou(match.outline, other.outline) < _MAX_SHARED_OUTLINE for other in matches):
+            matches.append(match)
+    return matches
 
 
-def _in_page(match: Match, box: Box) -> Match:
-    """Turn a match with a part of the page into one with the page. `box`: the part, as fractions of the page."""
-    x, y, width, height = box
-    points = match.points.copy()
-    points[:, 2:] = points[:, 2:] * (width, height) + (x, y)
-    transform = box_to_page(box) @ match.transform
-    return replace(
-        match,
-        transform=transform,
-        outline=project(transform, UNIT_SQUARE) if match.model != "none" else match.outline,
-        points=points,
-        kept_second=match.kept_second * width * height,
-    )
+def _is_likely(match: Match, calibration: Calibration) -> bool:
+    """Return whether the points alone speak for a copy."""
+    return match.model != "none" and calibration.copy_by_match(None, match) >= HALF
+
+
+def _in_page(match: Match, query: Features, page: RGB, box: Box) -> Match | None:
+    """Turn a match with a part of the page into one with the page."""
+    height, width = page.shape[:2]
+    return in_wholes(match, (WHOLE, (query.width, query.height)), (box, (width, height)))
 
 
 def _features_outside(features: Features, outline: NDArray[np.float64]) -> Features:

@@ -6,15 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.relate.find_in import find_in
-from lookalike.relate.geometry.containment import (
+from lookalike.relate.geometry.boxes import (
     Box,
+    box_around,
     box_edges,
+    box_in_page,
     box_to_page,
-    containment_kind,
     crop,
-    part_shown,
     snap_to_pixels,
 )
+from lookalike.relate.geometry.containment import containment_kind, part_shown
 from lookalike.relate.geometry.verify import Match
 from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.relation import Evidence, Verdict
@@ -48,11 +49,11 @@ def explain_inset(first: RGB, second: RGB, verdict: Verdict, shape: tuple[int, i
     The comparison uses the part alone: in the whole page at 320 pixels, a part of two hundredths would be a few pixels.
     """
     match = _match(verdict)
-    box = snap_to_pixels(second, _box(match.outline))
+    box = snap_to_pixels(second, box_around(match.outline))
     inward = np.linalg.inv(box_to_page(box))
     part_match = replace(match, transform=inward @ match.transform, kept_second=1.0)
     explanation = explain(first, crop(second, box), _with_match(verdict, part_match))
-    added = tuple(replace(addition, box=_box_in_page(addition.box, box)) for addition in explanation.added)
+    added = tuple(replace(addition, box=box_in_page(addition.box, box)) for addition in explanation.added)
     agreement_map = None if explanation.agreement_map is None else _map_in_page(explanation.agreement_map, box, shape)
     pasted = Change(ChangeKind.PASTED, {"share": float(match.kept_second), "position": position_of(box)})
     return _with_first(pasted, replace(explanation, added=added, agreement_map=agreement_map), verdict)
@@ -61,7 +62,7 @@ def explain_inset(first: RGB, second: RGB, verdict: Verdict, shape: tuple[int, i
 def explain_part(first: RGB, second: RGB, verdict: Verdict) -> Explanation:
     """Explain the second image as a small part of the first."""
     match = _match(verdict)
-    box = snap_to_pixels(first, _box(part_shown(match)))
+    box = snap_to_pixels(first, box_around(part_shown(match)))
     part_match = replace(match, transform=match.transform @ box_to_page(box), kept_first=1.0)
     explanation = explain(crop(first, box), second, _with_match(verdict, part_match))
     part = Change(ChangeKind.PART, {"share": float(match.kept_first), "position": position_of(box)})
@@ -81,19 +82,6 @@ def _match(verdict: Verdict) -> Match:
 
 def _with_match(verdict: Verdict, match: Match) -> Verdict:
     return replace(verdict, evidence=replace(verdict.evidence, match=match))
-
-
-def _box(outline: NDArray[np.float64]) -> Box:
-    """Return the bounding box of an outline, clipped to the image."""
-    visible = outline.clip(0, 1)
-    (x, y), (right, bottom) = visible.min(axis=0), visible.max(axis=0)
-    return float(x), float(y), float(right - x), float(bottom - y)
-
-
-def _box_in_page(inner: Box, box: Box) -> Box:
-    """Turn a box in fractions of another box into fractions of the whole."""
-    x, y, width, height = box
-    return x + inner[0] * width, y + inner[1] * height, inner[2] * width, inner[3] * height
 
 
 def _map_in_page(agreement_map: NDArray[np.float32], box: Box, shape: tuple[int, int]) -> NDArray[np.float32]:

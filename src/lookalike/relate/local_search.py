@@ -18,7 +18,7 @@ from lookalike.image.convert import ImageLike
 from lookalike.indexing.pipeline import default_workers
 from lookalike.parts import COPY, weigh
 from lookalike.relate.find_in import surest_first, verify_stored
-from lookalike.relate.geometry.containment import PAGE_SIDE, Containment
+from lookalike.relate.geometry.containment import Containment
 from lookalike.relate.geometry.feature_cache import features_of, loader_of
 from lookalike.relate.geometry.features import Features, find_features, mirrored
 from lookalike.relate.geometry.inverted_file import (
@@ -32,7 +32,7 @@ from lookalike.relate.geometry.inverted_file import (
 )
 from lookalike.relate.probability.calibration_model import Calibration
 from lookalike.relate.probability.calibration_store import calibration_of
-from lookalike.relate.shared_part import Sight
+from lookalike.relate.shared_part import PAGE_SIDE, Sight
 from lookalike.schema import KEEPS_LOCAL_FEATURES, LOCAL_FEATURES
 from lookalike.search import Collection
 from lookalike.search.query import load_query_image, parse_id

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.relate.geometry.transform import project
+from lookalike.relate.geometry.boxes import Box, transform_box
 
 Matrix = NDArray[np.float64]
 GrayImage = NDArray[np.float32]
 Mask = NDArray[np.bool_]
-Box = tuple[float, float, float, float]
 
 _MAX_REGIONS = 6
 _OVERLAY_MARGIN = 8  # pixels around an added mark that are mixed with it
@@ -101,11 +100,3 @@ def without_overlays(core: Mask, regions: list[PixelRegion]) -> Mask:
                 max(0, x - _OVERLAY_MARGIN) : x + w + _OVERLAY_MARGIN,
             ] = False
     return free
-
-
-def transform_box(box: Box, matrix: Matrix) -> Box:
-    """Return the bounding box (x, y, width, height) of a transformed box, in fractions and clipped to the frame."""
-    x, y, w, h = box
-    corners = project(matrix, np.array([(x, y), (x + w, y), (x + w, y + h), (x, y + h)]))
-    low, high = np.clip(corners.min(axis=0), 0, 1), np.clip(corners.max(axis=0), 0, 1)
-    return float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])

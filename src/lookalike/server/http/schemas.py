@@ -50,13 +50,13 @@ class ContainmentOut(ApiModel):
     box: list[float]
     outline: list[list[float]]
     query_outline: list[list[float]] | None
-    query_part: list[list[float]] = []
-    part: list[list[float]] = []
+    query_part: list[list[float]]
+    part: list[list[float]]
     share: float
     turn: float
     scale: float
     mirrored: bool
-    relation: str = "copy"
+    relation: str
     probability: float
     inliers: int
 

@@ -8,7 +8,6 @@ from weakref import WeakKeyDictionary
 from lookalike.errors import BadQuery, ImageError, UnknownId
 from lookalike.parts import BOTH, COPY
 from lookalike.relate.facts import containment_facts
-from lookalike.relate.geometry.containment import PAGE_SIDE
 from lookalike.relate.local_search import (
     CANDIDATES,
     LOCAL_CANDIDATES,
@@ -18,7 +17,7 @@ from lookalike.relate.local_search import (
     passing,
     rank_by_parts,
 )
-from lookalike.relate.shared_part import Sight
+from lookalike.relate.shared_part import PAGE_SIDE, Sight
 from lookalike.server.http.dependencies import AppState
 from lookalike.server.http.responses import as_hits
 from lookalike.server.routes.ranking import Ranking
