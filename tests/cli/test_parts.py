@@ -1,6 +1,7 @@
 """Search by parts on the command line: local features are kept, used, drawn, and asked for where they are missing."""
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -43,6 +44,9 @@ def test_a_collage_finds_its_images_and_they_are_drawn(cli: Cli, folder: Path, p
     assert {line.split()[2].rsplit("/")[-1] for line in lines[:2]} == {"2.png", "5.png"}
     assert all("matching points" in line for line in lines[:2])
     assert not any("matching points" in line for line in lines[2:])
+    # A cell has 21.5% of the page; the frames of the images whose middle they show have 29%.
+    shares = [float(re.findall(r"only part of the image, ([\d.]+)% of it", line)[0]) for line in lines[:2]]
+    assert shares == pytest.approx([20, 20], abs=2.5)
     assert (tmp_path / "found.png").stat().st_size > 10_000
     rows = [json.loads(line) for line in cli("search", page, "--parts", "-k", "3", "--json").out.splitlines()]
     assert [bool(row["containment"]) for row in rows] == [True, True, False]

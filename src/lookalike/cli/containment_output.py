@@ -42,16 +42,17 @@ def containment_words(containment: "Containment") -> str:
 
 
 def _where(containment: "Containment") -> str:
-    from lookalike.relate.geometry.containment import part_shown
+    from lookalike.relate.geometry.transform import UNIT_SQUARE, intersection_area
 
-    match = containment.location.match
+    in_query, in_stored = containment.location.shared
     if containment.kind == "the same image":
         return containment.kind
     if containment.kind == "holds":
-        share = f"{percent(match.kept_first)} of it"
-        return f"shows only part of the image, {share}, at {_box(part_shown(match))}"
+        share = percent(intersection_area(in_query, UNIT_SQUARE))
+        return f"shows only part of the image, {share} of it, at {_box(in_query)}"
     shared = "" if containment.kind == "inside" else "part of the image, "
-    return f"{shared}at {_box(containment.location.outline)} ({percent(match.kept_second)} of its area)"
+    share = percent(intersection_area(in_stored, UNIT_SQUARE))
+    return f"{shared}at {_box(in_stored)} ({share} of its area)"
 
 
 def _box(outline: "NDArray[np.float64]") -> str:
@@ -79,7 +80,7 @@ def draw_containments(query_image: "RGB", name: str, containments: "Sequence[Con
             log(f"not drawn: {error}")
             continue
         words = "; ".join(map(containment_words, in_image))
-        holders.append(Holder(image, path, words, [one.location.match for one in in_image]))
+        holders.append(Holder(image, path, words, [one.location for one in in_image]))
     if holders:
         count = "" if len(holders) == len(by_path) else f" ({len(holders)} of {len(by_path)} images, surest first)"
         log(f"drawn: {save(containment_rows(query_image, name, holders), target)}{count}")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from lookalike.relate import Match, Verdict
+    from lookalike.relate.geometry.containment import Location
     from lookalike.relate.words.explain import Explanation
 
 _MAX_LINES = 60
@@ -37,12 +38,12 @@ class Heat:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """An image in which another was found: its name, a description, and the match of each location."""
+    """An image in which another was found: its name, a description, and the locations."""
 
     image: RGB
     name: str
     words: str
-    matches: "Sequence[Match]"
+    locations: "Sequence[Location]"
 
 
 def proof(
@@ -57,6 +58,8 @@ def proof(
 
     Nothing is outlined for relations below `same-object`, which prove nothing.
     """
+    from lookalike.relate.geometry.containment import part_shown
+
     reduced = (_reduced(images[0]), _reduced(images[1]))
     words = wrapped(explanation.words, _WIDTH - 2 * _MARGIN, _WORDS, most=4)
     below = [(heat, _size(reduced[1])[1]) for heat in heats[:2]]
@@ -67,7 +70,7 @@ def proof(
     if match is not None and match.model != "none":
         _lines(figure, left, right, reduced, match)
         if verdict.relation >= Relation.SAME_OBJECT:
-            _outlines(left, right, reduced, match)
+            _outlines(left, right, reduced, match, (part_shown(match), match.outline))
     for n, (heat, _) in enumerate(below):
         _heat(_panel(figure, n, top, reduced[1], heat.source), reduced[1], heat)
     return figure
@@ -83,9 +86,9 @@ def containment_rows(query: RGB, name: str, holders: Sequence[Holder]) -> "Figur
     figure, top = _new_figure(f"found in {count}", sum(_pair_height(reduced, words) for _, reduced, words in rows))
     for holder, reduced, words in rows:
         left, right, top = _pair(figure, top, reduced, (name, holder.name), words)
-        for match in holder.matches:
-            _lines(figure, left, right, reduced, match)
-            _outlines(left, right, reduced, match)
+        for location in holder.locations:
+            _lines(figure, left, right, reduced, location.match)
+            _outlines(left, right, reduced, location.match, location.shared)
     return figure
 
 
@@ -180,14 +183,21 @@ def _lines(figure: "Figure", left: Any, right: Any, reduced: Sequence[RGB], matc
         right.plot(*b, ".", color=_GOOD, markersize=3)
 
 
-def _outlines(left: Any, right: Any, reduced: Sequence[RGB], match: "Match") -> None:
-    """Outline in either image the part that the other shows; if there is none, the first's frame in the second."""
-    from lookalike.relate.geometry.containment import part_shown
+def _outlines(
+    left: Any,
+    right: Any,
+    reduced: Sequence[RGB],
+    match: "Match",
+    shared: tuple[NDArray[np.float64], NDArray[np.float64]],
+) -> None:
+    """Outline in either image the part that the other shows; if there is none, the first's frame in the second.
 
+    `shared`: the corners (4, 2) of that part in the first and in the second.
+    """
     if match.kept_first < _MIN_WHOLE:
-        _outline(left, reduced[0], part_shown(match))
+        _outline(left, reduced[0], shared[0])
     if match.kept_second < _MIN_WHOLE or match.kept_first >= _MIN_WHOLE:
-        _outline(right, reduced[1], match.outline)
+        _outline(right, reduced[1], shared[1])
 
 
 def _outline(axes: Any, image: RGB, corners: NDArray[np.float64]) -> None:
