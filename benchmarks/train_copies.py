@@ -20,7 +20,7 @@ from benchmarks.train_pairs import judge, learn
 from lookalike.embed import BASE_MODEL
 from lookalike.errors import ImageError
 from lookalike.image import decode, read
-from lookalike.train.config import SimilarityConfig, from_text
+from lookalike.train.config import SimilarityConfig, from_pairs
 from lookalike.train.split import Split
 from lookalike.train.split_file import read_split, write_split
 from lookalike.types import RGB
@@ -42,8 +42,7 @@ def main() -> None:
     if missing := [name for name in SETS if not (options.data / name / "ground_truth.csv").is_file()]:
         print(f"skipped: there is no {', '.join(missing)} in {options.data}")
         return
-    defaults = SimilarityConfig()
-    overrides = {name: from_text(name, text, defaults) for name, text in (pair.split("=", 1) for pair in options.set)}
+    overrides = from_pairs(options.set, SimilarityConfig())
     split = write_parts(options.pictures, options.output / "pictures")
     learn(split, SimilarityConfig.of(USUAL | overrides), options.output / "model")
     for name in SETS:

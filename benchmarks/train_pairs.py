@@ -18,7 +18,7 @@ import numpy as np
 from lookalike.embed import BASE_MODEL, get_embedder
 from lookalike.evaluate.retrieval import retrieval
 from lookalike.image import decode, read
-from lookalike.train.config import SimilarityConfig, from_text
+from lookalike.train.config import SimilarityConfig, from_pairs
 from lookalike.train.split import Split
 
 VALIDATE = {"emoji": 80, "crypto-logos": 30}
@@ -58,8 +58,7 @@ def main() -> None:
     if not truth.is_file():
         print(f"skipped: there is no {truth}")
         return
-    defaults = SimilarityConfig()
-    overrides = {name: from_text(name, text, defaults) for name, text in (pair.split("=", 1) for pair in options.set)}
+    overrides = from_pairs(options.set, SimilarityConfig())
     with truth.open(newline="", encoding="utf-8") as lines:
         rows = list(csv.DictReader(lines))
     split = halves(truth, rows, options.name)

@@ -22,18 +22,17 @@ from scripts.train_two_parts import (
     Rows,
     TwoPartConfig,
     Validation,
+    copy_metrics,
     initial_network,
     make_validation,
     shown_matrix,
     split,
     to_input,
-    unit,
 )
 from torch import Tensor, nn
 
-from lookalike.evaluate.retrieval import retrieval
 from lookalike.train.checkpoint import BEST, read_tensors, write_tensors
-from lookalike.train.config import from_text
+from lookalike.train.config import from_pairs
 from lookalike.train.data.augment import view
 from lookalike.train.data.copy_views import LIGHT, MAX_SHOWN, STRONG, one_view
 from lookalike.train.loop import in_batches
@@ -146,9 +145,8 @@ class Report:
 
     def __call__(self, step: int, loss: float) -> None:
         with torch.no_grad():
-            gallery, queries = (unit(self.head(torch.from_numpy(x)).numpy()) for x in (self.gallery, self.queries))
-        names = [str(n) for n in range(len(gallery))]
-        result = retrieval(queries, gallery, [names[row] for row in self.rows], names)
+            gallery, queries = (self.head(torch.from_numpy(x)).numpy() for x in (self.gallery, self.queries))
+        result = copy_metrics(gallery, queries, self.rows)
         print(f"step {step} loss {loss:.3f} | micro-AP {result['micro-AP']:.4f}, recall@1 {result['recall@1']:.4f}")
 
 
@@ -159,10 +157,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="RUN")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     options = parser.parse_args()
-    defaults = HeadConfig()
-    config = HeadConfig.of(
-        {name: from_text(name, text, defaults) for name, text in (pair.split("=", 1) for pair in options.set)}
-    )
+    config = HeadConfig.of(from_pairs(options.set, HeadConfig()))
     options.output.mkdir(parents=True, exist_ok=True)
     train, validation = split(options.folder)
     images = Images(options.folder, train)

@@ -31,7 +31,7 @@ from lookalike.evaluate.retrieval import retrieval
 from lookalike.image import fit
 from lookalike.parts import ALIKE, COPY
 from lookalike.train.checkpoint import BEST, LAST, read_tensors
-from lookalike.train.config import TrainingConfig, from_text
+from lookalike.train.config import TrainingConfig, from_pairs
 from lookalike.train.data.copy_views import copy_views, plan_epoch
 from lookalike.train.data.loader import Loader
 from lookalike.train.export import export
@@ -39,7 +39,7 @@ from lookalike.train.loop import TrainingProgress, TrainingRun, in_batches
 from lookalike.train.models.efficientnet_lite import load_pretrained
 from lookalike.train.models.folded_lite import FoldedLite, read_weights
 from lookalike.train.models.two_part import TwoPart
-from lookalike.train.objectives.sscd_mixed import ViewMemory, mixed_loss
+from lookalike.train.objectives.sscd_mixed import mixed_loss
 from lookalike.train.run_folder import RunFolder
 from lookalike.train.similarity_training import to_input
 from lookalike.types import RGB, Card, Part, Preprocessing, Vectors
@@ -56,8 +56,7 @@ class TwoPartConfig(TrainingConfig):
     """The settings. `side`, `last_side`: pixels of the views in the first epochs, and in the last `last_epochs`.
 
     `dim`: numbers of the copy vector. `alike_weight`: of one minus the cosine between the alike vectors and the base
-    model's, over the first `kept_views` views of a batch. `backbone_rate`: the backbone's fraction of `rate`. `memory`:
-    views of earlier batches that are negatives too.
+    model's, over the first `kept_views` views of a batch. `backbone_rate`: the backbone's fraction of `rate`.
     """
 
     epochs: int = 12
@@ -74,7 +73,6 @@ class TwoPartConfig(TrainingConfig):
     width: int = 1280
     alike_weight: float = 20.0
     kept_views: int = 64
-    memory: int = 0
     backbone_rate: float = 0.4
 
 
@@ -101,7 +99,6 @@ class TwoPartTask:
         self.objective: nn.Module = nn.Identity()
         self.base = copy.deepcopy(network).eval().requires_grad_(requires_grad=False)
         self.config, self.paths, self.validation = config, paths, validation
-        self.memory = ViewMemory(config.memory)
 
     def groups(self) -> list[dict[str, Any]]:
         assert isinstance(self.network, TwoPart)
@@ -122,10 +119,7 @@ class TwoPartTask:
         drift = 1 - (alike[: len(base)].float() * base.float()).sum(1).mean()
         shown = torch.from_numpy(shown_matrix(rows)).to(vectors.device)
         with torch.autocast(vectors.device.type, enabled=False):
-            memory, unlike = self.memory.negatives(rows, vectors)
-            loss = mixed_loss(vectors.float(), shown, memory=memory, unlike=unlike)
-        self.memory.add(rows[: 2 * self.config.batch], vectors[: 2 * self.config.batch])
-        return loss + self.config.alike_weight * drift
+            return mixed_loss(vectors.float(), shown) + self.config.alike_weight * drift
 
     def validate(self, network: nn.Module) -> dict[str, float]:
         return self.validation.metrics(network, self.base)
@@ -153,11 +147,16 @@ class Validation:
         assert isinstance(network, TwoPart)
         alike, _ = network.dims
         gallery, queries = embed(network, self.gallery), embed(network, self.queries)
-        names = [str(n) for n in range(len(gallery))]
-        result = retrieval(unit(queries[:, alike:]), unit(gallery[:, alike:]), [names[r] for r in self.rows], names)
         before = embed(base, self.gallery[:128])[:, :alike]
         drift = (unit(gallery[:128, :alike]) * unit(before)).sum(1).mean()
-        return {name: float(result[name]) for name in ("micro-AP", "recall@1")} | {"alike cosine": float(drift)}
+        return copy_metrics(gallery[:, alike:], queries[:, alike:], self.rows) | {"alike cosine": float(drift)}
+
+
+def copy_metrics(gallery: Vectors, queries: Vectors, rows: Rows) -> dict[str, float]:
+    """Return micro-AP and recall@1 of copy vectors, not of length 1. `rows`: of the gallery, one for each query."""
+    names = [str(n) for n in range(len(gallery))]
+    result = retrieval(unit(queries), unit(gallery), [names[row] for row in rows], names)
+    return {name: float(result[name]) for name in ("micro-AP", "recall@1")}
 
 
 def unit(vectors: Vectors) -> Vectors:
@@ -253,8 +252,7 @@ def main() -> None:
     parser.add_argument("--export", type=Path, metavar="FOLDER")
     parser.add_argument("--share", type=float, default=1.0)
     options = parser.parse_args()
-    defaults = TwoPartConfig()
-    overrides = {name: from_text(name, text, defaults) for name, text in (pair.split("=", 1) for pair in options.set)}
+    overrides = from_pairs(options.set, TwoPartConfig())
     config, run = TwoPartConfig.of(overrides), RunFolder(options.output)
     options.output.mkdir(parents=True, exist_ok=True)
     train, validation = split(options.folder)

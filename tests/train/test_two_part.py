@@ -19,7 +19,7 @@ from lookalike.train.export import export  # noqa: E402
 from lookalike.train.models.folded_lite import read_weights  # noqa: E402
 from lookalike.train.models.two_part import TwoPart, folded  # noqa: E402
 from lookalike.train.objectives.sscd import ENTROPY, SSCD, TEMPERATURE  # noqa: E402
-from lookalike.train.objectives.sscd_mixed import ViewMemory, mixed_loss  # noqa: E402
+from lookalike.train.objectives.sscd_mixed import mixed_loss  # noqa: E402
 from lookalike.types import RGB, Card, Part, Preprocessing  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
@@ -57,27 +57,6 @@ def test_the_mixed_objective_by_loops():
 def test_with_one_image_a_view_it_is_sscd():
     labels = torch.tensor([0, 0, 1, 1, 2, 2])
     assert mixed_loss(VECTORS[:6], SHOWN[:6]).item() == pytest.approx(SSCD()(VECTORS[:6], labels).item(), rel=1e-4)
-
-
-def test_remembered_vectors_are_negatives_where_they_show_another_image():
-    memory = torch.nn.functional.normalize(torch.randn(4, 5, generator=torch.Generator().manual_seed(1)), dim=1)
-    unlike = torch.ones(8, 4, dtype=torch.bool)
-    unlike[:, 3] = False
-    alone, short = mixed_loss(VECTORS, SHOWN), mixed_loss(VECTORS, SHOWN, memory=memory[:3], unlike=unlike[:, :3])
-    assert mixed_loss(VECTORS, SHOWN, memory=memory, unlike=unlike) == short > alone
-    assert mixed_loss(VECTORS, SHOWN, memory=memory, unlike=torch.zeros_like(unlike)) == alone
-
-
-def test_the_memory_holds_the_last_views_and_knows_their_images():
-    memory = ViewMemory(4)
-    rows = lambda *images: np.array([[image, -1, -1, -1] for image in images])  # noqa: E731
-    vectors, unlike = memory.negatives(rows(0), torch.zeros(1, 2))
-    assert (vectors.shape, unlike.shape) == ((0, 2), (1, 0))
-    for image in range(3):
-        memory.add(rows(image, image), torch.full((2, 2), float(image)))
-    vectors, unlike = memory.negatives(np.array([[1, -1, -1, -1], [0, 2, -1, -1]]), torch.zeros(2, 2))
-    assert vectors[:, 0].tolist() == [1, 1, 2, 2]
-    assert unlike.tolist() == [[False, False, True, True], [True, True, False, False]]
 
 
 def test_a_collage_near_its_images_costs_less():

@@ -11,7 +11,7 @@ from lookalike.cli.options import JsonOption
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.train_progress import TrainingLine
 from lookalike.cli.usage_errors import usage_error_for
-from lookalike.errors import BadQuery, LookalikeError
+from lookalike.errors import LookalikeError
 from lookalike.text import percent
 
 if TYPE_CHECKING:
@@ -201,31 +201,19 @@ def _needs_torch() -> None:
 
 def _config(kind: "type[_Config]", file: Path | None, pairs: list[str] | None, flags: Mapping[str, Any]) -> "_Config":
     """The settings of the TOML file, overridden by --set, overridden by flags."""
-    from lookalike.train.config import read_toml
+    from lookalike.train.config import from_pairs, read_toml
 
     with usage_error_for("--config"):
         values = read_toml(file) if file else {}
         kind.of(values, where=str(file))
     with usage_error_for("--set"):
-        changes = _pairs(pairs, kind())
+        changes = from_pairs(pairs or (), kind())
         kind.of(changes)
     flags = {name: value for name, value in flags.items() if value is not None}
     for name, value in flags.items():
         with usage_error_for("--from" if name == "source" else f"--{name}"):
             kind.of({name: value}, where="the flags")
     return kind.of({**values, **changes, **flags})
-
-
-def _pairs(pairs: list[str] | None, defaults: "TrainingConfig") -> dict[str, Any]:
-    from lookalike.train.config import from_text
-
-    values = {}
-    for pair in pairs or []:
-        name, sign, text = pair.partition("=")
-        if not sign:
-            raise BadQuery(f"{pair!r} is not NAME=VALUE, such as --set ema=0.999")
-        values[name.strip()] = from_text(name.strip(), text.strip(), defaults)
-    return values
 
 
 def _selection(result: "TrainingResult") -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The settings of a run, from flags or a TOML file; an unknown name is answered with the nearest. Imports no torch."""
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -147,6 +147,17 @@ def read_toml(file: Path) -> dict[str, Any]:
         raise BadQuery(f"{file} cannot be read ({error.strerror}); name a TOML file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise BadQuery(f"{file} is not TOML ({error}); write lines such as: epochs = 20") from None
+
+
+def from_pairs(pairs: Iterable[str], defaults: TrainingConfig) -> dict[str, Any]:
+    """Convert texts such as "ema=0.999" to settings by name. Raises BadQuery."""
+    values = {}
+    for pair in pairs:
+        name, sign, text = pair.partition("=")
+        if not sign:
+            raise BadQuery(f"{pair!r} is not NAME=VALUE, such as --set ema=0.999")
+        values[name.strip()] = from_text(name.strip(), text.strip(), defaults)
+    return values
 
 
 def from_text(name: str, text: str, defaults: TrainingConfig) -> Any:
