@@ -69,7 +69,7 @@ def print_figures(photos: Collection, queries: list[tuple[RGB, str]]) -> None:
 
 
 def rank_score(hit: PartHit) -> float:
-    """The relation, 3 or more for a copy, plus its probability; for a hit without proof its score, at most 1."""
+    """The number of the relation (a copy has the highest) plus its probability; without proof the score, at most 1."""
     if hit.containment is None:
         return hit.hit.score
     location = hit.containment.location

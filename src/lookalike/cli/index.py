@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lookalike.cli.entry import INTERRUPTED
+from lookalike.cli.info import newer_model_advice
 from lookalike.cli.options import MAX_BYTES, MAX_PIXELS, CollectionOption, JsonOption, MaxBytes, MaxPixels, limits
 from lookalike.cli.output import ProgressLine, log, print_json
 from lookalike.errors import BadQuery
@@ -158,8 +159,6 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
         f"{summary or 'no images found'}{failed} in {report.seconds:.1f} s; "
         f"{photos.uri} has {counted(len(photos), 'image')}"
     )
-    from lookalike.cli.info import newer_model_advice
-
     if advice := newer_model_advice(photos.card.name, [root.path for root in photos.roots()]):
         log(advice)
     if report.plain:

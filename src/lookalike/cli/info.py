@@ -77,7 +77,7 @@ def newer_model_advice(model: str, roots: Iterable[str]) -> str:
     """Return how to use the present default model, for a collection of an earlier one; "" for any other model."""
     from lookalike.embed import BASE_MODEL, DEFAULT_MODEL
 
-    if model != BASE_MODEL or BASE_MODEL == DEFAULT_MODEL:
+    if model != BASE_MODEL:
         return ""
     folders = " ".join(map(shlex.quote, roots)) or "FOLDER"
     return (

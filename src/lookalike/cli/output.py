@@ -29,7 +29,7 @@ def log(line: str) -> None:
 
 
 def discard_output() -> None:
-    """Send stdout to the null device: its reader (head, less) has gone, and Python would raise again at exit."""
+    """Send stdout to the null device, where nobody can read it any more: Python would raise again at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

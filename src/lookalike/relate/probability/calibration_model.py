@@ -78,12 +78,10 @@ class Calibration:
             logit = float(self.geometry.layout.logit(layout_evidence(match))[0])
         else:
             logit = float(self.geometry.copy.logit(copy_evidence(content))[0])
-        if score is None or self.by_both is None:
-            chance = float(sigmoid(np.array([logit]))[0])
-        else:
-            chance = float(self.by_both(np.array([[logit, score]]))[0])
-            if content is not None:
-                chance = max(chance, float(sigmoid(np.array([logit]))[0]))
+        chance = float(sigmoid(np.array([logit]))[0])
+        if score is not None and self.by_both is not None:
+            with_score = float(self.by_both(np.array([[logit, score]]))[0])
+            chance = with_score if content is None else max(chance, with_score)
         return min(chance, HALF) if undecided_reason(match, content) else chance
 
     def layout_by_match(self, match: Match) -> float:
