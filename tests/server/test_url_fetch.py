@@ -1,10 +1,12 @@
 """Search by URL: the public network only, looked at after names are resolved and after every redirect."""
 
 import asyncio
+import http.client
 import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -131,6 +133,23 @@ def test_a_redirect_inside_is_not_followed(site: int) -> None:
 def test_a_name_with_one_private_address_is_not_asked(site: int) -> None:
     with pytest.raises(ForbiddenUrl):
         fetcher(site).get(f"http://mixed.public:{site}/x")
+
+
+@pytest.mark.parametrize("path", ["/endless", "/to/http://10.0.0.1/x", "/to/y", "/x"])
+def test_no_response_is_left_to_the_collector(site: int, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A response of HTTP/1.0 owns its socket: closing the connection does not close it."""
+    opened: list[http.client.HTTPResponse] = []
+
+    class Recorded(http.client.HTTPResponse):
+        def __init__(self, *arguments: object, **options: object) -> None:
+            super().__init__(*arguments, **options)  # type: ignore[arg-type]
+            opened.append(self)
+
+    monkeypatch.setattr(http.client.HTTPConnection, "response_class", Recorded)
+    with suppress(BadQuery):
+        fetcher(site).get(f"http://good.public:{site}{path}")
+    assert opened
+    assert all(response.isclosed() for response in opened)
 
 
 def test_too_many_redirects_too_many_bytes_too_slow(site: int) -> None:
