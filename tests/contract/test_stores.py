@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,33 +13,45 @@ from hypothesis import strategies as st
 from lookalike.errors import BadFilter, BadQuery, CollectionError, ModelMismatch, ReadOnly
 from lookalike.similarity import normalize
 from lookalike.store import open_store
+from lookalike.store.lance import build_index
 from lookalike.store.lance.store import LanceStore
 from lookalike.store.memory import MemoryStore
-from lookalike.types import Store, Table, Vectors
+from lookalike.types import Hit, Store, Table, Vectors
 
 DIM = 8
 COLUMNS = {"label": str, "width": int, "sharpness": float, "hidden": bool, "thumb": bytes}
 WAYS = ("memory", "lance", "lance, in memory", "lance, indexed")
 
+
+class IndexedStore(LanceStore):
+    """All that is added is in the index of files at once, and every search compares all of its rows."""
+
+    def add(self, *rows: Any) -> None:
+        super().add(*rows)
+        self.optimize()
+
+    def search(self, *query: Any, **options: Any) -> list[list[Hit]]:
+        return super().search(*query, **{"recall": 1.0, **options})
+
+
 Make = Callable[..., Store]
 
 
 @pytest.fixture(params=WAYS)
-def make(request: pytest.FixtureRequest, tmp_path: Path) -> Make:
+def make(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Makes an empty store: in memory, or by Lance in one of its ways of searching."""
     count = iter(range(1000))
+    monkeypatch.setattr(build_index, "MIN_ADDED_ROWS", 1)
 
     def new(dim: int = DIM, columns: dict[str, type] | None = None) -> Store:
         columns = COLUMNS if columns is None else columns
         if request.param == "memory":
             return MemoryStore(dim, columns)
-        options = {
-            "lance": {"memory_bytes": 0},
-            "lance, in memory": {},
-            "lance, indexed": {"memory_bytes": 0, "index_rows": 1000},
-        }
         place = str(tmp_path / f"c{next(count)}")
-        return LanceStore.create(place, dim, columns, keep=timedelta(0), **options[request.param])
+        if request.param == "lance, indexed":
+            return IndexedStore.create(place, dim, columns, keep=timedelta(0), index_rows=1)
+        memory = {"memory_bytes": 0} if request.param == "lance" else {}
+        return LanceStore.create(place, dim, columns, keep=timedelta(0), **memory)
 
     return new
 

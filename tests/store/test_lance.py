@@ -358,18 +358,14 @@ def test_one_search_reads_no_vectors_into_memory(place: str) -> None:
     assert store._half is not None
 
 
-def test_the_index_is_built_used_and_extended(place: str) -> None:
-    store = made(place, n=3000, index_rows=1000, memory_bytes=0)
-    assert not store._rows.latest().has_index
+def test_an_index_is_built_from_some_rows_on(place: str) -> None:
+    store = made(place, n=900, index_rows=1000)
     store.optimize()
-    assert store._rows.latest().has_index
-    store.add(["late"], vectors(1, seed=9), [{}])
-    assert store.search(vectors(1, seed=9), 1)[0][0].id == "late", "rows that are not in the index are found"
+    assert not (Path(place) / "vector_index").exists()
+    store.add([f"more{n}" for n in range(100)], vectors(100, seed=5), [{}] * 100)
     store.optimize()
-    (index,) = store._rows.latest().describe_indices()
-    assert index.num_rows_indexed == 3001
+    assert (Path(place) / "vector_index" / "manifest.json").exists()
     assert "_indexed_rows" not in store.settings
-    assert store.search(vectors(1, seed=9), 1)[0][0].id == "late"
 
 
 # imports

@@ -8,15 +8,10 @@ import numpy as np
 import pytest
 
 from lookalike.similarity import normalize
-from lookalike.store import memory_index, open_store, vector_index
-from lookalike.store.vector_index import (
-    HalfVectors,
-    SearchRequest,
-    Segment,
-    VectorIndex,
-    merged,
-    nearest_by_product,
-)
+from lookalike.store import memory_index, open_store, segment, vector_storage
+from lookalike.store.segment import Segment, merged
+from lookalike.store.vector_index import MAX_MASKS, SearchRequest, VectorIndex
+from lookalike.store.vector_storage import HalfVectors, Mask, nearest_by_product
 from lookalike.types import Hit, Store, Vectors
 
 DIM = 8
@@ -60,8 +55,8 @@ def test_the_same_hits_as_the_store(store: Store, count: int, k: int) -> None:
 
 @pytest.mark.parametrize("candidates", [60, 100, 300])
 def test_a_pass_over_codes_changes_no_answer(store: Store, monkeypatch: pytest.MonkeyPatch, candidates: int) -> None:
-    monkeypatch.setattr(vector_index, "MIN_CODED_ROWS", 100)
-    monkeypatch.setattr(vector_index, "CODE_CANDIDATES", candidates)
+    monkeypatch.setattr(segment, "MIN_CODED_ROWS", 100)
+    monkeypatch.setattr(segment, "CODE_CANDIDATES", candidates)
     index, queries = index_of(store), unit_vectors(30)
     assert index.segments[0].codes is not None
     queries[0] = vector_of(store, "050")  # forty ties
@@ -69,8 +64,8 @@ def test_a_pass_over_codes_changes_no_answer(store: Store, monkeypatch: pytest.M
 
 
 def test_rows_beside_the_codes_are_found(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vector_index, "MIN_CODED_ROWS", 100)
-    monkeypatch.setattr(vector_index, "MAX_MERGED_ROWS", 100)
+    monkeypatch.setattr(segment, "MIN_CODED_ROWS", 100)
+    monkeypatch.setattr(segment, "MAX_MERGED_ROWS", 100)
     index, new = index_of(store), unit_vectors(6, seed=3)
     ids = ["x1", "x2", "x3", "x4", "060", "007"]
     store.add(ids, new, [{"n": -1}] * 6)
@@ -132,7 +127,7 @@ def test_rows_added_one_by_one_make_few_segments(store: Store) -> None:
 
 
 def test_a_large_segment_is_not_copied_for_an_added_row(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vector_index, "MAX_MERGED_ROWS", 300)
+    monkeypatch.setattr(segment, "MAX_MERGED_ROWS", 300)
     index = index_of(store)
     after = index.add(["x"], unit_vectors(1), [{"n": 0}], 1)
     assert after.segments[0] is index.segments[0]
@@ -149,7 +144,7 @@ def test_an_empty_collection_has_an_index() -> None:
 
 
 def test_damaged_vectors_are_left_out(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vector_index, "MIN_CODED_ROWS", 10)
+    monkeypatch.setattr(segment, "MIN_CODED_ROWS", 10)
     vectors = unit_vectors(40)
     vectors[7] = np.nan
     index = VectorIndex().add([f"{n}" for n in range(40)], vectors, [{}] * 40, 1)
@@ -160,7 +155,7 @@ def test_damaged_vectors_are_left_out(store: Store, monkeypatch: pytest.MonkeyPa
 def test_memory_counts_ids_columns_and_codes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     plain = index_of(store).nbytes
     assert plain > 400 * (DIM * 4 + 8 + 3)
-    monkeypatch.setattr(vector_index, "MIN_CODED_ROWS", 100)
+    monkeypatch.setattr(segment, "MIN_CODED_ROWS", 100)
     assert index_of(store).nbytes > plain
     assert memory_index(store, max_bytes=1000) is None
 
@@ -168,7 +163,7 @@ def test_memory_counts_ids_columns_and_codes(store: Store, monkeypatch: pytest.M
 def test_a_mask_is_made_once_a_version(store: Store) -> None:
     index, calls = index_of(store), []
 
-    def make() -> vector_index.Mask:
+    def make() -> Mask:
         calls.append(1)
         return index.mask_of_ids(["007"])
 
@@ -182,7 +177,7 @@ def test_a_slow_filter_delays_only_those_who_need_it(store: Store) -> None:
     index, entered, go = index_of(store), threading.Event(), threading.Event()
     calls: list[str] = []
 
-    def slow() -> vector_index.Mask:
+    def slow() -> Mask:
         calls.append("slow")
         entered.set()
         assert go.wait(30)
@@ -207,7 +202,7 @@ def test_a_slow_filter_delays_only_those_who_need_it(store: Store) -> None:
 def test_a_filter_that_failed_is_tried_again(store: Store) -> None:
     index = index_of(store)
 
-    def fail() -> vector_index.Mask:
+    def fail() -> Mask:
         raise OSError("the disk is gone")
 
     with pytest.raises(OSError, match="gone"):
@@ -225,14 +220,14 @@ def test_the_limit_counts_what_nbytes_counts(tmp_path: Path, kind: str) -> None:
     index = memory_index(store, max_bytes=1 << 30)
     assert index is not None
     assert index.segments[0].codes is not None
-    for n in range(vector_index.MAX_MASKS):
+    for n in range(MAX_MASKS):
         index.cached_mask(f"n = {n}", lambda: index.mask_of_ids(["000007"]))
     assert memory_index(store, max_bytes=round(index.nbytes * 0.95)) is None
     assert memory_index(store, max_bytes=round(index.nbytes * 1.05)) is not None
 
 
 def test_a_blocked_product_finds_what_a_full_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vector_index, "_BLOCK", 16)
+    monkeypatch.setattr(vector_storage, "_BLOCK", 16)
     vectors, queries = unit_vectors(200), unit_vectors(7, seed=2)
     random = np.random.default_rng(0)
     for k, share in ((1, 1.0), (5, 0.5), (12, 0.2), (20, 0.1)):

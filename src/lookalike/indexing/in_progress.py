@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from lookalike.indexing.file_lock import try_lock
+from lookalike.file_lock import try_lock
 
 _SLOT: Final = 4096  # bytes: the longest path that systems allow, and its length
 _SLOTS: Final = 64  # files recorded at a time; further ones are not recorded

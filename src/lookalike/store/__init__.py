@@ -15,7 +15,8 @@ from lookalike.plugins import load_plugin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lookalike.store.vector_index import Payload, VectorIndex
+    from lookalike.store.payload import MemoryPayload
+    from lookalike.store.vector_index import VectorIndex
     from lookalike.types import Store
 
     StoreFactory = Callable[..., Store]
@@ -159,7 +160,8 @@ def _scanned(store: "Store", names: Sequence[str]) -> "VectorIndex":
     """An index of everything that a scan of the store yields."""
     import numpy as np
 
-    from lookalike.store.vector_index import VectorIndex, single_segment
+    from lookalike.store.segment import single_segment
+    from lookalike.store.vector_index import VectorIndex
 
     version = store.version
     batches = list(store.scan(["id", "vector", *names]))
@@ -168,12 +170,12 @@ def _scanned(store: "Store", names: Sequence[str]) -> "VectorIndex":
     return VectorIndex().with_segments([single_segment(vectors, np.arange(len(vectors)), payload)], version)
 
 
-def _payload(batches: Sequence[Mapping[str, Any]], names: Sequence[str]) -> "Payload":
+def _payload(batches: Sequence[Mapping[str, Any]], names: Sequence[str]) -> "MemoryPayload":
     """The ids and metadata in batches of a scan."""
-    from lookalike.store.vector_index import Payload, object_array, without_nan
+    from lookalike.store.payload import MemoryPayload, object_array, without_nan
 
     values = {name: [value for batch in batches for value in batch[name].tolist()] for name in ("id", *names)}
-    return Payload(object_array(values["id"]), {name: object_array(without_nan(values[name])) for name in names})
+    return MemoryPayload(object_array(values["id"]), {name: object_array(without_nan(values[name])) for name in names})
 
 
 def _needed(uri: str, dim: int | None) -> int:

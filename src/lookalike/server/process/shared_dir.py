@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from lookalike.indexing.file_lock import try_lock
+from lookalike.file_lock import try_lock
 
 PREFIX = "lookalike-"
 LOCK = "lock"

@@ -20,7 +20,8 @@ from lookalike.server.process.settings import Settings
 from lookalike.server.service.batcher import Batcher
 from lookalike.similarity import normalize
 from lookalike.store import memory_index
-from lookalike.store.vector_index import Mask, SearchRequest, VectorIndex
+from lookalike.store.vector_index import SearchRequest, VectorIndex
+from lookalike.store.vector_storage import Mask
 from lookalike.types import RGB, Hit, Metadata, Row, Store, Vectors
 
 T = TypeVar("T")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from lookalike.errors import LookalikeError, UnknownId
-from lookalike.indexing.file_lock import try_lock
+from lookalike.file_lock import try_lock
 
 JobRecord: TypeAlias = dict[str, Any]
 _JOB_ID = re.compile(r"[0-9a-f]{8}")

@@ -13,19 +13,16 @@ from numpy.typing import NDArray
 
 from lookalike.store.columns import ID, VECTOR
 from lookalike.store.lance.arrow import types_of, vectors_out
-from lookalike.store.vector_index import (
-    HalfVectors,
-    Payload,
-    Segment,
-    VectorIndex,
-    object_array,
-    single_segment,
-    without_nan,
-)
+from lookalike.store.payload import MappedPayload, MemoryPayload, object_array, without_nan
+from lookalike.store.segment import RowIds, Segment, single_segment
+from lookalike.store.vector_index import VectorIndex
+from lookalike.store.vector_storage import HalfVectors
 from lookalike.types import Vectors
 
 if TYPE_CHECKING:
     import lance
+
+    from lookalike.store.ivf.files import Manifest
 
 FRAGMENT_BITS = 32
 _SAMPLE_RUNS, _SAMPLE_RUN = 8, 256
@@ -66,7 +63,32 @@ def refreshed(old: VectorIndex | None, dataset: "lance.LanceDataset", contents: 
     return old.with_segments(segments, dataset.version, change.now)
 
 
-def sample_payload(dataset: "lance.LanceDataset", contents: IndexContents) -> Payload:
+def mapped(opened: "tuple[Manifest, Sequence[Segment]]", contents: IndexContents) -> VectorIndex:
+    """The index that files hold, as a version to be refreshed; columns that `contents` leaves out are hidden."""
+    manifest, segments = opened
+    entries = [{n: _stored_state(state) for n, state in s.fragments.items()} for s in manifest.segments]
+    states = {n: state for entry in entries for n, state in entry.items()}
+    own = []
+    for segment, entry in zip(segments, entries, strict=True):
+        if replaced := [n for n, state in entry.items() if states[n] != state]:  # a later segment has them anew
+            segment = segment.without(np.isin(segment.row_ids >> FRAGMENT_BITS, replaced))
+        payload = None if segment.payload is None else segment.payload.without_columns(contents.skip)
+        own.append(replace(segment, payload=payload))
+    return VectorIndex(tuple(own), 0, states)
+
+
+def new_rows(index: VectorIndex, dataset: "lance.LanceDataset") -> int:
+    """How many rows a refresh of the index would read."""
+    states = fragment_states(dataset)
+    new = [n for n, state in states.items() if n not in index.state or index.state[n].vector_file != state.vector_file]
+    return sum(dataset.get_fragment(n).count_rows() for n in new)
+
+
+def _stored_state(state: Mapping[str, Any]) -> FragmentState:
+    return FragmentState(state["vector_file"], tuple(state["files"]), state["deleted"])
+
+
+def sample_payload(dataset: "lance.LanceDataset", contents: IndexContents) -> MemoryPayload:
     """Ids and metadata of some rows: a few runs, spread over the data set, since each run costs a read."""
     import pyarrow as pa
 
@@ -86,37 +108,64 @@ class _Change:
         self._dataset, self._contents, self._before = dataset, contents, before
         self._columns = set(contents.columns(dataset))
         self._fragments = {fragment.fragment_id: fragment for fragment in dataset.get_fragments()}
-        vector_field = next(field.id() for field in dataset.lance_schema.fields() if field.name() == VECTOR)
-        self.now = {number: _state(fragment.metadata, vector_field) for number, fragment in self._fragments.items()}
+        self.now = fragment_states(dataset)
         self._same = {n for n, state in self.now.items() if n in before and before[n].vector_file == state.vector_file}
         self.new = [self._fragments[number] for number in sorted(self.now.keys() - self._same)]
 
     def applied(self, segment: Segment) -> Segment:
         """The segment with what was deleted and what was written to its metadata."""
-        numbers = segment.row_ids >> FRAGMENT_BITS
-        own = np.unique(numbers[segment.alive]).tolist()
-        for number in own:
+        alive = segment.alive.copy()
+        fragments = {number: rows for number, rows in _fragments(segment.row_ids) if alive[rows].any()}
+        for number, rows in fragments.items():
             if number not in self._same:
-                segment = segment.without(numbers == number)
+                alive[rows] = False
             elif self.now[number].deleted != self._before[number].deleted:
-                segment = segment.without((numbers == number) & ~segment.mask_of(self._remaining(number)))
-        remaining = [number for number in own if number in self._same]
-        if segment.payload is not None and (dropped := segment.payload.columns.keys() - self._columns):
-            segment = replace(segment, payload=segment.payload.without_columns(dropped))
-        if segment.payload is None or all(self._before[n].files == self.now[n].files for n in remaining):
+                alive[rows] &= np.isin(segment.row_ids[rows], self._remaining(number), assume_unique=True)
+        if (alive != segment.alive).any():
+            segment = replace(segment, alive=alive)
+        if segment.payload is None:
             return segment
-        return replace(segment, payload=self._payload(segment, remaining))
+        if dropped := set(segment.payload.names) - self._columns:
+            segment = replace(segment, payload=segment.payload.without_columns(dropped))
+        changed = [n for n in fragments if n in self._same and self._before[n].files != self.now[n].files]
+        if isinstance(segment.payload, MappedPayload):
+            return replace(segment, payload=self._replaced(segment, segment.payload, fragments, changed))
+        remaining = [number for number in fragments if number in self._same]
+        return replace(segment, payload=self._payload(segment, remaining)) if changed else segment
+
+    def _replaced(
+        self, segment: Segment, payload: MappedPayload, fragments: Mapping[int, slice], changed: Sequence[int]
+    ) -> MappedPayload:
+        """A mapped payload with the metadata of changed fragments, read again."""
+        import pyarrow as pa
+
+        names = self._contents.columns(self._dataset)
+        for number in changed:
+            rows = fragments[number]
+            table = _scanner(self._dataset, [self._fragments[number]], names).to_table()
+            at = np.searchsorted(table["_rowid"].to_numpy().astype(np.int64), segment.row_ids[rows])
+            gone = ~segment.alive[rows]  # of rows that are not read: no values
+            indices = pa.array(np.where(gone, 0, at), mask=gone)
+            (batch,) = table.select(names).take(indices).combine_chunks().to_batches()
+            payload = payload.replaced(rows.start, batch)
+        return payload
 
     def _remaining(self, number: int) -> NDArray[np.int64]:
         """The row ids of a fragment, ascending."""
         scanner = self._dataset.scanner(columns=[], fragments=[self._fragments[number]], with_row_id=True)
         return np.sort(scanner.to_table()["_rowid"].to_numpy().astype(np.int64))
 
-    def _payload(self, segment: Segment, numbers: Sequence[int]) -> Payload:
+    def _payload(self, segment: Segment, numbers: Sequence[int]) -> MemoryPayload:
         """Ids and metadata of a segment, read again."""
         fragments = [self._fragments[number] for number in numbers]
         row_ids, payload = _rows(self._dataset, fragments, self._contents.columns(self._dataset))
         return payload.select(np.searchsorted(row_ids, segment.row_ids).clip(0, len(row_ids) - 1))
+
+
+def fragment_states(dataset: "lance.LanceDataset") -> dict[int, FragmentState]:
+    """The state of each fragment of this version."""
+    vector_field = next(field.id() for field in dataset.lance_schema.fields() if field.name() == VECTOR)
+    return {fragment.fragment_id: _state(fragment.metadata, vector_field) for fragment in dataset.get_fragments()}
 
 
 def _state(metadata: Any, vector_field: int) -> FragmentState:
@@ -125,11 +174,20 @@ def _state(metadata: Any, vector_field: int) -> FragmentState:
     return FragmentState(vector_file, files, metadata.deletion_file.num_deleted_rows if metadata.deletion_file else 0)
 
 
+def _fragments(row_ids: RowIds) -> Iterator[tuple[int, slice]]:
+    """The number of each fragment with rows among these, ascending, and where they are."""
+    start = 0
+    while start < len(row_ids):
+        number = int(row_ids[start]) >> FRAGMENT_BITS
+        stop = start + int(np.searchsorted(row_ids[start:], (number + 1) << FRAGMENT_BITS))
+        yield number, slice(start, stop)
+        start = stop
+
+
 def _rows(
     dataset: "lance.LanceDataset", fragments: Sequence[Any], columns: Sequence[str]
-) -> tuple[NDArray[np.int64], Payload]:
-    scanner = dataset.scanner(columns=[ID, *columns], fragments=list(fragments), with_row_id=True, scan_in_order=True)
-    table = scanner.to_table()
+) -> tuple[NDArray[np.int64], MemoryPayload]:
+    table = _scanner(dataset, fragments, [ID, *columns]).to_table()
     return table["_rowid"].to_numpy().astype(np.int64), _payload_of(table, columns)
 
 
@@ -143,7 +201,7 @@ def _read(dataset: "lance.LanceDataset", fragments: Sequence[Any], contents: Ind
     row_ids: list[NDArray[np.int64]] = []
     parts: list[Any] = []
     start = 0
-    for batch in _scan(dataset, fragments, [VECTOR, ID, *names]):
+    for batch in scan_fragments(dataset, fragments, [VECTOR, ID, *names]):
         vectors[start : start + len(batch)] = vectors_out(batch[VECTOR], dim)
         start += len(batch)
         row_ids.append(batch["_rowid"].to_numpy().astype(np.int64))
@@ -160,7 +218,7 @@ def _read_half(dataset: "lance.LanceDataset", fragments: Sequence[Any], dim: int
     row_ids = [np.empty(0, np.int64)]
 
     def blocks() -> Iterator[Vectors]:
-        for batch in _scan(dataset, fragments, [VECTOR]):
+        for batch in scan_fragments(dataset, fragments, [VECTOR]):
             row_ids.append(batch["_rowid"].to_numpy().astype(np.int64))
             yield vectors_out(batch[VECTOR], dim)
 
@@ -169,20 +227,23 @@ def _read_half(dataset: "lance.LanceDataset", fragments: Sequence[Any], dim: int
     return Segment(vectors, ids, np.ones(len(ids), np.bool_))
 
 
-def _scan(dataset: "lance.LanceDataset", fragments: Sequence[Any], columns: list[str]) -> Iterator[Any]:
-    scanner = dataset.scanner(
-        columns=columns,
+def scan_fragments(dataset: "lance.LanceDataset", fragments: Sequence[Any], columns: list[str]) -> Iterator[Any]:
+    yield from _scanner(dataset, fragments, columns).to_batches()
+
+
+def _scanner(dataset: "lance.LanceDataset", fragments: Sequence[Any], columns: Sequence[str]) -> Any:
+    return dataset.scanner(
+        columns=list(columns),
         fragments=list(fragments),
         with_row_id=True,
         batch_size=_BLOCK,
         scan_in_order=True,
         batch_readahead=2,
     )
-    yield from scanner.to_batches()
 
 
-def _payload_of(table: Any, names: Sequence[str]) -> Payload:
-    return Payload(object_array(table[ID].to_pylist()), {name: _values(table[name]) for name in names})
+def _payload_of(table: Any, names: Sequence[str]) -> MemoryPayload:
+    return MemoryPayload(object_array(table[ID].to_pylist()), {name: _values(table[name]) for name in names})
 
 
 def _values(column: Any) -> NDArray[np.object_]:

@@ -1,4 +1,4 @@
-"""Find candidates in a Lance data set, exactly or by its index, and turn candidates into hits."""
+"""Find candidates in a Lance data set, and turn candidates into hits."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -11,7 +11,9 @@ from lookalike.similarity import score_from_dot_distance
 from lookalike.store.columns import ID, VECTOR
 from lookalike.store.lance.arrow import vectors_out
 from lookalike.store.rank import FLOAT32_ERROR, Candidates, best, exact_scores, is_complete
-from lookalike.store.vector_index import Mask, RowIds, VectorIndex
+from lookalike.store.segment import RowIds
+from lookalike.store.vector_index import VectorIndex
+from lookalike.store.vector_storage import Mask
 from lookalike.types import Hit, Vectors
 
 if TYPE_CHECKING:
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
 
 GROWTH = 4  # times k candidates at first, and GROWTH times as many again while the k-th is in doubt
 MIN_CANDIDATES = 64
-OVERSAMPLE = 12  # candidates for each of k from the index; of its own 10 best, a third are wrong (docs/store.md)
 BLOCK = 8192
 QUERY_BATCH = 64  # queries whose candidates are read in one go: 64 x 64 vectors of 320 are 5 MB
 
@@ -33,11 +34,11 @@ def passing_rows(dataset: "lance.LanceDataset", where: str) -> RowIds:
     return np.sort(table["_rowid"].to_numpy().astype(np.int64))
 
 
-def from_memory(index: VectorIndex, mask: Mask | None) -> Propose:
-    """Candidates of the index in memory."""
+def from_memory(index: VectorIndex, mask: Mask | None, recall: float) -> Propose:
+    """Candidates of an index."""
 
     def propose(queries: Vectors, k: int) -> list[Candidates]:
-        return [replace(c, rows=index.row_ids_at(c.rows)) for c in index.candidates(queries, k, mask)]
+        return [replace(c, rows=index.row_ids_at(c.rows)) for c in index.candidates(queries, k, mask, recall)]
 
     return propose
 
@@ -47,24 +48,6 @@ def exactly(dataset: "lance.LanceDataset", where: str | None) -> Propose:
 
     def propose(queries: Vectors, k: int) -> list[Candidates]:
         return [_nearest(dataset, where, {"q": query, "k": k, "use_index": False}) for query in queries]
-
-    return propose
-
-
-def by_index(dataset: "lance.LanceDataset", where: str | None) -> Propose:
-    """Candidates from the nearest partitions and the rows not yet indexed; from all rows if those are too few."""
-    exact = exactly(dataset, where)
-
-    def propose(queries: Vectors, k: int) -> list[Candidates]:
-        answers = []
-        for query in queries:
-            options: dict[str, Any] = {"q": query, "k": k * OVERSAMPLE // GROWTH, "use_index": True}
-            candidates = _nearest(dataset, where, options)
-            if len(candidates.rows) < options["k"]:  # the partitions hold too few rows that pass
-                answers += exact(query[None], k)
-            else:
-                answers.append(replace(candidates, error=np.inf, bound=-np.inf))  # approximate: accepted as they are
-        return answers
 
     return propose
 

@@ -1,22 +1,30 @@
 """A collection in a folder or an object store, stored by Lance: many processes, crash-safe, exact where possible."""
 
+import hashlib
+import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import NDArray
 
 from lookalike import schema
-from lookalike.errors import FormatMismatch, NoCollection
+from lookalike.errors import FormatMismatch, NoCollection, StoreFailed
 from lookalike.store import columns as cols
+from lookalike.store.ivf.recall import DEFAULT_RECALL
 from lookalike.store.lance import search as lance_search
 from lookalike.store.lance.arrow import column_out, one_of, vectors_out
-from lookalike.store.lance.engine import child, engine, no_collection
-from lookalike.store.lance.refresh import IndexContents, refreshed, sample_payload
+from lookalike.store.lance.engine import child, engine, is_remote, no_collection
+from lookalike.store.lance.refresh import IndexContents, mapped, new_rows, refreshed, sample_payload
 from lookalike.store.lance.table import LanceTable
 from lookalike.store.rank import FLOAT32_ERROR, HALF_ERROR
-from lookalike.store.vector_index import Mask, VectorIndex, bytes_per_row
+from lookalike.store.segment import EXACT
+from lookalike.store.vector_index import SearchRequest, VectorIndex, bytes_per_row
+from lookalike.store.vector_storage import Mask
 from lookalike.store.where import backticks, condition
 from lookalike.types import Hit, Metadata, Row, Vectors
 
@@ -26,23 +34,20 @@ if TYPE_CHECKING:
 FORMAT = 1
 MEMORY_BYTES = 1 << 30  # 1.6 million rows of dim 320
 MIN_QUERIES = 8  # so many queries at once pay for reading all vectors into memory
-INDEX_ROWS = 50_000  # docs/store.md
-FILTERED_ROWS = 1_000_000
-PARTITION_ROWS = 4000
-SAMPLE_RATE = 64  # vectors per partition in k-means; Lance's default of 256 takes 20 times as long for the same recall
-MAX_GROWTH = 4  # an index is rebuilt beyond so many times its original rows: partitions have become too large
-INDEXED = "_indexed_rows"
+INDEX_ROWS = 100_000  # docs/store.md
 KEEP = timedelta(minutes=10)
+FOLDER = "vector_index"
 
 _OBSOLETE = {"features": bytes}  # written by older versions, 85 kB an image; nothing reads it
+_INDEXED = "_indexed_rows"  # a setting of older versions, which had Lance build an index
+_ALL = IndexContents(metadata=True)
 
 
 class LanceStore:
     """One collection. Searches use the latest version that any process committed.
 
     `memory_bytes`: memory for the vectors once a process searches more than once; 0 keeps none. `index_rows`: from how
-    many rows on `optimize` builds an index, used by searches that find no vectors in memory. `filtered_rows`: if a
-    filter passes at most so many rows, all are compared; beyond, the index is used, which may miss some. `keep`: how
+    many rows on `optimize` builds an index of files beside the collection, which every search then uses. `keep`: how
     long `optimize` keeps old versions for searches that other processes are running.
     """
 
@@ -54,18 +59,19 @@ class LanceStore:
         storage_options: Mapping[str, str] | None = None,
         memory_bytes: int = MEMORY_BYTES,
         index_rows: int = INDEX_ROWS,
-        filtered_rows: int = FILTERED_ROWS,
         keep: timedelta = KEEP,
     ) -> None:
         self.uri = uri
         self._read_only, self._options = read_only, storage_options
         self._memory_bytes, self._keep = memory_bytes, keep
-        self._index_rows, self._filtered_rows = index_rows, filtered_rows
+        self._index_rows = index_rows
+        self._index_folder = index_folder(uri)
         self._rows = LanceTable(child(uri, "images"), cols.ID, read_only=read_only, storage_options=storage_options)
         self._tables: dict[str, LanceTable] = {}
         self._half: VectorIndex | None = None  # vectors alone, in half precision: for searches of this class
         self._full: VectorIndex | None = None  # with ids and metadata: `memory_index`
         self._contents = IndexContents()
+        self._mapped: dict[IndexContents, _Mapped] = {}
         self._sampled: tuple[tuple[object, ...], float] | None = None  # what a row takes in memory, and its basis
         self._refreshing = threading.Lock()
         self._searches = 0
@@ -115,7 +121,7 @@ class LanceStore:
     def settings(self) -> Mapping[str, str]:
         dataset = self._rows.latest()
         with engine(self.uri):
-            return {name: value for name, value in dataset.metadata.items() if name != INDEXED}
+            return {name: value for name, value in dataset.metadata.items() if name != _INDEXED}
 
     @property
     def version(self) -> int:
@@ -161,7 +167,7 @@ class LanceStore:
         if not len(ids):
             return []
         with engine(self.uri):
-            table = dataset.to_table(columns=[cols.ID, cols.VECTOR, *names], filter=one_of(cols.ID, ids))
+            table = self._rows_of(dataset, ids, [cols.ID, cols.VECTOR, *names])
         vectors = vectors_out(table[cols.VECTOR], self._dim)
         metadata = table.select(names).to_pylist() if names else [{} for _ in vectors]
         rows = {
@@ -171,16 +177,37 @@ class LanceStore:
         return [rows.get(id) for id in ids]
 
     def search(
-        self, queries: Vectors, k: int, *, where: str | None = None, columns: Sequence[str] | None = None
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        where: str | None = None,
+        columns: Sequence[str] | None = None,
+        recall: float | None = None,
     ) -> list[list[Hit]]:
         queries = cols.check_queries(self._dim, queries, k)
         dataset, names = self._latest(columns)
         sql = self._condition(dataset, where)
         if not len(queries):
             return []
+        recall = DEFAULT_RECALL if recall is None else recall
         with engine(self.uri, where):
+            if index := self._mapped_index(dataset, _ALL):
+                return self._search_mapped(index, dataset, queries, k, sql, names, recall)
             propose = self._propose(dataset, sql, len(queries))
             return lance_search.Reader(dataset, names).search(queries, k, propose)
+
+    def _search_mapped(
+        self, index: VectorIndex, dataset: "lance.LanceDataset", queries: Vectors, k: int, sql: str | None,
+        names: Sequence[str], recall: float,
+    ) -> list[list[Hit]]:  # fmt: skip
+        mask = self._mask(index, dataset, sql)
+        types = self._types(dataset)
+        if any(types[name] is bytes for name in names):
+            propose = lance_search.from_memory(index, mask, recall)
+            return lance_search.Reader(dataset, names).search(queries, k, propose)
+        found = index.search([SearchRequest(query, k, mask, recall=recall) for query in queries])
+        return [[Hit(h.id, h.score, {name: h.metadata.get(name) for name in names}) for h in hits] for hits in found]
 
     def within(
         self, queries: Vectors, min_score: float, *, where: str | None = None, columns: Sequence[str] | None = None
@@ -191,7 +218,7 @@ class LanceStore:
         if not len(queries):
             return []
         with engine(self.uri, where):
-            if index := self._in_memory(dataset, len(queries)):
+            if index := self._mapped_index(dataset, _ALL) or self._in_memory(dataset, len(queries)):
                 blocks, error = index.blocks_by_row_id(self._mask(index, dataset, sql)), HALF_ERROR
             else:
                 blocks, error = lance_search.blocks(dataset, sql), FLOAT32_ERROR
@@ -211,12 +238,12 @@ class LanceStore:
                 if len(part):
                     yield {name: column_out(part[name], name, types[name], self._dim) for name in names}
 
-    def optimize(self) -> None:
+    def optimize(self, parts: Sequence[int] = ()) -> None:
         self._rows.drop(_OBSOLETE)
         self._rows.tidy(self._keep)
         for table in self._tables.values():
             table.tidy(self._keep)
-        self._rows.commit(self._index)
+        self._update_index(parts)
 
     def __len__(self) -> int:
         dataset = self._rows.latest()
@@ -225,6 +252,7 @@ class LanceStore:
 
     def close(self) -> None:
         self._half = self._full = None
+        self._mapped = {}
 
     def memory_index(self, *, skip_columns: frozenset[str] = frozenset(), max_bytes: int) -> VectorIndex | None:
         """All rows of the latest version in memory, in single precision, with ids and metadata but for columns of
@@ -236,6 +264,8 @@ class LanceStore:
         dataset = self._rows.latest()
         with engine(self.uri):
             contents = IndexContents(metadata=True, skip=skip_columns)
+            if index := self._mapped_index(dataset, contents, max_bytes):
+                return index
             if dataset.count_rows() * self._bytes_per_row(dataset, contents) > max_bytes:
                 self._full = None
                 return None
@@ -268,12 +298,42 @@ class LanceStore:
         return condition(where, {cols.ID: str, **self._types(dataset)}, backticks)
 
     def _propose(self, dataset: "lance.LanceDataset", sql: str | None, queries: int) -> lance_search.Propose:
-        """Return the source of candidates: the vectors in memory, all rows on disk, or the index."""
+        """Return the source of candidates: the vectors in memory, or all rows on disk."""
         if index := self._in_memory(dataset, queries):
-            return lance_search.from_memory(index, self._mask(index, dataset, sql))
-        if not dataset.has_index or (sql and dataset.count_rows(sql) <= self._filtered_rows):
-            return lance_search.exactly(dataset, sql)
-        return lance_search.by_index(dataset, sql)
+            return lance_search.from_memory(index, self._mask(index, dataset, sql), EXACT)
+        return lance_search.exactly(dataset, sql)
+
+    def _mapped_index(
+        self, dataset: "lance.LanceDataset", contents: IndexContents, max_bytes: int | None = None
+    ) -> VectorIndex | None:
+        """Return the index of files, with what was committed since in memory.
+
+        None if there is none, or if so much was committed since that reading it would take more than `max_bytes`.
+        """
+        from lookalike.store.ivf.files import open_segments
+
+        with self._refreshing:
+            state = _manifest_state(self._index_folder)
+            known = self._mapped.get(contents)
+            if known is None or known.manifest_state != state:
+                opened = None if state is None else open_segments(self._index_folder, self._dim)
+                known = _Mapped(None if opened is None else mapped(opened, contents), state)
+            if (index := known.index) is not None and index.version != dataset.version:
+                limit = self._memory_bytes if max_bytes is None else max_bytes
+                added = new_rows(index, dataset)
+                if added and added * self._bytes_per_row(dataset, contents) > limit:
+                    return None
+                known = _Mapped(refreshed(index, dataset, contents), state)
+            self._mapped[contents] = known
+            return known.index
+
+    def _rows_of(self, dataset: "lance.LanceDataset", ids: Sequence[str], columns: list[str]) -> Any:
+        """Read the rows of these ids: by the index, or by a scan of all ids."""
+        if (index := self._mapped_index(dataset, _ALL)) is None:
+            return dataset.to_table(columns=columns, filter=one_of(cols.ID, ids))
+        positions = [index.position(image_id) for image_id in dict.fromkeys(ids)]
+        known = np.array([position for position in positions if position is not None], np.int64)
+        return dataset._take_rows(index.row_ids_at(known).tolist(), columns=columns)
 
     def _in_memory(self, dataset: "lance.LanceDataset", queries: int) -> VectorIndex | None:
         """Return the vectors of this version in memory, from the second search on and if they fit."""
@@ -296,25 +356,49 @@ class LanceStore:
             return None
         return index.cached_mask(sql, lambda: index.mask_of_row_ids(lance_search.passing_rows(dataset, sql)))
 
-    def _index(self, dataset: "lance.LanceDataset") -> None:
-        """Build the index once there are enough rows; later, add the new rows to it."""
-        rows = dataset.count_rows()
-        if rows < self._index_rows:
+    def _update_index(self, parts: Sequence[int]) -> None:
+        """Build the index of files once there are enough rows; later, add the new rows to it."""
+        from lookalike.store.ivf.files import read_manifest
+        from lookalike.store.lance.build_index import remove_index, update_index
+
+        dataset = self._rows.latest()
+        with engine(self.uri):
+            rows = dataset.count_rows()
+        if rows < self._index_rows and not (rows >= self._index_rows // 2 and read_manifest(self._index_folder)):
+            remove_index(self._index_folder)
             return
-        built = int(dataset.metadata.get(INDEXED, "0"))
-        if dataset.has_index and rows < MAX_GROWTH * built:
-            dataset.optimize.optimize_indices()
-            return
-        dataset.create_index(
-            cols.VECTOR,
-            "IVF_RQ",
-            metric="dot",
-            num_bits=1,
-            num_partitions=max(1, rows // PARTITION_ROWS),
-            sample_rate=SAMPLE_RATE,
-            replace=True,
-        )
-        dataset.update_metadata({INDEXED: str(rows)})
+        try:
+            with engine(self.uri):
+                update_index(dataset, self._index_folder, self._dim, parts)
+        except MemoryError as error:
+            reason = "there is not enough memory to build its index"
+            raise StoreFailed(reason, subject=self.uri, location=self.uri, hint="free some and try again") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Mapped:
+    """An index of files as it was opened, None if there is none, and the state of its manifest then."""
+
+    index: VectorIndex | None
+    manifest_state: tuple[int, int] | None
+
+
+def _manifest_state(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = os.stat(folder / "manifest.json")
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns
+
+
+def index_folder(uri: str) -> Path:
+    """The folder with the index of a collection: within it, or in the user's cache for one in an object store."""
+    if not is_remote(uri):
+        return Path(uri) / FOLDER
+    from platformdirs import user_cache_dir
+
+    cache = Path(user_cache_dir("lookalike", appauthor=False))
+    return cache / FOLDER / hashlib.sha256(uri.encode()).hexdigest()[:16]
 
 
 def _dim(dataset: "lance.LanceDataset") -> int:

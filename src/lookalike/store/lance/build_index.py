@@ -1,0 +1,213 @@
+"""Build and extend the mapped index of a Lance data set: passes over its rows, in memory that does not grow with them.
+
+All rows are indexed at first. Rows that come later are a segment of their own, in the same lists, until they are half
+as many as the others or half of a segment was deleted: then all is built again, since the centroids were trained on
+other rows.
+"""
+
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.similarity import is_damaged
+from lookalike.store.columns import ID, VECTOR
+from lookalike.store.ivf import files
+from lookalike.store.ivf.centroids import SAMPLE_PER_LIST, Centroids, list_count
+from lookalike.store.ivf.lists import InvertedLists, write_lists
+from lookalike.store.ivf.recall import RecallTable, measure
+from lookalike.store.lance.arrow import types_of, vectors_out
+from lookalike.store.lance.refresh import FragmentState, fragment_states, scan_fragments
+from lookalike.types import Vectors
+
+if TYPE_CHECKING:
+    import lance
+
+MIN_ADDED_ROWS = 4096  # fewer new rows are read from Lance by each process that searches
+MAX_ADDED = 0.5  # more new rows than this share of those indexed: build again
+MIN_LIVING = 0.5  # a segment with a smaller share of its rows left is not kept
+MAX_SEGMENTS = 8  # more are written as one
+_BLOCK = 8192
+_RECORD_ROWS = 16_384
+
+
+def update_index(dataset: "lance.LanceDataset", folder: Path, dim: int, parts: Sequence[int]) -> None:
+    """Build the index, extend it, or leave it as it is; nothing is done while another process does it.
+
+    Raises OSError; the index of before is then still there.
+    """
+    with files.building(folder) as alone:
+        if not alone:
+            return
+        opened = files.open_segments(folder, dim)
+        manifest = None if opened is None else opened[0]
+        files.clean(folder, manifest)
+        states = fragment_states(dataset)
+        if manifest is None or _is_outdated(dataset, manifest, states, parts):
+            _build(dataset, folder, dim, parts, states)
+        else:
+            _extend(dataset, folder, manifest, states)
+
+
+def _is_outdated(
+    dataset: "lance.LanceDataset",
+    manifest: files.Manifest,
+    states: Mapping[int, FragmentState],
+    parts: Sequence[int],
+) -> bool:
+    if manifest.recalls.parts != tuple(parts) or not manifest.segments:
+        return True
+    trained = manifest.segments[0].rows
+    covered = sum(_living(dataset, segment, states) for segment in manifest.segments)
+    return dataset.count_rows() - covered + sum(s.rows for s in manifest.segments[1:]) > MAX_ADDED * trained or (
+        _living(dataset, manifest.segments[0], states) < MIN_LIVING * trained
+    )
+
+
+def _living(dataset: "lance.LanceDataset", segment: files.SegmentEntry, states: Mapping[int, FragmentState]) -> int:
+    """Rows of a segment that are still rows of the data set."""
+    return sum(dataset.get_fragment(n).count_rows() for n in _current(segment, states))
+
+
+def _current(segment: files.SegmentEntry, states: Mapping[int, FragmentState]) -> list[int]:
+    """The fragments of a segment whose vectors are as they were."""
+    return [
+        n for n, state in segment.fragments.items() if n in states and states[n].vector_file == state["vector_file"]
+    ]
+
+
+def _extend(
+    dataset: "lance.LanceDataset", folder: Path, manifest: files.Manifest, states: Mapping[int, FragmentState]
+) -> None:
+    """Write new rows as a segment, with those of segments that are small or mostly deleted."""
+    first, *others = manifest.segments
+    kept = [s for s in others if _living(dataset, s, states) >= max(1, MIN_LIVING * s.rows)]
+    covered = {n for s in (first, *kept) for n in _current(s, states)}
+    new = sorted(states.keys() - covered)
+    rows = sum(dataset.get_fragment(n).count_rows() for n in new)
+    if rows < MIN_ADDED_ROWS and len(kept) == len(others):
+        return
+    # As in a log-structured merge tree: no segment is smaller than what came after it.
+    while kept and (kept[-1].rows <= rows or len(kept) >= MAX_SEGMENTS):
+        merged = kept.pop()
+        new += _current(merged, states)
+        rows += _living(dataset, merged, states)
+    segments = [first, *kept]
+    if rows >= MIN_ADDED_ROWS:
+        with files.new_folder(folder, "segment") as path:
+            centroids = Centroids.load(folder / manifest.centroids)
+            entry = _write_segment(dataset, path, sorted(new), centroids, states)
+            segments.append(entry)
+            files.publish(folder, _replaced(manifest, segments))
+    else:
+        files.publish(folder, _replaced(manifest, segments))
+
+
+def _replaced(manifest: files.Manifest, segments: Sequence[files.SegmentEntry]) -> files.Manifest:
+    return files.Manifest(
+        manifest.dim, manifest.centroids, manifest.recalls, tuple(segments), time.time(), manifest.seconds
+    )
+
+
+def _build(
+    dataset: "lance.LanceDataset",
+    folder: Path,
+    dim: int,
+    parts: Sequence[int],
+    states: Mapping[int, FragmentState],
+) -> None:
+    started = time.monotonic()
+    with files.new_folder(folder, "centroids") as centroids_path, files.new_folder(folder, "segment") as path:
+        path.mkdir()
+        vectors, alive = _write_rows(dataset, path, sorted(states), dim)
+        centroids = _trained(vectors)
+        centroids.save(centroids_path)
+        write_lists(path, _blocks(vectors), centroids)
+        lists = InvertedLists(path, centroids, RecallTable(()))
+        recalls = measure(lists, vectors, alive, parts)
+        entry = _entry(path, len(alive), sorted(states), states)
+        seconds = round(time.monotonic() - started, 1)
+        manifest = files.Manifest(dim, centroids_path.name, recalls, (entry,), time.time(), seconds)
+        files.publish(folder, manifest)
+
+
+def _write_segment(
+    dataset: "lance.LanceDataset",
+    path: Path,
+    fragments: Sequence[int],
+    centroids: Centroids,
+    states: Mapping[int, FragmentState],
+) -> files.SegmentEntry:
+    path.mkdir()
+    vectors, alive = _write_rows(dataset, path, fragments, centroids.dim)
+    write_lists(path, _blocks(vectors), centroids)
+    return _entry(path, len(alive), fragments, states)
+
+
+def _entry(path: Path, rows: int, fragments: Sequence[int], states: Mapping[int, FragmentState]) -> files.SegmentEntry:
+    return files.SegmentEntry(path.name, rows, {n: states[n]._asdict() for n in fragments})
+
+
+def _trained(vectors: Vectors) -> Centroids:
+    lists = list_count(len(vectors))
+    count = min(len(vectors), lists * SAMPLE_PER_LIST)
+    rows = np.sort(np.random.default_rng(0).choice(len(vectors), count, replace=False))
+    return Centroids.train(np.asarray(vectors[rows]), lists)
+
+
+def _blocks(vectors: Vectors) -> Iterator[Vectors]:
+    return (np.asarray(vectors[start : start + _BLOCK]) for start in range(0, len(vectors), _BLOCK))
+
+
+def _write_rows(
+    dataset: "lance.LanceDataset", path: Path, fragments: Sequence[int], dim: int
+) -> tuple[Vectors, NDArray[np.bool_]]:
+    """Write vectors, row ids, ids and metadata of fragments in the order of their row ids."""
+    import pyarrow as pa
+
+    parts = [dataset.get_fragment(n) for n in fragments]
+    rows = sum(part.count_rows() for part in parts)
+    vectors = np.lib.format.open_memmap(path / "vectors.npy", "w+", np.float32, (rows, dim))
+    row_ids, alive = np.empty(rows, np.int64), np.empty(rows, np.bool_)
+    names = [ID, *(name for name, kind in types_of(dataset.schema, ID).items() if kind is not bytes)]
+    schema = pa.schema([dataset.schema.field(name) for name in names])
+    start = 0
+    with pa.OSFile(str(path / "payload.arrow"), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        for fragment in parts:
+            payload = []
+            for batch in scan_fragments(dataset, [fragment], [VECTOR, *names]):
+                stop = start + len(batch)
+                block = vectors_out(batch[VECTOR], dim)
+                damaged = is_damaged(block)
+                vectors[start:stop] = np.where(damaged[:, None], np.float32(0), block) if damaged.any() else block
+                row_ids[start:stop] = batch["_rowid"].to_numpy().astype(np.int64)
+                alive[start:stop] = ~damaged
+                payload.append(batch.select(names))
+                start = stop
+            writer.write_table(pa.Table.from_batches(payload, schema).combine_chunks(), _RECORD_ROWS)
+    if (np.diff(row_ids) <= 0).any():
+        raise OSError("the rows were not read in the order of their row ids")
+    np.save(path / "row_ids.npy", row_ids)
+    np.save(path / "alive.npy", alive)
+    np.save(path / "by_id.npy", _by_id(path))
+    return vectors, alive
+
+
+def _by_id(path: Path) -> NDArray[np.integer[Any]]:
+    """Positions of all rows by id: by its UTF-8 bytes, which is the order of Python's texts."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    with pa.ipc.open_file(pa.memory_map(str(path / "payload.arrow"))) as file:
+        ids = pa.chunked_array([file.get_batch(n)[ID] for n in range(file.num_record_batches)], pa.string())
+    order: NDArray[np.integer[Any]] = pc.sort_indices(ids).to_numpy()
+    return order.astype(np.uint32 if len(order) < 2**32 else np.int64)
+
+
+def remove_index(folder: Path) -> None:
+    """Delete the index."""
+    shutil.rmtree(folder, ignore_errors=True)

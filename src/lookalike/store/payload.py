@@ -1,0 +1,246 @@
+"""Ids and metadata of the rows of a segment: Python objects in memory, or Arrow arrays mapped from a file."""
+
+from bisect import bisect_right
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike.store.vector_storage import Mask, Positions
+from lookalike.types import Scalar
+
+_OBJECT_BYTES, _POSITION_BYTES = 60, 140  # of a short text or a number; of an entry in the table of positions
+_SAMPLE = 1000
+
+
+class Payload(Protocol):
+    """Ids and metadata columns of n rows."""
+
+    @property
+    def names(self) -> tuple[str, ...]: ...
+
+    @property
+    def nbytes(self) -> int:
+        """Private memory."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def position(self, image_id: str) -> int | None:
+        """Position of an id within the segment, None where there is none."""
+        ...
+
+    def order(self) -> Positions:
+        """Positions (n,) of all rows by id."""
+        ...
+
+    def ids_at(self, rows: Any) -> NDArray[np.object_]:
+        """Ids at an array of positions, or where a mask is true."""
+        ...
+
+    def metadata(self, row: int) -> dict[str, Scalar]:
+        """All columns of a row."""
+        ...
+
+    def values(self, name: str, rows: Mask) -> list[Scalar]:
+        """A column where `rows` is true; None where a row has no value."""
+        ...
+
+    def without_columns(self, names: Collection[str]) -> "Payload": ...
+
+
+@dataclass(frozen=True, eq=False)
+class MemoryPayload:
+    """Ids (n,) and metadata columns (n,), as arrays of Python objects."""
+
+    ids: NDArray[np.object_]
+    columns: Mapping[str, NDArray[np.object_]]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.columns)
+
+    @cached_property
+    def positions(self) -> Mapping[str, int]:
+        """Position of each id within the segment."""
+        return {image_id: position for position, image_id in enumerate(self.ids.tolist())}
+
+    @cached_property
+    def nbytes(self) -> int:
+        """An estimate: pointers, distinct objects of a sample, and the table of positions."""
+        each = sum(8 + _OBJECT_BYTES * _distinct_share(values) for values in self.columns.values())
+        return round(len(self.ids) * (each + 8 + _OBJECT_BYTES + _POSITION_BYTES))
+
+    def position(self, image_id: str) -> int | None:
+        return self.positions.get(image_id)
+
+    def order(self) -> Positions:
+        return np.argsort(self.ids, kind="stable") if len(self.ids) else np.empty(0, np.int64)
+
+    def ids_at(self, rows: Any) -> NDArray[np.object_]:
+        return np.asarray(self.ids[rows])
+
+    def metadata(self, row: int) -> dict[str, Scalar]:
+        return {name: values[row] for name, values in self.columns.items()}
+
+    def values(self, name: str, rows: Mask) -> list[Scalar]:
+        values: list[Scalar] = self.column(name)[rows].tolist()
+        return values
+
+    def select(self, rows: Positions) -> "MemoryPayload":
+        return MemoryPayload(self.ids[rows], {name: values[rows] for name, values in self.columns.items()})
+
+    def joined(self, others: "Sequence[MemoryPayload]") -> "MemoryPayload":
+        names = dict.fromkeys(name for part in (self, *others) for name in part.columns)
+        return MemoryPayload(
+            np.concatenate([self.ids, *(other.ids for other in others)]),
+            {name: np.concatenate([part.column(name) for part in (self, *others)]) for name in names},
+        )
+
+    def without_columns(self, names: Collection[str]) -> "MemoryPayload":
+        return MemoryPayload(self.ids, {name: values for name, values in self.columns.items() if name not in names})
+
+    def column(self, name: str) -> NDArray[np.object_]:
+        values = self.columns.get(name)
+        return np.full(len(self.ids), None, object) if values is None else values
+
+
+@dataclass(frozen=True, eq=False)
+class MappedPayload:
+    """Ids and metadata in Arrow arrays, which a file holds; a row is read when it is a hit.
+
+    `ids`: one array for each batch of rows. `batches`: one table for each run of rows that begins at `starts`; the
+    table of rows whose metadata changed since is in memory. `by_id` (n,): positions by id. `hidden`: columns that are
+    not returned. `replaced_bytes`: of the tables in memory.
+    """
+
+    ids: Sequence[Any]
+    id_starts: Sequence[int]
+    batches: Sequence[Any]
+    starts: Sequence[int]
+    by_id: NDArray[np.integer[Any]]
+    hidden: frozenset[str] = frozenset()
+    replaced_bytes: int = 0
+
+    @classmethod
+    def of(cls, batches: Sequence[Any], by_id: NDArray[np.integer[Any]], id_name: str) -> Self:
+        """`batches`: Arrow record batches with ids and metadata."""
+        starts = np.cumsum([0, *(len(batch) for batch in batches)])[:-1].tolist()
+        columns = [batch.drop_columns([id_name]) for batch in batches]
+        return cls([batch[id_name] for batch in batches], starts, columns, starts, by_id)
+
+    def __len__(self) -> int:
+        return len(self.by_id)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        names = dict.fromkeys(name for batch in self.batches for name in batch.schema.names)
+        return tuple(name for name in names if name not in self.hidden)
+
+    @property
+    def nbytes(self) -> int:
+        return self.replaced_bytes
+
+    def position(self, image_id: str) -> int | None:
+        low, high = 0, len(self.by_id)
+        while low < high:
+            middle = (low + high) // 2
+            if self._id(int(self.by_id[middle])) < image_id:
+                low = middle + 1
+            else:
+                high = middle
+        if low == len(self.by_id):
+            return None
+        row = int(self.by_id[low])
+        return row if self._id(row) == image_id else None
+
+    def order(self) -> Positions:
+        return np.asarray(self.by_id, np.int64)
+
+    def ids_at(self, rows: Any) -> NDArray[np.object_]:
+        rows = np.flatnonzero(rows) if rows.dtype == np.bool_ else rows
+        ids = np.empty(len(rows), object)
+        if len(rows) < _SAMPLE:
+            ids[:] = [self._id(row) for row in rows.tolist()]
+            return ids
+        import pyarrow as pa
+
+        ids[:] = pa.chunked_array(self.ids).take(pa.array(rows)).to_pylist()
+        return ids
+
+    def metadata(self, row: int) -> dict[str, Scalar]:
+        n = bisect_right(self.starts, row) - 1
+        batch, row = self.batches[n], row - self.starts[n]
+        present = {name: _scalar(batch[name][row].as_py()) for name in batch.schema.names if name not in self.hidden}
+        return {name: present.get(name) for name in self.names}
+
+    def values(self, name: str, rows: Mask) -> list[Scalar]:
+        values: list[Scalar] = []
+        for start, batch in zip(self.starts, self.batches, strict=True):
+            passing = rows[start : start + len(batch)]
+            if name not in batch.schema.names:
+                values += [None] * int(passing.sum())
+            elif passing.any():
+                values += map(_scalar, batch[name].filter(_boolean(passing)).to_pylist())
+        return values
+
+    def without_columns(self, names: Collection[str]) -> "MappedPayload":
+        return replace(self, hidden=self.hidden | frozenset(names))
+
+    def replaced(self, start: int, table: Any) -> "MappedPayload":
+        """The same with other metadata of the rows from `start` on; `table`: an Arrow record batch, without ids."""
+        stop = start + len(table)
+        batches, starts = [], []
+        for begin, batch in zip(self.starts, self.batches, strict=True):
+            end = begin + len(batch)
+            for a, b in ((begin, min(end, start)), (max(begin, stop), end)):  # what lies before, and behind
+                if a < b:
+                    batches.append(batch.slice(a - begin, b - a))
+                    starts.append(a)
+        at = bisect_right(starts, start)
+        batches.insert(at, table)
+        starts.insert(at, start)
+        added = int(table.get_total_buffer_size())
+        return replace(self, batches=batches, starts=starts, replaced_bytes=self.replaced_bytes + added)
+
+    def _id(self, row: int) -> str:
+        n = bisect_right(self.id_starts, row) - 1
+        image_id: str = self.ids[n][row - self.id_starts[n]].as_py()
+        return image_id
+
+
+def object_array(values: Sequence[Any]) -> NDArray[np.object_]:
+    """Python values as an array (n,); equal values of a column with few are one object."""
+    array = np.empty(len(values), object)
+    if len(values) > _SAMPLE:
+        distinct = {value: value for value in values[:_SAMPLE]}
+        if len(distinct) < _SAMPLE // 10:
+            values = [distinct.setdefault(value, value) for value in values]
+    array[:] = values
+    return array
+
+
+def without_nan(values: Sequence[Any]) -> list[Any]:
+    """Values of a column with None for NaN: a number that is missing."""
+    return [_scalar(value) for value in values]
+
+
+def _scalar(value: Any) -> Any:
+    return None if value != value else value  # noqa: PLR0124 - only NaN differs from itself
+
+
+def _boolean(mask: Mask) -> Any:
+    import pyarrow as pa
+
+    return pa.array(mask)
+
+
+def _distinct_share(values: NDArray[np.object_]) -> float:
+    sample = values[:: max(1, len(values) // _SAMPLE)].tolist()
+    return len(set(map(id, sample))) / max(len(sample), 1)
