@@ -6,7 +6,7 @@ import pytest
 
 from lookalike.image import EDITS
 from lookalike.relate.content.added_marks import added_mark_probabilities
-from lookalike.relate.content.content import COARSE, align_pair
+from lookalike.relate.content.content import COARSE, align_pair, overlap_of
 from lookalike.types import RGB
 from tests.relate.conftest import scene
 
@@ -74,3 +74,27 @@ def test_small_words_on_a_flat_ground_belong_to_the_one_with_the_outlines(word: 
 
 def test_nothing_differs() -> None:
     assert sides(photograph(2), photograph(2)) == (0.0, 0.0)
+
+
+def sky() -> RGB:
+    """A plain gradient, with which any image agrees here and there."""
+    y, x = np.linspace(0, 1, 192)[:, None], np.linspace(0, 1, 256)[None]
+    channels = (60 + 60 * y + 8 * np.sin(6 * x + 3 * y), 120 + 40 * y + 6 * np.sin(9 * x * y), 190 - 60 * y + 0 * x)
+    return np.stack(channels, -1).clip(0, 255).astype(np.uint8)
+
+
+def pixelated(seed: int) -> RGB:
+    """A landscape of 12 x 16 squares, bright above."""
+    random = np.random.default_rng(seed)
+    small = (
+        random.normal(0, 35, (12, 16, 1)) + np.linspace(200, 70, 12)[:, None, None] + random.normal(0, 8, (12, 16, 3))
+    )
+    return cv2.resize(small.clip(0, 255).astype(np.uint8), (256, 192), interpolation=cv2.INTER_NEAREST)
+
+
+@pytest.mark.parametrize("seed", [0, 2, 4, 5, 7, 9, 10, 11])
+def test_a_whole_image_was_not_laid_on_a_plain_sky(seed: int) -> None:
+    overlap = overlap_of(pixelated(seed), sky(), np.eye(3), side=256)
+    assert overlap is not None
+    assert not overlap.unrelated, "or it says nothing about what was laid on"
+    assert overlap.content().laid_on == 0

@@ -139,11 +139,13 @@ def search_refined(
     refinement: Refinement,
     where: str | None = None,
     by: str = BOTH,
+    recall: float | None = None,
 ) -> tuple[Results, Mapping[str, Verdict]]:
     """Search a collection and refine the hits. Returns the results and the verdicts of judged hits, by id."""
     parsed = as_query(query)
     min_score = None if refinement.min_score is None else refinement.min_score.score
-    results = photos.search(parsed, refinement.fetch_count(k), where=where, min_score=min_score, by=by)
+    count = refinement.fetch_count(k)
+    results = photos.search(parsed, count, where=where, min_score=min_score, by=by, recall=recall)
     if min_score is not None:
         refinement = replace(refinement, min_score=None)  # the store has applied it
     judged = _single_subject(photos, parsed, vector=results.vector) if refinement.judges else parsed

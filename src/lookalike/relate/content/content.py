@@ -44,6 +44,8 @@ _MIN_SLOPE, _MAX_SLOPE = 0.0, 3.0  # slope of a tone curve
 _ECC_STEPS, _ECC_EPSILON = 30, 1e-4
 _MAX_ECC_SHIFT = 0.08  # of the side, by which a corner may move
 _MIN_RELATED = 0.3  # median correlation below which two images are unrelated, whatever a shift would give
+_MIN_TYPICAL_OF_MARKED = 0.7  # of 467 marked copies, one has less and not
+_MIN_AGREEMENT_OF_REST = 0.9  # this either; three photos pixelated and a plain sky have .5 to .68
 _MIN_PAGE_DRAWN = 0.6  # `drawn` from which it is certainly a page, a screen or a drawing
 _MAX_DIFFERENT_SHARE = 0.6  # of the windows; above it, nothing is left that agrees
 
@@ -142,11 +144,24 @@ class Overlap:
         """The number of adjacent windows that have something to compare."""
         return float(self.busy.sum()) / self.window**2
 
+    @property
+    def _agrees_elsewhere(self) -> bool:
+        """Whether the rest shows the same, so that what differs may have been added.
+
+        Anything at all may have been laid on a plain sky, whose gradient agrees by chance with that of any other image.
+        """
+        if self.typical >= _MIN_TYPICAL_OF_MARKED:
+            return True
+        good = self.agreement[self.busy & ~self.bad]
+        return len(good) > 0 and float(np.median(good)) >= _MIN_AGREEMENT_OF_REST
+
     def content(self) -> Content:
         """Return what differs, where, and whether it was added. Costs as much as `overlap_of`."""
         pair = AlignedPair(self.a, self.b, self.bad)
         # Unrelated images differ everywhere, and a page with something added is another page.
-        has_marks = self.different > 0 and not self.unrelated and self.drawn < _MIN_PAGE_DRAWN
+        has_marks = (
+            self.different > 0 and not self.unrelated and self.drawn < _MIN_PAGE_DRAWN and self._agrees_elsewhere
+        )
         laid_on = added_mark_probabilities(pair) if has_marks else (0.0, 0.0)
         regions = [] if self.unrelated else find_regions(self.bad, self.deviations, laid_on)
         common_area = without_overlays(self.core & ~self.bad, regions)
