@@ -282,9 +282,19 @@ class Store(Protocol):
         ...
 
     def search(
-        self, queries: Vectors, k: int, *, where: str | None = None, columns: Sequence[str] | None = None
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        where: str | None = None,
+        columns: Sequence[str] | None = None,
+        recall: float | None = None,
     ) -> list[list[Hit]]:
-        """The k nearest rows of each query, best first; ties by id. Fewer only when fewer exist."""
+        """The k nearest rows of each query, best first; ties by id. Fewer only when fewer exist.
+
+        `recall`: the share of the k nearest that a search has to find on average; 1: all. None: as the store sees fit.
+        A store that compares all rows ignores it.
+        """
         ...
 
     def within(

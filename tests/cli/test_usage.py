@@ -41,7 +41,7 @@ MALFORMED: dict[str, dict[str, str]] = {
     "representatives": FIGURE | {"-k": "0"},
     "search x": FIGURE
     | {"-k": "0", "--region": "1,2", "--min-score": "much", "--verify": "0", "--diversity": "nan"}
-    | {"--by": "copies"},
+    | {"--by": "copies", "--recall": "0"},
     "serve": {"--port": "0", "--workers": "0", "--rate": "inf", "--max-megabytes": "0", "--max-megapixels": "0"}
     | {"--allow-host": "https://x.example/", "--trust-proxy": "300.1.1.1"},
     "split": {"--output": "x.txt", "--test": "2", "--val": "-1", "--seed": "-1", "--min-score": "2", "--labels": "all"},

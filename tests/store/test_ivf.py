@@ -219,7 +219,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> LanceStore:
     for start in range(0, 30_000, 10_000):
         ids = [f"{n:05}" for n in range(start, start + 10_000)]
         store.add(ids, both[start : start + 10_000].astype(np.float32), [{"n": n} for n in range(len(ids))])
-    store.optimize([DIM, DIM])
+    store.set_settings({"card": json.dumps({"parts": [{"name": "alike", "dim": DIM}, {"name": "copy", "dim": DIM}]})})
+    store.optimize()
     return store
 
 

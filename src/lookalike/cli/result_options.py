@@ -20,6 +20,7 @@ class ResultOptions:
     hide_duplicates: bool
     diversity: float
     by: str = BOTH
+    recall: float | None = None
 
     @property
     def min_score_value(self) -> float | None:

@@ -88,6 +88,16 @@ def search(
             help="Of a model with parts: alike (the same kind of thing), copy (the same image), or both.",
         ),
     ] = BOTH,
+    recall: Annotated[
+        float | None,
+        typer.Option(
+            metavar="R",
+            min=0.01,
+            max=1,
+            help="The share of the nearest images to find, in a collection with an index.",
+        ),
+    ] = None,
+    exact: Annotated[bool, typer.Option("--exact", help="Compare all images: --recall 1.")] = False,
     plot: Annotated[
         Path | None, typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the query and its hits.")
     ] = None,
@@ -97,7 +107,11 @@ def search(
     """Print the k images most like the query, best first: rank, score, path."""
     from lookalike.search import Query, parse_region
 
-    options = ResultOptions(min_score, relations, verify, hide_duplicates, diversity, by)
+    if exact and recall is not None:
+        raise typer.BadParameter("it is --recall 1; give one of them", param_hint="--exact")
+    options = ResultOptions(
+        min_score, relations, verify, hide_duplicates, diversity, by, recall=1.0 if exact else recall
+    )
     if parts:
         _check_parts(queries, options, minus=minus, region=region)
         _search_parts(queries[0], k, where, collection, plot=plot, json=json)
@@ -126,10 +140,14 @@ def _search(
     photos: "Collection", query: "Query", k: int, where: str | None, options: "ResultOptions"
 ) -> "tuple[Results, Mapping[str, Verdict]]":
     if not options.refines:  # spares the imports of refinement
-        return photos.search(query, k, where=where, min_score=options.min_score_value, by=options.by), {}
+        return photos.search(
+            query, k, where=where, min_score=options.min_score_value, by=options.by, recall=options.recall
+        ), {}
     from lookalike.relate.hits import search_refined
 
-    return search_refined(photos, query, k, where=where, refinement=options.refinement(), by=options.by)
+    return search_refined(
+        photos, query, k, where=where, refinement=options.refinement(), by=options.by, recall=options.recall
+    )
 
 
 def _summary(verdicts: "Mapping[str, Verdict]") -> "HitSummary | None":
@@ -153,6 +171,7 @@ def _check_parts(
 ) -> None:
     """Raise a usage error for options that --parts does not combine with."""
     others = {"--minus": minus, "--region": region, "--min-score": options.min_score, "--by": options.by != BOTH}
+    others |= {"--recall and --exact": options.recall is not None}
     others |= {"--relations, --verify, --hide-duplicates and --diversity": options.refines}
     if len(queries) != 1:
         raise typer.BadParameter("it searches with one image", param_hint="--parts")

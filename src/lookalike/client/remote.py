@@ -17,6 +17,7 @@ from lookalike.parts import BOTH, check_weighing
 from lookalike.search.arguments import (
     check_count,
     check_id,
+    check_recall,
     check_score,
     column_list,
     id_list,
@@ -85,12 +86,13 @@ class RemoteCollection:
         parameters: Parameters | None = None,
         min_score: float | None = None,
         by: str = BOTH,
+        recall: float | None = None,
     ) -> Results:
         """Return the k images, at most 1000, most similar to one image or several combined; see `Collection.search`."""
         query, condition = with_options(query, minus, region), as_condition(where, parameters)
         k, min_score = check_count(k), check_score(min_score)
         files, fields = self._encode(query)
-        options = {"where": condition, "min_score": min_score, "by": check_weighing(by)}
+        options = {"where": condition, "min_score": min_score, "by": check_weighing(by), "recall": check_recall(recall)}
         response = self._transport.form("/v1/search", files, fields, k=k, **options)
         return Results(tuple(map(image_name, query.images)), _hits(response), (), self.thumbnails)
 
@@ -103,10 +105,14 @@ class RemoteCollection:
         parameters: Parameters | None = None,
         min_score: float | None = None,
         by: str = BOTH,
+        recall: float | None = None,
     ) -> list[Results]:
         """Run `search` for each of several queries."""
         condition = as_condition(where, parameters)
-        return [self.search(query, k, where=condition, min_score=min_score, by=by) for query in image_list(queries)]
+        return [
+            self.search(query, k, where=condition, min_score=min_score, by=by, recall=recall)
+            for query in image_list(queries)
+        ]
 
     def search_by_id(
         self,
@@ -116,10 +122,12 @@ class RemoteCollection:
         where: Where | None = None,
         parameters: Parameters | None = None,
         by: str = BOTH,
+        recall: float | None = None,
     ) -> Results:
         """Return the k images most similar to an image of the collection, without itself. Raises UnknownId."""
         path, condition = image_path(check_id(image_id), "/similar"), as_condition(where, parameters)
-        response = self._transport.get(path, k=check_count(k), where=condition, by=check_weighing(by))
+        options = {"by": check_weighing(by), "recall": check_recall(recall)}
+        response = self._transport.get(path, k=check_count(k), where=condition, **options)
         return Results((f"id:{image_id}",), _hits(response), (), self.thumbnails)
 
     def search_by_parts(

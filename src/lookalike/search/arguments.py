@@ -121,6 +121,15 @@ def check_score(score: object, name: str = "min_score") -> float | None:
     return number
 
 
+def check_recall(recall: object) -> float | None:
+    """Return a share as a float, None as it is. Raises BadQuery."""
+    if recall is None:
+        return None
+    if isinstance(recall, bool | np.bool_) or not isinstance(recall, Real) or not 0 < (number := float(recall)) <= 1:
+        raise BadQuery(f"recall is {_shown(recall)}, {_type(recall)}; pass a number above 0, at most 1")
+    return number
+
+
 def _is_one_image(array: np.ndarray[Any, Any]) -> bool:
     """Return whether an array is one image: object arrays are lists, (height, width, 1, 3 or 4) is an image."""
     return array.dtype != object and (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in _CHANNELS))

@@ -24,6 +24,7 @@ from lookalike.parts import BOTH, check_weighing, normalize_row_parts, part_of, 
 from lookalike.search.arguments import (
     check_count,
     check_id,
+    check_recall,
     check_score,
     column_list,
     id_list,
@@ -52,14 +53,19 @@ DEFAULT_K = 12
 
 @dataclass(frozen=True, slots=True)
 class _Selection:
-    """The hits that count: they meet the condition `where` and have `min_score`, `by` the chosen parts."""
+    """The hits that count: they meet the condition `where` and have `min_score`, `by` the chosen parts.
+
+    `recall`: the share of them that has to be found.
+    """
 
     where: str | None
     min_score: float | None
     by: str
+    recall: float | None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_score", check_score(self.min_score))
+        object.__setattr__(self, "recall", check_recall(self.recall))
         check_weighing(self.by)
 
 
@@ -239,6 +245,7 @@ class Collection:
         parameters: Parameters | None = None,
         min_score: float | None = None,
         by: str = BOTH,
+        recall: float | None = None,
     ) -> Results:
         """Return the k images most similar to one image, or to several combined (the sum of their unit vectors).
 
@@ -247,13 +254,15 @@ class Collection:
         values. It may also be a mapping: {"width": 640, "format": ["PNG", "GIF"], "label": None} means equal, one of
         these, and missing. An image queried as "id:ID" is left out of its own results. `by`: the parts of the model's
         vectors that count: "alike" (the same kind of thing), "copy" (the same image, edited) or "both"; it changes
-        nothing if the model has one part. Raises BadQuery, BadFilter, ImageError, UnknownId.
+        nothing if the model has one part. `recall`: the share of the k most similar that has to be found on average; 1
+        compares all images, None is .99 in a collection with an index (docs/store.md). Raises BadQuery, BadFilter,
+        ImageError, UnknownId.
         """
         full = with_options(query, minus, region)
-        selection = _Selection(as_condition(where, parameters), min_score, by)
+        selection = _Selection(as_condition(where, parameters), min_score, by, recall)
         return self._search([full], k, selection, keep_images=True)[0]
 
-    def search_many(
+    def search_many(  # noqa: PLR0913 - two positional, the rest by keyword
         self,
         queries: Sequence[Query | ImageLike] | Query | ImageLike,
         k: int = DEFAULT_K,
@@ -262,6 +271,7 @@ class Collection:
         parameters: Parameters | None = None,
         min_score: float | None = None,
         by: str = BOTH,
+        recall: float | None = None,
         keep_images: bool = False,
     ) -> list[Results]:
         """`search` for a batch of queries, embedded on all cores; each has its own results.
@@ -269,7 +279,7 @@ class Collection:
         `keep_images`: the results hold the pixels of their query images, for figures, which takes memory.
         """
         parsed = [as_query(query) for query in image_list(queries)]
-        selection = _Selection(as_condition(where, parameters), min_score, by)
+        selection = _Selection(as_condition(where, parameters), min_score, by, recall)
         return self._search(parsed, k, selection, keep_images=keep_images)
 
     def search_by_id(
@@ -280,9 +290,10 @@ class Collection:
         where: Where | None = None,
         parameters: Parameters | None = None,
         by: str = BOTH,
+        recall: float | None = None,
     ) -> Results:
         """Return the k images most similar to one of the collection, which is left out. Raises UnknownId."""
-        return self.search(f"id:{check_id(image_id)}", k, where=where, parameters=parameters, by=by)
+        return self.search(f"id:{check_id(image_id)}", k, where=where, parameters=parameters, by=by, recall=recall)
 
     def search_by_vector(
         self,
@@ -293,13 +304,14 @@ class Collection:
         parameters: Parameters | None = None,
         min_score: float | None = None,
         by: str = BOTH,
+        recall: float | None = None,
     ) -> list[Results]:
         """Return the k images nearest to each of (n, dim) vectors, which need not have length 1."""
         rows = np.atleast_2d(np.asarray(vectors))
         if rows.shape[1] != self.card.dim:
             raise BadQuery(f"the vectors have {rows.shape[1]} numbers; {self.card.name} makes {self.card.dim}")
         queries = normalize_row_parts(rows, self.card)
-        selection = _Selection(as_condition(where, parameters), min_score, by)
+        selection = _Selection(as_condition(where, parameters), min_score, by, recall)
         nearest = self._nearest(queries, k, [set()] * len(queries), selection)
         return [
             Results((f"vector {n}",), hits, (), self.thumbnails, vector)
@@ -439,7 +451,11 @@ class Collection:
         k = check_count(k)
         extra = max(map(len, excluded), default=0)
         weighed, factor = weigh(vectors, self.card, selection.by)
-        nearest = scale_scores(self._store.search(weighed, k + extra, where=selection.where), factor)
+        if selection.recall is None:  # a store of an extension may not know of it
+            found = self._store.search(weighed, k + extra, where=selection.where)
+        else:
+            found = self._store.search(weighed, k + extra, where=selection.where, recall=selection.recall)
+        nearest = scale_scores(found, factor)
         floor = -2.0 if selection.min_score is None else selection.min_score
         return [
             tuple([hit for hit in hits if hit.id not in ids and hit.score >= floor][:k])

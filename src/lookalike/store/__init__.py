@@ -17,11 +17,12 @@ if TYPE_CHECKING:
 
     from lookalike.store.payload import MemoryPayload
     from lookalike.store.vector_index import VectorIndex
+    from lookalike.store.vector_storage import Mask
     from lookalike.types import Store
 
     StoreFactory = Callable[..., Store]
 
-__all__ = ["delete_store", "memory_index", "open_store"]
+__all__ = ["delete_store", "memory_index", "open_store", "passing_mask"]
 
 _BUILT_IN_SCHEMES = ("s3", "gs", "az", "file")
 
@@ -154,6 +155,16 @@ def memory_index(
     if previous is not None and previous.version == store.version:
         return previous
     return _scanned(store, names)
+
+
+def passing_mask(store: "Store", index: "VectorIndex", where: str) -> "Mask":
+    """Which rows of an index of the store meet a condition. Raises BadFilter."""
+    from lookalike.store.lance.store import LanceStore
+
+    if isinstance(store, LanceStore):
+        return store.passing_mask(index, where)
+    batches = store.scan(["id"], where=where)
+    return index.mask_of_ids([image_id for batch in batches for image_id in batch["id"].tolist()])
 
 
 def _scanned(store: "Store", names: Sequence[str]) -> "VectorIndex":

@@ -118,7 +118,13 @@ class MemoryStore:
         return [self._row(id, names) if id in self._rows else None for id in ids]
 
     def search(
-        self, queries: Vectors, k: int, *, where: str | None = None, columns: Sequence[str] | None = None
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        where: str | None = None,
+        columns: Sequence[str] | None = None,
+        recall: float | None = None,
     ) -> list[list[Hit]]:
         return self._nearest(cols.check_queries(self._dim, queries, k), k, -2.0, where, columns)
 

@@ -1,7 +1,7 @@
 """Ids and metadata of the rows of a segment: Python objects in memory, or Arrow arrays mapped from a file."""
 
 from bisect import bisect_right
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, Self
@@ -49,6 +49,18 @@ class Payload(Protocol):
         """A column where `rows` is true; None where a row has no value."""
         ...
 
+    def present(self, name: str) -> Mask:
+        """Which rows (n,) have a value in a column."""
+        ...
+
+    def true(self, name: str) -> Mask:
+        """Which rows (n,) have the value True in a column."""
+        ...
+
+    def containing(self, text: str) -> Mask:
+        """Which rows (n,) have an id that contains a text, ignoring case."""
+        ...
+
     def without_columns(self, names: Collection[str]) -> "Payload": ...
 
 
@@ -92,6 +104,16 @@ class MemoryPayload:
     def values(self, name: str, rows: Mask) -> list[Scalar]:
         values: list[Scalar] = self.column(name)[rows].tolist()
         return values
+
+    def present(self, name: str) -> Mask:
+        return np.array([value is not None for value in self.column(name)], np.bool_)
+
+    def true(self, name: str) -> Mask:
+        return np.array([value is True for value in self.column(name)], np.bool_)
+
+    def containing(self, text: str) -> Mask:
+        text = text.casefold()
+        return np.array([text in image_id.casefold() for image_id in self.ids.tolist()], np.bool_)
 
     def select(self, rows: Positions) -> "MemoryPayload":
         return MemoryPayload(self.ids[rows], {name: values[rows] for name, values in self.columns.items()})
@@ -184,11 +206,37 @@ class MappedPayload:
         values: list[Scalar] = []
         for start, batch in zip(self.starts, self.batches, strict=True):
             passing = rows[start : start + len(batch)]
-            if name not in batch.schema.names:
+            if name not in batch.schema.names or name in self.hidden:
                 values += [None] * int(passing.sum())
             elif passing.any():
                 values += map(_scalar, batch[name].filter(_boolean(passing)).to_pylist())
         return values
+
+    def present(self, name: str) -> Mask:
+        return self._mask(name, lambda column: column.is_valid())
+
+    def true(self, name: str) -> Mask:
+        import pyarrow as pa
+
+        def is_true(column: Any) -> Any:
+            return column.fill_null(False) if pa.types.is_boolean(column.type) else pa.array([False] * len(column))  # noqa: FBT003
+
+        return self._mask(name, is_true)
+
+    def containing(self, text: str) -> Mask:
+        import pyarrow.compute as pc
+
+        text = text.casefold()
+        parts = [_bools(pc.match_substring(pc.utf8_lower(ids), text)) for ids in self.ids]
+        return np.concatenate([np.zeros(0, np.bool_), *parts])
+
+    def _mask(self, name: str, test: Callable[[Any], Any]) -> Mask:
+        """Where a column passes a test, which takes and returns an Arrow array."""
+        mask = np.zeros(len(self), np.bool_)
+        for start, batch in zip(self.starts, self.batches, strict=True):
+            if name in batch.schema.names and name not in self.hidden:
+                mask[start : start + len(batch)] = _bools(test(batch[name]))
+        return mask
 
     def without_columns(self, names: Collection[str]) -> "MappedPayload":
         return replace(self, hidden=self.hidden | frozenset(names))
@@ -233,6 +281,10 @@ def without_nan(values: Sequence[Any]) -> list[Any]:
 
 def _scalar(value: Any) -> Any:
     return None if value != value else value  # noqa: PLR0124 - only NaN differs from itself
+
+
+def _bools(array: Any) -> Mask:
+    return np.asarray(array.to_numpy(zero_copy_only=False), np.bool_)
 
 
 def _boolean(mask: Mask) -> Any:

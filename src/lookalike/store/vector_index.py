@@ -243,6 +243,26 @@ class VectorIndex:
         """A metadata column of all rows that are alive; None where a row has no value."""
         return [value for s in self.segments for value in _payload(s).values(name, s.alive)]
 
+    def present(self, name: str) -> tuple[list[str], list[Scalar]]:
+        """Ids and values of a column, of the rows that are alive and have a value."""
+        ids: list[str] = []
+        values: list[Scalar] = []
+        for segment in self.segments:
+            payload = _payload(segment)
+            rows = payload.present(name) & segment.alive
+            ids += payload.ids_at(rows).tolist()
+            values += payload.values(name, rows)
+        return ids, values
+
+    def count_true(self, name: str) -> int:
+        """How many rows that are alive have the value True in a column."""
+        return sum(int((_payload(s).true(name) & s.alive).sum()) for s in self.segments)
+
+    def containing(self, text: str) -> Mask:
+        """Which rows (by position) have an id that contains a text, ignoring case, and are alive."""
+        parts = [_payload(segment).containing(text) & segment.alive for segment in self.segments]
+        return np.concatenate([np.zeros(0, np.bool_), *parts])
+
     def damaged_ids(self) -> list[str]:
         """Ids of rows that are left out because their vectors hold no numbers; they were stored as zeros."""
         damaged = []

@@ -60,6 +60,15 @@ MinScore = Annotated[
     float | None,
     Query(ge=-1, le=1, allow_inf_nan=False, description="The lowest score of a hit.", examples=[0.8]),
 ]
+Recall = Annotated[
+    float | None,
+    Query(
+        gt=0,
+        le=1,
+        description="The share of the nearest images to find, if the collection has an index; 1 compares all.",
+        examples=[0.99],
+    ),
+]
 By = Annotated[
     Literal["both", "alike", "copy"],
     Query(

@@ -42,7 +42,7 @@ def _summary(photos: Collection, index: VectorIndex | None) -> dict[str, Any]:
     columns = {name: TYPE_NAMES[kind] for name, kind in photos.store.columns().items() if kind in TYPE_NAMES}
     content = {
         "images": len(photos),
-        "plain": sum(value is True for value in index.column("plain")) if index else 0,
+        "plain": index.count_true("plain") if index else 0,
         "failed": len(photos.failures()),
         "model": photos.card.name,
         "dim": photos.card.dim,

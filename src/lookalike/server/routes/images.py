@@ -18,6 +18,7 @@ from lookalike.server.http.dependencies import (
     K,
     MinScore,
     Offset,
+    Recall,
     Where,
     error_responses,
 )
@@ -93,8 +94,7 @@ async def images(
 def _list_rows(index: VectorIndex, passing: Any, contains: str, seed: int | None) -> Any:
     rows = index.order if passing is None else index.order[passing[index.order]]
     if contains:
-        text = contains.casefold()
-        rows = rows[[text in image_id.casefold() for image_id in index.ids_at(rows)]]
+        rows = rows[index.containing(contains)[rows]]
     return rows if seed is None else np.random.default_rng(seed).permutation(rows)
 
 
@@ -195,11 +195,14 @@ async def similar(
     where: Where = None,
     min_score: MinScore = None,
     by: By = BOTH,
+    recall: Recall = None,
 ) -> Response:
     """Return the images most similar to this one, without itself."""
     vector = await state.service.vector_of(image_id)
     without = frozenset({image_id})
-    hits = await state.service.search(vector[None], k, where=where, without=without, min_score=min_score, by=by)
+    hits = await state.service.search(
+        vector[None], k, where=where, without=without, min_score=min_score, by=by, recall=recall
+    )
     content = as_hits(hits, show_paths=state.settings.show_paths)
     return as_json({"query": [f"id:{image_id}"], "hits": content, "seconds": 0.0})
 

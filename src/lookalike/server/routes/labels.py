@@ -64,8 +64,8 @@ def _ids_by_label(photos: Collection, index: VectorIndex | None) -> dict[str, li
         for image_id, label in known_labels(photos).items():
             by_label.setdefault(label, []).append(image_id)
         return by_label
-    for image_id, value in zip(index.ids(), index.column("label"), strict=True):
-        if value not in (None, ""):
+    for image_id, value in zip(*index.present("label"), strict=True):
+        if value != "":
             by_label.setdefault(str(value), []).append(image_id)
     return by_label
 

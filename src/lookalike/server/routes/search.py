@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from lookalike.errors import BadQuery
 from lookalike.parts import BOTH
-from lookalike.server.http.dependencies import AppState, AppStateDep, By, K, MinScore, Where, error_responses
+from lookalike.server.http.dependencies import AppState, AppStateDep, By, K, MinScore, Recall, Where, error_responses
 from lookalike.server.http.examples import FORMS, ID, IMAGE_BYTES
 from lookalike.server.http.responses import as_hits, as_json, with_tag
 from lookalike.server.http.schemas import SavedQueryOut, SearchOut
@@ -91,11 +91,12 @@ async def search(
     min_score: MinScore = None,
     relations: WithRelations = False,
     by: By = BOTH,
+    recall: Recall = None,
     parts: ByParts = False,
 ) -> Response:
     """Return the images most similar to `like` and dissimilar to `minus`."""
     query = SearchInput(like=like, minus=minus, regions=parse_regions(region))
-    return await _search(state, query, Ranking(k, where, min_score, by), relations=relations, parts=parts)
+    return await _search(state, query, Ranking(k, where, min_score, by, recall), relations=relations, parts=parts)
 
 
 @router.post("/v1/search", response_model=SearchOut, responses=error_responses(404), openapi_extra=SEARCH_BODY)
@@ -107,6 +108,7 @@ async def search_by_upload(
     min_score: MinScore = None,
     relations: WithRelations = False,
     by: By = BOTH,
+    recall: Recall = None,
     parts: ByParts = False,
 ) -> Response:
     """Return the images most similar to the uploads. Regions apply to the uploads first, then to `like`."""
@@ -120,7 +122,7 @@ async def search_by_upload(
         urls=texts(form, "url"),
         is_disconnected=request.is_disconnected,
     )
-    return await _search(state, query, Ranking(k, where, min_score, by), relations=relations, parts=parts)
+    return await _search(state, query, Ranking(k, where, min_score, by, recall), relations=relations, parts=parts)
 
 
 async def _search(state: AppState, query: SearchInput, ranking: Ranking, *, relations: bool, parts: bool) -> Response:
@@ -141,7 +143,13 @@ async def _search_by_vector(
     """Return the names of the query images, and the hits, with the `summary` of their relations if requested."""
     vector, names, excluded = await state.resolver.resolve(query)
     hits = await state.service.search(
-        vector, ranking.k, where=ranking.where, without=excluded, min_score=ranking.min_score, by=ranking.by
+        vector,
+        ranking.k,
+        where=ranking.where,
+        without=excluded,
+        min_score=ranking.min_score,
+        by=ranking.by,
+        recall=ranking.recall,
     )
     content: dict[str, Any] = {"hits": as_hits(hits, show_paths=state.settings.show_paths)}
     if relations:

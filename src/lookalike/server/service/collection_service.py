@@ -19,7 +19,8 @@ from lookalike.server.http.redaction import check_condition, redact_location
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.batcher import Batcher
 from lookalike.similarity import normalize
-from lookalike.store import memory_index
+from lookalike.store import memory_index, passing_mask
+from lookalike.store.ivf.recall import DEFAULT_RECALL
 from lookalike.store.vector_index import SearchRequest, VectorIndex
 from lookalike.store.vector_storage import Mask
 from lookalike.types import RGB, Hit, Metadata, Row, Store, Vectors
@@ -176,11 +177,16 @@ class CollectionService:
         without: frozenset[str] = frozenset(),
         min_score: float | None = None,
         by: str = BOTH,
+        recall: float | None = None,
     ) -> list[Hit]:
-        """Return the k nearest images of one vector (1, dim); `by` weighs the parts of a model's vectors."""
+        """Return the k nearest images of one vector (1, dim); `by` weighs the parts of a model's vectors.
+
+        `recall`: the share of them to find on average, if the collection has an index; 1 compares all.
+        """
         photos, index = self.current
         vector, factor = weigh(vector, photos.card, by)
         min_score = None if min_score is None else min_score / factor
+        recall = DEFAULT_RECALL if recall is None else recall
         if not 1 <= k <= MAX_K:
             raise BadQuery(f"k is {k}; request 1 to {MAX_K} images")
         passing = await asyncio.to_thread(self.passing, photos, index, where) if where is not None else None
@@ -189,7 +195,7 @@ class CollectionService:
             floor = -2.0 if min_score is None else min_score
             hits = [hit for hit in hits if hit.id not in without and hit.score >= floor][:k]
         else:
-            hits = await self.searching((index, SearchRequest(vector[0], k, passing, without, min_score)))
+            hits = await self.searching((index, SearchRequest(vector[0], k, passing, without, min_score, recall)))
         return scale_scores([hits], factor)[0]
 
     def passing(self, photos: Collection, index: VectorIndex | None, where: str) -> Mask | None:
@@ -199,11 +205,7 @@ class CollectionService:
         if index is None:
             return None
 
-        def mask() -> Mask:
-            batches = photos.store.scan(["id"], where=where)
-            return index.mask_of_ids([image_id for batch in batches for image_id in batch["id"].tolist()])
-
-        return index.cached_mask(where, mask)
+        return index.cached_mask(where, lambda: passing_mask(photos.store, index, where))
 
     async def embed(self, image: RGB) -> NDArray[np.float32]:
         """Return the vector (dim,) of one image that is fitted to the model's input."""

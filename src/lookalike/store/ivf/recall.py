@@ -16,6 +16,7 @@ from lookalike.types import Vectors
 
 if TYPE_CHECKING:
     from lookalike.store.ivf.lists import InvertedLists
+    from lookalike.store.ivf.vector_file import VectorFile
 
 DEFAULT_RECALL = 0.99
 LEVELS = (0.9, 0.95, 0.98, 0.99, 0.995)
@@ -102,7 +103,7 @@ class RecallTable:
         return present[0] if len(present) == 1 and len(self.parts) > 1 else ALL_PARTS
 
 
-def measure(lists: "InvertedLists", vectors: Vectors, alive: Mask, parts: Sequence[int] = ()) -> RecallTable:
+def measure(lists: "InvertedLists", vectors: "VectorFile", alive: Mask, parts: Sequence[int] = ()) -> RecallTable:
     """Search with a sample of the rows, each left out of its own results, and find the effort of each level.
 
     Half of the queries are moved towards other rows: images that are searched are not in the collection.
@@ -110,9 +111,9 @@ def measure(lists: "InvertedLists", vectors: Vectors, alive: Mask, parts: Sequen
     living = np.flatnonzero(alive)
     rng = np.random.default_rng(_SEED)
     rows = np.sort(rng.choice(living, min(SAMPLE, len(living)), replace=False))
-    sample = np.array(vectors[rows], np.float32)
+    sample = vectors.take(rows)
     moved = rng.permutation(len(rows))[: len(rows) // 2]
-    sample[moved] += _MOVE * np.asarray(vectors[np.sort(rng.choice(living, len(moved)))])
+    sample[moved] += _MOVE * vectors.take(np.sort(rng.choice(living, len(moved))))
     measured: list[Measured] = []
     for part in [ALL_PARTS, *(range(len(parts)) if len(parts) > 1 else ())]:
         queries = normalize(sample) if part == ALL_PARTS else _only(sample, _slices(parts)[part])
@@ -121,7 +122,7 @@ def measure(lists: "InvertedLists", vectors: Vectors, alive: Mask, parts: Sequen
 
 
 def _measured(
-    lists: "InvertedLists", vectors: Vectors, alive: Mask, queries: Vectors, own: Positions, part: int
+    lists: "InvertedLists", vectors: "VectorFile", alive: Mask, queries: Vectors, own: Positions, part: int
 ) -> Iterator[Measured]:
     counts = [count for count in COUNTS if CANDIDATES[0] * count < alive.sum()]  # beyond, comparing all is as cheap
     if not counts:
@@ -139,13 +140,13 @@ def _measured(
             yield Measured(part, count, level, round(recall, 4), trial.with_outliers(effort, level))
 
 
-def _nearest(queries: Vectors, vectors: Vectors, alive: Mask, k: int) -> NDArray[np.int64]:
+def _nearest(queries: Vectors, vectors: "VectorFile", alive: Mask, k: int) -> NDArray[np.int64]:
     """(n, k) positions of the nearest living rows, best first, in one pass over all vectors."""
     best = np.full((len(queries), k), -np.inf, np.float32)
     positions = np.full((len(queries), k), -1, np.int64)
-    for start in range(0, len(vectors), _BLOCK):
+    for start, rows_of_block in zip(range(0, len(vectors), _BLOCK), vectors.blocks(_BLOCK), strict=True):
         living = np.flatnonzero(alive[start : start + _BLOCK])
-        block = np.asarray(vectors[start : start + _BLOCK])[living]
+        block = np.ascontiguousarray(rows_of_block[living])
         scores, rows = load_faiss().knn(queries, block, min(k, len(block)), metric=load_faiss().METRIC_INNER_PRODUCT)
         together = np.concatenate([best, scores], axis=1)
         order = np.argsort(-together, axis=1, kind="stable")[:, :k]
@@ -159,7 +160,7 @@ class _Trial:
     """Queries (n, dim), which are rows of the index themselves (`own`), and the `count` nearest others of each."""
 
     lists: "InvertedLists"
-    vectors: Vectors
+    vectors: "VectorFile"
     queries: Vectors
     own: Positions
     count: int
@@ -191,7 +192,7 @@ class _Trial:
         proposed = self.lists.scan(self.queries, self.count, effort)
         for query, row, true, rows in zip(self.queries, self.own, self.true, proposed, strict=True):
             others = _others(rows, row)
-            best = _by_score(self.vectors[others] @ query, others)[: self.count]
+            best = _by_score(self.vectors.take(others) @ query, others)[: self.count]
             shares.append(len(np.intersect1d(best, true)) / len(true))
         return float(np.mean(shares))
 

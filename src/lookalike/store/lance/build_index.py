@@ -7,7 +7,7 @@ other rows.
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +20,9 @@ from lookalike.store.ivf import files
 from lookalike.store.ivf.centroids import SAMPLE_PER_LIST, Centroids, list_count
 from lookalike.store.ivf.lists import InvertedLists, write_lists
 from lookalike.store.ivf.recall import RecallTable, measure
+from lookalike.store.ivf.vector_file import VECTORS, VectorFile, write_header
 from lookalike.store.lance.arrow import types_of, vectors_out
 from lookalike.store.lance.refresh import FragmentState, fragment_states, scan_fragments
-from lookalike.types import Vectors
 
 if TYPE_CHECKING:
     import lance
@@ -31,7 +31,6 @@ MIN_ADDED_ROWS = 4096  # fewer new rows are read from Lance by each process that
 MAX_ADDED = 0.5  # more new rows than this share of those indexed: build again
 MIN_LIVING = 0.5  # a segment with a smaller share of its rows left is not kept
 MAX_SEGMENTS = 8  # more are written as one
-_BLOCK = 8192
 _RECORD_ROWS = 16_384
 
 
@@ -123,10 +122,11 @@ def _build(
     started = time.monotonic()
     with files.new_folder(folder, "centroids") as centroids_path, files.new_folder(folder, "segment") as path:
         path.mkdir()
-        vectors, alive = _write_rows(dataset, path, sorted(states), dim)
+        alive = _write_rows(dataset, path, sorted(states), dim)
+        vectors = VectorFile(path / VECTORS)
         centroids = _trained(vectors)
         centroids.save(centroids_path)
-        write_lists(path, _blocks(vectors), centroids)
+        write_lists(path, vectors.blocks(), centroids)
         lists = InvertedLists(path, centroids, RecallTable(()))
         recalls = measure(lists, vectors, alive, parts)
         entry = _entry(path, len(alive), sorted(states), states)
@@ -143,8 +143,8 @@ def _write_segment(
     states: Mapping[int, FragmentState],
 ) -> files.SegmentEntry:
     path.mkdir()
-    vectors, alive = _write_rows(dataset, path, fragments, centroids.dim)
-    write_lists(path, _blocks(vectors), centroids)
+    alive = _write_rows(dataset, path, fragments, centroids.dim)
+    write_lists(path, VectorFile(path / VECTORS).blocks(), centroids)
     return _entry(path, len(alive), fragments, states)
 
 
@@ -152,38 +152,36 @@ def _entry(path: Path, rows: int, fragments: Sequence[int], states: Mapping[int,
     return files.SegmentEntry(path.name, rows, {n: states[n]._asdict() for n in fragments})
 
 
-def _trained(vectors: Vectors) -> Centroids:
+def _trained(vectors: VectorFile) -> Centroids:
     lists = list_count(len(vectors))
     count = min(len(vectors), lists * SAMPLE_PER_LIST)
     rows = np.sort(np.random.default_rng(0).choice(len(vectors), count, replace=False))
-    return Centroids.train(np.asarray(vectors[rows]), lists)
+    return Centroids.train(vectors.take(rows), lists)
 
 
-def _blocks(vectors: Vectors) -> Iterator[Vectors]:
-    return (np.asarray(vectors[start : start + _BLOCK]) for start in range(0, len(vectors), _BLOCK))
-
-
-def _write_rows(
-    dataset: "lance.LanceDataset", path: Path, fragments: Sequence[int], dim: int
-) -> tuple[Vectors, NDArray[np.bool_]]:
-    """Write vectors, row ids, ids and metadata of fragments in the order of their row ids."""
+def _write_rows(dataset: "lance.LanceDataset", path: Path, fragments: Sequence[int], dim: int) -> NDArray[np.bool_]:
+    """Write vectors, row ids, ids and metadata of fragments in the order of their row ids. Returns which are sound."""
     import pyarrow as pa
 
     parts = [dataset.get_fragment(n) for n in fragments]
     rows = sum(part.count_rows() for part in parts)
-    vectors = np.lib.format.open_memmap(path / "vectors.npy", "w+", np.float32, (rows, dim))
     row_ids, alive = np.empty(rows, np.int64), np.empty(rows, np.bool_)
     names = [ID, *(name for name, kind in types_of(dataset.schema, ID).items() if kind is not bytes)]
     schema = pa.schema([dataset.schema.field(name) for name in names])
     start = 0
-    with pa.OSFile(str(path / "payload.arrow"), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+    with (
+        pa.OSFile(str(path / "payload.arrow"), "wb") as sink,
+        pa.ipc.new_file(sink, schema) as writer,
+        open(path / VECTORS, "wb") as vectors,
+    ):
+        write_header(vectors, rows, dim)
         for fragment in parts:
             payload = []
             for batch in scan_fragments(dataset, [fragment], [VECTOR, *names]):
                 stop = start + len(batch)
                 block = vectors_out(batch[VECTOR], dim)
                 damaged = is_damaged(block)
-                vectors[start:stop] = np.where(damaged[:, None], np.float32(0), block) if damaged.any() else block
+                vectors.write(np.where(damaged[:, None], np.float32(0), block).tobytes())
                 row_ids[start:stop] = batch["_rowid"].to_numpy().astype(np.int64)
                 alive[start:stop] = ~damaged
                 payload.append(batch.select(names))
@@ -194,7 +192,7 @@ def _write_rows(
     np.save(path / "row_ids.npy", row_ids)
     np.save(path / "alive.npy", alive)
     np.save(path / "by_id.npy", _by_id(path))
-    return vectors, alive
+    return alive
 
 
 def _by_id(path: Path) -> NDArray[np.integer[Any]]:

@@ -1,6 +1,7 @@
 """A collection in a folder or an object store, stored by Lance: many processes, crash-safe, exact where possible."""
 
 import hashlib
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -238,12 +239,12 @@ class LanceStore:
                 if len(part):
                     yield {name: column_out(part[name], name, types[name], self._dim) for name in names}
 
-    def optimize(self, parts: Sequence[int] = ()) -> None:
+    def optimize(self) -> None:
         self._rows.drop(_OBSOLETE)
         self._rows.tidy(self._keep)
         for table in self._tables.values():
             table.tidy(self._keep)
-        self._update_index(parts)
+        self._update_index()
 
     def __len__(self) -> int:
         dataset = self._rows.latest()
@@ -275,6 +276,16 @@ class LanceStore:
                 if self._full is None or self._full.version < dataset.version:
                     self._full, self._contents = refreshed(self._full, dataset, contents), contents
                 return self._full
+
+    def passing_mask(self, index: VectorIndex, where: str) -> Mask:
+        """Which rows of an index of this store meet a condition. Raises BadFilter."""
+        dataset = self._rows.latest()
+        sql = self._condition(dataset, where)
+        assert sql is not None
+        with engine(self.uri, where):
+            if dataset.version != index.version:  # merged files have other row ids
+                dataset = dataset.checkout_version(index.version)
+            return index.mask_of_row_ids(lance_search.passing_rows(dataset, sql))
 
     def _bytes_per_row(self, dataset: "lance.LanceDataset", contents: IndexContents) -> float:
         """Estimate what a row takes in memory: again whenever the columns change or the rows have doubled."""
@@ -356,7 +367,7 @@ class LanceStore:
             return None
         return index.cached_mask(sql, lambda: index.mask_of_row_ids(lance_search.passing_rows(dataset, sql)))
 
-    def _update_index(self, parts: Sequence[int]) -> None:
+    def _update_index(self) -> None:
         """Build the index of files once there are enough rows; later, add the new rows to it."""
         from lookalike.store.ivf.files import read_manifest
         from lookalike.store.lance.build_index import remove_index, update_index
@@ -369,7 +380,7 @@ class LanceStore:
             return
         try:
             with engine(self.uri):
-                update_index(dataset, self._index_folder, self._dim, parts)
+                update_index(dataset, self._index_folder, self._dim, _part_dims(self.settings))
         except MemoryError as error:
             reason = "there is not enough memory to build its index"
             raise StoreFailed(reason, subject=self.uri, location=self.uri, hint="free some and try again") from error
@@ -399,6 +410,12 @@ def index_folder(uri: str) -> Path:
 
     cache = Path(user_cache_dir("lookalike", appauthor=False))
     return cache / FOLDER / hashlib.sha256(uri.encode()).hexdigest()[:16]
+
+
+def _part_dims(settings: Mapping[str, str]) -> tuple[int, ...]:
+    """The dims of the parts of the model's vectors, by its card: queries may ask about one of them."""
+    card = json.loads(settings.get(schema.CARD.name) or "{}")
+    return tuple(int(part["dim"]) for part in card.get("parts", ()))
 
 
 def _dim(dataset: "lance.LanceDataset") -> int:

@@ -1,0 +1,53 @@
+"""The vectors of a segment in a file of NumPy's format, read in blocks while an index is built.
+
+Blocks are read, not mapped: the pages of a mapped file would count as memory of the process that builds.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+
+from lookalike.store.vector_storage import Positions
+from lookalike.types import Vectors
+
+VECTORS = "vectors.npy"
+_BLOCK = 8192
+
+
+def write_header(file: IO[bytes], rows: int, dim: int) -> None:
+    """Begin a file of (rows, dim) numbers in single precision; their bytes follow."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+class VectorFile:
+    """Vectors (n, dim) in a file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        mapped = np.load(path, mmap_mode="r")
+        self.shape: tuple[int, int] = mapped.shape
+        self._offset = int(mapped.offset)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def blocks(self, rows: int = _BLOCK) -> Iterator[Vectors]:
+        """All rows, so many at a time."""
+        with open(self._path, "rb") as file:
+            file.seek(self._offset)
+            for start in range(0, len(self), rows):
+                count = min(rows, len(self) - start)
+                yield np.fromfile(file, np.float32, count * self.shape[1]).reshape(count, self.shape[1])
+
+    def take(self, rows: Positions) -> Vectors:
+        """Rows (n, dim) at positions."""
+        taken = np.empty((len(rows), self.shape[1]), np.float32)
+        width = 4 * self.shape[1]
+        with open(self._path, "rb", buffering=0) as file:
+            for n, row in enumerate(rows.tolist()):
+                file.seek(self._offset + width * row)
+                file.readinto(taken[n].data)
+        return taken
