@@ -18,6 +18,7 @@ import pytest
 from lookalike.embed import BASE_MODEL
 from lookalike.errors import CollectionError
 from lookalike.search import open_collection
+from lookalike.store.lance import store as lance_store
 from tests.cli.conftest import Cli
 from tests.conftest import COLOURS, encode, picture
 
@@ -155,6 +156,35 @@ def test_a_collection_of_an_earlier_default_model_works_and_says_how_to_use_the_
         ran = cli(*verb)
         assert ran.code == 0
         assert "-c NEW" not in ran.out + ran.err
+
+
+def test_an_index_is_built_told_and_dropped(cli: Cli, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lance_store, "INDEX_ROWS", 3)
+    assert cli("index", photos).code == 0
+    (facts,) = lines(cli("info", "--json").out)
+    index = facts["index"]
+    assert isinstance(index, dict)
+    assert (index["images"], index["indexed"]) == (5, 5)
+    assert "index       5 images; finds 100% of the ten nearest" in cli("info").out
+    assert "index       5 images" in cli("optimize").out
+    assert lines(cli("optimize", "--json").out)[0]["index"] == index
+    hits = [cli("search", photos / "red.png", *options).out for options in ((), ("--exact",), ("--recall", "0.9"))]
+    assert hits[0].count("\n") == 5
+    assert hits[0] == hits[1] == hits[2]
+    assert lines(cli("optimize", "--drop-index", "--json").out) == [{"dropped": True}]
+    assert cli("optimize", "--drop-index").err == "there is no index\n"
+    assert lines(cli("info", "--json").out)[0]["index"] is None
+    assert cli("search", photos / "red.png").out == hits[0]
+
+
+def test_exact_and_recall_are_one_option_too_many(cli: Cli, indexed: Path) -> None:
+    ran = cli("search", indexed / "red.png", "--exact", "--recall", "0.9")
+    assert ran.code == 2
+    assert "--exact" in ran.err
+
+
+def test_a_small_collection_has_no_index(cli: Cli, indexed: Path) -> None:
+    assert cli("optimize").out == "index       none: a search compares all images\n"
 
 
 def test_info_lists_the_columns_with_their_types(cli: Cli, photos: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import shlex
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -14,6 +15,7 @@ from lookalike.schema import KEEPS_LOCAL_FEATURES
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
+    from lookalike.store.lance.store import IndexFacts
 
 
 def info(
@@ -56,8 +58,28 @@ def describe(photos: "Collection") -> dict[str, Any]:
         ],
         "columns": {name: kind.__name__ for name, kind in photos.store.columns().items()},
         "bytes": _size(photos.uri),
+        "index": _index(photos),
     }
     return with_old_keys(facts)
+
+
+def _index(photos: "Collection") -> dict[str, Any] | None:
+    from lookalike.store import index_facts
+
+    facts = index_facts(photos.store)
+    return None if facts is None else asdict(facts)
+
+
+def index_words(facts: "IndexFacts | None") -> str:
+    """Return "1,000,000 images; finds 99% of the ten nearest in 205 of 4,000 lists; 1.1 GB, built in 50 s"."""
+    if facts is None:
+        return "none: a search compares all images"
+    covered = f"{facts.indexed:,} of {facts.images:,}" if facts.indexed < facts.images else f"{facts.images:,}"
+    effort = "" if facts.probes is None else f" in {facts.probes:,} of {facts.lists:,} lists"
+    return (
+        f"{covered} images; finds {facts.recall:.0%} of the ten nearest{effort}; {facts.bytes / 1e6:,.1f} MB, "
+        f"built in {facts.seconds:,.0f} s"
+    )
 
 
 def _dims(facts: dict[str, Any]) -> str:
@@ -87,6 +109,8 @@ def newer_model_advice(model: str, roots: Iterable[str]) -> str:
 
 
 def _print(facts: dict[str, Any]) -> None:
+    from lookalike.store.lance.store import IndexFacts
+
     size = "" if facts["bytes"] is None else f", {facts['bytes'] / 1e6:,.1f} MB"
     print_row(f"collection  {facts['collection']}{size}")
     print_row(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
@@ -96,6 +120,10 @@ def _print(facts: dict[str, Any]) -> None:
         print_row(f"            {advice}")
     if facts["local_features"]:
         print_row("details     local features are kept; use them with: lookalike search IMAGE --parts")
+    if facts["index"] is not None:
+        print_row(f"index       {index_words(IndexFacts(**facts['index']))}")
+        if not os.path.isdir(facts["collection"]):
+            print_row(f"            in {facts['index']['folder']}; delete it with: lookalike optimize --drop-index")
     print_row(f"columns     {', '.join(f'{name} {kind}' for name, kind in facts['columns'].items())}")
     for root in facts["roots"]:
         print_row(f"{root['kind']:<11} {root['path']}" + ("" if root["present"] else "  (missing)"))

@@ -15,6 +15,7 @@ from lookalike.plugins import load_plugin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lookalike.store.lance.store import IndexFacts
     from lookalike.store.payload import MemoryPayload
     from lookalike.store.vector_index import VectorIndex
     from lookalike.store.vector_storage import Mask
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     StoreFactory = Callable[..., Store]
 
-__all__ = ["delete_store", "memory_index", "open_store", "passing_mask"]
+__all__ = ["delete_store", "drop_index", "index_facts", "memory_index", "open_store", "passing_mask"]
 
 _BUILT_IN_SCHEMES = ("s3", "gs", "az", "file")
 
@@ -165,6 +166,20 @@ def passing_mask(store: "Store", index: "VectorIndex", where: str) -> "Mask":
         return store.passing_mask(index, where)
     batches = store.scan(["id"], where=where)
     return index.mask_of_ids([image_id for batch in batches for image_id in batch["id"].tolist()])
+
+
+def index_facts(store: "Store") -> "IndexFacts | None":
+    """What the index of a collection covers and costs; None if it has none."""
+    from lookalike.store.lance.store import LanceStore
+
+    return store.index_facts() if isinstance(store, LanceStore) else None
+
+
+def drop_index(store: "Store") -> bool:
+    """Delete the index of a collection; its images stay. Returns whether there was one."""
+    from lookalike.store.lance.store import LanceStore
+
+    return store.drop_index() if isinstance(store, LanceStore) else False
 
 
 def _scanned(store: "Store", names: Sequence[str]) -> "VectorIndex":

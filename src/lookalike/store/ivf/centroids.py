@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lookalike.types import Vectors
 
-LISTS_PER_ROOT = 4  # lists for each root of the rows: 4,000 at a million, 12,650 at ten
+LISTS_PER_ROOT = 4  # lists for each root of the rows: 4,000 at a million; of twice as many, each probe costs as much
 MAX_LISTS = 16_384
 SAMPLE_PER_LIST = 48  # rows that k-means sees for each centroid; 256 take five times as long for .002 of recall
 ITERATIONS = 6

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 DEFAULT_RECALL = 0.99
 LEVELS = (0.9, 0.95, 0.98, 0.99, 0.995)
-COUNTS = (10, 100, 1000)  # numbers of hits for which it is measured
+COUNTS = (10, 25, 100, 1000)  # numbers of hits for which it is measured
 CANDIDATES = (4, 10, 20, 40)  # times as many candidates as hits
 SAMPLE = 256  # rows that serve as queries
 _GROWTH = 1.3

@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,13 +59,13 @@ class LanceStore:
         read_only: bool = False,
         storage_options: Mapping[str, str] | None = None,
         memory_bytes: int = MEMORY_BYTES,
-        index_rows: int = INDEX_ROWS,
+        index_rows: int | None = None,
         keep: timedelta = KEEP,
     ) -> None:
         self.uri = uri
         self._read_only, self._options = read_only, storage_options
         self._memory_bytes, self._keep = memory_bytes, keep
-        self._index_rows = index_rows
+        self._index_rows = INDEX_ROWS if index_rows is None else index_rows
         self._index_folder = index_folder(uri)
         self._rows = LanceTable(child(uri, "images"), cols.ID, read_only=read_only, storage_options=storage_options)
         self._tables: dict[str, LanceTable] = {}
@@ -277,6 +277,39 @@ class LanceStore:
                     self._full, self._contents = refreshed(self._full, dataset, contents), contents
                 return self._full
 
+    def index_facts(self) -> "IndexFacts | None":
+        """What the index of files covers and costs; None if there is none."""
+        from lookalike.store.ivf.files import open_segments, size_on_disk
+
+        if (opened := open_segments(self._index_folder, self._dim)) is None:
+            return None
+        manifest, segments = opened
+        dataset = self._rows.latest()
+        with engine(self.uri):
+            rows = dataset.count_rows()
+            added = new_rows(mapped(opened, _ALL), dataset)
+        effort = manifest.recalls.effort(np.ones(self._dim, np.float32), 10, DEFAULT_RECALL)
+        return IndexFacts(
+            folder=str(self._index_folder),
+            indexed=rows - added,
+            images=rows,
+            lists=len(segments[0].lists.centroids) if segments and segments[0].lists else 0,
+            probes=None if effort is None else effort.probes,
+            recall=DEFAULT_RECALL if effort is not None else EXACT,
+            bytes=size_on_disk(self._index_folder, manifest),
+            built=datetime.fromtimestamp(manifest.built, UTC).isoformat(timespec="seconds"),
+            seconds=manifest.seconds,
+        )
+
+    def drop_index(self) -> bool:
+        """Delete the index of files. Returns whether there was one."""
+        from lookalike.store.ivf.files import read_manifest
+        from lookalike.store.lance.build_index import remove_index
+
+        existed = read_manifest(self._index_folder) is not None
+        remove_index(self._index_folder)
+        return existed
+
     def passing_mask(self, index: VectorIndex, where: str) -> Mask:
         """Which rows of an index of this store meet a condition. Raises BadFilter."""
         dataset = self._rows.latest()
@@ -384,6 +417,25 @@ class LanceStore:
         except MemoryError as error:
             reason = "there is not enough memory to build its index"
             raise StoreFailed(reason, subject=self.uri, location=self.uri, hint="free some and try again") from error
+
+
+@dataclass(frozen=True, slots=True)
+class IndexFacts:
+    """The index of a collection: how many of its images it covers, and what a search of ten hits does.
+
+    `recall`: the share of them that it finds on average, by default, in `probes` of `lists`. `bytes`: on disk.
+    `seconds`: what building it took.
+    """
+
+    folder: str
+    indexed: int
+    images: int
+    lists: int
+    probes: int | None
+    recall: float
+    bytes: int
+    built: str
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
