@@ -198,9 +198,24 @@ class MappedPayload:
 
     def metadata(self, row: int) -> dict[str, Scalar]:
         n = bisect_right(self.starts, row) - 1
-        batch, row = self.batches[n], row - self.starts[n]
-        present = {name: _scalar(batch[name][row].as_py()) for name in batch.schema.names if name not in self.hidden}
-        return {name: present.get(name) for name in self.names}
+        row -= self.starts[n]
+        if n not in self._present:
+            columns = zip(self.batches[n].schema.names, self.batches[n].columns, strict=True)
+            shown = [(name, column) for name, column in columns if name not in self.hidden]
+            self._present[n] = [(name, column) for name, column in shown if column.null_count < len(column)]
+        metadata = self._no_values.copy()
+        for name, column in self._present[n]:
+            metadata[name] = _scalar(column[row].as_py())
+        return metadata
+
+    @cached_property
+    def _present(self) -> dict[int, list[tuple[str, Any]]]:
+        """The columns of each batch that was read, without those that have no value in it."""
+        return {}
+
+    @cached_property
+    def _no_values(self) -> dict[str, Scalar]:
+        return dict.fromkeys(self.names)
 
     def values(self, name: str, rows: Mask) -> list[Scalar]:
         values: list[Scalar] = []

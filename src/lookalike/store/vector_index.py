@@ -178,8 +178,9 @@ class VectorIndex:
         """The image at a position as a hit."""
         segment, row = self._locate(position)
         payload = _payload(segment)
-        present = payload.metadata(row)
-        metadata = {name: present.get(name) for name in self.column_names}
+        metadata = payload.metadata(row)
+        if len(self.segments) > 1:
+            metadata = {name: metadata.get(name) for name in self.column_names}
         return Hit(str(payload.ids_at(np.array([row]))[0]), score, metadata)
 
     def ids_at(self, positions: Positions) -> NDArray[np.object_]:

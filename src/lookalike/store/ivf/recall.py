@@ -91,10 +91,24 @@ class RecallTable:
         return replace(effort, candidates=max(effort.candidates, k), probes=wider.probes, margin=wider.margin)
 
     def _measured(self, part: int, k: int, recall: float) -> Effort | None:
-        for count in sorted(count for count in COUNTS if count >= k):
+        """The effort measured for the next larger number of hits, or between that and the next smaller one."""
+        larger = self._least(part, recall, sorted(count for count in COUNTS if count >= k))
+        smaller = self._least(part, recall, sorted((count for count in COUNTS if count < k), reverse=True))
+        if larger is None or smaller is None:
+            return larger and larger[1]
+        (high, more), (low, less) = larger, smaller
+        share = math.log(k / low) / math.log(high / low)
+        probes, candidates = (
+            math.ceil(a + share * (b - a)) for a, b in ((less.probes, more.probes), (less.candidates, more.candidates))
+        )
+        return replace(more, probes=probes, candidates=candidates)
+
+    def _least(self, part: int, recall: float, counts: Sequence[int]) -> tuple[int, Effort] | None:
+        """The least effort that reaches a recall, for the first of these numbers of hits that it was measured for."""
+        for count in counts:
             levels = [row for row in self.rows if (row.part, row.count) == (part, count) and row.level >= recall]
             if levels:
-                return min(levels, key=lambda row: row.level).effort
+                return count, min(levels, key=lambda row: row.level).effort
         return None
 
     def part_of(self, query: NDArray[np.float32]) -> int:
