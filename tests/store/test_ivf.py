@@ -280,6 +280,12 @@ def test_columns_that_are_hidden_are_in_no_hit(pair: tuple[LanceStore, MemorySto
     assert index.metadata("late") == {"n": 5, "share": None}
     assert index.ids_at(index.order).tolist() == sorted(index.ids())
     assert len(index.column("n")) == ROWS + 1
+    assert index.counts("n")[5] == 2
+    assert index.counts("label") == {}
+    shares = zip(index.ids(), index.column("share"), strict=True)
+    assert index.present("share")[0] == [image_id for image_id, value in shares if value is not None]
+    numbers = [299, 1299, 2299, *range(2990, 3000)]
+    assert index.ids_at(np.flatnonzero(index.containing("299"))).tolist() == sorted(f"{n:05}" for n in numbers)
     assert index.nbytes < 600_000  # vectors and metadata of the mapped rows take no private memory
 
 

@@ -1,6 +1,7 @@
 """Ids and metadata of the rows of a segment: Python objects in memory, or Arrow arrays mapped from a file."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -47,6 +48,10 @@ class Payload(Protocol):
 
     def values(self, name: str, rows: Mask) -> list[Scalar]:
         """A column where `rows` is true; None where a row has no value."""
+        ...
+
+    def counts(self, name: str, rows: Mask) -> "Counter[Scalar]":
+        """How often each value of a column occurs where `rows` is true; None is not counted."""
         ...
 
     def present(self, name: str) -> Mask:
@@ -104,6 +109,11 @@ class MemoryPayload:
     def values(self, name: str, rows: Mask) -> list[Scalar]:
         values: list[Scalar] = self.column(name)[rows].tolist()
         return values
+
+    def counts(self, name: str, rows: Mask) -> "Counter[Scalar]":
+        counts = Counter(self.values(name, rows))
+        del counts[None]
+        return counts
 
     def present(self, name: str) -> Mask:
         return np.array([value is not None for value in self.column(name)], np.bool_)
@@ -226,6 +236,16 @@ class MappedPayload:
             elif passing.any():
                 values += map(_scalar, batch[name].filter(_boolean(passing)).to_pylist())
         return values
+
+    def counts(self, name: str, rows: Mask) -> "Counter[Scalar]":
+        counts: Counter[Scalar] = Counter()
+        for start, batch in zip(self.starts, self.batches, strict=True):
+            if name in batch.schema.names and name not in self.hidden:
+                passing = batch[name].filter(_boolean(rows[start : start + len(batch)]))
+                for entry in passing.value_counts().to_pylist():
+                    counts[_scalar(entry["values"])] += entry["counts"]
+        del counts[None]
+        return counts
 
     def present(self, name: str) -> Mask:
         return self._mask(name, lambda column: column.is_valid())

@@ -12,6 +12,7 @@ merge tree (O'Neil et al., 1996).
 """
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -254,6 +255,10 @@ class VectorIndex:
             ids += payload.ids_at(rows).tolist()
             values += payload.values(name, rows)
         return ids, values
+
+    def counts(self, name: str) -> "Counter[Scalar]":
+        """How often each value of a column occurs in rows that are alive; None is not counted."""
+        return sum((_payload(s).counts(name, s.alive) for s in self.segments), Counter())
 
     def count_true(self, name: str) -> int:
         """How many rows that are alive have the value True in a column."""

@@ -37,24 +37,32 @@ async def labels(
 ) -> Response:
     """Return all labels with their image counts."""
     photos, index = state.service.current
-    by_label = await state.service.in_thread(lambda: _ids_by_label(photos, index))
+    counts = await state.service.in_thread(lambda: _counts_by_label(photos, index))
     rows: list[dict[str, Any]] = [
-        {"label": label, "images": len(ids)} | ({"examples": ids[:EXAMPLES]} if spread else {})
-        for label, ids in sorted(by_label.items(), key=lambda item: (-len(item[1]), item[0]))
+        {"label": label, "images": count}
+        for label, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-    count = sum(len(ids) for ids in by_label.values())
+    count = sum(counts.values())
     content: dict[str, Any] = {
         "labels": rows,
         "without": max(len(photos if index is None else index) - count, 0),
         "unsure": None,
     }
     if spread:
+        by_label = await state.service.in_thread(lambda: _ids_by_label(photos, index))
         propagated = await state.service.in_thread(lambda: _propagated_rows(photos, index))
-        counts = Counter(str(row["label"]) for row in propagated)
+        named = Counter(str(row["label"]) for row in propagated)
         for row in rows:
-            row["named"] = counts[row["label"]]
-        content["unsure"] = counts[""] if propagated else None
+            row |= {"examples": by_label.get(row["label"], [])[:EXAMPLES], "named": named[row["label"]]}
+        content["unsure"] = named[""] if propagated else None
     return as_json(content)
+
+
+def _counts_by_label(photos: Collection, index: VectorIndex | None) -> dict[str, int]:
+    """Return how many images carry each label."""
+    if index is None:
+        return Counter(known_labels(photos).values())
+    return {str(label): count for label, count in index.counts("label").items() if label != ""}
 
 
 def _ids_by_label(photos: Collection, index: VectorIndex | None) -> dict[str, list[str]]:
