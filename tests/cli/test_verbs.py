@@ -160,7 +160,9 @@ def test_a_collection_of_an_earlier_default_model_works_and_says_how_to_use_the_
 
 def test_an_index_is_built_told_and_dropped(cli: Cli, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lance_store, "INDEX_ROWS", 3)
-    assert cli("index", photos).code == 0
+    ran = cli("index", photos)
+    assert ran.code == 0
+    assert "building the search index of 5 images, about 1 minute\n" in ran.err
     (facts,) = lines(cli("info", "--json").out)
     index = facts["index"]
     assert isinstance(index, dict)

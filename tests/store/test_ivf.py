@@ -16,7 +16,7 @@ import pytest
 
 from lookalike.errors import StoreFailed
 from lookalike.similarity import normalize
-from lookalike.store import memory_index
+from lookalike.store import delete_store, memory_index
 from lookalike.store.ivf import files, lists, recall
 from lookalike.store.ivf.centroids import list_count
 from lookalike.store.ivf.recall import ALL_PARTS, RecallTable
@@ -344,13 +344,22 @@ def test_a_damaged_index_gives_no_wrong_answer(pair: tuple[LanceStore, MemorySto
         shutil.copytree(good, folder_of(store))
 
 
-def test_an_index_of_another_version_is_passed_over(pair: tuple[LanceStore, MemoryStore]) -> None:
+@pytest.mark.parametrize("change", [{"format": 2}, {"engine": "faiss 1.2.3"}])
+def test_an_index_of_another_version_is_passed_over(
+    pair: tuple[LanceStore, MemoryStore], change: dict[str, object]
+) -> None:
     store, plain = pair
     path = folder_of(store) / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "format": 2}))
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
     fresh = reopened(store)
     assert not is_mapped(fresh)
     assert fresh.search(vectors(3), 10) == plain.search(vectors(3), 10)
+
+
+def test_a_deleted_collection_leaves_no_index(pair: tuple[LanceStore, MemoryStore]) -> None:
+    store, _ = pair
+    delete_store(store.uri)
+    assert not folder_of(store).exists()
 
 
 def test_an_index_of_another_collection_gives_no_wrong_answer(

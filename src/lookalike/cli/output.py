@@ -1,10 +1,12 @@
 """Output of the command line: data on stdout, messages and progress on stderr."""
 
 import json
+import logging
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -26,6 +28,25 @@ def log(line: str) -> None:
     sys.stdout.flush()
     sys.stderr.write(printable(line, newlines=True) + "\n")
     sys.stderr.flush()
+
+
+@contextmanager
+def shown_messages(name: str) -> Iterator[None]:
+    """Write what a part of the library logs, such as "lookalike.store", to stderr while the block runs."""
+    logger, handler = logging.getLogger(name), _LogHandler()
+    level = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
+
+
+class _LogHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        log(record.getMessage())
 
 
 def discard_output() -> None:

@@ -122,12 +122,13 @@ def _open_lance(
 def delete_store(folder: str) -> None:
     """Delete the data sets of a collection in a folder; other files there stay. Files in use may remain."""
     from lookalike.store.lance.engine import child
+    from lookalike.store.lance.store import index_folder
 
     images = Path(child(folder, "images"))
     removed = images.with_name(f".{images.name}-{os.getpid()}")
     with suppress(OSError):
         images.rename(removed)  # at once: no other process may read a half of it
-        for data in (removed, *(Path(child(folder, table.name)) for table in schema.TABLES)):
+        for data in (removed, index_folder(folder), *(Path(child(folder, table.name)) for table in schema.TABLES)):
             shutil.rmtree(data, ignore_errors=True)
 
 

@@ -30,7 +30,7 @@ from lookalike.store.ivf.lists import InvertedLists
 from lookalike.store.ivf.recall import RecallTable
 from lookalike.store.payload import MappedPayload
 from lookalike.store.segment import Segment
-from lookalike.store.vector_storage import SingleVectors
+from lookalike.store.vector_storage import SingleVectors, load_faiss
 
 FOLDER = "vector_index"
 FORMAT = 1
@@ -62,6 +62,7 @@ class Manifest:
     def to_json(self) -> dict[str, Any]:
         return {
             "format": FORMAT,
+            "engine": engine_version(),
             "dim": self.dim,
             "centroids": self.centroids,
             "recall": self.recalls.to_json(),
@@ -76,14 +77,19 @@ class Manifest:
     @classmethod
     def from_json(cls, data: Any) -> "Manifest":
         """Raises KeyError, TypeError, ValueError."""
-        if data["format"] != FORMAT:
-            raise ValueError(f"format {data['format']}")
+        if (data["format"], data["engine"]) != (FORMAT, engine_version()):
+            raise ValueError(f"format {data['format']} by {data['engine']}")
         segments = tuple(
             SegmentEntry(s["folder"], s["rows"], {int(n): f for n, f in s["fragments"].items()})
             for s in data["segments"]
         )
         recalls = RecallTable.from_json(data["recall"])
         return cls(data["dim"], data["centroids"], recalls, segments, data["built"], data["seconds"])
+
+
+def engine_version() -> str:
+    """FAISS and its version: another one may arrange the blocks of codes in another way."""
+    return f"faiss {load_faiss().__version__}"
 
 
 def read_manifest(folder: Path) -> Manifest | None:
@@ -141,7 +147,8 @@ def clean(folder: Path, manifest: Manifest | None) -> None:
     current = {_MANIFEST, _LOCK} | ({manifest.centroids, *(s.folder for s in manifest.segments)} if manifest else set())
     for path in folder.iterdir():
         if path.name not in current:
-            shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+            with suppress(OSError):  # a system that does not remove mapped files: the next time
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 _LOCK = "lock"
