@@ -123,6 +123,8 @@ def measure(lists: "InvertedLists", vectors: "VectorFile", alive: Mask, parts: S
     Half of the queries are moved towards other rows: images that are searched are not in the collection.
     """
     living = np.flatnonzero(alive)
+    if not len(living):
+        return RecallTable((), tuple(parts))
     rng = np.random.default_rng(_SEED)
     rows = np.sort(rng.choice(living, min(SAMPLE, len(living)), replace=False))
     sample = vectors.take(rows)

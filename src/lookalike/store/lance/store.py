@@ -408,7 +408,8 @@ class LanceStore:
         dataset = self._rows.latest()
         with engine(self.uri):
             rows = dataset.count_rows()
-        if rows < self._index_rows and not (rows >= self._index_rows // 2 and read_manifest(self._index_folder)):
+        kept = rows >= max(1, self._index_rows // 2) and read_manifest(self._index_folder) is not None
+        if rows < self._index_rows and not kept:
             remove_index(self._index_folder)
             return
         try:
