@@ -12,6 +12,7 @@ from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import print_json, print_row
 from lookalike.deprecation import with_old_keys
 from lookalike.schema import KEEPS_LOCAL_FEATURES
+from lookalike.text import bytes_text, percent
 
 if TYPE_CHECKING:
     from lookalike.search import Collection
@@ -77,7 +78,7 @@ def index_words(facts: "IndexFacts | None") -> str:
     covered = f"{facts.indexed:,} of {facts.images:,}" if facts.indexed < facts.images else f"{facts.images:,}"
     effort = "" if facts.probes is None else f" in {facts.probes:,} of {facts.lists:,} lists"
     return (
-        f"{covered} images; finds {facts.recall:.0%} of the ten nearest{effort}; {facts.bytes / 1e6:,.1f} MB, "
+        f"{covered} images; finds {percent(facts.recall, 0)} of the ten nearest{effort}; {bytes_text(facts.bytes)}, "
         f"built in {facts.seconds:,.0f} s"
     )
 

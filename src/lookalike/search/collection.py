@@ -459,10 +459,10 @@ class Collection:
         extra = max(map(len, excluded), default=0)
         weighed, factor = weigh(vectors, self.card, selection.by)
         if selection.recall is None:  # a store of an extension may not know of it
-            found = self._store.search(weighed, k + extra, where=selection.where)
+            hits = self._store.search(weighed, k + extra, where=selection.where)
         else:
-            found = self._store.search(weighed, k + extra, where=selection.where, recall=selection.recall)
-        nearest = scale_scores(found, factor)
+            hits = self._store.search(weighed, k + extra, where=selection.where, recall=selection.recall)
+        nearest = scale_scores(hits, factor)
         floor = -2.0 if selection.min_score is None else selection.min_score
         return [
             tuple([hit for hit in hits if hit.id not in ids and hit.score >= floor][:k])

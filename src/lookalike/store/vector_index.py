@@ -231,9 +231,9 @@ class VectorIndex:
         added = np.concatenate(small)
         ids = self.ids_at(added)
         by_id = np.argsort(ids, kind="stable")
-        return np.insert(largest, [self._place(largest, image_id) for image_id in ids[by_id]], added[by_id])
+        return np.insert(largest, [self._insertion_point(largest, image_id) for image_id in ids[by_id]], added[by_id])
 
-    def _place(self, order: Positions, image_id: str) -> int:
+    def _insertion_point(self, order: Positions, image_id: str) -> int:
         """How many of the images at these positions, which are sorted by id, come before an id."""
         return bisect_left(order, image_id, key=lambda position: self.ids_at(np.array([position]))[0])
 

@@ -83,7 +83,7 @@ class InvertedLists:
 
         None where only comparing all rows reaches this recall.
         """
-        found: list[Positions | None] = [None] * len(queries)
+        candidates: list[Positions | None] = [None] * len(queries)
         groups: dict[Effort, list[int]] = {}
         share = 1.0 if selection is None else selection.count / len(self)
         for n, query in enumerate(queries):
@@ -91,8 +91,8 @@ class InvertedLists:
                 groups.setdefault(effort, []).append(n)
         for effort, group in groups.items():
             for n, positions in zip(group, self.scan(queries[group], k, effort, selection), strict=True):
-                found[n] = positions
-        return found
+                candidates[n] = positions
+        return candidates
 
     def scan(self, queries: Vectors, k: int, effort: Effort, selection: Selection | None = None) -> list[Positions]:
         """Positions of the best candidates of each query (n, dim) by their codes, among the rows that pass.
@@ -104,12 +104,12 @@ class InvertedLists:
             return [self._filtered(query, effort, selection) for query in rotated]
         probes = min(effort.probes, len(self.centroids))
         scores, numbers = self.centroids.flat.search(rotated, probes)
-        found = self._scan(rotated, scores, numbers, effort.candidates, selection)
+        candidates = self._scan(rotated, scores, numbers, effort.candidates, selection)
         needed = min(k, len(self) if selection is None else selection.count)
-        for n, some in enumerate(found):
+        for n, some in enumerate(candidates):
             if scores[n, 0] < effort.near or len(some) < needed:
-                found[n] = self._far(rotated[n], effort, needed, selection)
-        return found
+                candidates[n] = self._far(rotated[n], effort, needed, selection)
+        return candidates
 
     def _far(self, query: NDArray[np.float32], effort: Effort, needed: int, selection: Selection | None) -> Positions:
         """Probe more lists: for a query that is near no centroid, or whose nearest lists hold too few rows."""
@@ -119,9 +119,9 @@ class InvertedLists:
         order = np.argsort(-scores)
         while True:
             chosen = order[None, :probes].astype(np.int64)
-            (found,) = self._scan(query[None], scores[chosen[0]][None], chosen, count, selection)
-            if len(found) >= needed or probes >= len(order):
-                return found
+            (positions,) = self._scan(query[None], scores[chosen[0]][None], chosen, count, selection)
+            if len(positions) >= needed or probes >= len(order):
+                return positions
             probes = min(4 * probes, len(order))
 
     def scores(self, queries: Vectors) -> NDArray[np.float32]:

@@ -149,9 +149,9 @@ def _measured(
         trial = _Trial(lists, vectors, queries, own, count, best)
         probes = 1
         for level in LEVELS:
-            if (found := trial.least_effort(level, probes)) is None:
+            if (least := trial.least_effort(level, probes)) is None:
                 break
-            effort, recall = found
+            effort, recall = least
             probes = effort.probes
             yield Measured(part, count, level, round(recall, 4), trial.with_outliers(effort, level))
 
@@ -187,7 +187,7 @@ class _Trial:
         # Lists that hold so many of the true ones; of those, the codes lose some.
         probes = max(probes, self._probes_holding(level + (1 - level) / 4))
         while True:
-            for factor in CANDIDATES:
+            for factor in CANDIDATES if self.count < COUNTS[-1] else CANDIDATES[:2]:
                 effort = Effort(probes, factor * self.count)
                 if (recall := self._recall(effort)) >= level:
                     return effort, recall

@@ -1,6 +1,6 @@
 """The vectors of a segment in a file of NumPy's format, read in blocks while an index is built.
 
-Blocks are read, not mapped: the pages of a mapped file would count as memory of the process that builds.
+Blocks are read, and rows are mapped for a moment only: the pages of a mapped file count as memory of its process.
 """
 
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from lookalike.types import Vectors
 
 VECTORS = "vectors.npy"
 _BLOCK = 8192
+_TAKEN = 4096
 
 
 def write_header(file: IO[bytes], rows: int, dim: int) -> None:
@@ -45,9 +46,7 @@ class VectorFile:
     def take(self, rows: Positions) -> Vectors:
         """Rows (n, dim) at positions."""
         taken = np.empty((len(rows), self.shape[1]), np.float32)
-        width = 4 * self.shape[1]
-        with open(self._path, "rb", buffering=0) as file:
-            for n, row in enumerate(rows.tolist()):
-                file.seek(self._offset + width * row)
-                file.readinto(taken[n].data)
+        for start in range(0, len(rows), _TAKEN):  # mapped again and again: unmapping gives the pages back
+            some = slice(start, start + _TAKEN)
+            taken[some] = np.load(self._path, mmap_mode="r")[rows[some]]
         return taken

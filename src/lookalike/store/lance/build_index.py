@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 MIN_ADDED_ROWS = 4096  # fewer new rows are read from Lance by each process that searches
 MAX_ADDED = 0.5  # more new rows than this share of those indexed: build again
-MIN_LIVING = 0.5  # a segment with a smaller share of its rows left is not kept
+MIN_LIVING = 0.5  # a segment with a smaller share of its rows left is not retained
 SECONDS_PER_NUMBER = 3e-7  # of building, on two cores: 80 s for 1,000,000 x 256
 MAX_SEGMENTS = 8  # more are written as one
 _RECORD_ROWS = 16_384
@@ -91,18 +91,18 @@ def _extend(
 ) -> None:
     """Write new rows as a segment, with those of segments that are small or mostly deleted."""
     first, *others = manifest.segments
-    kept = [s for s in others if _living(dataset, s, states) >= max(1, MIN_LIVING * s.rows)]
-    covered = {n for s in (first, *kept) for n in _current(s, states)}
+    retained = [s for s in others if _living(dataset, s, states) >= max(1, MIN_LIVING * s.rows)]
+    covered = {n for s in (first, *retained) for n in _current(s, states)}
     new = sorted(states.keys() - covered)
     rows = sum(dataset.get_fragment(n).count_rows() for n in new)
-    if rows < MIN_ADDED_ROWS and len(kept) == len(others):
+    if rows < MIN_ADDED_ROWS and len(retained) == len(others):
         return
     # As in a log-structured merge tree: no segment is smaller than what came after it.
-    while kept and (kept[-1].rows <= rows or len(kept) >= MAX_SEGMENTS):
-        merged = kept.pop()
+    while retained and (retained[-1].rows <= rows or len(retained) >= MAX_SEGMENTS):
+        merged = retained.pop()
         new += _current(merged, states)
         rows += _living(dataset, merged, states)
-    segments = [first, *kept]
+    segments = [first, *retained]
     if rows >= MIN_ADDED_ROWS:
         log.info("adding %s images to the search index", f"{rows:,}")
         with files.new_folder(folder, "segment") as path:

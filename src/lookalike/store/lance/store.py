@@ -207,8 +207,8 @@ class LanceStore:
         if any(types[name] is bytes for name in names):
             propose = lance_search.from_memory(index, mask, recall)
             return lance_search.Reader(dataset, names).search(queries, k, propose)
-        found = index.search([SearchRequest(query, k, mask, recall=recall) for query in queries])
-        return [[Hit(h.id, h.score, {name: h.metadata.get(name) for name in names}) for h in hits] for hits in found]
+        answers = index.search([SearchRequest(query, k, mask, recall=recall) for query in queries])
+        return [[Hit(h.id, h.score, {name: h.metadata.get(name) for name in names}) for h in hits] for hits in answers]
 
     def within(
         self, queries: Vectors, min_score: float, *, where: str | None = None, columns: Sequence[str] | None = None
@@ -408,8 +408,8 @@ class LanceStore:
         dataset = self._rows.latest()
         with engine(self.uri):
             rows = dataset.count_rows()
-        kept = rows >= max(1, self._index_rows // 2) and read_manifest(self._index_folder) is not None
-        if rows < self._index_rows and not kept:
+        retained = rows >= max(1, self._index_rows // 2) and read_manifest(self._index_folder) is not None
+        if rows < self._index_rows and not retained:
             remove_index(self._index_folder)
             return
         try:
