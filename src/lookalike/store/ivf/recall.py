@@ -27,6 +27,7 @@ _GROWTH = 1.3
 _OUTLIERS = 0.01  # share of the queries that count as unlike the others
 _SEED = 3
 _MOVE = 0.5  # how far, of the length of a row
+_MAPPED_QUERIES = 32
 _BLOCK = 65_536  # rows compared at a time
 ALL_PARTS = -1
 
@@ -147,12 +148,12 @@ def _measured(
     for count in counts:
         best = [_others(rows, row)[:count] for rows, row in zip(nearest, own, strict=True)]
         trial = _Trial(lists, vectors, queries, own, count, best)
-        probes = 1
+        effort, recall = Effort(1, 0), 0.0
         for level in LEVELS:
-            if (least := trial.least_effort(level, probes)) is None:
-                break
-            effort, recall = least
-            probes = effort.probes
+            if recall < level:
+                if (least := trial.least_effort(level, effort)) is None:
+                    break
+                effort, recall = least
             yield Measured(part, count, level, round(recall, 4), trial.with_outliers(effort, level))
 
 
@@ -182,13 +183,14 @@ class _Trial:
     count: int
     true: Sequence[Positions]
 
-    def least_effort(self, level: float, probes: int) -> tuple[Effort, float] | None:
-        """The least effort, from `probes` on, that reaches a level of recall, and its recall; None if none does."""
+    def least_effort(self, level: float, start: Effort) -> tuple[Effort, float] | None:
+        """The least effort, from `start` on, that reaches a level of recall, and its recall; None if none does."""
         # Lists that hold so many of the true ones; of those, the codes lose some.
-        probes = max(probes, self._probes_holding(level + (1 - level) / 4))
+        probes = max(start.probes, self._probes_holding(level + (1 - level) / 4))
+        factors = CANDIDATES if self.count < COUNTS[-1] else CANDIDATES[:2]
         while True:
-            for factor in CANDIDATES if self.count < COUNTS[-1] else CANDIDATES[:2]:
-                effort = Effort(probes, factor * self.count)
+            for candidates in (factor * self.count for factor in factors if factor * self.count >= start.candidates):
+                effort = Effort(probes, candidates)
                 if (recall := self._recall(effort)) >= level:
                     return effort, recall
             if probes >= len(self.lists.centroids):
@@ -206,10 +208,12 @@ class _Trial:
     def _recall(self, effort: Effort) -> float:
         shares = []
         proposed = self.lists.scan(self.queries, self.count, effort)
-        for query, row, true, rows in zip(self.queries, self.own, self.true, proposed, strict=True):
-            others = _others(rows, row)
-            best = _by_score(self.vectors.take(others) @ query, others)[: self.count]
-            shares.append(len(np.intersect1d(best, true)) / len(true))
+        for n, (query, row, true) in enumerate(zip(self.queries, self.own, self.true, strict=True)):
+            if n % _MAPPED_QUERIES == 0:
+                mapped = self.vectors.mapped()  # again and again: unmapping gives the pages back
+            others = _others(proposed[n], row)
+            best = _by_score(mapped[others] @ query, others)[: self.count]
+            shares.append(np.isin(best, true, assume_unique=True).sum() / len(true))
         return float(np.mean(shares))
 
     def _probes_holding(self, share: float) -> int:

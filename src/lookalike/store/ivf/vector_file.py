@@ -43,10 +43,15 @@ class VectorFile:
                 count = min(rows, len(self) - start)
                 yield np.fromfile(file, np.float32, count * self.shape[1]).reshape(count, self.shape[1])
 
+    def mapped(self) -> Vectors:
+        """All rows (n, dim), mapped."""
+        rows: Vectors = np.load(self._path, mmap_mode="r")
+        return rows
+
     def take(self, rows: Positions) -> Vectors:
         """Rows (n, dim) at positions."""
         taken = np.empty((len(rows), self.shape[1]), np.float32)
         for start in range(0, len(rows), _TAKEN):  # mapped again and again: unmapping gives the pages back
             some = slice(start, start + _TAKEN)
-            taken[some] = np.load(self._path, mmap_mode="r")[rows[some]]
+            taken[some] = self.mapped()[rows[some]]
         return taken
