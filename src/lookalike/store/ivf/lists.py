@@ -140,8 +140,8 @@ class InvertedLists:
         enough = np.searchsorted(np.cumsum(counts[order]), min(effort.candidates, selection.count)) + 1
         probes = max(effort.probes, int(enough))
         count = effort.candidates
-        if (best := scores.max()) < effort.near:
-            probes = max(probes, int((scores[occupied] >= best - effort.margin).sum()))
+        if (best := scores[order[0]]) < effort.near:  # the query may be like the collection and not like these rows
+            probes = max(probes, int((scores[order] >= best - effort.margin).sum()))
             count *= FAR_CANDIDATES
         nearest = order[:probes]
         passing = int(counts[nearest].sum())
