@@ -166,22 +166,47 @@ def test_an_index_that_was_outgrown_is_built_again(pair: tuple[LanceStore, Memor
     compare(store, plain)
 
 
-def test_an_index_most_of_whose_rows_are_gone_is_built_again(pair: tuple[LanceStore, MemoryStore]) -> None:
+@pytest.mark.parametrize(("gone", "indexed"), [(1800, [1200]), (2800, None)])
+def test_an_index_follows_a_collection_that_shrinks(
+    pair: tuple[LanceStore, MemoryStore], gone: int, indexed: list[int] | None
+) -> None:
     store, plain = pair
     for each in pair:
-        each.delete([f"{n:05}" for n in range(1800)])
+        each.delete([f"{n:05}" for n in range(gone)])
     store.optimize()
-    assert [s.rows for s in manifest_of(store).segments] == [1200]
+    assert folder_of(store).exists() == (indexed is not None)
+    if indexed is not None:
+        assert [s.rows for s in manifest_of(store).segments] == indexed
     compare(store, plain)
 
 
-def test_a_collection_that_shrank_has_no_index(pair: tuple[LanceStore, MemoryStore]) -> None:
+def test_a_column_that_was_dropped_brings_no_value_back(pair: tuple[LanceStore, MemoryStore]) -> None:
     store, plain = pair
+    reader = reopened(store)
+    compare(reader, plain)
     for each in pair:
-        each.delete([f"{n:05}" for n in range(2800)])
+        each.drop_columns(["label"])
+        each.update(["00001"], [{"label": "new"}])
+    for each in (store, reader, reopened(store)):
+        assert each.search(vectors(3), 50, recall=1.0) == plain.search(vectors(3), 50)
+    add((store, plain), 400, seed=4, prefix="more")
     store.optimize()
-    assert not folder_of(store).exists()
-    compare(store, plain)
+    compare(reopened(store), plain)
+
+
+def test_ids_are_found_by_a_part_in_any_case(pair: tuple[LanceStore, MemoryStore]) -> None:
+    store, _ = pair
+    names = ["Straße/A.jpg", "STRASSE/b.jpg", "Ärger.png", "ärger2.png"]
+    store.add(names, vectors(4, 9), [{}] * 4)
+    small = store.memory_index(max_bytes=1 << 30)
+    store.optimize()
+    large = store.memory_index(max_bytes=1 << 30)
+    assert small is not None
+    assert large is not None
+    assert len(large.segments) <= len(small.segments)
+    for text, expected in (("straSSE", names[:2]), ("straße", names[:2]), ("ÄRGER", names[2:]), ("a.JPG", names[:1])):
+        for index in (small, large):
+            assert sorted(index.ids_at(np.flatnonzero(index.containing(text)))) == sorted(expected)
 
 
 def test_damaged_vectors_are_left_out(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Ids and metadata of the rows of a segment: Python objects in memory, or Arrow arrays mapped from a file."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -147,9 +147,8 @@ class MemoryPayload:
 class MappedPayload:
     """Ids and metadata in Arrow arrays, which a file holds; a row is read when it is a hit.
 
-    `ids`: one array for each batch of rows. `batches`: one table for each run of rows that begins at `starts`; the
-    table of rows whose metadata changed since is in memory. `by_id` (n,): positions by id. `hidden`: columns that are
-    not returned. `replaced_bytes`: of the tables in memory.
+    `ids`: one array for each batch of rows. `batches`: one table for each run of rows that begins at `starts`. `by_id`
+    (n,): positions by id. `in_memory`: where those tables begin whose rows changed since.
     """
 
     ids: Sequence[Any]
@@ -157,8 +156,7 @@ class MappedPayload:
     batches: Sequence[Any]
     starts: Sequence[int]
     by_id: NDArray[np.integer[Any]]
-    hidden: frozenset[str] = frozenset()
-    replaced_bytes: int = 0
+    in_memory: frozenset[int] = frozenset()
 
     @classmethod
     def of(cls, batches: Sequence[Any], by_id: NDArray[np.integer[Any]], id_name: str) -> Self:
@@ -172,25 +170,17 @@ class MappedPayload:
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        names = dict.fromkeys(name for batch in self.batches for name in batch.schema.names)
-        return tuple(name for name in names if name not in self.hidden)
+        return tuple(dict.fromkeys(name for batch in self.batches for name in batch.schema.names))
 
     @property
     def nbytes(self) -> int:
-        return self.replaced_bytes
+        starts = zip(self.starts, self.batches, strict=True)
+        return sum(batch.get_total_buffer_size() for start, batch in starts if start in self.in_memory)
 
     def position(self, image_id: str) -> int | None:
-        low, high = 0, len(self.by_id)
-        while low < high:
-            middle = (low + high) // 2
-            if self._id(int(self.by_id[middle])) < image_id:
-                low = middle + 1
-            else:
-                high = middle
-        if low == len(self.by_id):
-            return None
-        row = int(self.by_id[low])
-        return row if self._id(row) == image_id else None
+        at = bisect_left(self.by_id, image_id, key=lambda row: self._id(int(row)))
+        row = int(self.by_id[at]) if at < len(self) else None
+        return row if row is not None and self._id(row) == image_id else None
 
     def order(self) -> Positions:
         return np.asarray(self.by_id, np.int64)
@@ -211,8 +201,7 @@ class MappedPayload:
         row -= self.starts[n]
         if n not in self._present:
             columns = zip(self.batches[n].schema.names, self.batches[n].columns, strict=True)
-            shown = [(name, column) for name, column in columns if name not in self.hidden]
-            self._present[n] = [(name, column) for name, column in shown if column.null_count < len(column)]
+            self._present[n] = [(name, column) for name, column in columns if column.null_count < len(column)]
         metadata = self._no_values.copy()
         for name, column in self._present[n]:
             metadata[name] = _scalar(column[row].as_py())
@@ -231,7 +220,7 @@ class MappedPayload:
         values: list[Scalar] = []
         for start, batch in zip(self.starts, self.batches, strict=True):
             passing = rows[start : start + len(batch)]
-            if name not in batch.schema.names or name in self.hidden:
+            if name not in batch.schema.names:
                 values += [None] * int(passing.sum())
             elif passing.any():
                 values += map(_scalar, batch[name].filter(_boolean(passing)).to_pylist())
@@ -240,7 +229,7 @@ class MappedPayload:
     def counts(self, name: str, rows: Mask) -> "Counter[Scalar]":
         counts: Counter[Scalar] = Counter()
         for start, batch in zip(self.starts, self.batches, strict=True):
-            if name in batch.schema.names and name not in self.hidden:
+            if name in batch.schema.names:
                 passing = batch[name].filter(_boolean(rows[start : start + len(batch)]))
                 for entry in passing.value_counts().to_pylist():
                     counts[_scalar(entry["values"])] += entry["counts"]
@@ -262,19 +251,25 @@ class MappedPayload:
         import pyarrow.compute as pc
 
         text = text.casefold()
-        parts = [_bools(pc.match_substring(pc.utf8_lower(ids), text)) for ids in self.ids]
-        return np.concatenate([np.zeros(0, np.bool_), *parts])
+        mask = np.zeros(len(self), np.bool_)
+        for start, ids in zip(self.id_starts, self.ids, strict=True):
+            matches = _bools(pc.match_substring(pc.ascii_lower(ids), text))
+            for row in np.flatnonzero(~_bools(pc.string_is_ascii(ids))).tolist():  # Arrow does not fold their case
+                matches[row] = text in ids[row].as_py().casefold()
+            mask[start : start + len(ids)] = matches
+        return mask
 
     def _mask(self, name: str, test: Callable[[Any], Any]) -> Mask:
         """Where a column passes a test, which takes and returns an Arrow array."""
         mask = np.zeros(len(self), np.bool_)
         for start, batch in zip(self.starts, self.batches, strict=True):
-            if name in batch.schema.names and name not in self.hidden:
+            if name in batch.schema.names:
                 mask[start : start + len(batch)] = _bools(test(batch[name]))
         return mask
 
     def without_columns(self, names: Collection[str]) -> "MappedPayload":
-        return replace(self, hidden=self.hidden | frozenset(names))
+        batches = [batch.drop_columns([n for n in batch.schema.names if n in names]) for batch in self.batches]
+        return replace(self, batches=batches)
 
     def replaced(self, start: int, table: Any) -> "MappedPayload":
         """The same with other metadata of the rows from `start` on; `table`: an Arrow record batch, without ids."""
@@ -289,8 +284,7 @@ class MappedPayload:
         at = bisect_right(starts, start)
         batches.insert(at, table)
         starts.insert(at, start)
-        added = int(table.get_total_buffer_size())
-        return replace(self, batches=batches, starts=starts, replaced_bytes=self.replaced_bytes + added)
+        return replace(self, batches=batches, starts=starts, in_memory=self.in_memory | {start})
 
     def _id(self, row: int) -> str:
         n = bisect_right(self.id_starts, row) - 1

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.store.vector_storage import Mask, Positions
+from lookalike.store.vector_storage import Mask, Positions, load_faiss
 
 
 class Selection:
@@ -26,8 +26,6 @@ class Selection:
     @cached_property
     def selector(self) -> Any:
         """FAISS's selector of these rows."""
-        from lookalike.store.vector_storage import load_faiss
-
         return load_faiss().IDSelectorBitmap(self._bits)
 
     @cached_property

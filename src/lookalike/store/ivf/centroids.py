@@ -9,13 +9,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.store.vector_storage import load_faiss
 from lookalike.types import Vectors
 
 LISTS_PER_ROOT = 4  # lists for each root of the rows: 4,000 at a million; of twice as many, each probe costs as much
 MAX_LISTS = 16_384
-SAMPLE_PER_LIST = 48  # rows that k-means sees for each centroid; 256 take five times as long for .002 of recall
+SAMPLE_PER_LIST = 48  # rows that k-means sees for each centroid (docs/benchmarks-scale.md)
 ITERATIONS = 6
-MIN_GRAPH_LISTS = 6000  # from here on a graph finds a row's centroid faster than comparing all
+MIN_GRAPH_LISTS = 6000  # from here on a graph finds the centroid of each row, comparing a fraction of them
 _SEED = 0
 
 
@@ -34,12 +35,10 @@ class Centroids:
     @classmethod
     def train(cls, sample: Vectors, lists: int) -> Self:
         """Spherical k-means (FAISS) over unit vectors (n, dim)."""
-        import faiss
-
         dim = sample.shape[1]
         normal = np.random.default_rng(_SEED).standard_normal((dim, dim))
         rotation = np.linalg.qr(normal)[0].astype(np.float32)
-        kmeans = faiss.Kmeans(
+        kmeans = load_faiss().Kmeans(
             dim, lists, niter=ITERATIONS, spherical=True, seed=_SEED + 1,
             min_points_per_centroid=1, max_points_per_centroid=SAMPLE_PER_LIST,
         )  # fmt: skip
@@ -73,9 +72,7 @@ class Centroids:
     @cached_property
     def flat(self) -> Any:
         """FAISS's index of the centroids, which compares all."""
-        import faiss
-
-        index = faiss.IndexFlatIP(self.dim)
+        index = load_faiss().IndexFlatIP(self.dim)
         index.add(self.vectors)
         return index
 
@@ -83,8 +80,7 @@ class Centroids:
         """FAISS's index that assigns rows to lists."""
         if len(self) < MIN_GRAPH_LISTS:
             return self.flat
-        import faiss
-
+        faiss = load_faiss()
         graph = faiss.IndexHNSWFlat(self.dim, 32, faiss.METRIC_INNER_PRODUCT)
         graph.hnsw.efConstruction = 80
         graph.hnsw.efSearch = 48

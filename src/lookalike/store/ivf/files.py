@@ -17,7 +17,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +41,14 @@ _DAMAGED = (OSError, ValueError, KeyError, TypeError, RuntimeError, EOFError)  #
 
 @dataclass(frozen=True)
 class SegmentEntry:
-    """A segment that the manifest names: its folder, its rows, and the state of each fragment that it covers."""
+    """A segment that the manifest names: its folder, its rows, the state of each fragment that it covers, and Lance's
+    number of each column.
+    """
 
     folder: str
     rows: int
     fragments: Mapping[int, Any]
+    columns: Mapping[str, int]
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,7 @@ class Manifest:
             "dim": self.dim,
             "centroids": self.centroids,
             "recall": self.recalls.to_json(),
-            "segments": [
-                {"folder": s.folder, "rows": s.rows, "fragments": {str(n): f for n, f in s.fragments.items()}}
-                for s in self.segments
-            ],
+            "segments": [asdict(s) for s in self.segments],
             "built": self.built,
             "seconds": self.seconds,
         }
@@ -80,9 +80,11 @@ class Manifest:
         if (data["format"], data["engine"]) != (FORMAT, engine_version()):
             raise ValueError(f"format {data['format']} by {data['engine']}")
         segments = tuple(
-            SegmentEntry(s["folder"], s["rows"], {int(n): f for n, f in s["fragments"].items()})
+            SegmentEntry(s["folder"], s["rows"], {int(n): f for n, f in s["fragments"].items()}, s["columns"])
             for s in data["segments"]
         )
+        if not segments:
+            raise ValueError("no segments")
         recalls = RecallTable.from_json(data["recall"])
         return cls(data["dim"], data["centroids"], recalls, segments, data["built"], data["seconds"])
 

@@ -96,7 +96,7 @@ class RecallTable:
         larger = self._least(part, recall, sorted(count for count in COUNTS if count >= k))
         smaller = self._least(part, recall, sorted((count for count in COUNTS if count < k), reverse=True))
         if larger is None or smaller is None:
-            return larger and larger[1]
+            return None if larger is None else larger[1]
         (high, more), (low, less) = larger, smaller
         share = math.log(k / low) / math.log(high / low)
         probes, candidates = (
@@ -163,6 +163,8 @@ def _nearest(queries: Vectors, vectors: "VectorFile", alive: Mask, k: int) -> ND
     positions = np.full((len(queries), k), -1, np.int64)
     for start, rows_of_block in zip(range(0, len(vectors), _BLOCK), vectors.blocks(_BLOCK), strict=True):
         living = np.flatnonzero(alive[start : start + _BLOCK])
+        if not len(living):
+            continue
         block = np.ascontiguousarray(rows_of_block[living])
         scores, rows = load_faiss().knn(queries, block, min(k, len(block)), metric=load_faiss().METRIC_INNER_PRODUCT)
         together = np.concatenate([best, scores], axis=1)

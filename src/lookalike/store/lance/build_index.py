@@ -9,7 +9,8 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from lookalike.store.ivf.lists import InvertedLists, write_lists
 from lookalike.store.ivf.recall import RecallTable, measure
 from lookalike.store.ivf.vector_file import VECTORS, VectorFile, write_header
 from lookalike.store.lance.arrow import types_of, vectors_out
-from lookalike.store.lance.refresh import FragmentState, fragment_states, scan_fragments
+from lookalike.store.lance.refresh import IndexState, scan_fragments, stored_fragments
 from lookalike.text import counted
 
 if TYPE_CHECKING:
@@ -52,115 +53,86 @@ def update_index(dataset: "lance.LanceDataset", folder: Path, dim: int, parts: S
         opened = files.open_segments(folder, dim)
         manifest = None if opened is None else opened[0]
         files.clean(folder, manifest)
-        states = fragment_states(dataset)
-        if manifest is None or _is_outdated(dataset, manifest, states, parts):
-            _build(dataset, folder, dim, parts, states)
+        state = IndexState.of(dataset)
+        if manifest is None or _is_outdated(dataset, manifest, state, parts):
+            manifest = _build(dataset, folder, dim, parts, state)
         else:
-            _extend(dataset, folder, manifest, states)
+            manifest = _extend(dataset, folder, manifest, state)
+        if manifest is not None:
+            files.publish(folder, manifest)
 
 
 def _is_outdated(
-    dataset: "lance.LanceDataset",
-    manifest: files.Manifest,
-    states: Mapping[int, FragmentState],
-    parts: Sequence[int],
+    dataset: "lance.LanceDataset", manifest: files.Manifest, state: IndexState, parts: Sequence[int]
 ) -> bool:
-    if manifest.recalls.parts != tuple(parts) or not manifest.segments:
-        return True
-    trained = manifest.segments[0].rows
-    covered = sum(_living(dataset, segment, states) for segment in manifest.segments)
-    return dataset.count_rows() - covered + sum(s.rows for s in manifest.segments[1:]) > MAX_ADDED * trained or (
-        _living(dataset, manifest.segments[0], states) < MIN_LIVING * trained
-    )
+    """Whether the centroids no longer fit: other parts, too many rows that came later, too few that are left."""
+    first, *others = manifest.segments
+    living = [_living(dataset, segment, state) for segment in manifest.segments]
+    later = dataset.count_rows() - sum(living) + sum(segment.rows for segment in others)
+    parts_changed = manifest.recalls.parts != tuple(parts)
+    return parts_changed or later > MAX_ADDED * first.rows or living[0] < MIN_LIVING * first.rows
 
 
-def _living(dataset: "lance.LanceDataset", segment: files.SegmentEntry, states: Mapping[int, FragmentState]) -> int:
+def _living(dataset: "lance.LanceDataset", segment: files.SegmentEntry, state: IndexState) -> int:
     """Rows of a segment that are still rows of the data set."""
-    return sum(dataset.get_fragment(n).count_rows() for n in _current(segment, states))
+    return _count(dataset, _current(segment, state))
 
 
-def _current(segment: files.SegmentEntry, states: Mapping[int, FragmentState]) -> list[int]:
+def _current(segment: files.SegmentEntry, state: IndexState) -> set[int]:
     """The fragments of a segment whose vectors are as they were."""
-    return [
-        n for n, state in segment.fragments.items() if n in states and states[n].vector_file == state["vector_file"]
-    ]
+    return state.same_vectors(stored_fragments(segment.fragments))
+
+
+def _count(dataset: "lance.LanceDataset", fragments: Iterable[int]) -> int:
+    return sum(dataset.get_fragment(n).count_rows() for n in fragments)
 
 
 def _extend(
-    dataset: "lance.LanceDataset", folder: Path, manifest: files.Manifest, states: Mapping[int, FragmentState]
-) -> None:
-    """Write new rows as a segment, with those of segments that are small or mostly deleted."""
+    dataset: "lance.LanceDataset", folder: Path, manifest: files.Manifest, state: IndexState
+) -> files.Manifest | None:
+    """Write new rows as a segment, with those of small and of mostly deleted segments; None if there are none."""
     first, *others = manifest.segments
-    retained = [s for s in others if _living(dataset, s, states) >= max(1, MIN_LIVING * s.rows)]
-    covered = {n for s in (first, *retained) for n in _current(s, states)}
-    new = sorted(states.keys() - covered)
-    rows = sum(dataset.get_fragment(n).count_rows() for n in new)
+    retained = [s for s in others if _living(dataset, s, state) >= max(1, MIN_LIVING * s.rows)]
+    new = state.fragments.keys() - {n for s in (first, *retained) for n in _current(s, state)}
+    rows = _count(dataset, new)
     if rows < MIN_ADDED_ROWS and len(retained) == len(others):
-        return
+        return None
     # As in a log-structured merge tree: no segment is smaller than what came after it.
     while retained and (retained[-1].rows <= rows or len(retained) >= MAX_SEGMENTS):
-        merged = retained.pop()
-        new += _current(merged, states)
-        rows += _living(dataset, merged, states)
+        new |= _current(retained.pop(), state)
+        rows = _count(dataset, new)
     segments = [first, *retained]
     if rows >= MIN_ADDED_ROWS:
         log.info("adding %s images to the search index", f"{rows:,}")
         with files.new_folder(folder, "segment") as path:
             centroids = Centroids.load(folder / manifest.centroids)
-            entry = _write_segment(dataset, path, sorted(new), centroids, states)
-            segments.append(entry)
-            files.publish(folder, _replaced(manifest, segments))
-    else:
-        files.publish(folder, _replaced(manifest, segments))
-
-
-def _replaced(manifest: files.Manifest, segments: Sequence[files.SegmentEntry]) -> files.Manifest:
-    return files.Manifest(
-        manifest.dim, manifest.centroids, manifest.recalls, tuple(segments), time.time(), manifest.seconds
-    )
+            alive = _write_rows(dataset, path, sorted(new), centroids.dim)
+            write_lists(path, VectorFile(path / VECTORS).blocks(), centroids)
+            segments.append(_entry(path, len(alive), sorted(new), state))
+    return replace(manifest, segments=tuple(segments), built=time.time())
 
 
 def _build(
-    dataset: "lance.LanceDataset",
-    folder: Path,
-    dim: int,
-    parts: Sequence[int],
-    states: Mapping[int, FragmentState],
-) -> None:
+    dataset: "lance.LanceDataset", folder: Path, dim: int, parts: Sequence[int], state: IndexState
+) -> files.Manifest:
     rows = dataset.count_rows()
     minutes = math.ceil(rows * dim * SECONDS_PER_NUMBER / 60)
     log.info("building the search index of %s images, about %s", f"{rows:,}", counted(minutes, "minute"))
     started = time.monotonic()
     with files.new_folder(folder, "centroids") as centroids_path, files.new_folder(folder, "segment") as path:
-        path.mkdir()
-        alive = _write_rows(dataset, path, sorted(states), dim)
+        alive = _write_rows(dataset, path, sorted(state.fragments), dim)
         vectors = VectorFile(path / VECTORS)
         centroids = _trained(vectors)
         centroids.save(centroids_path)
         write_lists(path, vectors.blocks(), centroids)
-        lists = InvertedLists(path, centroids, RecallTable(()))
-        recalls = measure(lists, vectors, alive, parts)
-        entry = _entry(path, len(alive), sorted(states), states)
-        seconds = round(time.monotonic() - started, 1)
-        manifest = files.Manifest(dim, centroids_path.name, recalls, (entry,), time.time(), seconds)
-        files.publish(folder, manifest)
+        recalls = measure(InvertedLists(path, centroids, RecallTable(())), vectors, alive, parts)
+    entry = _entry(path, len(alive), sorted(state.fragments), state)
+    seconds = round(time.monotonic() - started, 1)
+    return files.Manifest(dim, centroids_path.name, recalls, (entry,), seconds=seconds)
 
 
-def _write_segment(
-    dataset: "lance.LanceDataset",
-    path: Path,
-    fragments: Sequence[int],
-    centroids: Centroids,
-    states: Mapping[int, FragmentState],
-) -> files.SegmentEntry:
-    path.mkdir()
-    alive = _write_rows(dataset, path, fragments, centroids.dim)
-    write_lists(path, VectorFile(path / VECTORS).blocks(), centroids)
-    return _entry(path, len(alive), fragments, states)
-
-
-def _entry(path: Path, rows: int, fragments: Sequence[int], states: Mapping[int, FragmentState]) -> files.SegmentEntry:
-    return files.SegmentEntry(path.name, rows, {n: states[n]._asdict() for n in fragments})
+def _entry(path: Path, rows: int, fragments: Sequence[int], state: IndexState) -> files.SegmentEntry:
+    return files.SegmentEntry(path.name, rows, {n: state.fragments[n]._asdict() for n in fragments}, state.columns)
 
 
 def _trained(vectors: VectorFile) -> Centroids:
@@ -174,6 +146,7 @@ def _write_rows(dataset: "lance.LanceDataset", path: Path, fragments: Sequence[i
     """Write vectors, row ids, ids and metadata of fragments in the order of their row ids. Returns which are sound."""
     import pyarrow as pa
 
+    path.mkdir()
     parts = [dataset.get_fragment(n) for n in fragments]
     rows = sum(part.count_rows() for part in parts)
     row_ids, alive = np.empty(rows, np.int64), np.empty(rows, np.bool_)

@@ -38,6 +38,32 @@ class FragmentState(NamedTuple):
 
 
 @dataclass(frozen=True)
+class IndexState:
+    """What an index was read from: the state of each fragment, and Lance's number of each column.
+
+    A column that is dropped and comes back under its name has another number, and none of its earlier values.
+    """
+
+    fragments: Mapping[int, FragmentState]
+    columns: Mapping[str, int]
+
+    @classmethod
+    def of(cls, dataset: "lance.LanceDataset") -> "IndexState":
+        columns = {field.name(): field.id() for field in dataset.lance_schema.fields()}
+        fragments = dataset.get_fragments()
+        return cls({f.fragment_id: _fragment_state(f.metadata, columns[VECTOR]) for f in fragments}, columns)
+
+    def gone(self, before: Mapping[str, int]) -> set[str]:
+        """Names of earlier columns that this state has not, or not as the same column."""
+        return {name for name, number in before.items() if self.columns.get(name) != number}
+
+    def same_vectors(self, before: Mapping[int, FragmentState]) -> set[int]:
+        """Fragments whose vectors are those of an earlier state."""
+        now = self.fragments.items()
+        return {n for n, state in now if n in before and before[n].vector_file == state.vector_file}
+
+
+@dataclass(frozen=True)
 class IndexContents:
     """What an index holds: half precision and nothing else, or single precision with ids and all metadata columns but
     those with bytes and those in `skip`.
@@ -55,37 +81,40 @@ def refreshed(old: VectorIndex | None, dataset: "lance.LanceDataset", contents: 
     """The index of this version, with the segments of an older one that are still true."""
     if old is not None and old.version == dataset.version:
         return old
-    old = old or VectorIndex(state={})
+    old = old or VectorIndex(state=IndexState({}, {}))
     change = _Change(dataset, contents, old.state)
     segments = [change.applied(segment) for segment in old.segments]
     if change.new:
         segments.append(_read(dataset, change.new, contents))
-    return old.with_segments(segments, dataset.version, change.now)
+    return old.with_segments(segments, dataset.version, change.state)
 
 
-def mapped(opened: "tuple[Manifest, Sequence[Segment]]", contents: IndexContents) -> VectorIndex:
-    """The index that files hold, as a version to be refreshed; columns that `contents` leaves out are hidden."""
+def index_of_files(opened: "tuple[Manifest, Sequence[Segment]]", contents: IndexContents) -> VectorIndex:
+    """The index that files hold, as a version to be refreshed, without columns that `contents` leaves out."""
     manifest, segments = opened
-    entries = [{n: _stored_state(state) for n, state in s.fragments.items()} for s in manifest.segments]
-    states = {n: state for entry in entries for n, state in entry.items()}
+    states = [IndexState(stored_fragments(s.fragments), s.columns) for s in manifest.segments]
+    fragments = {n: fragment for state in states for n, fragment in state.fragments.items()}
+    last = IndexState(fragments, states[-1].columns)
     own = []
-    for segment, entry in zip(segments, entries, strict=True):
-        if replaced := [n for n, state in entry.items() if states[n] != state]:  # a later segment has them anew
+    for segment, state in zip(segments, states, strict=True):
+        if replaced := [n for n, fragment in state.fragments.items() if fragments[n] != fragment]:  # by a later segment
             segment = segment.without(np.isin(segment.row_ids >> FRAGMENT_BITS, replaced))
-        payload = None if segment.payload is None else segment.payload.without_columns(contents.skip)
-        own.append(replace(segment, payload=payload))
-    return VectorIndex(tuple(own), 0, states)
+        assert segment.payload is not None
+        gone = contents.skip | last.gone(state.columns)
+        own.append(replace(segment, payload=segment.payload.without_columns(gone)))
+    return VectorIndex(tuple(own), 0, last)
+
+
+def stored_fragments(stored: Mapping[int, Any]) -> dict[int, FragmentState]:
+    """The states of fragments as a manifest has them."""
+    return {n: FragmentState(s["vector_file"], tuple(s["files"]), s["deleted"]) for n, s in stored.items()}
 
 
 def new_rows(index: VectorIndex, dataset: "lance.LanceDataset") -> int:
     """How many rows a refresh of the index would read."""
-    states = fragment_states(dataset)
-    new = [n for n, state in states.items() if n not in index.state or index.state[n].vector_file != state.vector_file]
+    state = IndexState.of(dataset)
+    new = state.fragments.keys() - state.same_vectors(index.state.fragments)
     return sum(dataset.get_fragment(n).count_rows() for n in new)
-
-
-def _stored_state(state: Mapping[str, Any]) -> FragmentState:
-    return FragmentState(state["vector_file"], tuple(state["files"]), state["deleted"])
 
 
 def sample_payload(dataset: "lance.LanceDataset", contents: IndexContents) -> MemoryPayload:
@@ -102,15 +131,13 @@ def sample_payload(dataset: "lance.LanceDataset", contents: IndexContents) -> Me
 class _Change:
     """From the fragments of an older version to those of `dataset`."""
 
-    def __init__(
-        self, dataset: "lance.LanceDataset", contents: IndexContents, before: Mapping[int, FragmentState]
-    ) -> None:
-        self._dataset, self._contents, self._before = dataset, contents, before
-        self._columns = set(contents.columns(dataset))
+    def __init__(self, dataset: "lance.LanceDataset", contents: IndexContents, before: IndexState) -> None:
+        self._dataset, self._contents, self._before = dataset, contents, before.fragments
         self._fragments = {fragment.fragment_id: fragment for fragment in dataset.get_fragments()}
-        self.now = fragment_states(dataset)
-        self._same = {n for n, state in self.now.items() if n in before and before[n].vector_file == state.vector_file}
-        self.new = [self._fragments[number] for number in sorted(self.now.keys() - self._same)]
+        self.state = IndexState.of(dataset)
+        self._now, self._gone = self.state.fragments, self.state.gone(before.columns)
+        self._same = self.state.same_vectors(before.fragments)
+        self.new = [self._fragments[number] for number in sorted(self._now.keys() - self._same)]
 
     def applied(self, segment: Segment) -> Segment:
         """The segment with what was deleted and what was written to its metadata."""
@@ -119,19 +146,22 @@ class _Change:
         for number, rows in fragments.items():
             if number not in self._same:
                 alive[rows] = False
-            elif self.now[number].deleted != self._before[number].deleted:
+            elif self._now[number].deleted != self._before[number].deleted:
                 alive[rows] &= np.isin(segment.row_ids[rows], self._remaining(number), assume_unique=True)
         if (alive != segment.alive).any():
             segment = replace(segment, alive=alive)
         if segment.payload is None:
             return segment
-        if dropped := set(segment.payload.names) - self._columns:
-            segment = replace(segment, payload=segment.payload.without_columns(dropped))
-        changed = [n for n in fragments if n in self._same and self._before[n].files != self.now[n].files]
+        if self._gone:
+            segment = replace(segment, payload=segment.payload.without_columns(self._gone))
+            assert segment.payload is not None
+        changed = [n for n in fragments if n in self._same and self._before[n].files != self._now[n].files]
+        if not changed:
+            return segment
         if isinstance(segment.payload, MappedPayload):
             return replace(segment, payload=self._replaced(segment, segment.payload, fragments, changed))
         remaining = [number for number in fragments if number in self._same]
-        return replace(segment, payload=self._payload(segment, remaining)) if changed else segment
+        return replace(segment, payload=self._payload(segment, remaining))
 
     def _replaced(
         self, segment: Segment, payload: MappedPayload, fragments: Mapping[int, slice], changed: Sequence[int]
@@ -140,7 +170,7 @@ class _Change:
         import pyarrow as pa
 
         names = self._contents.columns(self._dataset)
-        for number in changed:
+        for number in changed if names else ():
             rows = fragments[number]
             table = _scanner(self._dataset, [self._fragments[number]], names).to_table()
             at = np.searchsorted(table["_rowid"].to_numpy().astype(np.int64), segment.row_ids[rows])
@@ -162,13 +192,7 @@ class _Change:
         return payload.select(np.searchsorted(row_ids, segment.row_ids).clip(0, len(row_ids) - 1))
 
 
-def fragment_states(dataset: "lance.LanceDataset") -> dict[int, FragmentState]:
-    """The state of each fragment of this version."""
-    vector_field = next(field.id() for field in dataset.lance_schema.fields() if field.name() == VECTOR)
-    return {fragment.fragment_id: _state(fragment.metadata, vector_field) for fragment in dataset.get_fragments()}
-
-
-def _state(metadata: Any, vector_field: int) -> FragmentState:
+def _fragment_state(metadata: Any, vector_field: int) -> FragmentState:
     files = tuple(file.path for file in metadata.files)
     vector_file = next(file.path for file in metadata.files if vector_field in file.fields)
     return FragmentState(vector_file, files, metadata.deletion_file.num_deleted_rows if metadata.deletion_file else 0)

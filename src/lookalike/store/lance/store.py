@@ -20,7 +20,7 @@ from lookalike.store.ivf.recall import DEFAULT_RECALL
 from lookalike.store.lance import search as lance_search
 from lookalike.store.lance.arrow import column_out, one_of, vectors_out
 from lookalike.store.lance.engine import child, engine, is_remote, no_collection
-from lookalike.store.lance.refresh import IndexContents, mapped, new_rows, refreshed, sample_payload
+from lookalike.store.lance.refresh import IndexContents, index_of_files, new_rows, refreshed, sample_payload
 from lookalike.store.lance.table import LanceTable
 from lookalike.store.rank import FLOAT32_ERROR, HALF_ERROR
 from lookalike.store.segment import EXACT
@@ -287,7 +287,7 @@ class LanceStore:
         dataset = self._rows.latest()
         with engine(self.uri):
             rows = dataset.count_rows()
-            added = new_rows(mapped(opened, _ALL), dataset)
+            added = new_rows(index_of_files(opened, _ALL), dataset)
         effort = manifest.recalls.effort(np.ones(self._dim, np.float32), 10, DEFAULT_RECALL)
         return IndexFacts(
             folder=str(self._index_folder),
@@ -361,7 +361,7 @@ class LanceStore:
             known = self._mapped.get(contents)
             if known is None or known.manifest_state != state:
                 opened = None if state is None else open_segments(self._index_folder, self._dim)
-                known = _Mapped(None if opened is None else mapped(opened, contents), state)
+                known = _Mapped(None if opened is None else index_of_files(opened, contents), state)
             if (index := known.index) is not None and index.version != dataset.version:
                 limit = self._memory_bytes if max_bytes is None else max_bytes
                 added = new_rows(index, dataset)
