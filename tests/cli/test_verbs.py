@@ -158,7 +158,9 @@ def test_a_collection_of_an_earlier_default_model_works_and_says_how_to_use_the_
         assert "-c NEW" not in ran.out + ran.err
 
 
-def test_an_index_is_built_told_and_dropped(cli: Cli, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_index_is_built_told_and_dropped(
+    cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(lance_store, "INDEX_ROWS", 3)
     ran = cli("index", photos)
     assert ran.code == 0
@@ -173,6 +175,14 @@ def test_an_index_is_built_told_and_dropped(cli: Cli, photos: Path, monkeypatch:
     hits = [cli("search", photos / "red.png", *options).out for options in ((), ("--exact",), ("--recall", "0.9"))]
     assert hits[0].count("\n") == 5
     assert hits[0] == hits[1] == hits[2]
+    (codes,) = (tmp_path / "collection" / "vector_index").glob("*/lists.bin")
+    codes.write_bytes(codes.read_bytes()[:10])
+    ran = cli("search", photos / "red.png")
+    assert ran.out == hits[0]
+    assert "vector_index is damaged or of another version, and is not used; build it again with: " in ran.err
+    assert "index       none, and a search compares all images; build one with: lookalike optimize" in cli("info").out
+    assert "index       5 images" in cli("optimize").out
+    assert cli("search", photos / "red.png").err == ""
     assert lines(cli("optimize", "--drop-index", "--json").out) == [{"dropped": True}]
     assert cli("optimize", "--drop-index").err == "there is no index\n"
     assert lines(cli("info", "--json").out)[0]["index"] is None

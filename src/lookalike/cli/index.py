@@ -15,7 +15,7 @@ import typer
 from lookalike.cli.entry import INTERRUPTED
 from lookalike.cli.info import newer_model_advice
 from lookalike.cli.options import MAX_BYTES, MAX_PIXELS, CollectionOption, JsonOption, MaxBytes, MaxPixels, limits
-from lookalike.cli.output import ProgressLine, log, print_json, shown_messages
+from lookalike.cli.output import ProgressLine, log, print_json
 from lookalike.errors import BadQuery
 from lookalike.text import counted
 
@@ -91,8 +91,7 @@ def _sync(
 
     with ProgressLine("images") as progress, _stop_on_interrupt() as stop:
         options = SyncOptions(prune=prune, workers=workers or default_workers(), progress=progress, stop=stop)
-        with shown_messages("lookalike.store"):
-            return photos.sync(sources, frames=frames, options=options)
+        return photos.sync(sources, frames=frames, options=options)
 
 
 @contextmanager

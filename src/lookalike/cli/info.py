@@ -110,7 +110,7 @@ def newer_model_advice(model: str, roots: Iterable[str]) -> str:
 
 
 def _print(facts: dict[str, Any]) -> None:
-    from lookalike.store.lance.store import IndexFacts
+    from lookalike.store.lance.store import INDEX_ROWS, IndexFacts
 
     size = "" if facts["bytes"] is None else f", {facts['bytes'] / 1e6:,.1f} MB"
     print_row(f"collection  {facts['collection']}{size}")
@@ -121,7 +121,10 @@ def _print(facts: dict[str, Any]) -> None:
         print_row(f"            {advice}")
     if facts["local_features"]:
         print_row("details     local features are kept; use them with: lookalike search IMAGE --parts")
-    if facts["index"] is not None:
+    if facts["index"] is None:
+        if facts["images"] >= INDEX_ROWS:
+            print_row("index       none, and a search compares all images; build one with: lookalike optimize")
+    else:
         print_row(f"index       {index_words(IndexFacts(**facts['index']))}")
         if not os.path.isdir(facts["collection"]):
             print_row(f"            in {facts['index']['folder']}; delete it with: lookalike optimize --drop-index")

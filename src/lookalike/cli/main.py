@@ -35,7 +35,7 @@ from lookalike.cli import (
     why,
 )
 from lookalike.cli.command import RootGroup, VerbCommand
-from lookalike.cli.output import discard_output, log
+from lookalike.cli.output import discard_output, log, shown_messages
 from lookalike.errors import LookalikeError
 
 # Importing rich costs 0.1 s at every --help.
@@ -107,7 +107,8 @@ def run() -> None:
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     try:
         try:
-            app()
+            with shown_messages("lookalike.store"):
+                app()
         finally:
             sys.stdout.flush()
     except LookalikeError as error:

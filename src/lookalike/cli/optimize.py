@@ -6,7 +6,7 @@ import typer
 
 from lookalike.cli.info import index_words
 from lookalike.cli.options import CollectionOption, JsonOption
-from lookalike.cli.output import log, print_json, print_row, shown_messages
+from lookalike.cli.output import log, print_json, print_row
 
 
 def optimize(
@@ -30,8 +30,7 @@ def optimize(
                 "the index was deleted" if existed else "there is no index"
             )
             return
-        with shown_messages("lookalike.store"):
-            photos.optimize()
+        photos.optimize()
         facts = index_facts(photos.store)
     if json:
         print_json({"index": None if facts is None else asdict(facts)})

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -42,6 +43,7 @@ FOLDER = "vector_index"
 _OBSOLETE = {"features": bytes}  # written by older versions, 85 kB an image; nothing reads it
 _INDEXED = "_indexed_rows"  # a setting of older versions, which had Lance build an index
 _ALL = IndexContents(metadata=True)
+log = logging.getLogger(__name__)
 
 
 class LanceStore:
@@ -361,6 +363,13 @@ class LanceStore:
             known = self._mapped.get(contents)
             if known is None or known.manifest_state != state:
                 opened = None if state is None else open_segments(self._index_folder, self._dim)
+                if state is not None and opened is None:
+                    log.warning(
+                        "the search index in %s is damaged or of another version, and is not used; "
+                        "build it again with: lookalike optimize -c %s",
+                        self._index_folder,
+                        self.uri,
+                    )
                 known = _Mapped(None if opened is None else index_of_files(opened, contents), state)
             if (index := known.index) is not None and index.version != dataset.version:
                 limit = self._memory_bytes if max_bytes is None else max_bytes
