@@ -9,7 +9,7 @@ import pytest
 from lookalike.cluster import propagation
 from lookalike.cluster.propagation import (
     _min_connectivity,
-    _nearest_labeled,
+    _nearest_others,
     _vote,
     expected_calibration_error,
     propagate_labels,
@@ -141,7 +141,7 @@ def test_confidence_is_calibrated_at_the_temperature_of_the_other_half(monkeypat
 
     monkeypatch.setattr(propagation, "_fit_temperature", fit)
     calibration = propagate_labels(vectors, np.arange(len(vectors)), labels.tolist()).calibration
-    near, scores = _nearest_labeled(vectors, vectors, 10, without_self=True)
+    near, scores = _nearest_others(vectors, 10)
     expected = np.where(
         np.arange(len(vectors)) % 2 == 0,
         _vote(codes[near], scores, 0.4, 4).max(axis=1),

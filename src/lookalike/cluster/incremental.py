@@ -8,6 +8,7 @@ import numpy as np
 from lookalike.cluster.storage import (
     assignment_row,
     assignment_table,
+    assignments,
     cluster_table,
     current_run,
     load_clusters,
@@ -56,7 +57,7 @@ def join_new(photos: Collection) -> int:
     members, finest = assignment_table(photos, run["slot"]), len(run["counts"]) - 1
     later = np.concatenate([part["indexed"] for part in parts]) > run["at"]
     # Times have a resolution of a second: an image indexed in the second of the clustering may have been part of it.
-    known = set() if later.all() else {str(r["id"]) for r in members.all() if r["run"] == run["run"]}
+    known = set() if later.all() else set(assignments(photos, run)["id"])
     is_new = np.array([is_later or name not in known for is_later, name in zip(later, ids, strict=True)])
     clusters = [r for r in cluster_table(photos, run["slot"]).all() if r["run"] == run["run"] and r["place"] == finest]
     clusters.sort(key=lambda row: row["number"] or 0)

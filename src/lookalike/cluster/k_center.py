@@ -1,6 +1,7 @@
 """Representatives by greedy k-center (Gonzalez, 1985): the covering distance is at most twice the optimum.
 
 Then each center moves to the image of its cell whose farthest member is nearest, which can only improve the cover.
+Of many images they cover a sample, to which those that are covered worst are added, until it covers the rest as well.
 """
 
 from dataclasses import dataclass
@@ -10,6 +11,10 @@ from numpy.typing import NDArray
 
 from lookalike.types import Vectors
 
+MAX_EXACT = 200_000  # vectors; the cover of more is chosen from so many of them
+_ROUNDS, _WORST = 3, 2000  # samples tried, and images added to each
+_CLOSE = 0.005  # a score lower by less than the lowest of the sample is as good
+_BLOCK = 65_536
 _CANDIDATES = 32  # new centers tried in each cell: the images nearest to its mean
 
 
@@ -36,6 +41,12 @@ def cover(vectors: Vectors, k: int, *, first: int | None = None) -> Cover:
 
     `first`: the row to start with, which is kept. By default the one nearest to the overall mean, which may move.
     """
+    if len(vectors) > MAX_EXACT and first is None:
+        return _cover_by_sample(vectors, k)
+    return _cover_all(vectors, k, first)
+
+
+def _cover_all(vectors: Vectors, k: int, first: int | None) -> Cover:
     start = int(np.argmax(vectors @ vectors.mean(axis=0))) if first is None else first
     chosen = [start]
     best, cell = vectors @ vectors[start], np.zeros(len(vectors), np.int32)
@@ -44,6 +55,29 @@ def cover(vectors: Vectors, k: int, *, first: int | None = None) -> Cover:
         _add_center(vectors, chosen[-1], len(chosen) - 1, best, cell)
     greedy = Cover(np.array(chosen), cell, np.clip(best, -1, 1))
     return _recenter(vectors, greedy) if first is None else greedy
+
+
+def _cover_by_sample(vectors: Vectors, k: int) -> Cover:
+    rows = np.sort(np.random.default_rng(0).choice(len(vectors), MAX_EXACT, replace=False))
+    covers = []
+    for _ in range(_ROUNDS):
+        chosen = _cover_all(vectors[rows], k, None)
+        covers.append(_assigned(vectors, rows[chosen.rows]))
+        scores = covers[-1].scores
+        if covers[-1].lowest >= chosen.lowest - _CLOSE:
+            break
+        rows = np.union1d(rows, np.argpartition(scores, _WORST)[:_WORST])
+    return max(covers, key=lambda each: each.lowest)
+
+
+def _assigned(vectors: Vectors, rows: NDArray[np.int64]) -> Cover:
+    """The cover of all vectors by these rows."""
+    centers = vectors[rows]
+    best, cell = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.int32)
+    for start in range(0, len(vectors), _BLOCK):
+        scores = vectors[start : start + _BLOCK] @ centers.T
+        cell[start : start + _BLOCK], best[start : start + _BLOCK] = scores.argmax(axis=1), scores.max(axis=1)
+    return Cover(rows, cell, np.clip(best, -1, 1))
 
 
 def _add_center(vectors: Vectors, row: int, index: int, best: NDArray[np.float32], cell: NDArray[np.int32]) -> None:

@@ -23,11 +23,13 @@ from lookalike.image.sources.tables import read_table
 from lookalike.schema import LABELS, LABELS_PROPAGATED
 from lookalike.search import Collection
 from lookalike.search.saved_results import save_result, saved_result
+from lookalike.store.table_columns import read_columns, replace_rows
 from lookalike.text import examples_text, now
-from lookalike.types import Metadata, Table
+from lookalike.types import Table
 
 SUSPECTS = "suspects"
 _KEYS = ("id", "path", "cluster")
+_LABEL_COLUMNS: Mapping[str, type] = {"label": str, "given": bool, "confidence": float}
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +257,7 @@ def propagate(photos: Collection, *, min_confidence: float = MIN_CONFIDENCE) -> 
 def save_propagation(photos: Collection, propagation: Propagation) -> None:
     """Save propagated labels, and the labels that their neighbors contradict."""
     result = propagation.result
-    labels = zip(propagation.ids, result.labels, result.confidence, strict=True)
-    save_propagated(photos, {name: (str(label), float(value)) for name, label, value in labels})
+    _save_columns(photos, propagation.ids, result.labels, result.confidence)
     save_suspects(photos, propagation.ids, result.suspects)
 
 
@@ -297,32 +298,45 @@ def save_propagated(photos: Collection, labels: Mapping[str, tuple[str, float]])
 
     Removes the propagated labels of images that are no longer in the collection.
     """
-    known = known_labels(photos)
-    rows: list[Metadata] = [
-        {"id": i, "label": label, "given": False, "confidence": confidence}
-        for i, (label, confidence) in labels.items()
-        if i not in known
-    ]
-    table = label_table(photos)
-    table.put(rows)
-    saved = [str(row["id"]) for row in table.all() if not row["given"]]
-    table.remove(_absent_ids(photos, saved))
+    names, confidence = zip(*labels.values(), strict=True) if labels else ((), ())
+    _save_columns(photos, list(labels), np.array(names, object), np.array(confidence, np.float64))
+
+
+def _save_columns(
+    photos: Collection, ids: Sequence[str], labels: NDArray[np.object_], confidence: NDArray[np.floating[Any]]
+) -> None:
+    known, new = known_labels(photos), set(ids)
+    present = {str(image_id) for part in photos.store.scan(["id"]) for image_id in part["id"]}
+    saved = read_columns(label_table(photos), LABELS.key, _LABEL_COLUMNS)
+    retained = [given or (name in present and name not in new)
+                for name, given in zip(saved["id"], saved["given"], strict=True)]  # fmt: skip
+    old = {name: values[np.array(retained, np.bool_)] for name, values in saved.items()}
+    repeated = set(old["id"])
+    chosen = np.array([name in present and name not in known and name not in repeated for name in ids], np.bool_)
+    columns = {
+        "id": np.concatenate([old["id"], np.array(ids, object)[chosen]]),
+        "label": np.concatenate([old["label"], labels[chosen]]),
+        "given": np.concatenate([old["given"], np.zeros(int(chosen.sum()), np.bool_)]),
+        "confidence": np.concatenate([old["confidence"], confidence[chosen].astype(np.float64)]),
+    }
+    replace_rows(label_table(photos), LABELS.key, columns)
     photos.store.set_settings({LABELS_PROPAGATED.name: now()})  # a commit that readers of the collection see
 
 
-def _absent_ids(photos: Collection, ids: Sequence[str]) -> list[str]:
-    """Return the ids of which the collection has no image."""
-    present = {str(image_id) for part in photos.store.scan(["id"]) for image_id in part["id"]} if ids else set()
-    return [image_id for image_id in ids if image_id not in present]
+def propagated_labels(photos: Collection) -> tuple[NDArray[np.object_], NDArray[np.object_], NDArray[np.float64]]:
+    """Return ids, labels ("" for unsure) and confidence of the images that labels were propagated to."""
+    rows = read_columns(label_table(photos), LABELS.key, _LABEL_COLUMNS)
+    own = ~rows["given"].astype(np.bool_)
+    return rows["id"][own], rows["label"][own], rows["confidence"][own]
 
 
 def known_labels(photos: Collection, *, spread: bool = False) -> dict[str, str]:
     """Return the given labels by id; with `spread` also the propagated ones, without "unsure"."""
     labels: dict[str, str] = {}
-    for row in label_table(photos).all():
-        # Older collections have given labels in this table, from before the column existed.
-        if row["label"] and (spread or row["given"]):
-            labels[str(row["id"])] = str(row["label"])
+    rows = read_columns(label_table(photos), LABELS.key, _LABEL_COLUMNS)
+    # Older collections have given labels in this table, from before the column existed.
+    chosen = (rows["label"] != "") & (spread | rows["given"].astype(np.bool_))
+    labels.update(zip(rows["id"][chosen].tolist(), rows["label"][chosen].tolist(), strict=True))
     for part in photos.store.scan(["id", "label"], where="label is not null and label <> ''"):
         labels.update(zip(map(str, part["id"]), map(str, part["label"]), strict=True))
     return labels

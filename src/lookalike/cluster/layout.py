@@ -1,26 +1,30 @@
 """A map of the collection: similar images close together in the plane, by t-SNE (openTSNE) on FAISS neighbors.
 
-Positions are saved in the collection: a new image is placed among its neighbors and no other image moves.
+Of a large collection a sample is laid out, and the other images are placed among their neighbors of it. Positions are
+saved in the collection: a new image is placed in the same way and no other image moves.
 """
 
 import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.cluster.grouping import Clusters
-from lookalike.cluster.neighbors import nearest_neighbors, read_vectors
+from lookalike.cluster.neighbors import index_for, nearest_neighbors, read_vectors
 from lookalike.errors import LookalikeError
 from lookalike.schema import CURRENT_MAP, MAP
 from lookalike.search import Collection
+from lookalike.store.table_columns import read_columns, replace_rows
 from lookalike.types import Table, Vectors
 
 _PERPLEXITY = 20
 _MAX_SINGLE_THREAD = 5_000  # images up to which several threads wait for each other more than they work
 _PLACEMENT_NEIGHBORS = 5
 _BATCH = 50_000
+MAX_LAID_OUT = 100_000  # images that t-SNE lays out: minutes; the other ones lie between them
 
 Positions = NDArray[np.float32]
 
@@ -70,24 +74,51 @@ def make_map(
     `again`: lay out everything. Raises BadQuery if there is no image, ReadOnly.
     """
     ids, vectors = read_vectors(photos)
-    saved = {} if again else _saved_positions(photos)
-    old = np.array([name in saved for name in ids])
-    positions = np.zeros((len(ids), 2), np.float32)
-    if old.any():
-        positions[old] = [saved[name] for name in np.array(ids, object)[old]]
-        positions[~old] = place_new(vectors[~old], vectors[old], positions[old])
-        new = ~old
-    else:
-        positions = layout(vectors, progress=progress)
-        new = np.ones(len(ids), np.bool_)
-    _save_positions(photos, np.array(ids, object)[new].tolist(), positions[new], again=again or not old.any())
+    old, positions = np.zeros(len(ids), np.bool_), np.zeros((len(ids), 2), np.float32)
+    if not again:
+        saved_ids, saved = load_map(photos)
+        row_of = {name: row for row, name in enumerate(saved_ids)}
+        rows = np.array([row_of.get(name, -1) for name in ids], np.int64)
+        old = rows >= 0
+        positions[old] = saved[rows[old]]
+    if not old.any():
+        again = True
+        old = _sample(len(ids))
+        positions[old] = layout(vectors if old.all() else vectors[old], progress=progress)
+    new = np.flatnonzero(~old)
+    _place(vectors, np.flatnonzero(old), new, positions)
+    _save_positions(photos, ids, positions, None if again else new)
     return ids, positions
+
+
+def _sample(count: int) -> NDArray[np.bool_]:
+    """Which images are laid out together: all, or a random sample of MAX_LAID_OUT."""
+    if count <= MAX_LAID_OUT:
+        return np.ones(count, np.bool_)
+    mask = np.zeros(count, np.bool_)
+    mask[np.random.default_rng(0).choice(count, MAX_LAID_OUT, replace=False)] = True
+    return mask
+
+
+def _place(vectors: Vectors, old: NDArray[np.int64], new: NDArray[np.int64], positions: Positions) -> None:
+    """Fill in the positions of new rows by those of old ones, of which a sample stands for all."""
+    if len(old) > MAX_LAID_OUT:
+        old = old[np.sort(np.random.default_rng(0).choice(len(old), MAX_LAID_OUT, replace=False))]
+    if not len(new):
+        return
+    index, known = index_for(vectors[old], len(new)), positions[old]
+    for start in range(0, len(new), _BATCH):
+        some = new[start : start + _BATCH]
+        positions[some] = _positions_among(index, vectors[some], known)
 
 
 def load_map(photos: Collection) -> tuple[list[str], Positions]:
     """Return the saved ids and positions without reading vectors; empty if no map was made."""
-    saved = _saved_positions(photos)
-    return list(saved), np.array(list(saved.values()), np.float32).reshape(-1, 2)
+    record = json.loads(photos.store.settings.get(CURRENT_MAP.name, "{}"))
+    rows = read_columns(_table(photos), MAP.key, {"run": int, "x": float, "y": float})
+    own = rows["run"] == record.get("run", -1)
+    positions = np.stack([rows[axis][own] for axis in ("x", "y")], axis=1).astype(np.float32)
+    return rows[MAP.key][own].tolist(), positions
 
 
 def map_version(photos: Collection) -> str:
@@ -96,15 +127,19 @@ def map_version(photos: Collection) -> str:
 
 
 def place_new(new: Vectors, old: Vectors, positions: Positions) -> Positions:
-    """Return positions (n, 2) for new vectors: the median of their nearest old vectors' positions."""
-    import faiss
+    """Return positions (n, 2) for new vectors: the median of their nearest old vectors' positions.
 
+    Many new vectors are placed among many old ones by an inverted file: near is good enough.
+    """
     if not len(new):
         return np.zeros((0, 2), np.float32)
-    index = faiss.IndexFlatIP(old.shape[1])
-    index.add(np.ascontiguousarray(old))
-    _, rows = index.search(np.ascontiguousarray(new), min(_PLACEMENT_NEIGHBORS, len(old)))
-    middle = np.median(positions[rows], axis=1)
+    return _positions_among(index_for(old, len(new)), new, positions)
+
+
+def _positions_among(index: Any, new: Vectors, positions: Positions) -> Positions:
+    """Positions for new vectors; `index` holds the vectors that have `positions` (m, 2)."""
+    _, rows = index.search(np.ascontiguousarray(new), min(_PLACEMENT_NEIGHBORS, index.ntotal))
+    middle = np.median(positions[np.where(rows < 0, rows[:, :1], rows)], axis=1)
     # Never exactly on another image: a shift of a thousandth of the map, taken from the vector itself.
     return np.asarray(middle + 0.002 * new[:, :2] / max(float(np.abs(new[:, :2]).max()), 1e-6), np.float32)
 
@@ -144,27 +179,23 @@ def _table(photos: Collection) -> Table:
     return photos.store.table(MAP.name, MAP.key)
 
 
-def _saved_positions(photos: Collection) -> dict[str, tuple[float, float]]:
-    record = json.loads(photos.store.settings.get(CURRENT_MAP.name, "{}"))
-    if not record:
-        return {}
-    return {
-        str(row["id"]): (float(row["x"] or 0), float(row["y"] or 0))
-        for row in _table(photos).all()
-        if row["run"] == record["run"]
-    }
-
-
-def _save_positions(photos: Collection, ids: list[str], positions: Positions, *, again: bool) -> None:
+def _save_positions(photos: Collection, ids: list[str], positions: Positions, rows: NDArray[np.int64] | None) -> None:
+    """Save the positions of these rows, or of all as a new map (None)."""
     record = json.loads(photos.store.settings.get(CURRENT_MAP.name, '{"run": 0}'))
-    run = int(record["run"]) + again
-    for start in range(0, len(ids), _BATCH):
-        part = slice(start, start + _BATCH)
-        rows = zip(ids[part], positions[part].tolist(), strict=True)
-        _table(photos).put([{"id": name, "run": run, "x": x, "y": y} for name, (x, y) in rows])
-    if again or ids:
-        placed = (0 if again else int(record.get("placed", 0))) + len(ids)
-        photos.store.set_settings({CURRENT_MAP.name: json.dumps({"run": run, "placed": placed})})
+    run, placed = int(record["run"]), int(record.get("placed", 0))
+    if rows is None:
+        run, placed = run + 1, 0
+        x, y = positions.astype(np.float64).T
+        columns: dict[str, Any] = {"id": ids, "run": np.full(len(ids), run, np.int64), "x": x, "y": y}
+        replace_rows(_table(photos), MAP.key, columns)
+        rows = np.arange(len(ids))
+    else:
+        for start in range(0, len(rows), _BATCH):
+            part = rows[start : start + _BATCH]
+            moved = zip(part.tolist(), positions[part].tolist(), strict=True)
+            _table(photos).put([{"id": ids[row], "run": run, "x": x, "y": y} for row, (x, y) in moved])
+    if len(rows):
+        photos.store.set_settings({CURRENT_MAP.name: json.dumps({"run": run, "placed": placed + len(rows)})})
 
 
 # --- colors

@@ -1,18 +1,19 @@
 """The vectors of a collection as one array, and the k nearest neighbors of each image."""
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.cluster.neighbor_graph import approximate_neighbors
 from lookalike.errors import BadQuery
 from lookalike.parts import ALIKE
 from lookalike.search import Collection
 from lookalike.types import Vectors
 
-_MAX_EXACT = 100_000  # 100,000 x 256 against themselves: half a minute on two cores
-_PROBES = 12
+_MAX_COMPARED = 2 * 10**10  # pairs of vectors that are all compared: three minutes on two cores
+_PROBES = 32
+MAX_EXACT = 100_000  # 100,000 x 256 against themselves: half a minute on two cores
 
 
 def read_vectors(photos: Collection, *, where: str | None = None) -> tuple[list[str], Vectors]:
@@ -32,12 +33,17 @@ def read_vectors(photos: Collection, *, where: str | None = None) -> tuple[list[
 def nearest_neighbors(vectors: Vectors, k: int) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Return rows (n, k) of each vector's nearest others, best first, and their scores; k is at most n - 1.
 
-    Exact up to 100,000 vectors. Beyond, an inverted file may find fewer than k; rows of -1 with score -1 fill the rest.
+    Exact up to 100,000 vectors. Beyond, 90% are found on average (see `approximate_neighbors`), and where fewer than k
+    are, rows of -1 with score -1 fill the rest.
     """
     k = max(min(k, len(vectors) - 1), 0)
     if k == 0:
         return np.zeros((len(vectors), 0), np.int32), np.zeros((len(vectors), 0), np.float32)
-    scores, rows = _index(vectors).search(vectors, k + 1)
+    if len(vectors) > MAX_EXACT:
+        return approximate_neighbors(vectors, k)
+    import faiss
+
+    scores, rows = faiss.knn(vectors, vectors, k + 1, metric=faiss.METRIC_INNER_PRODUCT)
     return drop_self(rows, scores)
 
 
@@ -49,17 +55,20 @@ def drop_self(rows: NDArray[np.int64], scores: NDArray[np.float32]) -> tuple[NDA
     return rows[~own].reshape(shape).astype(np.int32), np.clip(scores[~own].reshape(shape), -1, 1)
 
 
-def _index(vectors: Vectors) -> Any:
+def index_for(vectors: Vectors, queries: int) -> Any:
+    """Return FAISS's index of vectors, for so many queries: exact, or by inverted lists where that would take long.
+
+    The lists may hold fewer vectors than a query asks for: rows of -1 fill the rest.
+    """
     import faiss
 
-    dim = vectors.shape[1]
-    index: Any
-    if len(vectors) <= _MAX_EXACT:
-        index = faiss.IndexFlatIP(dim)
-    else:
-        lists = int(4 * math.sqrt(len(vectors)))
-        index = faiss.IndexIVFFlat(faiss.IndexFlatIP(dim), dim, lists, faiss.METRIC_INNER_PRODUCT)
-        index.train(vectors[:: max(len(vectors) // (64 * lists), 1)])
-        index.nprobe = _PROBES
+    flat = faiss.IndexFlatIP(vectors.shape[1])
+    vectors = np.ascontiguousarray(vectors)
+    if len(vectors) * queries <= _MAX_COMPARED:
+        flat.add(vectors)
+        return flat
+    index = faiss.IndexIVFFlat(flat, vectors.shape[1], round(4 * len(vectors) ** 0.5), faiss.METRIC_INNER_PRODUCT)
+    index.train(vectors)
     index.add(vectors)
+    index.nprobe = _PROBES
     return index

@@ -9,13 +9,14 @@ held-out images of the label, is class-conditional conformal prediction (Vovk, L
 confidence machine, 2003); the connectivity of 70% of all labeled images bounds it below, because few labels say little.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.neighbors import drop_self, nearest_neighbors
+from lookalike.cluster.neighbors import drop_self, index_for, nearest_neighbors
 from lookalike.deprecation import renamed_property
 from lookalike.errors import BadQuery
 from lookalike.types import Vectors
@@ -118,15 +119,16 @@ def propagate_labels(
     calibration, suspects = _calibrate(labeled, codes, names, rows, voters)
     best = np.empty(len(vectors), np.int64)
     confidence, nearest = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
+    index = index_for(labeled, len(vectors))
     for start in range(0, len(vectors), _BLOCK):
         part = slice(start, start + _BLOCK)
-        near, scores = _nearest_labeled(vectors[part], labeled, voters)
+        near, scores = _nearest_labeled(index, vectors[part], voters)
         shares = _vote(codes[near], scores, calibration.temperature, len(names))
         best[part], confidence[part], nearest[part] = shares.argmax(1), shares.max(1), scores[:, 0]
     reached, held_out = connectivity(vectors, rows)
     connected = reached >= _min_connectivity(held_out, codes)[best]
     sure = (confidence >= min_confidence) & (nearest >= calibration.floor) & connected
-    guess = names[best].astype(object)
+    guess = names.astype(object)[best]
     guess[rows], confidence[rows], sure[rows] = names[codes], 1.0, True
     return PropagatedLabels(guess, confidence, nearest, sure, calibration, suspects)
 
@@ -141,7 +143,7 @@ def expected_calibration_error(confidence: Floats, right: NDArray[np.bool_], bin
 def _calibrate(
     labeled: Vectors, codes: NDArray[np.int64], names: NDArray[np.str_], rows: NDArray[np.int64], voters: int
 ) -> tuple[VoteCalibration, list[Suspect]]:
-    near, scores = _nearest_labeled(labeled, labeled, voters, without_self=True)
+    near, scores = _nearest_others(labeled, voters)
     testable = np.bincount(codes)[codes] >= 2  # the only image of a label cannot be predicted by others
     folds = np.arange(len(codes)) % 2
     shares = np.empty((len(codes), len(names)), np.float32)
@@ -160,18 +162,17 @@ def _calibrate(
     return VoteCalibration(shares.max(1)[testable], right[testable], temperature, floor), suspects
 
 
-def _nearest_labeled(
-    queries: Vectors, labeled: Vectors, voters: int, *, without_self: bool = False
-) -> tuple[NDArray[np.int64], Floats]:
-    import faiss
+def _nearest_others(labeled: Vectors, voters: int) -> tuple[NDArray[np.int64], Floats]:
+    """Rows of each labeled vector's nearest others, best first, and their scores."""
+    rows, scores = drop_self(*_nearest_labeled(index_for(labeled, len(labeled)), labeled, voters + 1))
+    return rows.astype(np.int64), scores
 
-    index = faiss.IndexFlatIP(labeled.shape[1])
-    index.add(labeled)
-    scores, near = index.search(np.ascontiguousarray(queries), min(voters + without_self, len(labeled)))
-    if without_self:
-        rows, scores = drop_self(near, scores)
-        return rows.astype(np.int64), scores
-    return near, np.clip(scores, -1, 1)
+
+def _nearest_labeled(index: Any, queries: Vectors, voters: int) -> tuple[NDArray[np.int64], Floats]:
+    """Rows (n, k) among the labeled vectors, best first, and their scores."""
+    scores, near = index.search(np.ascontiguousarray(queries), min(voters, index.ntotal))
+    missing = near < 0  # an inverted file may find fewer: the best one again, with no weight
+    return np.where(missing, near[:, :1], near), np.where(missing, -1, np.clip(scores, -1, 1)).astype(np.float32)
 
 
 def _vote(labels: NDArray[np.int64], scores: Floats, temperature: float, count: int) -> Floats:
@@ -222,8 +223,10 @@ def connectivity(vectors: Vectors, rows: NDArray[np.int64]) -> tuple[Floats, Flo
     near, scores = nearest_neighbors(vectors, _WALK_NEIGHBORS)
     if not near.shape[1]:
         return np.ones(len(vectors), np.float32), np.ones(len(rows), np.float32)
-    weights = np.exp((scores - scores[:, :1]) / _WALK_TEMPERATURE)
-    weights /= weights.sum(axis=1, keepdims=True)
+    weights = scores  # in place: a graph of ten million images takes a gigabyte
+    for part in _blocks(len(near)):
+        weights[part] = np.exp((scores[part] - scores[part, :1]) / _WALK_TEMPERATURE)
+        weights[part] /= weights[part].sum(axis=1, keepdims=True)
     held_out = np.zeros(len(rows), np.float32)
     folds = np.random.default_rng(0).permutation(len(rows)) % _WALK_FOLDS
     for fold in range(_WALK_FOLDS):
@@ -236,6 +239,12 @@ def _walk(near: NDArray[np.int32], weights: Floats, rows: NDArray[np.int64]) -> 
     reached = np.zeros(len(near), np.float32)
     reached[rows] = 1
     for _ in range(_WALK_STEPS):
-        reached = _WALK_CONTINUE * np.einsum("nk,nk->n", weights, reached[near])
+        before, reached = reached, np.empty_like(reached)
+        for part in _blocks(len(near)):
+            reached[part] = _WALK_CONTINUE * np.einsum("nk,nk->n", weights[part], before[near[part]])
         reached[rows] = 1
     return reached
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.cluster.grouping import Cluster, Clusters
 from lookalike.cluster.levels import Level
@@ -18,10 +19,9 @@ from lookalike.errors import BadQuery, LookalikeError
 from lookalike.parts import ALIKE, dim_of
 from lookalike.schema import ASSIGNMENTS, CLUSTERS, CLUSTERS_NAMED, CURRENT_CLUSTERS
 from lookalike.search import Collection
+from lookalike.store.table_columns import read_columns, replace_rows
 from lookalike.text import now
 from lookalike.types import Metadata, Table
-
-_BATCH = 50_000
 
 
 class NoClusters(LookalikeError):
@@ -47,12 +47,15 @@ def save_clusters(photos: Collection, clusters: Clusters) -> None:
     """Save clusters in the collection, replacing earlier ones. `clusters.at` is when the vectors were read."""
     before = current_run(photos) or {"slot": "b", "run": 0}
     slot, run = ("b" if before["slot"] == "a" else "a"), int(before["run"]) + 1
-    members = assignment_table(photos, slot)
     finest = clusters.levels[-1]
-    for start in range(0, len(clusters.ids), _BATCH):
-        part = slice(start, start + _BATCH)
-        columns = clusters.ids[part], finest.assignments[part].tolist(), finest.scores[part].tolist()
-        members.put([assignment_row(run, *row, joined=False) for row in zip(*columns, strict=True)])
+    columns: dict[str, Any] = {
+        "id": clusters.ids,
+        "run": np.full(len(clusters.ids), run, np.int64),
+        "number": finest.assignments,
+        "score": finest.scores,
+        "joined": np.zeros(len(clusters.ids), np.bool_),
+    }
+    replace_rows(assignment_table(photos, slot), ASSIGNMENTS.key, columns)
     cluster_table(photos, slot).put(list(_cluster_rows(clusters, run)))
     known = finest.scores[finest.assignments >= 0]
     record = {
@@ -79,20 +82,19 @@ def load_clusters(photos: Collection) -> Clusters:
             command=f"cluster -c {photos.uri}",
         )
     present = {str(i) for part in photos.store.scan(["id"]) for i in part["id"]}
-    rows = [
-        row for row in assignment_table(photos, run["slot"]).all() if row["run"] == run["run"] and row["id"] in present
-    ]
+    rows = assignments(photos, run)
+    current = np.array([image_id in present for image_id in rows["id"]], np.bool_)
     described = [row for row in cluster_table(photos, run["slot"]).all() if row["run"] == run["run"]]
-    finest = np.array([row["number"] for row in rows], np.int32)
-    scores = np.array([row["score"] for row in rows], np.float32)
+    finest = rows["number"][current].astype(np.int32)
+    scores = rows["score"][current].astype(np.float32)
     levels, clusters = _levels(described, finest, scores, len(run["counts"]), dim_of(photos.card, ALIKE))
     return Clusters(
         method=run["method"],
-        ids=[str(row["id"]) for row in rows],
+        ids=rows["id"][current].tolist(),
         levels=levels,
         clusters=clusters,
         at=run["at"],
-        joined=np.array([bool(row["joined"]) for row in rows], np.bool_),
+        joined=rows["joined"][current].astype(np.bool_),
     )
 
 
@@ -118,6 +120,14 @@ def check_clusters(clusters: Clusters, names: Iterable[str]) -> None:
 
 def assignment_table(photos: Collection, slot: str) -> Table:
     return photos.store.table(ASSIGNMENTS.name.format(slot=slot), ASSIGNMENTS.key)
+
+
+def assignments(photos: Collection, run: Mapping[str, Any]) -> dict[str, NDArray[Any]]:
+    """Return the saved assignments of a run: id, number, score and joined, ordered by id."""
+    columns = {"run": int, "number": int, "score": float, "joined": bool}
+    rows = read_columns(assignment_table(photos, run["slot"]), ASSIGNMENTS.key, columns)
+    own = rows["run"] == run["run"]
+    return {name: values[own] for name, values in rows.items()}
 
 
 def cluster_table(photos: Collection, slot: str) -> Table:

@@ -20,7 +20,7 @@ from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region
 from lookalike.indexing.plan import BUILTIN_COLUMNS, FAILURES, absolute_text
 from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, save_card
-from lookalike.parts import BOTH, check_weighing, normalize_row_parts, part_of, scale_scores, weigh
+from lookalike.parts import BOTH, check_weighing, normalize_row_parts, scale_scores, weigh
 from lookalike.search.arguments import (
     check_count,
     check_id,
@@ -341,10 +341,10 @@ class Collection:
         """Return ids and their vectors (n, dim), of all images or of those that meet a condition, ordered by id.
 
         `part`: "alike" or "copy", only that part of them, as unit vectors; the same as all of them if the model's
-        vectors have no parts.
+        vectors have no parts. More than 1 GB of vectors are mapped from a temporary file, which takes no memory.
         """
-        ids, vectors = read_vectors(self._store, as_condition(where, parameters))
-        return ids, vectors if part is None else part_of(vectors, self.card, part)
+        folder = self.uri if os.path.isdir(self.uri) else None
+        return read_vectors(self._store, as_condition(where, parameters), self.card, part, folder)
 
     def to_arrow(
         self,

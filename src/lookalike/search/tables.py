@@ -11,8 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from lookalike.errors import BadQuery, LookalikeError, ModelMismatch, nearest
 from lookalike.indexing.plan import renamed_columns, superseded, user_columns
-from lookalike.parts import normalize_row_parts
+from lookalike.parts import dim_of, normalize_row_parts, part_of
 from lookalike.search.arguments import metadata_list
+from lookalike.search.large_array import empty_vectors
+from lookalike.store.columns import text_order
 from lookalike.text import now
 from lookalike.types import AddReport, Card, Metadata, Store, Vectors
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 ID, VECTOR = "id", "vector"
+_MOVED_ROWS = 8192
 COMMIT_ROWS = 16_384  # rows of one commit: 20 MB of vectors
 
 
@@ -29,23 +32,48 @@ def read_ids(store: Store, where: str | None) -> list[str]:
     return sorted(str(image_id) for part in store.scan([ID], where=where) for image_id in part[ID])
 
 
-def read_vectors(store: Store, where: str | None) -> tuple[list[str], Vectors]:
+def read_vectors(
+    store: Store, where: str | None, card: Card, part: str | None = None, folder: str | None = None
+) -> tuple[list[str], Vectors]:
     """Return ids and vectors (n, dim) of the rows that meet a condition, ordered by id.
 
-    So nothing computed from them depends on how rows are stored. The vectors are in memory once.
+    So nothing computed from them depends on how rows are stored. `part`: only this part of the vectors. A large array
+    is mapped from a temporary file in `folder` (see `empty_vectors`).
     """
-    ids = read_ids(store, where)
-    row_of = {image_id: row for row, image_id in enumerate(ids)}
-    vectors = np.zeros((len(ids), store.dim), np.float32)
+    stored = np.concatenate([np.empty(0, object), *(part[ID] for part in store.scan([ID], where=where))])
+    order = text_order(stored)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    ids: list[str] = [str(image_id) for image_id in stored[order]]
+    vectors = empty_vectors(len(ids), store.dim if part is None else dim_of(card, part), folder)
     present = np.zeros(len(ids), np.bool_)
-    for part in store.scan([ID, VECTOR], where=where):
-        # Images that another process adds or removes between the two scans are left out.
-        rows = np.array([row_of.get(str(image_id), -1) for image_id in part[ID]], np.int64)
-        vectors[rows[rows >= 0]] = part[VECTOR][rows >= 0]
+    row_of: dict[str, int] = {}
+    start = 0
+    for batch in store.scan([ID, VECTOR], where=where):
+        block = batch[VECTOR] if part is None else part_of(batch[VECTOR], card, part)
+        stop = start + len(block)
+        if np.array_equal(stored[start:stop], batch[ID]):
+            rows = rank[start:stop]
+        else:  # images that another process adds or removes between the two scans are left out
+            row_of = row_of or {image_id: row for row, image_id in enumerate(ids)}
+            rows = np.array([row_of.get(str(image_id), -1) for image_id in batch[ID]], np.int64)
+        vectors[rows[rows >= 0]] = block[rows >= 0]
         present[rows[rows >= 0]] = True
+        start = stop
     if present.all():
         return ids, vectors
-    return [image_id for image_id, is_present in zip(ids, present, strict=True) if is_present], vectors[present]
+    return [image_id for image_id, is_present in zip(ids, present, strict=True) if is_present], _retain(
+        vectors, present
+    )
+
+
+def _retain(vectors: Vectors, mask: NDArray[np.bool_]) -> Vectors:
+    """Move the rows of the mask to the front, a block at a time, and return them."""
+    rows = np.flatnonzero(mask)
+    for start in range(0, len(rows), _MOVED_ROWS):
+        some = rows[start : start + _MOVED_ROWS]
+        vectors[start : start + len(some)] = vectors[some]
+    return vectors[: len(rows)]
 
 
 def update_rows(store: Store, ids: Sequence[str], metadata: Sequence[Metadata] | Metadata) -> int:

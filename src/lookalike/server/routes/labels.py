@@ -1,9 +1,12 @@
 """/v1/labels: labels, label propagation, and labels that look wrong."""
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Query
+from numpy.typing import NDArray
 from starlette.responses import Response
 
 from lookalike.cluster import (
@@ -11,7 +14,7 @@ from lookalike.cluster import (
     confirm_labels,
     known_labels,
     label_cluster,
-    label_table,
+    propagated_labels,
     saved_suspects,
     set_labels,
 )
@@ -24,7 +27,6 @@ from lookalike.server.http.schemas import LabeledOut, LabelIn, LabelList, Spread
 from lookalike.server.routes.clusters import no_clusters, unknown_cluster
 from lookalike.server.service.collection_service import unknown
 from lookalike.store.vector_index import VectorIndex
-from lookalike.types import Scalar
 
 router = APIRouter(tags=["labels"])
 EXAMPLES = 9
@@ -50,11 +52,11 @@ async def labels(
     }
     if spread:
         by_label = await state.service.in_thread(lambda: _ids_by_label(photos, index))
-        propagated = await state.service.in_thread(lambda: _propagated_rows(photos, index))
-        named = Counter(str(row["label"]) for row in propagated)
+        propagated = await state.service.in_thread(lambda: _Propagated.of(photos, index))
+        named = Counter(propagated.labels.tolist())
         for row in rows:
             row |= {"examples": by_label.get(row["label"], [])[:EXAMPLES], "named": named[row["label"]]}
-        content["unsure"] = named[""] if propagated else None
+        content["unsure"] = named[""] if len(propagated.ids) else None
     return as_json(content)
 
 
@@ -78,15 +80,26 @@ def _ids_by_label(photos: Collection, index: VectorIndex | None) -> dict[str, li
     return by_label
 
 
-def _propagated_rows(photos: Collection, index: VectorIndex | None) -> list[dict[str, Scalar]]:
-    """Return the propagated labels, "" for unsure ones, most confident first, without images labeled since."""
-    labeled = {image_id for ids in _ids_by_label(photos, index).values() for image_id in ids}
-    rows = [
-        row
-        for row in label_table(photos).all()
-        if not row["given"] and row["id"] not in labeled and (index is None or str(row["id"]) in index)
-    ]
-    return sorted(rows, key=lambda row: -float(row["confidence"] or 0))
+@dataclass(frozen=True, slots=True)
+class _Propagated:
+    """Propagated labels of images that were not labeled since, "" for unsure ones, most confident first."""
+
+    ids: NDArray[np.object_]
+    labels: NDArray[np.object_]
+    confidence: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, photos: Collection, index: VectorIndex | None) -> "_Propagated":
+        labeled = {image_id for ids in _ids_by_label(photos, index).values() for image_id in ids}
+        ids, labels, confidence = propagated_labels(photos)
+        current = [image_id not in labeled and (index is None or image_id in index) for image_id in ids.tolist()]
+        rows = np.flatnonzero(np.array(current, np.bool_))
+        rows = rows[np.argsort(-confidence[rows], kind="stable")]
+        return cls(ids[rows], labels[rows], confidence[rows])
+
+    def with_label(self, label: str) -> "_Propagated":
+        rows = self.labels == label
+        return _Propagated(self.ids[rows], self.labels[rows], self.confidence[rows])
 
 
 @router.get("/v1/labels/spread", response_model=SpreadList, responses=error_responses())
@@ -103,21 +116,20 @@ async def spread(
     POST /v1/jobs with kind `labels` propagates the labels.
     """
     photos, index = state.service.current
-    rows = await state.service.in_thread(
-        lambda: [row for row in _propagated_rows(photos, index) if row["label"] == label]
-    )
+    propagated = await state.service.in_thread(lambda: _Propagated.of(photos, index).with_label(label))
 
-    def image_out(row: dict[str, Scalar]) -> dict[str, Any]:
-        image_id = str(row["id"])
+    def image_out(image_id: str, confidence: float) -> dict[str, Any]:
         metadata = dict(index.metadata(image_id) or {}) if index else {}
         return {
             "id": image_id,
             "label": label,
-            "confidence": round(float(row["confidence"] or 0), 4),
+            "confidence": round(confidence, 4),
             "metadata": public(metadata, show_paths=state.settings.show_paths),
         }
 
-    return as_json({"images": [image_out(row) for row in rows[offset : offset + k]], "total": len(rows)})
+    page = slice(offset, offset + k)
+    shown = zip(propagated.ids[page].tolist(), propagated.confidence[page].tolist(), strict=True)
+    return as_json({"images": [image_out(*row) for row in shown], "total": len(propagated.ids)})
 
 
 @router.get("/v1/labels/suspects", response_model=SuspectList, responses=error_responses())

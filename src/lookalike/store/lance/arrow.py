@@ -1,6 +1,6 @@
 """Conversion between rows of Python values and Arrow tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ TO_ARROW: dict[type, Any] = {
     str: pa.string(),
     bytes: pa.binary(),
 }
+_BATCH = 65_536  # rows
 # Without this mark, two processes that insert the same new id at once leave two rows (lance-format/lance#8949).
 PRIMARY_KEY = {"lance-schema:unenforced-primary-key": "true"}
 
@@ -73,6 +74,24 @@ def column_out(column: Any, name: str, kind: type, dim: int | None) -> NDArray[A
     if name == cols.VECTOR:
         return vectors_out(column, dim or 0).copy()
     return cols.as_array(column.to_pylist(), kind)
+
+
+def filled_array(column: Any) -> NDArray[Any]:
+    """Return a column as an array; a missing value is "" or 0."""
+    kind = kind_of(column.type)
+    return np.asarray(column.fill_null(kind()).to_numpy(zero_copy_only=False))
+
+
+def batches(columns: Mapping[str, Sequence[Any] | NDArray[Any]], arrow_schema: Any) -> Any:
+    """Return a reader of columns of equal length, some rows at a time."""
+    count = len(next(iter(columns.values())))
+
+    def parts() -> Iterator[Any]:
+        for start in range(0, count, _BATCH):
+            arrays = [pa.array(columns[f.name][start : start + _BATCH], f.type) for f in arrow_schema]
+            yield pa.record_batch(arrays, schema=arrow_schema)
+
+    return pa.RecordBatchReader.from_batches(arrow_schema, parts())
 
 
 def one_of(key: str, keys: Sequence[str]) -> str:

@@ -8,6 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lookalike.errors import NoCollection, ReadOnly, StoreFailed
 from lookalike.store import columns as cols
 from lookalike.store.columns import TEMPORARY
@@ -83,7 +86,40 @@ class LanceTable:
             rows: list[dict[str, Scalar]] = dataset.to_table(columns=[self.key, *names]).to_pylist()
         return sorted(rows, key=lambda row: str(row[self.key]))
 
+    def arrays(self, columns: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return the key and these columns, of those that the table has: see `ColumnTable`."""
+        from lookalike.store.lance.arrow import filled_array
+
+        try:
+            dataset = self.latest()
+        except NoCollection:
+            return {self.key: np.empty(0, object)}
+        with engine(self.uri):
+            names = [self.key, *(name for name in self.types() if name in columns)]
+            table = dataset.to_table(columns=names)
+            return {name: filled_array(table[name]) for name in names}
+
     # writing
+
+    def replace(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
+        """Replace all rows and columns, in one commit."""
+        from lookalike.store.lance.arrow import batches, schema
+
+        self._writable()
+        others = {name: _kind(values) for name, values in columns.items() if name != self.key}
+        arrow_schema = schema(self.key, others)
+        try:
+            self.latest()
+        except NoCollection:
+            self.create(others)
+
+        def change(_: "lance.LanceDataset") -> None:
+            reader = batches(columns, arrow_schema)
+            load_lance().write_dataset(
+                reader, self.uri, schema=arrow_schema, mode="overwrite", storage_options=self._options
+            )
+
+        self._commit(change)
 
     def create(self, types: Mapping[str, type]) -> None:
         from lookalike.store.lance.arrow import schema
@@ -310,6 +346,12 @@ class LanceTable:
                 return
         reason = f"other processes kept writing to it; the column {name} lacks some of their values"
         raise StoreFailed(reason, subject=self.uri, location=self.uri)
+
+
+def _kind(values: Sequence[Any] | NDArray[Any]) -> type:
+    """The Python type of the values of a column."""
+    kind: type = type(np.asarray(values[:1]).tolist()[0]) if len(values) else str
+    return kind
 
 
 def _values(dataset: "lance.LanceDataset", key: str, name: str) -> dict[str, Any]:
