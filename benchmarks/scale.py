@@ -1,7 +1,7 @@
 """How large may a collection be? The index of files at a million and ten million rows, beside other engines.
 
     python -m benchmarks.scale [--rows 1000000] [--dim 256] [--collection DIR] [--vectors FILE.npy] [--peers]
-        [--parts build frontier filters cold server changes verbs] [--figure FILE.png]
+        [--parts build frontier filters cold server changes] [--figure FILE.png]
 
 Prints Markdown. Vectors are made as in benchmarks/store.py; `--vectors`: those of a file (n, dim) instead. Half of the
 queries are rows with noise of half their length, half are new rows of the same distribution. Searches run on one thread
@@ -15,7 +15,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 import urllib.parse
 import urllib.request
@@ -479,58 +478,6 @@ def changes(place: str, data: Data) -> None:
     )
 
 
-def verbs(place: str, data: Data) -> None:
-    print(f"\n### Whole commands, {data.rows:,} rows\n")
-    line("command", "seconds", "peak MB", "exit")
-    line("---", "---", "---", "---")
-    for words in VERBS:
-        command = [sys.executable, "-m", "lookalike", *words, "-c", place]
-        started = time.perf_counter()
-        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
-            peak = Peak(process.pid)
-            _, err = process.communicate()
-        line(" ".join(words), round(time.perf_counter() - started, 1), round(peak.stop()), process.returncode)
-        if process.returncode:
-            print("\n" + (err.strip().splitlines() or ["?"])[-1] + "\n", flush=True)
-
-
-class Peak:
-    """The most private memory of a process and its children, in MB."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid, self.most, self.done = pid, 0.0, threading.Event()
-        self.thread = threading.Thread(target=self.watch, daemon=True)
-        self.thread.start()
-
-    def watch(self) -> None:
-        import psutil
-
-        while not self.done.wait(0.1):
-            total = 0
-            try:
-                own = psutil.Process(self.pid)
-                for process in (own, *own.children(recursive=True)):
-                    status = Path(f"/proc/{process.pid}/status").read_text()
-                    total += sum(int(row.split()[1]) for row in status.splitlines() if row.startswith("RssAnon"))
-            except (psutil.Error, OSError):
-                continue
-            self.most = max(self.most, total / 1024)
-
-    def stop(self) -> float:
-        self.done.set()
-        self.thread.join()
-        return self.most
-
-
-VERBS = (
-    ("info",),
-    ("outliers", "-k", "20"),
-    ("representatives", "-k", "100"),
-    ("cluster", "--levels", "8,64"),
-    ("map",),
-)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
@@ -550,11 +497,9 @@ def main() -> None:
             build(place, data)
         if "frontier" in options.parts:
             frontier(place, data, options.figure, peers=options.peers)
-        for name in ("filters", "cold", "server", "changes", "verbs"):
+        for name, part in {"filters": filters, "cold": cold, "server": server, "changes": changes}.items():
             if name in options.parts:
-                {"filters": filters, "cold": cold, "server": server, "changes": changes, "verbs": verbs}[name](
-                    place, data
-                )
+                part(place, data)
 
 
 if __name__ == "__main__":
