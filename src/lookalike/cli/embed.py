@@ -54,8 +54,8 @@ def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vect
     import numpy as np
 
     from lookalike.image import SourceFile, find
+    from lookalike.indexing.file_job import FileJob
     from lookalike.indexing.pipeline import default_workers, parallel
-    from lookalike.indexing.plan import FileJob
     from lookalike.indexing.worker import EmbeddedFile, FileWorker
 
     listed = list(find(files))

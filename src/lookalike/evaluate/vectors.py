@@ -11,8 +11,8 @@ import numpy as np
 
 from lookalike.errors import LookalikeError
 from lookalike.image import SourceFile
+from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.pipeline import default_workers, parallel
-from lookalike.indexing.plan import FileJob
 from lookalike.indexing.worker import EmbeddedFile, FileWorker
 from lookalike.types import Card, Embedder, Failure, Vectors
 

@@ -1,44 +1,29 @@
 """The plan of a sync: the files on disk compared with the indexed ones, without opening any."""
 
 import os
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import chain
+from itertools import chain, count, islice
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from lookalike import schema
 from lookalike._version import __version__
-from lookalike.errors import SourceError
+from lookalike.errors import LookalikeError, SourceError
 from lookalike.image import NotListed, SkippedFiles, SourceFile, find, is_hidden, to_path, to_text
+from lookalike.indexing.file_job import FileJob
+from lookalike.indexing.job_queue import JobQueue
+from lookalike.indexing.known_files import KnownFile, KnownFiles
 from lookalike.indexing.roots import Kind, Root, ensure_root, load_roots
 from lookalike.text import now
 from lookalike.types import Failure, Metadata, Scalar, Store
 
 FAILURES = schema.FAILURES.name
 STAMP_PREFIX = schema.STAMP.name.format(path="")
-
-
-@dataclass(slots=True)
-class KnownFile:
-    """An indexed file; an animation has several ids.
-
-    `root`: the root that lists it; "" for a file that was named by itself, None for one that a program added.
-    """
-
-    ids: list[str]
-    root: str | None
-    size: int
-    mtime_ns: int
-    frames: int
-
-
-@dataclass(frozen=True, slots=True)
-class FileJob:
-    """A file to read: new or changed."""
-
-    file: SourceFile
-    id: str
-    known: KnownFile | None = None
+_LOOKED_UP = 1024  # files of a listing looked up together
 
 
 @dataclass(slots=True, kw_only=True)
@@ -51,8 +36,8 @@ class SyncPlan:
     `failures`: all paths with a recorded failure; `obsolete_failures`: those whose file is gone or as it was indexed.
     """
 
-    jobs: list[FileJob] = field(default_factory=list)
-    known: dict[str, KnownFile] = field(default_factory=dict)
+    known: KnownFiles
+    jobs: JobQueue = field(default_factory=JobQueue)
     paths_by_hash: dict[str, list[str]] = field(default_factory=dict)
     deleted: dict[str, KnownFile] = field(default_factory=dict)
     unchanged: int = 0
@@ -77,17 +62,20 @@ class _Planner:
     def __init__(self, store: Store, *, frames: int, prune: bool) -> None:
         self._store, self._frames, self._prune = store, frames, prune
         self._roots = load_roots(store.settings)
-        self._known = known_files(store)
-        self._used_ids = {i for file in self._known.values() for i in file.ids}
+        self._known = KnownFiles(store)
+        self._new_ids: set[str] = set()  # that could occur twice: those of a walk of a folder cannot
         self._failures = {str(row["path"]): row for row in store.table(FAILURES).all()}
-        self._listed_files: set[str] = set()
+        self._listed = np.zeros(int(self._known.rows.max(initial=-1)) + 1, np.bool_)  # known files, by row
+        self._listed_new: set[str] = set()
+        self._listed_failures: set[str] = set()
+        self._roots_with_files: set[str] = set()
         self._unreadable: list[str] = []
         self._recovered: set[str] = set()
         self._deleted_named: set[str] = set()
         self._all_roots = False
         self._listed_roots: set[str] = set()
-        self._jobs: dict[str, FileJob] = {}
         self._manifest_ids: dict[str, str] = {}
+        self._manifest_jobs: set[str] = set()
         self._skipped = SkippedFiles()
         self._plan = SyncPlan(known=self._known, failures=set(self._failures))
 
@@ -96,20 +84,17 @@ class _Planner:
         named = list(self._roots) if sources is None else list(sources)
         for source in named:
             self._source(source, alone=len(named) == 1)
-        self._plan.jobs = list(self._jobs.values())
         self._protect_missing_roots()
-        self._plan.deleted = {
-            p: f for p, f in self._known.items() if p not in self._listed_files and self._is_covered(p, f.root)
-        }
+        self._plan.deleted = self._deleted()
         self._plan.obsolete_failures = self._obsolete_failures()
-        self._plan.paths_by_hash = self._paths_by_hash({job.file.size for job in self._plan.jobs})
+        self._plan.paths_by_hash = self._paths_by_hash(self._plan.jobs.sizes())
         self._plan.skipped_raw = sum(self._skipped.raw_files.values())
         self._plan.skipped_libraries = [p for p in self._skipped.libraries if not self._followed(p)]
         return self._plan
 
     def _obsolete_failures(self) -> list[str]:
         """Recorded failures whose file is gone, or is as it was indexed, and sources that are now listed."""
-        still = self._listed_files | {failure.path for failure in self._plan.failed}
+        still = self._listed_failures | {failure.path for failure in self._plan.failed}
         return [
             path
             for path, row in self._failures.items()
@@ -139,7 +124,7 @@ class _Planner:
 
     def _list(self, source: str | Path, path: str, *, alone: bool) -> None:
         # A single name that does not exist is a typing error; one of many is a file deleted since it was listed.
-        listing = find([source], report_missing=not alone or path in self._known, skipped=self._skipped)
+        listing = find([source], report_missing=not alone or self._known.get(path) is not None, skipped=self._skipped)
         first = next(listing, None)
         if first is None and not os.path.isdir(to_path(path)):
             return
@@ -149,8 +134,11 @@ class _Planner:
             self._roots[path] = root
             self._listed_roots.add(path)
         relabel = kind == "manifest" and self._stamp_changed(path)
-        for item in chain([] if first is None else [first], listing):
-            self._item(item, root, relabel=relabel)
+        # The walk of one folder yields each file once; a manifest, or another source, may name it again.
+        once = alone and kind == "folder"
+        for items in _blocks(chain([] if first is None else [first], listing)):
+            for item, known in zip(items, self._known.lookup([item.path for item in items]), strict=True):
+                self._item(item, known, root, relabel=relabel, once=once)
 
     def _stamp_changed(self, path: str) -> bool:
         """Whether a manifest has changed since its columns were last stored."""
@@ -159,20 +147,23 @@ class _Planner:
         self._plan.manifest_stamps[path] = stamp
         return self._store.settings.get(STAMP_PREFIX + path) != stamp
 
-    def _item(self, item: SourceFile | NotListed, root: Root | None, *, relabel: bool) -> None:
+    def _item(
+        self, item: SourceFile | NotListed, known: KnownFile | None, root: Root | None, *, relabel: bool, once: bool
+    ) -> None:
         if isinstance(item, NotListed):
             self._not_listed(item, root.path if root else "")
             return
-        if item.path in self._listed_files:
+        if root is not None:
+            self._roots_with_files.add(root.path)
+        if not self._is_first(item.path, known, once=once):
             return
-        self._listed_files.add(item.path)
         item = replace(item, root=root.path if root else "")
-        known = self._known.get(item.path)
         if item.id is not None:
             self._last_wins(item)
         if known is not None and self._unchanged(item, known):
             self._plan.unchanged += len(known.ids)
-            self._recovered.add(item.path)
+            if item.path in self._failures:
+                self._recovered.add(item.path)
             if relabel:
                 self._plan.relabeled.append((known, manifest_columns(item)))
                 self._plan.renamed_columns |= renamed_columns(item.metadata)
@@ -180,12 +171,36 @@ class _Planner:
             self._plan.failed.append(Failure(item.path, str(self._failures[item.path]["reason"])))
         else:
             self._plan.renamed_columns |= renamed_columns(item.metadata)
-            self._jobs[item.path] = FileJob(
-                item, item.id or (known.ids[0] if known else self._new_id(item, root)), known
-            )
+            self._add_job(item, known, root)
+
+    def _is_first(self, path: str, known: KnownFile | None, *, once: bool) -> bool:
+        """Note that a file is listed; whether it was not before."""
+        if path in self._failures:
+            self._listed_failures.add(path)
+        if known is not None:
+            first = not self._listed[known.row]
+            self._listed[known.row] = True
+            return bool(first)
+        if once:
+            return True
+        count = len(self._listed_new)
+        self._listed_new.add(path)
+        return len(self._listed_new) > count
+
+    def _add_job(self, item: SourceFile, known: KnownFile | None, root: Root | None) -> None:
+        if item.id is not None:
+            self._manifest_jobs.add(item.path)
+        image_id = item.id or (known.ids[0] if known else self._new_id(item, root))
+        try:
+            self._plan.jobs.append(FileJob(item, image_id, known))
+        except OSError as error:
+            raise LookalikeError(
+                f"the list of files to index cannot be written to {tempfile.gettempdir()} ({error.strerror}); "
+                "free some space"
+            ) from error
 
     def _not_listed(self, item: NotListed, root: str) -> None:
-        if item.path in self._known and _is_deleted(item.path):
+        if _is_deleted(item.path) and self._known.get(item.path) is not None:
             self._deleted_named.add(item.path)
             return
         self._unreadable.append(item.path)
@@ -204,7 +219,9 @@ class _Planner:
         earlier = self._manifest_ids.get(str(item.id))
         self._manifest_ids[str(item.id)] = item.path
         if earlier is not None:
-            self._jobs.pop(earlier, None)
+            if earlier in self._manifest_jobs:
+                self._manifest_jobs.remove(earlier)
+                self._plan.jobs.drop(earlier)
             reason = f"its id {item.id!r} is used again further down in {item.root}; the last one wins"
             self._fail(earlier, reason, item.root, record=True)
 
@@ -222,26 +239,38 @@ class _Planner:
 
     def _new_id(self, item: SourceFile, root: Root | None) -> str:
         base = f"{root.prefix}/{item.name}" if root else item.path
-        candidates = (base if n == 1 else f"{base}~{n}" for n in range(1, len(self._used_ids) + 2))
-        free = next(c for c in candidates if c not in self._used_ids)
-        self._used_ids.add(free)
+        numbered = chain([base], (f"{base}~{n}" for n in count(2)))
+        free = next(name for name in numbered if name not in self._new_ids and not self._known.has_id(name))
+        if free != base or root is None or root.kind != "folder":
+            self._new_ids.add(free)
         return free
 
     def _protect_missing_roots(self) -> None:
         """Treat an empty root that has indexed images as missing: it is the mount point of an unmounted drive."""
         plan = self._plan
-        for path in sorted(self._listed_roots):
-            has_images = any(f.root == path for f in self._known.values())
-            if has_images and not any(_is_under(p, path) or self._known_root(p) == path for p in self._listed_files):
-                plan.missing_roots.append(path)
+        with_images = {self._known.roots[n] for n in np.unique(self._known.root_of[self._known.rows]).tolist()}
+        plan.missing_roots += sorted((self._listed_roots & with_images) - self._roots_with_files)
         if not self._prune:
             self._listed_roots -= set(plan.missing_roots)
         else:
             self._listed_roots |= set(plan.missing_roots)
 
-    def _known_root(self, path: str) -> str | None:
-        known = self._known.get(path)
-        return known.root if known else None
+    def _deleted(self) -> dict[str, KnownFile]:
+        """Return the files that were not listed although a source was that would list them."""
+        rows = self._known.rows
+        rows = rows[~self._listed[rows]]
+        possible = np.array([self._may_be_covered(root) for root in self._known.roots], np.bool_)
+        files = self._known.files(rows[possible[self._known.root_of[rows]]] if len(rows) else rows)
+        return {file.path: file for file in files if self._is_covered(file.path, file.root)}
+
+    def _may_be_covered(self, root: str | None) -> bool:
+        """Whether any file of a root can be covered: spares a look at each of millions."""
+        if root is None or root in self._listed_roots:
+            return root is not None
+        if root == "":
+            return self._all_roots or bool(self._deleted_named)
+        listed = [path for path in self._listed_roots if self._roots[path].kind == "folder"]
+        return any(_is_under(root, path) or _is_under(path, root) for path in listed)
 
     def _is_covered(self, path: str, root: str | None) -> bool:
         """Whether this run listed the file's root or folder and could read it, so that its absence means deletion."""
@@ -258,34 +287,18 @@ class _Planner:
             self._roots[r].kind == "folder" and _is_walked(path, r) for r in self._listed_roots
         )
 
-    def _paths_by_hash(self, sizes: set[int]) -> dict[str, list[str]]:
+    def _paths_by_hash(self, sizes: NDArray[np.int64]) -> dict[str, list[str]]:
         """Paths by content hash of the indexed files with one of these sizes: no others can have the same content."""
         paths: dict[str, list[str]] = {}
-        parts = self._store.scan(["path", "sha256", "size"]) if sizes and self._known else ()
+        parts = self._store.scan(["path", "sha256", "size"]) if len(sizes) and len(self._known) else ()
         for part in parts:
-            for path, sha256, size in zip(part["path"], part["sha256"], part["size"], strict=True):
-                # Another process may have added rows since `known_files` ran.
-                if size in sizes and path in self._known:
-                    paths.setdefault(sha256, []).append(path)
+            with_size = np.flatnonzero(np.isin([size or -1 for size in part["size"].tolist()], sizes))
+            same = [row for row in with_size.tolist() if part["path"][row] is not None]
+            # Another process may have added rows since these files were read.
+            for row, file in zip(same, self._known.lookup([part["path"][row] for row in same]), strict=True):
+                if file is not None:
+                    paths.setdefault(part["sha256"][row], []).append(file.path)
         return paths
-
-
-def known_files(store: Store) -> dict[str, KnownFile]:
-    """All indexed files by path; images added from memory have no file."""
-    files: dict[str, KnownFile] = {}
-    for part in store.scan(["id", "path", "root", "size", "mtime_ns", "frame", "frames"]):
-        roots: dict[str, str] = {}  # one string object per root instead of one per file
-        for row_id, path, root, size, mtime, _frame, frames in zip(*(c.tolist() for c in part.values()), strict=True):
-            if path is None:
-                continue
-            if path in files:
-                files[path].ids.append(row_id)
-            else:
-                shared = None if root is None else roots.setdefault(root, root)
-                files[path] = KnownFile([row_id], shared, size or 0, mtime or 0, frames or 1)
-    for file in files.values():
-        file.ids.sort(key=lambda i: (len(i), i))
-    return files
 
 
 def failure_row(
@@ -332,6 +345,12 @@ def _kind_of(path: str, first: SourceFile | NotListed | None) -> Kind:
     if isinstance(first, SourceFile) and first.root == path and first.path != path:
         return "archive" if first.path.startswith(path + "!/") else "manifest"
     return "file"
+
+
+def _blocks(listing: Iterable[SourceFile | NotListed]) -> Iterator[list[SourceFile | NotListed]]:
+    remaining = iter(listing)
+    while items := list(islice(remaining, _LOOKED_UP)):
+        yield items
 
 
 def _is_deleted(path: str) -> bool:

@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from lookalike.errors import StoreFailed
 from lookalike.image import SourceFile, single_threaded_opencv
+from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.in_progress import InProgress, take_interrupted
+from lookalike.indexing.known_files import KnownFile
 from lookalike.indexing.pipeline import parallel
 from lookalike.indexing.plan import (
     BUILTIN_COLUMNS,
     FAILURES,
     STAMP_PREFIX,
-    FileJob,
-    KnownFile,
     SyncPlan,
     failure_row,
     make_plan,
@@ -62,7 +62,6 @@ def sync(
     suspects = interrupted | plan.failures
     in_progress = InProgress(folder, interrupted)
     worker = replace(worker, paths_by_hash=plan.paths_by_hash, in_progress=in_progress, suspects=suspects)
-    _put_last(plan.jobs, suspects)
     writer = _Writer(store, plan, worker)
     report = writer.report
     try:
@@ -81,26 +80,14 @@ def sync(
 def _run(writer: "_Writer", worker: FileWorker, plan: SyncPlan, options: SyncOptions) -> None:
     done, total = 0, len(plan.jobs)
     with single_threaded_opencv():
-        for outcomes in parallel(_consume(plan.jobs), worker, workers=options.workers, stop=options.stop):
+        jobs = plan.jobs.consume(last=worker.suspects)
+        for outcomes in parallel(jobs, worker, workers=options.workers, stop=options.stop):
             for outcome in outcomes:
                 writer.apply(outcome)
             done += len(outcomes)
             writer.flush_if_due()
             if options.progress:
                 options.progress(done, total)
-
-
-def _put_last(jobs: list[FileJob], suspects: Collection[str]) -> None:
-    """Move files that failed before, or were in progress when a run died, to the end."""
-    if suspects:
-        jobs.sort(key=lambda job: job.file.path in suspects)
-
-
-def _consume(jobs: list[FileJob]) -> Iterator[FileJob]:
-    """Yield the jobs in order and remove each from the list, which frees a kilobyte per file during the run."""
-    jobs.reverse()
-    while jobs:
-        yield jobs.pop()
 
 
 class _Writer:
@@ -233,7 +220,8 @@ class _Writer:
 
     def _copy_rows(self, known: KnownContent) -> bool:
         """Copy the rows of the indexed file to this one's ids. Returns False when those rows have changed."""
-        old = self._plan.known[known.paths[0]]
+        old = self._plan.known.get(known.paths[0])
+        assert old is not None
         names = ["sha256", "width", "height", "format", "frame", "frames", "plain", "thumbnail"]
         rows = [row for row in self._store.get(old.ids, names) if row is not None]
         complete = len(rows) == min(old.frames, self._worker.frames)
@@ -246,7 +234,8 @@ class _Writer:
 
     def _label_sources(self, known: KnownContent) -> Sequence[str]:
         """Files that swapped names keep the user columns of their content; a second copy has none."""
-        return self._plan.known[known.paths[0]].ids if known.job.known else ()
+        file = self._plan.known.get(known.paths[0]) if known.job.known else None
+        return () if file is None else file.ids
 
     def _mtime_only(self, outcome: MtimeOnly) -> None:
         job = outcome.job

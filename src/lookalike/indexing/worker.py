@@ -19,8 +19,8 @@ from lookalike.image import (
     read,
     thumbnail,
 )
+from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.in_progress import InProgress
-from lookalike.indexing.plan import FileJob
 from lookalike.types import RGB, Embedder, Scalar, Vectors
 
 THUMBNAIL = 256  # pixels
