@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.neighbor_graph import approximate_neighbors
 from lookalike.errors import BadQuery
 from lookalike.parts import ALIKE
 from lookalike.search import Collection
+from lookalike.search.neighbor_graph import approximate_neighbors
 from lookalike.types import Vectors
 
 _MAX_COMPARED = 2 * 10**10  # pairs of vectors that are all compared: three minutes on two cores

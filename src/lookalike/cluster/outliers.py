@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.neighbor_graph import exact_neighbors
 from lookalike.cluster.neighbors import MAX_EXACT, nearest_neighbors
+from lookalike.search.neighbor_graph import exact_neighbors
 from lookalike.types import Vectors
 
 NEIGHBORS = 20

@@ -9,11 +9,12 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.duplicates.search import pairs as pairs_module
 from lookalike.duplicates.search.collection_arrays import CollectionArrays
 from lookalike.duplicates.search.contents import Contents
 from lookalike.duplicates.search.local_features import COUNT, MAX_FEATURES, shared_features
 from lookalike.duplicates.search.orientation import rotated_pairs
-from lookalike.duplicates.search.pairs import ScoredPairs, cross_pairs, near_pairs
+from lookalike.duplicates.search.pairs import ScoredPairs, Stored, cross_pairs, near_pairs, nearest_pairs
 from lookalike.duplicates.search.thumbnail_features import ThumbnailFeatureReader, ThumbnailFeatures
 
 ScoreBaseline: TypeAlias = Callable[[NDArray[np.float32]], NDArray[Any]]
@@ -30,6 +31,7 @@ CERTAIN_THUMBNAIL_SCORE, LIKELY_THUMBNAIL_SCORE = 0.985, 0.96
 _MIN_ABOVE_BASELINE = 0.1  # of a score over the mean baseline of both; unrelated pairs reach it once in a thousand
 _CERTAIN_SCORE = 0.93  # needs no comparison with the baseline
 _BASELINE_BATCH = 4096
+MAX_LOCAL = 2_000_000  # contents; local features of more would take over 2 GB
 MAX_PARTNERS = 100  # of one content: all pairs of a folder of blank forms would be millions
 
 
@@ -59,6 +61,7 @@ def find_candidates(
     above = _above_baseline(_collected(_by_vector(contents, min_score, progress)), contents, baseline)
     is_large = len(contents.own_rows) > LARGE_COLLECTION
     sources = [_top_per_side(above, PARTNERS_BY_SCORE_IF_LARGE if is_large else PARTNERS_BY_SCORE)]
+    local = local and len(contents.own_rows) <= MAX_LOCAL
     if turned or local:
         reader = ThumbnailFeatureReader(pool, _features_per_image(len(contents.own_rows)) if local else 0)
         sides = [reader.read(side.photos, ids) for side, ids in _comparable_ids(contents)]
@@ -126,7 +129,8 @@ def _where(pairs: ScoredPairs, mask: NDArray[np.bool_]) -> ScoredPairs:
 
 
 def _features_per_image(images: int) -> int:
-    return int(np.clip(MAX_FEATURES // max(images, 1), 10, COUNT))
+    """Local features of each image; 0 where there are too many images for a useful number of them in memory."""
+    return 0 if images > MAX_LOCAL else int(np.clip(MAX_FEATURES // max(images, 1), 10, COUNT))
 
 
 def _comparable_ids(contents: Contents) -> Iterator[tuple[CollectionArrays, dict[str, int]]]:
@@ -162,6 +166,9 @@ def _by_vector(
 ) -> Iterator[ScoredPairs]:
     own = _comparable(contents, contents.own_rows)
     rows = contents.own_rows[own]
+    if len(contents.sides) == 1 and len(own) > pairs_module.MAX_EXACT:
+        yield _nearest_contents(contents, own, min_score, progress)
+        return
     vectors = _rows_of(contents.sides[0].vectors, rows)
     if len(contents.sides) == 1:
         for pairs in near_pairs(vectors, min_score - HALF_PRECISION_ERROR, progress=progress):
@@ -173,6 +180,18 @@ def _by_vector(
         first, second = own[pairs.first], other[pairs.second]
         different = first != second
         yield ScoredPairs(first[different], second[different], pairs.score[different])
+
+
+def _nearest_contents(
+    contents: Contents, own: NDArray[np.int64], min_score: float, progress: Callable[[int, int], None] | None
+) -> ScoredPairs:
+    vectors = np.asarray(contents.sides[0].vectors, np.float32)
+    content_of = np.full(len(vectors), -1, np.int64)
+    content_of[contents.own_rows[own]] = own
+    pairs = nearest_pairs(vectors, min_score, progress=progress)
+    first, second = content_of[pairs.first], content_of[pairs.second]
+    comparable = (first >= 0) & (second >= 0)
+    return _where(ScoredPairs(np.minimum(first, second), np.maximum(first, second), pairs.score), comparable)
 
 
 def _by_thumbnail(sides: Sequence[ThumbnailFeatures]) -> Iterator[ScoredPairs]:
@@ -201,7 +220,7 @@ def _comparable(contents: Contents, row_of: NDArray[np.int64]) -> NDArray[np.int
     return comparable
 
 
-def _rows_of(vectors: NDArray[np.float16], rows: NDArray[np.int64]) -> NDArray[np.float16]:
+def _rows_of(vectors: Stored, rows: NDArray[np.int64]) -> Stored:
     """Return `vectors[rows]`, without a copy if these are all rows in order: a million vectors take 512 MB."""
     all_rows = len(rows) == len(vectors) and bool((rows == np.arange(len(rows))).all())
     return vectors if all_rows else vectors[rows]

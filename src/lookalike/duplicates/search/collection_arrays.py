@@ -3,12 +3,13 @@
 The rows are in the order of what they hold (`_content_order`), not of the store, so that nothing which samples rows,
 breaks ties or limits their number depends on when an image was added.
 
-A million images with 256-dimensional vectors take 512 MB, plus some 150 MB for the other arrays.
+A million images with 256-dimensional vectors take 512 MB, plus some 150 MB for the other arrays. The vectors of more
+images are mapped from a temporary file; their rows are in the order of their ids.
 """
 
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,9 +19,11 @@ from numpy.typing import NDArray
 from lookalike.image import system_folder_of, to_path
 from lookalike.parts import COPY, dim_of, part_of
 from lookalike.search import Collection
+from lookalike.types import Vectors
 
 _COLUMNS = ["path", "root", "size", "mtime_ns", "sha256", "width", "height", "format", "frames", "plain"]
 _READ_BATCH = 2000
+MAX_IN_MEMORY = 1_500_000  # images
 _SORTED_COLUMNS = 16  # columns of the vectors sorted together: a copy of all would double the memory
 
 
@@ -55,14 +58,14 @@ class FileFacts:
 class CollectionArrays:
     """All images of a collection, in an order that follows from their content.
 
-    `vectors` (n, dim) in half precision: a score changes by less than .001. `digests` (n,): SHA-256,
+    `vectors` (n, dim) in half precision, which changes a score by less than .001, or mapped. `digests` (n,): SHA-256,
     empty where there is none. `first_rows`: the row of each file's first frame. `later_frames`: the rows of a file's
     other frames, by the row of the first.
     """
 
     photos: Collection
     ids: list[str]
-    vectors: NDArray[np.float16]
+    vectors: NDArray[np.float16] | Vectors
     digests: NDArray[np.bytes_]
     plain: NDArray[np.bool_]
     frames: NDArray[np.int32]
@@ -88,6 +91,8 @@ class CollectionArrays:
 
 def read_arrays(photos: Collection, *, where: str | None = None, is_reference: bool = False) -> CollectionArrays:
     """Read the arrays in one scan over the collection."""
+    if len(photos) > MAX_IN_MEMORY:
+        return _mapped_arrays(photos, where, is_reference=is_reference)
     ids, vectors, columns, animations = _scan(photos, where)
     digests = columns["sha256"].astype("S32")
     order = _content_order(digests, vectors, ids)
@@ -96,19 +101,58 @@ def read_arrays(photos: Collection, *, where: str | None = None, is_reference: b
     row_of = np.empty(len(order), np.int64)
     row_of[order] = np.arange(len(order))
     frame_rows = [row_of[rows].tolist() for rows in animations]
-    is_first = np.ones(len(order), np.bool_)
+    ordered = {name: values[order] for name, values in (columns | {"sha256": digests}).items()}
+    return _arrays(photos, [ids[row] for row in order], vectors, ordered, frame_rows, is_reference=is_reference)
+
+
+def _mapped_arrays(photos: Collection, where: str | None, *, is_reference: bool) -> CollectionArrays:
+    """The arrays of many images, in the order of their ids."""
+    ids, vectors = photos.vectors(where, part=COPY)
+    sorted_ids = np.array(ids, object)
+    n = len(ids)
+    columns: dict[str, NDArray[Any]] = {
+        "sha256": np.zeros(n, "S32"), "plain": np.zeros(n, np.bool_), "frames": np.ones(n, np.int32)
+    }  # fmt: skip
+    animated: dict[str, list[tuple[int, int]]] = {}
+    for part in photos.store.scan(["id", "path", "frame", "sha256", "plain", "frames"], where=where):
+        row_of = np.minimum(np.searchsorted(sorted_ids, part["id"]), len(ids) - 1)
+        present = np.flatnonzero(sorted_ids[row_of] == part["id"])  # of the images that had a vector
+        rows = row_of[present]
+        columns["sha256"][rows] = _digests(part["sha256"][present])
+        columns["plain"][rows] = [bool(value) for value in part["plain"][present].tolist()]
+        columns["frames"][rows] = [int(value or 1) for value in part["frames"][present].tolist()]
+        _note_animations(animated, part, present, rows, columns["frames"][rows])
+    frame_rows = [[row for _, row in sorted(frames)] for frames in animated.values()]
+    return _arrays(photos, ids, vectors, columns, frame_rows, is_reference=is_reference)
+
+
+def _arrays(
+    photos: Collection, ids: list[str], vectors: NDArray[np.float16] | Vectors, columns: Mapping[str, NDArray[Any]],
+    frame_rows: list[list[int]], *, is_reference: bool,
+) -> CollectionArrays:  # fmt: skip
+    is_first = np.ones(len(ids), np.bool_)
     is_first[[row for _, *later in frame_rows for row in later]] = False
-    return CollectionArrays(
-        photos,
-        [ids[row] for row in order],
-        vectors,
-        digests[order],
-        columns["plain"].astype(np.bool_)[order],
-        columns["frames"].astype(np.int32)[order],
-        np.flatnonzero(is_first),
-        {first: later for first, *later in frame_rows},
-        is_reference,
-    )
+    further = {first: later for first, *later in frame_rows}
+    plain, frames = columns["plain"].astype(np.bool_), columns["frames"].astype(np.int32)
+    first = np.flatnonzero(is_first)
+    return CollectionArrays(photos, ids, vectors, columns["sha256"], plain, frames, first, further, is_reference)
+
+
+def _digests(values: NDArray[np.object_]) -> NDArray[np.bytes_]:
+    return np.array([bytes.fromhex(sha or "") for sha in values.tolist()], "S32")
+
+
+def _note_animations(
+    animated: dict[str, list[tuple[int, int]]], part: Mapping[str, NDArray[Any]], positions: NDArray[np.int64],
+    rows: NDArray[np.int64], frames: NDArray[np.int32],
+) -> None:  # fmt: skip
+    """Add the frames in a part of a scan, by path: the number of each and its row."""
+    for n in np.flatnonzero(frames > 1).tolist():
+        position = positions[n]
+        if part["path"][position]:
+            animated.setdefault(str(part["path"][position]), []).append(
+                (int(part["frame"][position] or 0), int(rows[n]))
+            )
 
 
 def _scan(
@@ -126,13 +170,11 @@ def _scan(
             vectors = np.concatenate([vectors[:count], np.empty((2 * len(block), dim), np.float16)])
         vectors[count : count + len(block)] = block
         ids += map(str, part["id"].tolist())
-        columns["sha256"].append(np.array([bytes.fromhex(sha or "") for sha in part["sha256"].tolist()], "S32"))
+        columns["sha256"].append(_digests(part["sha256"]))
         columns["plain"].append(np.array([bool(plain) for plain in part["plain"].tolist()]))
         frames = np.array([int(n or 1) for n in part["frames"].tolist()], np.int32)
         columns["frames"].append(frames)
-        for i in np.flatnonzero(frames > 1):
-            if part["path"][i]:
-                animated.setdefault(str(part["path"][i]), []).append((int(part["frame"][i] or 0), count + int(i)))
+        _note_animations(animated, part, np.arange(len(block)), np.arange(count, count + len(block)), frames)
         count += len(block)
     arrays = {name: np.concatenate(parts) if parts else np.empty(0) for name, parts in columns.items()}
     return ids, vectors[:count], arrays, [[row for _, row in sorted(frames)] for frames in animated.values()]

@@ -16,7 +16,7 @@ from lookalike.duplicates.keep.keep_choices import KeepChoices
 from lookalike.duplicates.keep.original_check import OriginalCheck
 from lookalike.duplicates.keep.rules import DEFAULT, Keep
 from lookalike.duplicates.review.decisions import Decisions, pair_key
-from lookalike.duplicates.search.candidates import CandidatePairs, ScoreBaseline, find_candidates
+from lookalike.duplicates.search.candidates import MAX_LOCAL, CandidatePairs, ScoreBaseline, find_candidates
 from lookalike.duplicates.search.collection_arrays import FileFacts, is_link, read_arrays
 from lookalike.duplicates.search.contents import Contents
 from lookalike.duplicates.search.groups import Group, make_groups
@@ -71,7 +71,7 @@ class Duplicates:
     """The groups found. `pictures`: number of images searched. `absent`: paths left out because the file is missing.
 
     `truncated`: number of images with more candidates than are verified. `decided`: pairs left out because of a user's
-    decision.
+    decision. `without_details`: whether local features were left out, since there are too many images.
     """
 
     groups: tuple[DuplicateGroup, ...]
@@ -80,6 +80,7 @@ class Duplicates:
     absent: tuple[str, ...] = ()
     truncated: int = 0
     decided: int = 0
+    without_details: bool = False
     seconds: float = 0.0
 
     cut = renamed_property("cut", "truncated")
@@ -159,6 +160,7 @@ class _Search:
         reference = None if against is None else read_arrays(against, is_reference=True)
         self._contents = Contents.of(read_arrays(photos, where=options.where), reference)
         self._calibration = calibration
+        self._local = options.turned and options.verify
         # Scores alone are not worth storing.
         self._store = ProofStore(photos, calibration, keep=options.verify and is_writable(photos.uri))
         self._decisions = Decisions(photos).by_pair()
@@ -177,7 +179,7 @@ class _Search:
                 self.min_score,
                 pool,
                 turned=self._options.turned,
-                local=self._options.turned and self._options.verify,
+                local=self._local,
                 baseline=None if self._options.min_score is not None else score_baseline(self._contents),
                 progress=self._options.progress,
             )
@@ -192,6 +194,7 @@ class _Search:
             absent=tuple(sorted(self._files.absent)),
             truncated=self._candidates.truncated,
             decided=len(self._separate),
+            without_details=self._local and len(self._contents.own_rows) > MAX_LOCAL,
             seconds=time.monotonic() - started_at,
         )
 

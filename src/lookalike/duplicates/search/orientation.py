@@ -14,7 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.duplicates.search.pairs import ScoredPairs, cross_pairs, near_pairs
+from lookalike.duplicates.search import pairs as pairs_module
+from lookalike.duplicates.search.pairs import ScoredPairs, cross_pairs, near_pairs, nearest_pairs
 
 SIDE = 16
 MIN_MOMENT = 0.06  # of a unit vector's moment, in [-1, 1]; JPEG, resizing and light crops change it by less
@@ -42,17 +43,22 @@ def rotated_pairs(
 ) -> Iterator[ScoredPairs]:
     """Yield pairs of rows whose signatures agree in some orientation: within `thumbnails`, or across to `others`."""
     right = thumbnails if others is None else others
-    blocks = (
-        near_pairs(thumbnails.vectors, min_score)
-        if others is None
-        else cross_pairs(thumbnails.vectors, right.vectors, min_score)
-    )
-    for pairs in blocks:
+    for pairs in _similar(thumbnails, others, min_score):
         first, second = thumbnails.rows[pairs.first], right.rows[pairs.second]
         different = first != second if others is None else np.ones(len(first), np.bool_)
         if others is None:
             first, second = np.minimum(first, second), np.maximum(first, second)
         yield ScoredPairs(first[different], second[different], pairs.score[different])
+
+
+def _similar(
+    thumbnails: OrientedThumbnails, others: OrientedThumbnails | None, min_score: float
+) -> Iterator[ScoredPairs]:
+    if others is not None:
+        return cross_pairs(thumbnails.vectors, others.vectors, min_score)
+    if len(thumbnails.vectors) > pairs_module.MAX_EXACT:
+        return iter([nearest_pairs(np.asarray(thumbnails.vectors, np.float32), min_score)])
+    return near_pairs(thumbnails.vectors, min_score)
 
 
 def signature(image: NDArray[np.uint8] | None) -> GrayArray | None:

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery
 from lookalike.image import single_threaded_blas
+from lookalike.search.neighbor_graph import MAX_ROUNDS, approximate_neighbors
 
 Stored: TypeAlias = NDArray[np.float32] | NDArray[np.float16]
 Progress: TypeAlias = Callable[[int, int], None]
@@ -30,6 +31,8 @@ _ROUNDING_ERROR = 2e-5  # float32 products of unit vectors are off by less, what
 _SAMPLE_SIZE = 2048
 _MIN_ROWS_FOR_PCA = 4096  # with fewer rows PCA takes longer than it saves
 _PRODUCT_NS, _PAIR_NS = 0.025, 600.0  # one multiplication of a block product; one pair scored individually
+MAX_EXACT = 1_500_000  # rows; all pairs of so many take ten minutes on two cores
+_NEAREST = 10
 _MAX_PAIRS_AT_ONCE = 1 << 14  # pairs scored together: 2 x 20 MB at dim 320, a thread
 
 
@@ -75,6 +78,26 @@ def cross_pairs(
 ) -> Iterator[ScoredPairs]:
     """Yield all pairs of a row of `vectors` and a row of `others` whose score is at least `min_score`, in blocks."""
     yield from _pairs(vectors, others, min_score, progress)
+
+
+def nearest_pairs(vectors: NDArray[np.float32], min_score: float, *, progress: Progress | None = None) -> ScoredPairs:
+    """Return the pairs (first < second) of rows and their _NEAREST nearest others that have at least `min_score`.
+
+    For millions of vectors, where comparing all pairs takes hours. The nearest of all are missed least.
+    """
+    rounds: list[float] = []
+
+    def report(recall: float) -> None:
+        rounds.append(recall)
+        if progress:
+            progress(len(vectors) * len(rounds) // MAX_ROUNDS, len(vectors))
+
+    rows, scores = approximate_neighbors(vectors, min(_NEAREST, len(vectors) - 1), progress=report)
+    one, rank = np.nonzero((scores >= min_score) & (rows >= 0))
+    other, score = rows[one, rank].astype(np.int64), scores[one, rank]
+    first, second = np.minimum(one, other), np.maximum(one, other)
+    _, unique = np.unique(first * len(vectors) + second, return_index=True)
+    return ScoredPairs(first[unique], second[unique], score[unique])
 
 
 def _pairs(vectors: Stored, others: Stored, min_score: float, progress: Progress | None) -> Iterator[ScoredPairs]:

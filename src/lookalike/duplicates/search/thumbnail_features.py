@@ -1,5 +1,6 @@
 """Read a collection's thumbnails in one pass: a signature and the strongest local features of each."""
 
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from lookalike.duplicates.search.local_features import COUNT, SIDE, Reducer, loc
 from lookalike.duplicates.search.orientation import GrayArray, OrientedThumbnails, normalize_orientation, signature
 from lookalike.relate.geometry.features import KeypointArrays
 from lookalike.search import Collection
+from lookalike.search.large_array import VectorCollector
 
 _BATCH = 512
 _REDUCER_SAMPLE, _SAMPLE_BATCH = 20_000, 128  # descriptors to which the reducer is fitted; images read for it at a time
@@ -41,7 +43,7 @@ class ThumbnailFeatureReader:
 
     def read(self, photos: Collection, rows: dict[str, int], *, where: str | None = None) -> ThumbnailFeatures:
         """Return the features of the images in `rows` (id to row), by row; those without a thumbnail are left out."""
-        signatures = [np.zeros((0, 256), np.float16)]
+        signatures = VectorCollector(256, photos.uri if os.path.isdir(photos.uri) else None)
         signature_rows = [np.zeros(0, np.int64)]
         codes, angles, rows_of = [np.zeros((0, 32), np.int8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int32)]
         if self.count and self._reducer is None:
@@ -51,7 +53,7 @@ class ThumbnailFeatureReader:
             by_row = [(row, gray) for (row, _), (gray, _) in zip(batch, features, strict=True) if gray is not None]
             if by_row:
                 normal = normalize_orientation(np.stack([gray for _, gray in by_row]))
-                signatures.append(normal.vectors.astype(np.float16))  # 100,000 images: 90 MB instead of 180
+                signatures.append(normal.vectors)
                 signature_rows.append(np.array([row for row, _ in by_row], np.int64)[normal.rows])
             if self._reducer is not None:
                 points, descriptors = zip(*(local for _, local in features), strict=True)
@@ -59,7 +61,7 @@ class ThumbnailFeatureReader:
                 angles.append(np.concatenate([each[:, 3] for each in points]))
                 codes.append(self._reducer(np.concatenate(descriptors)))
         return ThumbnailFeatures(
-            OrientedThumbnails(*_by_row(np.concatenate(signature_rows), signatures)),
+            _ordered(signatures.vectors(), np.concatenate(signature_rows)),
             *_by_row(np.concatenate(rows_of), codes, angles),
         )
 
@@ -81,6 +83,14 @@ class ThumbnailFeatureReader:
                 break
         if any(map(len, descriptors)):
             self._reducer = Reducer(np.concatenate(descriptors))
+
+
+def _ordered(vectors: NDArray[np.floating[Any]], rows: NDArray[np.int64]) -> OrientedThumbnails:
+    """The signatures in the order of the rows, unless they are mapped."""
+    if vectors.dtype != np.float16:
+        return OrientedThumbnails(vectors, rows)
+    order = np.argsort(rows, kind="stable")
+    return OrientedThumbnails(vectors[order], rows[order])
 
 
 def _by_row(rows: NDArray[Any], *parts: list[NDArray[Any]]) -> list[NDArray[Any]]:
