@@ -13,12 +13,12 @@ from lookalike.cluster import k_center, neighbors, propagation
 from lookalike.cluster.k_center import cover
 from lookalike.cluster.kmeans import kmeans
 from lookalike.cluster.layout import load_map, make_map
-from lookalike.search.neighbor_graph import approximate_neighbors, exact_neighbors
 from lookalike.cluster.neighbors import index_for, nearest_neighbors, read_vectors
 from lookalike.cluster.outliers import outliers
 from lookalike.cluster.propagation import propagate_labels
 from lookalike.errors import LookalikeError
 from lookalike.search import Collection, large_array, neighbor_graph
+from lookalike.search.neighbor_graph import approximate_neighbors, exact_neighbors
 from lookalike.similarity import normalize
 from lookalike.store import open_store
 from lookalike.store.lance.store import LanceStore
