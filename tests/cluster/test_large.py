@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lookalike.cluster import k_center, neighbors, propagation
+from lookalike.cluster import cluster, k_center, neighbors, propagation, save_clusters, shown_rows
 from lookalike.cluster.k_center import cover
 from lookalike.cluster.kmeans import kmeans
 from lookalike.cluster.layout import load_map, make_map
@@ -174,6 +174,26 @@ def test_a_map_of_a_sample_places_the_others_among_their_like(tmp_path: Path, mo
         assert np.allclose(later[:400], positions)
         assert len(later_ids) == 407
         assert np.linalg.norm(later[400:] - positions[:7], axis=1).max() < 0.2
+
+
+def test_a_map_shows_a_sample_of_many_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lookalike.server.routes.map import _map
+
+    with Collection.open(tmp_path / "c", model="efficientnet-lite1.in1k", create=True) as photos:
+        vectors = groups(60, count=3, dim=photos.card.dim)[0]
+        photos.add(vectors=vectors, ids=[f"i{n:03}" for n in range(60)])
+        ids, positions = make_map(photos)
+        save_clusters(photos, cluster(photos, (3,)))
+        whole = _map(photos, None)
+        assert (whole["ids"], whole["total"]) == (ids, 60)
+        monkeypatch.setattr(layout_module, "MAX_SHOWN", 25)
+        rows = shown_rows(60)
+        assert (len({*rows.tolist()}), rows.tolist()) == (25, sorted(rows.tolist()))
+        shown = _map(photos, None)
+        assert (shown["ids"], shown["total"], shown["waiting"]) == ([ids[row] for row in rows], 60, 0)
+        assert np.allclose(shown["x"], positions[rows, 0], atol=1e-4)
+        of = dict(zip(whole["ids"], whole["groups"][0]["of"], strict=True))
+        assert shown["groups"][0]["of"] == [of[name] for name in shown["ids"]]
 
 
 # --- vectors in a file, tables as columns

@@ -8,6 +8,7 @@ import typer
 from lookalike.cli.options import CollectionOption
 from lookalike.cli.output import log
 from lookalike.cli.output_files import check_output_files, ends_in
+from lookalike.text import counted
 
 
 def map(
@@ -27,14 +28,18 @@ def map(
     collection: CollectionOption = None,
 ) -> None:
     """Draw all images in the plane, similar ones close together; the map is saved, new images move no other."""
-    from lookalike.cluster import NoClusters, known_labels, load_clusters, make_map
+    from lookalike.cluster import NoClusters, known_labels, load_clusters, make_map, shown_rows
     from lookalike.plot import map_figure, map_page, save
     from lookalike.search import open_collection
 
     figure_file = output.with_suffix(".png")
     check_output_files(output, figure_file)
     with open_collection(collection, create=False) as photos:
-        ids, positions = make_map(photos, again=again)
+        all_ids, all_positions = make_map(photos, again=again)
+        rows = shown_rows(len(all_ids))
+        ids, positions = [all_ids[row] for row in rows.tolist()], all_positions[rows]
+        if len(ids) < len(all_ids):
+            log(f"the page and the figure show {len(ids):,} of {counted(len(all_ids), 'image')}, chosen at random")
         labels = known_labels(photos, spread=True)
         try:
             clusters = load_clusters(photos)

@@ -30,7 +30,7 @@ from lookalike.cluster.labels import (
     saved_suspects,
     set_labels,
 )
-from lookalike.cluster.layout import PALETTE, colorings, layout, load_map, make_map
+from lookalike.cluster.layout import MAX_SHOWN, PALETTE, colorings, layout, load_map, make_map, shown_rows
 from lookalike.cluster.neighbors import read_vectors
 from lookalike.cluster.outliers import Outliers, outliers
 from lookalike.cluster.propagation import PropagatedLabels, Suspect, VoteCalibration, propagate_labels
@@ -38,6 +38,7 @@ from lookalike.cluster.storage import NoClusters, current_run, load_clusters, na
 from lookalike.deprecation import renamed
 
 __all__ = [
+    "MAX_SHOWN",
     "METHODS",
     "PALETTE",
     "Cluster",
@@ -90,6 +91,7 @@ __all__ = [
     "save_suspects",
     "saved_suspects",
     "set_labels",
+    "shown_rows",
     "write_clusters",
     "write_columns",
     "write_tree",

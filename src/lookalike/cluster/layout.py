@@ -24,6 +24,7 @@ _PERPLEXITY = 20
 _MAX_SINGLE_THREAD = 5_000  # images up to which several threads wait for each other more than they work
 _PLACEMENT_NEIGHBORS = 5
 _BATCH = 50_000
+MAX_SHOWN = 100_000  # images that a page or a figure shows
 MAX_LAID_OUT = 100_000  # images that t-SNE lays out: minutes; the other ones lie between them
 
 Positions = NDArray[np.float32]
@@ -121,6 +122,13 @@ def load_map(photos: Collection) -> tuple[list[str], Positions]:
     return rows[MAP.key][own].tolist(), positions
 
 
+def shown_rows(count: int) -> NDArray[np.int64]:
+    """Return which of so many images a page or a figure shows: all, or a random sample of MAX_SHOWN, ascending."""
+    if count <= MAX_SHOWN:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(0).choice(count, MAX_SHOWN, replace=False))
+
+
 def map_version(photos: Collection) -> str:
     """A text that changes when the map is laid out again or new images are placed on it."""
     return photos.store.settings.get(CURRENT_MAP.name, "")
@@ -210,8 +218,11 @@ def colorings(ids: Sequence[str], clusters: Clusters | None, labels: Mapping[str
         index = {name: n for n, name in enumerate(names)}
         result.append(("label", names, np.array([index.get(name, -1) for name in named], np.int32)))
     if clusters is not None:
-        row_of = {name: row for row, name in enumerate(clusters.ids)}
-        rows = np.array([row_of.get(name, -1) for name in ids], np.int64)
+        position_of = {name: n for n, name in enumerate(ids)}  # not of the clusters, which may have millions of images
+        rows = np.full(len(ids), -1, np.int64)
+        for row, name in enumerate(clusters.ids):
+            if (n := position_of.get(name)) is not None:
+                rows[n] = row
         for count, level, described in zip(clusters.counts, clusters.levels, clusters.clusters, strict=True):
             of = np.where(rows >= 0, level.assignments[rows], -1) if len(level.assignments) else np.full(len(ids), -1)
             titles = [f"{c.number} {c.name}".strip() for c in described]

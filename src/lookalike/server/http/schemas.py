@@ -259,9 +259,13 @@ class MapColoring(ApiModel):
 
 
 class MapOut(ApiModel):
-    """The position of every image, `x` and `y` in [-1, 1]; `waiting`: images without a position."""
+    """Positions of images, `x` and `y` in [-1, 1]: of all `total` images of the map, or of 100,000 chosen at random.
+
+    `waiting`: images without a position.
+    """
 
     waiting: int
+    total: int
     ids: list[str]
     x: list[float]
     y: list[float]

@@ -7,7 +7,7 @@ import numpy as np
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from lookalike.cluster import PALETTE, NoClusters, colorings, known_labels, load_clusters, load_map
+from lookalike.cluster import PALETTE, NoClusters, colorings, known_labels, load_clusters, load_map, shown_rows
 from lookalike.cluster.layout import map_version
 from lookalike.cluster.storage import clusters_version
 from lookalike.search import Collection
@@ -22,7 +22,10 @@ _cache: dict[str, tuple[str, str, bytes]] = {}  # collection URI: version, entit
 
 @router.get("/v1/map", response_model=MapOut, responses=error_responses() | {304: {"description": "Not modified."}})
 async def whole_map(request: Request, state: AppStateDep) -> Response:
-    """Return the position of every image. POST /v1/jobs with kind `map` creates the map, or adds new images to it."""
+    """Return the position of every image, or of 100,000 chosen at random if there are more.
+
+    POST /v1/jobs with kind `map` creates the map, or adds new images to it.
+    """
     photos, index = state.service.current
     tag, body = await state.service.in_thread(lambda: _cached_map(photos, index))
     return with_tag(body, "application/json", tag, request.headers.get("if-none-match"), {"cache-control": "no-cache"})
@@ -41,7 +44,8 @@ def _cached_map(photos: Collection, index: VectorIndex | None) -> tuple[str, byt
 def _map(photos: Collection, index: VectorIndex | None) -> dict[str, Any]:
     ids, positions = load_map(photos)
     rows = [row for row, name in enumerate(ids) if index is None or name in index]
-    ids, positions = [ids[row] for row in rows], positions[rows]
+    total, shown = len(rows), [rows[n] for n in shown_rows(len(rows)).tolist()]
+    ids, positions = [ids[row] for row in shown], positions[shown]
     try:
         clusters = load_clusters(photos)
     except NoClusters:
@@ -49,7 +53,8 @@ def _map(photos: Collection, index: VectorIndex | None) -> dict[str, Any]:
     groups = colorings(ids, clusters, known_labels(photos, spread=True))
     x, y = (np.round(axis.astype(np.float64), 4).tolist() for axis in positions.T)
     return {
-        "waiting": max(len(photos) - len(ids), 0),
+        "waiting": max(len(photos) - total, 0),
+        "total": total,
         "ids": ids,
         "x": x,
         "y": y,

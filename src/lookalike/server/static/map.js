@@ -25,6 +25,8 @@ export async function show(main) {
 }
 
 function showStart(container, main) {
+  const shown = number(data.ids.length);
+  const count = data.total > data.ids.length ? `${shown} of ${number(data.total)}` : shown;
   container.replaceChildren(
     h("h1", {}, "Map"),
     h(
@@ -57,6 +59,8 @@ function draw(container, data, main) {
     if (event.key === "Enter") search();
   });
   const waiting = data.waiting ? jobButton("map", `Add ${number(data.waiting)} new`, () => show(main)) : null;
+  const shown = number(data.ids.length);
+  const count = data.total > data.ids.length ? `${shown} of ${number(data.total)}` : shown;
   container.replaceChildren(
     h("h1", {}, "Map"),
     h(
@@ -65,7 +69,7 @@ function draw(container, data, main) {
       h(
         "span",
         { class: "faint" },
-        `${number(data.ids.length)} images, with similar ones close together. Select one to search for similar images.`,
+        `${count} images, with similar ones close together. Select one to search for similar images.`,
       ),
       h("span", { class: "spread" }),
       colorSelect,
