@@ -8,8 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
-from lookalike.cluster import cluster, k_center, neighbors, propagation, save_clusters, shown_rows
+from lookalike.cluster import cluster, density, k_center, neighbors, propagation, save_clusters, shown_rows
+from lookalike.cluster.choose_k import agreement
+from lookalike.cluster.density import density_clusters
 from lookalike.cluster.k_center import cover
 from lookalike.cluster.kmeans import kmeans
 from lookalike.cluster.layout import load_map, make_map
@@ -194,6 +197,21 @@ def test_a_map_shows_a_sample_of_many_images(tmp_path: Path, monkeypatch: pytest
         assert np.allclose(shown["x"], positions[rows, 0], atol=1e-4)
         of = dict(zip(whole["ids"], whole["groups"][0]["of"], strict=True))
         assert shown["groups"][0]["of"] == [of[name] for name in shown["ids"]]
+
+
+def test_dense_groups_are_the_same_where_not_all_distances_of_their_parts_are_computed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    vectors, of = groups(1500, count=5)
+    vectors = np.concatenate([vectors, normalize(np.random.default_rng(5).normal(size=(300, 24)))])
+    expected = density_clusters(vectors)
+    monkeypatch.setattr(density, "_MAX_ALL_MEANS", 3)
+    monkeypatch.setattr(density, "_NEIGHBORS", 12)
+    result = density_clusters(vectors)
+    assert len(result.centers) == len(expected.centers) == 5
+    assert agreement(result.assignments[:1500], of.astype(np.int32)) > 0.95
+    graph = density._graph(vectors, 12)
+    assert connected_components(graph, directed=False)[0] == 1
 
 
 # --- vectors in a file, tables as columns

@@ -17,6 +17,7 @@ from lookalike.types import Vectors
 _NEIGHBORS = 16
 _SAME = 2e-3  # a distance that rounding alone can leave between identical images
 MIN_CLUSTER_SIZE = 10  # images
+_MAX_ALL_MEANS = 4096  # components of which all distances are computed
 _BRIDGE_CANDIDATES = 256  # images of a component among which the end of a bridge is chosen
 
 
@@ -64,9 +65,10 @@ def _add_identical(labels: NDArray[np.int32], graph: Any, min_size: int) -> NDAr
     close.data = (close.data <= _SAME).astype(np.float64)
     close.eliminate_zeros()
     component = connected_components(close, directed=False)[1]
-    noise = labels < 0
-    for number in np.flatnonzero(np.bincount(component[noise]) >= min_size):
-        labels[noise & (component == number)] = labels.max() + 1
+    noise = np.flatnonzero(labels < 0)
+    for members in _members(component[noise]):
+        if len(members) >= min_size:
+            labels[noise[members]] = labels.max() + 1
     return labels
 
 
@@ -84,13 +86,15 @@ def _graph(vectors: Vectors, k: int) -> Any:
     a, b = np.nonzero(valid)[0], rows[valid]
     shape = len(rows), len(rows)
     edges = csr_matrix((np.ones(len(a)), (a, b)), shape)
-    component = connected_components(edges.multiply(edges.T), directed=False)[1].astype(np.int32)
-    sizes = np.bincount(component)
-    bridges = _bridges(vectors, [np.flatnonzero(component == n) for n in np.flatnonzero(sizes >= MIN_CLUSTER_SIZE)])
+    component = connected_components(edges.multiply(edges.T), directed=False)[1]
+    bridges = _bridges(vectors, [members for members in _members(component) if len(members) >= MIN_CLUSTER_SIZE])
     a, b = np.append(a, bridges[:, 0]), np.append(b, bridges[:, 1])
-    component = connected_components(csr_matrix((np.ones(len(a)), (a, b)), shape), directed=False)[1].astype(np.int32)
-    bridges = _bridges(vectors, [np.flatnonzero(component == n) for n in range(component.max() + 1)])
-    a, b = np.append(a, bridges[:, 0]), np.append(b, bridges[:, 1])
+    while True:
+        component = connected_components(csr_matrix((np.ones(len(a)), (a, b)), shape), directed=False)[1]
+        if component.max() == 0:
+            break
+        bridges = _bridges(vectors, _members(component))
+        a, b = np.append(a, bridges[:, 0]), np.append(b, bridges[:, 1])
     a, b = np.unique(np.stack((a, b)), axis=1)  # the lengths of a repeated edge would be added up
     score = np.einsum("nd,nd->n", vectors[a], vectors[b]).astype(np.float64)
     # A distance of 0 would mean "no edge" in a sparse matrix.
@@ -98,17 +102,38 @@ def _graph(vectors: Vectors, k: int) -> Any:
     return graph.maximum(graph.T)
 
 
+def _members(component: NDArray[np.int32]) -> list[NDArray[np.int64]]:
+    """The rows of each component, ascending."""
+    order = np.argsort(component, kind="stable")
+    return [rows for rows in np.split(order, np.cumsum(np.bincount(component))[:-1]) if len(rows)]
+
+
 def _bridges(vectors: Vectors, components: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """(m, 2) rows that connect the components: a spanning tree of their means, each edge between two close members."""
+    """(m, 2) rows that connect the components: a spanning tree of their means, each edge between two close members.
+
+    Of very many, each is at least connected with one that is near: a second call then connects those that are left.
+    """
     from scipy.sparse.csgraph import minimum_spanning_tree
 
     if len(components) < 2:
         return np.zeros((0, 2), np.int64)
     means = normalize(np.stack([vectors[members].mean(axis=0) for members in components]))
     bridges = []
-    for i, j in zip(*minimum_spanning_tree(2.001 - means @ means.T).nonzero(), strict=True):
+    for i, j in zip(*minimum_spanning_tree(_distances(means)).nonzero(), strict=True):
         one, other = components[i][:_BRIDGE_CANDIDATES], components[j][:_BRIDGE_CANDIDATES]
         scores = vectors[one] @ vectors[other].T
         a, b = np.unravel_index(int(scores.argmax()), scores.shape)
         bridges.append((one[a], other[b]))
     return np.array(bridges, np.int64)
+
+
+def _distances(means: Vectors) -> Any:
+    """The distances between all means; of very many, those to the nearest ones, as a sparse matrix."""
+    from scipy.sparse import csr_matrix
+
+    if len(means) <= _MAX_ALL_MEANS:
+        return 2.001 - means @ means.T
+    rows, scores = nearest_neighbors(means, _NEIGHBORS)
+    known = rows >= 0
+    lengths = np.maximum(2.001 - scores[known], 1e-3).astype(np.float64)
+    return csr_matrix((lengths, (np.nonzero(known)[0], rows[known])), (len(means), len(means)))
