@@ -25,8 +25,6 @@ export async function show(main) {
 }
 
 function showStart(container, main) {
-  const shown = number(data.ids.length);
-  const count = data.total > data.ids.length ? `${shown} of ${number(data.total)}` : shown;
   container.replaceChildren(
     h("h1", {}, "Map"),
     h(
