@@ -17,6 +17,7 @@ from lookalike.types import Vectors
 _NEIGHBORS = 16
 _SAME = 2e-3  # a distance that rounding alone can leave between identical images
 MIN_CLUSTER_SIZE = 10  # images
+_EDGES = 65_536  # whose lengths are computed at a time
 _MAX_ALL_MEANS = 4096  # components of which all distances are computed
 _BRIDGE_CANDIDATES = 256  # images of a component among which the end of a bridge is chosen
 
@@ -95,8 +96,11 @@ def _graph(vectors: Vectors, k: int) -> Any:
             break
         bridges = _bridges(vectors, _members(component))
         a, b = np.append(a, bridges[:, 0]), np.append(b, bridges[:, 1])
-    a, b = np.unique(np.stack((a, b)), axis=1)  # the lengths of a repeated edge would be added up
-    score = np.einsum("nd,nd->n", vectors[a], vectors[b]).astype(np.float64)
+    # The lengths of a repeated edge would be added up.
+    a, b = np.divmod(np.unique(a.astype(np.int64) * len(rows) + b), len(rows))
+    score = np.concatenate([
+        np.einsum("nd,nd->n", vectors[a[n : n + _EDGES]], vectors[b[n : n + _EDGES]]) for n in range(0, len(a), _EDGES)
+    ]).astype(np.float64)  # fmt: skip
     # A distance of 0 would mean "no edge" in a sparse matrix.
     graph = coo_matrix((np.maximum(np.sqrt(np.maximum(2 - 2 * score, 0)), 1e-6), (a, b)), shape).tocsr()
     return graph.maximum(graph.T)
