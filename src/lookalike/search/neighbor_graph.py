@@ -32,17 +32,18 @@ Progress: TypeAlias = Callable[[float], None]
 
 
 def approximate_neighbors(
-    vectors: Vectors, k: int, *, seed: int = 0, progress: Progress | None = None
+    vectors: Vectors, k: int, *, rounds: int = MAX_ROUNDS, seed: int = 0, progress: Progress | None = None
 ) -> tuple[Rows, Scores]:
     """Return rows (n, k) of each vector's nearest others, best first, and their scores; k is below n.
 
-    Where fewer than k are known, rows of -1 with score -1 fill the rest. `progress`: called with the recall so far.
+    Where fewer than k are known, rows of -1 with score -1 fill the rest. `rounds`: no more than so many. `progress`:
+    called with the recall so far.
     """
     graph = _Graph(vectors, k)
     random = np.random.default_rng(seed)
     sample = np.sort(random.choice(len(vectors), min(_SAMPLE, len(vectors)), replace=False))
     true, _ = exact_neighbors(vectors, sample, k)
-    for _ in range(MAX_ROUNDS):
+    for _ in range(rounds):
         for group in _groups(vectors, int(random.integers(1 << 30))):
             graph.join(group)
         graph.descend()

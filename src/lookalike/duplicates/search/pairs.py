@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery
 from lookalike.image import single_threaded_blas
-from lookalike.search.neighbor_graph import MAX_ROUNDS, approximate_neighbors
+from lookalike.search.neighbor_graph import approximate_neighbors
 
 Stored: TypeAlias = NDArray[np.float32] | NDArray[np.float16]
 Progress: TypeAlias = Callable[[int, int], None]
@@ -32,7 +32,7 @@ _SAMPLE_SIZE = 2048
 _MIN_ROWS_FOR_PCA = 4096  # with fewer rows PCA takes longer than it saves
 _PRODUCT_NS, _PAIR_NS = 0.025, 600.0  # one multiplication of a block product; one pair scored individually
 MAX_EXACT = 1_500_000  # rows; all pairs of so many take ten minutes on two cores
-_NEAREST = 10
+_NEAREST, _ROUNDS = 10, 4  # neighbors of each row; rounds: copies are in one group in nearly each of them
 _MAX_PAIRS_AT_ONCE = 1 << 14  # pairs scored together: 2 x 20 MB at dim 320, a thread
 
 
@@ -90,9 +90,9 @@ def nearest_pairs(vectors: NDArray[np.float32], min_score: float, *, progress: P
     def report(recall: float) -> None:
         rounds.append(recall)
         if progress:
-            progress(len(vectors) * len(rounds) // MAX_ROUNDS, len(vectors))
+            progress(len(vectors) * len(rounds) // _ROUNDS, len(vectors))
 
-    rows, scores = approximate_neighbors(vectors, min(_NEAREST, len(vectors) - 1), progress=report)
+    rows, scores = approximate_neighbors(vectors, min(_NEAREST, len(vectors) - 1), rounds=_ROUNDS, progress=report)
     one, rank = np.nonzero((scores >= min_score) & (rows >= 0))
     other, score = rows[one, rank].astype(np.int64), scores[one, rank]
     first, second = np.minimum(one, other), np.maximum(one, other)
