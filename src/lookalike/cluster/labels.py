@@ -308,9 +308,8 @@ def _save_columns(
     known, new = known_labels(photos), set(ids)
     present = {str(image_id) for part in photos.store.scan(["id"]) for image_id in part["id"]}
     saved = read_columns(label_table(photos), LABELS.key, _LABEL_COLUMNS)
-    retained = [given or (name in present and name not in new)
-                for name, given in zip(saved["id"], saved["given"], strict=True)]  # fmt: skip
-    old = {name: values[np.array(retained, np.bool_)] for name, values in saved.items()}
+    others = np.array([name in present and name not in new for name in saved["id"]], np.bool_)
+    old = {name: values[others | saved["given"].astype(np.bool_)] for name, values in saved.items()}
     repeated = set(old["id"])
     chosen = np.array([name in present and name not in known and name not in repeated for name in ids], np.bool_)
     columns = {

@@ -24,7 +24,9 @@ _PERPLEXITY = 20
 _MAX_SINGLE_THREAD = 5_000  # images up to which several threads wait for each other more than they work
 _PLACEMENT_NEIGHBORS = 5
 _BATCH = 50_000
-MAX_SHOWN = 100_000  # images that a page or a figure shows
+MAX_SHOWN = 100_000
+"""The number of images that the page, the figure and the API show of a larger map."""
+
 MAX_LAID_OUT = 100_000  # images that t-SNE lays out: minutes; the other ones lie between them
 
 Positions = NDArray[np.float32]
@@ -87,7 +89,7 @@ def make_map(
         old = _sample(len(ids))
         positions[old] = layout(vectors if old.all() else vectors[old], progress=progress)
     new = np.flatnonzero(~old)
-    _place(vectors, np.flatnonzero(old), new, positions)
+    _fill_in(vectors, np.flatnonzero(old), new, positions)
     _save_positions(photos, ids, positions, None if again else new)
     return ids, positions
 
@@ -101,7 +103,7 @@ def _sample(count: int) -> NDArray[np.bool_]:
     return mask
 
 
-def _place(vectors: Vectors, old: NDArray[np.int64], new: NDArray[np.int64], positions: Positions) -> None:
+def _fill_in(vectors: Vectors, old: NDArray[np.int64], new: NDArray[np.int64], positions: Positions) -> None:
     """Fill in the positions of new rows by those of old ones, of which a sample stands for all."""
     if len(old) > MAX_LAID_OUT:
         old = old[np.sort(np.random.default_rng(0).choice(len(old), MAX_LAID_OUT, replace=False))]

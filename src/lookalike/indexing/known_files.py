@@ -42,7 +42,7 @@ class KnownFiles:
 
     def __init__(self, store: Store) -> None:
         self._roots: list[str | None] = []
-        columns = _Columns(self._roots)
+        columns = _FileColumns(self._roots)
         for part in store.scan(["id", "path", "root", "size", "mtime_ns", "frames"]):
             columns.add(part)
         self._paths, self._ids = columns.texts("path"), columns.texts("id")
@@ -67,10 +67,10 @@ class KnownFiles:
 
     def lookup(self, paths: Sequence[str]) -> list[KnownFile | None]:
         """Return the file of each path, None where none is known."""
-        wanted = np.fromiter(map(hash, paths), np.int64, len(paths))
-        start = np.searchsorted(self._hashes, wanted)
+        hashes = np.fromiter(map(hash, paths), np.int64, len(paths))
+        start = np.searchsorted(self._hashes, hashes)
         near = np.minimum(start, max(len(self._hashes) - 1, 0))
-        hits = np.flatnonzero(self._hashes[near] == wanted) if len(self._hashes) else np.empty(0, np.int64)
+        hits = np.flatnonzero(self._hashes[near] == hashes) if len(self._hashes) else np.empty(0, np.int64)
         files: list[KnownFile | None] = [None] * len(paths)
         for n, file in zip(hits.tolist(), self.at(self._rows[near[hits]]), strict=True):
             files[n] = file if file.path == paths[n] else self._with_same_hash(paths[n], int(start[n]) + 1)
@@ -130,7 +130,7 @@ class KnownFiles:
         return {rows[0]: _taken(self._ids, np.array(rows[1:])) for rows in by_path.values() if len(rows) > 1}
 
 
-class _Columns:
+class _FileColumns:
     """Columns of rows that have a path, collected from a scan. `roots`: gets each root once."""
 
     def __init__(self, roots: list[str | None]) -> None:

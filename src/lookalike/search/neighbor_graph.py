@@ -127,12 +127,12 @@ def exact_neighbors(vectors: Vectors, sample: NDArray[np.int64], k: int) -> tupl
     rows, scores = np.full((len(sample), k), -1, np.int32), np.full((len(sample), k), _NONE, np.float32)
     size = max(_READ * _SAMPLE // max(len(sample), _SAMPLE), _BLOCK)
     for start in range(0, len(vectors), size):
-        found = queries @ vectors[start : start + size].T
+        nearest = queries @ vectors[start : start + size].T
         own = np.flatnonzero((sample >= start) & (sample < start + size))
-        found[own, sample[own] - start] = _NONE
-        top = np.argpartition(-found, min(k, found.shape[1]) - 1, axis=1)[:, :k]
+        nearest[own, sample[own] - start] = _NONE
+        top = np.argpartition(-nearest, min(k, nearest.shape[1]) - 1, axis=1)[:, :k]
         both = np.concatenate([rows, (top + start).astype(np.int32)], 1)
-        rows, scores = _best(both, np.concatenate([scores, np.take_along_axis(found, top, 1)], 1), k)
+        rows, scores = _best(both, np.concatenate([scores, np.take_along_axis(nearest, top, 1)], 1), k)
     return rows, np.clip(scores, -1, 1)
 
 
@@ -172,8 +172,8 @@ def _centers(sample: Vectors, count: int, random: np.random.Generator) -> Vector
 
 def _nearest(vectors: Vectors, centers: Vectors) -> NDArray[np.int64]:
     faiss = load_faiss()
-    found: NDArray[np.int64] = load_faiss().knn(vectors, centers, 1, metric=faiss.METRIC_INNER_PRODUCT)[1]
-    return found[:, 0]
+    nearest: NDArray[np.int64] = load_faiss().knn(vectors, centers, 1, metric=faiss.METRIC_INNER_PRODUCT)[1]
+    return nearest[:, 0]
 
 
 def _take(vectors: Vectors, rows: NDArray[np.int64]) -> Vectors:
