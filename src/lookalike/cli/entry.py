@@ -31,6 +31,8 @@ def run() -> None:
         _silence_codecs()
     try:
         main.run()
+    except KeyboardInterrupt:  # before or after the command itself, which says what was saved
+        _exit_interrupted(signal.SIGINT, None)
     finally:
         signal.signal(signal.SIGINT, _exit_silently)  # no traceback during shutdown either
 
