@@ -304,8 +304,12 @@ def test_a_table_is_read_and_replaced_by_columns(kind: str, tmp_path: Path) -> N
     table.put([{"id": "a", "label": "again", "given": False, "confidence": 1.0}])
     assert read_columns(table, "id", columns)["id"][0] == "a"
     assert len(table.all()) == count + 1
-    replace_rows(table, "id", {"id": [], "label": []})
+    replace_rows(table, "id", {"id": [], "label": [], "given": np.zeros(0, np.bool_), "run": np.zeros(0, np.int64)})
     assert table.all() == []
+    table.put([{"id": "b", "given": False, "run": 7}])
+    assert {name: values.tolist() for name, values in read_columns(table, "id", columns).items()} == {
+        "id": ["b"], "label": [""], "given": [False], "confidence": [0.0], "run": [7],
+    }  # fmt: skip
 
 
 def test_a_table_replaced_by_one_process_is_seen_by_another(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """The indexed files by path, and the queue of files to read: as dictionaries and lists would hold them."""
 
 import random
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,19 @@ def test_a_temporary_file_that_cannot_be_written_is_told(
         pytest.raises(LookalikeError, match=r"the list of files to index cannot be written to .* free some space"),
     ):
         collection.sync(photos)
+
+
+def test_a_name_that_an_archive_holds_twice_is_one_image(photos: Path, tmp_path: Path) -> None:
+    import zipfile
+
+    folder = tmp_path / "archives"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / "a.zip", "w") as archive:
+        for name in ("red.png", "green.png"):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", UserWarning)  # zipfile notes the second one
+                archive.writestr("same.png", (photos / name).read_bytes())
+    with Collection.open(tmp_path / "c", create=True) as collection:
+        report = collection.sync(folder / "a.zip")
+        assert (report.added, len(collection)) == (1, 1)
+        assert collection.sync(folder / "a.zip").unchanged == 1

@@ -25,6 +25,7 @@ MAX_TRIES = 20  # five concurrent writers of the same ids needed 4 (tests/store/
 COMPACT_EVERY = 64  # commits; each file adds .1 ms to an upsert: over 500 upserts of 100 rows, 10 grew to 61 ms
 FILE_ROWS = 16_384  # a file of so many rows (200 MB with thumbnails) is not merged again by each run
 MERGED_ROWS = 64  # batch size of merging; Lance's default took 500 MB more at 50,000 rows with thumbnails
+KEEP_REPLACED = timedelta(minutes=10)
 SMALL_ROWS = 4096  # smaller files are merged every COMPACT_EVERY commits, larger ones by `tidy` alone
 NEW, OLD = TEMPORARY  # suffixes of a column whose type changes
 
@@ -102,7 +103,7 @@ class LanceTable:
     # writing
 
     def replace(self, columns: Mapping[str, Sequence[Any] | NDArray[Any]]) -> None:
-        """Replace all rows and columns, in one commit."""
+        """Replace all rows and columns, in one commit; what was replaced is deleted once readers have finished."""
         from lookalike.store.lance.arrow import batches, schema
 
         self._writable()
@@ -120,6 +121,7 @@ class LanceTable:
             )
 
         self._commit(change)
+        self._commit(lambda dataset: dataset.cleanup_old_versions(older_than=KEEP_REPLACED))
 
     def create(self, types: Mapping[str, type]) -> None:
         from lookalike.store.lance.arrow import schema
@@ -349,9 +351,11 @@ class LanceTable:
 
 
 def _kind(values: Sequence[Any] | NDArray[Any]) -> type:
-    """The Python type of the values of a column."""
-    kind: type = type(np.asarray(values[:1]).tolist()[0]) if len(values) else str
-    return kind
+    """The Python type of the values of a column; text for an empty list."""
+    if isinstance(values, np.ndarray) or len(values):
+        array = values if isinstance(values, np.ndarray) else np.asarray(values[:1])
+        return {"b": bool, "i": int, "u": int, "f": float}.get(array.dtype.kind, str)
+    return str
 
 
 def _values(dataset: "lance.LanceDataset", key: str, name: str) -> dict[str, Any]:
