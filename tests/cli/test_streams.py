@@ -133,3 +133,19 @@ def test_codecs_are_silent(indexed: Path, photos: Path) -> None:
     assert ran.returncode == 0
     assert "Corrupt" not in ran.stderr
     assert "written to" in ran.stderr
+
+
+def test_too_little_memory_is_a_sentence(indexed: Path) -> None:
+    """An array of a terabyte, wherever a command asks for it."""
+    script = (
+        "import sys; from lookalike import cluster; import numpy as np;"
+        "cluster.outliers = lambda vectors: np.ones(1 << 47);"
+        "from lookalike.cli.entry import run; sys.argv = ['lookalike', 'outliers']; run()"
+    )
+    environment = {**os.environ, "LOOKALIKE_COLLECTION": str(indexed / "c")}
+    ran = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, env=environment, timeout=120, check=False
+    )
+    assert (ran.returncode, ran.stdout) == (1, "")
+    assert ran.stderr.startswith("error: there is not enough memory for this; ")
+    assert ran.stderr.count("\n") == 1

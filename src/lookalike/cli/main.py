@@ -114,6 +114,12 @@ def run() -> None:
     except LookalikeError as error:
         log(f"error: {error.for_command_line()}")
         sys.exit(1)
+    except MemoryError:
+        log(
+            "error: there is not enough memory for this; close other programs, or use a part of the collection "
+            "(--where, where the command has it)"
+        )
+        sys.exit(1)
     except BrokenPipeError:
         discard_output()
         sys.exit(0)
