@@ -92,7 +92,11 @@ def nearest_pairs(vectors: NDArray[np.float32], min_score: float, *, progress: P
         if progress:
             progress(len(vectors) * len(rounds) // _ROUNDS, len(vectors))
 
-    rows, scores = approximate_neighbors(vectors, min(_NEAREST, len(vectors) - 1), rounds=_ROUNDS, progress=report)
+    # In a thread of its own: the caller's, where BLAS and so FAISS are limited to one core, would take twice as long.
+    with ThreadPoolExecutor(1) as pool:
+        k = min(_NEAREST, len(vectors) - 1)
+        graph = pool.submit(approximate_neighbors, vectors, k, rounds=_ROUNDS, progress=report)
+        rows, scores = graph.result()
     one, rank = np.nonzero((scores >= min_score) & (rows >= 0))
     other, score = rows[one, rank].astype(np.int64), scores[one, rank]
     first, second = np.minimum(one, other), np.maximum(one, other)
