@@ -32,19 +32,25 @@ Progress: TypeAlias = Callable[[float], None]
 
 
 def approximate_neighbors(
-    vectors: Vectors, k: int, *, rounds: int = MAX_ROUNDS, seed: int = 0, progress: Progress | None = None
+    vectors: Vectors,
+    k: int,
+    *,
+    rounds: int = MAX_ROUNDS,
+    group_size: int | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
 ) -> tuple[Rows, Scores]:
     """Return rows (n, k) of each vector's nearest others, best first, and their scores; k is below n.
 
-    Where fewer than k are known, rows of -1 with score -1 fill the rest. `rounds`: no more than so many. `progress`:
-    called with the recall so far.
+    Where fewer than k are known, rows of -1 with score -1 fill the rest. `rounds`: no more than so many. `group_size`: of
+    each round, GROUP_SIZE by default. `progress`: called with the recall so far.
     """
     graph = _Graph(vectors, k)
     random = np.random.default_rng(seed)
     sample = np.sort(random.choice(len(vectors), min(_SAMPLE, len(vectors)), replace=False))
     true, _ = exact_neighbors(vectors, sample, k)
     for _ in range(rounds):
-        for group in _groups(vectors, int(random.integers(1 << 30))):
+        for group in _groups(vectors, group_size or GROUP_SIZE, int(random.integers(1 << 30))):
             graph.join(group)
         graph.descend()
         recall = graph.recall(sample, true)
@@ -136,12 +142,12 @@ def exact_neighbors(vectors: Vectors, sample: NDArray[np.int64], k: int) -> tupl
     return rows, np.clip(scores, -1, 1)
 
 
-def _groups(vectors: Vectors, seed: int) -> Iterator[NDArray[np.int64]]:
+def _groups(vectors: Vectors, size: int, seed: int) -> Iterator[NDArray[np.int64]]:
     """Yield the rows of each group of similar vectors: of each of some large groups, which are split again."""
     random = np.random.default_rng(seed)
-    large = max(1, round((len(vectors) / GROUP_SIZE) ** 0.5))
+    large = max(1, round((len(vectors) / size) ** 0.5))
     for members in _split(vectors, np.arange(len(vectors)), large, random):
-        yield from _split(vectors, members, max(1, round(len(members) / GROUP_SIZE)), random)
+        yield from _split(vectors, members, max(1, round(len(members) / size)), random)
 
 
 def _split(

@@ -32,7 +32,8 @@ _SAMPLE_SIZE = 2048
 _MIN_ROWS_FOR_PCA = 4096  # with fewer rows PCA takes longer than it saves
 _PRODUCT_NS, _PAIR_NS = 0.025, 600.0  # one multiplication of a block product; one pair scored individually
 MAX_EXACT = 1_500_000  # rows; all pairs of so many take ten minutes on two cores
-_NEAREST, _ROUNDS = 10, 4  # neighbors of each row; rounds: copies are in one group in nearly each of them
+_GROUP_SIZE = 1000  # of a round: copies are in one group in nearly each
+_NEAREST, _ROUNDS = 10, 3
 _MAX_PAIRS_AT_ONCE = 1 << 14  # pairs scored together: 2 x 20 MB at dim 320, a thread
 
 
@@ -95,7 +96,7 @@ def nearest_pairs(vectors: NDArray[np.float32], min_score: float, *, progress: P
     # In a thread of its own: the caller's, where BLAS and so FAISS are limited to one core, would take twice as long.
     with ThreadPoolExecutor(1) as pool:
         k = min(_NEAREST, len(vectors) - 1)
-        graph = pool.submit(approximate_neighbors, vectors, k, rounds=_ROUNDS, progress=report)
+        graph = pool.submit(approximate_neighbors, vectors, k, rounds=_ROUNDS, group_size=_GROUP_SIZE, progress=report)
         rows, scores = graph.result()
     one, rank = np.nonzero((scores >= min_score) & (rows >= 0))
     other, score = rows[one, rank].astype(np.int64), scores[one, rank]
