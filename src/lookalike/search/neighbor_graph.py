@@ -42,8 +42,8 @@ def approximate_neighbors(
 ) -> tuple[Rows, Scores]:
     """Return rows (n, k) of each vector's nearest others, best first, and their scores; k is below n.
 
-    Where fewer than k are known, rows of -1 with score -1 fill the rest. `rounds`: no more than so many. `group_size`: of
-    each round, GROUP_SIZE by default. `progress`: called with the recall so far.
+    Where fewer than k are known, rows of -1 with score -1 fill the rest. `rounds`: no more than so many, of groups of
+    `group_size` (GROUP_SIZE by default). `progress`: called with the recall so far.
     """
     graph = _Graph(vectors, k)
     random = np.random.default_rng(seed)
