@@ -147,7 +147,6 @@ def test_a_cover_chosen_from_a_sample_covers_all(monkeypatch: pytest.MonkeyPatch
     whole = cover(vectors, 40)
     monkeypatch.setattr(k_center, "MAX_EXACT", 300)
     monkeypatch.setattr(k_center, "_WORST", 50)
-    monkeypatch.setattr(k_center, "_BLOCK", 64)
     sampled = cover(vectors, 40)
     scores = vectors @ vectors[sampled.rows].T
     assert len({*sampled.rows.tolist()}) == 40

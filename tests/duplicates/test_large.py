@@ -119,4 +119,4 @@ def test_collected_vectors_are_those_appended(limit: int, tmp_path: Path, monkey
     vectors = collector.vectors()
     assert np.allclose(vectors, np.concatenate(blocks), atol=2e-3)
     assert vectors.dtype == (np.float16 if limit == 1 << 30 else np.float32)
-    assert VectorCollector(4, None).vectors().shape == (0, 4)
+    assert VectorCollector(4, "").vectors().shape == (0, 4)

@@ -205,3 +205,23 @@ def test_a_decoder_that_crashes_leaves_its_stack_in_the_log(log: Log) -> None:
     assert "Segmentation fault" in failure["error"]
     assert 'child.py"' in failure["error"]
     assert "Segmentation" not in message
+
+
+def test_what_the_store_says_is_json_like_the_rest_of_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its messages are plain sentences on the command line, which a server's log must not mix in."""
+    from lookalike.cli.output import shown_messages
+    from lookalike.server.process.run import log_as_json
+
+    before = {
+        name: vars(logging.getLogger(name)).copy() for name in ("lookalike.server", "lookalike.store", "uvicorn.error")
+    }
+    try:
+        with shown_messages("lookalike.store"):
+            log_as_json()
+            logging.getLogger("lookalike.store.lance.store").warning("the search index is damaged")
+    finally:
+        for name, state in before.items():
+            logging.getLogger(name).handlers, logging.getLogger(name).propagate = state["handlers"], state["propagate"]
+            logging.getLogger(name).setLevel(state["level"])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert (json.loads(line)["level"], json.loads(line)["event"]) == ("warning", "the search index is damaged")

@@ -453,7 +453,7 @@ def _print_summary(result: "Duplicates", action: "Action | None", uri: str, page
             f"update the collection with: lookalike index -c {uri}"
         )
     if result.without_details:
-        log("so many images were compared without local features: small crops and free rotations may be missing")
+        log("there are too many images to compare local features: small crops and free rotations may be missing")
     if result.truncated:
         log(f"{result.truncated:,} images have more candidates than could be compared; raise --min-score to have fewer")
     if extras and action is None:

@@ -115,10 +115,7 @@ def run() -> None:
         log(f"error: {error.for_command_line()}")
         sys.exit(1)
     except MemoryError:
-        log(
-            "error: there is not enough memory for this; close other programs, or use a part of the collection "
-            "(--where, where the command has it)"
-        )
+        log("error: there is not enough memory for this; close other programs and try again")
         sys.exit(1)
     except BrokenPipeError:
         discard_output()

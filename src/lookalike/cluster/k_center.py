@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.cluster.kmeans import assign
+from lookalike.cluster.neighbors import sample_rows
 from lookalike.types import Vectors
 
 MAX_EXACT = 200_000  # vectors; the cover of more is chosen from so many of them
 _ROUNDS, _WORST = 3, 2000  # samples tried, and images added to each
 _CLOSE = 0.005  # a score lower by less than the lowest of the sample is as good
-_BLOCK = 65_536
 _CANDIDATES = 32  # new centers tried in each cell: the images nearest to its mean
 
 
@@ -58,26 +59,17 @@ def _cover_all(vectors: Vectors, k: int, first: int | None) -> Cover:
 
 
 def _cover_by_sample(vectors: Vectors, k: int) -> Cover:
-    rows = np.sort(np.random.default_rng(0).choice(len(vectors), MAX_EXACT, replace=False))
+    rows = sample_rows(len(vectors), MAX_EXACT)
     covers = []
     for _ in range(_ROUNDS):
         chosen = _cover_all(vectors[rows], k, None)
-        covers.append(_assigned(vectors, rows[chosen.rows]))
+        centers = rows[chosen.rows]
+        covers.append(Cover(centers, *assign(vectors, vectors[centers])))
         scores = covers[-1].scores
         if covers[-1].lowest >= chosen.lowest - _CLOSE:
             break
         rows = np.union1d(rows, np.argpartition(scores, _WORST)[:_WORST])
     return max(covers, key=lambda each: each.lowest)
-
-
-def _assigned(vectors: Vectors, rows: NDArray[np.int64]) -> Cover:
-    """The cover of all vectors by these rows."""
-    centers = vectors[rows]
-    best, cell = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.int32)
-    for start in range(0, len(vectors), _BLOCK):
-        scores = vectors[start : start + _BLOCK] @ centers.T
-        cell[start : start + _BLOCK], best[start : start + _BLOCK] = scores.argmax(axis=1), scores.max(axis=1)
-    return Cover(rows, cell, np.clip(best, -1, 1))
 
 
 def _add_center(vectors: Vectors, row: int, index: int, best: NDArray[np.float32], cell: NDArray[np.int32]) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.cluster.neighbors import sample_rows
 from lookalike.deprecation import renamed_property
 from lookalike.errors import BadQuery
 from lookalike.similarity import normalize
@@ -56,14 +57,14 @@ def kmeans(
         raise BadQuery(f"{k:,} clusters of {len(vectors):,} images cannot be made; ask for 1 to {len(vectors):,}")
     size = max(_SAMPLE_EACH * k, _SAMPLE)
     everything = size >= len(vectors)
-    rows = np.arange(len(vectors)) if everything else _sample_rows(len(vectors), size, seed)
+    rows = np.arange(len(vectors)) if everything else sample_rows(len(vectors), size, seed)
     sample = vectors if everything else vectors[rows]
     shares = None if weights is None else weights[rows]
     rounds = iterations if everything else _TRIAL_ROUNDS
     starts = [kmeans_plusplus(sample, k, weights=shares, seed=seed + n) for n in range(seeds)]
     centers, _ = max((_lloyd(sample, start, rounds, shares) for start in starts), key=lambda run: run[1])
     if not everything:
-        trained = _sample_rows(len(vectors), max(_TRAINED_EACH * k, _TRAINED), seed)
+        trained = sample_rows(len(vectors), max(_TRAINED_EACH * k, _TRAINED), seed)
         if len(trained) == len(vectors):
             centers, _ = _lloyd(vectors, centers, iterations, weights)
         else:
@@ -88,7 +89,7 @@ def kmeans_plusplus(vectors: Vectors, k: int, *, weights: NDArray[np.float32] | 
     Arthur, Vassilvitskii: k-means++, 2007, in its greedy form.
     """
     random = np.random.default_rng(seed)
-    rows = _sample_rows(len(vectors), max(_START_EACH * k, 1000), seed)
+    rows = sample_rows(len(vectors), max(_START_EACH * k, 1000), seed)
     sample = vectors[rows]
     weight = np.ones(len(sample)) if weights is None else weights[rows].astype(np.float64)
     chosen = [int(random.choice(len(sample), p=weight / weight.sum()))]
@@ -150,10 +151,3 @@ def _number_by_size(centers: Vectors, nearest: NDArray[np.int32], scores: NDArra
     number = np.zeros(len(centers), np.int32)
     number[order] = np.arange(len(order))
     return KMeans(np.ascontiguousarray(centers[order]), number[nearest], scores)
-
-
-def _sample_rows(count: int, size: int, seed: int) -> NDArray[np.int64]:
-    """`size` random rows out of `count`, sorted; all of them if there are no more."""
-    if size >= count:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.cluster.grouping import Clusters
-from lookalike.cluster.neighbors import index_for, nearest_neighbors, read_vectors
+from lookalike.cluster.neighbors import index_for, nearest_neighbors, read_vectors, sample_rows
 from lookalike.errors import LookalikeError
 from lookalike.schema import CURRENT_MAP, MAP
 from lookalike.search import Collection
@@ -86,7 +86,7 @@ def make_map(
         positions[old] = saved[rows[old]]
     if not old.any():
         again = True
-        old = _sample(len(ids))
+        old[sample_rows(len(ids), MAX_LAID_OUT)] = True
         positions[old] = layout(vectors if old.all() else vectors[old], progress=progress)
     new = np.flatnonzero(~old)
     _fill_in(vectors, np.flatnonzero(old), new, positions)
@@ -94,21 +94,11 @@ def make_map(
     return ids, positions
 
 
-def _sample(count: int) -> NDArray[np.bool_]:
-    """Which images are laid out together: all, or a random sample of MAX_LAID_OUT."""
-    if count <= MAX_LAID_OUT:
-        return np.ones(count, np.bool_)
-    mask = np.zeros(count, np.bool_)
-    mask[np.random.default_rng(0).choice(count, MAX_LAID_OUT, replace=False)] = True
-    return mask
-
-
 def _fill_in(vectors: Vectors, old: NDArray[np.int64], new: NDArray[np.int64], positions: Positions) -> None:
     """Fill in the positions of new rows by those of old ones, of which a sample stands for all."""
-    if len(old) > MAX_LAID_OUT:
-        old = old[np.sort(np.random.default_rng(0).choice(len(old), MAX_LAID_OUT, replace=False))]
     if not len(new):
         return
+    old = old[sample_rows(len(old), MAX_LAID_OUT)]
     index, known = index_for(vectors[old], len(new)), positions[old]
     for start in range(0, len(new), _BATCH):
         some = new[start : start + _BATCH]
@@ -126,9 +116,7 @@ def load_map(photos: Collection) -> tuple[list[str], Positions]:
 
 def shown_rows(count: int) -> NDArray[np.int64]:
     """Return which of so many images a page or a figure shows: all, or a random sample of MAX_SHOWN, ascending."""
-    if count <= MAX_SHOWN:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, MAX_SHOWN, replace=False))
+    return sample_rows(count, MAX_SHOWN)
 
 
 def map_version(photos: Collection) -> str:

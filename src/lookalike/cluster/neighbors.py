@@ -1,5 +1,6 @@
 """The vectors of a collection as one array, and the k nearest neighbors of each image."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -72,3 +73,15 @@ def index_for(vectors: Vectors, queries: int) -> Any:
     index.add(vectors)
     index.nprobe = _PROBES
     return index
+
+
+def sample_rows(count: int, size: int, seed: int = 0) -> NDArray[np.int64]:
+    """`size` random rows out of `count`, sorted; all of them if there are no more."""
+    if size >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
+
+
+def blocks(count: int, size: int) -> Iterator[slice]:
+    """Slices of so many rows, `size` at a time."""
+    return (slice(start, start + size) for start in range(0, count, size))

@@ -1,12 +1,11 @@
 """Outliers: the local outlier factor (Breunig et al., 2000), and the uniqueness of each image."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.neighbors import MAX_EXACT, nearest_neighbors
+from lookalike.cluster.neighbors import MAX_EXACT, blocks, nearest_neighbors
 from lookalike.search.neighbor_graph import exact_neighbors
 from lookalike.types import Vectors
 
@@ -57,10 +56,10 @@ def outliers(vectors: Vectors, *, k: int = NEIGHBORS) -> Outliers:
 def _figures(rows: NDArray[np.int32], scores: NDArray[np.float32]) -> Outliers:
     density, factor = np.empty(len(rows), np.float32), np.empty(len(rows), np.float32)
     farthest = _distance(scores[:, -1])
-    for part in _blocks(len(rows)):  # reachability: at least the neighbor's own k-th distance
+    for part in blocks(len(rows), _BLOCK):  # reachability: at least the neighbor's own k-th distance
         reach = np.maximum(farthest[rows[part]], _distance(scores[part]))
         density[part] = 1 / np.maximum(_mean(reach, rows[part]), _MIN_DISTANCE)
-    for part in _blocks(len(rows)):
+    for part in blocks(len(rows), _BLOCK):
         factor[part] = _mean(density[rows[part]], rows[part]) / density[part]
     return Outliers(factor, 1 - scores[:, :_UNIQUENESS_NEIGHBORS].mean(axis=1), rows, scores)
 
@@ -75,7 +74,3 @@ def _mean(values: NDArray[np.float32], rows: NDArray[np.int32]) -> NDArray[np.fl
     if known.all():
         return np.asarray(values.mean(axis=1), np.float32)
     return np.asarray((values * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1), np.float32)
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))

@@ -9,14 +9,14 @@ held-out images of the label, is class-conditional conformal prediction (Vovk, L
 confidence machine, 2003); the connectivity of 70% of all labeled images bounds it below, because few labels say little.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.cluster.neighbors import drop_self, index_for, nearest_neighbors
+from lookalike.cluster.neighbors import blocks, drop_self, index_for, nearest_neighbors
 from lookalike.deprecation import renamed_property
 from lookalike.errors import BadQuery
 from lookalike.types import Vectors
@@ -120,8 +120,7 @@ def propagate_labels(
     best = np.empty(len(vectors), np.int64)
     confidence, nearest = np.empty(len(vectors), np.float32), np.empty(len(vectors), np.float32)
     index = index_for(labeled, len(vectors))
-    for start in range(0, len(vectors), _BLOCK):
-        part = slice(start, start + _BLOCK)
+    for part in blocks(len(vectors), _BLOCK):
         near, scores = _nearest_labeled(index, vectors[part], voters)
         shares = _vote(codes[near], scores, calibration.temperature, len(names))
         best[part], confidence[part], nearest[part] = shares.argmax(1), shares.max(1), scores[:, 0]
@@ -224,7 +223,7 @@ def connectivity(vectors: Vectors, rows: NDArray[np.int64]) -> tuple[Floats, Flo
     if not near.shape[1]:
         return np.ones(len(vectors), np.float32), np.ones(len(rows), np.float32)
     weights = scores  # in place: a graph of ten million images takes a gigabyte
-    for part in _blocks(len(near)):
+    for part in blocks(len(near), _BLOCK):
         weights[part] = np.exp((scores[part] - scores[part, :1]) / _WALK_TEMPERATURE)
         weights[part] /= weights[part].sum(axis=1, keepdims=True)
     held_out = np.zeros(len(rows), np.float32)
@@ -240,11 +239,7 @@ def _walk(near: NDArray[np.int32], weights: Floats, rows: NDArray[np.int64]) -> 
     reached[rows] = 1
     for _ in range(_WALK_STEPS):
         before, reached = reached, np.empty_like(reached)
-        for part in _blocks(len(near)):
+        for part in blocks(len(near), _BLOCK):
             reached[part] = _WALK_CONTINUE * np.einsum("nk,nk->n", weights[part], before[near[part]])
         reached[rows] = 1
     return reached
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    return (slice(start, start + _BLOCK) for start in range(0, count, _BLOCK))

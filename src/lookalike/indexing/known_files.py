@@ -60,7 +60,7 @@ class KnownFiles:
         """The roots of files; `root_of` (n,) numbers them for each row."""
         return self._roots
 
-    @property
+    @cached_property
     def rows(self) -> NDArray[np.int64]:
         """The rows of all files, ascending."""
         return np.sort(self._rows)

@@ -343,8 +343,7 @@ class Collection:
         `part`: "alike" or "copy", only that part of them, as unit vectors; the same as all of them if the model's
         vectors have no parts. More than 1 GB of vectors are mapped from a temporary file, which takes no memory.
         """
-        folder = self.uri if os.path.isdir(self.uri) else None
-        return read_vectors(self._store, as_condition(where, parameters), self.card, part, folder)
+        return read_vectors(self._store, as_condition(where, parameters), self.card, part, self.uri)
 
     def to_arrow(
         self,

@@ -15,11 +15,11 @@ T = TypeVar("T")
 MAX_IN_MEMORY = 1 << 30  # bytes: a million vectors of 256 numbers
 
 
-def empty_vectors(rows: int, dim: int, folder: str | None) -> Vectors:
+def empty_vectors(rows: int, dim: int, folder: str) -> Vectors:
     """Return vectors (rows, dim) of zeros: beyond MAX_IN_MEMORY in a file, which is gone once no array refers to it.
 
-    `folder`: where the file lies if it can be written there, else it is the system's for temporary files. Raises
-    LookalikeError if it does not fit.
+    `folder`: where the file lies, if it is a folder that can be written; else it is the system's for temporary files.
+    Raises LookalikeError if it does not fit.
     """
     size = rows * dim * 4
     if size <= MAX_IN_MEMORY:
@@ -47,7 +47,7 @@ class VectorCollector:
     `folder`: as for `empty_vectors`. Raises LookalikeError if they do not fit.
     """
 
-    def __init__(self, dim: int, folder: str | None) -> None:
+    def __init__(self, dim: int, folder: str) -> None:
         self._dim, self._folder = dim, _writable(folder)
         self._blocks: list[NDArray[np.float16]] = []
         self._rows = 0
@@ -88,8 +88,8 @@ class VectorCollector:
             raise _no_room(self._folder, self._rows, self._rows * self._dim * 4, error) from error
 
 
-def _writable(folder: str | None) -> str:
-    return folder if folder is not None and os.access(folder, os.W_OK) else tempfile.gettempdir()
+def _writable(folder: str) -> str:
+    return folder if os.path.isdir(folder) and os.access(folder, os.W_OK) else tempfile.gettempdir()
 
 
 def _no_room(folder: str, rows: int, size: int, error: OSError) -> LookalikeError:

@@ -33,7 +33,7 @@ def read_ids(store: Store, where: str | None) -> list[str]:
 
 
 def read_vectors(
-    store: Store, where: str | None, card: Card, part: str | None = None, folder: str | None = None
+    store: Store, where: str | None, card: Card, part: str | None = None, folder: str = ""
 ) -> tuple[list[str], Vectors]:
     """Return ids and vectors (n, dim) of the rows that meet a condition, ordered by id.
 

@@ -1,6 +1,5 @@
 """Read a collection's thumbnails in one pass: a signature and the strongest local features of each."""
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -43,7 +42,7 @@ class ThumbnailFeatureReader:
 
     def read(self, photos: Collection, rows: dict[str, int], *, where: str | None = None) -> ThumbnailFeatures:
         """Return the features of the images in `rows` (id to row), by row; those without a thumbnail are left out."""
-        signatures = VectorCollector(256, photos.uri if os.path.isdir(photos.uri) else None)
+        signatures = VectorCollector(256, photos.uri)
         signature_rows = [np.zeros(0, np.int64)]
         codes, angles, rows_of = [np.zeros((0, 32), np.int8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int32)]
         if self.count and self._reducer is None:

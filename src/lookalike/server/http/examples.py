@@ -121,7 +121,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "MapColoring": MAP_COLORING,
     "MapOut": {
         "waiting": 0,
-        "total": 2,
+        "total": 1,
         "ids": [ID],
         "x": [0.1],
         "y": [-0.2],

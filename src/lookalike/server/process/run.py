@@ -151,7 +151,7 @@ def log_as_json() -> None:
     """Send the server's log to stderr."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLogFormatter())
-    for name in ("lookalike.server", "uvicorn.error"):
+    for name in ("lookalike.server", "lookalike.store", "uvicorn.error"):
         logger = logging.getLogger(name)
         logger.handlers, logger.propagate = [handler], False
-        logger.setLevel(logging.INFO if name == "lookalike.server" else logging.WARNING)
+        logger.setLevel(logging.WARNING if name == "uvicorn.error" else logging.INFO)
