@@ -4,6 +4,7 @@ Files are hard links to 500 different photos of 0.3 MP, so that the disk holds t
 """
 
 import argparse
+import json
 import subprocess
 import sys
 import tempfile
@@ -13,11 +14,10 @@ from pathlib import Path
 from benchmarks.photos import SIZES, linked, write_photos
 
 CHILD = """
-import resource, sys
-from lookalike.search import Collection
-with Collection.open(sys.argv[2], create=True) as photos:
-    report = photos.sync(sys.argv[1])
-print(report.added, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+import resource, subprocess, sys
+command = [sys.executable, "-m", "lookalike", "index", sys.argv[1], "-c", sys.argv[2], "--json"]
+print(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip())
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024)
 """
 
 
@@ -33,8 +33,9 @@ def main() -> None:
             linked(originals, folder, count)
             begun = time.perf_counter()
             command = [sys.executable, "-c", CHILD, str(folder), f"{place}/c-{count}"]
-            added, peak = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-            assert int(added) == count
+            output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+            report, peak = output.strip().split("\n")
+            assert json.loads(report)["added"] == count
             print(f"| {count:,} | **{float(peak):.0f}** | {count / (time.perf_counter() - begun):.0f} |", flush=True)
 
 

@@ -5,12 +5,20 @@ from collections.abc import Iterator
 
 import pytest
 
-from lookalike.indexing.pipeline import parallel
+from lookalike.indexing.pipeline import BATCH, batch_size, parallel
 
 
 def test_every_job_is_done_once() -> None:
     done = [n for batch in parallel(range(1000), list, workers=4, batch=7) for n in batch]
     assert sorted(done) == list(range(1000))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 16, 96])
+def test_few_jobs_are_shared_by_all_workers(workers: int) -> None:
+    assert [batch_size(jobs, workers) for jobs in (0, 1, workers)] == [1, 1, 1]
+    assert batch_size(100_000, workers) == BATCH
+    batches = list(parallel(range(8 * workers), list, workers=workers))
+    assert len(batches) >= 4 * workers
 
 
 def test_no_jobs_no_results() -> None:

@@ -15,8 +15,9 @@ from lookalike.image import fit
 from lookalike.parts import normalize_row_parts
 from lookalike.types import RGB, Card, Preprocessing, Vectors
 
-# One image takes 12.1 ms of a core at batch 1, 12.0 at 4, 12.6 at 8 and 14.2 at 16: larger buffers exceed the cache.
-BATCH = 4
+# Alone, a thread takes 6.3 ms an image at batch 2 and at 4; beside a second one 6.4 at 2 and 6.9 at 4: each has half of
+# the cache (docs/benchmarks.md).
+BATCH = 2
 
 
 class OnnxEmbedder:

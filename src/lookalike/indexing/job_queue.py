@@ -1,6 +1,6 @@
 """The files to read, in the order of their listing: some in memory, the others in a temporary file.
 
-A job takes a kilobyte in memory and some 40 bytes in the file.
+A job takes a kilobyte in memory and 20 to 40 bytes in the file.
 """
 
 import pickle
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from lookalike.indexing.file_job import FileJob
 
-MAX_IN_MEMORY = 50_000  # jobs; and so many are written to the file at a time
+MAX_IN_MEMORY = 4096  # jobs; and so many are written to the file at a time
 
 
 class JobQueue:

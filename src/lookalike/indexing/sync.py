@@ -13,7 +13,7 @@ from lookalike.image import SourceFile, single_threaded_opencv
 from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.in_progress import InProgress, take_interrupted
 from lookalike.indexing.known_files import KnownFile
-from lookalike.indexing.pipeline import parallel
+from lookalike.indexing.pipeline import batch_size, parallel
 from lookalike.indexing.plan import (
     BUILTIN_COLUMNS,
     FAILURES,
@@ -81,7 +81,8 @@ def _run(writer: "_Writer", worker: FileWorker, plan: SyncPlan, options: SyncOpt
     done, total = 0, len(plan.jobs)
     with single_threaded_opencv():
         jobs = plan.jobs.consume(last=worker.suspects)
-        for outcomes in parallel(jobs, worker, workers=options.workers, stop=options.stop):
+        batch = batch_size(total, options.workers)
+        for outcomes in parallel(jobs, worker, workers=options.workers, batch=batch, stop=options.stop):
             for outcome in outcomes:
                 writer.apply(outcome)
             done += len(outcomes)

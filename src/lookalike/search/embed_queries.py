@@ -20,6 +20,8 @@ from lookalike.types import RGB, Row, Vectors
 if TYPE_CHECKING:
     from lookalike.search.collection import Collection
 
+MAX_IN_ONE_THREAD = 4  # images of queries
+
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedQuery:
@@ -81,7 +83,7 @@ def _stored_rows(photos: Collection, parts: Sequence[_Part]) -> Mapping[str, Row
 
 
 def _embed_parts(photos: Collection, parts: Sequence[_Part]) -> list[_Embedded]:
-    from lookalike.indexing.pipeline import BATCH, default_workers, parallel
+    from lookalike.indexing.pipeline import default_workers, parallel
 
     embedded = [_Embedded(part.vector) for part in parts]
     jobs = [n for n, part in enumerate(parts) if part.vector is None or part.show]
@@ -97,7 +99,7 @@ def _embed_parts(photos: Collection, parts: Sequence[_Part]) -> list[_Embedded]:
         for n in batch:
             embedded[n].image = images[n] if parts[n].show else None
 
-    if len(jobs) <= BATCH:
+    if len(jobs) <= MAX_IN_ONE_THREAD:
         work(jobs)
     else:
         with single_threaded_opencv():
