@@ -70,7 +70,7 @@ def _drop(photos: "Collection", columns: list[str]) -> None:
 
 
 def _ids(photos: "Collection", target: str) -> list[str]:
-    from lookalike.indexing.plan import absolute_text
+    from lookalike.image import absolute_text
 
     if target.startswith("id:"):
         image_id = target.removeprefix("id:")

@@ -32,8 +32,7 @@ def why(
 
 
 def _explain(photos: "Collection", file: str) -> dict[str, Any]:
-    from lookalike.image import system_folder_of
-    from lookalike.indexing.plan import absolute_text
+    from lookalike.image import absolute_text, system_folder_of
 
     path = absolute_text(file)
     rows = rows_of(photos, path)

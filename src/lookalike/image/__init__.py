@@ -17,6 +17,7 @@ from lookalike.image.decoding.types import ImageHeader
 from lookalike.image.edits import EDITS, Edit, get_edit
 from lookalike.image.resize import crop, fit, is_plain, thumbnail
 from lookalike.image.sources.archive import close_archives
+from lookalike.image.sources.files import absolute_text
 from lookalike.image.sources.find import find, read_list
 from lookalike.image.sources.path_text import to_path, to_text
 from lookalike.image.sources.read import read
@@ -38,6 +39,7 @@ __all__ = [
     "SkippedFiles",
     "SourceFile",
     "SystemFolder",
+    "absolute_text",
     "close_archives",
     "crop",
     "decode",

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.errors import BadQuery, ImageError
-from lookalike.image import DecodedImage, GuardedDecoder, Limits, fit, read, to_rgb
+from lookalike.image import DecodedImage, GuardedDecoder, Limits, absolute_text, fit, read, to_rgb
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.indexing.pipeline import BATCH
-from lookalike.indexing.plan import absolute_text, renamed_columns, superseded, user_columns
+from lookalike.indexing.plan import renamed_columns, superseded, user_columns
 from lookalike.indexing.worker import Columns, image_columns
 from lookalike.text import now
 from lookalike.types import RGB, AddReport, Embedder, Failure, Metadata, Preprocessing, Store

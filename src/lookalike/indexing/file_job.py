@@ -1,6 +1,7 @@
 """A file that a sync reads."""
 
-from dataclasses import dataclass
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 from lookalike.image import SourceFile
 from lookalike.indexing.known_files import KnownFile
@@ -8,8 +9,9 @@ from lookalike.indexing.known_files import KnownFile
 
 @dataclass(frozen=True, slots=True)
 class FileJob:
-    """A file to read: new or changed."""
+    """A file to read: new or changed. `content`: its bytes, where they are being read already."""
 
     file: SourceFile
     id: str
     known: KnownFile | None = None
+    content: Future[bytes] | None = field(default=None, compare=False, repr=False)

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from lookalike import schema
 from lookalike._version import __version__
 from lookalike.errors import LookalikeError, SourceError
-from lookalike.image import NotListed, SkippedFiles, SourceFile, find, is_hidden, to_path, to_text
+from lookalike.image import NotListed, SkippedFiles, SourceFile, absolute_text, find, is_hidden, to_path
+from lookalike.image.sources.files import exists, file_state, is_deleted, is_folder
+from lookalike.image.sources.object_store import is_object
 from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.job_queue import JobQueue
 from lookalike.indexing.known_files import KnownFile, KnownFiles
@@ -109,11 +111,11 @@ class _Planner:
 
     def _source(self, source: str | Path, *, alone: bool) -> None:
         path = absolute_text(source)
-        if path in self._roots and not os.path.lexists(to_path(path)):
-            self._plan.missing_roots.append(path)
-            return
         try:
-            self._list(source, path, alone=alone)
+            if path in self._roots and not exists(path):
+                self._plan.missing_roots.append(path)
+            else:
+                self._list(source, path, alone=alone)
         except SourceError as error:
             # One source that cannot be listed does not stop the others; its indexed images stay.
             if alone and not self._all_roots:
@@ -126,7 +128,7 @@ class _Planner:
         # A single name that does not exist is a typing error; one of many is a file deleted since it was listed.
         listing = find([source], report_missing=not alone or self._known.get(path) is not None, skipped=self._skipped)
         first = next(listing, None)
-        if first is None and not os.path.isdir(to_path(path)):
+        if first is None and not is_folder(path):
             return
         kind = _kind_of(path, first)
         root = ensure_root(self._store, path, kind) if kind != "file" else None
@@ -142,8 +144,8 @@ class _Planner:
 
     def _stamp_changed(self, path: str) -> bool:
         """Whether a manifest has changed since its columns were last stored."""
-        status = os.stat(to_path(path))
-        stamp = f"{status.st_size}:{status.st_mtime_ns}"
+        size, mtime_ns = file_state(path)
+        stamp = f"{size}:{mtime_ns}"
         self._plan.manifest_stamps[path] = stamp
         return self._store.settings.get(STAMP_PREFIX + path) != stamp
 
@@ -200,12 +202,12 @@ class _Planner:
             ) from error
 
     def _not_listed(self, item: NotListed, root: str) -> None:
-        if _is_deleted(item.path) and self._known.get(item.path) is not None:
+        if is_deleted(item.path) and self._known.get(item.path) is not None:
             self._deleted_named.add(item.path)
             return
         self._unreadable.append(item.path)
         # A name that does not exist is a typing error, and no file to list among the failures.
-        self._fail(item.path, item.reason, root, record=bool(root) or os.path.lexists(to_path(item.path)))
+        self._fail(item.path, item.reason, root, record=bool(root) or exists(item.path))
 
     def _fail(self, path: str, reason: str, root: str, *, record: bool) -> None:
         """Report a file that is not read. `record`: also in the table of failures; it is tried again in each run."""
@@ -277,7 +279,7 @@ class _Planner:
         if root is None or any(_is_under(path, folder) for folder in self._unreadable):
             return False
         if root == "":
-            return path in self._deleted_named or (self._all_roots and _is_deleted(path))
+            return path in self._deleted_named or (self._all_roots and is_deleted(path))
         if root in self._listed_roots:
             return True
         kind = self._roots[root].kind if root in self._roots else "file"
@@ -334,13 +336,8 @@ BUILTIN_COLUMNS: Mapping[str, type] = {name: column.type for name, column in sch
 """The columns that Lookalike itself stores for each image, with their types."""
 
 
-def absolute_text(source: str | Path) -> str:
-    """The absolute path of a source, in text form."""
-    return to_text(os.path.abspath(os.path.expanduser(to_path(str(source)))))
-
-
 def _kind_of(path: str, first: SourceFile | NotListed | None) -> Kind:
-    if os.path.isdir(to_path(path)):
+    if is_folder(path):
         return "folder"
     if isinstance(first, SourceFile) and first.root == path and first.path != path:
         return "archive" if first.path.startswith(path + "!/") else "manifest"
@@ -353,18 +350,16 @@ def _blocks(listing: Iterable[SourceFile | NotListed]) -> Iterator[list[SourceFi
         yield items
 
 
-def _is_deleted(path: str) -> bool:
-    """Whether a file is missing while its folder exists: a missing drive does not count as deletion."""
-    file = to_path(path.split("!/", maxsplit=1)[0])
-    return not os.path.lexists(file) and os.path.isdir(os.path.dirname(file))
-
-
 def _is_walked(path: str, folder: str) -> bool:
     """Whether a walk of `folder` reaches the file: not through a hidden or system folder."""
     if not _is_under(path, folder):
         return False
-    between = os.path.dirname(to_path(path))[len(to_path(folder)) :]
+    between = path.removeprefix(folder).rpartition("/")[0] if is_object(path) else _folders_between(path, folder)
     return not any(is_hidden(name) for name in between.replace("\\", "/").split("/") if name)
+
+
+def _folders_between(path: str, folder: str) -> str:
+    return os.path.dirname(to_path(path))[len(to_path(folder)) :]
 
 
 def _is_under(path: str, folder: str) -> bool:

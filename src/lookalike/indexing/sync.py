@@ -4,12 +4,13 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from lookalike.errors import StoreFailed
-from lookalike.image import SourceFile, single_threaded_opencv
+from lookalike.image import SourceFile, read, single_threaded_opencv
 from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.in_progress import InProgress, take_interrupted
 from lookalike.indexing.known_files import KnownFile
@@ -23,6 +24,7 @@ from lookalike.indexing.plan import (
     make_plan,
     manifest_columns,
 )
+from lookalike.indexing.read_ahead import ReadAhead
 from lookalike.indexing.worker import EmbeddedFile, FailedFile, FileWorker, KnownContent, MtimeOnly, Outcome
 from lookalike.text import now
 from lookalike.types import AddReport, Failure, Scalar, Store, Vectors
@@ -79,8 +81,8 @@ def sync(
 
 def _run(writer: "_Writer", worker: FileWorker, plan: SyncPlan, options: SyncOptions) -> None:
     done, total = 0, len(plan.jobs)
-    with single_threaded_opencv():
-        jobs = plan.jobs.consume(last=worker.suspects)
+    with single_threaded_opencv(), ReadAhead(partial(read, limits=worker.limits)) as read_ahead:
+        jobs = read_ahead.jobs(plan.jobs.consume(last=worker.suspects))
         batch = batch_size(total, options.workers)
         for outcomes in parallel(jobs, worker, workers=options.workers, batch=batch, stop=options.stop):
             for outcome in outcomes:

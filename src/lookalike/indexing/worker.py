@@ -114,8 +114,9 @@ class FileWorker:
         return outcome
 
     def _read(self, job: FileJob) -> "Outcome | tuple[FileJob, str, _Prepared]":
+        content, job = job.content, replace(job, content=None)  # an outcome must not hold the file
         try:
-            data = read(job.file.path, self.limits)
+            data = read(job.file.path, self.limits) if content is None else content.result()
         except ImageError as error:
             return FailedFile(job, str(error), retry=True)
         except Exception as error:

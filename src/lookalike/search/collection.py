@@ -15,10 +15,10 @@ from lookalike import schema
 from lookalike.deprecation import renamed_property
 from lookalike.embed import DEFAULT_MODEL, get_embedder, same_model
 from lookalike.errors import BadQuery, ModelMismatch, NoCollection
-from lookalike.image import Limits
+from lookalike.image import Limits, absolute_text
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region
-from lookalike.indexing.plan import BUILTIN_COLUMNS, FAILURES, absolute_text
+from lookalike.indexing.plan import BUILTIN_COLUMNS, FAILURES
 from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, save_card
 from lookalike.parts import BOTH, check_weighing, normalize_row_parts, scale_scores, weigh
 from lookalike.search.arguments import (

@@ -6,8 +6,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lookalike.errors import LookalikeError
-from lookalike.image import Limits
-from lookalike.indexing.plan import absolute_text
+from lookalike.image import Limits, absolute_text
 from lookalike.search.collection import Collection, open_collection
 from lookalike.search.default_location import default_uri
 from lookalike.store import delete_store

@@ -70,7 +70,7 @@ class KeepChoices:
         try:
             return self._table.remove([resolve_file(self._photos, name)[0]])
         except UnknownId:
-            from lookalike.indexing.plan import absolute_text
+            from lookalike.image import absolute_text
 
             # The image may no longer be in the collection while its choice, with its name, still is.
             matches = [choice.keep for choice in self.all() if name and choice.name in (name, absolute_text(name))]

@@ -108,7 +108,7 @@ class Decisions:
 
 def resolve_file(photos: Collection, name: str) -> tuple[str, str]:
     """Return the SHA-256 and the path (or id) of an image, named by path, id or SHA-256. Raises UnknownId."""
-    from lookalike.indexing.plan import absolute_text
+    from lookalike.image import absolute_text
 
     if is_sha256(name):
         return name, name

@@ -1,4 +1,4 @@
-"""List and read images inside zip and tar archives, without writing anything to disk.
+"""List and read images inside zip and tar archives, on disk or in an object store, without writing anything to disk.
 
 Zip and uncompressed tar archives have random access. A compressed tar can only be read from its beginning, so all
 threads share one forward cursor per archive, which buffers the last images it passed (64 MiB at most). Reading in the
@@ -10,21 +10,26 @@ import contextlib
 import os
 import tarfile
 import threading
+import time
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import IO, Protocol
+from typing import IO, Literal, Protocol
 
 from lookalike.errors import ImageError, ImageTooLarge, SourceError, UnreadableImage
 from lookalike.image.decoding.limits import Limits, too_many_bytes
+from lookalike.image.sources.files import file_state, open_file
+from lookalike.image.sources.object_store import is_object, open_object
 from lookalike.image.sources.os_errors import os_reason
-from lookalike.image.sources.path_text import to_text
+from lookalike.image.sources.path_text import to_path, to_text
 from lookalike.image.sources.source_types import NotListed, SourceFile, is_candidate, is_hidden
 
+ARCHIVES = (".zip", ".cbz", ".tar", ".tgz", ".tbz2", ".txz", ".cbt", ".tar.gz", ".tar.bz2", ".tar.xz")
 SEPARATOR = "!/"
 MAX_BUFFERED_BYTES = 64 * 2**20
 MAX_OPEN_ARCHIVES = 2
+STATE_SECONDS = 10.0
 
 _MAX_EXTENDED_BYTES = 2**20  # bytes of a tar's extended header (long names and the like); valid ones have a few hundred
 
@@ -51,17 +56,20 @@ class _Archive(Protocol):
 
 
 def find_members(path: str) -> Iterator[SourceFile | NotListed]:
-    """List the images inside a zip or tar (.gz, .bz2, .xz) archive. Raises SourceError when it cannot be opened."""
+    """List the images inside a zip or tar (.gz, .bz2, .xz) archive, by its path in text form.
+
+    Raises SourceError when it cannot be opened.
+    """
     try:
-        yield from _zip_members(path) if zipfile.is_zipfile(path) else _tar_members(path)
+        yield from _zip_members(path) if _is_zip(path) else _tar_members(path)
+    except SourceError:
+        raise
     except Exception as error:  # on damaged archives, the standard library's readers can raise anything
-        raise SourceError(
-            f"{to_text(path)}: {_reason(error, 'cannot be opened as an archive')}; create it again"
-        ) from error
+        raise SourceError(f"{path}: {_reason(error, 'cannot be opened as an archive')}; create it again") from error
 
 
 def read_member(path: str, member: str, limits: Limits) -> bytes:
-    """Read one member, by its name from `find_members`. Raises UnreadableImage, ImageTooLarge."""
+    """Read one member of an archive, by their names from `find_members`. Raises UnreadableImage, ImageTooLarge."""
     try:
         return _get_archive(path).read(member, limits)
     except ImageError:
@@ -96,9 +104,17 @@ def _member(archive: str, key: str, size: int, mtime_ns: int) -> SourceFile:
 # --- zip
 
 
-def _zip_members(path: str) -> Iterator[SourceFile | NotListed]:
-    archive = to_text(path)
-    with zipfile.ZipFile(path) as opened:
+def _is_zip(path: str) -> bool:
+    with open_file(path) as file:
+        return zipfile.is_zipfile(file)
+
+
+def _open_zip(path: str) -> zipfile.ZipFile:
+    return zipfile.ZipFile(open_object(path) if is_object(path) else to_path(path))
+
+
+def _zip_members(archive: str) -> Iterator[SourceFile | NotListed]:
+    with _open_zip(archive) as opened:
         members = {_key(info.filename): info for info in opened.infolist() if not info.is_dir()}
     for key, info in members.items():
         if not _is_listed(key):
@@ -112,7 +128,7 @@ def _zip_members(path: str) -> Iterator[SourceFile | NotListed]:
 
 class _Zip:
     def __init__(self, path: str) -> None:
-        self._zip = zipfile.ZipFile(path)  # thread-safe: each open member has its own position
+        self._zip = _open_zip(path)  # thread-safe: each open member has its own position
         self._members = {_key(info.filename): info for info in self._zip.infolist()}
 
     def read(self, key: str, limits: Limits) -> bytes:
@@ -143,15 +159,19 @@ def _read_limited(member: IO[bytes], size: int, limits: Limits) -> bytes:
 # --- tar
 
 
-def _tar_members(path: str) -> Iterator[SourceFile | NotListed]:
-    archive = to_text(path)
+def _tar_members(archive: str) -> Iterator[SourceFile | NotListed]:
     listed: set[str] = set()
-    with tarfile.open(path, "r|*", errors="surrogateescape", tarinfo=_BoundedTarInfo) as opened:
+    with _open_tar(archive, "r|*") as opened:
         for info in _members(opened):
             key = _key(info.name)
             if info.isreg() and _is_listed(key) and key not in listed:
                 listed.add(key)
                 yield _member(archive, key, info.size, int(info.mtime * 10**9))
+
+
+def _open_tar(path: str, mode: Literal["r:", "r|*"]) -> tarfile.TarFile:
+    file = open_object(path) if is_object(path) else None
+    return tarfile.open(to_path(path), mode, file, errors="surrogateescape", tarinfo=_BoundedTarInfo)
 
 
 def _members(opened: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
@@ -172,7 +192,7 @@ class _PlainTar:
     def __init__(self, path: str) -> None:
         self._path = path
         self._extents: dict[str, _Extent] = {}
-        with tarfile.open(path, "r:", errors="surrogateescape", tarinfo=_BoundedTarInfo) as opened:
+        with _open_tar(path, "r:") as opened:
             for info in _members(opened):
                 if info.isreg() and not info.issparse():
                     self._extents.setdefault(_key(info.name), _Extent(info.offset_data, info.size))
@@ -183,7 +203,7 @@ class _PlainTar:
             raise UnreadableImage("no such file in the archive")
         if extent.size > limits.max_bytes:
             raise ImageTooLarge(too_many_bytes(extent.size, limits))
-        with open(self._path, "rb") as file:
+        with open_file(self._path) as file:
             file.seek(extent.offset)
             data = file.read(extent.size)
         if not data:
@@ -209,7 +229,7 @@ class _CompressedTar:
     def _rewind(self) -> None:
         if self._tar is not None:
             self._tar.close()
-        self._tar = tarfile.open(self._path, "r|*", errors="surrogateescape", tarinfo=_BoundedTarInfo)  # noqa: SIM115
+        self._tar = _open_tar(self._path, "r|*")
         self._walk = enumerate(_members(self._tar))
         self._position = -1
 
@@ -271,12 +291,12 @@ def _checked_size(data: bytes, limits: Limits) -> bytes:
 
 _cache: OrderedDict[tuple[int, str, int, int], _Archive] = OrderedDict()
 _cache_lock = threading.Lock()
+_states: dict[str, tuple[tuple[int, int], float]] = {}
 
 
 def _get_archive(path: str) -> _Archive:
     """Return the archive, which stays open; a changed file is reopened, and a forked process opens its own."""
-    status = os.stat(path)
-    key = (os.getpid(), path, status.st_size, status.st_mtime_ns)
+    key = (os.getpid(), path, *_state(path))
     with _cache_lock:
         if key not in _cache:
             _cache[key] = _open_archive(path)
@@ -287,8 +307,18 @@ def _get_archive(path: str) -> _Archive:
         return _cache[key]
 
 
+def _state(path: str) -> tuple[int, int]:
+    """The state of an archive; that of one in an object store for some seconds, since asking for it takes time."""
+    if not is_object(path):
+        return file_state(path)
+    known = _states.get(path)
+    if known is None or time.monotonic() - known[1] > STATE_SECONDS:
+        _states[path] = known = file_state(path), time.monotonic()
+    return known[0]
+
+
 def _open_archive(path: str) -> _Archive:
-    if zipfile.is_zipfile(path):
+    if _is_zip(path):
         return _Zip(path)
     with contextlib.suppress(tarfile.ReadError):
         return _PlainTar(path)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lookalike.errors import SourceError
-from lookalike.image.sources.archive import find_members
-from lookalike.image.sources.manifest import find_rows
+from lookalike.image.sources.archive import ARCHIVES, find_members
+from lookalike.image.sources.manifest import WEB_ADDRESS, find_rows, named_file
+from lookalike.image.sources.object_store import find_objects, has_objects, is_object, object_state, object_uri
 from lookalike.image.sources.os_errors import os_reason
 from lookalike.image.sources.path_text import to_path, to_text
 from lookalike.image.sources.source_types import (
@@ -25,7 +26,6 @@ from lookalike.image.sources.source_types import (
 from lookalike.image.sources.system_folders import LIBRARY_ORIGINALS, is_system_folder, system_folder_kind
 
 MANIFESTS = (".csv", ".tsv", ".parquet")
-ARCHIVES = (".zip", ".cbz", ".tar", ".tgz", ".tbz2", ".txz", ".cbt", ".tar.gz", ".tar.bz2", ".tar.xz")
 
 
 def find(
@@ -45,9 +45,7 @@ def find(
     if not report_missing:
         for source in resolved:
             if source.kind == "missing":
-                raise SourceError(
-                    f"{source.text}: no such file or folder; check the spelling and that the drive is connected"
-                )
+                raise SourceError(f"{source.text}: {_missing(source.path)}")
     return _list(resolved, SkippedFiles() if skipped is None else skipped, follow_links=follow_links)
 
 
@@ -75,16 +73,18 @@ def _decode_names(lines: Iterable[bytes], separator: bytes) -> Iterator[str]:
 class _Source:
     """A resolved source: its kind and path."""
 
-    kind: str  # folder, file, manifest, archive, glob, special or missing
+    kind: str  # folder, objects, file, manifest, archive, glob, special or missing
     path: str
 
     @property
     def text(self) -> str:
-        return to_text(self.path)
+        return self.path if is_object(self.path) else to_text(self.path)
 
     @classmethod
     def resolve(cls, source: str | Path) -> "_Source":
-        name = os.path.expanduser(os.fsdecode(source))
+        if is_object(name := os.fsdecode(source)):
+            return cls(_object_kind(uri := object_uri(name)), uri)
+        name = os.path.expanduser(name)
         for path in (name, to_path(name)):  # the caller may pass a source's text form
             status = _status(os.path.abspath(path))
             if status is not None:
@@ -108,8 +108,18 @@ def _kind(path: str, status: os.stat_result) -> str:
         return "folder"
     if not stat.S_ISREG(status.st_mode):
         return "special"
+    return _kind_by_name(path)
+
+
+def _kind_by_name(path: str) -> str:
     lower = path.lower()
     return "manifest" if lower.endswith(MANIFESTS) else "archive" if lower.endswith(ARCHIVES) else "file"
+
+
+def _object_kind(uri: str) -> str:
+    if object_state(uri) is not None:
+        return _kind_by_name(uri)
+    return "objects" if has_objects(uri) else "missing"
 
 
 def _list(sources: Iterable[_Source], skipped: SkippedFiles, *, follow_links: bool) -> Iterator[SourceFile | NotListed]:
@@ -117,18 +127,28 @@ def _list(sources: Iterable[_Source], skipped: SkippedFiles, *, follow_links: bo
         match source.kind:
             case "folder":
                 yield from _Walk(source.path, skipped, follow_links=follow_links).run()
+            case "objects":
+                yield from find_objects(source.path, skipped)
             case "manifest":
-                yield from find_rows(source.path)
+                yield from find_rows(source.text)
             case "archive":
-                yield from find_members(source.path)
+                yield from find_members(source.text)
             case "glob":
                 yield from _expand_glob(source.path, skipped, follow_links=follow_links)
             case "file":
-                yield source_file(source.path, os.path.dirname(source.path))
+                yield named_file(source.text)
             case "special":
                 yield NotListed(source.text, "is a pipe or a device, not a file")
             case _:
-                yield NotListed(source.text, "no such file or folder")
+                yield NotListed(source.text, _missing(source.path).partition(";")[0])
+
+
+def _missing(path: str) -> str:
+    if is_object(path):
+        return "no such object, and none below it; check the spelling and that its credentials see the bucket"
+    if WEB_ADDRESS.match(path):
+        return "is a web address; put addresses into a table with a column url, and name the table"
+    return "no such file or folder; check the spelling and that the drive is connected"
 
 
 def _expand_glob(pattern: str, skipped: SkippedFiles, *, follow_links: bool) -> Iterator[SourceFile | NotListed]:

@@ -1,6 +1,7 @@
 """List images named by a table: .csv, .tsv or .parquet, with a column of paths and any other columns."""
 
 import os
+import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -8,6 +9,8 @@ from itertools import chain
 from typing import Any
 
 from lookalike.errors import SourceError
+from lookalike.image.sources.files import open_file
+from lookalike.image.sources.object_store import is_object, object_state, object_uri
 from lookalike.image.sources.os_errors import os_reason
 from lookalike.image.sources.path_text import to_path, to_text
 from lookalike.image.sources.source_types import NotListed, SourceFile, source_file
@@ -15,6 +18,7 @@ from lookalike.image.sources.tables import csv_rows
 from lookalike.types import Scalar
 
 PATH_COLUMNS = ("path", "file", "filename", "image")
+WEB_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 LABEL_COLUMNS = ("label", "class", "category", "tag")
 
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")  # "007" is text, not a number; 18 digits fit in 64 bits
@@ -50,13 +54,13 @@ class _Columns:
 
 
 def find_rows(path: str) -> Iterator[SourceFile | NotListed]:
-    """List the images named by a manifest; a row without a file yields a NotListed.
+    """List the images named by a manifest, whose path is in text form; a row without a file yields a NotListed.
 
     Relative paths start at the manifest's folder. Columns: path (or file, filename, image), id, label (or class,
     category, tag). Every other column is metadata; its type is the narrowest that fits all its values: bool (true,
     false), int, float, else str; empty cells are None. Raises SourceError.
     """
-    manifest = to_text(path)
+    manifest = path
     try:
         rows = _read_parquet(path) if path.lower().endswith(".parquet") else _read_csv(path)
         names = next(rows)
@@ -70,28 +74,51 @@ def find_rows(path: str) -> Iterator[SourceFile | NotListed]:
         raise SourceError(f"{manifest}: {reason}; a manifest is a .csv, .tsv or .parquet table") from error
 
 
+def named_file(path: str) -> SourceFile | NotListed:
+    """Return a file or an object named by the user, whatever its extension. `path`: text form."""
+    if not is_object(path):
+        return source_file(to_path(path), os.path.dirname(to_path(path)))
+    try:
+        state = object_state(path)
+    except SourceError as error:
+        return NotListed(path, str(error).removeprefix(f"{path}: "))
+    if state is None:
+        return NotListed(path, "no such object")
+    folder, _, name = path.rpartition("/")
+    return SourceFile(path, folder, name, *state)
+
+
 def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> SourceFile | NotListed:
     named = cells[columns.path]
     if named is None or not str(named).strip():
-        return NotListed(to_text(manifest), f"row {number} names no file")
+        return NotListed(manifest, f"row {number} names no file")
     named = str(named)
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", named):
+    if WEB_ADDRESS.match(named) and not is_object(named):
         return NotListed(named, f"row {number} is a web address: download it first")
-    folder = os.path.dirname(manifest)
-    file = _first_file(os.path.normpath(os.path.join(folder, spelling)) for spelling in (named, to_path(named)))
+    folder = manifest.rpartition("/")[0] if is_object(manifest) else os.path.dirname(manifest)
+    if is_object(named) or is_object(folder):
+        file = named_file(object_uri(named) if is_object(named) else _joined(folder, named))
+    else:
+        place = to_path(folder)
+        file = _first_file(os.path.normpath(os.path.join(place, spelling)) for spelling in (named, to_path(named)))
     if isinstance(file, NotListed):
         return replace(file, reason=f"row {number}: {file.reason}")
-    name = file.path
-    if name.startswith(os.path.join(to_text(folder), "")):
-        name = os.path.relpath(name, to_text(folder))
+    name = file.path.removeprefix(os.path.join(folder, ""))
     return replace(
         file,
-        root=to_text(manifest),
+        root=manifest,
         name=name.replace(os.sep, "/"),
         id=_text_or_none(cells[columns.id]) if columns.id else None,
         label=_text_or_none(cells[columns.label]) if columns.label else None,
         metadata={name: cells[name] for name in columns.others},
     )
+
+
+def _joined(folder: str, name: str) -> str:
+    """Return the URI of a relative name: slashes, no ".." that climbs out of the bucket."""
+    scheme, _, path = folder.partition("://")
+    bucket, _, prefix = path.partition("/")
+    return f"{scheme}://{bucket}" + posixpath.normpath(posixpath.join("/", prefix, name.replace("\\", "/")))
 
 
 def _first_file(paths: Iterable[str]) -> SourceFile | NotListed:
@@ -122,7 +149,7 @@ def _read_csv(path: str) -> Iterator[Any]:
             if cell.strip():
                 kinds[name] = _widen(kinds.get(name), cell.strip())
     if header is None:
-        raise SourceError(f"{to_text(path)}: is empty; its first line must name the columns")
+        raise SourceError(f"{path}: is empty; its first line must name the columns")
     text_columns = {*PATH_COLUMNS, *LABEL_COLUMNS, "id"}
     kinds = {name: "str" if name.lower() in text_columns else kinds.get(name, "str") for name in header}
     yield header
@@ -167,7 +194,7 @@ def _to_scalar(cell: str, kind: str) -> Scalar:
 def _read_parquet(path: str) -> Iterator[Any]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with open_file(path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
         yield list(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=4096):
             for cells in batch.to_pylist():

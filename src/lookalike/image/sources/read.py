@@ -5,7 +5,8 @@ import stat
 
 from lookalike.errors import ImageTooLarge, UnreadableImage
 from lookalike.image.decoding.limits import Limits, too_many_bytes
-from lookalike.image.sources.archive import SEPARATOR, read_member
+from lookalike.image.sources.archive import ARCHIVES, SEPARATOR, read_member
+from lookalike.image.sources.object_store import is_object, read_object
 from lookalike.image.sources.os_errors import os_reason
 from lookalike.image.sources.path_text import to_path
 
@@ -19,22 +20,18 @@ def read(path_text: str, limits: Limits = _DEFAULT_LIMITS) -> bytes:
     and, before reading, ImageTooLarge. The message is the reason alone; the path is added as a note.
     """
     try:
-        archive = _archive_of(path_text)
-        if archive is not None:
-            return read_member(archive, path_text[len(_archive_text(path_text, archive)) + len(SEPARATOR) :], limits)
-        return _read_file(to_path(path_text), limits)
+        if (archive := _archive_of(path_text)) is not None:
+            return read_member(archive, path_text[len(archive) + len(SEPARATOR) :], limits)
+        return read_object(path_text, limits) if is_object(path_text) else _read_file(to_path(path_text), limits)
     except (UnreadableImage, ImageTooLarge) as error:
         error.add_note(f"path: {path_text}")
         raise
 
 
 def containing_file(path_text: str) -> str:
-    """Return the file on disk that contains an image: the file itself, or its archive."""
-    return _archive_of(path_text) or to_path(path_text)
-
-
-def _archive_text(path_text: str, archive: str) -> str:
-    return next(text for text in _prefixes(path_text) if to_path(text) == archive)
+    """Return the file on disk that contains an image, the file itself or its archive; or the URI of an object."""
+    file = _archive_of(path_text) or path_text
+    return file if is_object(file) else to_path(file)
 
 
 def _prefixes(path_text: str) -> list[str]:
@@ -43,9 +40,14 @@ def _prefixes(path_text: str) -> list[str]:
 
 
 def _archive_of(path_text: str) -> str | None:
-    if SEPARATOR not in path_text or os.path.isfile(to_path(path_text)):
+    """Return the path of the archive, in text form, of which a path names a member."""
+    if SEPARATOR not in path_text:
         return None
-    return next((to_path(text) for text in _prefixes(path_text) if os.path.isfile(to_path(text))), None)
+    if is_object(path_text):  # by its name: each look at the store takes some milliseconds
+        return next((text for text in _prefixes(path_text) if text.lower().endswith(ARCHIVES)), None)
+    if os.path.isfile(to_path(path_text)):
+        return None
+    return next((text for text in _prefixes(path_text) if os.path.isfile(to_path(text))), None)
 
 
 def _read_file(path: str, limits: Limits) -> bytes:

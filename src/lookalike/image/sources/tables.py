@@ -4,8 +4,10 @@ import csv
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
 
 from lookalike.errors import SourceError
+from lookalike.image.sources.files import open_file
 from lookalike.image.sources.path_text import to_path, to_text
 
 
@@ -36,7 +38,7 @@ def moved(paths: Sequence[str], root: str) -> list[str]:
 def read_table(path: str) -> TextTable:
     """Read a whole table. Raises SourceError."""
     try:
-        lines = _read_parquet(path) if path.lower().endswith(".parquet") else _read_csv(path)
+        lines = _read_parquet(to_text(path)) if path.lower().endswith(".parquet") else _read_csv(to_text(path))
         columns = tuple(name.strip() for name in next(lines, []))
         rows = tuple(dict(zip(columns, [*cells, *[""] * len(columns)], strict=False)) for cells in lines if cells)
     except Exception as error:  # pyarrow raises many kinds of errors
@@ -54,22 +56,27 @@ def _read_csv(path: str) -> Iterator[list[str]]:
 
 
 def csv_rows(path: str) -> Iterator[list[str]]:
-    """Yield the cells of each line of a .csv or .tsv file, in the encodings and with the delimiters of spreadsheets."""
-    with open(path, "rb") as file:
+    """Yield the cells of each line of a .csv or .tsv file, in the encodings and with the delimiters of spreadsheets.
+
+    `path`: text form.
+    """
+    with open_file(path) as file:
         start = file.read(1 << 16)
-    utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))  # the "Unicode text" format of spreadsheets
-    encoding = "utf-16" if utf16 else "utf-8-sig"
-    first = start.decode(encoding, "replace").split("\n", 1)[0]
-    delimiter = "\t" if path.lower().endswith(".tsv") else max(",;\t|", key=first.count)
-    # A file name may contain bytes that are not UTF-8; they are decoded as by os.listdir.
-    with open(path, encoding=encoding, errors="strict" if utf16 else "surrogateescape", newline="") as file:
-        yield from csv.reader(file, delimiter=delimiter)
+        utf16 = start.startswith((b"\xff\xfe", b"\xfe\xff"))  # the "Unicode text" format of spreadsheets
+        encoding = "utf-16" if utf16 else "utf-8-sig"
+        first = start.decode(encoding, "replace").split("\n", 1)[0]
+        delimiter = "\t" if path.lower().endswith(".tsv") else max(",;\t|", key=first.count)
+        file.seek(0)
+        # A file name may contain bytes that are not UTF-8; they are decoded as by os.listdir.
+        errors = "strict" if utf16 else "surrogateescape"
+        with TextIOWrapper(file, encoding=encoding, errors=errors, newline="") as text:
+            yield from csv.reader(text, delimiter=delimiter)
 
 
 def _read_parquet(path: str) -> Iterator[list[str]]:
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(path) as file:
+    with open_file(path) as opened, pyarrow.parquet.ParquetFile(opened) as file:
         yield list(file.schema_arrow.names)
         for batch in file.iter_batches(batch_size=4096):
             for row in batch.to_pylist():
