@@ -21,6 +21,7 @@ from lookalike.errors import BadQuery
 from lookalike.text import counted
 
 if TYPE_CHECKING:
+    from lookalike.indexing.engine import Engine
     from lookalike.search import Collection
     from lookalike.types import AddReport
 
@@ -50,7 +51,21 @@ def index(
         bool,
         typer.Option("--parts", help="Also keep local features, to search by parts (remembered; 1.4 kB an image)."),
     ] = False,
-    workers: Annotated[int | None, typer.Option(metavar="N", min=1, help="Threads; one per core by default.")] = None,
+    workers: Annotated[
+        int | None,
+        typer.Option(metavar="N", min=1, help="Threads, with --ray processes; one per core by default."),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="Have a Ray cluster do the work: auto (that of this machine), HOST:PORT, ray://HOST:10001, "
+            "or local (a new one on this machine).",
+        ),
+    ] = None,
+    gpus: Annotated[
+        float, typer.Option("--gpus-per-worker", metavar="N", min=0, help="GPUs of each Ray process, such as 0.5.")
+    ] = 0.0,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_bytes: MaxBytes = MAX_BYTES,
     json: JsonOption = False,
@@ -66,7 +81,8 @@ def index(
             raise BadQuery(
                 f"nothing to index: {photos.uri} has no folder yet; name one, such as: lookalike index ~/Pictures"
             )
-        report = _sync(photos, requested, frames, prune, workers)
+        engine = _engine(photos, ray, workers, gpus)
+        report = _sync(photos, requested, frames, prune, workers, engine)
         _join_clusters(photos)
         if parts or "local_features" in photos.store.settings:
             _update_local_features(photos)
@@ -100,14 +116,26 @@ def _sources(names: list[str] | None) -> list[str] | None:
     return [s for name in names for s in (read_list(sys.stdin.buffer) if name == "-" else [name])]
 
 
+def _engine(photos: "Collection", address: str | None, workers: int | None, gpus: float) -> "Engine | None":
+    if address is None:
+        if gpus:
+            raise BadQuery("--gpus-per-worker is for the workers of a Ray cluster; add --ray auto")
+        return None
+    from lookalike.engine import RayEngine
+
+    return RayEngine(photos.uri, address, workers, gpus=gpus)
+
+
 def _sync(
-    photos: "Collection", sources: list[str] | None, frames: int | None, prune: bool, workers: int | None
-) -> "AddReport":
+    photos: "Collection", sources: list[str] | None, frames: int | None, prune: bool, workers: int | None,
+    engine: "Engine | None",
+) -> "AddReport":  # fmt: skip
     from lookalike.indexing.pipeline import default_workers
     from lookalike.indexing.sync import SyncOptions
 
     with ProgressLine("images") as progress, _stop_on_interrupt() as stop:
-        options = SyncOptions(prune=prune, workers=workers or default_workers(), progress=progress, stop=stop)
+        threads = default_workers() if workers is None or engine else workers
+        options = SyncOptions(prune=prune, workers=threads, engine=engine, progress=progress, stop=stop)
         return photos.sync(sources, frames=frames, options=options)
 
 

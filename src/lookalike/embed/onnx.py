@@ -30,9 +30,16 @@ class OnnxEmbedder:
 
     def __init__(self, model: bytes, card: Card, *, threads: int = 1, output: str | None = None) -> None:
         self._card = card
+        self._model: bytes | Path = model
+        self._threads, self._requested_output = threads, output
         self._session = create_session(model, threads, card.name)
         self._input = self._session.get_inputs()[0].name
         self._output = output or card.output or self._session.get_outputs()[0].name
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the model itself: other processes, also of other machines, open their own session."""
+        model = read_model(self._model) if isinstance(self._model, Path) else self._model
+        return _opened, (type(self), model, self._card, self._threads, self._requested_output)
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1) -> Self:
@@ -46,7 +53,9 @@ class OnnxEmbedder:
                 f"(sha256 {checksum[:12]}…, the card says {card.sha256[:12]}…); "
                 "copy or export the model again"
             )
-        return cls(model, card, threads=threads)
+        embedder = cls(model, card, threads=threads)
+        embedder._model = folder / MODEL_FILE  # not kept in memory
+        return embedder
 
     @property
     def card(self) -> Card:
@@ -67,6 +76,10 @@ class OnnxEmbedder:
                 "export the model again"
             )
         return normalize_row_parts(vectors, self._card)
+
+
+def _opened(kind: type[OnnxEmbedder], model: bytes, card: Card, threads: int, output: str | None) -> OnnxEmbedder:
+    return kind(model, card, threads=threads, output=output)
 
 
 def to_input(images: Sequence[RGB], preprocessing: Preprocessing) -> NDArray[Any]:

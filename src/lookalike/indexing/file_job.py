@@ -9,9 +9,13 @@ from lookalike.indexing.known_files import KnownFile
 
 @dataclass(frozen=True, slots=True)
 class FileJob:
-    """A file to read: new or changed. `content`: its bytes, where they are being read already."""
+    """A file to read: new or changed.
+
+    `new_id`: no image has the id, so that its rows can be appended. `content`: its bytes, where they are being read.
+    """
 
     file: SourceFile
     id: str
     known: KnownFile | None = None
+    new_id: bool = False
     content: Future[bytes] | None = field(default=None, compare=False, repr=False)

@@ -41,6 +41,7 @@ class KnownFiles:
     """All indexed files. Images added from memory have no file."""
 
     def __init__(self, store: Store) -> None:
+        self.repeated = 0  # rows whose id another row of the same file has
         self._roots: list[str | None] = []
         columns = _FileColumns(self._roots)
         for part in store.scan(["id", "path", "root", "size", "mtime_ns", "frames"]):
@@ -124,6 +125,7 @@ class KnownFiles:
         by_path: dict[str, list[int]] = defaultdict(list)
         for row, path in zip(self._rows[same].tolist(), _taken(self._paths, self._rows[same]), strict=True):
             by_path[path].append(row)
+        self.repeated = sum(len(rows) - len(set(_taken(self._ids, np.array(rows)))) for rows in by_path.values())
         later = np.array([row for rows in by_path.values() for row in rows[1:]], np.int64)
         retained = ~np.isin(self._rows, later)
         self._hashes, self._rows = self._hashes[retained], self._rows[retained]

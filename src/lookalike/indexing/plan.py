@@ -20,6 +20,7 @@ from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.job_queue import JobQueue
 from lookalike.indexing.known_files import KnownFile, KnownFiles
 from lookalike.indexing.roots import Kind, Root, ensure_root, load_roots
+from lookalike.store import remove_repeated
 from lookalike.text import now
 from lookalike.types import Failure, Metadata, Scalar, Store
 
@@ -65,6 +66,9 @@ class _Planner:
         self._store, self._frames, self._prune = store, frames, prune
         self._roots = load_roots(store.settings)
         self._known = KnownFiles(store)
+        if self._known.repeated:
+            remove_repeated(store)
+            self._known = KnownFiles(store)
         self._new_ids: set[str] = set()  # that could occur twice: those of a walk of a folder cannot
         self._failures = {str(row["path"]): row for row in store.table(FAILURES).all()}
         self._listed = np.zeros(int(self._known.rows.max(initial=-1)) + 1, np.bool_)  # known files, by row
@@ -194,7 +198,8 @@ class _Planner:
             self._manifest_jobs.add(item.path)
         image_id = item.id or (known.ids[0] if known else self._new_id(item, root))
         try:
-            self._plan.jobs.append(FileJob(item, image_id, known))
+            new_id = known is None and (item.id is None or not self._known.has_id(image_id))
+            self._plan.jobs.append(FileJob(item, image_id, known, new_id))
         except OSError as error:
             raise LookalikeError(
                 f"the list of files to index cannot be written to {tempfile.gettempdir()} ({error.strerror}); "

@@ -4,17 +4,15 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from lookalike.errors import StoreFailed
-from lookalike.image import SourceFile, read, single_threaded_opencv
+from lookalike.indexing.engine import Engine, LocalEngine, WrittenRows
 from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.in_progress import InProgress, take_interrupted
 from lookalike.indexing.known_files import KnownFile
-from lookalike.indexing.pipeline import batch_size, parallel
 from lookalike.indexing.plan import (
     BUILTIN_COLUMNS,
     FAILURES,
@@ -22,11 +20,10 @@ from lookalike.indexing.plan import (
     SyncPlan,
     failure_row,
     make_plan,
-    manifest_columns,
 )
-from lookalike.indexing.read_ahead import ReadAhead
+from lookalike.indexing.rows import file_columns, frame_ids, indexed_columns
 from lookalike.indexing.worker import EmbeddedFile, FailedFile, FileWorker, KnownContent, MtimeOnly, Outcome
-from lookalike.text import now
+from lookalike.store import append_files, begin_append
 from lookalike.types import AddReport, Failure, Scalar, Store, Vectors
 
 Progress = Callable[[int, int], None]
@@ -38,10 +35,14 @@ COMMIT_ROWS = 1000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncOptions:
-    """`prune`: remove the images under a missing root. `stop`: once it is set, the run ends after the current batch."""
+    """`prune`: remove the images under a missing root. `stop`: once it is set, the run ends after the current batch.
+
+    `engine`: who reads and embeds the files; None: `workers` threads of this process.
+    """
 
     prune: bool = False
     workers: int
+    engine: Engine | None = None
     progress: Progress | None = None
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -59,6 +60,8 @@ def sync(
     Closes `worker`. `folder`: where the paths of files in progress are recorded, to find the one that ends the process.
     """
     started_at = time.monotonic()
+    if options.engine is not None:
+        begin_append(store)
     plan = make_plan(store, sources, frames=worker.frames, prune=options.prune)
     interrupted = take_interrupted(folder)
     suspects = interrupted | plan.failures
@@ -81,16 +84,16 @@ def sync(
 
 def _run(writer: "_Writer", worker: FileWorker, plan: SyncPlan, options: SyncOptions) -> None:
     done, total = 0, len(plan.jobs)
-    with single_threaded_opencv(), ReadAhead(partial(read, limits=worker.limits)) as read_ahead:
-        jobs = read_ahead.jobs(plan.jobs.consume(last=worker.suspects))
-        batch = batch_size(total, options.workers)
-        for outcomes in parallel(jobs, worker, workers=options.workers, batch=batch, stop=options.stop):
-            for outcome in outcomes:
-                writer.apply(outcome)
-            done += len(outcomes)
-            writer.flush_if_due()
-            if options.progress:
-                options.progress(done, total)
+    engine = options.engine or LocalEngine(options.workers)
+    for batch in engine.run(plan.jobs.consume(last=worker.suspects), total, worker, options.stop):
+        for outcome in batch.outcomes:
+            writer.apply(outcome)
+        if batch.written is not None:
+            writer.written(batch.written)
+        done += len(batch)
+        writer.flush_if_due()
+        if options.progress:
+            options.progress(done, total)
 
 
 class _Writer:
@@ -102,6 +105,7 @@ class _Writer:
             tuple[str, Vectors, dict[str, Scalar], str]
         ] = []  # last: the id whose user columns it inherits
         self._user_columns: dict[str, dict[str, Scalar]] = {}  # of images that are overwritten
+        self._written: list[str] = []  # files of new rows
         self._updates: dict[str, dict[str, Scalar]] = {}
         self._deletes: list[str] = []
         self._failures = list(plan.not_listed)
@@ -128,12 +132,22 @@ class _Writer:
             case FailedFile():
                 self._failed(outcome)
 
+    def written(self, rows: WrittenRows) -> None:
+        """Record images that a worker has written; `flush` commits their files."""
+        self._written.append(rows.files)
+        self.report.added += rows.images
+        self.report.plain += rows.plain
+        self._recovered_paths += rows.paths
+
     def flush_if_due(self) -> None:
         if len(self._rows) >= COMMIT_ROWS or time.monotonic() - self._last >= COMMIT_SECONDS:
             self.flush()
 
     def flush(self) -> None:
         """Commit the collected outcomes: new rows in one commit, then updates, deletions and failures."""
+        written, self._written = self._written, []
+        if written:
+            append_files(self._store, written)
         rows, self._rows = self._rows, []
         if rows:
             self._read_user_columns([name for row in rows if row[3] for name in (row[0], row[3])])
@@ -269,24 +283,3 @@ class _Writer:
         failures, self._failures = self._failures, []
         if failures:
             table.put(failures)
-
-
-def frame_ids(base: str, frames: Sequence[int]) -> list[str]:
-    """One id per frame: the first has the file's id, the others add #number."""
-    return [base if n == 0 else f"{base}#{frame}" for n, frame in enumerate(frames)]
-
-
-def file_columns(file: SourceFile) -> dict[str, Scalar]:
-    """The columns that describe a file on disk, with those of its manifest row."""
-    columns: dict[str, Scalar] = {
-        "path": file.path,
-        "root": file.root,
-        "size": file.size,
-        "mtime_ns": file.mtime_ns,
-    }
-    return columns | manifest_columns(file)
-
-
-def indexed_columns(file: SourceFile, sha256: str) -> dict[str, Scalar]:
-    """The columns of a file that was just read; `image_columns` adds those of each image."""
-    return file_columns(file) | {"sha256": sha256, "indexed": now()}

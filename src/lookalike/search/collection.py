@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     import pandas
     import pyarrow
 
+    from lookalike.indexing.engine import Engine
     from lookalike.indexing.sync import SyncOptions
 
 DEFAULT_K = 12
@@ -154,13 +155,15 @@ class Collection:
         sources: Iterable[str | Path] | str | Path | None = None,
         *,
         frames: int | None = None,
+        engine: Engine | None = None,
         options: SyncOptions | None = None,
     ) -> AddReport:
         """Bring the collection up to date with folders, files, globs, manifests or archives.
 
         `sources` None: all earlier ones. New and changed files are embedded, moved ones recognized, deleted ones
         removed; nothing is removed under a root that is missing as a whole. `frames`: how many of each animation; None:
-        as in the last call, at first 1.
+        as in the last call, at first 1. `engine`: who reads and embeds the files, such as `engine.RayEngine`; None: the
+        cores of this machine. `options` has all of these settings and more.
         """
         from lookalike.indexing.pipeline import default_workers
         from lookalike.indexing.sync import SyncOptions, sync
@@ -169,7 +172,8 @@ class Collection:
         listed = None if sources is None else source_list(sources)
         worker = FileWorker(self.embedder, self.limits, self._frames(frames))
         folder = self.uri if os.path.isdir(self.uri) else None
-        return sync(self._store, worker, listed, options or SyncOptions(workers=default_workers()), folder=folder)
+        options = options or SyncOptions(workers=default_workers(), engine=engine)
+        return sync(self._store, worker, listed, options, folder=folder)
 
     def add(
         self,

@@ -15,15 +15,18 @@ from lookalike.plugins import load_plugin
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from lookalike.store.lance.store import IndexFacts
+    from lookalike.store.lance.store import IndexFacts, LanceStore
     from lookalike.store.payload import MemoryPayload
     from lookalike.store.vector_index import VectorIndex
     from lookalike.store.vector_storage import Mask
-    from lookalike.types import Store
+    from lookalike.types import Metadata, Store, Vectors
 
     StoreFactory = Callable[..., Store]
 
-__all__ = ["delete_store", "drop_index", "index_facts", "memory_index", "open_store", "passing_mask"]
+__all__ = [
+    "append_files", "begin_append", "delete_store", "drop_index", "index_facts", "memory_index", "open_store",
+    "passing_mask", "remove_repeated", "write_rows",
+]  # fmt: skip
 
 _BUILT_IN_SCHEMES = ("s3", "gs", "az", "file")
 
@@ -167,6 +170,47 @@ def passing_mask(store: "Store", index: "VectorIndex", where: str) -> "Mask":
         return store.passing_mask(index, where)
     batches = store.scan(["id"], where=where)
     return index.mask_of_ids([image_id for batch in batches for image_id in batch["id"].tolist()])
+
+
+def write_rows(store: "Store", ids: Sequence[str], vectors: "Vectors", metadata: Sequence["Metadata"]) -> str | None:
+    """Write new rows to files of a Lance store without committing them. Returns a description for `append_files`.
+
+    Any process that reaches the store may do so, and another may commit them: no vector passes from one to the other.
+    None if the store has no column, or a narrower one, for a value: such rows are for `Store.add`.
+    """
+    return _lance_store(store).write_files(ids, vectors, metadata)
+
+
+def begin_append(store: "Store") -> None:
+    """Call it before the rows for `append_files` are planned. Does nothing for stores that cannot append files."""
+    from lookalike.store.lance.store import LanceStore
+
+    if isinstance(store, LanceStore):
+        store.begin_append()
+
+
+def append_files(store: "Store", files: Sequence[str]) -> None:
+    """Commit what `write_rows` wrote, in one commit.
+
+    A row whose id another process has added since `begin_append` is left out.
+    """
+    _lance_store(store).append(files)
+
+
+def remove_repeated(store: "Store") -> int:
+    """Delete all rows but one of each id. Returns their number.
+
+    Two rows of one id remain where two processes append it at the same moment and one is killed in that moment.
+    """
+    return _lance_store(store).remove_repeated()
+
+
+def _lance_store(store: "Store") -> "LanceStore":
+    from lookalike.store.lance.store import LanceStore
+
+    if not isinstance(store, LanceStore):
+        raise CollectionError("only collections in a folder or an object store can be written by several machines")
+    return store
 
 
 def index_facts(store: "Store") -> "IndexFacts | None":

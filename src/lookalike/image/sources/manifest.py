@@ -99,8 +99,8 @@ def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> SourceF
     if is_object(named) or is_object(folder):
         file = named_file(object_uri(named) if is_object(named) else _joined(folder, named))
     else:
-        place = to_path(folder)
-        file = _first_file(os.path.normpath(os.path.join(place, spelling)) for spelling in (named, to_path(named)))
+        start = to_path(folder)
+        file = _first_file(os.path.normpath(os.path.join(start, spelling)) for spelling in (named, to_path(named)))
     if isinstance(file, NotListed):
         return replace(file, reason=f"row {number}: {file.reason}")
     name = file.path.removeprefix(os.path.join(folder, ""))

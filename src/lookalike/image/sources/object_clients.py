@@ -138,8 +138,8 @@ class _Boto3:
         return bytes(response["Body"].read())
 
     def read_range(self, key: str, start: int, length: int) -> bytes:
-        wanted = f"bytes={start}-{start + length - 1}"
-        return bytes(self._client.get_object(Bucket=self._bucket, Key=key, Range=wanted)["Body"].read())
+        span = f"bytes={start}-{start + length - 1}"
+        return bytes(self._client.get_object(Bucket=self._bucket, Key=key, Range=span)["Body"].read())
 
 
 @lru_cache(maxsize=64)

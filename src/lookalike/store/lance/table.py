@@ -20,6 +20,8 @@ from lookalike.types import Metadata, Scalar
 if TYPE_CHECKING:
     import lance
 
+    from lookalike.store.lance.fragments import Appender
+
 T = TypeVar("T")
 MAX_TRIES = 20  # five concurrent writers of the same ids needed 4 (tests/store/test_processes.py)
 COMPACT_EVERY = 64  # commits; each file adds .1 ms to an upsert: over 500 upserts of 100 rows, 10 grew to 61 ms
@@ -47,6 +49,7 @@ class LanceTable:
         self._dataset: lance.LanceDataset | None = None
         self._writing = threading.RLock()
         self._upserts = 0
+        self._appender: Appender | None = None
 
     # reading
 
@@ -156,9 +159,54 @@ class LanceTable:
             self._merge(dataset).when_not_matched_insert_all().execute(table)
 
         self._commit(change)
+        self._count_commit()
+
+    def _count_commit(self) -> None:
+        """Merge small files now and then."""
         self._upserts += 1
         if self._upserts % COMPACT_EVERY == 0:
             self._commit(lambda dataset: _merge_files(dataset, SMALL_ROWS))
+
+    def write_files(self, keys: Sequence[str], rows: Sequence[Metadata], vectors: Any) -> str | None:
+        """Write new rows to files that `append` commits, in whichever process. Returns their description.
+
+        None if the data set has no column, or a narrower one, for a value. Until the commit, nobody sees the rows.
+        """
+        from lookalike.store.lance.arrow import types_of
+        from lookalike.store.lance.fragments import write_fragments
+
+        self._writable()
+        dataset = self.latest()
+        known = types_of(dataset.schema, self.key)
+        if cols.widened(known, rows, reserved=(self.key, cols.VECTOR)) != known:
+            return None
+        with engine(self.uri):
+            return write_fragments(dataset, self._table(keys, rows, dataset.schema, vectors), self._options)
+
+    def begin_append(self) -> None:
+        """Note which rows are there: what `append` adds from now on was planned without others' later ones."""
+        from lookalike.store.lance.fragments import Appender
+
+        self._appender = Appender(self.latest(), self.key)
+
+    def append(self, descriptions: Sequence[str]) -> None:
+        """Commit what `write_files` wrote, in one commit.
+
+        A row is left out if another process has added one of the same key since `begin_append`.
+        """
+        self._writable()
+        if self._appender is None:
+            self.begin_append()
+        appender = self._appender
+        assert appender is not None
+        self._commit(lambda dataset: appender.commit(dataset, descriptions, self._options))
+        self._count_commit()
+
+    def remove_repeated(self) -> int:
+        """Delete all rows but one of each key. Returns their number."""
+        from lookalike.store.lance.fragments import remove_repeated
+
+        return self.commit(lambda dataset: remove_repeated(dataset, self.key))
 
     def update(self, keys: Sequence[str], rows: Sequence[Metadata]) -> None:
         """Change the named columns of existing rows, in one commit."""

@@ -1,0 +1,78 @@
+"""Connect to a Ray cluster, or start one on this machine."""
+
+import os
+import re
+import socket
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lookalike.errors import LookalikeError
+
+LOCAL = "local"
+STORE_BYTES = 512 * 2**20  # of shared memory, of a cluster on this machine: batches of file names, and the model
+CONNECT_SECONDS = 5.0
+
+
+def load_ray() -> Any:
+    """Import Ray without its usage reports. Raises LookalikeError where it is not installed."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError as error:
+        raise LookalikeError("Ray is not installed; install it with: pip install 'lookalike[ray]'") from error
+    return ray
+
+
+@contextmanager
+def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
+    """Yield the module `ray`, connected to a cluster; a connection that exists already is used and left open.
+
+    `address`: "auto" for the cluster that this machine belongs to ($RAY_ADDRESS, if it is set), "host:port" or
+    "ray://host:10001" for another, "local" to start one on this machine with `cores` workers, on the loopback address.
+    Raises LookalikeError.
+    """
+    ray = load_ray()
+    if ray.is_initialized():
+        yield ray
+        return
+    options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False, "configure_logging": False}
+    if address == LOCAL:
+        options |= {
+            "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES,
+            "_node_ip_address": "127.0.0.1",
+        }  # fmt: skip
+    else:
+        options |= {"address": address}
+    _check_port(address)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "lance is not fork-safe")  # Ray forks to run other programs only
+            ray.init(**options)
+    except Exception as error:
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        raise _no_cluster(address, reason) from error
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _check_port(address: str) -> None:
+    """Raise LookalikeError if nothing listens at host:port, where Ray itself would wait for a minute."""
+    match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d+)", address)
+    if match is None:
+        return
+    try:
+        socket.create_connection((match[1], int(match[2])), timeout=CONNECT_SECONDS).close()
+    except OSError as error:
+        raise _no_cluster(address, error.strerror or str(error)) from error
+
+
+def _no_cluster(address: str, reason: str) -> LookalikeError:
+    return LookalikeError(
+        f"no Ray cluster answers at {address!r} ({reason}); start one with: ray start --head, "
+        "or use --ray local for the cores of this machine"
+    )

@@ -1,0 +1,81 @@
+"""Rows that one process writes and another commits: files of a Lance data set (fragments), and their description."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from lookalike.store.lance.engine import load_lance
+
+load_lance()
+from lance import LanceDataset, LanceOperation  # noqa: E402
+from lance import fragment as lance_fragment  # noqa: E402
+
+DELETED_AT_ONCE = 10_000  # rows in one condition
+
+
+def write_fragments(dataset: LanceDataset, table: Any, options: Mapping[str, str] | None) -> str:
+    """Write a table with the columns of the data set. Returns the description of its files, as JSON."""
+    files = lance_fragment.write_fragments(table, dataset.uri, schema=dataset.schema, storage_options=options)
+    return json.dumps([file.to_json() for file in files])
+
+
+class Appender:
+    """Appends files that were written elsewhere, and leaves out rows whose key others have added since it was made.
+
+    Make one before the rows to append are planned. Of two processes that append a row of the same key, the one whose
+    commit comes second deletes its own; for a moment, readers see both.
+    """
+
+    def __init__(self, dataset: LanceDataset, key: str) -> None:
+        self._key = key
+        self._known = {fragment.fragment_id for fragment in dataset.get_fragments()}  # their rows were there before
+        self._keys_of_others: set[str] = set()
+
+    def commit(self, before: LanceDataset, descriptions: Sequence[str], options: Mapping[str, str] | None) -> None:
+        """Append files to the data set in one commit."""
+        parts = [json.dumps(part) for text in descriptions for part in json.loads(text)]
+        files = [lance_fragment.FragmentMetadata.from_json(part) for part in parts]
+        operation = LanceOperation.Append(files)
+        after = LanceDataset.commit(before.uri, operation, before.version, storage_options=options)
+        own, others = self._new_fragments(after, set().union(*map(_paths, files)))
+        if others:
+            keys = after.scanner(columns=[self._key], fragments=others).to_table()[self._key]
+            self._keys_of_others.update(keys.to_pylist())
+        if own and self._keys_of_others:
+            table = after.scanner(columns=[self._key], fragments=own, with_row_id=True).to_table()
+            rows = zip(table[self._key].to_pylist(), table["_rowid"].to_pylist(), strict=True)
+            _delete_rows(after, [row for name, row in rows if name in self._keys_of_others])
+
+    def _new_fragments(self, dataset: LanceDataset, paths: set[str]) -> tuple[list[Any], list[Any]]:
+        """Return the fragments of this commit, with the files `paths`, and those of others since the last one.
+
+        Where an answer was lost, Lance repeats the commit: what is there twice counts as another's.
+        """
+        own: list[Any] = []
+        others: list[Any] = []
+        for fragment in dataset.get_fragments():
+            if fragment.fragment_id not in self._known:
+                self._known.add(fragment.fragment_id)
+                names = _paths(fragment.metadata)
+                (own if names <= paths else others).append(fragment)
+                paths = paths - names
+        return own, others
+
+
+def remove_repeated(dataset: LanceDataset, key: str) -> int:
+    """Delete all rows but one of each key. Returns their number."""
+    table = dataset.to_table(columns=[key], with_row_id=True)
+    _, first = np.unique(table[key].to_numpy(zero_copy_only=False), return_index=True)
+    return _delete_rows(dataset, np.delete(table["_rowid"].to_numpy(), first).tolist())
+
+
+def _paths(fragment: Any) -> set[str]:
+    return {file.path for file in fragment.files}
+
+
+def _delete_rows(dataset: LanceDataset, rows: Sequence[int]) -> int:
+    for start in range(0, len(rows), DELETED_AT_ONCE):
+        dataset.delete(f"_rowid IN ({', '.join(map(str, rows[start : start + DELETED_AT_ONCE]))})")
+    return len(rows)
