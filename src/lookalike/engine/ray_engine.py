@@ -23,7 +23,8 @@ from lookalike.store import open_store, write_rows
 from lookalike.types import Embedder, Store
 
 BATCH = 256  # files: a file of the data set has as many rows
-AHEAD = 2  # batches a worker has, one in work
+IN_WORK = 2  # batches a worker works on: one is embedded while the other is read or written
+AHEAD = 3  # batches a worker has
 TRIES = 3  # of a batch whose worker ended; then its files are worked on one by one
 POLL_SECONDS = 0.5
 START_SECONDS = 300.0  # without any worker
@@ -132,7 +133,7 @@ class _Pool:
         self._ray, self._engine = ray, engine
         self._spec = ray.put(spec)
         self._remote = ray.remote(_Worker).options(
-            num_cpus=engine.threads, num_gpus=engine.gpus, max_restarts=0, max_task_retries=0, max_concurrency=1
+            num_cpus=engine.threads, num_gpus=engine.gpus, max_restarts=0, max_task_retries=0, max_concurrency=IN_WORK
         )
         self._actors: dict[int, Any] = {}
         self._starting: dict[Any, int] = {}  # workers that are not ready yet, by the reference that waits for them

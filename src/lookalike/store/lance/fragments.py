@@ -21,6 +21,21 @@ def write_fragments(dataset: LanceDataset, table: Any, options: Mapping[str, str
     return json.dumps([file.to_json() for file in files])
 
 
+def fits(dataset: LanceDataset, description: str) -> bool:
+    """Return whether the data set still has all columns of some files: a column that was widened is another one."""
+    known = {field.id() for field in dataset.lance_schema.fields()}
+    return all(set(file["fields"]) <= known for part in json.loads(description) for file in part["files"])
+
+
+def read_fragments(uri: str, description: str, options: Mapping[str, str] | None) -> list[Any]:
+    """Return the rows of files that are not committed, a table for each."""
+    from lance.file import LanceFileReader
+
+    paths = [file["path"] for part in json.loads(description) for file in part["files"]]
+    readers = [LanceFileReader(f"{uri}/data/{path}", dict(options) if options else None) for path in paths]
+    return [reader.read_all().to_table() for reader in readers]
+
+
 class Appender:
     """Appends files that were written elsewhere, and leaves out rows whose key others have added since it was made.
 
@@ -32,14 +47,20 @@ class Appender:
         self._key = key
         self._known = {fragment.fragment_id for fragment in dataset.get_fragments()}  # their rows were there before
         self._keys_of_others: set[str] = set()
+        self._committed: set[str] = set()  # names of files
 
     def commit(self, before: LanceDataset, descriptions: Sequence[str], options: Mapping[str, str] | None) -> None:
         """Append files to the data set in one commit."""
         parts = [json.dumps(part) for text in descriptions for part in json.loads(text)]
         files = [lance_fragment.FragmentMetadata.from_json(part) for part in parts]
+        files = [file for file in files if not _paths(file) <= self._committed]
+        if not files:
+            return
         operation = LanceOperation.Append(files)
         after = LanceDataset.commit(before.uri, operation, before.version, storage_options=options)
-        own, others = self._new_fragments(after, set().union(*map(_paths, files)))
+        paths = set().union(*map(_paths, files))
+        self._committed |= paths
+        own, others = self._new_fragments(after, paths)
         if others:
             keys = after.scanner(columns=[self._key], fragments=others).to_table()[self._key]
             self._keys_of_others.update(keys.to_pylist())

@@ -194,13 +194,31 @@ class LanceTable:
 
         A row is left out if another process has added one of the same key since `begin_append`.
         """
+        from lookalike.store.lance.fragments import fits
+
         self._writable()
         if self._appender is None:
             self.begin_append()
         appender = self._appender
         assert appender is not None
-        self._commit(lambda dataset: appender.commit(dataset, descriptions, self._options))
-        self._count_commit()
+        latest = self.latest()
+        current = [text for text in descriptions if fits(latest, text)]
+        if current:
+            self._commit(lambda dataset: appender.commit(dataset, current, self._options))
+            self._count_commit()
+        for text in descriptions:
+            if text not in current:
+                self._insert(text)
+
+    def _insert(self, description: str) -> None:
+        """Insert the rows of files that were written before a column was widened: in them, it would be empty."""
+        from lookalike.store.lance.arrow import vectors_out
+        from lookalike.store.lance.fragments import read_fragments
+
+        for table in read_fragments(self.uri, description, self._options):
+            vectors = None if self.dim is None else vectors_out(table[cols.VECTOR], self.dim)
+            names = [name for name in table.column_names if name not in (self.key, cols.VECTOR)]
+            self.upsert(table[self.key].to_pylist(), table.select(names).to_pylist(), vectors)
 
     def remove_repeated(self) -> int:
         """Delete all rows but one of each key. Returns their number."""
