@@ -74,6 +74,7 @@ def test_every_room_has_a_page_in_the_navigation() -> None:
         "train",
         "plot",
         "client",
+        "engine",
         "errors",
         "types",
     ]

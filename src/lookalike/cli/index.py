@@ -34,7 +34,7 @@ def index(
         list[str] | None,
         typer.Argument(
             metavar="[SOURCE]...",
-            help="Folders, images, globs, .csv or .parquet manifests, .zip or .tar archives, "
+            help="Folders, images, globs, .csv or .parquet manifests, .zip or .tar archives, s3:// prefixes, "
             "or - for a list of files on stdin. None: the folders of earlier runs.",
         ),
     ] = None,
