@@ -361,3 +361,32 @@ def test_the_command_line_indexes_a_bucket_into_a_bucket(server: SeaweedServer, 
 def test_a_client_is_opened_once_a_bucket(bucket: str) -> None:
     assert client_of(bucket, "a") is client_of(bucket, "b")
     assert client_of(bucket, "a") is not client_of(bucket, "a//b")
+
+
+def test_verbs_take_objects_for_files_that_are_there(
+    bucket: str, put: Callable[[str, bytes], None], embedder: ColourEmbedder, tmp_path: Path
+) -> None:
+    from lookalike.cli.info import describe
+    from lookalike.cluster import cluster
+    from lookalike.cluster.export import write_tree
+    from lookalike.duplicates import find_duplicates
+    from lookalike.search import Query
+
+    put("photos/again.png", IMAGES["red"])
+    with Collection.open(tmp_path / "c", model=embedder, create=True) as photos:
+        photos.sync(f"{bucket}/photos")
+        assert describe(photos)["roots"] == [{"path": f"{bucket}/photos", "kind": "folder", "present": True}]
+        result = find_duplicates(photos)
+        assert result.absent == ()
+        (group,) = result
+        (extra,) = group.extras
+        assert {group.keep.id, extra.id} == {"photos/again.png", "photos/red.png"}
+        assert extra.blocked_reason == "is in an object store, where no file is moved or deleted"
+        # The file itself is read for a region.
+        query = Query(images=("id:photos/blue.png",), regions=((0.0, 0.0, 0.5, 0.5),))
+        assert photos.search(query, 1)[0].id == "photos/violet.png"  # the file itself is left out
+        levels = cluster(photos, levels=(2,))
+        assert write_tree(photos, levels, tmp_path / "links") == (0, 6)
+        assert write_tree(photos, levels, tmp_path / "copies", copies=True) == (6, 0)
+        written = {path.name: path.read_bytes() for path in (tmp_path / "copies").rglob("*.png")}
+        assert written == {f"{name}.png": data for name, data in IMAGES.items()} | {"again.png": IMAGES["red"]}

@@ -42,7 +42,7 @@ def info(
 
 def describe(photos: "Collection") -> dict[str, Any]:
     """The facts that `info` prints, under stable names."""
-    from lookalike.image import to_path
+    from lookalike.image.sources.files import is_present
 
     facts = {
         "collection": photos.uri,
@@ -54,9 +54,7 @@ def describe(photos: "Collection") -> dict[str, Any]:
         "parts": {part.name: part.dim for part in photos.card.parts},
         "local_features": KEEPS_LOCAL_FEATURES.name in photos.store.settings,
         "license": photos.card.license,
-        "roots": [
-            {"path": r.path, "kind": r.kind, "present": os.path.lexists(to_path(r.path))} for r in photos.roots()
-        ],
+        "roots": [{"path": r.path, "kind": r.kind, "present": is_present(r.path)} for r in photos.roots()],
         "columns": {name: kind.__name__ for name, kind in photos.store.columns().items()},
         "bytes": _size(photos.uri),
         "index": _index(photos),

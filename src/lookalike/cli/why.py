@@ -77,10 +77,11 @@ def rows_of(photos: "Collection", path: str) -> list[str]:
 def _outside(photos: "Collection", path: str) -> dict[str, str]:
     """Return why a file that was never indexed is not in the collection."""
     from lookalike.errors import ImageError
-    from lookalike.image import GuardedDecoder, read, to_path
+    from lookalike.image import GuardedDecoder, read
+    from lookalike.image.sources.files import exists
     from lookalike.image.sources.source_types import is_candidate
 
-    if "!/" not in path and not os.path.lexists(to_path(path)):
+    if "!/" not in path and not exists(path):
         return {"state": "absent", "answer": "no such file, and no image with this path in the collection"}
     try:
         with GuardedDecoder(photos.limits) as decoder:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.cluster.grouping import Clusters
-from lookalike.errors import BadQuery, LookalikeError
-from lookalike.image import to_path
+from lookalike.errors import BadQuery, ImageError, LookalikeError
+from lookalike.image import read, to_path
+from lookalike.image.sources.object_store import is_object
 from lookalike.search import Collection
 
 _BATCH = 2000
@@ -87,12 +88,12 @@ def write_tree(photos: Collection, clusters: Clusters, folder: str | Path, *, co
         shutil.rmtree(target)
     written = missing = 0
     for row, path in enumerate(_paths(photos, clusters.ids)):
-        source = to_path(path) if path else ""
-        if not os.path.isfile(source):
-            missing += 1  # in an archive, on a drive that is not mounted, or added without a file
+        content = _remote_content(photos, path) if copies and is_object(path) else None
+        if content is None and not os.path.isfile(to_path(path)):
+            missing += 1  # in an archive or a bucket, on a drive that is not mounted, or added without a file
             continue
         try:
-            _add_file(source, target.joinpath(*_folder_names(clusters, row)), copies=copies)
+            _add_file(path, content, target.joinpath(*_folder_names(clusters, row)), copies=copies)
         except OSError as error:
             raise LookalikeError(
                 f"{target} cannot be written ({error.strerror}); name a folder you may write to, or leave --tree out"
@@ -124,13 +125,23 @@ def _folder_names(clusters: Clusters, row: int) -> Iterator[str]:
         yield f"{number:03d} {name}".strip() if number >= 0 else "noise"
 
 
-def _add_file(source: str, folder: Path, *, copies: bool) -> None:
+def _remote_content(photos: Collection, path: str) -> bytes | None:
+    try:
+        return read(path, photos.limits)
+    except ImageError:
+        return None
+
+
+def _add_file(path: str, content: bytes | None, folder: Path, *, copies: bool) -> None:
+    source = to_path(path)
     folder.mkdir(parents=True, exist_ok=True)
     stem, suffix = os.path.splitext(os.path.basename(source))
     target, n = folder / (stem + suffix), 2
     while os.path.lexists(target):
         target, n = folder / f"{stem}~{n}{suffix}", n + 1
-    if copies:
+    if content is not None:
+        target.write_bytes(content)
+    elif copies:
         shutil.copy2(source, target)
     else:
         os.symlink(os.path.abspath(source), target)

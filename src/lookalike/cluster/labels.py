@@ -18,7 +18,7 @@ from lookalike.cluster.propagation import MIN_CONFIDENCE, PropagatedLabels, Susp
 from lookalike.cluster.storage import check_clusters, load_clusters, name_clusters
 from lookalike.deprecation import with_old_keys
 from lookalike.errors import BadQuery, SourceError
-from lookalike.image import to_text
+from lookalike.image import absolute_text, to_text
 from lookalike.image.sources.tables import read_table
 from lookalike.schema import LABELS, LABELS_PROPAGATED
 from lookalike.search import Collection
@@ -167,7 +167,7 @@ class _ImageLookup:
         return [name] if name in self._ids else []
 
     def by_path(self, name: str) -> list[str]:
-        absolute = to_text(os.path.abspath(os.path.expanduser(name)))
+        absolute = absolute_text(name)
         relative = to_text(os.path.abspath(self._folder / name))
         for path in (name, absolute, relative):
             if path in self._paths:

@@ -14,6 +14,7 @@ from lookalike.errors import UnknownId
 from lookalike.image import single_threaded_opencv, to_path
 from lookalike.image.convert import ImageLike
 from lookalike.image.region import Region
+from lookalike.image.sources.object_store import is_object
 from lookalike.search.query import Query, combine, load_query_image, parse_id
 from lookalike.types import RGB, Row, Vectors
 
@@ -135,9 +136,13 @@ def _load(photos: Collection, part: _Part) -> RGB | None:
     return load_query_image(source, side=side, limits=photos.limits, region=part.region)
 
 
+def _is_available(path: str) -> bool:
+    return is_object(path) or os.path.isfile(to_path(path.split("!/", maxsplit=1)[0]))
+
+
 def _stored_source(row: Row, region: Region | None) -> str | bytes | None:
     path, jpeg = row.metadata.get("path"), row.metadata.get("thumbnail")
     needs_file = region is not None or jpeg is None
-    if isinstance(path, str) and needs_file and os.path.isfile(to_path(path.split("!/")[0])):
+    if isinstance(path, str) and needs_file and _is_available(path):
         return path
     return jpeg if isinstance(jpeg, bytes) else None

@@ -33,6 +33,8 @@ from lookalike.image import (
     to_path,
     to_text,
 )
+from lookalike.image.sources.files import is_present
+from lookalike.image.sources.object_store import is_object
 from lookalike.relate import Calibration, calibration_of
 from lookalike.search import Collection
 from lookalike.types import DuplicateGroup, Extra, Hit
@@ -405,6 +407,8 @@ def blocked_reason(extra: FileFacts, proof: Proof) -> str:
     """Return why the file of an extra must not be touched, as far as the search knows; "" if it may."""
     if not extra.path:
         return "was added from memory: there is no file"
+    if is_object(extra.path):
+        return "is in an object store, where no file is moved or deleted"
     if not os.path.lexists(to_path(extra.path)):
         return "is inside an archive"
     if (folder := system_folder_of(extra.path)) is not None and folder.kind == "library":
@@ -439,4 +443,4 @@ def _is_present(file: FileFacts) -> bool:
     """Return whether a file or its archive exists now; an image from memory always does."""
     if not file.path:
         return True
-    return os.path.lexists(to_path(file.path)) or os.path.isfile(to_path(file.path.split("!/")[0]))
+    return is_present(file.path) or os.path.isfile(to_path(file.path.split("!/")[0]))

@@ -21,6 +21,11 @@ def exists(path: str) -> bool:
     return os.path.lexists(to_path(path))
 
 
+def is_present(path: str) -> bool:
+    """Return whether a file, a folder or a link is there. What is in an object store counts as there, unasked."""
+    return is_object(path) or os.path.lexists(to_path(path))
+
+
 def is_folder(path: str) -> bool:
     """Return whether a path is a folder, or a prefix of objects and no object. Raises SourceError."""
     if is_object(path):

@@ -1,6 +1,5 @@
 """/v1/collection, /v1/failures, /v1/scores: the state of the collection, its failures and its score distribution."""
 
-import os
 from pathlib import PurePath
 from typing import Annotated, Any
 
@@ -10,7 +9,7 @@ from numpy.typing import NDArray
 from starlette.responses import Response
 
 from lookalike.deprecation import with_old_keys
-from lookalike.image import to_path
+from lookalike.image.sources.files import is_present
 from lookalike.relate.local_search import keeps_local_features
 from lookalike.relate.probability.score_tail import Tail
 from lookalike.search import Collection
@@ -47,9 +46,7 @@ def _summary(photos: Collection, index: VectorIndex | None) -> dict[str, Any]:
         "model": photos.card.name,
         "dim": photos.card.dim,
         "license": photos.card.license,
-        "roots": [
-            {"name": r.prefix, "kind": r.kind, "present": os.path.lexists(to_path(r.path))} for r in photos.roots()
-        ],
+        "roots": [{"name": r.prefix, "kind": r.kind, "present": is_present(r.path)} for r in photos.roots()],
         "columns": columns,
         "local_features": keeps_local_features(photos),
         "vector_parts": [part.name for part in photos.card.parts],
