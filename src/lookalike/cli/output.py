@@ -55,15 +55,24 @@ def discard_output() -> None:
 
 
 class ProgressLine:
-    """Show progress, rate and remaining time on stderr: a bar on a terminal, else a line every 30 seconds."""
+    """Show progress, rate and remaining time on stderr: a bar on a terminal, else a line every 30 seconds.
+
+    Another total, or fewer done than before, is another stage with a rate of its own.
+    """
 
     def __init__(self, noun: str) -> None:
         self._noun = noun
         self._started_at = self._logged_at = time.monotonic()
+        self._stage = 0, 0  # done and total, at the last call
         self._bar: Any = None
         self._task: Any = None
 
     def __call__(self, done: int, total: int) -> None:
+        if self._stage[1] not in (0, total) or done < self._stage[0]:
+            self._started_at = self._logged_at = time.monotonic()
+            if self._bar is not None:
+                self._bar.reset(self._task, total=total, rate="")
+        self._stage = done, total
         if sys.stderr.isatty():
             self._draw(done, total)
         elif time.monotonic() - self._logged_at > 30:
