@@ -206,7 +206,7 @@ SILENCES = {  # what a server sends before it falls silent
 @pytest.mark.parametrize("part", ["tls", *SILENCES])
 def test_every_timeout_is_the_deadline(monkeypatch: pytest.MonkeyPatch, part: str) -> None:
     scheme, sent = "https" if part == "tls" else "http", SILENCES.get(part, b"")
-    monkeypatch.setattr("lookalike.server.uploads.url_fetch.threading.Timer", NoTimer)
+    monkeypatch.setattr("lookalike.image.sources.url_reader.threading.Timer", NoTimer)
     connections = []
 
     def answer(server: socket.socket) -> None:
@@ -227,7 +227,7 @@ def test_a_timeout_of_the_connection_is_the_deadline(monkeypatch: pytest.MonkeyP
     def connect(*_: object, **__: object) -> socket.socket:
         raise TimeoutError(110, "Connection timed out")
 
-    monkeypatch.setattr("lookalike.server.uploads.url_fetch.socket.create_connection", connect)
+    monkeypatch.setattr("lookalike.image.sources.url_reader.socket.create_connection", connect)
     with pytest.raises(BadQuery, match="takes too long"):
         fetcher(80).get("http://good.public/x")
 

@@ -34,7 +34,7 @@ def index(
         list[str] | None,
         typer.Argument(
             metavar="[SOURCE]...",
-            help="Folders, images, globs, .csv or .parquet manifests, .zip or .tar archives, s3:// prefixes, "
+            help="Folders, images, globs, .csv or .parquet manifests (of paths or URLs), .zip or .tar archives, s3://, "
             "or - for a list of files on stdin. None: the folders of earlier runs.",
         ),
     ] = None,
@@ -68,6 +68,9 @@ def index(
     ] = 0.0,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_bytes: MaxBytes = MAX_BYTES,
+    allow_private: Annotated[
+        bool, typer.Option("--allow-private", help="Also read URLs of hosts that are not public, and of any port.")
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Add new images, re-embed changed ones, update moved ones, remove deleted ones. Run it again at any time."""
@@ -75,7 +78,7 @@ def index(
 
     _limit_malloc_arenas()
     requested = _sources(sources)
-    bounds = limits(max_pixels, max_bytes)
+    bounds = limits(max_pixels, max_bytes, allow_private=allow_private)
     with open_to_index(collection, requested or (), model=model, limits=bounds) as photos:
         if not requested and not photos.roots():
             raise BadQuery(

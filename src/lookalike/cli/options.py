@@ -26,11 +26,11 @@ MAX_PIXELS = 200_000_000
 MAX_BYTES = 256 * 2**20
 
 
-def limits(max_pixels: int, max_bytes: int) -> "Limits":
-    """The limits of the two options."""
+def limits(max_pixels: int, max_bytes: int, *, allow_private: bool = False) -> "Limits":
+    """The limits of the options."""
     from lookalike.image import Limits
 
-    return Limits(max_pixels=max_pixels, max_bytes=max_bytes)
+    return Limits(max_pixels=max_pixels, max_bytes=max_bytes, allow_private=allow_private)
 
 
 def open_to_read(uri: str | None) -> "Collection":

@@ -11,7 +11,7 @@ from typing import Any
 from lookalike.cluster.grouping import Clusters
 from lookalike.errors import BadQuery, ImageError, LookalikeError
 from lookalike.image import read, to_path
-from lookalike.image.sources.object_store import is_object
+from lookalike.image.sources.files import is_remote
 from lookalike.search import Collection
 
 _BATCH = 2000
@@ -88,7 +88,7 @@ def write_tree(photos: Collection, clusters: Clusters, folder: str | Path, *, co
         shutil.rmtree(target)
     written = missing = 0
     for row, path in enumerate(_paths(photos, clusters.ids)):
-        content = _remote_content(photos, path) if copies and is_object(path) else None
+        content = _remote_content(photos, path) if copies and is_remote(path) else None
         if content is None and not os.path.isfile(to_path(path)):
             missing += 1  # in an archive or a bucket, on a drive that is not mounted, or added without a file
             continue

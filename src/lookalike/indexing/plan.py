@@ -16,6 +16,7 @@ from lookalike.errors import LookalikeError, SourceError
 from lookalike.image import NotListed, SkippedFiles, SourceFile, absolute_text, find, is_hidden, to_path
 from lookalike.image.sources.files import exists, file_state, is_deleted, is_folder
 from lookalike.image.sources.object_store import is_object
+from lookalike.image.sources.web import is_web
 from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.job_queue import JobQueue
 from lookalike.indexing.known_files import KnownFile, KnownFiles
@@ -233,16 +234,15 @@ class _Planner:
             self._fail(earlier, reason, item.root, record=True)
 
     def _unchanged(self, item: SourceFile, known: KnownFile) -> bool:
-        same = item.size == known.size and item.mtime_ns == known.mtime_ns and item.id in (None, known.ids[0])
+        same = is_web(item.path) or (item.size == known.size and item.mtime_ns == known.mtime_ns)
+        same = same and item.id in (None, known.ids[0])
         return same and len(known.ids) == min(max(known.frames, 1), self._frames)
 
     def _failed_before(self, item: SourceFile) -> bool:
         row = self._failures.get(item.path)
-        return (
-            row is not None
-            and not row["retry"]
-            and (row["size"], row["mtime_ns"], row["version"]) == (item.size, item.mtime_ns, __version__)
-        )
+        if row is None or row["retry"] or row["version"] != __version__:
+            return False
+        return is_web(item.path) or (row["size"], row["mtime_ns"]) == (item.size, item.mtime_ns)
 
     def _new_id(self, item: SourceFile, root: Root | None) -> str:
         base = f"{root.prefix}/{item.name}" if root else item.path

@@ -1,15 +1,16 @@
-"""Files in object stores are read ahead of the workers: a request takes many times as long as its answer to compute."""
+"""Files of object stores and the web are read ahead of the workers: they take longer to come than to be computed."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from lookalike.image.sources.object_store import is_object
+from lookalike.image.sources.files import is_remote
 from lookalike.indexing.file_job import FileJob
 
 REQUESTS = 32  # at a time
 MAX_BYTES = 256 * 2**20  # of files that are read and wait; a larger one is read alone
+UNKNOWN_BYTES = 2**20  # what a file counts whose size nobody has told
 
 
 class ReadAhead:
@@ -34,15 +35,15 @@ class ReadAhead:
         waiting: deque[FileJob] = deque()
         size = 0
         for job in jobs:
-            while waiting and (len(waiting) >= 2 * self._requests or size + job.file.size > self._max_bytes):
-                size -= waiting[0].file.size
+            while waiting and (len(waiting) >= 2 * self._requests or size + _size(job) > self._max_bytes):
+                size -= _size(waiting[0])
                 yield waiting.popleft()
-            if is_object(job.file.path):
+            if is_remote(job.file.path):
                 waiting.append(replace(job, content=self._submit(job.file.path)))
-                size += job.file.size
+                size += _size(job)
             elif waiting:  # keeps its turn
                 waiting.append(job)
-                size += job.file.size
+                size += _size(job)
             else:
                 yield job
         yield from waiting
@@ -51,3 +52,7 @@ class ReadAhead:
         if self._pool is None:
             self._pool = ThreadPoolExecutor(self._requests, thread_name_prefix="read-ahead")
         return self._pool.submit(self._read, path)
+
+
+def _size(job: FileJob) -> int:
+    return job.file.size or UNKNOWN_BYTES

@@ -19,6 +19,7 @@ from lookalike.image import (
     read,
     thumbnail,
 )
+from lookalike.image.sources.web import RefusedByWeb, is_web
 from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.in_progress import InProgress
 from lookalike.types import RGB, Embedder, Scalar, Vectors
@@ -118,9 +119,11 @@ class FileWorker:
         try:
             data = read(job.file.path, self.limits) if content is None else content.result()
         except ImageError as error:
-            return FailedFile(job, str(error), retry=True)
+            return FailedFile(job, str(error), retry=not isinstance(error, RefusedByWeb))
         except Exception as error:
             return FailedFile(job, f"{job.file.path} cannot be read ({error!r})", retry=True)
+        if is_web(job.file.path):  # nobody knew its size before
+            job = replace(job, file=replace(job.file, size=len(data)))
         sha256 = hashlib.sha256(data).hexdigest()
         if paths := self.paths_by_hash.get(sha256):
             return MtimeOnly(job) if self._rows_are_current(job, paths) else KnownContent(job, sha256, paths)

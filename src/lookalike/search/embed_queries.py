@@ -14,7 +14,7 @@ from lookalike.errors import UnknownId
 from lookalike.image import single_threaded_opencv, to_path
 from lookalike.image.convert import ImageLike
 from lookalike.image.region import Region
-from lookalike.image.sources.object_store import is_object
+from lookalike.image.sources.files import is_remote
 from lookalike.search.query import Query, combine, load_query_image, parse_id
 from lookalike.types import RGB, Row, Vectors
 
@@ -137,7 +137,7 @@ def _load(photos: Collection, part: _Part) -> RGB | None:
 
 
 def _is_available(path: str) -> bool:
-    return is_object(path) or os.path.isfile(to_path(path.split("!/", maxsplit=1)[0]))
+    return is_remote(path) or os.path.isfile(to_path(path.split("!/", maxsplit=1)[0]))
 
 
 def _stored_source(row: Row, region: Region | None) -> str | bytes | None:

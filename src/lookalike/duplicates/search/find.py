@@ -33,8 +33,7 @@ from lookalike.image import (
     to_path,
     to_text,
 )
-from lookalike.image.sources.files import is_present
-from lookalike.image.sources.object_store import is_object
+from lookalike.image.sources.files import is_present, is_remote
 from lookalike.relate import Calibration, calibration_of
 from lookalike.search import Collection
 from lookalike.types import DuplicateGroup, Extra, Hit
@@ -407,8 +406,8 @@ def blocked_reason(extra: FileFacts, proof: Proof) -> str:
     """Return why the file of an extra must not be touched, as far as the search knows; "" if it may."""
     if not extra.path:
         return "was added from memory: there is no file"
-    if is_object(extra.path):
-        return "is in an object store, where no file is moved or deleted"
+    if is_remote(extra.path):
+        return "is in an object store or on the web, where no file is moved or deleted"
     if not os.path.lexists(to_path(extra.path)):
         return "is inside an archive"
     if (folder := system_folder_of(extra.path)) is not None and folder.kind == "library":

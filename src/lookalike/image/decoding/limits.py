@@ -7,10 +7,14 @@ from lookalike.errors import ImageTooLarge
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Size limits. `max_pixels`: width x height of one frame. `max_bytes`: size of the file on disk."""
+    """Limits of what is read. `max_pixels`: width x height of one frame. `max_bytes`: size of the file on disk.
+
+    `allow_private`: URLs may lead to hosts that are not public, and to any port.
+    """
 
     max_pixels: int = 200_000_000
     max_bytes: int = 256 * 2**20
+    allow_private: bool = False
 
 
 def too_many_bytes(size: int, limits: Limits) -> str:

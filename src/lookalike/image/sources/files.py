@@ -6,24 +6,37 @@ from typing import BinaryIO
 from lookalike.errors import SourceError
 from lookalike.image.sources.object_store import has_objects, is_object, object_state, object_uri, open_object
 from lookalike.image.sources.path_text import to_path, to_text
+from lookalike.image.sources.web import is_web
 
 
 def absolute_text(source: str | os.PathLike[str]) -> str:
     """Return the absolute path of a source, in text form."""
     name = str(source)
+    if is_web(name):
+        return name
     return object_uri(name) if is_object(name) else to_text(os.path.abspath(os.path.expanduser(to_path(name))))
 
 
+def is_remote(path: str) -> bool:
+    """Return whether a path is that of an object or a URL: it can be read, and neither moved nor deleted."""
+    return is_object(path) or is_web(path)
+
+
 def exists(path: str) -> bool:
-    """Return whether there is a file, a folder, a link or a prefix of objects. Raises SourceError."""
+    """Return whether there is a file, a folder, a link or a prefix of objects. Raises SourceError.
+
+    A URL is not asked for.
+    """
+    if is_web(path):
+        return True
     if is_object(path):
         return object_state(path) is not None or has_objects(path)
     return os.path.lexists(to_path(path))
 
 
 def is_present(path: str) -> bool:
-    """Return whether a file, a folder or a link is there. What is in an object store counts as there, unasked."""
-    return is_object(path) or os.path.lexists(to_path(path))
+    """Return whether a file, a folder or a link is there. What is not on a disk counts as there, unasked."""
+    return is_remote(path) or os.path.lexists(to_path(path))
 
 
 def is_folder(path: str) -> bool:
@@ -59,6 +72,8 @@ def is_deleted(path: str) -> bool:
     A missing drive does not count as deletion, nor does an object store that does not answer.
     """
     file = path.split("!/", maxsplit=1)[0]
+    if is_web(path):
+        return False
     if is_object(file):
         try:
             return object_state(file) is None

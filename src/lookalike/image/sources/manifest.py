@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
+from urllib.parse import urlsplit
 
 from lookalike.errors import SourceError
 from lookalike.image.sources.files import open_file
@@ -15,9 +16,10 @@ from lookalike.image.sources.os_errors import os_reason
 from lookalike.image.sources.path_text import to_path, to_text
 from lookalike.image.sources.source_types import NotListed, SourceFile, source_file
 from lookalike.image.sources.tables import csv_rows
+from lookalike.image.sources.web import is_web
 from lookalike.types import Scalar
 
-PATH_COLUMNS = ("path", "file", "filename", "image")
+PATH_COLUMNS = ("path", "file", "filename", "image", "url")
 WEB_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 LABEL_COLUMNS = ("label", "class", "category", "tag")
 
@@ -93,8 +95,10 @@ def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> SourceF
     if named is None or not str(named).strip():
         return NotListed(manifest, f"row {number} names no file")
     named = str(named)
+    if is_web(named := named.strip() if WEB_ADDRESS.match(named.strip()) else named):
+        return _with_cells(_web_file(named), manifest, cells, columns)
     if WEB_ADDRESS.match(named) and not is_object(named):
-        return NotListed(named, f"row {number} is a web address: download it first")
+        return NotListed(named, f"row {number}: only http, https and object stores are read")
     folder = manifest.rpartition("/")[0] if is_object(manifest) else os.path.dirname(manifest)
     if is_object(named) or is_object(folder):
         file = named_file(object_uri(named) if is_object(named) else _joined(folder, named))
@@ -103,11 +107,20 @@ def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> SourceF
         file = _first_file(os.path.normpath(os.path.join(start, spelling)) for spelling in (named, to_path(named)))
     if isinstance(file, NotListed):
         return replace(file, reason=f"row {number}: {file.reason}")
-    name = file.path.removeprefix(os.path.join(folder, ""))
+    name = file.path.removeprefix(os.path.join(folder, "")).replace(os.sep, "/")
+    return _with_cells(replace(file, name=name), manifest, cells, columns)
+
+
+def _web_file(url: str) -> SourceFile:
+    """Return the file at a URL, which nobody asks before it is read: once indexed, it is taken to be unchanged."""
+    parts = urlsplit(url)
+    return SourceFile(url, "", f"{parts.netloc}{parts.path}" + (f"?{parts.query}" if parts.query else ""), 0, 0)
+
+
+def _with_cells(file: SourceFile, manifest: str, cells: Cells, columns: _Columns) -> SourceFile:
     return replace(
         file,
         root=manifest,
-        name=name.replace(os.sep, "/"),
         id=_text_or_none(cells[columns.id]) if columns.id else None,
         label=_text_or_none(cells[columns.label]) if columns.label else None,
         metadata={name: cells[name] for name in columns.others},

@@ -9,6 +9,7 @@ from lookalike.image.sources.archive import ARCHIVES, SEPARATOR, read_member
 from lookalike.image.sources.object_store import is_object, read_object
 from lookalike.image.sources.os_errors import os_reason
 from lookalike.image.sources.path_text import to_path
+from lookalike.image.sources.web import is_web, read_url
 
 _DEFAULT_LIMITS = Limits()
 
@@ -20,8 +21,10 @@ def read(path_text: str, limits: Limits = _DEFAULT_LIMITS) -> bytes:
     and, before reading, ImageTooLarge. The message is the reason alone; the path is added as a note.
     """
     try:
-        if (archive := _archive_of(path_text)) is not None:
+        if not is_web(path_text) and (archive := _archive_of(path_text)) is not None:
             return read_member(archive, path_text[len(archive) + len(SEPARATOR) :], limits)
+        if is_web(path_text):
+            return read_url(path_text, limits)
         return read_object(path_text, limits) if is_object(path_text) else _read_file(to_path(path_text), limits)
     except (UnreadableImage, ImageTooLarge) as error:
         error.add_note(f"path: {path_text}")
@@ -30,6 +33,8 @@ def read(path_text: str, limits: Limits = _DEFAULT_LIMITS) -> bytes:
 
 def containing_file(path_text: str) -> str:
     """Return the file on disk that contains an image, the file itself or its archive; or the URI of an object."""
+    if is_web(path_text):
+        return path_text
     file = _archive_of(path_text) or path_text
     return file if is_object(file) else to_path(file)
 

@@ -8,6 +8,7 @@ from lookalike.errors import ImageError, UnknownId
 from lookalike.image import read, to_path
 from lookalike.image.decoding.formats import sniff
 from lookalike.image.sources.read import containing_file
+from lookalike.image.sources.web import is_web
 
 if TYPE_CHECKING:
     from lookalike.server.service.collection_service import CollectionService
@@ -26,6 +27,8 @@ async def read_original(service: "CollectionService", image_id: str) -> bytes:
     path, root = row.metadata.get("path"), str(row.metadata.get("root") or "")
     if not isinstance(path, str) or not path:
         raise UnknownId(f"{image_id[:200]!r} was added by upload; only its thumbnail is stored, not its file")
+    if is_web(path):  # what a server reads from the web is for --fetch-urls alone
+        raise UnknownId(f"the file of {image_id[:200]!r} is on the web; only its thumbnail is stored")
     if not await service.in_thread(lambda: _is_inside(path, root)):
         raise UnknownId(f"the file of {image_id[:200]!r} is a link to outside its folder; it is not shown")
     try:
