@@ -1,6 +1,7 @@
 """A Ray cluster of three nodes, each with a loopback address of its own: Ray replaces 127.0.0.1 by an outer one."""
 
 import os
+import secrets
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 NODE_BYTES = 100 * 2**20
-HEAD, *OTHERS = (f"127.0.0.{n}" for n in (2, 3, 4))
+# Other addresses in every process: two runs of the tests on one machine have a cluster each.
+_NETWORK = os.environ.setdefault("LOOKALIKE_TEST_NETWORK", f"127.{secrets.randbelow(250) + 2}.{secrets.randbelow(256)}")
+HEAD, *OTHERS = (f"{_NETWORK}.{n}" for n in (2, 3, 4))
 
 
 class Nodes:
@@ -45,7 +48,9 @@ class Nodes:
         """The processes that embed."""
         import psutil
 
-        return [p.pid for p in psutil.process_iter(["cmdline"]) if "ray::_Worker" in " ".join(p.info["cmdline"] or ())]
+        raylets = [node.all_processes["raylet"][0].process.pid for node in self.cluster.list_all_nodes()]
+        children = [child for pid in raylets for child in psutil.Process(pid).children(recursive=True)]
+        return [child.pid for child in children if "ray::_Worker" in " ".join(child.cmdline())]
 
 
 @pytest.fixture(scope="session")
