@@ -26,7 +26,14 @@ MALFORMED: dict[str, dict[str, str]] = {
     "embed x": {"--output": "x.txt"},
     "evaluate m t": {"--k": "0,1", "--seed": "x", "--together": "group"},
     "find-in x": FIGURE | {"--limit": "0"},
-    "index x": {"--frames": "0", "--workers": "0", "--max-pixels": "0", "--max-bytes": "-1"},
+    "index x": {
+        "--frames": "0",
+        "--workers": "0",
+        "--max-pixels": "0",
+        "--max-bytes": "-1",
+        "--ray": "head",
+        "--gpus-per-worker": "-1",
+    },
     "label": FIGURE | {"--min-confidence": "1.5", "--output": "x.txt"},
     "map": {"--output": "m.txt"},
     "models add m --onnx x": {

@@ -24,9 +24,11 @@ class Nodes:
 
         options = {"num_cpus": 1, "object_store_memory": NODE_BYTES, "include_dashboard": False}
         self._options = options
-        self.cluster: Any = Cluster(
-            initialize_head=True, head_node_args={**options, "node_ip_address": HEAD}, shutdown_at_exit=False
-        )
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "lance is not fork-safe")  # it forks to run another program
+            self.cluster: Any = Cluster(
+                initialize_head=True, head_node_args={**options, "node_ip_address": HEAD}, shutdown_at_exit=False
+            )
         self._addresses = list(OTHERS)
         for _ in OTHERS:
             self.add()

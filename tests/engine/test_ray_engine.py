@@ -129,6 +129,18 @@ def test_columns_of_a_manifest_widen_the_collection(
         assert len(photos) == COUNT
 
 
+def test_ids_that_exist_without_a_file_are_replaced(
+    engine_of: Callable[[Collection], Engine], many: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "list.csv"
+    table.write_text(f"path,id\n{many}/0001.png,x\n{many}/0002.png,photos/0003.png\n")
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos:
+        photos.add([picture(COLOURS["red"]), picture(COLOURS["blue"])], ids=["x", "photos/0005.png"])
+        photos.sync([table, many], engine=engine_of(photos))
+        stored = rows(photos)  # fails where an id is there twice
+        assert stored["x"][2] == f"{many}/0001.png"
+
+
 def test_all_frames_of_an_animation(engine_of: Callable[[Collection], Engine], tmp_path: Path) -> None:
     from PIL import Image
 
@@ -158,6 +170,13 @@ def test_an_error_of_the_model_is_told(connection: Nodes, many: Path, tmp_path: 
     error = pytest.raises(LookalikeError, match="the model is broken")
     with Collection.open(tmp_path / "c", model=BrokenEmbedder(), create=True) as photos, error:
         photos.sync(many, engine=ray_engine(photos, connection))
+
+
+def test_a_worker_that_cannot_open_the_collection_says_why(connection: Nodes, many: Path, tmp_path: Path) -> None:
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos:
+        engine = RayEngine(str(tmp_path / "elsewhere"), connection.address)
+        with pytest.raises(LookalikeError, match="there is no collection"):
+            photos.sync(many, engine=engine)
 
 
 def test_a_file_that_ends_its_process_costs_itself_alone(connection: Nodes, many: Path, tmp_path: Path) -> None:
@@ -284,7 +303,7 @@ def test_the_command_line(nodes: Nodes, photos: Path, tmp_path: Path) -> None:
     done = lookalike(str(photos), "--ray", "local", "--workers", "1")
     assert '"added": 5' in done.stdout, done.stderr
     refused = lookalike(str(photos), "--gpus-per-worker", "1")
-    assert (refused.returncode, "add --ray auto" in refused.stderr) == (1, True)
+    assert (refused.returncode, "add --ray auto" in refused.stderr) == (2, True)
     begun = time.monotonic()
     (photos / "new.png").write_bytes(encode(picture(COLOURS["red"], seed=77)))
     refused = lookalike("--ray", "127.0.0.1:9")

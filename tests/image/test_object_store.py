@@ -267,6 +267,24 @@ def test_a_store_that_is_not_there_is_one_sentence(monkeypatch: pytest.MonkeyPat
     forget_clients()
 
 
+def test_a_bucket_that_cannot_be_read_costs_no_other_source(
+    monkeypatch: pytest.MonkeyPatch, photos: Path, embedder: ColourEmbedder
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(object_clients, "RETRY_SECONDS", 0.5)
+    forget_clients()
+    with Collection.open("memory:", model=embedder) as collection:
+        report = collection.sync(["s3://other/x", photos])
+        assert (report.added, [f.path for f in report.failed]) == (5, ["s3://other/x"])
+    forget_clients()
+
+
+@pytest.mark.parametrize("text", ["s3://", "s3:/", "gs:///"])
+def test_a_uri_without_a_bucket_is_one_sentence(text: str) -> None:
+    with pytest.raises(SourceError, match="names no bucket"):
+        list(find([text]))
+
+
 def test_the_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     forget_clients()
@@ -381,7 +399,7 @@ def test_verbs_take_objects_for_files_that_are_there(
         (group,) = result
         (extra,) = group.extras
         assert {group.keep.id, extra.id} == {"photos/again.png", "photos/red.png"}
-        assert extra.blocked_reason == "is in an object store, where no file is moved or deleted"
+        assert extra.blocked_reason == "is in an object store or on the web, where no file is moved or deleted"
         # The file itself is read for a region.
         query = Query(images=("id:photos/blue.png",), regions=((0.0, 0.0, 0.5, 0.5),))
         assert photos.search(query, 1)[0].id == "photos/violet.png"  # the file itself is left out

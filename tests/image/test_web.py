@@ -1,6 +1,7 @@
 """Images that a table names by their addresses on the web."""
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 
-from lookalike.errors import UnreadableImage
+from lookalike.errors import BadQuery, UnreadableImage
 from lookalike.image import Limits, NotListed, SourceFile, find, read
 from lookalike.image.sources import web
 from lookalike.image.sources.files import absolute_text, is_present, is_remote
@@ -48,13 +49,19 @@ class Handler(BaseHTTPRequestHandler):
             if path.startswith("/slow"):
                 threading.Event().wait(0.05)
             data = IMAGES.get("/red.png" if path.startswith(("/busy", "/slow")) else path, b"")
-            status = 200 if data or path == "/empty" else 404
+            status = 200 if data or path in ("/empty", "/half.png") else 404
             status = {"/down.png": 503, "/private.png": 403}.get(path, status)
             if path == "/busy.png" and asked < 3:
                 status = 503
             if path == "/text.png":
                 status, data = 200, b"<html>not an image</html>"
             self.send_response(status)
+            if path == "/half.png":
+                self.send_header("Content-Length", "1000")
+                self.end_headers()
+                self.wfile.write(bytes(400))
+                self.close_connection = True
+                return
             self.send_header("Content-Length", str(len(data) if status == 200 else 0))
             self.end_headers()
             if status == 200:
@@ -93,7 +100,10 @@ def test_a_table_names_addresses_beside_files(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text(
         "url,label,price\nhttps://example.org/p/a.png?size=2,x,3\na.png,y,4\nftp://example.org/a.png,z,5\n"
     )
-    one, two, three = find([tmp_path / "t.csv"])
+    with (tmp_path / "t.csv").open("a") as table:
+        table.write("http://[x/2.png,x,6\n")
+    one, two, three, four = find([tmp_path / "t.csv"])
+    assert four == NotListed("http://[x/2.png", "row 5 is no address in the web")
     assert isinstance(one, SourceFile)
     assert (one.path, one.name) == ("https://example.org/p/a.png?size=2", "example.org/p/a.png?size=2")
     assert (one.label, one.metadata) == ("x", {"price": 3})
@@ -103,9 +113,9 @@ def test_a_table_names_addresses_beside_files(tmp_path: Path) -> None:
 
 
 def test_hosts_inside_are_read_on_request_only(site: Site) -> None:
-    with pytest.raises(RefusedByWeb, match="is not allowed, only 80 and 443"):
+    with pytest.raises(UnreadableImage, match="is not allowed, only 80 and 443"):
         read(f"{site.address}/red.png")
-    with pytest.raises(RefusedByWeb, match=r"127\.0\.0\.1 is not a public host"):
+    with pytest.raises(UnreadableImage, match=r"127\.0\.0\.1 is not a public host"):
         read("http://127.0.0.1/red.png")
     assert not site.asked
     assert read(f"{site.address}/red.png", PRIVATE) == IMAGES["/red.png"]
@@ -133,8 +143,17 @@ def test_a_busy_host_is_asked_again(site: Site) -> None:
 
 
 def test_too_many_bytes_are_not_read(site: Site) -> None:
-    with pytest.raises(RefusedByWeb, match="exceeds 10 bytes"):
+    with pytest.raises(UnreadableImage, match="exceeds 10 bytes") as raised:
         read(f"{site.address}/red.png", Limits(max_bytes=10, allow_private=True))
+    assert not isinstance(raised.value, RefusedByWeb)  # another limit may be set
+    assert site.asked["/red.png"] == 1
+
+
+def test_half_an_image_is_none(site: Site) -> None:
+    with pytest.raises(UnreadableImage, match=r"sent 400 of 1,000 bytes") as raised:
+        read(f"{site.address}/half.png", PRIVATE)
+    assert not isinstance(raised.value, RefusedByWeb)
+    assert site.asked["/half.png"] == 3
 
 
 def test_a_host_that_does_not_answer_is_left_alone(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
@@ -148,8 +167,31 @@ def test_a_host_that_does_not_answer_is_left_alone(monkeypatch: pytest.MonkeyPat
         with pytest.raises(UnreadableImage) as raised:
             read(f"{site.address}/{n}.png", PRIVATE)
         reasons.append(str(raised.value))
-    assert len(tries) == web.MAX_FAILURES
+    assert len(tries) == web.MAX_FAILURES + len(web.PROBE_PAUSES)
     assert reasons[-1] == "its host does not answer; it is asked again by the next run"
+
+
+def test_a_host_that_is_away_for_a_while_costs_few_images(monkeypatch: pytest.MonkeyPatch, site: Site) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+
+    monkeypatch.setattr(web, "PROBE_PAUSES", (0.2, 0.4, 0.8, 1.6))
+    begun, get = time.monotonic(), web.UrlReader.get
+
+    def away(self: web.UrlReader, url: str) -> bytes:
+        if time.monotonic() < begun + 1:
+            raise BadQuery("the URL cannot be read (ConnectionRefusedError); try again")
+        return get(self, url)
+
+    monkeypatch.setattr(web.UrlReader, "get", away)
+
+    def works(_: int) -> bool:
+        try:
+            return bool(read(f"{site.address}/red.png", PRIVATE))
+        except UnreadableImage:
+            return False
+
+    with ThreadPoolExecutor(32) as pool:
+        assert list(pool.map(works, range(300))).count(False) <= 40
 
 
 def table(folder: Path, site: Site, *names: str) -> Path:
@@ -190,3 +232,24 @@ def test_a_host_gets_few_requests_at_a_time(site: Site, tmp_path: Path, embedder
     with Collection.open("memory:", model=embedder, limits=PRIVATE) as photos:
         assert photos.sync(source).added == 60
     assert 2 <= site.most_at_once <= web.REQUESTS_PER_HOST
+
+
+def test_what_was_refused_for_the_settings_is_tried_with_others(
+    site: Site, tmp_path: Path, embedder: ColourEmbedder
+) -> None:
+    source = table(tmp_path, site, "red.png")
+    with Collection.open(tmp_path / "c", model=embedder, create=True) as photos:
+        assert "only 80 and 443" in photos.sync(source).failed[0].reason
+    with Collection.open(tmp_path / "c", model=embedder, limits=PRIVATE) as photos:
+        assert photos.sync(source).added == 1
+
+
+def test_a_look_at_a_hit_sends_no_request(site: Site, tmp_path: Path, embedder: ColourEmbedder) -> None:
+    from lookalike.relate.geometry.feature_cache import loader_of
+
+    with Collection.open("memory:", model=embedder, limits=PRIVATE) as photos:
+        photos.sync(table(tmp_path, site, "red.png", "blue.png"))
+        asked = dict(site.asked)
+        (row,) = photos.get([photos.search(encode(picture(COLOURS["red"])), 1)[0].id], ["path", "frame"])
+        assert loader_of(photos, row) is None
+        assert dict(site.asked) == asked

@@ -114,6 +114,41 @@ def test_a_commit_whose_answer_is_lost_is_not_made_twice(place: str, monkeypatch
     assert ids(store) == [1, 2, 3]
 
 
+def test_a_deletion_that_conflicts_is_made_again(two: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch) -> None:
+    from lookalike.store.lance import fragments
+
+    one, other = two
+    append_files(one, [write(one, 1, 2)])
+    delete, fails = fragments._delete_rows, [True]
+
+    def conflicting(dataset: Any, rows: Any) -> int:
+        if rows and fails:
+            fails.clear()
+            raise OSError("Retryable commit conflict for version 9")
+        return delete(dataset, rows)
+
+    monkeypatch.setattr(fragments, "_delete_rows", conflicting)
+    append_files(other, [write(other, 2, 3)])
+    assert not fails
+    assert ids(one) == [1, 2, 3]
+
+
+def test_merging_its_own_files_costs_no_memory(place: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lance_table, "COMPACT_EVERY", 4)
+    store, other = open_store(place), open_store(place)
+    for one in (store, other):
+        begin_append(one)
+    for n in range(30):
+        append_files(store, [write(store, n)])
+    appender = store._rows._appender  # type: ignore[attr-defined]
+    assert appender._keys_of_others == set()
+    # The other process has seen none of these rows, merged or not.
+    append_files(other, [write(other, 5, 29, 30)])
+    assert ids(store) == list(range(31))
+    append_files(store, [write(store, 30, 31)])
+    assert ids(store) == list(range(32))
+
+
 def test_what_a_killed_process_left_twice_is_removed(two: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch) -> None:
     from lookalike.store.lance import fragments
 

@@ -17,6 +17,7 @@ from lookalike.cli.entry import INTERRUPTED
 from lookalike.cli.info import newer_model_advice
 from lookalike.cli.options import MAX_BYTES, MAX_PIXELS, CollectionOption, JsonOption, MaxBytes, MaxPixels, limits
 from lookalike.cli.output import ProgressLine, log, print_json
+from lookalike.cli.usage_errors import checked_by
 from lookalike.errors import BadQuery
 from lookalike.text import counted
 
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 10
 M_ARENA_MAX = -8  # of glibc's malloc.h
+
+
+def _check_address(address: str) -> None:
+    from lookalike.engine.cluster import check_address
+
+    check_address(address)
 
 
 def index(
@@ -59,6 +66,7 @@ def index(
         str | None,
         typer.Option(
             metavar="ADDRESS",
+            callback=checked_by(_check_address),
             help="Have a Ray cluster do the work: auto (that of this machine), HOST:PORT, ray://HOST:10001, "
             "or local (a new one on this machine).",
         ),
@@ -122,7 +130,9 @@ def _sources(names: list[str] | None) -> list[str] | None:
 def _engine(photos: "Collection", address: str | None, workers: int | None, gpus: float) -> "Engine | None":
     if address is None:
         if gpus:
-            raise BadQuery("--gpus-per-worker is for the workers of a Ray cluster; add --ray auto")
+            raise typer.BadParameter(
+                "it is for the workers of a Ray cluster; add --ray auto", param_hint="--gpus-per-worker"
+            )
         return None
     from lookalike.engine import RayEngine
 

@@ -7,11 +7,13 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from lookalike.cluster.grouping import Clusters
 from lookalike.errors import BadQuery, ImageError, LookalikeError
 from lookalike.image import read, to_path
 from lookalike.image.sources.files import is_remote
+from lookalike.image.sources.web import is_web
 from lookalike.search import Collection
 
 _BATCH = 2000
@@ -132,10 +134,18 @@ def _remote_content(photos: Collection, path: str) -> bytes | None:
         return None
 
 
+def _file_name(path: str) -> str:
+    """Return a name for the copy of a file; that of a URL without what file systems refuse."""
+    if not is_web(path):
+        return os.path.basename(to_path(path))
+    stem, suffix = os.path.splitext(os.path.basename(unquote(urlsplit(path).path)) or "image")
+    return re.sub(r'[<>:"|?*\\/\x00-\x1f]', "_", stem[:50]) + re.sub(r"[^\w.]", "_", suffix[:10])
+
+
 def _add_file(path: str, content: bytes | None, folder: Path, *, copies: bool) -> None:
     source = to_path(path)
     folder.mkdir(parents=True, exist_ok=True)
-    stem, suffix = os.path.splitext(os.path.basename(source))
+    stem, suffix = os.path.splitext(_file_name(path))
     target, n = folder / (stem + suffix), 2
     while os.path.lexists(target):
         target, n = folder / f"{stem}~{n}{suffix}", n + 1

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lookalike.errors import LookalikeError
+from lookalike.errors import BadQuery, LookalikeError
 
-LOCAL = "local"
+AUTO, LOCAL = "auto", "local"
 STORE_BYTES = 512 * 2**20  # of shared memory, of a cluster on this machine: batches of file names, and the model
 CONNECT_SECONDS = 5.0
+_HOST_PORT = re.compile(r"(?:ray://)?\[?([^/\[\]]+?)\]?:(\d{1,5})")
 
 
 def load_ray() -> Any:
@@ -34,6 +35,7 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
     "ray://host:10001" for another, "local" to start one on this machine with `cores` workers, on the loopback address.
     Raises LookalikeError.
     """
+    check_address(address)
     ray = load_ray()
     if ray.is_initialized():
         yield ray
@@ -60,9 +62,15 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
         ray.shutdown()
 
 
+def check_address(address: str) -> None:
+    """Raise BadQuery if this cannot be the address of a cluster."""
+    if address not in (AUTO, LOCAL) and not _HOST_PORT.fullmatch(address):
+        raise BadQuery(f"{address!r} is no address of a cluster; use auto, local, HOST:PORT or ray://HOST:10001")
+
+
 def _check_port(address: str) -> None:
     """Raise LookalikeError if nothing listens at host:port, where Ray itself would wait for a minute."""
-    match = re.fullmatch(r"(?:ray://)?\[?([^/\]]+?)\]?:(\d+)", address)
+    match = _HOST_PORT.fullmatch(address)
     if match is None:
         return
     try:

@@ -47,11 +47,13 @@ class _Worker:
     """Runs in a process of the cluster, and keeps the model between batches."""
 
     def __init__(self, spec: WorkerSpec) -> None:
-        self._spec, self._store = spec, open_store(spec.uri)
-        self._worker = FileWorker(spec.embedder, spec.limits, spec.frames, spec.paths_by_hash)
+        self._spec = spec
 
     def ready(self) -> None:
-        """Return once the model is loaded."""
+        """Open the collection. Here rather than above: what this raises arrives as it is."""
+        spec = self._spec
+        self._store = open_store(spec.uri)
+        self._worker = FileWorker(spec.embedder, spec.limits, spec.frames, spec.paths_by_hash)
 
     def run(self, jobs: list[FileJob]) -> FinishedBatch:
         engine, outcomes = LocalEngine(self._spec.threads), list[Outcome]()
@@ -106,9 +108,14 @@ class RayEngine:
                 "a collection in memory cannot be reached by other processes; name a folder or a bucket"
             )
         spec = WorkerSpec(
-            absolute_text(self.uri), worker.embedder, worker.limits, worker.frames, worker.paths_by_hash, self.threads
+            self.uri if "://" in self.uri else absolute_text(self.uri),
+            worker.embedder,
+            worker.limits,
+            worker.frames,
+            worker.paths_by_hash,
+            self.threads,
         )
-        with connected(self.address, cores=self.workers) as ray:
+        with connected(self.address, cores=self.workers and self.workers * self.threads) as ray:
             pool = _Pool(ray, self, spec)
             try:
                 yield from pool.run(jobs, count, stop)

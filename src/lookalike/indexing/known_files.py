@@ -46,7 +46,7 @@ class KnownFiles:
         columns = _FileColumns(self._roots)
         for part in store.scan(["id", "path", "root", "size", "mtime_ns", "frames"]):
             columns.add(part)
-        self._paths, self._ids = columns.texts("path"), columns.texts("id")
+        self._paths, self._ids, self._without_path = (columns.texts(name) for name in ("path", "id", "without path"))
         self.root_of = columns.numbers("root", np.int32)
         self._sizes, self._mtimes = columns.numbers("size", np.int64), columns.numbers("mtime_ns", np.int64)
         self._frames = columns.numbers("frames", np.int32)
@@ -101,13 +101,19 @@ class KnownFiles:
 
     def has_id(self, image_id: str) -> bool:
         """Return whether an image of a file has this id."""
-        hashes, rows = self._id_hashes
-        start = int(np.searchsorted(hashes, hash(image_id)))
-        return any(self._ids[row].as_py() == image_id for row in rows[start : _end(hashes, start)].tolist())
+        return _contains(self._ids, self._id_hashes, image_id)
+
+    def has_id_without_path(self, image_id: str) -> bool:
+        """Return whether an image that is no file's has this id: it was added from memory."""
+        return _contains(self._without_path, self._hashes_without_path, image_id)
 
     @cached_property
     def _id_hashes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         return _sorted_hashes(self._ids)
+
+    @cached_property
+    def _hashes_without_path(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        return _sorted_hashes(self._without_path)
 
     def _with_same_hash(self, path: str, start: int) -> KnownFile | None:
         rows = self._rows[start : _end(self._hashes, start - 1)]
@@ -145,6 +151,7 @@ class _FileColumns:
 
         chosen = np.array([path is not None for path in part["path"]], np.bool_)
         values = {name: column[chosen].tolist() for name, column in part.items()}
+        self._parts["without path"].append(pa.array(part["id"][~chosen].tolist(), pa.large_string()))
         for name in ("id", "path"):
             self._parts[name].append(pa.array(values[name], pa.large_string()))
         for name, default in (("size", 0), ("mtime_ns", 0), ("frames", 1)):
@@ -166,6 +173,14 @@ class _FileColumns:
     def numbers(self, name: str, kind: type[np.integer[Any]]) -> NDArray[Any]:
         parts = self._parts.pop(name, None) or [np.empty(0, np.int64)]
         return np.concatenate(parts).astype(kind)
+
+
+def _contains(
+    texts: "pa.LargeStringArray", sorted_hashes: tuple[NDArray[np.int64], NDArray[np.int64]], text: str
+) -> bool:
+    hashes, rows = sorted_hashes
+    start = int(np.searchsorted(hashes, hash(text)))
+    return any(texts[row].as_py() == text for row in rows[start : _end(hashes, start)].tolist())
 
 
 def _sorted_hashes(texts: "pa.LargeStringArray") -> tuple[NDArray[np.int64], NDArray[np.int64]]:

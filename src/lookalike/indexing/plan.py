@@ -14,7 +14,7 @@ from lookalike import schema
 from lookalike._version import __version__
 from lookalike.errors import LookalikeError, SourceError
 from lookalike.image import NotListed, SkippedFiles, SourceFile, absolute_text, find, is_hidden, to_path
-from lookalike.image.sources.files import exists, file_state, is_deleted, is_folder
+from lookalike.image.sources.files import exists, file_state, is_deleted, is_folder, is_remote
 from lookalike.image.sources.object_store import is_object
 from lookalike.image.sources.web import is_web
 from lookalike.indexing.file_job import FileJob
@@ -79,7 +79,7 @@ class _Planner:
         self._unreadable: list[str] = []
         self._recovered: set[str] = set()
         self._deleted_named: set[str] = set()
-        self._all_roots = False
+        self._all_roots = self._alone = False
         self._listed_roots: set[str] = set()
         self._manifest_ids: dict[str, str] = {}
         self._manifest_jobs: set[str] = set()
@@ -89,8 +89,9 @@ class _Planner:
     def run(self, sources: Iterable[str | Path] | None) -> SyncPlan:
         self._all_roots = sources is None
         named = list(self._roots) if sources is None else list(sources)
+        self._alone = len(named) == 1
         for source in named:
-            self._source(source, alone=len(named) == 1)
+            self._source(source, alone=self._alone)
         self._protect_missing_roots()
         self._plan.deleted = self._deleted()
         self._plan.obsolete_failures = self._obsolete_failures()
@@ -199,7 +200,7 @@ class _Planner:
             self._manifest_jobs.add(item.path)
         image_id = item.id or (known.ids[0] if known else self._new_id(item, root))
         try:
-            new_id = known is None and (item.id is None or not self._known.has_id(image_id))
+            new_id = known is None and self._is_new_id(item, image_id)
             self._plan.jobs.append(FileJob(item, image_id, known, new_id))
         except OSError as error:
             raise LookalikeError(
@@ -207,13 +208,24 @@ class _Planner:
                 "free some space"
             ) from error
 
+    def _is_new_id(self, item: SourceFile, image_id: str) -> bool:
+        """Whether no image has an id, and no other file of this run gets it.
+
+        Which ids the files of folders get is not remembered; so an id of a table counts as one where there are others.
+        """
+        if self._known.has_id_without_path(image_id):
+            return False
+        if item.id is None:
+            return image_id not in self._manifest_ids
+        return self._alone and not self._known.has_id(image_id)
+
     def _not_listed(self, item: NotListed, root: str) -> None:
         if is_deleted(item.path) and self._known.get(item.path) is not None:
             self._deleted_named.add(item.path)
             return
         self._unreadable.append(item.path)
         # A name that does not exist is a typing error, and no file to list among the failures.
-        self._fail(item.path, item.reason, root, record=bool(root) or exists(item.path))
+        self._fail(item.path, item.reason, root, record=bool(root) or is_remote(item.path) or exists(item.path))
 
     def _fail(self, path: str, reason: str, root: str, *, record: bool) -> None:
         """Report a file that is not read. `record`: also in the table of failures; it is tried again in each run."""

@@ -1,7 +1,7 @@
 """Files of object stores and the web are read ahead of the workers: they take longer to come than to be computed."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from lookalike.indexing.file_job import FileJob
 
 REQUESTS = 32  # at a time
 MAX_BYTES = 256 * 2**20  # of files that are read and wait; a larger one is read alone
-UNKNOWN_BYTES = 2**20  # what a file counts whose size nobody has told
+UNKNOWN_BYTES = 8 * 2**20  # what a file counts until it is read, if nobody has told its size
 
 
 class ReadAhead:
@@ -33,20 +33,20 @@ class ReadAhead:
     def jobs(self, jobs: Iterable[FileJob]) -> Iterator[FileJob]:
         """Yield the jobs in their order, those of remote files with `content`."""
         waiting: deque[FileJob] = deque()
-        size = 0
         for job in jobs:
-            while waiting and (len(waiting) >= 2 * self._requests or size + _size(job) > self._max_bytes):
-                size -= _size(waiting[0])
+            while waiting and not self._has_room(waiting, job):
                 yield waiting.popleft()
             if is_remote(job.file.path):
                 waiting.append(replace(job, content=self._submit(job.file.path)))
-                size += _size(job)
             elif waiting:  # keeps its turn
                 waiting.append(job)
-                size += _size(job)
             else:
                 yield job
-        yield from waiting
+        while waiting:
+            yield waiting.popleft()
+
+    def _has_room(self, waiting: Collection[FileJob], job: FileJob) -> bool:
+        return len(waiting) < 2 * self._requests and sum(map(_size, [*waiting, job])) <= self._max_bytes
 
     def _submit(self, path: str) -> "Future[bytes]":
         if self._pool is None:
@@ -55,4 +55,8 @@ class ReadAhead:
 
 
 def _size(job: FileJob) -> int:
+    """Bytes in memory: of a file that is read, or that will be."""
+    content = job.content
+    if content is not None and content.done() and not content.cancelled() and content.exception() is None:
+        return len(content.result())
     return job.file.size or UNKNOWN_BYTES

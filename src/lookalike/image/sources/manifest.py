@@ -96,7 +96,10 @@ def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> SourceF
         return NotListed(manifest, f"row {number} names no file")
     named = str(named)
     if is_web(named := named.strip() if WEB_ADDRESS.match(named.strip()) else named):
-        return _with_cells(_web_file(named), manifest, cells, columns)
+        try:
+            return _with_cells(_web_file(named), manifest, cells, columns)
+        except ValueError:  # such as http://[x/
+            return NotListed(named, f"row {number} is no address in the web")
     if WEB_ADDRESS.match(named) and not is_object(named):
         return NotListed(named, f"row {number}: only http, https and object stores are read")
     folder = manifest.rpartition("/")[0] if is_object(manifest) else os.path.dirname(manifest)

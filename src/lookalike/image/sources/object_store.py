@@ -38,7 +38,10 @@ def is_object(path: str) -> bool:
 def object_uri(path: str) -> str:
     """Return a path of an object store as it is stored: two slashes after the scheme (a pathlib.Path leaves one), and
     none at the end."""
-    return _OBJECT.sub(r"\1://", path, count=1).rstrip("/")
+    uri = _OBJECT.sub(r"\1://", path, count=1).rstrip("/")
+    if uri.endswith(":"):
+        raise SourceError(f"{path}: names no bucket; write s3://BUCKET/FOLDER")
+    return uri
 
 
 def find_objects(uri: str, skipped: SkippedFiles) -> Iterator[SourceFile]:
@@ -150,13 +153,13 @@ def _split(uri: str) -> tuple[str, str]:
 
 
 @contextmanager
-def _errors_of_source(uri: str) -> Iterator[None]:
+def _errors_of_source(source: str) -> Iterator[None]:
     try:
         yield
     except SourceError:
         raise
     except Exception as error:
-        raise SourceError(f"{uri}: {_reason(error)}") from error
+        raise SourceError(f"{source}: {_reason(error)}") from error
 
 
 def _is_missing(error: Exception) -> bool:

@@ -26,8 +26,16 @@ REDIRECT_STATUSES = (301, 302, 303, 307, 308)
 Resolve = Callable[[str, int], Sequence[str]]
 
 
+class TooManyRedirects(BadQuery):
+    """A URL leads from one to another without an end."""
+
+
 class ForbiddenUrl(BadQuery):
     """A URL that is not read, whatever is there."""
+
+
+class TooManyBytes(BadQuery):
+    """What is at a URL is larger than it may be."""
 
 
 class FailedStatus(BadQuery):
@@ -115,7 +123,7 @@ class UrlReader:
                     raise FailedStatus(status)
                 return body
             url = urljoin(url, location)
-        raise BadQuery(f"the URL redirects more than {MAX_REDIRECTS} times; send the final URL")
+        raise TooManyRedirects(f"the URL redirects more than {MAX_REDIRECTS} times; send the final URL")
 
     def _request(self, url: str, deadline: float, exchange: "Exchange") -> tuple[int, bytes, str | None]:
         scheme, host, port, target = self._parse(url)
@@ -168,14 +176,16 @@ class UrlReader:
                 connection.sock.settimeout(remaining(deadline))
             block = response.read1(BLOCK_BYTES)
             if not block:
+                if length.isdigit() and size != int(length):
+                    raise BadQuery(f"the URL sent {size:,} of {int(length):,} bytes; try again")
                 return b"".join(parts)
             parts.append(block)
             size += len(block)
             if size > self._max_bytes:
                 raise self._too_large()
 
-    def _too_large(self) -> BadQuery:
-        return BadQuery(f"the image at the URL exceeds {self._max_bytes:,} bytes; upload a smaller one")
+    def _too_large(self) -> TooManyBytes:
+        return TooManyBytes(f"the image at the URL exceeds {self._max_bytes:,} bytes; upload a smaller one")
 
 
 def remaining(deadline: float) -> float:

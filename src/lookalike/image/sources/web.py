@@ -9,26 +9,32 @@ from urllib.parse import urlsplit
 
 from lookalike.errors import BadQuery, UnreadableImage
 from lookalike.image.decoding.limits import Limits
-from lookalike.image.sources.url_reader import FailedStatus, ForbiddenUrl, UrlReader
+from lookalike.image.sources.url_reader import FailedStatus, ForbiddenUrl, TooManyBytes, TooManyRedirects, UrlReader
 
 REQUESTS_PER_HOST = 8
 PAUSES = (1.0, 4.0)  # seconds before the second and the third try
-MAX_FAILURES = 10  # of a host in a row; then it is not asked for HOST_SECONDS
-HOST_SECONDS = 60.0
+MAX_FAILURES = 10  # of a host in a row; then one request at a time finds out whether it answers again
+PROBE_PAUSES = (2.0, 4.0, 8.0, 16.0)  # seconds before each of these; after the last, the host is given up
+GIVEN_UP_SECONDS = 300.0
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 ANY_PORT = range(1, 65536)
 _WEB = re.compile(r"https?://", re.I)
 
 
 class RefusedByWeb(UnreadableImage):
-    """There is no such image, or it may not be read: another try would be answered in the same way."""
+    """There is no such image, or nobody may read it: another run would get the same answer."""
 
 
 @dataclass(slots=True)
 class _Host:
     slots: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(REQUESTS_PER_HOST))
+    probing: threading.Lock = field(default_factory=threading.Lock)
     failures: int = 0
-    asked_again_at: float = 0.0
+    probes: int = 0
+    given_up_until: float = 0.0
+
+    def answers(self) -> None:
+        self.failures = self.probes = 0
 
 
 _hosts: dict[str, _Host] = {}
@@ -43,35 +49,54 @@ def is_web(path: str) -> bool:
 def read_url(url: str, limits: Limits) -> bytes:
     """Read the bytes at a URL within limits; private addresses only with `limits.allow_private`.
 
-    Raises RefusedByWeb, or UnreadableImage where a later try may succeed.
+    Raises RefusedByWeb, or UnreadableImage where a later run or other limits may succeed.
     """
     host = _host(url)
-    if host.failures >= MAX_FAILURES and time.monotonic() < host.asked_again_at:
-        raise UnreadableImage("its host does not answer; it is asked again by the next run")
     for pause in (*PAUSES, None):
         try:
-            with host.slots:
-                data = _reader(limits.max_bytes, limits.allow_private).get(url)
-        except (ForbiddenUrl, FailedStatus) as error:
-            host.failures = 0
-            if isinstance(error, ForbiddenUrl) or error.status not in TRANSIENT:
+            return _read(url, limits, host)
+        except FailedStatus as error:
+            host.answers()
+            if error.status not in TRANSIENT:
                 raise RefusedByWeb(_reason(error)) from error
             failure: BadQuery = error
+        except (ForbiddenUrl, TooManyBytes, TooManyRedirects) as error:
+            raise UnreadableImage(_reason(error)) from error
         except BadQuery as error:
-            if "exceeds" in str(error):
-                raise RefusedByWeb(_reason(error)) from error
             host.failures += 1
-            host.asked_again_at = time.monotonic() + HOST_SECONDS
             failure = error
-        else:
-            host.failures = 0
-            if not data:
-                raise RefusedByWeb("is empty (0 bytes)")
-            return data
-        if pause is None or host.failures >= MAX_FAILURES:
+        if pause is None:
             break
         time.sleep(pause)
     raise UnreadableImage(_reason(failure)) from failure
+
+
+def _read(url: str, limits: Limits, host: _Host) -> bytes:
+    """Make one request. While a host does not answer, one caller after the other waits, and asks."""
+    reader = _reader(limits.max_bytes, limits.allow_private)
+    if host.failures < MAX_FAILURES:
+        with host.slots:
+            data = reader.get(url)
+    else:
+        with host.probing:
+            if host.failures >= MAX_FAILURES:
+                _wait(host)
+            data = reader.get(url)
+    host.answers()
+    if not data:
+        raise RefusedByWeb("is empty (0 bytes)")
+    return data
+
+
+def _wait(host: _Host) -> None:
+    """Wait until a host may be asked again. Raises UnreadableImage if it was given up."""
+    if host.probes >= len(PROBE_PAUSES):
+        if time.monotonic() < host.given_up_until:
+            raise UnreadableImage("its host does not answer; it is asked again by the next run")
+        host.probes = 0
+    time.sleep(PROBE_PAUSES[host.probes])
+    host.probes += 1
+    host.given_up_until = time.monotonic() + GIVEN_UP_SECONDS
 
 
 def _host(url: str) -> _Host:

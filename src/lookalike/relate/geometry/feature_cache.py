@@ -7,6 +7,7 @@ from functools import partial
 
 from lookalike.errors import ImageError
 from lookalike.image import Limits, decode, read
+from lookalike.image.sources.web import is_web
 from lookalike.relate.geometry.features import SIDE, Features, find_features, preview_features
 from lookalike.search import Collection
 from lookalike.types import RGB, Row
@@ -29,12 +30,12 @@ def features_of(photos: Collection, ids: Sequence[str]) -> list[Features | None]
 
 
 def loader_of(photos: Collection, row: Row | None) -> Loader | None:
-    """Return a function that reads an image's file at about a given side; None if the row has no path.
+    """Return a function that reads an image's file at about a given side; None if the row has no path, or a URL.
 
     The function returns None if the file is unavailable. `row` has the columns "path" and "frame".
     """
     path = None if row is None else row.metadata.get("path")
-    if row is None or not isinstance(path, str):
+    if row is None or not isinstance(path, str) or is_web(path):  # a look at a hit must not send requests
         return None
     frame = row.metadata.get("frame")
     return file_loader(path, frame if isinstance(frame, int) else 0, photos.limits)

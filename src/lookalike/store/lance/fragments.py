@@ -44,45 +44,57 @@ class Appender:
     """
 
     def __init__(self, dataset: LanceDataset, key: str) -> None:
-        self._key = key
+        self._key, self._version = key, int(dataset.version)
         self._known = {fragment.fragment_id for fragment in dataset.get_fragments()}  # their rows were there before
         self._keys_of_others: set[str] = set()
         self._committed: set[str] = set()  # names of files
+        self._unchecked: set[str] = set()  # of these, whose rows were not compared with those of others yet
 
     def commit(self, before: LanceDataset, descriptions: Sequence[str], options: Mapping[str, str] | None) -> None:
-        """Append files to the data set in one commit."""
+        """Append files to the data set in one commit. After an error, the same call goes on where it was."""
         parts = [json.dumps(part) for text in descriptions for part in json.loads(text)]
         files = [lance_fragment.FragmentMetadata.from_json(part) for part in parts]
         files = [file for file in files if not _paths(file) <= self._committed]
-        if not files:
-            return
-        operation = LanceOperation.Append(files)
-        after = LanceDataset.commit(before.uri, operation, before.version, storage_options=options)
-        paths = set().union(*map(_paths, files))
-        self._committed |= paths
-        own, others = self._new_fragments(after, paths)
-        if others:
-            keys = after.scanner(columns=[self._key], fragments=others).to_table()[self._key]
-            self._keys_of_others.update(keys.to_pylist())
-        if own and self._keys_of_others:
-            table = after.scanner(columns=[self._key], fragments=own, with_row_id=True).to_table()
-            rows = zip(table[self._key].to_pylist(), table["_rowid"].to_pylist(), strict=True)
-            _delete_rows(after, [row for name, row in rows if name in self._keys_of_others])
+        after = before
+        if files:
+            operation = LanceOperation.Append(files)
+            after = LanceDataset.commit(before.uri, operation, before.version, storage_options=options)
+            names = set().union(*map(_paths, files))
+            self._committed |= names
+            self._unchecked |= names
+        if self._unchecked:
+            self._remove_repeated(after)
+            self._unchecked.clear()
 
-    def _new_fragments(self, dataset: LanceDataset, paths: set[str]) -> tuple[list[Any], list[Any]]:
-        """Return the fragments of this commit, with the files `paths`, and those of others since the last one.
-
-        Where an answer was lost, Lance repeats the commit: what is there twice counts as another's.
-        """
+    def _remove_repeated(self, dataset: LanceDataset) -> None:
+        """Delete those of the rows committed last that others have added as well."""
+        self._note_merged(dataset)
         own: list[Any] = []
         others: list[Any] = []
+        names: set[str] = set()
         for fragment in dataset.get_fragments():
             if fragment.fragment_id not in self._known:
-                self._known.add(fragment.fragment_id)
-                names = _paths(fragment.metadata)
-                (own if names <= paths else others).append(fragment)
-                paths = paths - names
-        return own, others
+                paths = _paths(fragment.metadata)
+                # Where an answer was lost, Lance repeats the commit: what is there twice counts as another's.
+                (own if paths <= self._unchecked and not paths & names else others).append(fragment)
+                names |= paths
+        if others:
+            keys = dataset.scanner(columns=[self._key], fragments=others).to_table()[self._key]
+            self._keys_of_others.update(keys.to_pylist())
+        if own and self._keys_of_others:
+            table = dataset.scanner(columns=[self._key], fragments=own, with_row_id=True).to_table()
+            rows = zip(table[self._key].to_pylist(), table["_rowid"].to_pylist(), strict=True)
+            _delete_rows(dataset, [row for name, row in rows if name in self._keys_of_others])
+        self._known.update(fragment.fragment_id for fragment in (*own, *others))
+
+    def _note_merged(self, dataset: LanceDataset) -> None:
+        """Fragments that were made of known ones, by a merge of small files, are known."""
+        for version in range(self._version + 1, int(dataset.version) + 1):
+            transaction = dataset.read_transaction(version)
+            for group in getattr(getattr(transaction, "operation", None), "groups", ()):
+                if {fragment.id for fragment in group.old_fragments} <= self._known:
+                    self._known.update(fragment.id for fragment in group.new_fragments)
+        self._version = int(dataset.version)
 
 
 def remove_repeated(dataset: LanceDataset, key: str) -> int:
