@@ -451,6 +451,39 @@ def test_a_killed_build_leaves_the_index_of_before(pair: tuple[LanceStore, Memor
     assert len(list(folder_of(store).iterdir())) == 4
 
 
+def test_short_memory_makes_a_smaller_plan_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(build_index, "available_memory", lambda: 2 * 3 * 4 * DIM * 600)  # for 600 rows to train on
+    monkeypatch.setattr(build_index, "MIN_SAMPLE", 100)
+    store = LanceStore.create(str(tmp_path / "c"), DIM, {"n": int}, index_rows=1000)
+    plain = MemoryStore(DIM, {"n": int})
+    add((store, plain), 4000)
+    with caplog.at_level("WARNING"):
+        store.optimize()
+    assert "memory is short: the search index is trained on 600 images instead of" in caplog.text
+    facts = store.index_facts()
+    assert facts is not None
+    assert (facts.indexed, facts.lists) == (4000, 600 // build_index.MIN_SAMPLE_PER_LIST)
+    compare(reopened(store), plain)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell what is available")
+def test_available_memory_is_the_least_that_any_limit_leaves() -> None:
+    from lookalike.store.ivf.available_memory import UNKNOWN, available_memory
+
+    here = available_memory()
+    assert 1 << 20 < here < UNKNOWN
+    script = """
+    import resource
+    from lookalike.store.ivf.available_memory import available_memory
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+    print(available_memory())
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 4 << 30
+
+
 def test_two_processes_do_not_build_at_once(pair: tuple[LanceStore, MemoryStore]) -> None:
     store, plain = pair
     add((store, plain), 2000, seed=3, prefix="more")

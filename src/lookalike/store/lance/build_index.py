@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from lookalike.similarity import is_damaged
 from lookalike.store.columns import ID, VECTOR
 from lookalike.store.ivf import files
+from lookalike.store.ivf.available_memory import available_memory
 from lookalike.store.ivf.centroids import SAMPLE_PER_LIST, Centroids, list_count
 from lookalike.store.ivf.lists import InvertedLists, write_lists
 from lookalike.store.ivf.recall import RecallTable, measure
@@ -36,6 +37,8 @@ MAX_ADDED = 0.5  # more new rows than this share of those indexed: build again
 MIN_LIVING = 0.5  # a segment with a smaller share of its rows left is not retained
 SECONDS_PER_NUMBER = 3e-7  # of building, on two cores: 80 s for 1,000,000 x 256
 MAX_SEGMENTS = 8  # more are written as one
+TRAINING_COPIES = 3  # of the sample in memory: as read, rotated, and in k-means
+MIN_SAMPLE, MIN_SAMPLE_PER_LIST = 4096, 16  # rows to train on, however short memory is
 _RECORD_ROWS = 16_384
 
 
@@ -136,8 +139,19 @@ def _entry(path: Path, rows: int, fragments: Sequence[int], state: IndexState) -
 
 
 def _trained(vectors: VectorFile) -> Centroids:
+    """Train the centroids on a sample: a smaller one, and fewer of them, if memory is short."""
     lists = list_count(len(vectors))
     count = min(len(vectors), lists * SAMPLE_PER_LIST)
+    affordable = available_memory() // (2 * TRAINING_COPIES * vectors.shape[1] * np.dtype(np.float32).itemsize)
+    if affordable < count:
+        smaller = max(MIN_SAMPLE, affordable)
+        log.warning(
+            "memory is short: the search index is trained on %s images instead of %s; searches may take longer",
+            f"{min(smaller, count):,}",
+            f"{count:,}",
+        )
+        count = min(count, smaller)
+        lists = max(1, min(lists, count // MIN_SAMPLE_PER_LIST))
     rows = np.sort(np.random.default_rng(0).choice(len(vectors), count, replace=False))
     return Centroids.train(vectors.take(rows), lists)
 
