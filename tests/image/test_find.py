@@ -182,10 +182,10 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
 
 def test_rows_without_a_file_are_reported_with_their_number(tmp_path: Path) -> None:
     touch(tmp_path, "a.jpg")
-    (tmp_path / "list.csv").write_text("path\na.jpg\ngone.jpg\nhttps://example.invalid/x.jpg\n", encoding="utf-8")
+    (tmp_path / "list.csv").write_text("path\na.jpg\ngone.jpg\nftp://example.invalid/x.jpg\n", encoding="utf-8")
     assert names(tmp_path / "list.csv") == ["a.jpg"]
     reasons = [one.reason for one in refused(tmp_path / "list.csv")]
-    assert reasons == ["row 3: no such file", "row 4 is a web address: download it first"]
+    assert reasons == ["row 3: no such file", "row 4: only http, https and object stores are read"]
 
 
 def test_invalid_manifests(tmp_path: Path) -> None:

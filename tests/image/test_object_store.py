@@ -336,25 +336,20 @@ def test_the_same_size_in_the_same_second_is_a_change(
         assert photos.sync().changed == 1
 
 
-@pytest.mark.parametrize("fault", ["killed", "stopped"])
-def test_a_store_that_is_away_for_a_while_costs_no_image(
-    server: SeaweedServer, bucket: str, put: Callable[[str, bytes], None], embedder: ColourEmbedder, fault: str
+def test_a_store_that_hangs_for_a_while_costs_no_image(
+    server: SeaweedServer, bucket: str, put: Callable[[str, bytes], None], embedder: ColourEmbedder
 ) -> None:
-    data = {f"away/{n:03}.png": encode(picture(COLOURS["red"], seed=n)) for n in range(120)}
-    for key, content in data.items():
-        put(key, content)
+    """tests/engine has a store that is killed; its volumes take half a minute to come back."""
+    for n in range(120):
+        put(f"away/{n:03}.png", encode(picture(COLOURS["red"], seed=n)))
     embed, away = embedder.embed, threading.Event()
 
     def embedding(images: list[np.ndarray]) -> np.ndarray:
         if not away.is_set():
             away.set()
             assert server.process is not None
-            if fault == "killed":
-                server.kill()
-                threading.Timer(3, server.start).start()
-            else:
-                os.kill(server.process.pid, signal.SIGSTOP)
-                threading.Timer(3, os.kill, (server.process.pid, signal.SIGCONT)).start()
+            os.kill(server.process.pid, signal.SIGSTOP)
+            threading.Timer(3, os.kill, (server.process.pid, signal.SIGCONT)).start()
         return embed(images)
 
     embedder.embed = embedding  # type: ignore[method-assign,assignment]

@@ -135,7 +135,7 @@ class UrlReader:
             with closing(connection.getresponse()) as response:
                 if response.status in REDIRECT_STATUSES:
                     return response.status, b"", response.getheader("Location") or ""
-                return response.status, self._read_body(response, connection, deadline), None
+                return response.status, self._read_body(response, connection, deadline, exchange), None
         finally:
             connection.close()
 
@@ -164,7 +164,11 @@ class UrlReader:
         return addresses[0]
 
     def _read_body(
-        self, response: http.client.HTTPResponse, connection: http.client.HTTPConnection, deadline: float
+        self,
+        response: http.client.HTTPResponse,
+        connection: http.client.HTTPConnection,
+        deadline: float,
+        exchange: "Exchange",
     ) -> bytes:
         length = (response.getheader("Content-Length") or "").strip()
         if length.isdigit() and int(length) > self._max_bytes:
@@ -176,6 +180,8 @@ class UrlReader:
                 connection.sock.settimeout(remaining(deadline))
             block = response.read1(BLOCK_BYTES)
             if not block:
+                if exchange.ended:  # a body cut off by the timer has an end as well
+                    remaining(0)
                 if length.isdigit() and size != int(length):
                     raise BadQuery(f"the URL sent {size:,} of {int(length):,} bytes; try again")
                 return b"".join(parts)
