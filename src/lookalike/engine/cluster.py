@@ -3,6 +3,7 @@
 import os
 import re
 import socket
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from lookalike.errors import BadQuery, LookalikeError
 
 AUTO, LOCAL = "auto", "local"
 STORE_BYTES = 512 * 2**20  # of shared memory, of a cluster on this machine: batches of file names, and the model
+# Ray replaces 127.0.0.1 by the outer address of the machine; on Linux, every 127.x is the loopback.
+LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 CONNECT_SECONDS = 5.0
 _HOST_PORT = re.compile(r"(?:ray://)?\[?([^/\[\]]+?)\]?:(\d{1,5})")
 
@@ -32,7 +35,8 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
     """Yield the module `ray`, connected to a cluster; a connection that exists already is used and left open.
 
     `address`: "auto" for the cluster that this machine belongs to ($RAY_ADDRESS, if it is set), "host:port" or
-    "ray://host:10001" for another, "local" to start one on this machine with `cores` workers, on the loopback address.
+    "ray://host:10001" for another, "local" to start one on this machine with `cores` workers; they talk by the
+    loopback address, but two of Ray's servers listen on all, with a token.
     Raises LookalikeError.
     """
     check_address(address)
@@ -44,7 +48,7 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
     if address == LOCAL:
         options |= {
             "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES,
-            "_node_ip_address": "127.0.0.1",
+            "_node_ip_address": LOOPBACK,
         }  # fmt: skip
     else:
         options |= {"address": address}
