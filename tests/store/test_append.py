@@ -1,6 +1,7 @@
 """Rows that one process writes and another commits: each id once, also with others at work on the same collection."""
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +148,19 @@ def test_merging_its_own_files_costs_no_memory(place: str, monkeypatch: pytest.M
     assert ids(store) == list(range(31))
     append_files(store, [write(store, 30, 31)])
     assert ids(store) == list(range(32))
+
+
+def test_versions_that_were_deleted_meanwhile_do_no_harm(two: tuple[Store, Store]) -> None:
+    one, other = two
+    append_files(one, [write(one, 1)])
+    for n in range(2, 8):
+        other.add([str(n)], vectors([str(n)]), [{"label": "first"}])
+    other._rows.tidy(timedelta(0))  # type: ignore[attr-defined]
+    append_files(one, [write(one, 7, 20)])
+    assert ids(one) == [1, 2, 3, 4, 5, 6, 7, 20]
+    row = one.get(["7"])[0]
+    assert row is not None
+    assert row.metadata["label"] == "first"
 
 
 def test_what_a_killed_process_left_twice_is_removed(two: tuple[Store, Store], monkeypatch: pytest.MonkeyPatch) -> None:

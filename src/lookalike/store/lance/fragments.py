@@ -90,7 +90,10 @@ class Appender:
     def _note_merged(self, dataset: LanceDataset) -> None:
         """Fragments that were made of known ones, by a merge of small files, are known."""
         for version in range(self._version + 1, int(dataset.version) + 1):
-            transaction = dataset.read_transaction(version)
+            try:
+                transaction = dataset.read_transaction(version)
+            except (OSError, ValueError):  # an old version that was deleted meanwhile: what it merged counts as new
+                continue
             for group in getattr(getattr(transaction, "operation", None), "groups", ()):
                 if {fragment.id for fragment in group.old_fragments} <= self._known:
                     self._known.update(fragment.id for fragment in group.new_fragments)
