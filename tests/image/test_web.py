@@ -77,7 +77,7 @@ class Handler(BaseHTTPRequestHandler):
 @pytest.fixture
 def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
     monkeypatch.setattr(web, "PAUSES", (0.01, 0.02))
-    monkeypatch.setattr(web, "_hosts", {})
+    web._known_host.cache_clear()
     server = Site()
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server

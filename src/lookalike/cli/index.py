@@ -147,8 +147,8 @@ def _sync(
     from lookalike.indexing.sync import SyncOptions
 
     with ProgressLine("images") as progress, _stop_on_interrupt() as stop:
-        threads = default_workers() if workers is None or engine else workers
-        options = SyncOptions(prune=prune, workers=threads, engine=engine, progress=progress, stop=stop)
+        workers = workers or default_workers()
+        options = SyncOptions(prune=prune, workers=workers, engine=engine, progress=progress, stop=stop)
         return photos.sync(sources, frames=frames, options=options)
 
 

@@ -22,7 +22,7 @@ _HOST_PORT = re.compile(r"(?:ray://)?\[?([^/\[\]]+?)\]?:(\d{1,5})")
 def load_ray() -> Any:
     """Import Ray without its usage reports. Raises LookalikeError where it is not installed."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # the default to come; else Ray warns of it
     try:
         import ray
     except ImportError as error:

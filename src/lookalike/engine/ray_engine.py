@@ -12,12 +12,14 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any
 
+import numpy as np
+
 from lookalike.engine.cluster import connected
 from lookalike.errors import LookalikeError
 from lookalike.image import Limits, absolute_text
 from lookalike.indexing.engine import FinishedBatch, LocalEngine, WrittenRows
 from lookalike.indexing.file_job import FileJob
-from lookalike.indexing.rows import frame_ids, indexed_columns
+from lookalike.indexing.rows import rows_of
 from lookalike.indexing.worker import EmbeddedFile, FailedFile, FileWorker, Outcome
 from lookalike.store import open_store, write_rows
 from lookalike.types import Embedder, Store
@@ -64,23 +66,22 @@ class _Worker:
 
 def written(store: Store, outcomes: Sequence[Outcome]) -> FinishedBatch:
     """Write the rows of new files, without committing them. The other outcomes stay as they are."""
-    new = [outcome for outcome in outcomes if isinstance(outcome, EmbeddedFile) and outcome.job.new_id]
-    ids, vectors, columns = [], [], []
-    for file in new:
-        ids += frame_ids(file.job.id, [int(one["frame"] or 0) for one in file.columns])
-        vectors.append(file.vectors)
-        shared = indexed_columns(file.job.file, file.sha256)
-        columns += [shared | one for one in file.columns]
+    new: list[EmbeddedFile] = []
+    rest: list[Outcome] = []
+    for outcome in outcomes:
+        if isinstance(outcome, EmbeddedFile) and outcome.job.new_id:
+            new.append(outcome)
+        else:
+            rest.append(outcome)
     if not new:
         return FinishedBatch(outcomes)
-    import numpy as np
-
-    files = write_rows(store, ids, np.concatenate(vectors), columns)
+    rows = [rows_of(file) for file in new]
+    ids, columns = ([one for part in parts for one in part] for parts in zip(*rows, strict=True))
+    files = write_rows(store, ids, np.concatenate([file.vectors for file in new]), columns)
     if files is None:
         return FinishedBatch(outcomes)
-    paths, plain = [file.job.file.path for file in new], sum(bool(one["plain"]) for one in columns)
-    rest = [outcome for outcome in outcomes if not (isinstance(outcome, EmbeddedFile) and outcome.job.new_id)]
-    return FinishedBatch(rest, WrittenRows(files, paths, len(ids), plain))
+    paths = [file.job.file.path for file in new]
+    return FinishedBatch(rest, WrittenRows(files, paths, len(ids), sum(bool(one["plain"]) for one in columns)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,10 +176,14 @@ class _Pool:
 
     def close(self) -> None:
         """End all workers."""
-        for actor in self._actors.values():
+        for number in list(self._actors):
+            self._end(number)
+
+    def _end(self, number: int) -> None:
+        """End a worker, if it has not ended: it would keep its cores."""
+        if (actor := self._actors.pop(number, None)) is not None:
             with suppress(Exception):
                 self._ray.kill(actor)
-        self._actors.clear()
 
     def _start(self) -> None:
         self._next += 1
@@ -191,7 +196,7 @@ class _Pool:
         try:
             self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
-            self._actors.pop(number, None)
+            self._end(number)
             self._failed_starts += 1
             if isinstance(error, self._ray.exceptions.RayTaskError) or self._failed_starts > MAX_FAILED_STARTS:
                 raise _cause(error) from error
@@ -232,7 +237,7 @@ class _Pool:
         except self._ray.exceptions.RayTaskError as error:  # the worker's own code raised it
             raise _cause(error) from error
         except self._ray.exceptions.RayError as error:
-            self._actors.pop(task.actor, None)
+            self._end(task.actor)
             yield from self._retry(task, error)
 
     def _retry(self, task: _Task, error: Exception) -> Iterator[FinishedBatch]:

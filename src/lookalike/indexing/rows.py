@@ -4,8 +4,17 @@ from collections.abc import Sequence
 
 from lookalike.image import SourceFile
 from lookalike.indexing.plan import manifest_columns
+from lookalike.indexing.worker import Columns, EmbeddedFile
 from lookalike.text import now
 from lookalike.types import Scalar
+
+
+def rows_of(embedded: EmbeddedFile) -> tuple[list[str], list[Columns]]:
+    """The ids and the columns of the rows of an embedded file, one for each of its vectors."""
+    file = embedded.job.file
+    shared = file_columns(file) | {"sha256": embedded.sha256, "indexed": now()}
+    ids = frame_ids(embedded.job.id, [int(columns["frame"] or 0) for columns in embedded.columns])
+    return ids, [shared | columns for columns in embedded.columns]
 
 
 def frame_ids(base: str, frames: Sequence[int]) -> list[str]:
@@ -22,8 +31,3 @@ def file_columns(file: SourceFile) -> dict[str, Scalar]:
         "mtime_ns": file.mtime_ns,
     }
     return columns | manifest_columns(file)
-
-
-def indexed_columns(file: SourceFile, sha256: str) -> dict[str, Scalar]:
-    """The columns of a file that was just read; `image_columns` adds those of each image."""
-    return file_columns(file) | {"sha256": sha256, "indexed": now()}

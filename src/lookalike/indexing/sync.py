@@ -21,7 +21,7 @@ from lookalike.indexing.plan import (
     failure_row,
     make_plan,
 )
-from lookalike.indexing.rows import file_columns, frame_ids, indexed_columns
+from lookalike.indexing.rows import file_columns, rows_of
 from lookalike.indexing.worker import EmbeddedFile, FailedFile, FileWorker, KnownContent, MtimeOnly, Outcome
 from lookalike.store import append_files, begin_append
 from lookalike.types import AddReport, Failure, Scalar, Store, Vectors
@@ -202,11 +202,10 @@ class _Writer:
         `sources`: for each row, the id whose user columns it inherits; columns of a manifest take precedence.
         """
         job = embedded.job
-        ids = frame_ids(job.id, [int(f["frame"] or 0) for f in embedded.columns])
-        shared = indexed_columns(job.file, embedded.sha256)
-        for n, (row_id, columns) in enumerate(zip(ids, embedded.columns, strict=True)):
+        ids, rows = rows_of(embedded)
+        for n, (row_id, columns) in enumerate(zip(ids, rows, strict=True)):
             source = sources[n] if n < len(sources) else ""
-            self._rows.append((row_id, embedded.vectors[n : n + 1], shared | columns, source))
+            self._rows.append((row_id, embedded.vectors[n : n + 1], columns, source))
             self.report.plain += bool(columns["plain"])
         self._count(job, len(ids))
         self._deletes += [i for i in job.known.ids if i not in ids] if job.known else []

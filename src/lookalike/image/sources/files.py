@@ -46,11 +46,6 @@ def is_folder(path: str) -> bool:
     return os.path.isdir(to_path(path))
 
 
-def is_file(path: str) -> bool:
-    """Return whether a path is a regular file or an object. Raises SourceError."""
-    return object_state(path) is not None if is_object(path) else os.path.isfile(to_path(path))
-
-
 def file_state(path: str) -> tuple[int, int]:
     """Return a file's size in bytes and its modification time in nanoseconds. Raises OSError, SourceError."""
     if is_object(path):

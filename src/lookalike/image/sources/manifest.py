@@ -95,7 +95,9 @@ def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> SourceF
     if named is None or not str(named).strip():
         return NotListed(manifest, f"row {number} names no file")
     named = str(named)
-    if is_web(named := named.strip() if WEB_ADDRESS.match(named.strip()) else named):
+    if WEB_ADDRESS.match(named.strip()):  # the name of a file may begin with a space
+        named = named.strip()
+    if is_web(named):
         try:
             return _with_cells(_web_file(named), manifest, cells, columns)
         except ValueError:  # such as http://[x/

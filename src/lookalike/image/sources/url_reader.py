@@ -41,12 +41,9 @@ class TooManyBytes(BadQuery):
 class FailedStatus(BadQuery):
     """The server of a URL answered with another status than 200."""
 
-    def __init__(self, status: int, retry_after: str = "") -> None:
-        super().__init__(f"the URL returned status {status}; check it")
-        self.status, self.retry_after = status, retry_after
-
-    def __reduce__(self) -> tuple[type["FailedStatus"], tuple[int, str]]:
-        return FailedStatus, (self.status, self.retry_after)
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the URL returned status {status}", hint="check it")
+        self.status = status
 
 
 def resolve(host: str, port: int) -> list[str]:
@@ -54,7 +51,7 @@ def resolve(host: str, port: int) -> list[str]:
     try:
         infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError):
-        raise BadQuery(f"the name {host[:100]!r} has no address; check the URL") from None
+        raise BadQuery(f"the name {host[:100]!r} has no address", hint="check the URL") from None
     return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
@@ -115,7 +112,9 @@ class UrlReader:
                     remaining(0)
                 if isinstance(error, AttributeError):
                     raise
-                raise BadQuery(f"the URL cannot be read ({type(error).__name__}); try again, or upload it") from None
+                raise BadQuery(
+                    f"the URL cannot be read ({type(error).__name__})", hint="try again, or upload it"
+                ) from None
             if exchange.ended:  # a body cut off by the timer looks complete
                 remaining(0)
             if location is None:
@@ -123,7 +122,7 @@ class UrlReader:
                     raise FailedStatus(status)
                 return body
             url = urljoin(url, location)
-        raise TooManyRedirects(f"the URL redirects more than {MAX_REDIRECTS} times; send the final URL")
+        raise TooManyRedirects(f"the URL redirects more than {MAX_REDIRECTS} times", hint="send the final URL")
 
     def _request(self, url: str, deadline: float, exchange: "Exchange") -> tuple[int, bytes, str | None]:
         scheme, host, port, target = self._parse(url)
@@ -144,11 +143,11 @@ class UrlReader:
             parts = urlsplit(url)
             port = parts.port or PORTS.get(parts.scheme, 0)
         except ValueError:
-            raise ForbiddenUrl("this is not a URL; send one that begins with https://") from None
+            raise ForbiddenUrl("this is not a URL", hint="send one that begins with https://") from None
         if parts.scheme not in PORTS or not parts.hostname:
-            raise ForbiddenUrl("only http and https URLs are fetched; send one that begins with https://")
+            raise ForbiddenUrl("only http and https URLs are fetched", hint="send one that begins with https://")
         if parts.username is not None or parts.password is not None:
-            raise ForbiddenUrl("URLs with a user name or password are not fetched; leave them out")
+            raise ForbiddenUrl("URLs with a user name or password are not fetched", hint="leave them out")
         if port not in self._ports:
             raise ForbiddenUrl(f"port {port} is not allowed, only 80 and 443")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -183,7 +182,7 @@ class UrlReader:
                 if exchange.ended:  # a body cut off by the timer has an end as well
                     remaining(0)
                 if length.isdigit() and size != int(length):
-                    raise BadQuery(f"the URL sent {size:,} of {int(length):,} bytes; try again")
+                    raise BadQuery(f"the URL sent {size:,} of {int(length):,} bytes", hint="try again")
                 return b"".join(parts)
             parts.append(block)
             size += len(block)
@@ -191,14 +190,14 @@ class UrlReader:
                 raise self._too_large()
 
     def _too_large(self) -> TooManyBytes:
-        return TooManyBytes(f"the image at the URL exceeds {self._max_bytes:,} bytes; upload a smaller one")
+        return TooManyBytes(f"the image at the URL exceeds {self._max_bytes:,} bytes", hint="upload a smaller one")
 
 
 def remaining(deadline: float) -> float:
     """Return the seconds until the deadline. Raises BadQuery if it has passed."""
     seconds = deadline - time.monotonic()
     if seconds <= 0:
-        raise BadQuery("the URL takes too long to respond; upload the image instead")
+        raise BadQuery("the URL takes too long to respond", hint="upload the image instead")
     return seconds
 
 

@@ -16,6 +16,7 @@ PAUSES = (1.0, 4.0)  # seconds before the second and the third try
 MAX_FAILURES = 10  # of a host in a row; then one request at a time finds out whether it answers again
 PROBE_PAUSES = (2.0, 4.0, 8.0, 16.0)  # seconds before each of these; after the last, the host is given up
 GIVEN_UP_SECONDS = 300.0
+MAX_HOSTS = 10_000  # known at a time: a kilobyte each, and tables may name millions
 TRANSIENT = (408, 425, 429, 500, 502, 503, 504)
 ANY_PORT = range(1, 65536)
 _WEB = re.compile(r"https?://", re.I)
@@ -35,10 +36,6 @@ class _Host:
 
     def answers(self) -> None:
         self.failures = self.probes = 0
-
-
-_hosts: dict[str, _Host] = {}
-_hosts_lock = threading.Lock()
 
 
 def is_web(path: str) -> bool:
@@ -101,11 +98,14 @@ def _wait(host: _Host) -> None:
 
 def _host(url: str) -> _Host:
     try:
-        name = urlsplit(url).netloc.lower()
+        return _known_host(urlsplit(url).netloc.lower())
     except ValueError:
-        name = ""
-    with _hosts_lock:
-        return _hosts.setdefault(name, _Host())
+        return _known_host("")
+
+
+@lru_cache(maxsize=MAX_HOSTS)
+def _known_host(_name: str) -> _Host:
+    return _Host()
 
 
 @lru_cache(maxsize=4)
@@ -117,4 +117,4 @@ def _reader(max_bytes: int, allow_private: bool) -> UrlReader:  # noqa: FBT001 -
 
 def _reason(error: BadQuery) -> str:
     """Return what went wrong, without the advice for a person who has typed the URL."""
-    return str(error).partition(";")[0].removeprefix("the URL ")
+    return error.reason.removeprefix("the URL ")

@@ -20,7 +20,7 @@ from lookalike.store import columns as cols
 from lookalike.store.ivf.recall import DEFAULT_RECALL
 from lookalike.store.lance import search as lance_search
 from lookalike.store.lance.arrow import column_out, one_of, vectors_out
-from lookalike.store.lance.engine import child, engine, is_remote, no_collection, patient
+from lookalike.store.lance.engine import child, engine, is_remote, no_collection
 from lookalike.store.lance.refresh import IndexContents, index_of_files, new_rows, refreshed, sample_payload
 from lookalike.store.lance.table import LanceTable
 from lookalike.store.rank import FLOAT32_ERROR, HALF_ERROR
@@ -65,7 +65,6 @@ class LanceStore:
         keep: timedelta = KEEP,
     ) -> None:
         self.uri = uri
-        storage_options = patient(uri, storage_options)
         self._read_only, self._options = read_only, storage_options
         self._memory_bytes, self._keep = memory_bytes, keep
         self._index_rows = INDEX_ROWS if index_rows is None else index_rows
@@ -93,8 +92,7 @@ class LanceStore:
         **options: Any,
     ) -> "LanceStore":
         """Create an empty collection, or open an existing one."""
-        options_to_create = patient(uri, storage_options)
-        rows = LanceTable(child(uri, "images"), cols.ID, dim=dim, storage_options=options_to_create)
+        rows = LanceTable(child(uri, "images"), cols.ID, dim=dim, storage_options=storage_options)
         rows.create(cols.check_declared(columns or {}))
         store = cls(uri, storage_options=storage_options, **options)
         if schema.FORMAT.name not in store.settings:

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from lookalike.errors import NoCollection, ReadOnly, StoreFailed
 from lookalike.store import columns as cols
 from lookalike.store.columns import TEMPORARY
-from lookalike.store.lance.engine import create_dataset, engine, is_conflict, load_lance, open_dataset, translated
+from lookalike.store.lance.engine import (
+    create_dataset,
+    engine,
+    is_conflict,
+    load_lance,
+    open_dataset,
+    patient,
+    translated,
+)
 from lookalike.types import Metadata, Scalar
 
 if TYPE_CHECKING:
@@ -45,7 +53,7 @@ class LanceTable:
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
         self.uri, self.key, self.dim, self.read_only = uri, key, dim, read_only
-        self._options = storage_options
+        self._options = patient(uri, storage_options)
         self._dataset: lance.LanceDataset | None = None
         self._writing = threading.RLock()
         self._upserts = 0
@@ -183,11 +191,12 @@ class LanceTable:
         with engine(self.uri):
             return write_fragments(dataset, self._table(keys, rows, dataset.schema, vectors), self._options)
 
-    def begin_append(self) -> None:
+    def begin_append(self) -> "Appender":
         """Note which rows are there: what `append` adds from now on was planned without others' later ones."""
         from lookalike.store.lance.fragments import Appender
 
         self._appender = Appender(self.latest(), self.key)
+        return self._appender
 
     def append(self, descriptions: Sequence[str]) -> None:
         """Commit what `write_files` wrote, in one commit.
@@ -197,10 +206,7 @@ class LanceTable:
         from lookalike.store.lance.fragments import fits
 
         self._writable()
-        if self._appender is None:
-            self.begin_append()
-        appender = self._appender
-        assert appender is not None
+        appender = self._appender or self.begin_append()
         latest = self.latest()
         current = [text for text in descriptions if fits(latest, text)]
         if current:
