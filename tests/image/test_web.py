@@ -101,9 +101,12 @@ def test_a_table_names_addresses_beside_files(tmp_path: Path) -> None:
         "url,label,price\nhttps://example.org/p/a.png?size=2,x,3\na.png,y,4\nftp://example.org/a.png,z,5\n"
     )
     with (tmp_path / "t.csv").open("a") as table:
-        table.write("http://[x/2.png,x,6\n")
-    one, two, three, four = find([tmp_path / "t.csv"])
+        table.write("http://[x/2.png,x,6\ns3://,x,7\n /space.png,x,8\n")
+    one, two, three, four, five, six = find([tmp_path / "t.csv"])
     assert four == NotListed("http://[x/2.png", "row 5 is no address in the web")
+    assert five == NotListed("s3://", "row 6: names no bucket; write s3://BUCKET/FOLDER")
+    assert isinstance(six, NotListed)
+    assert six.reason == "row 7: no such file"
     assert isinstance(one, SourceFile)
     assert (one.path, one.name) == ("https://example.org/p/a.png?size=2", "example.org/p/a.png?size=2")
     assert (one.label, one.metadata) == ("x", {"price": 3})
@@ -115,7 +118,7 @@ def test_a_table_names_addresses_beside_files(tmp_path: Path) -> None:
 def test_hosts_inside_are_read_on_request_only(site: Site) -> None:
     with pytest.raises(UnreadableImage, match="is not allowed, only 80 and 443"):
         read(f"{site.address}/red.png")
-    with pytest.raises(UnreadableImage, match=r"127\.0\.0\.1 is not a public host"):
+    with pytest.raises(UnreadableImage, match=r"127\.0\.0\.1 is not a public host.*add --allow-private"):
         read("http://127.0.0.1/red.png")
     assert not site.asked
     assert read(f"{site.address}/red.png", PRIVATE) == IMAGES["/red.png"]

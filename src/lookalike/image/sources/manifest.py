@@ -97,32 +97,16 @@ def _row(manifest: str, number: int, cells: Cells, columns: _Columns) -> SourceF
     named = str(named)
     if WEB_ADDRESS.match(named.strip()):  # the name of a file may begin with a space
         named = named.strip()
-    if is_web(named):
-        try:
-            return _with_cells(_web_file(named), manifest, cells, columns)
-        except ValueError:  # such as http://[x/
-            return NotListed(named, f"row {number} is no address in the web")
-    if WEB_ADDRESS.match(named) and not is_object(named):
+    if WEB_ADDRESS.match(named) and not is_web(named) and not is_object(named):
         return NotListed(named, f"row {number}: only http, https and object stores are read")
-    folder = manifest.rpartition("/")[0] if is_object(manifest) else os.path.dirname(manifest)
-    if is_object(named) or is_object(folder):
-        file = named_file(object_uri(named) if is_object(named) else _joined(folder, named))
-    else:
-        start = to_path(folder)
-        file = _first_file(os.path.normpath(os.path.join(start, spelling)) for spelling in (named, to_path(named)))
+    try:
+        file = _web_file(named) if is_web(named) else _file_beside(manifest, named)
+    except ValueError:  # such as http://[x/
+        return NotListed(named, f"row {number} is no address in the web")
+    except SourceError as error:  # s3:// alone
+        return NotListed(named, f"row {number}: {str(error).removeprefix(f'{named}: ')}")
     if isinstance(file, NotListed):
         return replace(file, reason=f"row {number}: {file.reason}")
-    name = file.path.removeprefix(os.path.join(folder, "")).replace(os.sep, "/")
-    return _with_cells(replace(file, name=name), manifest, cells, columns)
-
-
-def _web_file(url: str) -> SourceFile:
-    """Return the file at a URL, which nobody asks before it is read: once indexed, it is taken to be unchanged."""
-    parts = urlsplit(url)
-    return SourceFile(url, "", f"{parts.netloc}{parts.path}" + (f"?{parts.query}" if parts.query else ""), 0, 0)
-
-
-def _with_cells(file: SourceFile, manifest: str, cells: Cells, columns: _Columns) -> SourceFile:
     return replace(
         file,
         root=manifest,
@@ -130,6 +114,25 @@ def _with_cells(file: SourceFile, manifest: str, cells: Cells, columns: _Columns
         label=_text_or_none(cells[columns.label]) if columns.label else None,
         metadata={name: cells[name] for name in columns.others},
     )
+
+
+def _file_beside(manifest: str, named: str) -> SourceFile | NotListed:
+    """Return the file or the object of a name; relative ones start at the manifest's folder. Raises SourceError."""
+    folder = manifest.rpartition("/")[0] if is_object(manifest) else os.path.dirname(manifest)
+    if is_object(named) or is_object(folder):
+        file = named_file(object_uri(named) if is_object(named) else _joined(folder, named))
+    else:
+        start = to_path(folder)
+        file = _first_file(os.path.normpath(os.path.join(start, spelling)) for spelling in (named, to_path(named)))
+    if isinstance(file, NotListed):
+        return file
+    return replace(file, name=file.path.removeprefix(os.path.join(folder, "")).replace(os.sep, "/"))
+
+
+def _web_file(url: str) -> SourceFile:
+    """Return the file at a URL, which nobody asks before it is read: once indexed, it is taken to be unchanged."""
+    parts = urlsplit(url)
+    return SourceFile(url, "", f"{parts.netloc}{parts.path}" + (f"?{parts.query}" if parts.query else ""), 0, 0)
 
 
 def _joined(folder: str, name: str) -> str:

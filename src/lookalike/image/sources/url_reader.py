@@ -38,6 +38,10 @@ class TooManyBytes(BadQuery):
     """What is at a URL is larger than it may be."""
 
 
+class PrivateUrl(ForbiddenUrl):
+    """A URL that leads to a host that is not public, or to another port."""
+
+
 class FailedStatus(BadQuery):
     """The server of a URL answered with another status than 200."""
 
@@ -149,7 +153,7 @@ class UrlReader:
         if parts.username is not None or parts.password is not None:
             raise ForbiddenUrl("URLs with a user name or password are not fetched", hint="leave them out")
         if port not in self._ports:
-            raise ForbiddenUrl(f"port {port} is not allowed, only 80 and 443")
+            raise PrivateUrl(f"port {port} is not allowed, only 80 and 443")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         if any(c <= " " or c > "~" for c in target):
             raise ForbiddenUrl("the URL contains characters that must be percent-encoded")
@@ -159,7 +163,7 @@ class UrlReader:
         """Return the first address of a host, provided that all of its addresses are public."""
         addresses = self._resolve(host, port)
         if not addresses or not all(map(self._public, addresses)):
-            raise ForbiddenUrl(f"{host[:100]} is not a public host, and no other hosts are fetched")
+            raise PrivateUrl(f"{host[:100]} is not a public host, and no other hosts are fetched")
         return addresses[0]
 
     def _read_body(

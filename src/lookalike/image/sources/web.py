@@ -9,7 +9,14 @@ from urllib.parse import urlsplit
 
 from lookalike.errors import BadQuery, UnreadableImage
 from lookalike.image.decoding.limits import Limits
-from lookalike.image.sources.url_reader import FailedStatus, ForbiddenUrl, TooManyBytes, TooManyRedirects, UrlReader
+from lookalike.image.sources.url_reader import (
+    FailedStatus,
+    ForbiddenUrl,
+    PrivateUrl,
+    TooManyBytes,
+    TooManyRedirects,
+    UrlReader,
+)
 
 REQUESTS_PER_HOST = 8
 PAUSES = (1.0, 4.0)  # seconds before the second and the third try
@@ -57,6 +64,8 @@ def read_url(url: str, limits: Limits) -> bytes:
             if error.status not in TRANSIENT:
                 raise RefusedByWeb(_reason(error)) from error
             failure: BadQuery = error
+        except PrivateUrl as error:
+            raise UnreadableImage(f"{_reason(error)}; if you trust its table, add --allow-private") from error
         except (ForbiddenUrl, TooManyBytes, TooManyRedirects) as error:
             raise UnreadableImage(_reason(error)) from error
         except BadQuery as error:
