@@ -210,7 +210,7 @@ class _Pool:
         )
 
     def _hand_out(self, batches: Iterator[list[FileJob]], stop: threading.Event) -> bool:
-        """Give every worker that is ready its batches. Returns whether none is left."""
+        """Give every worker that is ready its batches. Returns True when no batch is left to give."""
         while not stop.is_set():
             number, load = self._least_loaded()
             # A batch whose worker ended again and again has a worker to itself: it must not cost another one its try.

@@ -55,7 +55,7 @@ class ReadAhead:
 
 
 def _size(job: FileJob) -> int:
-    """Bytes in memory: of a file that is read, or that will be."""
+    """Return the bytes that the file of a job takes in memory, now or once it is read."""
     content = job.content
     if content is not None and content.done() and not content.cancelled() and content.exception() is None:
         return len(content.result())

@@ -35,7 +35,7 @@ def exists(path: str) -> bool:
 
 
 def is_present(path: str) -> bool:
-    """Return whether a file, a folder or a link is there. What is not on a disk counts as there, unasked."""
+    """Return whether a file, a folder or a link is there. Objects and URLs count as there: asking takes a request."""
     return is_remote(path) or os.path.lexists(to_path(path))
 
 

@@ -41,7 +41,7 @@ class _Host:
     probes: int = 0
     given_up_until: float = 0.0
 
-    def answers(self) -> None:
+    def note_answer(self) -> None:
         self.failures = self.probes = 0
 
 
@@ -60,7 +60,7 @@ def read_url(url: str, limits: Limits) -> bytes:
         try:
             return _read(url, limits, host)
         except FailedStatus as error:
-            host.answers()
+            host.note_answer()
             if error.status not in TRANSIENT:
                 raise RefusedByWeb(_reason(error)) from error
             failure: BadQuery = error
@@ -88,7 +88,7 @@ def _read(url: str, limits: Limits, host: _Host) -> bytes:
             if host.failures >= MAX_FAILURES:
                 _wait(host)
             data = reader.get(url)
-    host.answers()
+    host.note_answer()
     if not data:
         raise RefusedByWeb("is empty (0 bytes)")
     return data

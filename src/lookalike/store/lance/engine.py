@@ -18,7 +18,7 @@ INDEX_CACHE_BYTES = 256 << 20
 METADATA_CACHE_BYTES = 64 << 20
 READ_AHEAD_BYTES = 64 << 20  # 2 GiB otherwise: merging files of thumbnails then takes 250 MB more
 
-PATIENCE = {"client_max_retries": "1000", "client_retry_timeout": "60"}  # the latter in seconds
+RETRIES = {"client_max_retries": "1000", "client_retry_timeout": "60"}  # the latter in seconds
 
 READ_ONLY = re.compile(r"permission denied|read-only file system|access ?denied|os error (13|30)\b|forbidden", re.I)
 MISSING = re.compile(r"dataset at path .* was not found|not found: .*_versions", re.I)
@@ -142,9 +142,9 @@ def is_remote(uri: str) -> bool:
     return "://" in uri
 
 
-def patient(uri: str, options: Mapping[str, str] | None) -> Mapping[str, str] | None:
-    """Return storage options with which an object store may be away for a minute: Lance gives up in half a second."""
-    return PATIENCE | dict(options or {}) if is_remote(uri) else options
+def with_retries(uri: str, options: Mapping[str, str] | None) -> Mapping[str, str] | None:
+    """Return storage options that repeat requests to an object store for a minute, and not for half a second."""
+    return RETRIES | dict(options or {}) if is_remote(uri) else options
 
 
 def child(uri: str, name: str) -> str:

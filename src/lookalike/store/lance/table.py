@@ -20,8 +20,8 @@ from lookalike.store.lance.engine import (
     is_conflict,
     load_lance,
     open_dataset,
-    patient,
     translated,
+    with_retries,
 )
 from lookalike.types import Metadata, Scalar
 
@@ -53,7 +53,7 @@ class LanceTable:
         storage_options: Mapping[str, str] | None = None,
     ) -> None:
         self.uri, self.key, self.dim, self.read_only = uri, key, dim, read_only
-        self._options = patient(uri, storage_options)
+        self._options = with_retries(uri, storage_options)
         self._dataset: lance.LanceDataset | None = None
         self._writing = threading.RLock()
         self._upserts = 0
