@@ -33,6 +33,8 @@ class Preprocessing:
     `size`: (height, width) in pixels. `resize`: "squash" (both sides, aspect ignored), "letterbox" (padded with
     `ground`) or "crop" (short side, then center). `mean` and `std` are on the 0..255 scale and empty where the graph
     normalizes by itself. `layout`: "NHWC" or "NCHW". `dtype`: "uint8" or "float32".
+    `interpolation`: "" for area means, or the filter of Pillow that a published model was trained with ("bicubic").
+    `short_side`: of the resized image before a "crop"; 0 for that of `size`.
     """
 
     size: tuple[int, int]
@@ -42,6 +44,34 @@ class Preprocessing:
     dtype: str = "uint8"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    interpolation: str = ""
+    short_side: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextTower:
+    """The second network of a model that puts texts into the space of its images (text_model.onnx, tokenizer.json).
+
+    `sha256` and `tokenizer_sha256` are those of the two files. `context`: the most tokens of a text. `pad_to_context`:
+    every text has that many, else as many as the longest of its batch; it is padded with `pad_id`, in front if
+    `pad_left`. `clean`: what happens before the tokenizer: "", "spaces" (runs of them become one), "lowercase", or
+    "canonicalize" (lower case, no punctuation). `output`: the graph output with the vectors, "" for the first.
+    `scale` and `bias`: the logit of a text and an image is scale * cosine + bias. `sigmoid`: the logit is for the pair
+    alone, as in SigLIP, and not compared with those of other texts, as in CLIP. `data_files`: as in `Card`.
+    """
+
+    sha256: str
+    tokenizer_sha256: str
+    context: int = 77
+    pad_to_context: bool = False
+    pad_id: int = 0
+    pad_left: bool = False
+    clean: str = ""
+    output: str = ""
+    scale: float = 100.0
+    bias: float = 0.0
+    sigmoid: bool = False
+    data_files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +91,8 @@ class Card:
 
     `sha256` is that of the weights file. `calibration` maps what relate/ fits (a score's meaning); it may be empty.
     `parts`: in the order of the vector's columns; empty if the vector is one whole, which answers every question.
-    `output`: the graph output with the vectors, "" for the first.
+    `output`: the graph output with the vectors, "" for the first. `text`: the tower that embeds words, if it has one.
+    `data_files`: names of files beside the model with its large tensors; `sha256` counts them after the model.
     """
 
     name: str
@@ -74,6 +105,8 @@ class Card:
     calibration: Mapping[str, Any] = field(default_factory=dict)
     parts: tuple[Part, ...] = ()
     output: str = ""
+    text: TextTower | None = None
+    data_files: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -87,6 +120,15 @@ class Embedder(Protocol):
 
     def embed(self, images: Sequence[RGB]) -> Vectors:
         """Embed a batch of upright RGB images of any sizes. Returns (len(images), card.dim), rows of length 1."""
+        ...
+
+
+@runtime_checkable
+class TextEmbedder(Embedder, Protocol):
+    """An embedder that turns words into vectors of the same space."""
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Embed texts, each cut to the model's context. Returns (len(texts), card.dim), rows of length 1."""
         ...
 
 

@@ -18,7 +18,8 @@ import numpy as np
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, card_to_json
 from lookalike.embed.combined import JoinedEmbedder
-from lookalike.embed.onnx import OnnxEmbedder, create_session, read_model
+from lookalike.embed.onnx import OnnxEmbedder, read_model
+from lookalike.embed.onnx_session import create_session
 from lookalike.embed.registry import JOIN_FILE, get_embedder, joins, known_models, model_names, user_models_folder
 from lookalike.errors import BadQuery, BrokenModel, UnknownModel, nearest
 from lookalike.parts import ALIKE, COPY
@@ -102,7 +103,7 @@ def check_embedder(embedder: Embedder) -> None:
 
 
 def _card(name: str, model: bytes, source: OnnxSource) -> Card:
-    session = create_session(model, 1, name)
+    session = create_session(model, name=name)
     if len(session.get_inputs()) != 1:
         names = ", ".join(one.name for one in session.get_inputs())
         raise BrokenModel(f"{source.file.name} has the inputs {names}; a model of images has one")

@@ -1,6 +1,7 @@
 """Read and write model cards as JSON. Cards are validated, since model folders come from any source."""
 
 import json
+import re
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -8,16 +9,28 @@ from typing import Any
 from lookalike.deprecation import with_new_keys, with_old_keys
 from lookalike.errors import BrokenModel, nearest
 from lookalike.parts import ALIKE, COPY
-from lookalike.types import Card, Part, Preprocessing
+from lookalike.types import Card, Part, Preprocessing, TextTower
 
 MODEL_FILE = "model.onnx"
 """The file of the network in a model's folder."""
 
 CARD_FILE = "card.json"
 """The file of the card in a model's folder."""
+
+TEXT_MODEL_FILE = "text_model.onnx"
+"""The file of the network that embeds texts, if a model has one."""
+
+TOKENIZER_FILE = "tokenizer.json"
+"""The file of the tokenizer of the texts, in the format of the tokenizers library."""
 FORMAT = 1
 
 RESIZES = ("squash", "letterbox", "crop")
+INTERPOLATIONS = ("", "nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
+CLEANINGS = ("", "spaces", "lowercase", "canonicalize")
+_LATER_FIELDS = ("parts", "output", "text", "data_files")
+_LATER_PREPROCESSING = ("interpolation", "short_side")
+_MAX_CONTEXT = 65_536
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
 _LAYOUTS = ("NHWC", "NCHW")
 _DTYPES = ("uint8", "float32")
 
@@ -25,9 +38,11 @@ _DTYPES = ("uint8", "float32")
 def card_to_json(card: Card) -> str:
     """Return the card as one line of JSON."""
     values = with_old_keys(asdict(card))
-    for name in ("parts", "output"):
-        if not values[name]:
-            del values[name]  # older versions refuse a card with a field that they do not know
+    # Older versions refuse a card with a field that they do not know.
+    for mapping, names in ((values, _LATER_FIELDS), (values["preprocessing"], _LATER_PREPROCESSING)):
+        for name in names:
+            if not mapping[name]:
+                del mapping[name]
     return json.dumps({"format": FORMAT, **values}, ensure_ascii=False)
 
 
@@ -46,6 +61,8 @@ def card_from_json(text: str, *, where: str = "card") -> Card:
         raise BrokenModel(f"{where} lacks 'preprocessing'; export the model again")
     values["preprocessing"] = _preprocessing(values["preprocessing"], where)
     values["parts"] = _parts(values.get("parts", []), values.get("dim"), where)
+    values["text"] = _text(values.get("text"), where)
+    values["data_files"] = _file_names(values.get("data_files", []), where)
     try:
         return Card(**values)
     except TypeError as error:
@@ -73,11 +90,13 @@ def same_model(a: Card, b: Card) -> bool:
 
 def _preprocessing(raw: dict[str, Any], where: str) -> Preprocessing:
     values = _check_fields(raw, Preprocessing, where)
-    for name, allowed in (("resize", RESIZES), ("layout", _LAYOUTS), ("dtype", _DTYPES)):
-        if name in values and values[name] not in allowed:
-            raise BrokenModel(
-                f"{where}: {name} is {values[name]!r}, but must be one of {', '.join(allowed)}; export the model again"
-            )
+    allowed = {"resize": RESIZES, "layout": _LAYOUTS, "dtype": _DTYPES, "interpolation": INTERPOLATIONS}
+    _check_choices(values, allowed, where)
+    if values.get("interpolation") and values.get("resize") == "letterbox":
+        raise BrokenModel(f"{where}: interpolation does not apply to letterbox; export the model again")
+    short = values.get("short_side", 0)
+    if not isinstance(short, int) or not 0 <= short < 4096:
+        raise BrokenModel(f"{where}: short_side is {short!r}, but must be a number of pixels; export the model again")
     size = values.get("size")
     if not (
         isinstance(size, list | tuple) and len(size) == 2 and all(isinstance(s, int) and 0 < s < 4096 for s in size)
@@ -85,6 +104,40 @@ def _preprocessing(raw: dict[str, Any], where: str) -> Preprocessing:
         raise BrokenModel(f"{where}: size is {size!r}, but must be [height, width] in pixels; export the model again")
     as_tuples: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return Preprocessing(**as_tuples)
+
+
+def _text(raw: Any, where: str) -> TextTower | None:
+    if raw is None:
+        return None
+    if not isinstance(raw, dict):
+        raise BrokenModel(f"{where}: text is {raw!r}, but must be an object; add the model again")
+    values = _check_fields(raw, TextTower, where)
+    _check_choices(values, {"clean": CLEANINGS}, where)
+    context = values.get("context", 1)
+    if not isinstance(context, int) or not 0 < context <= _MAX_CONTEXT:
+        raise BrokenModel(f"{where}: context is {context!r}, but must be a number of tokens; add the model again")
+    values["data_files"] = _file_names(values.get("data_files", []), where)
+    try:
+        return TextTower(**values)
+    except TypeError as error:
+        raise BrokenModel(f"{where}: text is incomplete ({error}); add the model again") from None
+
+
+def _file_names(raw: Any, where: str) -> tuple[str, ...]:
+    """Names of files in the model's folder. A name that leads out of it is refused."""
+    names = raw if isinstance(raw, list | tuple) else [raw]
+    if names is not raw or not all(isinstance(name, str) and _FILE_NAME.fullmatch(name) for name in names):
+        raise BrokenModel(f"{where}: data_files is {raw!r}, but must be names of files beside it; add the model again")
+    return tuple(names)
+
+
+def _check_choices(values: dict[str, Any], allowed: dict[str, tuple[str, ...]], where: str) -> None:
+    for name, choices in allowed.items():
+        if name in values and values[name] not in choices:
+            raise BrokenModel(
+                f"{where}: {name} is {values[name]!r}, but must be one of {', '.join(filter(None, choices))}; "
+                "export the model again"
+            )
 
 
 def _parts(raw: Any, dim: Any, where: str) -> tuple[Part, ...]:

@@ -1,116 +1,125 @@
-"""ONNX models from a model hub, in the layouts of CLIP, SigLIP and DINOv2 repositories.
+"""Models from a model hub: the files of a repository, downloaded once and then read from the hub's cache.
 
-A repository contains `preprocessor_config.json` and the graph of its vision tower. Only the ONNX graph, this file and
-README.md are downloaded.
+Only the graphs of one precision, their configuration and README.md are downloaded. HF_HUB_OFFLINE=1 keeps to the cache.
 """
 
-import hashlib
-import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lookalike.embed.onnx import OnnxEmbedder, read_model
+from lookalike.embed.layouts import LAYOUTS, read_layout, required_files
+from lookalike.embed.open_model import open_files
 from lookalike.errors import BrokenModel, ModelError, UnknownModel
-from lookalike.types import Card, Embedder, Preprocessing
+from lookalike.types import Embedder
 
-_GRAPHS = ("onnx/vision_model.onnx", "vision_model.onnx", "onnx/model.onnx", "model.onnx")
-# Best first: CLIP's projection, the pooled token of SigLIP and DINOv2, then the tokens, of which the first is used.
-_OUTPUTS = ("image_embeds", "vectors", "pooler_output", "last_hidden_state")
-_CONFIG = "preprocessor_config.json"
+CONFIGS = [name for layout in LAYOUTS for name in layout.CONFIG_FILES]
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """What a hub says of a repository: the commit, and its files with their sizes in bytes."""
+
+    name: str
+    commit: str
+    sizes: dict[str, int]
 
 
 def hub_embedder(name: str, *, threads: int = 1) -> Embedder:
-    """Open owner/name[@revision], downloading it unless it is in the hub's cache. HF_HUB_OFFLINE=1: only the cache."""
+    """Open owner/name[@revision], downloading it unless it is in the hub's cache."""
     repository, _, revision = name.partition("@")
-    return embedder_of_repository(_download(repository, revision or None), f"hub:{name}", threads=threads)
+    folder = cached(repository, revision or None)
+    if folder is None:
+        folder = download(inspect_repository(repository, revision or None), "fp32")
+    return embedder_of_repository(folder, f"hub:{name}", threads=threads)
 
 
 def embedder_of_repository(folder: Path, name: str, *, threads: int = 1) -> Embedder:
     """Return an embedder from a folder in the layout of a hub repository. Raises BrokenModel."""
-    graph = next((folder / g for g in _GRAPHS if (folder / g).is_file()), None)
-    if graph is None:
-        raise BrokenModel(f"{name} has no ONNX graph (tried {', '.join(_GRAPHS)}); choose a repository that has one")
-    model = read_model(graph)
-    outputs, inputs = _signature(model, name)
-    if "pixel_values" not in inputs or len(inputs) != 1:
-        raise BrokenModel(
-            f"{name} has the inputs {', '.join(inputs)} instead of pixel_values alone; "
-            "choose a repository with onnx/vision_model.onnx"
-        )
-    output = next((o for o in _OUTPUTS if o in outputs), None)
-    if output is None:
-        raise BrokenModel(
-            f"{name} has the outputs {', '.join(outputs)}, none of which contains vectors; choose another repository"
-        )
-    card = Card(
-        name=name,
-        dim=outputs[output],
-        preprocessing=_preprocessing(folder / _CONFIG, name),
-        sha256=hashlib.sha256(model).hexdigest(),
-        license=_license(folder),
-        source=name,
-    )
-    return OnnxEmbedder(model, card, threads=threads, output=output)
+    return open_files(read_layout(folder, name), threads=threads)
 
 
-def _download(repository: str, revision: str | None) -> Path:
+def cached(repository: str, revision: str | None) -> Path | None:
+    """Return the folder of a repository in the hub's cache, None if a graph of it is missing there."""
+    hub = _client()
+    try:
+        folder = Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
+    except (OSError, ValueError, hub.errors.LocalEntryNotFoundError):
+        return None
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    return folder if required_files(names, "fp32") else None
+
+
+def inspect_repository(repository: str, revision: str | None) -> Repository:
+    """Ask the hub what a repository contains. Raises UnknownModel."""
+    hub = _client()
+    try:
+        info = hub.HfApi().model_info(repository, revision=revision, files_metadata=True)
+    except Exception as error:
+        raise _unavailable(repository, error) from error
+    return Repository(repository, str(info.sha), {file.rfilename: file.size or 0 for file in info.siblings or ()})
+
+
+def download(repository: Repository, precision: str, folder: Path | None = None) -> Path:
+    """Download the files for one precision at the repository's commit; into the hub's cache, or into `folder`.
+
+    The hub's client checks sizes and checksums, and continues a download that was interrupted. Returns the folder.
+    Raises BrokenModel if the repository has no usable weights, UnknownModel if they cannot be downloaded.
+    """
+    hub = _client()
+    files = needed(repository, precision)
+    try:
+        return Path(
+            hub.snapshot_download(repository.name, revision=repository.commit, allow_patterns=files, local_dir=folder)
+        )
+    except Exception as error:
+        raise _unavailable(repository.name, error) from error
+
+
+def needed(repository: Repository, precision: str) -> list[str]:
+    """Return the files of a repository that one precision needs. Raises BrokenModel if it has no weights in it."""
+    from lookalike.embed.layouts import PRECISIONS
+
+    if files := required_files(repository.sizes, precision):
+        return files
+    others = [one for one in PRECISIONS if required_files(repository.sizes, one)]
+    if others:
+        raise BrokenModel(f"hub:{repository.name} has no weights in {precision}; it has {', '.join(others)}")
+    graphs = ", ".join(graph for layout in LAYOUTS for graph in layout.GRAPHS)
+    raise BrokenModel(f"hub:{repository.name} has no ONNX graph (tried {graphs}); choose a repository that has one")
+
+
+def _client() -> Any:
     try:
         import huggingface_hub
-        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+        import huggingface_hub.errors
     except ImportError:
         raise ModelError(
             "models from a hub need huggingface_hub; install it with: pip install 'lookalike[hub]'"
         ) from None
-    try:
-        patterns = [*_GRAPHS, _CONFIG, "README.md"]
-        return Path(huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=patterns))
-    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        reason = str(error).splitlines()[0][:200]
-        raise UnknownModel(
-            f"hub:{repository} could not be downloaded ({reason}); check the name and the network, "
-            "or download it once and then set HF_HUB_OFFLINE=1"
-        ) from error
+    return huggingface_hub
 
 
-def _signature(model: bytes, name: str) -> tuple[dict[str, int], list[str]]:
-    from lookalike.embed.onnx import create_session
-
-    session = create_session(model, 1, name)
-    outputs = {o.name: o.shape[-1] for o in session.get_outputs() if o.shape and isinstance(o.shape[-1], int)}
-    return outputs, [i.name for i in session.get_inputs()]
-
-
-def _preprocessing(path: Path, name: str) -> Preprocessing:
-    """Read the configuration of transformers' image processors: mean and std apply after rescale_factor, on 0..1."""
-    try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BrokenModel(f"{name} has no usable {_CONFIG} ({error}); choose another repository") from None
-    center_crop = raw.get("do_center_crop", False)
-    size = _height_width(raw.get("crop_size" if center_crop else "size", 224))
-    rescale = float(raw.get("rescale_factor", 1 / 255)) if raw.get("do_rescale", True) else 1.0
-    normalizes = raw.get("do_normalize", True)
-    mean = raw.get("image_mean", (0.0, 0.0, 0.0)) if normalizes else (0.0, 0.0, 0.0)
-    std = raw.get("image_std", (1.0, 1.0, 1.0)) if normalizes else (1.0, 1.0, 1.0)
-    return Preprocessing(
-        size=size,
-        resize="crop" if center_crop else "squash",
-        layout="NCHW",
-        dtype="float32",
-        mean=tuple(m / rescale for m in mean),
-        std=tuple(s / rescale for s in std),
+def _unavailable(repository: str, error: Exception) -> ModelError:
+    """Return what a person can do about a failed request to the hub."""
+    errors = _client().errors
+    name = f"hub:{repository}"
+    # A gated repository is one that is not found without a login.
+    if isinstance(error, errors.GatedRepoError):
+        return UnknownModel(
+            f"{name} is given only to those who accept its license; accept it on its page, then set HF_TOKEN"
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return UnknownModel(f"{name} has no such revision; leave @REVISION out for the newest")
+    if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
+        return UnknownModel(f"{name} does not exist, or is private; check its name, or set HF_TOKEN")
+    reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+    return UnknownModel(
+        f"{name} could not be downloaded ({reason}); check the name and the network, "
+        "or download it once and then set HF_HUB_OFFLINE=1"
     )
 
 
-def _height_width(raw: int | dict[str, int]) -> tuple[int, int]:
-    if isinstance(raw, dict):
-        side = raw.get("shortest_edge", 224)
-        return int(raw.get("height", side)), int(raw.get("width", side))
-    return int(raw), int(raw)
-
-
-def _license(folder: Path) -> str:
-    """Return the license in the front matter of the README, or "unknown"."""
-    readme = folder / "README.md"
-    lines = readme.read_text(encoding="utf-8", errors="replace").splitlines()[:60] if readme.is_file() else []
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("license:")), "unknown")
+def known_sizes(repository: Repository, files: Sequence[str]) -> int:
+    """Return the bytes of some files of a repository."""
+    return sum(repository.sizes.get(name, 0) for name in files)

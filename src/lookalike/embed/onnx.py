@@ -1,6 +1,5 @@
 """Embedder that runs an ONNX model on ONNX Runtime; images are preprocessed as the card states."""
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -8,8 +7,8 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.embed.card import MODEL_FILE, load_card
-from lookalike.embed.onnx_runtime import onnx_runtime
+from lookalike.embed.model_files import ModelFiles, check_file, files_in
+from lookalike.embed.onnx_session import create_session
 from lookalike.errors import BrokenModel
 from lookalike.image import fit
 from lookalike.parts import normalize_row_parts
@@ -23,39 +22,39 @@ BATCH = 2
 class OnnxEmbedder:
     """Embedder for an ONNX model; thread-safe.
 
-    `model`: the bytes of an ONNX file. `threads`: of one forward pass. `output`: the graph output with the vectors, by
-    default the first; if it has three axes (tokens), the first token is used. Raises BrokenModel when the graph cannot
-    be loaded or does not fit the card.
+    `model`: the bytes of an ONNX file, or its path, which a model with data files needs. `threads`: of one forward
+    pass. `output`: the graph output with the vectors, by default the first; if it has three axes (tokens), the first
+    token is used. Raises BrokenModel when the graph cannot be loaded or does not fit the card.
     """
 
-    def __init__(self, model: bytes, card: Card, *, threads: int = 1, output: str | None = None) -> None:
+    def __init__(self, model: bytes | Path, card: Card, *, threads: int = 1, output: str | None = None) -> None:
         self._card = card
-        self._model: bytes | Path = model
+        self._model = model
         self._threads, self._requested_output = threads, output
-        self._session = create_session(model, threads, card.name)
-        self._input = self._session.get_inputs()[0].name
+        self._session = create_session(model, threads=threads, name=card.name)
+        self._input = self._session.get_inputs()[0]
         self._output = output or card.output or self._session.get_outputs()[0].name
+        self._batch = _batch_size(self._input, card.name)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the model itself: other processes, also of other machines, open their own session."""
-        model = read_model(self._model) if isinstance(self._model, Path) else self._model
+        """Pickle the model itself: other processes, also of other machines, open their own session.
+
+        A model with data files is opened again at its path, which all of them must reach.
+        """
+        by_path = isinstance(self._model, Path) and not self._card.data_files
+        model = read_model(self._model) if by_path and isinstance(self._model, Path) else self._model
         return _opened, (type(self), model, self._card, self._threads, self._requested_output)
 
     @classmethod
     def load(cls, folder: Path, *, threads: int = 1) -> Self:
         """Open a folder with model.onnx and card.json; the weights must match the checksum in the card."""
-        card = load_card(folder)
-        model = read_model(folder / MODEL_FILE)
-        checksum = hashlib.sha256(model).hexdigest()
-        if checksum != card.sha256:
-            raise BrokenModel(
-                f"{folder / MODEL_FILE} is not the file its card describes "
-                f"(sha256 {checksum[:12]}…, the card says {card.sha256[:12]}…); "
-                "copy or export the model again"
-            )
-        embedder = cls(model, card, threads=threads)
-        embedder._model = folder / MODEL_FILE  # not kept in memory
-        return embedder
+        return cls.open(files_in(folder), threads=threads)
+
+    @classmethod
+    def open(cls, files: ModelFiles, *, threads: int = 1) -> Self:
+        """Open the files of a model; the weights must match the checksum in the card."""
+        check_file(files.model, files.card.sha256, files.card.data_files)
+        return cls(files.model, files.card, threads=threads)
 
     @property
     def card(self) -> Card:
@@ -63,12 +62,15 @@ class OnnxEmbedder:
 
     def embed(self, images: Sequence[RGB]) -> Vectors:
         """Embed upright RGB images of any sizes. Returns (len(images), dim), rows of length 1."""
-        parts = [self._run(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        step = self._batch
+        parts = [self._run(images[start : start + step]) for start in range(0, len(images), step)]
         return np.concatenate(parts) if parts else np.zeros((0, self._card.dim), np.float32)
 
     def _run(self, images: Sequence[RGB]) -> Vectors:
         batch = to_input(images, self._card.preprocessing)
-        (out,) = self._session.run([self._output], {self._input: batch})
+        if self._input.type == "tensor(float16)":
+            batch = batch.astype(np.float16)
+        (out,) = self._session.run([self._output], {self._input.name: batch})
         vectors = out[:, 0] if out.ndim == 3 else out
         if vectors.shape != (len(images), self._card.dim):
             raise BrokenModel(
@@ -78,7 +80,17 @@ class OnnxEmbedder:
         return normalize_row_parts(vectors, self._card)
 
 
-def _opened(kind: type[OnnxEmbedder], model: bytes, card: Card, threads: int, output: str | None) -> OnnxEmbedder:
+def _batch_size(graph_input: Any, name: str) -> int:
+    """Images of one forward pass; a graph may take no more than one. Raises BrokenModel."""
+    fixed = graph_input.shape[0]
+    if isinstance(fixed, int) and fixed != 1:
+        raise BrokenModel(f"{name} takes batches of {fixed} images and no others; export it with a free batch size")
+    return 1 if fixed == 1 else BATCH
+
+
+def _opened(
+    kind: type[OnnxEmbedder], model: bytes | Path, card: Card, threads: int, output: str | None
+) -> OnnxEmbedder:
     return kind(model, card, threads=threads, output=output)
 
 
@@ -100,17 +112,3 @@ def read_model(path: Path) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise BrokenModel(f"{path} cannot be read ({error.strerror}); copy or export the model again") from None
-
-
-def create_session(model: bytes, threads: int, name: str) -> Any:
-    onnxruntime = onnx_runtime()
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # the exceptions of onnxruntime have no public base class
-        reason = str(error).splitlines()[0][:200]
-        raise BrokenModel(f"the model {name} cannot be loaded by ONNX Runtime ({reason}); export it again") from error

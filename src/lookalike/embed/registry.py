@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, load_card
+from lookalike.embed.model_files import files_in
 from lookalike.errors import BrokenModel, ModelError, UnknownModel, nearest
 from lookalike.parts import ALIKE, COPY
 from lookalike.plugins import load_plugin, plugins
@@ -96,8 +97,6 @@ def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embed
     (plugins.py). `threads`: of one forward pass;
     use 1 when several workers share the embedder. Raises UnknownModel or BrokenModel.
     """
-    from lookalike.embed.onnx import OnnxEmbedder
-
     if str(name).startswith("hub:"):
         from lookalike.embed.hub import hub_embedder
 
@@ -111,7 +110,14 @@ def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embed
         return embedder
     if (folder / JOIN_FILE).is_file():
         return _joined(folder, threads)
-    return OnnxEmbedder.load(folder, threads=threads)
+    from lookalike.embed.open_model import open_files
+
+    if not (folder / CARD_FILE).is_file():
+        from lookalike.embed.layouts import is_layout, read_layout
+
+        if is_layout(folder):
+            return open_files(read_layout(folder, folder.name), threads=threads)
+    return open_files(files_in(folder), threads=threads)
 
 
 def model_folder(name: str | Path) -> Path:

@@ -15,7 +15,7 @@ from lookalike.image.decoding.header import read_header
 from lookalike.image.decoding.limits import Limits
 from lookalike.image.decoding.types import ImageHeader
 from lookalike.image.edits import EDITS, Edit, get_edit
-from lookalike.image.resize import crop, fit, is_plain, thumbnail
+from lookalike.image.resize import crop, decode_side, fit, is_plain, thumbnail
 from lookalike.image.sources.archive import close_archives
 from lookalike.image.sources.files import absolute_text
 from lookalike.image.sources.find import find, read_list
@@ -44,6 +44,7 @@ __all__ = [
     "crop",
     "decode",
     "decode_frames",
+    "decode_side",
     "find",
     "fit",
     "get_edit",

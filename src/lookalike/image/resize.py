@@ -11,6 +11,7 @@ import numpy as np
 
 from lookalike.errors import BadQuery, BrokenModel, nearest
 from lookalike.image.region import Region, check_region
+from lookalike.image.resample import resampled
 from lookalike.types import RGB, Preprocessing
 
 MIN_SIDE_RATIO = 1.5  # a reduced image keeps a short side of at least this many times the requested side
@@ -23,9 +24,12 @@ _MAX_HALVINGS = 10
 def fit(image: RGB, preprocessing: Preprocessing) -> RGB:
     """Resize an image to exactly `preprocessing.size`: squashed, letterboxed or cropped, as in the model's training.
 
+    An image of that size stays as it is: callers fit what they keep, and embedders fit what they get.
     Raises BrokenModel for an unknown resize mode.
     """
     height, width = preprocessing.size
+    if preprocessing.interpolation:
+        return resampled(image, preprocessing)
     match preprocessing.resize:
         case "squash":
             return scaled(image, height, width)
@@ -35,6 +39,16 @@ def fit(image: RGB, preprocessing: Preprocessing) -> RGB:
             return _letterboxed(image, height, width, preprocessing.ground)
         case unknown:
             raise BrokenModel(f"unknown resize mode {unknown!r}; {nearest(unknown, ('squash', 'letterbox', 'crop'))}")
+
+
+def decode_side(preprocessing: Preprocessing) -> int:
+    """Return the side in pixels that a decoded image needs, so that nothing is lost when it is fitted.
+
+    For a model with a filter of Pillow that is three times its side: reduced further, an image would not be the one
+    that its makers had (worst cosine of 35 photos .99997; at twice the side .9995, at the side itself .998).
+    """
+    side = max(*preprocessing.size, preprocessing.short_side)
+    return 3 * side if preprocessing.interpolation else side
 
 
 def scaled(image: RGB, height: int, width: int) -> RGB:

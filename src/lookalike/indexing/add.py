@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from lookalike.errors import BadQuery, ImageError
-from lookalike.image import DecodedImage, GuardedDecoder, Limits, absolute_text, fit, read, to_rgb
+from lookalike.image import DecodedImage, GuardedDecoder, Limits, absolute_text, decode_side, fit, read, to_rgb
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.indexing.pipeline import BATCH
 from lookalike.indexing.plan import renamed_columns, superseded, user_columns
@@ -77,7 +77,7 @@ def _add_batch(
 
 def _prepare(image: ImageLike, preprocessing: Preprocessing, decoder: GuardedDecoder) -> tuple[str, RGB, Columns]:
     """An image's default id, its pixels fitted to the model, and its columns."""
-    side = max(preprocessing.size)
+    side = decode_side(preprocessing)
     source: Columns
     if isinstance(image, str | Path):
         path = absolute_text(image)

@@ -14,6 +14,7 @@ from lookalike.image import (
     DecoderFailed,
     GuardedDecoder,
     Limits,
+    decode_side,
     fit,
     is_plain,
     read,
@@ -146,13 +147,10 @@ class FileWorker:
 
     def _prepare(self, data: bytes, *, doubtful: bool) -> _Prepared:
         assert self._decoder is not None
-        frames = self._decoder.decode_frames(data, self.frames, side=max(self._size), doubtful=doubtful)
-        images = [fit(picture.image, self.embedder.card.preprocessing) for picture in frames]
+        preprocessing = self.embedder.card.preprocessing
+        frames = self._decoder.decode_frames(data, self.frames, side=decode_side(preprocessing), doubtful=doubtful)
+        images = [fit(picture.image, preprocessing) for picture in frames]
         return _Prepared(images, [image_columns(p, image) for p, image in zip(frames, images, strict=True)])
-
-    @property
-    def _size(self) -> tuple[int, int]:
-        return self.embedder.card.preprocessing.size
 
     def _embed(self, prepared_files: "Sequence[Outcome | tuple[FileJob, str, _Prepared]]") -> list[Outcome]:
         images = [image for item in prepared_files if isinstance(item, tuple) for image in item[2].images]

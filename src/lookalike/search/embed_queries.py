@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import UnknownId
-from lookalike.image import single_threaded_opencv, to_path
+from lookalike.image import decode_side, single_threaded_opencv, to_path
 from lookalike.image.convert import ImageLike
 from lookalike.image.region import Region
 from lookalike.image.sources.files import is_remote
@@ -132,7 +132,7 @@ def _load(photos: Collection, part: _Part) -> RGB | None:
         raise UnknownId(
             f"the file of {part.row.id!r} is not available ({path!s}); connect its drive, or search with another file"
         )
-    side = max(photos.card.preprocessing.size)
+    side = decode_side(photos.card.preprocessing)
     return load_query_image(source, side=side, limits=photos.limits, region=part.region)
 
 

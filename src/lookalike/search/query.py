@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 
 from lookalike.errors import BadQuery, ImageError
-from lookalike.image import Limits, crop, decode, fit, read, to_rgb, to_text
+from lookalike.image import Limits, crop, decode, decode_side, fit, read, to_rgb, to_text
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region, check_region
 from lookalike.search.arguments import image_tuple
@@ -93,7 +93,7 @@ def _open(image: ImageLike, side: int | None, limits: Limits) -> RGB:
 
 def embed_images(images: Sequence[ImageLike], embedder: Embedder, *, limits: Limits | None = None) -> Vectors:
     """Return the vectors (n, dim) of paths, bytes, arrays or PIL images. Raises ImageError for the first bad one."""
-    side = max(embedder.card.preprocessing.size)
+    side = decode_side(embedder.card.preprocessing)
     loaded = (load_query_image(image, side=side, limits=limits or Limits()) for image in images)
     # Fitted one by one: a list of full-size images would fill the memory.
     return embedder.embed([fit(rgb, embedder.card.preprocessing) for rgb in loaded])

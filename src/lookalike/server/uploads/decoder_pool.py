@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lookalike.errors import BadQuery, ImageTooLarge, UnreadableImage
+from lookalike.image import decode_side
 from lookalike.image.decoding.child import LENGTHS
 from lookalike.image.decoding.guarded import child_command
 from lookalike.server.service.batcher import Busy
@@ -67,7 +68,7 @@ class DecoderPool:
     ) -> DecodedUpload:
         """Decode an upload to the model's input. Raises UnreadableImage, ImageTooLarge, BadQuery."""
         request = {
-            "side": max(preprocessing.size),
+            "side": decode_side(preprocessing),
             "preprocessing": asdict(preprocessing),
             "region": list(region) if region else None,
             "thumbnail": THUMBNAIL if thumbnail else 0,
