@@ -1,6 +1,7 @@
-"""lookalike search: the images most similar to one image, or to several combined."""
+"""lookalike search: the images most similar to one image or some words, or to several combined."""
 
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,11 +33,13 @@ def _region(text: str) -> None:
 def search(
     queries: Annotated[
         list[str],
-        typer.Argument(metavar="QUERY...", help="Images, - for one on stdin, or id:ID. Several are combined."),
+        typer.Argument(
+            metavar="QUERY...", help="Images, - for one on stdin, id:ID, or text:WORDS. Several are combined."
+        ),
     ],
     k: Annotated[int, typer.Option("-k", metavar="N", min=1, help="How many.")] = 12,
     minus: Annotated[
-        list[str] | None, typer.Option(metavar="QUERY", help="Less like this image; may be repeated.")
+        list[str] | None, typer.Option(metavar="QUERY", help="Less like this image or text:WORDS; may be repeated.")
     ] = None,
     region: Annotated[
         list[str] | None,
@@ -124,10 +127,11 @@ def search(
             raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
         with usage_error_for("--where", BadFilter):
             results, verdicts = _search(photos, query, k, where, options)
+        _warn_of_cut_texts(photos, query)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
         summary = _summary(verdicts)
         for rank, hit in enumerate(results, 1):
-            _print(name, rank, hit, verdicts.get(hit.id), summary, as_json=json)
+            _print(_Line(name, rank, hit, results), verdicts.get(hit.id), summary, as_json=json)
         if not len(results):
             log("no hits; try a less strict --where or a lower --min-score")
         elif summary is not None:
@@ -220,17 +224,27 @@ def _stdin() -> bytes:
     return data
 
 
-def _print(
-    query: str, rank: int, hit: "Hit", verdict: "Verdict | None", summary: "HitSummary | None", *, as_json: bool
-) -> None:
+@dataclass(frozen=True)
+class _Line:
+    """A hit as it is printed: `query` and `rank`, the hit, and the results it belongs to."""
+
+    query: str
+    rank: int
+    hit: "Hit"
+    results: "Results"
+
+    @property
+    def facts(self) -> dict[str, object]:
+        hit, percentile = self.hit, self.results.percentiles.get(self.hit.id)
+        facts: dict[str, object] = {"query": self.query, "rank": self.rank, "id": hit.id}
+        facts |= {"path": hit.metadata.get("path"), "score": round(hit.score, 6)}
+        return facts if percentile is None else facts | {"percentile": round(percentile, 2)}
+
+
+def _print(line: _Line, verdict: "Verdict | None", summary: "HitSummary | None", *, as_json: bool) -> None:
+    hit = line.hit
     if as_json:
-        first = {
-            "query": query,
-            "rank": rank,
-            "id": hit.id,
-            "path": hit.metadata.get("path"),
-            "score": round(hit.score, 6),
-        }
+        first = line.facts
         if verdict is not None:
             from lookalike.relate.facts import verdict_facts
 
@@ -243,7 +257,19 @@ def _print(
     else:
         plain = "  (plain)" if hit.metadata.get("plain") else ""
         relation = "" if verdict is None else f"{_verdict(verdict):<34}"
-        print_row(f"{rank:>3}  {hit.score:.3f}  {relation}{hit.metadata.get('path') or hit.id!s}{plain}")
+        score = line.results.score_text(hit)
+        print_row(f"{line.rank:>3}  {score}  {relation}{hit.metadata.get('path') or hit.id!s}{plain}")
+
+
+def _warn_of_cut_texts(photos: "Collection", query: "Query") -> None:
+    """Say which texts are longer than the model reads."""
+    if not query.has_words:  # spares the import
+        return
+    from lookalike.search.query import parse_words
+
+    for words in filter(None, map(parse_words, (*query.images, *query.minus))):
+        if (beginning := photos.text_search.truncated(words.text)) is not None:
+            log(f"the text is too long for {photos.card.name}: only its beginning counts, to {beginning[-40:]!r}")
 
 
 def _verdict(verdict: "Verdict") -> str:

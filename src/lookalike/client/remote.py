@@ -25,7 +25,7 @@ from lookalike.search.arguments import (
     metadata_list,
 )
 from lookalike.search.conditions import Parameters, Where, as_condition
-from lookalike.search.query import Query, parse_id, with_options
+from lookalike.search.query import Query, parse_id, parse_words, with_options
 from lookalike.search.results import Results
 from lookalike.types import AddReport, Failure, Hit, Metadata, Row, Scalar
 
@@ -94,7 +94,9 @@ class RemoteCollection:
         files, fields = self._encode(query)
         options = {"where": condition, "min_score": min_score, "by": check_weighing(by), "recall": check_recall(recall)}
         response = self._transport.form("/v1/search", files, fields, k=k, **options)
-        return Results(tuple(map(image_name, query.images)), _hits(response), (), self.thumbnails)
+        percentiles = {hit["id"]: hit["percentile"] for hit in response["hits"] if "percentile" in hit}
+        names = tuple(map(image_name, query.images))
+        return Results(names, _hits(response), (), self.thumbnails, percentiles=percentiles)
 
     def search_many(
         self,
@@ -156,7 +158,7 @@ class RemoteCollection:
         regions = [*query.regions, *[None] * (len(query.images) - len(query.regions))]
         pairs = list(zip(query.images, regions, strict=True))
         if len(files) <= MAX_FILES and (len(files) <= 1 or sum(len(f[2]) for f in files) <= MAX_REQUEST_BYTES):
-            pairs.sort(key=lambda pair: parse_id(pair[0]) is not None)  # the order of the server: uploads first
+            pairs.sort(key=lambda pair: _is_name(pair[0]))  # the order of the server: uploads first
             names = {"like": _ids(query.images), "minus": _ids(query.minus)}
         else:
             files, names = [], {"like": self._upload_queries(query.images), "minus": self._upload_queries(query.minus)}
@@ -165,10 +167,9 @@ class RemoteCollection:
     def _upload_queries(self, images: Sequence[ImageLike]) -> list[str]:
         """Upload images and return the names of all: `query:` tokens of the uploads and `id:` names of the others."""
         responses = (
-            {} if parse_id(i) is not None else self._transport.form("/v1/queries", _files("image", [i]), {})
-            for i in images
+            {} if _is_name(i) else self._transport.form("/v1/queries", _files("image", [i]), {}) for i in images
         )
-        return [saved.get("query") or f"id:{parse_id(image)}" for image, saved in zip(images, responses, strict=True)]
+        return [saved.get("query") or str(image) for image, saved in zip(images, responses, strict=True)]
 
     # -- adding and removing
 
@@ -354,7 +355,12 @@ def _scalar(value: Any) -> Scalar:
 
 
 def _ids(images: Sequence[ImageLike]) -> list[str]:
-    return [f"id:{i}" for i in map(parse_id, images) if i is not None]
+    return [str(image) for image in images if _is_name(image)]
+
+
+def _is_name(image: ImageLike) -> bool:
+    """Return whether an image is sent by name: "id:ID" or "text:WORDS"."""
+    return parse_id(image) is not None or parse_words(image) is not None
 
 
 def _regions(regions: list[Any]) -> list[str]:
@@ -365,7 +371,7 @@ def _regions(regions: list[Any]) -> list[str]:
 
 
 def _files(field: str, images: Sequence[ImageLike]) -> list[File]:
-    return [(field, Path(image_name(i)).name or "image", _bytes(i)) for i in images if parse_id(i) is None]
+    return [(field, Path(image_name(i)).name or "image", _bytes(i)) for i in images if not _is_name(i)]
 
 
 def _bytes(image: ImageLike) -> bytes:

@@ -21,7 +21,7 @@ from lookalike.relate.probability.calibration_store import calibration_of
 from lookalike.relate.relation import Subject, Verdict, judge
 from lookalike.search import Collection, ImageLike, Query, Results
 from lookalike.search.collection import DEFAULT_K
-from lookalike.search.query import as_query, load_query_image, parse_id
+from lookalike.search.query import NO_PIXELS, as_query, load_query_image, parse_id
 from lookalike.similarity import cosine
 from lookalike.types import Hit, Relation, Row, Vectors
 
@@ -188,6 +188,8 @@ def _judged(
 
 
 def _single_subject(photos: Collection, query: Query, *, vector: NDArray[np.float32] | None = None) -> Subject:
+    if query.has_words:
+        raise BadQuery(NO_PIXELS)
     if len(query.images) != 1 or query.minus:
         raise BadQuery(
             "relations, verification and a minimum score by probability need a single query image; search with one"

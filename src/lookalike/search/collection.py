@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from lookalike import schema
 from lookalike.deprecation import renamed_property
@@ -38,6 +38,7 @@ from lookalike.search.embed_queries import embed_queries
 from lookalike.search.query import Query, as_query, parse_id, with_options
 from lookalike.search.results import Results
 from lookalike.search.tables import add_vectors, read_arrow, read_ids, read_vectors, to_data_frame, update_rows
+from lookalike.search.text_search import TextSearch, weighing_of_words
 from lookalike.store import open_store
 from lookalike.store.where import quote_text
 from lookalike.types import AddReport, Card, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
@@ -81,6 +82,7 @@ class Collection:
     ) -> None:
         self._store, self.uri, self._embedder = store, uri, embedder
         self.limits = limits or Limits()
+        self._text_search: TextSearch | None = None
         self.card, self.model = load_card(store.settings, uri)
 
     @classmethod
@@ -260,6 +262,7 @@ class Collection:
     ) -> Results:
         """Return the k images most similar to one image, or to several combined (the sum of their unit vectors).
 
+        "text:WORDS" searches by what an image shows, if the collection's model reads words; see `Query`.
         `minus`: images whose vectors are subtracted. `region`: the part of the first image that counts. `where`: a SQL
         condition over metadata, such as "width > 1000 and label = 'cat'"; its `?` are replaced by `parameters`, as
         values. It may also be a mapping: {"width": 640, "format": ["PNG", "GIF"], "label": None} means equal, one of
@@ -399,6 +402,13 @@ class Collection:
         assert self._embedder is not None
         return self._embedder
 
+    @property
+    def text_search(self) -> TextSearch:
+        """What searches by words need, for functions that take a collection."""
+        if self._text_search is None:
+            self._text_search = TextSearch(self)
+        return self._text_search
+
     def __len__(self) -> int:
         return len(self._store)
 
@@ -446,14 +456,23 @@ class Collection:
 
     def _search(self, queries: Sequence[Query], k: int, selection: _Selection, *, keep_images: bool) -> list[Results]:
         k = check_count(k)  # before the images are embedded, as is the selection
+        if any(query.has_words for query in queries):
+            selection = replace(selection, by=weighing_of_words(self.card, selection.by))
         embedded = embed_queries(self, queries, keep_images=keep_images)
         vectors = np.concatenate([np.zeros((0, self.card.dim), np.float32), *(query.vector for query in embedded)])
         excluded = [{i for i in map(parse_id, query.images) if i is not None} for query in queries]
         nearest = self._nearest(vectors, k, excluded, selection)
         return [
-            Results(tuple(map(image_name, query.images)), hits, one.images, self.thumbnails, one.vector[0])
+            Results(
+                tuple(map(image_name, query.images)), hits, one.images, self.thumbnails, one.vector[0],
+                self._percentiles(one.vector[0], hits) if query.has_words else {},
+            )
             for query, one, hits in zip(queries, embedded, nearest, strict=True)
-        ]
+        ]  # fmt: skip
+
+    def _percentiles(self, vector: NDArray[np.float32], hits: Sequence[Hit]) -> dict[str, float]:
+        values = self.text_search.percentiles(vector, [hit.score for hit in hits])
+        return dict(zip((hit.id for hit in hits), values, strict=True))
 
     def _nearest(
         self, vectors: Vectors, k: int, excluded: Sequence[set[str]], selection: _Selection

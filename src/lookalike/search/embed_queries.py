@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from lookalike.image import decode_side, single_threaded_opencv, to_path
 from lookalike.image.convert import ImageLike
 from lookalike.image.region import Region
 from lookalike.image.sources.files import is_remote
-from lookalike.search.query import Query, combine, load_query_image, parse_id
+from lookalike.search.query import Query, Term, Words, combine, load_query_image, parse_id, parse_words
 from lookalike.types import RGB, Row, Vectors
 
 if TYPE_CHECKING:
@@ -34,12 +34,13 @@ class EmbeddedQuery:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One image of a query. `row`: the stored image that it names. `show`: its pixels are kept."""
+    """One image or text of a query. `row`: the stored image that it names. `show`: its pixels are kept."""
 
     image: ImageLike
     region: Region | None
     row: Row | None
     show: bool
+    words: Words | None = None
 
     @property
     def vector(self) -> NDArray[np.float32] | None:
@@ -57,17 +58,18 @@ def embed_queries(photos: Collection, queries: Sequence[Query], *, keep_images: 
     """Return the vector of each query, and its images if `keep_images` is true. Raises ImageError, UnknownId."""
     parts = [part for query in queries for part in _parts(query, show=keep_images)]
     rows = _stored_rows(photos, parts)
-    parts = [_Part(p.image, p.region, rows.get(parse_id(p.image) or ""), p.show) for p in parts]
+    parts = [replace(part, row=rows.get(parse_id(part.image) or "")) for part in parts]
     embedded = iter(_embed_parts(photos, parts))
-    return [_combined(query, embedded) for query in queries]
+    return [_combined(photos, query, embedded) for query in queries]
 
 
 def _parts(query: Query, *, show: bool) -> Iterator[_Part]:
     regions: list[Region | None] = [*query.regions, *[None] * (len(query.images) - len(query.regions))]
     for image, region in zip(query.images, regions, strict=True):
-        yield _Part(image, region, None, show)
+        words = parse_words(image)
+        yield _Part(image, region, None, show=show and words is None, words=words)
     for image in query.minus:
-        yield _Part(image, None, None, show=False)
+        yield _Part(image, None, None, show=False, words=parse_words(image))
 
 
 def _stored_rows(photos: Collection, parts: Sequence[_Part]) -> Mapping[str, Row]:
@@ -87,7 +89,8 @@ def _embed_parts(photos: Collection, parts: Sequence[_Part]) -> list[_Embedded]:
     from lookalike.indexing.pipeline import default_workers, parallel
 
     embedded = [_Embedded(part.vector) for part in parts]
-    jobs = [n for n, part in enumerate(parts) if part.vector is None or part.show]
+    _embed_words(photos, parts, embedded)
+    jobs = [n for n, part in enumerate(parts) if part.words is None and (part.vector is None or part.show)]
     if any(parts[n].vector is None for n in jobs):
         _ = photos.embedder  # loaded here, before threads share it
 
@@ -109,14 +112,28 @@ def _embed_parts(photos: Collection, parts: Sequence[_Part]) -> list[_Embedded]:
     return embedded
 
 
-def _combined(query: Query, embedded: Iterator[_Embedded]) -> EmbeddedQuery:
-    plus = [next(embedded) for _ in query.images]
-    minus = [next(embedded) for _ in query.minus]
-    images = tuple(part.image for part in plus if part.image is not None)
-    vectors = [np.array([part.vector for part in group], np.float32) for group in (plus, minus)]
-    empty = np.zeros((0, vectors[0].shape[1]), np.float32)
-    vector = combine(vectors[0], vectors[1] if minus else empty)
-    return EmbeddedQuery(vector, images if len(images) == len(plus) else ())
+def _embed_words(photos: Collection, parts: Sequence[_Part], embedded: Sequence[_Embedded]) -> None:
+    """Set the vectors of the texts."""
+    texts = list(dict.fromkeys(part.words.text for part in parts if part.words))
+    if not texts:
+        return
+    vectors = dict(zip(texts, photos.text_search.vectors(texts), strict=True))
+    for part, one in zip(parts, embedded, strict=True):
+        if part.words:
+            one.vector = vectors[part.words.text]
+
+
+def _combined(photos: Collection, query: Query, embedded: Iterator[_Embedded]) -> EmbeddedQuery:
+    images, terms = [], []
+    for sign, listed in ((1.0, query.images), (-1.0, query.minus)):
+        for name in listed:
+            one, words = next(embedded), parse_words(name)
+            assert one.vector is not None
+            terms.append(Term(one.vector, sign * (words.weight if words else 1.0), is_text=words is not None))
+            if sign > 0 and one.image is not None:
+                images.append(one.image)
+    vector = photos.text_search.combined(terms) if query.has_words else combine(terms)
+    return EmbeddedQuery(vector, tuple(images) if len(images) == len(query.images) else ())
 
 
 def _load(photos: Collection, part: _Part) -> RGB | None:

@@ -1,11 +1,13 @@
-"""A query: images and ids that are added, others that are subtracted, and the region of each image that counts."""
+"""A query: images, ids and words that are added or subtracted, and the region of each image that counts."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery, ImageError
 from lookalike.image import Limits, crop, decode, decode_side, fit, read, to_rgb, to_text
@@ -15,31 +17,57 @@ from lookalike.search.arguments import image_tuple
 from lookalike.similarity import normalize
 from lookalike.types import RGB, Embedder, Vectors
 
+TEXT_PREFIX = "text:"
+NO_PIXELS = "words have no pixels to compare; relations, verification, regions and parts need an image as the query"
+MAX_WEIGHT = 100
+_WEIGHTED = re.compile(r"(.*\S)\s+\*\s*(\d+(?:\.\d*)?|\.\d+)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """A text of a query, and how much it counts beside the other terms."""
+
+    text: str
+    weight: float = 1.0
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """One query: the sum of the vectors of `images` less those of `minus`.
+    """One query: the sum of the vectors of `images` and `text` less those of `minus`.
 
-    An image is a path, the bytes of a file, an array, a PIL image, or "id:ID" for one in the collection. `regions`
-    belong to `images` in order; a missing one means the whole image. One image needs no list. Raises BadQuery.
+    An image is a path, the bytes of a file, an array, a PIL image, "id:ID" for one in the collection, or "text:WORDS",
+    which may end with its weight ("text:at night *0.5"). `regions` belong to `images` in order; a missing one means the
+    whole image. `text`: words, added to `images` as "text:WORDS". One image or text needs no list. Raises BadQuery.
     """
 
-    images: Sequence[ImageLike]
+    images: Sequence[ImageLike] = ()
     minus: Sequence[ImageLike] = ()
     regions: Sequence[Region] = ()
+    text: Sequence[str] | str = ()
 
     def __post_init__(self) -> None:
         # A str is a sequence of letters, and an array one of rows: neither is a list of images.
-        object.__setattr__(self, "images", image_tuple(self.images))
+        texts = [self.text] if isinstance(self.text, str) else self.text
+        object.__setattr__(self, "images", (*image_tuple(self.images), *(f"{TEXT_PREFIX}{text}" for text in texts)))
         object.__setattr__(self, "minus", image_tuple(self.minus))
+        object.__setattr__(self, "text", ())
         if not self.images:
-            raise BadQuery("a query needs at least one image; name a file, '-' for stdin, or id:ID")
+            raise BadQuery("a query needs at least one image; name a file, '-' for stdin, id:ID, or text:WORDS")
+        for image in (*self.images, *self.minus):
+            parse_words(image)
         if len(self.regions) > len(self.images):
             raise BadQuery(
                 f"{len(self.regions)} regions for {len(self.images)} images; give at most one region for each image"
             )
-        for region in self.regions:
+        for image, region in zip(self.images, self.regions, strict=False):
             check_region(region)
+            if parse_words(image):
+                raise BadQuery(f"{image_name(image)!r} has no regions; give images with regions first")
+
+    @property
+    def has_words(self) -> bool:
+        """Whether a text is among what is added or subtracted."""
+        return any(parse_words(image) for image in (*self.images, *self.minus))
 
 
 def as_query(query: "Query | ImageLike | Sequence[ImageLike]") -> Query:
@@ -66,6 +94,20 @@ def parse_id(image: ImageLike) -> str | None:
     return image.removeprefix("id:") if isinstance(image, str) and image.startswith("id:") else None
 
 
+def parse_words(image: ImageLike) -> Words | None:
+    """Return the words in "text:WORDS" or "text:WORDS *WEIGHT", None for anything else. Raises BadQuery."""
+    if not isinstance(image, str) or not image.startswith(TEXT_PREFIX):
+        return None
+    text, weight = image.removeprefix(TEXT_PREFIX).strip(), 1.0
+    if match := _WEIGHTED.fullmatch(text):
+        text, weight = match[1], float(match[2])
+    if not text:
+        raise BadQuery("no words follow 'text:'; write what the image shows, such as 'text:a red bicycle'")
+    if not 0 < weight <= MAX_WEIGHT:
+        raise BadQuery(f"the weight {weight:g} is not above 0 and at most {MAX_WEIGHT}; subtract with minus")
+    return Words(text, weight)
+
+
 def load_query_image(
     image: ImageLike, *, side: int | None, limits: Limits, region: Region | None = None, name: str = ""
 ) -> RGB:
@@ -84,6 +126,8 @@ def load_query_image(
 
 
 def _open(image: ImageLike, side: int | None, limits: Limits) -> RGB:
+    if parse_words(image):
+        raise BadQuery(NO_PIXELS)
     if isinstance(image, str | Path):
         return decode(read(to_text(Path(image).expanduser()), limits), side=side, limits=limits).image
     if isinstance(image, bytes):
@@ -99,9 +143,18 @@ def embed_images(images: Sequence[ImageLike], embedder: Embedder, *, limits: Lim
     return embedder.embed([fit(rgb, embedder.card.preprocessing) for rgb in loaded])
 
 
-def combine(plus: Vectors, minus: Vectors) -> Vectors:
-    """Return the sum of the unit vectors `plus` less those of `minus`, normalized (1, dim). Raises BadQuery at zero."""
-    total = plus.sum(axis=0) - minus.sum(axis=0)
+@dataclass(frozen=True, slots=True)
+class Term:
+    """One image or text of a query: its vector (dim,), and its weight, negative if it is subtracted."""
+
+    vector: NDArray[np.float32]
+    weight: float = 1.0
+    is_text: bool = False
+
+
+def combine(terms: Sequence[Term]) -> Vectors:
+    """Return the weighted sum of the unit vectors of a query's terms, normalized (1, dim). Raises BadQuery at zero."""
+    total = np.sum(np.stack([term.weight * term.vector for term in terms]), axis=0).astype(np.float32)
     if float(np.linalg.norm(total)) < 1e-3:
         raise BadQuery("the images cancel each other out; subtract an image that is not among those added")
     return normalize(total)

@@ -2,9 +2,9 @@
 
 import base64
 import html
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self, overload
 
 import numpy as np
@@ -29,7 +29,8 @@ class Results(Sequence[Hit]):
 
     `query`: the names of the query images. `pictures`: these images as RGB, for figures, if they were kept.
     `thumbnails`: returns the JPEG thumbnails of ids, from the open collection; a pickle does not contain it. `vector`:
-    the query's vector (dim,), None from a server.
+    the query's vector (dim,), None from a server. `percentiles`: for queries with words, by id, how many of a hundred
+    images of the collection have a lower score; the scores themselves are low for the best of them.
     """
 
     query: tuple[str, ...]
@@ -37,6 +38,7 @@ class Results(Sequence[Hit]):
     pictures: tuple[RGB, ...] = ()
     thumbnails: Thumbnails = _no_thumbnails
     vector: NDArray[np.float32] | None = None
+    percentiles: Mapping[str, float] = field(default_factory=dict)
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -61,22 +63,27 @@ class Results(Sequence[Hit]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # `thumbnails` is a method of an open collection, which cannot leave its process.
-        return _without_thumbnails, (self.query, self.hits, self.pictures, self.vector)
+        return _without_thumbnails, (self.query, self.hits, self.pictures, self.vector, self.percentiles)
 
     def __copy__(self) -> Self:
         return replace(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        copied = {name: deepcopy(getattr(self, name), memo) for name in ("hits", "pictures", "vector")}
+        copied = {name: deepcopy(getattr(self, name), memo) for name in ("hits", "pictures", "vector", "percentiles")}
         return replace(self, **copied)  # the collection is shared, not copied
 
+    def score_text(self, hit: Hit) -> str:
+        """Return a hit's score, or for a query with words its percentile, as results show it."""
+        percentile = self.percentiles.get(hit.id)
+        return f"{hit.score:.3f}" if percentile is None else percentile_text(percentile)
+
     def __repr__(self) -> str:
-        lines = [f"{rank:>4}  {hit.score:.3f}  {hit.id}" for rank, hit in enumerate(self.hits, 1)]
+        lines = [f"{rank:>4}  {self.score_text(hit)}  {hit.id}" for rank, hit in enumerate(self.hits, 1)]
         return "\n".join([f"{len(self)} hits for {', '.join(self.query)}", *lines])
 
     def _repr_html_(self) -> str:
         cells = [
-            _cell(rank, hit, jpeg)
+            _cell(rank, hit, jpeg, self.score_text(hit))
             for rank, (hit, jpeg) in enumerate(
                 zip(self.hits, self.thumbnails([h.id for h in self.hits]), strict=True), 1
             )
@@ -85,13 +92,22 @@ class Results(Sequence[Hit]):
 
 
 def _without_thumbnails(
-    query: tuple[str, ...], hits: tuple[Hit, ...], pictures: tuple[RGB, ...], vector: NDArray[np.float32] | None
+    query: tuple[str, ...],
+    hits: tuple[Hit, ...],
+    pictures: tuple[RGB, ...],
+    vector: NDArray[np.float32] | None,
+    percentiles: Mapping[str, float],
 ) -> Results:
-    return Results(query, hits, pictures, vector=vector)
+    return Results(query, hits, pictures, vector=vector, percentiles=percentiles)
 
 
-def _cell(rank: int, hit: Hit, jpeg: bytes | None) -> str:
+def percentile_text(percentile: float) -> str:
+    """Return a percentile in five characters and the sign: " 99.98 %"."""
+    return f"{percentile:6.2f} %"
+
+
+def _cell(rank: int, hit: Hit, jpeg: bytes | None, score: str) -> str:
     source = f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" if jpeg else ""
     name = html.escape(hit.id, quote=True)
     image = f'<img alt="{name}" src="{source}" style="{_IMAGE}">' if source else f'<div style="{_IMAGE}"></div>'
-    return f'<figure style="{_CELL}">{image}<figcaption>{rank}. <b>{hit.score:.3f}</b> {name}</figcaption></figure>'
+    return f'<figure style="{_CELL}">{image}<figcaption>{rank}. <b>{score}</b> {name}</figcaption></figure>'

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "append_files", "begin_append", "delete_store", "drop_index", "index_facts", "memory_index", "open_store",
-    "passing_mask", "remove_repeated", "write_rows",
+    "passing_mask", "remove_repeated", "sample_vectors", "write_rows",
 ]  # fmt: skip
 
 _BUILT_IN_SCHEMES = ("s3", "gs", "az", "file")
@@ -254,3 +254,17 @@ def _needed(uri: str, dim: int | None) -> int:
         reason, hint = "a new collection needs the size of its vectors", "pass open_store(uri, dim=...)"
         raise CollectionError(reason, subject=uri, location=uri, hint=hint)
     return dim
+
+
+def sample_vectors(store: "Store", count: int) -> "Vectors":
+    """Return the vectors (at most `count`, dim) of rows spread evenly over a store, in the store's own order."""
+    import numpy as np
+
+    total = len(store)
+    if not total:
+        return np.zeros((0, store.dim), np.float32)
+    if (sample := getattr(store, "sample_vectors", None)) is not None:
+        vectors: Vectors = sample(count)
+        return vectors
+    step = -(-total // count)
+    return np.concatenate([batch["vector"] for batch in store.scan(["vector"])])[::step]

@@ -65,11 +65,13 @@ class HitOut(ApiModel):
     """One search result; `score` is the cosine similarity, 1 for the same image.
 
     `containment`: with `parts`, how the query and the image lie in each other, or null if that is not verified.
+    `percentile`: for a query with words, how many of a hundred images of the collection have a lower score.
     """
 
     id: str
     score: float
     metadata: dict[str, Scalar]
+    percentile: float | None = None
     relation: dict[str, Any] | None = None
     containment: ContainmentOut | None = None
 
@@ -151,7 +153,7 @@ class ImagePatch(ApiModel):
 class CollectionOut(ApiModel):
     """The state of the collection.
 
-    `local_features`: whether `parts` can be searched. `vector_parts`: the parts of the model's vectors that `by` can
+    `local_features`: whether `parts` can be searched. `words`: whether the model reads words, for `text`. `vector_parts`: the parts of the model's vectors that `by` can
     name; empty if it has none.
     """
 
@@ -165,6 +167,7 @@ class CollectionOut(ApiModel):
     roots: list[dict[str, Any]]
     columns: dict[str, str]
     local_features: bool
+    words: bool
     vector_parts: list[str]
     may_write: bool
 

@@ -49,6 +49,7 @@ def _summary(photos: Collection, index: VectorIndex | None) -> dict[str, Any]:
         "roots": [{"name": r.prefix, "kind": r.kind, "present": is_present(r.path)} for r in photos.roots()],
         "columns": columns,
         "local_features": keeps_local_features(photos),
+        "words": photos.card.text is not None,
         "vector_parts": [part.name for part in photos.card.parts],
     }
     return with_old_keys(content)

@@ -18,6 +18,7 @@ from lookalike.relate.local_search import (
     rank_by_parts,
 )
 from lookalike.relate.shared_part import PAGE_SIDE, Sight
+from lookalike.search.query import NO_PIXELS
 from lookalike.server.http.dependencies import AppState
 from lookalike.server.http.responses import as_hits
 from lookalike.server.routes.ranking import Ranking
@@ -69,6 +70,8 @@ def check_parts(query: SearchInput, ranking: Ranking, *, relations: bool) -> Non
     }
     if excluded := next((name for name, value in others.items() if value), None):
         raise BadQuery(f"`parts` does not combine with `{excluded}`; omit one of them")
+    if query.has_words:
+        raise BadQuery(NO_PIXELS)
     if len(query.like) + len(query.uploads) + len(query.urls) > 1:
         raise BadQuery("`parts` searches with a single query image; search with one image, or omit `parts`")
 

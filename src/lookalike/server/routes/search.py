@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 from lookalike.errors import BadQuery
 from lookalike.parts import BOTH
+from lookalike.search.query import NO_PIXELS, TEXT_PREFIX
+from lookalike.search.text_search import weighing_of_words
 from lookalike.server.http.dependencies import AppState, AppStateDep, By, K, MinScore, Recall, Where, error_responses
 from lookalike.server.http.examples import FORMS, ID, IMAGE_BYTES
 from lookalike.server.http.responses import as_hits, as_json, with_tag
@@ -21,6 +23,15 @@ router = APIRouter(tags=["search"])
 Names = Annotated[
     list[str],
     Query(max_length=64, description="`id:ID` or `query:TOKEN`; several are combined.", examples=[[f"id:{ID}"]]),
+]
+Texts = Annotated[
+    list[str],
+    Query(
+        max_length=16,
+        description="What the images show, if the collection's model reads words; combined with `like`. A text may end "
+        "with its weight: `at night *0.5`. `minus` takes `text:WORDS`.",
+        examples=[[]],
+    ),
 ]
 Regions = Annotated[
     list[str],
@@ -55,6 +66,7 @@ SEARCH_BODY: dict[str, Any] = {
                         "image": {"type": "array", "items": FILE},
                         "minus_image": {"type": "array", "items": FILE},
                         "like": TEXTS,
+                        "text": TEXTS,
                         "minus": TEXTS,
                         "region": TEXTS,
                         "url": TEXTS,
@@ -83,7 +95,8 @@ QUERY_BODY: dict[str, Any] = {
 @router.get("/v1/search", response_model=SearchOut, responses=error_responses(404))
 async def search(
     state: AppStateDep,
-    like: Names,
+    like: Names = [],  # noqa: B006 - FastAPI copies it
+    text: Texts = [],  # noqa: B006
     minus: Names = [],  # noqa: B006 - FastAPI copies it
     region: Regions = [],  # noqa: B006
     k: K = 12,
@@ -94,8 +107,8 @@ async def search(
     recall: Recall = None,
     parts: ByParts = False,
 ) -> Response:
-    """Return the images most similar to `like` and dissimilar to `minus`."""
-    query = SearchInput(like=like, minus=minus, regions=parse_regions(region))
+    """Return the images most similar to `like` and `text`, and dissimilar to `minus`."""
+    query = SearchInput(like=[*like, *map(_named, text)], minus=minus, regions=parse_regions(region))
     return await _search(state, query, Ranking(k, where, min_score, by, recall), relations=relations, parts=parts)
 
 
@@ -114,7 +127,7 @@ async def search_by_upload(
     """Return the images most similar to the uploads. Regions apply to the uploads first, then to `like`."""
     files, form, _ = await read_images(request, "image", "minus_image")
     query = SearchInput(
-        like=texts(form, "like"),
+        like=[*texts(form, "like"), *map(_named, texts(form, "text"))],
         minus=texts(form, "minus"),
         uploads=files.get("image", []),
         minus_uploads=files.get("minus_image", []),
@@ -123,6 +136,10 @@ async def search_by_upload(
         is_disconnected=request.is_disconnected,
     )
     return await _search(state, query, Ranking(k, where, min_score, by, recall), relations=relations, parts=parts)
+
+
+def _named(text: str) -> str:
+    return f"{TEXT_PREFIX}{text}"
 
 
 async def _search(state: AppState, query: SearchInput, ranking: Ranking, *, relations: bool, parts: bool) -> Response:
@@ -141,6 +158,11 @@ async def _search_by_vector(
     state: AppState, query: SearchInput, ranking: Ranking, *, relations: bool
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the names of the query images, and the hits, with the `summary` of their relations if requested."""
+    by = ranking.by
+    if query.has_words:
+        by = weighing_of_words(state.service.current[0].card, by)
+        if relations:
+            raise BadQuery(NO_PIXELS)
     vector, names, excluded = await state.resolver.resolve(query)
     hits = await state.service.search(
         vector,
@@ -148,10 +170,13 @@ async def _search_by_vector(
         where=ranking.where,
         without=excluded,
         min_score=ranking.min_score,
-        by=ranking.by,
+        by=by,
         recall=ranking.recall,
     )
     content: dict[str, Any] = {"hits": as_hits(hits, show_paths=state.settings.show_paths)}
+    if query.has_words:
+        for hit, percentile in zip(content["hits"], await state.service.percentiles(vector, hits), strict=True):
+            hit["percentile"] = round(percentile, 2)
     if relations:
         from lookalike.server.routes.relations import with_relations
 

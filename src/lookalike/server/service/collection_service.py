@@ -23,7 +23,7 @@ from lookalike.store import memory_index, passing_mask
 from lookalike.store.ivf.recall import DEFAULT_RECALL
 from lookalike.store.vector_index import SearchRequest, VectorIndex
 from lookalike.store.vector_storage import Mask
-from lookalike.types import RGB, Hit, Metadata, Row, Store, Vectors
+from lookalike.types import RGB, Embedder, Hit, Metadata, Row, Store, TextEmbedder, Vectors
 
 T = TypeVar("T")
 log = logging.getLogger("lookalike.server")
@@ -33,6 +33,7 @@ WRITE_BATCH = 256
 REFRESH_SECONDS = 1.0
 REFRESH_REST = 10  # times as long as a refresh took is waited until the next
 MAX_K = 1000
+MAX_WAITING_TEXTS = 64
 # Columns that no response contains.
 HIDDEN_COLUMNS = frozenset({"path", "root", "sha256", "mtime_ns", "size", "indexed", "frame", "frames", "thumbnail"})
 
@@ -58,6 +59,10 @@ class CollectionService:
         self.searching: Batcher[tuple[VectorIndex, SearchRequest], list[Hit]] = Batcher(
             self._search, max_items=SEARCH_BATCH, threads=max(1, cores - 1), name="search"
         )
+        # One text is quick, and few arrive at once: a second thread would only hold a second batch.
+        self.text_embedding: Batcher[str, NDArray[np.float32]] = Batcher(
+            self._embed_texts, max_items=EMBED_BATCH, threads=1, max_waiting=MAX_WAITING_TEXTS, name="text"
+        )
         self.adding: Batcher[Added, bool] = Batcher(self._add, max_items=WRITE_BATCH, threads=1, name="write")
         self._refresher = threading.Thread(target=self._refresh_loop, name="refresh", daemon=True)
 
@@ -77,7 +82,7 @@ class CollectionService:
     def close(self) -> None:
         self._closing.set()
         self._loaded.set()
-        for batcher in (self.searching, self.embedding, self.adding):
+        for batcher in (self.searching, self.embedding, self.text_embedding, self.adding):
             batcher.close()
         self._refresher.join(timeout=10)
         if self.photos is not None and not self.externally_owned:
@@ -124,7 +129,7 @@ class CollectionService:
         with self._loading:
             if self.photos is None:
                 self.photos = Collection.open(self.settings.uri, read_only=self.settings.read_only)
-                self.photos.embedder  # noqa: B018 - loads the model before the first request
+                _load_towers(self.photos.embedder)  # before the first request
                 self.index = None
             store = self.photos.store
             now = store.version
@@ -211,6 +216,16 @@ class CollectionService:
         """Return the vector (dim,) of one image that is fitted to the model's input."""
         return await self.embedding(image)
 
+    async def embed_text(self, text: str) -> NDArray[np.float32]:
+        """Return the vector (dim,) of a text. Raises BadQuery if the collection's model reads no words."""
+        return await self.text_embedding(text)
+
+    async def percentiles(self, vector: Vectors, hits: Sequence[Hit]) -> list[float]:
+        """Return for each hit of a query with words how many of a hundred images have a lower score."""
+        photos, _ = self.current
+        scores = [hit.score for hit in hits]
+        return await asyncio.to_thread(photos.text_search.percentiles, vector[0], scores)
+
     async def vector_of(self, image_id: str) -> NDArray[np.float32]:
         """Return the vector of an image in the collection. Raises UnknownId."""
         _, index = self.current
@@ -261,6 +276,10 @@ class CollectionService:
             raise BadQuery("the model returned values that are not finite for this image; try another")
         return list(vectors)
 
+    def _embed_texts(self, texts: Sequence[str]) -> Sequence[NDArray[np.float32]]:
+        photos, _ = self.current
+        return list(photos.text_search.vectors(texts))
+
     def _search(self, requests: Sequence[tuple[VectorIndex, SearchRequest]]) -> Sequence[list[Hit]]:
         """Run each request in the index it was made for: a filter's mask belongs to one version."""
         answers: dict[int, list[Hit]] = {}
@@ -291,6 +310,12 @@ class CollectionService:
         if self.index is not None and self.photos is not None:
             with suppress(LookalikeError):
                 self._refresh_index(self.photos.store)
+
+
+def _load_towers(embedder: Embedder) -> None:
+    if embedder.card.text is not None and isinstance(embedder, TextEmbedder):
+        embedder.embed(())
+        embedder.embed_texts(())
 
 
 def unknown(image_id: str) -> UnknownId:

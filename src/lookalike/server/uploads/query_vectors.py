@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from lookalike.errors import BadQuery, UnreadableImage
 from lookalike.search import parse_region
-from lookalike.search.query import combine
+from lookalike.search.query import NO_PIXELS, TEXT_PREFIX, Term, combine, parse_words
 from lookalike.server.http.middleware import MAX_IMAGES, RequestLimitExceeded
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.collection_service import CollectionService
@@ -27,6 +27,7 @@ Region = tuple[float, float, float, float]
 MAX_COMBINED = 64
 MAX_FIELDS = 200
 MAX_FIELD_BYTES = 64 * 1024
+MAX_TEXT = 2000  # characters
 # Part of Starlette's message about a form, and ours.
 _FORM_REASONS = (
     ("Too many files", f"it has more than {MAX_IMAGES} images"),
@@ -40,7 +41,7 @@ _RAW = re.compile(r"image/[\w.+-]+|application/octet-stream")
 
 @dataclass(frozen=True, slots=True)
 class SearchInput:
-    """The input of a search: names (`id:ID` or `query:TOKEN`), uploads, URLs, and their regions in order."""
+    """The input of a search: names (`id:ID`, `query:TOKEN`, `text:WORDS`), uploads, URLs, and regions in order."""
 
     like: Sequence[str] = ()
     minus: Sequence[str] = ()
@@ -49,6 +50,11 @@ class SearchInput:
     regions: Sequence[Region] = ()
     urls: Sequence[str] = ()
     is_disconnected: IsDisconnected | None = None  # cancels the fetching of URLs
+
+    @property
+    def has_words(self) -> bool:
+        """Whether a text is among what is added or subtracted."""
+        return any(name.startswith(TEXT_PREFIX) for name in (*self.like, *self.minus))
 
 
 class QueryResolver:
@@ -65,7 +71,9 @@ class QueryResolver:
         """Return the query vector (1, dim), the names of its images, and the ids to exclude from the results."""
         query = await self.fetch_urls(query)
         if not query.like and not query.uploads:
-            raise BadQuery("a search needs an image: upload one as `image`, or name one of the collection with `like`")
+            raise BadQuery(
+                "a search needs an image: upload one as `image`, or name one of the collection with `like`; or `text`"
+            )
         if len(query.like) + len(query.minus) > MAX_COMBINED:
             raise BadQuery(f"at most {MAX_COMBINED} images can be combined")
         if len(query.regions) > len(query.like) + len(query.uploads):
@@ -76,12 +84,14 @@ class QueryResolver:
         minus = [*map(self.save, query.minus_uploads), *(self._resolve_name(name, None) for name in query.minus)]
         resolved = await asyncio.gather(*uploaded, *named, *minus)
         plus = len(uploaded) + len(named)
-        dim = len(resolved[0].vector)
-        empty = np.zeros((0, dim), np.float32)
-        subtracted = np.stack([q.vector for q in resolved[plus:]]) if minus else empty
-        vector = combine(np.stack([q.vector for q in resolved[:plus]]), subtracted)
+        terms = [_term(one, 1.0 if n < plus else -1.0) for n, one in enumerate(resolved)]
+        vector = await self._combined(terms) if query.has_words else combine(terms)
         names = [q.token for q in resolved[:plus]]
         return vector, names, frozenset(i for i in map(id_of, query.like) if i is not None)
+
+    async def _combined(self, terms: Sequence[Term]) -> Vectors:
+        photos, _ = self._service.current
+        return await asyncio.to_thread(photos.text_search.combined, terms)
 
     async def save(self, data: bytes, region: Region | None = None) -> SavedQuery:
         """Decode, embed and save an upload. The vector of a region is returned but not saved."""
@@ -98,6 +108,8 @@ class QueryResolver:
         """Return the file of an image or a saved query. Raises UnknownId."""
         if name.startswith(PREFIX):
             return await asyncio.to_thread(self._saved_queries.data, name)
+        if name.startswith(TEXT_PREFIX):
+            raise BadQuery(NO_PIXELS)
         from lookalike.server.service.originals import read_original
 
         return await read_original(self._service, str(id_of(name)))
@@ -108,13 +120,24 @@ class QueryResolver:
         return await self._service.embed(upload.fitted)
 
     async def _resolve_name(self, name: str, region: Region | None) -> SavedQuery:
-        """Return an image of the collection, or a saved query, as a query."""
+        """Return an image of the collection, a saved query, or words, as a query."""
+        if name.startswith(TEXT_PREFIX):
+            return SavedQuery(name, await self._embed_words(name, region), {})
         if region is not None:
             return SavedQuery(name, await self._embed_region(await self.data(name), region), {})
         if name.startswith(PREFIX):
             return await asyncio.to_thread(self._saved_queries.get, name)
         image_id = str(id_of(name))
         return SavedQuery(f"id:{image_id}", await self._service.vector_of(image_id), {})
+
+    async def _embed_words(self, name: str, region: Region | None) -> NDArray[np.float32]:
+        if region is not None:
+            raise BadQuery("words have no regions; send images with regions first")
+        if len(name) > MAX_TEXT:
+            raise BadQuery(f"a text has {len(name):,} characters; send at most {MAX_TEXT:,}")
+        words = parse_words(name)
+        assert words is not None
+        return await self._service.embed_text(words.text)
 
     async def fetch_urls(self, query: SearchInput) -> SearchInput:
         """Return the query with its URLs replaced by uploads. Raises BadQuery if the server does not fetch URLs."""
@@ -127,8 +150,13 @@ class QueryResolver:
 
 
 def id_of(name: str) -> str | None:
-    """Return the id in `id:ID` or in a plain name, or None for a saved query."""
-    return None if name.startswith(PREFIX) else name.removeprefix("id:")
+    """Return the id in `id:ID` or in a plain name, or None for a saved query and for words."""
+    return None if name.startswith((PREFIX, TEXT_PREFIX)) else name.removeprefix("id:")
+
+
+def _term(query: SavedQuery, weight: float) -> Term:
+    words = parse_words(query.token)
+    return Term(query.vector, weight * (words.weight if words else 1.0), is_text=words is not None)
 
 
 def parse_regions(values: Sequence[str]) -> list[Region]:

@@ -258,6 +258,15 @@ class LanceStore:
                 if len(part):
                     yield {name: column_out(part[name], name, types[name], self._dim) for name in names}
 
+    def sample_vectors(self, count: int) -> Vectors:
+        """Return the vectors (at most `count`, dim) of rows that are spread evenly."""
+        dataset = self._rows.latest()
+        with engine(self.uri):
+            total = dataset.count_rows()
+            rows = np.linspace(0, total, min(count, total), endpoint=False, dtype=np.int64)
+            table = dataset.take(rows.tolist(), columns=[cols.VECTOR])
+        return vectors_out(table[cols.VECTOR].combine_chunks(), self._dim)
+
     def optimize(self) -> None:
         self._rows.drop(_OBSOLETE)
         self._rows.tidy(self._keep)
