@@ -153,8 +153,8 @@ class ImagePatch(ApiModel):
 class CollectionOut(ApiModel):
     """The state of the collection.
 
-    `local_features`: whether `parts` can be searched. `words`: whether the model reads words, for `text`. `vector_parts`: the parts of the model's vectors that `by` can
-    name; empty if it has none.
+    `local_features`: whether `parts` can be searched. `words`: whether the model reads words, for `text`.
+    `vector_parts`: the parts of the model's vectors that `by` can name; empty if it has none.
     """
 
     images: int

@@ -8,6 +8,22 @@ import { badgeText, outlineOverlay, storedOutline } from "./containment.js";
 const GAP = 6;
 const OVERSCAN = 900; // pixels rendered above and below the window
 
+// What a hit's score is worth: of a query with words its rank, and how many images of the collection match worse.
+function scoreText(tile, n) {
+  return tile.percentile === undefined
+    ? `score ${tile.score.toFixed(2)}`
+    : `rank ${n + 1}, better than ${percentile(tile)} of the collection`;
+}
+
+function scoreBadge(tile, n) {
+  return tile.percentile === undefined ? tile.score.toFixed(2) : `${n + 1} · ${percentile(tile)}`;
+}
+
+export function percentile(tile) {
+  // Rounded down: a hundred percent is said of nothing but the best of all.
+  return `${(Math.floor(tile.percentile * 10) / 10).toFixed(1)} %`;
+}
+
 export class Grid {
   // tiles: [{id, width, height, score?, relation?, containment?}]; open(n) is called on Enter or click, act(key, n) on letters.
   constructor(container, { open, act = () => false, label }) {
@@ -127,7 +143,7 @@ export class Grid {
     const labels = [
       fileName(tile.id),
       containment && badgeText(containment),
-      scored && `score ${tile.score.toFixed(2)}`,
+      scored && scoreText(tile, n),
       relation && !containment && `${relation.relation}, ${percent(relation.probability)}`,
     ];
     return h(
@@ -146,7 +162,7 @@ export class Grid {
       h(
         "span",
         { class: "line", "aria-hidden": "true" },
-        scored && h("span", { class: "score" }, tile.score.toFixed(2)),
+        scored && h("span", { class: "score" }, scoreBadge(tile, n)),
         h("span", { class: "name" }, fileName(tile.id)),
         containment
           ? h("span", { class: "badge contained" }, `${n + 1} · ${badgeText(containment)}`)

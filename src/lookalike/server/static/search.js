@@ -9,6 +9,7 @@ import { queryWithOutlines } from "./containment.js";
 import { byParts, loadCollection, optionControls, searchOptions } from "./search_options.js";
 import { loadScores, summaryText, thresholdText } from "./threshold_text.js";
 import { closeView, isOpen, view } from "./viewer.js";
+import { hasWords, isText, wordsForm, wordsOf } from "./words.js";
 
 const K = 200;
 const MAX_K = 1000;
@@ -84,6 +85,7 @@ function start(current, state) {
     "div",
     { class: "zone" },
     h("h1", {}, "Find images that look alike"),
+    wordsForm(),
     h("p", {}, "Drop an image here, paste one, or "),
     chooser("Choose an image", "main"),
     h("p", { class: "faint" }, "or start with one from the collection:"),
@@ -152,12 +154,14 @@ function results(current, state) {
     "aria-label": "Minimum score of the hits",
   });
   const cut = h("div", { class: "cut" }, h("span", {}, "Minimum score"), slider, level, explanation);
+  cut.hidden = hasWords(state); // scores of words are low for the best of them, and mean nothing as such
   const chips = h(
     "div",
     { class: "row" },
     ...state.like.map((name, n) => chip(name, n, state, false)),
     ...state.minus.map((name, n) => chip(name, n, state, true)),
     chooser("Another image", "add", { add: true }),
+    wordsForm({ add: true }),
   );
   const summary = h("h1", {}, "Searching…");
   current.answer = h("p", { class: "answer", role: "status" }); // whether any hit is a copy, once they are judged
@@ -221,7 +225,9 @@ function results(current, state) {
 function headingText(hits, state) {
   if (!hits.length) return "No hits";
   const found = hits.filter((hit) => hit.containment).length;
-  const similar = `${number(hits.length - found)} most similar`;
+  const similar = hasWords(state)
+    ? `${number(hits.length)} best matches`
+    : `${number(hits.length - found)} most similar`;
   if (!byParts(state)) return similar;
   return found ? `${number(found)} by parts, ${similar}` : `No parts found; ${similar}`;
 }
@@ -244,7 +250,7 @@ async function search(current, state) {
     if (options.parts) current.showParts();
     restoreFocus(current);
     if (read().open) reveal(read().open);
-    if (state.like.length === 1 && !state.minus.length) relate(current, { ...parameters, by: options.by });
+    if (state.like.length === 1 && !state.minus.length && !hasWords(state)) relate(current, { ...parameters, by: options.by });
   } catch (error) {
     showError(current, error);
   }
@@ -281,6 +287,7 @@ function flat(image) {
   return {
     id: image.id,
     score: image.score,
+    percentile: image.percentile,
     width: image.metadata.width,
     height: image.metadata.height,
     relation: image.relation || null,
@@ -311,6 +318,7 @@ function chip(name, n, state, minus) {
   const next = minus
     ? { ...state, minus: without(state.minus) }
     : { ...state, like: without(state.like), region: without(state.region) };
+  if (isText(name)) return wordsChip(name, minus, () => searchAgain(next, ""));
   const title = name.startsWith("query:") ? "your image" : fileName(name);
   const region = !minus && state.region[n] ? state.region[n].split(",").map((v) => `${100 * Number(v)}%`) : null;
   const box = region && h("span", { class: "box" });
@@ -342,6 +350,17 @@ function chip(name, n, state, minus) {
       { class: "away", type: "button", "aria-label": `Remove ${title}`, onclick: () => searchAgain(next, "") },
       "✕",
     ),
+  );
+}
+
+function wordsChip(name, minus, remove) {
+  const words = wordsOf(name);
+  return h(
+    "div",
+    { class: minus ? "chip minus said" : "chip said" },
+    h("q", {}, words),
+    h("span", { class: "tag" }, minus ? "without" : "words"),
+    h("button", { class: "away", type: "button", "aria-label": `Remove ${words}`, onclick: remove }, "✕"),
   );
 }
 
@@ -413,10 +432,11 @@ function reveal(id) {
   const n = current.hits.findIndex((hit) => hit.id === id);
   const hit = current.hits[n];
   const state = read();
-  const query = state.like.length === 1 && !state.region.length ? state.like[0] : null;
+  const query = state.like.length === 1 && !state.region.length && !hasWords(state) ? state.like[0] : null;
   view({
     name: `id:${id}`,
     score: hit?.score,
+    percentile: hit?.percentile,
     relation: hit?.relation,
     containment: hit?.containment,
     query,

@@ -20,7 +20,7 @@ export async function loadCollection() {
 }
 
 function single(state) {
-  return state.like.length === 1 && !state.minus.length && !state.region.length;
+  return state.like.length === 1 && !state.like[0].startsWith("text:") && !state.minus.length && !state.region.length;
 }
 
 // Whether a search looks for parts: the address asks for it, the collection offers it, and the query is one image.

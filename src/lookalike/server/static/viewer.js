@@ -1,5 +1,6 @@
 // The large view of one image: its metadata and actions.
 
+import { percentile } from "./grid.js";
 import { h, fileName, notify, percent } from "./dom.js";
 import { call, get, originalUrl, thumbnailUrl, send } from "./api.js";
 import { badgeText, containmentText, outlineOverlay, queryOutline, storedOutline } from "./containment.js";
@@ -66,7 +67,13 @@ export function view(options) {
           h(
             "p",
             {},
-            h("b", {}, `score ${options.score.toFixed(3)} `),
+            h(
+              "b",
+              {},
+              options.percentile === undefined
+                ? `score ${options.score.toFixed(3)} `
+                : `matches better than ${percentile(options)} of the collection`,
+            ),
             containment
               ? h("span", { class: "badge contained" }, badgeText(containment))
               : options.relation &&
