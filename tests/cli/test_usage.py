@@ -34,7 +34,7 @@ MALFORMED: dict[str, dict[str, str]] = {
         "--ray": "head",
         "--gpus-per-worker": "-1",
     },
-    "label": FIGURE | {"--min-confidence": "1.5", "--output": "x.txt"},
+    "label": FIGURE | {"--min-confidence": "1.5", "--output": "x.txt", "--names": ", none", "--template": "a photo"},
     "map": {"--output": "m.txt"},
     "models add m --onnx x": {
         "--size": "0",

@@ -5,14 +5,29 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.options import CollectionOption, JsonOption
+from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import FIGURE, TABLE, check_output_files
+from lookalike.cli.usage_errors import checked_by
 from lookalike.deprecation import with_old_keys
 from lookalike.text import counted, examples_text, percent
 
 if TYPE_CHECKING:
-    from lookalike.cluster import LabelCounts, ParsedLabels, PropagatedLabels, Propagation
+    from collections.abc import Mapping, Sequence
+
+    from lookalike.cluster import LabelCounts, NamedImages, ParsedLabels, PropagatedLabels, Propagation
+
+
+def _names(text: str) -> None:
+    from lookalike.cluster.zero_shot import check_names
+
+    check_names(text.split(","))
+
+
+def _template(text: str) -> None:
+    from lookalike.cluster.zero_shot import check_templates
+
+    check_templates([text])
 
 
 def label(
@@ -32,6 +47,22 @@ def label(
     min_confidence: Annotated[
         float, typer.Option(metavar="P", min=0, max=1, help="Confidence below which an image is unsure.")
     ] = 0.9,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            callback=checked_by(_names),
+            help='Name all images by words alone: "dog, cat, neither"; needs a model that reads words.',
+        ),
+    ] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PROMPT",
+            callback=checked_by(_template),
+            help="With --names: a prompt with a pair of braces where the name goes; may be repeated.",
+        ),
+    ] = None,
     suspects: Annotated[bool, typer.Option("--suspects", help="List labels that their neighbors contradict.")] = False,
     output: Annotated[
         Path | None,
@@ -40,7 +71,7 @@ def label(
             "--output",
             metavar="FILE",
             callback=TABLE,
-            help="Write the spread labels as .csv or .parquet instead of printing them.",
+            help="Write the labels of --spread or --names as .csv or .parquet instead of printing them.",
         ),
     ] = None,
     plot: Annotated[
@@ -50,12 +81,17 @@ def label(
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Read labels from a file or from folders; with --spread, print a label or "unsure" for every image."""
+    """Read labels from a file or from folders; with --spread or --names, print a label or "unsure" for every image."""
     from lookalike.cluster import count_labels, label_collection, propagate, save_propagation
     from lookalike.search import open_collection
 
     if overwrite and not (folders or file):
         raise typer.BadParameter("it needs labels; add --folders or LABELS.csv", param_hint="--overwrite")
+    if names is not None or template:
+        _check_names(names, {"LABELS.csv": file, "--folders": folders, "--spread": spread, "--suspects": suspects})
+        check_output_files(output)
+        _name(collection, names or "", template or [], min_confidence, output=output, as_json=json)
+        return
     _check(output, plot, spread=spread, suspects=suspects)
     with open_collection(collection, create=False) as photos:
         parsed = label_collection(photos, file, folders=folders, overwrite=overwrite)
@@ -76,10 +112,57 @@ def label(
     _report(propagation, min_confidence)
 
 
+def _check_names(names: str | None, others: "Mapping[str, object]") -> None:
+    """Raise a usage error for options that do not go with --names."""
+    if names is None:
+        raise typer.BadParameter("it goes with --names", param_hint="--template")
+    if excluded := next((name for name, value in others.items() if value), None):
+        raise typer.BadParameter(f"it does not combine with {excluded}; run one after the other", param_hint="--names")
+
+
+def _name(
+    collection: str | None, names: str, templates: "Sequence[str]", least: float, *, output: Path | None, as_json: bool
+) -> None:
+    """Name all images by words, and print the labels and what their confidence is worth."""
+    from lookalike.cluster import name_images, write_columns
+    from lookalike.cluster.zero_shot import TEMPLATES
+
+    with open_to_read(collection) as photos:
+        named = name_images(photos, names.split(","), templates=templates or TEMPLATES, min_confidence=least)
+    columns = named.columns()
+    if output:
+        log(f"written: {write_columns(columns, output)}")
+    else:
+        for image_id, label, value in zip(columns["id"], columns["label"], columns["confidence"], strict=True):
+            if as_json:
+                print_json({"id": image_id, "label": None if label == "unsure" else label, "confidence": value})
+            else:
+                print_row(f"{label}  {value:.3f}  {image_id}")
+    _report_names(named, columns["label"], least)
+
+
+def _report_names(named: "NamedImages", labels: "Sequence[str]", least: float) -> None:
+    none, unsure = labels.count("none of these"), labels.count("unsure")
+    log(
+        f"{counted(len(labels), 'image')}: {len(labels) - none - unsure:,} named, {none:,} none of these, "
+        f"{unsure:,} unsure (confidence below {least:g})"
+    )
+    if (check := named.check) is None:
+        log(
+            "the confidence is the model's own and not calibrated: label at least 20 images with these names "
+            "(lookalike label LABELS.csv) and run it again"
+        )
+        return
+    log(
+        f"check: {percent(check.right)} of {counted(check.images, 'labeled image')} are named right, at a mean "
+        f"confidence of {percent(check.confidence)} (expected calibration error {check.error:.3f})"
+    )
+
+
 def _check(output: Path | None, plot: Path | None, *, spread: bool, suspects: bool) -> None:
     """Raise an error for options or outputs that cannot work, before anything is saved."""
     if output and not spread:
-        raise typer.BadParameter("only --spread has labels to write; add --spread", param_hint="-o")
+        raise typer.BadParameter("only --spread and --names have labels to write; add one", param_hint="-o")
     if spread and suspects and not output:
         raise typer.BadParameter(
             "--spread and --suspects both print; write the spread labels to a file with -o FILE, or use one of the two"

@@ -35,6 +35,7 @@ from lookalike.cluster.neighbors import read_vectors
 from lookalike.cluster.outliers import Outliers, outliers
 from lookalike.cluster.propagation import PropagatedLabels, Suspect, VoteCalibration, propagate_labels
 from lookalike.cluster.storage import NoClusters, current_run, load_clusters, name_clusters, save_clusters
+from lookalike.cluster.zero_shot import ConfidenceCheck, NamedImages, name_images
 from lookalike.deprecation import renamed
 
 __all__ = [
@@ -43,11 +44,13 @@ __all__ = [
     "PALETTE",
     "Cluster",
     "Clusters",
+    "ConfidenceCheck",
     "Cover",
     "Drift",
     "KMeans",
     "LabelCounts",
     "LevelChoice",
+    "NamedImages",
     "NoClusters",
     "NoLabels",
     "Outliers",
@@ -78,6 +81,7 @@ __all__ = [
     "load_map",
     "make_map",
     "name_clusters",
+    "name_images",
     "outliers",
     "propagate",
     "propagate_labels",

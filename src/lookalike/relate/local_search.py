@@ -35,7 +35,7 @@ from lookalike.relate.probability.calibration_store import calibration_of
 from lookalike.relate.shared_part import PAGE_SIDE, Sight
 from lookalike.schema import KEEPS_LOCAL_FEATURES, LOCAL_FEATURES
 from lookalike.search import Collection
-from lookalike.search.query import load_query_image, parse_id
+from lookalike.search.query import NO_PIXELS, load_query_image, parse_id, parse_words
 from lookalike.types import RGB, Hit, Vectors
 
 VOCABULARY_NAME = "sift-8192"
@@ -245,6 +245,8 @@ def search_by_parts(
     surest first; then the others by score. `query`: a path, bytes, an array, a PIL image, or "id:ID", which is left out
     of its own results. Raises BadQuery if the collection keeps no local features; ImageError, UnknownId.
     """
+    if parse_words(query):
+        raise BadQuery(NO_PIXELS)
     index, pixels, own = local_index(photos), load_query(photos, query), parse_id(query)
     part_query = PartQuery(Sight.of(pixels), photos.embedder.embed([pixels]))
     (nearest,) = photos.search_by_vector(part_query.vectors, max(k, candidates) + 1, where=where, by=COPY)

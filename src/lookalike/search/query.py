@@ -144,7 +144,7 @@ def embed_images(images: Sequence[ImageLike], embedder: Embedder, *, limits: Lim
 
 
 @dataclass(frozen=True, slots=True)
-class Term:
+class QueryTerm:
     """One image or text of a query: its vector (dim,), and its weight, negative if it is subtracted."""
 
     vector: NDArray[np.float32]
@@ -152,7 +152,7 @@ class Term:
     is_text: bool = False
 
 
-def combine(terms: Sequence[Term]) -> Vectors:
+def combine(terms: Sequence[QueryTerm]) -> Vectors:
     """Return the weighted sum of the unit vectors of a query's terms, normalized (1, dim). Raises BadQuery at zero."""
     total = np.sum(np.stack([term.weight * term.vector for term in terms]), axis=0).astype(np.float32)
     if float(np.linalg.norm(total)) < 1e-3:

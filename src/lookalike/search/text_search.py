@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery
 from lookalike.parts import ALIKE, COPY, columns_of, part_of
-from lookalike.search.query import Term, combine
+from lookalike.search.query import QueryTerm, combine
 from lookalike.similarity import cosine, normalize
 from lookalike.store import sample_vectors
 from lookalike.types import Card, TextEmbedder, Vectors
@@ -40,7 +40,7 @@ class Gap:
     images: NDArray[np.float32]
     texts: NDArray[np.float32]
 
-    def closed(self, term: Term) -> Term:
+    def closed(self, term: QueryTerm) -> QueryTerm:
         """Return a text's term as if it were an image; other terms stay."""
         if not term.is_text:
             return term
@@ -81,7 +81,7 @@ class TextSearch:
         cut = getattr(self.embedder(), "truncated", None)
         return cut(text) if cut is not None else None
 
-    def combined(self, terms: Sequence[Term]) -> Vectors:
+    def combined(self, terms: Sequence[QueryTerm]) -> Vectors:
         """Return the vector (1, dim) of a query with words among its terms. Raises BadQuery at zero.
 
         Of a model with parts only the part counts that says alike: a text is no copy of anything.

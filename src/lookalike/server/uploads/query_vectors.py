@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from lookalike.errors import BadQuery, UnreadableImage
 from lookalike.search import parse_region
-from lookalike.search.query import NO_PIXELS, TEXT_PREFIX, Term, combine, parse_words
+from lookalike.search.query import NO_PIXELS, TEXT_PREFIX, QueryTerm, combine, parse_words
 from lookalike.server.http.middleware import MAX_IMAGES, RequestLimitExceeded
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.collection_service import CollectionService
@@ -89,7 +89,7 @@ class QueryResolver:
         names = [q.token for q in resolved[:plus]]
         return vector, names, frozenset(i for i in map(id_of, query.like) if i is not None)
 
-    async def _combined(self, terms: Sequence[Term]) -> Vectors:
+    async def _combined(self, terms: Sequence[QueryTerm]) -> Vectors:
         photos, _ = self._service.current
         return await asyncio.to_thread(photos.text_search.combined, terms)
 
@@ -154,9 +154,9 @@ def id_of(name: str) -> str | None:
     return None if name.startswith((PREFIX, TEXT_PREFIX)) else name.removeprefix("id:")
 
 
-def _term(query: SavedQuery, weight: float) -> Term:
+def _term(query: SavedQuery, weight: float) -> QueryTerm:
     words = parse_words(query.token)
-    return Term(query.vector, weight * (words.weight if words else 1.0), is_text=words is not None)
+    return QueryTerm(query.vector, weight * (words.weight if words else 1.0), is_text=words is not None)
 
 
 def parse_regions(values: Sequence[str]) -> list[Region]:
