@@ -26,7 +26,7 @@ from lookalike.types import TextTower, Vectors
 
 TEMPLATES = (
     "{}", "a photo of a {}", "a photo of the {}", "a close-up photo of a {}", "a blurry photo of a {}",
-    "a bright photo of a {}", "a dark photo of a {}", "a picture of a small {}", "a picture of a large {}",
+    "a bright photo of a {}", "a dark photo of a {}", "a photo of a small {}", "a photo of a large {}",
     "a drawing of a {}",
 )  # fmt: skip
 NONE = ("neither", "none", "none of these", "other")
