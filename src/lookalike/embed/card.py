@@ -20,6 +20,9 @@ CARD_FILE = "card.json"
 TEXT_MODEL_FILE = "text_model.onnx"
 """The file of the network that embeds texts, if a model has one."""
 
+TEXT_FOLDER = "text"
+"""The folder of the network that embeds texts, if it keeps large tensors in files of their own."""
+
 TOKENIZER_FILE = "tokenizer.json"
 """The file of the tokenizer of the texts, in the format of the tokenizers library."""
 FORMAT = 1
@@ -123,10 +126,15 @@ def _text(raw: Any, where: str) -> TextTower | None:
         raise BrokenModel(f"{where}: text is incomplete ({error}); add the model again") from None
 
 
+def is_file_name(name: str) -> bool:
+    """Return whether a name is that of a plain file in a model's own folder."""
+    return bool(_FILE_NAME.fullmatch(name))
+
+
 def _file_names(raw: Any, where: str) -> tuple[str, ...]:
     """Names of files in the model's folder. A name that leads out of it is refused."""
     names = raw if isinstance(raw, list | tuple) else [raw]
-    if names is not raw or not all(isinstance(name, str) and _FILE_NAME.fullmatch(name) for name in names):
+    if names is not raw or not all(isinstance(name, str) and is_file_name(name) for name in names):
         raise BrokenModel(f"{where}: data_files is {raw!r}, but must be names of files beside it; add the model again")
     return tuple(names)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lookalike.embed.layouts import open_clip, transformers
-from lookalike.embed.layouts.graph_files import is_data_file
+from lookalike.embed.layouts.graph_files import data_files, is_data_file
 from lookalike.embed.model_files import ModelFiles
 from lookalike.errors import BrokenModel
 
@@ -21,6 +21,7 @@ def read_layout(folder: Path, name: str, *, precision: str = "fp32") -> ModelFil
     for layout in LAYOUTS:
         if layout.matches(folder):
             files: ModelFiles = layout.read(folder, name, precision)
+            check_links(files, folder)
             return files
     raise BrokenModel(
         f"{name} has no ONNX graph of a known layout (tried {', '.join(g for one in LAYOUTS for g in one.GRAPHS)}); "
@@ -31,6 +32,27 @@ def read_layout(folder: Path, name: str, *, precision: str = "fp32") -> ModelFil
 def is_layout(folder: Path) -> bool:
     """Return whether a folder is in one of the layouts."""
     return any(layout.matches(folder) for layout in LAYOUTS)
+
+
+def check_links(files: ModelFiles, folder: Path) -> None:
+    """Raise BrokenModel if a file of a model is a link that leads out of its folder.
+
+    In the cache of a hub every file is one, to the blobs of the same repository.
+    """
+    root = folder.resolve()
+    root = root.parent.parent if root.parent.name == "snapshots" else root
+    for path in files.paths():
+        if not path.resolve().is_relative_to(root):
+            raise BrokenModel(f"{path} is a link that leads out of {folder}; copy the file there")
+
+
+def referenced_data(folder: Path, precision: str, name: str) -> list[str]:
+    """Return the paths, relative to a folder in a layout, of the data files that its graphs refer to. BrokenModel."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    graphs = next((g for layout in LAYOUTS if (g := layout.required_graphs(names, precision))), [])
+    return [
+        (Path(graph).parent / data).as_posix() for graph in graphs for data in data_files(folder / graph, name)
+    ]
 
 
 def required_files(names: Iterable[str], precision: str) -> list[str]:

@@ -123,13 +123,15 @@ def preprocessing(raw: Mapping[str, Any], name: str) -> Preprocessing:
 
 
 def license_of(folder: Path) -> str:
-    """Return the license in the front matter of the README, or "unknown"."""
+    """Return the license in the front matter of the README, or "unknown"; of license "other", its name."""
     readme = folder / "README.md"
     if not readme.is_file():
         return "unknown"
     with readme.open(encoding="utf-8", errors="replace") as file:
-        lines = file.read(65_536).splitlines()[:60]
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("license:")), "unknown")
+        lines = file.read(65_536).splitlines()[:100]
+    stated = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = stated.get("license") or "unknown"
+    return (stated.get("license_name") or name)[:100] if name == "other" else name[:100]
 
 
 def _graph_file(folder: Path, name: str, precision: str) -> Path:
