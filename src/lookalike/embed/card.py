@@ -28,6 +28,10 @@ TOKENIZER_FILE = "tokenizer.json"
 FORMAT = 1
 
 RESIZES = ("squash", "letterbox", "crop")
+"""How an image becomes the input of a graph."""
+
+BOUND = "bound"
+"""The way of resizing that several models share; each makes its own input from the result."""
 INTERPOLATIONS = ("", "nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CLEANINGS = ("", "spaces", "lowercase", "canonicalize")
 _LATER_FIELDS = ("parts", "output", "text", "data_files")
@@ -93,10 +97,10 @@ def same_model(a: Card, b: Card) -> bool:
 
 def _preprocessing(raw: dict[str, Any], where: str) -> Preprocessing:
     values = _check_fields(raw, Preprocessing, where)
-    allowed = {"resize": RESIZES, "layout": _LAYOUTS, "dtype": _DTYPES, "interpolation": INTERPOLATIONS}
+    allowed = {"resize": (*RESIZES, BOUND), "layout": _LAYOUTS, "dtype": _DTYPES, "interpolation": INTERPOLATIONS}
     _check_choices(values, allowed, where)
-    if values.get("interpolation") and values.get("resize") == "letterbox":
-        raise BrokenModel(f"{where}: interpolation does not apply to letterbox; export the model again")
+    if values.get("interpolation") and values.get("resize") in ("letterbox", BOUND):
+        raise BrokenModel(f"{where}: interpolation does not apply to {values['resize']}; export the model again")
     short = values.get("short_side", 0)
     if not isinstance(short, int) or not 0 <= short < 4096:
         raise BrokenModel(f"{where}: short_side is {short!r}, but must be a number of pixels; export the model again")

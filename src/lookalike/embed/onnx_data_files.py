@@ -1,7 +1,7 @@
 """The files that an ONNX graph keeps large tensors in, read from the graph itself without loading it.
 
-A graph is a protobuf message (onnx.proto): a tensor whose data_location is EXTERNAL names its file in external_data. What
-the graph says is what ONNX Runtime opens, so these are the names to download, to check and to move along.
+A graph is a protobuf message (onnx.proto): a tensor whose data_location is EXTERNAL names its file in external_data.
+What the graph says is what ONNX Runtime opens, so these are the names to download, to check and to move along.
 """
 
 import mmap

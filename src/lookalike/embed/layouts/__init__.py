@@ -49,10 +49,9 @@ def check_links(files: ModelFiles, folder: Path) -> None:
 def referenced_data(folder: Path, precision: str, name: str) -> list[str]:
     """Return the paths, relative to a folder in a layout, of the data files that its graphs refer to. BrokenModel."""
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    graphs = next((g for layout in LAYOUTS if (g := layout.required_graphs(names, precision))), [])
-    return [
-        (Path(graph).parent / data).as_posix() for graph in graphs for data in data_files(folder / graph, name)
-    ]
+    candidates = (layout.required_graphs(names, precision) for layout in LAYOUTS)
+    graphs: list[str] = next(filter(None, candidates), [])
+    return [(Path(graph).parent / data).as_posix() for graph in graphs for data in data_files(folder / graph, name)]
 
 
 def required_files(names: Iterable[str], precision: str) -> list[str]:

@@ -20,7 +20,7 @@ from lookalike.embed.layouts.graph_files import (
     read_json,
 )
 from lookalike.embed.model_files import ModelFiles, checksum
-from lookalike.embed.text_tower import TOKEN_INPUTS
+from lookalike.embed.text_tower import MASK_INPUT, TOKEN_INPUTS
 from lookalike.errors import BrokenModel
 from lookalike.types import Card, Preprocessing, TextTower
 
@@ -154,12 +154,14 @@ def _text_tower(folder: Path, graph: Graph, config: Mapping[str, Any], dim: int,
     text_config = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
     fixed = tokens.shape[1] if isinstance(tokens.shape[1], int) else None
     siglip = str(config.get("model_type", "")).lower().startswith("siglip")
+    # Without a mask a text is as long as in training: MobileCLIP's tokens see those behind them; CLIP's do not.
+    masked = any(one.name == MASK_INPUT for one in graph.inputs)
     return TextTower(
         sha256=checksum(graph.file, graph.data_files),
         tokenizer_sha256=checksum(folder / "tokenizer.json"),
         context=fixed or _context(settings, text_config or {}, siglip=siglip),
         pad_left=settings.get("padding_side") == "left",
-        pad_to_context=fixed is not None or siglip,
+        pad_to_context=fixed is not None or siglip or not masked,
         pad_id=pad_id(folder / "tokenizer.json", settings),
         clean=_cleaning(settings) if siglip else "",
         output=output,
