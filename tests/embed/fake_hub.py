@@ -20,7 +20,8 @@ class FakeHub:
     """Repositories by owner/name: folders. `commits`: by repository. `requests`: methods and paths, in order.
 
     `cut`: the path of a file whose next download ends after half of its bytes. `damaged`: by path, what is sent
-    instead of a file. `gated`: repositories that need a login.
+    instead of a file. `gated`: repositories that need a login. `hidden`: paths that
+    cannot be downloaded, though they are listed.
     """
 
     folders: dict[str, Path] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class FakeHub:
     cut: str = ""
     damaged: dict[str, bytes] = field(default_factory=dict)
     gated: set[str] = field(default_factory=set)
+    hidden: set[str] = field(default_factory=set)
     address: str = ""
 
     def add(self, repository: str, folder: Path, *, commit: str = COMMIT) -> None:
@@ -44,8 +46,10 @@ class FakeHub:
         for path in files:
             data = path.read_bytes()
             one: dict[str, Any] = {
-                "rfilename": path.relative_to(self.folders[repository]).as_posix(), "size": len(data), "blobId": "0" * 40,
-            }  # fmt: skip
+                "rfilename": path.relative_to(self.folders[repository]).as_posix(),
+                "size": len(data),
+                "blobId": "0" * 40,
+            }
             if path.suffix == ".onnx":
                 one["lfs"] = {"sha256": hashlib.sha256(data).hexdigest(), "size": len(data), "pointerSize": 134}
             siblings.append(one)
@@ -105,7 +109,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, repository: str, name: str, first: int, *, body: bool) -> None:
         path = self.state.folders[repository] / name
-        if not path.is_file():
+        if not path.is_file() or name in self.state.hidden:
             return self._refuse(404, "EntryNotFound")
         data = path.read_bytes()
         headers = {"ETag": f'"{hashlib.sha256(data).hexdigest()}"', "X-Repo-Commit": self.state.commits[repository]}
@@ -122,7 +126,13 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(b"{}", {"X-Error-Code": code, "X-Error-Message": code}, status=status, body=True)
 
     def _send(
-        self, data: bytes, headers: dict[str, str] | None = None, *, status: int = 200, body: bool, most: int | None = None
+        self,
+        data: bytes,
+        headers: dict[str, str] | None = None,
+        *,
+        status: int = 200,
+        body: bool,
+        most: int | None = None,
     ) -> None:
         self.send_response(status)
         for key, value in (headers or {}).items():

@@ -23,7 +23,8 @@ SIZES = [
 TEXTS = [
     "", " ", "a photo of a red bicycle on the beach", "A PHOTO OF A Red Bicycle", "a\tphoto\n\n of  dog",
     "🚲🏖️ é è ü 猫 👩\u200d👩\u200d👧", "שלום עולם", "مرحبا بالعالم", "don't -- stop!!! (really?)", "word " * 500,
-    "x" * 3000, "<|endoftext|> a dog", "a <pad> dog", "ﬁ Ǆ ½", "a photo of a\u200bdog", "\ud800 lone", "e\u0301 combining",
+    "x" * 3000, "<|endoftext|> a dog", "a <pad> dog", "ﬁ Ǆ ½", "a photo of a\u200bdog", "\ud800 lone",
+    "e\u0301 combining",
 ]  # fmt: skip
 
 

@@ -15,7 +15,8 @@ from lookalike.types import Card, Embedder
 
 SHIPPED, ADDED, KNOWN = "shipped", "added", "known"
 _MEASURED_IMAGES = 8
-_MEASURED_SECONDS = 1.0
+MEASURED_SECONDS = 1.0
+"""For how long a model is measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +51,8 @@ def list_models(*, measure: bool = False) -> list[ListedModel]:
     return listed + known
 
 
-def measure_speed(embedder: Embedder, *, seconds: float = _MEASURED_SECONDS) -> float:
-    """Return how many images a second are embedded; decoding them is not counted."""
+def measure_speed(embedder: Embedder, *, seconds: float) -> float:
+    """Return how many images a second are embedded, decoding not counted, in at least so many seconds."""
     random = np.random.default_rng(0)
     images = [random.integers(0, 256, (480, 640, 3), dtype=np.uint8) for _ in range(_MEASURED_IMAGES)]
     fitted = [fit(image, embedder.card.preprocessing) for image in images]
@@ -65,7 +66,7 @@ def measure_speed(embedder: Embedder, *, seconds: float = _MEASURED_SECONDS) -> 
 
 def _speed(name: str) -> float | None:
     with suppress(LookalikeError):  # the list does not fail because of one model
-        return measure_speed(get_embedder(name))
+        return measure_speed(get_embedder(name), seconds=MEASURED_SECONDS)
     return None
 
 
