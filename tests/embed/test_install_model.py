@@ -353,8 +353,13 @@ def test_on_the_command_line(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> N
     assert run(app, ["models", "remove", "clip"]).exit_code == 0
 
 
-def test_presets_are_whole() -> None:
+def test_presets_are_whole_and_documented() -> None:
+    page = (Path(__file__).parents[2] / "docs/models.md").read_text(encoding="utf-8")
     for row in PRESETS.values():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{row.name}` |")]
+        assert row.repository in line
+        assert f"| {row.license} |" in line
+        assert all(f"{precision} {size:,.0f}" in line for precision, size in row.megabytes.items() if size)
         assert row.repository.count("/") == 1
         assert row.revision == "main" or len(row.revision) == 40
         assert all(len(sha256) == 64 for sha256 in row.sha256.values())

@@ -167,11 +167,11 @@ def _check_combination(
             f"no model is known by the name {name!r} ({nearest(name, PRESETS)}); to give a model this name, add --from "
             "hub:owner/name, --from FOLDER, --onnx FILE, or --alike MODEL --copy MODEL"
         )
-    given_options = [option for option in (*_FOR_ONNX, "precision") if _is_typed(context, option)]
-    wrong = [option for option in given_options if (option == "precision") == (onnx is not None or joined)]
-    if wrong and (onnx is None or wrong == ["precision"]):
-        what = "weights that are downloaded or copied" if wrong == ["precision"] else "an ONNX file, named with --onnx"
-        raise typer.BadParameter(f"it is about {what}", param_hint=f"--{wrong[0]}")
+    for option in _FOR_ONNX:
+        if onnx is None and _is_typed(context, option):
+            raise typer.BadParameter("it describes an ONNX file, which --onnx names", param_hint=f"--{option}")
+    if (onnx is not None or joined) and _is_typed(context, "precision"):
+        raise typer.BadParameter("it chooses among weights to download or to copy", param_hint="--precision")
 
 
 def _is_typed(context: typer.Context, option: str) -> bool:
@@ -193,12 +193,12 @@ def _install(name: str, source: str | None, *, precision: str, overwrite: bool) 
 
     if source is not None and not source.startswith("hub:"):
         return install_from_folder(name, Path(source), precision=precision, overwrite=overwrite)
-    place_name, hub_source = _hub_source(name, source)
+    model_name, hub_source = _hub_source(name, source)
     with ProgressLine("MB") as line, interrupt_text("interrupted; what was downloaded stays, the next run continues"):
         listener = DownloadListener(
             notice=log, progress=lambda done, total: line(done // _MEGABYTE, max(1, total // _MEGABYTE))
         )
-        return install_from_hub(place_name, hub_source, precision=precision, overwrite=overwrite, listener=listener)
+        return install_from_hub(model_name, hub_source, precision=precision, overwrite=overwrite, listener=listener)
 
 
 def _hub_source(name: str, source: str | None) -> "tuple[str, HubSource]":

@@ -119,7 +119,7 @@ def install_from_hub(
     try:
         files = read_layout(temp, source.label, precision=precision)
         model = _described(files, name, source=source, repository=repository, precision=precision)
-        _place(model, folder, lambda path, target: path.replace(target))
+        _put(model, folder, lambda path, target: path.replace(target))
     except BrokenModel:
         shutil.rmtree(temp, ignore_errors=True)  # the next run would find the same
         raise
@@ -149,7 +149,7 @@ def install_from_folder(name: str, source: Path, *, precision: str = "fp32", ove
             f"with their configuration, or {MODEL_FILE} and {CARD_FILE}"
         )
     _require_space(sum(path.stat().st_size for path in files.paths()), name)
-    _place(replace(files, card=card), folder, shutil.copyfile)
+    _put(replace(files, card=card), folder, shutil.copyfile)
     return card
 
 
@@ -303,7 +303,7 @@ def _require_space(size: int, what: str) -> None:
         )
 
 
-def _place(files: ModelFiles, folder: Path, put: Callable[[Path, Path], object]) -> None:
+def _put(files: ModelFiles, folder: Path, transfer: Callable[[Path, Path], object]) -> None:
     """Try a model where it lies, put its files into a folder of a temporary name, and rename that."""
     temp = folder.with_name(f".{folder.name}.{os.getpid()}")
     targets = _targets(files, temp)
@@ -312,7 +312,7 @@ def _place(files: ModelFiles, folder: Path, put: Callable[[Path, Path], object])
         temp.mkdir(parents=True)
         for path, target in targets:
             target.parent.mkdir(exist_ok=True)
-            put(path, target)
+            transfer(path, target)
         (temp / CARD_FILE).write_text(f"{card_to_json(files.card)}\n", encoding="utf-8")
         _rename(temp, folder)
     except OSError as error:

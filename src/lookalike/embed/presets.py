@@ -8,7 +8,7 @@ files cannot change; else "main".
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-ENGLISH, MANY = "English", "many languages"
+ENGLISH, MULTILINGUAL = "English", "many languages"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +105,7 @@ _ROWS = (
         dim=768,
         side=224,
         megabytes={"fp32": 1536, "fp16": 785, "int8": 412},
-        words=MANY,
+        words=MULTILINGUAL,
         scale=112.67,  # exp(4.724453)
         bias=-16.7717,
         sha256={
@@ -164,7 +164,7 @@ _ROWS = (
         dim=768,
         side=256,
         megabytes={"fp32": 0},
-        words=MANY,
+        words=MULTILINGUAL,
     ),
     Preset(
         name="clip-multilingual",
