@@ -18,6 +18,7 @@ from lookalike.cli.main import app
 from lookalike.embed import get_embedder, known_models, model_list
 from lookalike.embed.add_model import join_models, remove_model
 from lookalike.embed.install_model import DownloadListener, HubSource, install_from_folder, install_from_hub
+from lookalike.embed.layouts import required_files
 from lookalike.embed.presets import PRESETS, Preset
 from lookalike.embed.registry import MODELS_VARIABLE
 from lookalike.errors import BadQuery, BrokenModel, ModelError, UnknownModel
@@ -76,6 +77,26 @@ def test_a_repository_is_downloaded_once_and_opened_without_a_network(hub: FakeH
     files = {"config.json", "preprocessor_config.json", "tokenizer.json", "tokenizer_config.json", "README.md"}
     graphs = {"onnx/vision_model.onnx", "onnx/text_model.onnx"}
     assert {one.split(COMMIT)[1] for one in hub.downloads()} == {f"/{name} 0" for name in files | graphs}
+
+
+def test_a_repository_named_by_a_collection_is_opened_from_the_cache(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hub.add("some/mclip", write_mclip(tmp_path / "mclip", data="weights.bin"))
+    for name in ("hub:some/words", "hub:some/mclip"):
+        first = get_embedder(name).embed([color(255, 0, 0)])
+        asked = len(hub.requests)
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert np.array_equal(get_embedder(name).embed([color(255, 0, 0)]), first)
+        assert len(hub.requests) == asked
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+
+def test_names_that_lead_out_of_the_repository_are_not_downloaded() -> None:
+    names = ["onnx/vision_model.onnx", "onnx/vision_model.onnx_data", "onnx/vision_model.onnx_data/../../../x"]
+    assert required_files([*names, "onnx/vision_model.onnx_data_1"], "fp32") == [
+        *names[:2], "onnx/vision_model.onnx_data_1",
+    ]  # fmt: skip
 
 
 def test_a_preset_has_its_own_license_words_and_scale(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -351,6 +372,23 @@ def test_on_the_command_line(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> N
     assert all(model["images_per_second"] > 0 for model in listed if model["status"] != "known")
     assert not any(model["tried"] for model in listed if model["status"] == "known")
     assert run(app, ["models", "remove", "clip"]).exit_code == 0
+
+
+def test_ctrl_c_says_that_the_next_run_continues(
+    hub: FakeHub, own_models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("huggingface_hub.hf_hub_download", interrupt)
+        ran = CliRunner().invoke(app, ["models", "add", "words", "--from", "hub:some/words"])
+    assert (ran.exit_code, ran.stderr.splitlines()[-1]) == (
+        130, "interrupted; what was downloaded stays, the next run continues",
+    )  # fmt: skip
+    assert folders(own_models) == [".download-words"]
+    assert CliRunner().invoke(app, ["models", "add", "words", "--from", "hub:some/words"]).exit_code == 0
+    assert folders(own_models) == ["words"]
 
 
 def test_presets_are_whole_and_documented() -> None:

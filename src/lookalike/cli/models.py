@@ -52,7 +52,7 @@ def _facts(model: "ListedModel") -> dict[str, Any]:
 
     if model.card is None:
         assert model.preset is not None
-        return {"status": model.status} | asdict(model.preset)
+        return {"default": False, "status": model.status} | asdict(model.preset)
     measured = {"images_per_second": model.images_per_second} if model.images_per_second is not None else {}
     facts = {"default": model.name == DEFAULT_MODEL, "status": model.status, "bytes": model.bytes}
     return asdict(model.card) | facts | measured

@@ -19,12 +19,13 @@ CONFIGS = [name for layout in LAYOUTS for name in layout.CONFIG_FILES]
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What a hub says of a repository: the commit, its files with their sizes in bytes, and checksums (SHA-256).
+    """What a hub says of a repository at a revision: the commit, its files with their sizes in bytes, and checksums.
 
-    `checksums` has the large files alone, as the hub does.
+    A size is 0 where the hub does not state it. `checksums` (SHA-256) has the large files alone, as the hub does.
     """
 
     name: str
+    revision: str
     commit: str
     sizes: dict[str, int]
     checksums: dict[str, str] = field(default_factory=dict)
@@ -67,7 +68,8 @@ def inspect_repository(repository: str, revision: str | None) -> Repository:
         raise _unavailable(repository, error) from error
     files = list(info.siblings or ())
     checksums = {file.rfilename: str(file.lfs["sha256"]) for file in files if getattr(file, "lfs", None)}
-    return Repository(repository, str(info.sha), {file.rfilename: file.size or 0 for file in files}, checksums)
+    sizes = {file.rfilename: file.size or 0 for file in files}
+    return Repository(repository, revision or "main", str(info.sha), sizes, checksums)
 
 
 def download(
@@ -99,10 +101,12 @@ def download(
 
 def _fetch(repository: Repository, files: Sequence[str], folder: Path | None) -> Path:
     hub = _client()
+    # The cache of the client remembers which commit a revision was, if that is what it was asked for.
+    revision = repository.revision if folder is None else repository.commit
     path = Path()
     try:
         for name in files:
-            path = Path(hub.hf_hub_download(repository.name, name, revision=repository.commit, local_dir=folder))
+            path = Path(hub.hf_hub_download(repository.name, name, revision=revision, local_dir=folder))
     except Exception as error:
         raise _unavailable(repository.name, error) from error
     return folder or path.parents[files[-1].count("/")]

@@ -120,9 +120,11 @@ def install_from_hub(
         files = read_layout(temp, source.label, precision=precision)
         model = _described(files, name, source=source, repository=repository, precision=precision)
         _put(model, folder, lambda path, target: path.replace(target))
-    except BrokenModel:
+    except BrokenModel as error:
         shutil.rmtree(temp, ignore_errors=True)  # the next run would find the same
-        raise
+        if precision == PRECISIONS[0]:
+            raise
+        raise BrokenModel(f"{error}, or choose another precision than {precision}") from error
     shutil.rmtree(temp, ignore_errors=True)
     return model.card
 
@@ -197,13 +199,14 @@ def _check_published(repository: Repository, files: Sequence[str], source: HubSo
 
 def _check_downloaded(repository: Repository, folder: Path, source: HubSource) -> None:
     """Delete a file whose size or checksum is not the published one. Raises BrokenModel if there was one."""
-    for name, size in repository.sizes.items():
-        path = folder / name
-        if not path.is_file():
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name not in repository.sizes or not path.is_file():
             continue
+        size = repository.sizes[name]
         expected = source.sha256.get(name) or repository.checksums.get(name)
         actual_size = path.stat().st_size
-        if actual_size != size or (expected and checksum(path) != expected):
+        if (size and actual_size != size) or (expected and checksum(path) != expected):
             path.unlink()
             raise BrokenModel(
                 f"{name} of {source.label} is not what was published: {actual_size:,} bytes of {size:,}, or a wrong "

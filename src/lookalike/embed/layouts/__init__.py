@@ -1,8 +1,9 @@
 """Folders of models as others publish them; each layout is one file, which makes a card and names the files."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from lookalike.embed.card import is_file_name
 from lookalike.embed.layouts import open_clip, transformers
 from lookalike.embed.layouts.graph_files import data_files, is_data_file
 from lookalike.embed.model_files import ModelFiles
@@ -62,6 +63,11 @@ def required_files(names: Iterable[str], precision: str) -> list[str]:
     listed = list(names)
     for layout in LAYOUTS:
         if graphs := layout.required_graphs(listed, precision):
-            data = [name for name in listed if any(is_data_file(name, graph) for graph in graphs)]
+            data = [name for name in listed if any(_is_data_beside(name, graph) for graph in graphs)]
             return [*graphs, *data, *(name for name in layout.CONFIG_FILES if name in listed)]
     return []
+
+
+def _is_data_beside(name: str, graph: str) -> bool:
+    path = PurePosixPath(name)
+    return is_data_file(name, graph) and path.parent == PurePosixPath(graph).parent and is_file_name(path.name)
