@@ -242,7 +242,7 @@ def _fetch(repository: Repository, temp: Path, *, precision: str, listener: Down
         total[0] += sum(repository.sizes[name] for name in files)
         remaining = max(0, total[0] - _bytes_in(temp))
         _require_space(remaining, f"hub:{repository.name}")
-        rest = "" if remaining == total[0] else f", {remaining / MEGABYTE:,.0f} MB of it still to come"
+        rest = "" if total[0] - remaining < MEGABYTE else f", {remaining / MEGABYTE:,.0f} MB of it still to come"
         listener.notice(
             f"hub:{repository.name}@{repository.commit[:12]}: {len(files)} files, {total[0] / MEGABYTE:,.0f} MB{rest}"
         )

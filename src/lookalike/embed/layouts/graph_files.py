@@ -105,9 +105,9 @@ def pixels(raw: Any, what: str) -> int:
     return int(raw)
 
 
-def pad_id(tokenizer: Path, settings: Mapping[str, Any]) -> int:
+def pad_id(tokenizer: Path, tokenizer_config: Mapping[str, Any]) -> int:
     """Return the id of the token that fills a text, as tokenizer_config.json names it; else 0."""
-    token = settings.get("pad_token")
+    token = tokenizer_config.get("pad_token")
     text = token.get("content") if isinstance(token, dict) else token
     number = open_tokenizer(tokenizer).token_to_id(text) if isinstance(text, str) else None
     return int(number) if number is not None else 0

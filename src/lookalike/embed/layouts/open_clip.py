@@ -101,8 +101,8 @@ def _text_tower(graph: Graph, config: Mapping[str, Any], dim: int, name: str) ->
     # A graph with a mask, as that of M-CLIP, averages the tokens of the text itself: any padding gives the same.
     masked = any(one.name == MASK_INPUT for one in graph.inputs)
     tokenizer = graph.file.with_name("tokenizer.json")
-    settings = optional_json(tokenizer.with_name("tokenizer_config.json"), name)
-    default = _masked_context(settings) if masked else _DEFAULT_CONTEXT
+    tokenizer_config = optional_json(tokenizer.with_name("tokenizer_config.json"), name)
+    default = _masked_context(tokenizer_config) if masked else _DEFAULT_CONTEXT
     context = fixed or text_config.get("context_length", default)
     if not isinstance(context, int) or not 0 < context < 65_536:
         raise BrokenModel(f"context_length of {name} is {context!r}, not a number of tokens; choose another repository")
@@ -113,9 +113,9 @@ def _text_tower(graph: Graph, config: Mapping[str, Any], dim: int, name: str) ->
         sha256=checksum(graph.file, graph.data_files),
         tokenizer_sha256=checksum(tokenizer),
         context=context,
-        pad_left=settings.get("padding_side") == "left",
+        pad_left=tokenizer_config.get("padding_side") == "left",
         pad_to_context=fixed is not None or not masked,
-        pad_id=pad_id(tokenizer, settings),
+        pad_id=pad_id(tokenizer, tokenizer_config),
         clean="canonicalize" if canonicalizes else "spaces",
         output=output,
         scale=117.33 if sigmoid else 100.0,
@@ -125,7 +125,7 @@ def _text_tower(graph: Graph, config: Mapping[str, Any], dim: int, name: str) ->
     )
 
 
-def _masked_context(settings: Mapping[str, Any]) -> int:
-    limit = settings.get("model_max_length")
+def _masked_context(tokenizer_config: Mapping[str, Any]) -> int:
+    limit = tokenizer_config.get("model_max_length")
     usable = isinstance(limit, int | float) and 0 < limit <= _MAX_MASKED_CONTEXT
     return int(limit) if usable and limit is not None else _MAX_MASKED_CONTEXT
