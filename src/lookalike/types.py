@@ -31,8 +31,9 @@ class Preprocessing:
     """How an upright RGB image becomes a model's input.
 
     `size`: (height, width) in pixels. `resize`: "squash" (both sides, aspect ignored), "letterbox" (padded with
-    `ground`) or "crop" (short side, then center). `mean` and `std` are on the 0..255 scale and empty where the graph
-    normalizes by itself. `layout`: "NHWC" or "NCHW". `dtype`: "uint8" or "float32".
+    `ground`), "crop" (short side, then center) or "bound" (the aspect ratio stays; a short side above that of `size`
+    becomes it), from which each of several models makes its own input. `mean` and `std` are on the 0..255 scale and
+    empty where the graph normalizes by itself. `layout`: "NHWC" or "NCHW". `dtype`: "uint8" or "float32".
     `interpolation`: "" for area means, or the filter of Pillow that a published model was trained with ("bicubic").
     `short_side`: of the resized image before a "crop"; 0 for that of `size`.
     """

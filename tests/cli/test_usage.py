@@ -43,6 +43,8 @@ MALFORMED: dict[str, dict[str, str]] = {
         "--resize": "stretch",
         "--parts": "words",
     },
+    "models add m": {"--from": "hub:x"},
+    "models add clip": {"--precision": "fp99"},
     "outliers": FIGURE | {"-k": "0", "--output": "x.txt"},
     "remove": {"--column": "width"},
     "representatives": FIGURE | {"-k": "0"},
@@ -143,6 +145,8 @@ def test_an_unknown_column_of_the_truth_is_a_usage_error(cli: Cli, photos: Path)
         "label --spread --suspects", "search - -", "search a --region 0,0,1,1 --region 0,0,1,1",
         "serve --read-only --allow-apply", "split x -c y", "split --test .9 --val .9",
         "search a b --parts", "search a --parts --relations", "search a --parts --by copy", "models add m --alike a",
+        "models add none-such", "models add m --from hub:a/b --onnx x", "models add clip --mean 1,1,1",
+        "models add m --onnx x --precision int8", "models add hub:a", "models add hub:a/b --alike x --copy y",
     ],
 )  # fmt: skip
 def test_options_that_do_not_go_together_are_a_usage_error(cli: Cli, photos: Path, words: str) -> None:

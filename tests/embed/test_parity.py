@@ -10,7 +10,9 @@ import pytest
 from PIL import Image
 
 from lookalike.embed import get_embedder
+from lookalike.embed.combined import join
 from lookalike.image import Limits
+from lookalike.parts import part_of
 from lookalike.search.query import embed_images
 from lookalike.types import Embedder, TextEmbedder
 
@@ -83,6 +85,19 @@ def test_texts_have_the_vectors_of_transformers(name: str, folder: Path) -> None
     one_by_one = np.concatenate([embedder.embed_texts([text]) for text in TEXTS])
     assert cosines(ours, one_by_one).min() >= 0.9999
     assert np.median((ours @ ours.T)[~np.eye(len(TEXTS), dtype=bool)]) < 0.95
+
+
+def test_two_models_side_by_side_have_the_vectors_of_each(folder: Path, files: list[Path]) -> None:
+    clip, dinov2 = get_embedder(folder / "clip"), get_embedder(folder / "dinov2")
+    joined = join(clip, dinov2)
+    ours = embed_images(files, joined, limits=Limits())
+    for part, embedder in (("alike", clip), ("copy", dinov2)):
+        alone = embed_images(files, embedder, limits=Limits())
+        assert cosines(part_of(ours, joined.card, part), alone).min() >= 0.999
+    assert isinstance(joined, TextEmbedder)
+    assert isinstance(clip, TextEmbedder)
+    assert np.allclose(joined.embed_texts(TEXTS)[:, : clip.card.dim], clip.embed_texts(TEXTS), atol=1e-6)
+    assert joined.truncated("word " * 500) == clip.truncated("word " * 500)  # type: ignore[attr-defined]
 
 
 def test_a_model_without_words_embeds_no_texts(folder: Path) -> None:

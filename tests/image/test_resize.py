@@ -45,6 +45,19 @@ def test_letterbox_and_crop_by_hand() -> None:
     assert (fit(image, Preprocessing(size=(10, 10), resize="crop")) == 200).all()
 
 
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [((40, 60), (40, 60)), ((50, 50), (50, 50)), ((100, 300), (50, 150)), ((300, 60), (250, 50)), ((1, 900), (1, 900))],
+)
+def test_bound_keeps_the_aspect_ratio(shape: tuple[int, int], expected: tuple[int, int]) -> None:
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    bound = Preprocessing(size=(50, 50), resize="bound")
+    fitted = fit(image, bound)
+    assert fitted.shape == (*expected, 3)
+    assert np.array_equal(fit(fitted, bound), fitted)
+    assert np.array_equal(fitted, image) == (shape == expected)
+
+
 def test_unknown_resize_names_the_nearest() -> None:
     with pytest.raises(BrokenModel, match="nearest: squash"):
         fit(np.zeros((4, 4, 3), np.uint8), Preprocessing(size=(2, 2), resize="squish"))

@@ -1,6 +1,7 @@
 """Models whose vectors have two parts: a query weighs them, and every room reads the part that answers its question."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from lookalike.cluster import read_vectors
 from lookalike.duplicates.search.collection_arrays import read_arrays
 from lookalike.embed.combined import JoinedEmbedder, part_embedder
 from lookalike.errors import BadQuery, BrokenModel
+from lookalike.image import fit
 from lookalike.parts import BOTH, WEIGHINGS, join_parts, part_of, weigh
 from lookalike.relate.hits import query_subject
 from lookalike.search import Collection
@@ -120,19 +122,50 @@ def test_two_models_are_joined(photos: Collection) -> None:
     assert np.allclose(part_embedder(joined, "copy").embed(some), part_of(two.embed(some), two.card, "copy"), atol=1e-6)
 
 
-def test_a_model_that_crops_is_not_joined() -> None:
-    class Cropping(TwoPartEmbedder):
+def test_a_model_with_letterboxes_is_not_joined() -> None:
+    class Letterboxing(TwoPartEmbedder):
         card = Card(
-            name="crops",
+            name="boxes",
             dim=7,
-            preprocessing=Preprocessing(size=(32, 32), resize="crop"),
+            preprocessing=Preprocessing(size=(32, 32), resize="letterbox"),
             sha256="3" * 64,
             license="",
             source="",
         )
 
-    with pytest.raises(BrokenModel, match="crop"):
-        JoinedEmbedder(TwoPartEmbedder(), Cropping())
+    with pytest.raises(BrokenModel, match="letterbox"):
+        JoinedEmbedder(TwoPartEmbedder(), Letterboxing())
+
+
+@dataclass
+class Sizes:
+    """An embedder whose vector is the mean color of what it was given, fitted as its card says."""
+
+    preprocessing: Preprocessing
+    shapes: list[tuple[int, ...]] = field(default_factory=list)
+
+    @property
+    def card(self) -> Card:
+        return Card(name="sizes", dim=3, preprocessing=self.preprocessing, sha256="4" * 64, license="", source="")
+
+    def embed(self, given: Sequence[RGB]) -> Vectors:
+        self.shapes += [image.shape[:2] for image in given]
+        means = [fit(image, self.preprocessing).reshape(-1, 3).mean(axis=0) for image in given]
+        return np.array(means, np.float32) / np.linalg.norm(means, axis=1, keepdims=True).astype(np.float32)
+
+
+def test_models_that_crop_and_squash_share_an_image_of_its_own_shape() -> None:
+    cropping = Sizes(Preprocessing(size=(20, 20), resize="crop", interpolation="bicubic", short_side=24))
+    squashing = Sizes(Preprocessing(size=(30, 40)))
+    joined = JoinedEmbedder(cropping, squashing)
+    assert joined.card.preprocessing == Preprocessing(size=(72, 72), resize="bound")  # three times 24
+    wide = np.zeros((300, 900, 3), np.uint8)
+    wide[:, 300:600] = (250, 9, 9)  # all that the crop shows, and a third of what the squashed image shows
+    wide[:, :300] = wide[:, 600:] = (9, 250, 9)
+    (vector,) = joined.embed([wide])
+    assert cropping.shapes == squashing.shapes == [(72, 216)]
+    assert vector[0] > 10 * vector[1]
+    assert 1.5 * vector[3] < vector[4]
 
 
 def test_the_parts_of_vectors_from_elsewhere_are_made_equal_in_length(photos: Collection) -> None:

@@ -17,16 +17,18 @@ from typing import Any
 import numpy as np
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, card_to_json
-from lookalike.embed.combined import JoinedEmbedder
+from lookalike.embed.combined import join
 from lookalike.embed.onnx import OnnxEmbedder, read_model
 from lookalike.embed.onnx_session import create_session
 from lookalike.embed.registry import JOIN_FILE, get_embedder, joins, known_models, model_names, user_models_folder
 from lookalike.errors import BadQuery, BrokenModel, UnknownModel, nearest
 from lookalike.parts import ALIKE, COPY
-from lookalike.types import Card, Embedder, Part, Preprocessing
+from lookalike.types import Card, Embedder, Part, Preprocessing, TextEmbedder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _CHECK_SIDE = 300
+_CHECK_TEXTS = ("a photo of a dog", "snow on a mountain at night")
+_MIN_TEXT_DIFFERENCE = 1e-4
 _MIN_DIFFERENCE = 1e-3  # of one minus the cosine between two random images
 
 
@@ -55,7 +57,7 @@ def add_onnx_model(name: str, source: OnnxSource, *, overwrite: bool = False) ->
 
     Raises BadQuery for a name that cannot be used, BrokenModel for a file that is no image model.
     """
-    folder = _new_folder(name, overwrite=overwrite)
+    folder = new_folder(name, overwrite=overwrite)
     model = read_model(source.file.expanduser())
     card = _card(name, model, source)
     check_embedder(OnnxEmbedder(model, card))
@@ -65,13 +67,13 @@ def add_onnx_model(name: str, source: OnnxSource, *, overwrite: bool = False) ->
 
 def join_models(name: str, *, alike: str, copy: str, overwrite: bool = False) -> Card:
     """Add a model that puts the vectors of two models side by side. Raises BadQuery, UnknownModel, BrokenModel."""
-    folder = _new_folder(name, overwrite=overwrite)
+    folder = new_folder(name, overwrite=overwrite)
     for model in (alike, copy):
         if joins(model, name):
             raise BadQuery(
                 f"{name} cannot be made of itself; choose another name than that of {model}, or of its parts"
             )
-    embedder = JoinedEmbedder(get_embedder(alike), get_embedder(copy), name)
+    embedder = join(get_embedder(alike), get_embedder(copy), name)
     check_embedder(embedder)
     names = {part: _lasting_name(model) for part, model in ((ALIKE, alike), (COPY, copy))}
     _write(folder, {JOIN_FILE: json.dumps(names).encode()})
@@ -79,10 +81,18 @@ def join_models(name: str, *, alike: str, copy: str, overwrite: bool = False) ->
 
 
 def remove_model(name: str) -> None:
-    """Delete a model that was added. Raises UnknownModel; the package's own models stay."""
+    """Delete a model that was added, or what is there of its download. Raises UnknownModel.
+
+    The package's own models stay.
+    """
     folder = user_models_folder() / name
+    partial = download_folder(name)
+    if _NAME.fullmatch(name) and partial.is_dir():
+        shutil.rmtree(partial)
+        if not folder.is_dir():
+            return
     if not _NAME.fullmatch(name) or not folder.is_dir():
-        own = [path.name for path in user_models_folder().glob("*") if path.is_dir()]
+        own = [path.name for path in user_models_folder().glob("[!.]*") if path.is_dir()]
         raise UnknownModel(f"no added model is called {name!r}; {nearest(name, own)}")
     shutil.rmtree(folder)
 
@@ -100,6 +110,21 @@ def check_embedder(embedder: Embedder) -> None:
         raise BrokenModel(
             f"{name} gives the same vector for two different images; check --mean, --std and the output of the graph"
         )
+
+
+def check_texts(embedder: TextEmbedder) -> None:
+    """Embed two texts. Raises BrokenModel unless the vectors are finite, of the card's dim, and differ."""
+    vectors = embedder.embed_texts(_CHECK_TEXTS)
+    name = embedder.card.name
+    if vectors.shape != (2, embedder.card.dim) or not np.isfinite(vectors).all():
+        raise BrokenModel(f"{name} gives no usable vectors for a text; choose another export or precision")
+    if 1 - float(vectors[0] @ vectors[1]) < _MIN_TEXT_DIFFERENCE:
+        raise BrokenModel(f"{name} gives the same vector for two different texts; choose another export or precision")
+
+
+def download_folder(name: str) -> Path:
+    """Return the folder of a model's download, which remains when that is interrupted."""
+    return user_models_folder() / f".download-{name}"
 
 
 def _card(name: str, model: bytes, source: OnnxSource) -> Card:
@@ -154,7 +179,8 @@ def _preprocessing(graph_input: Any, source: OnnxSource) -> Preprocessing:
     )
 
 
-def _new_folder(name: str, *, overwrite: bool) -> Path:
+def new_folder(name: str, *, overwrite: bool) -> Path:
+    """Return the folder that a model will have. Raises BadQuery for a name that is taken or cannot be one."""
     if not _NAME.fullmatch(name):
         raise BadQuery(f"{name!r} is no name for a model; use up to 64 letters, digits, dots, dashes and underscores")
     if name in known_models(added=False):

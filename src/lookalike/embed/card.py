@@ -20,11 +20,18 @@ CARD_FILE = "card.json"
 TEXT_MODEL_FILE = "text_model.onnx"
 """The file of the network that embeds texts, if a model has one."""
 
+TEXT_FOLDER = "text"
+"""The folder of the network that embeds texts, if it keeps large tensors in files of their own."""
+
 TOKENIZER_FILE = "tokenizer.json"
 """The file of the tokenizer of the texts, in the format of the tokenizers library."""
 FORMAT = 1
 
 RESIZES = ("squash", "letterbox", "crop")
+"""How an image becomes the input of a graph."""
+
+BOUND = "bound"
+"""The way of resizing that several models share; each makes its own input from the result."""
 INTERPOLATIONS = ("", "nearest", "bilinear", "bicubic", "lanczos", "box", "hamming")
 CLEANINGS = ("", "spaces", "lowercase", "canonicalize")
 _LATER_FIELDS = ("parts", "output", "text", "data_files")
@@ -90,10 +97,10 @@ def same_model(a: Card, b: Card) -> bool:
 
 def _preprocessing(raw: dict[str, Any], where: str) -> Preprocessing:
     values = _check_fields(raw, Preprocessing, where)
-    allowed = {"resize": RESIZES, "layout": _LAYOUTS, "dtype": _DTYPES, "interpolation": INTERPOLATIONS}
+    allowed = {"resize": (*RESIZES, BOUND), "layout": _LAYOUTS, "dtype": _DTYPES, "interpolation": INTERPOLATIONS}
     _check_choices(values, allowed, where)
-    if values.get("interpolation") and values.get("resize") == "letterbox":
-        raise BrokenModel(f"{where}: interpolation does not apply to letterbox; export the model again")
+    if values.get("interpolation") and values.get("resize") in ("letterbox", BOUND):
+        raise BrokenModel(f"{where}: interpolation does not apply to {values['resize']}; export the model again")
     short = values.get("short_side", 0)
     if not isinstance(short, int) or not 0 <= short < 4096:
         raise BrokenModel(f"{where}: short_side is {short!r}, but must be a number of pixels; export the model again")
@@ -123,10 +130,15 @@ def _text(raw: Any, where: str) -> TextTower | None:
         raise BrokenModel(f"{where}: text is incomplete ({error}); add the model again") from None
 
 
+def is_file_name(name: str) -> bool:
+    """Return whether a name is that of a plain file in a model's own folder."""
+    return bool(_FILE_NAME.fullmatch(name))
+
+
 def _file_names(raw: Any, where: str) -> tuple[str, ...]:
     """Names of files in the model's folder. A name that leads out of it is refused."""
     names = raw if isinstance(raw, list | tuple) else [raw]
-    if names is not raw or not all(isinstance(name, str) and _FILE_NAME.fullmatch(name) for name in names):
+    if names is not raw or not all(isinstance(name, str) and is_file_name(name) for name in names):
         raise BrokenModel(f"{where}: data_files is {raw!r}, but must be names of files beside it; add the model again")
     return tuple(names)
 

@@ -3,12 +3,13 @@
 Only the graphs of one precision, their configuration and README.md are downloaded. HF_HUB_OFFLINE=1 keeps to the cache.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lookalike.embed.layouts import LAYOUTS, read_layout, required_files
+from lookalike.embed.layouts import LAYOUTS, PRECISIONS, read_layout, referenced_data, required_files
 from lookalike.embed.open_model import open_files
 from lookalike.errors import BrokenModel, ModelError, UnknownModel
 from lookalike.types import Embedder
@@ -18,11 +19,16 @@ CONFIGS = [name for layout in LAYOUTS for name in layout.CONFIG_FILES]
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What a hub says of a repository: the commit, and its files with their sizes in bytes."""
+    """What a hub says of a repository at a revision: the commit, its files with their sizes in bytes, and checksums.
+
+    A size is 0 where the hub does not state it. `checksums` (SHA-256) has the large files alone, as the hub does.
+    """
 
     name: str
+    revision: str
     commit: str
     sizes: dict[str, int]
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 def hub_embedder(name: str, *, threads: int = 1) -> Embedder:
@@ -40,14 +46,17 @@ def embedder_of_repository(folder: Path, name: str, *, threads: int = 1) -> Embe
 
 
 def cached(repository: str, revision: str | None) -> Path | None:
-    """Return the folder of a repository in the hub's cache, None if a graph of it is missing there."""
+    """Return the folder of a repository in the hub's cache, None if a file that it needs is missing there."""
     hub = _client()
     try:
         folder = Path(hub.snapshot_download(repository, revision=revision, local_files_only=True))
     except (OSError, ValueError, hub.errors.LocalEntryNotFoundError):
         return None
     names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
-    return folder if required_files(names, "fp32") else None
+    if not required_files(names, "fp32"):
+        return None
+    data = referenced_data(folder, "fp32", f"hub:{repository}")
+    return folder if set(data) <= set(names) else None
 
 
 def inspect_repository(repository: str, revision: str | None) -> Repository:
@@ -57,29 +66,54 @@ def inspect_repository(repository: str, revision: str | None) -> Repository:
         info = hub.HfApi().model_info(repository, revision=revision, files_metadata=True)
     except Exception as error:
         raise _unavailable(repository, error) from error
-    return Repository(repository, str(info.sha), {file.rfilename: file.size or 0 for file in info.siblings or ()})
+    files = list(info.siblings or ())
+    checksums = {file.rfilename: str(file.lfs["sha256"]) for file in files if getattr(file, "lfs", None)}
+    sizes = {file.rfilename: file.size or 0 for file in files}
+    return Repository(repository, revision or "main", str(info.sha), sizes, checksums)
 
 
-def download(repository: Repository, precision: str, folder: Path | None = None) -> Path:
+def download(
+    repository: Repository,
+    precision: str,
+    folder: Path | None = None,
+    *,
+    before: Callable[[Sequence[str]], None] = lambda files: None,
+) -> Path:
     """Download the files for one precision at the repository's commit; into the hub's cache, or into `folder`.
 
-    The hub's client checks sizes and checksums, and continues a download that was interrupted. Returns the folder.
-    Raises BrokenModel if the repository has no usable weights, UnknownModel if they cannot be downloaded.
+    What was downloaded into it before is not downloaded again. `before` gets the files that follow: first the graphs,
+    then the data files that these refer to and whose names told nothing. Returns the folder. Raises BrokenModel if the
+    repository has no usable weights, UnknownModel if they cannot be downloaded.
     """
-    hub = _client()
     files = needed(repository, precision)
-    try:
-        return Path(
-            hub.snapshot_download(repository.name, revision=repository.commit, allow_patterns=files, local_dir=folder)
+    before(files)
+    folder = _fetch(repository, files, folder)
+    missing = [name for name in referenced_data(folder, precision, f"hub:{repository.name}") if name not in files]
+    if absent := [name for name in missing if name not in repository.sizes]:
+        raise BrokenModel(
+            f"hub:{repository.name} lacks {absent[0]}, which its graph refers to; choose another repository"
         )
+    if missing:
+        before(missing)
+        _fetch(repository, missing, folder)
+    return folder
+
+
+def _fetch(repository: Repository, files: Sequence[str], folder: Path | None) -> Path:
+    hub = _client()
+    # The cache of the client remembers which commit a revision was, if that is what it was asked for.
+    revision = repository.revision if folder is None else repository.commit
+    path = Path()
+    try:
+        for name in files:
+            path = Path(hub.hf_hub_download(repository.name, name, revision=revision, local_dir=folder))
     except Exception as error:
         raise _unavailable(repository.name, error) from error
+    return folder or path.parents[files[-1].count("/")]
 
 
 def needed(repository: Repository, precision: str) -> list[str]:
     """Return the files of a repository that one precision needs. Raises BrokenModel if it has no weights in it."""
-    from lookalike.embed.layouts import PRECISIONS
-
     if files := required_files(repository.sizes, precision):
         return files
     others = [one for one in PRECISIONS if required_files(repository.sizes, one)]
@@ -113,13 +147,10 @@ def _unavailable(repository: str, error: Exception) -> ModelError:
         return UnknownModel(f"{name} has no such revision; leave @REVISION out for the newest")
     if isinstance(error, errors.RepositoryNotFoundError | errors.HFValidationError):
         return UnknownModel(f"{name} does not exist, or is private; check its name, or set HF_TOKEN")
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return ModelError(f"the disk is full, so {name} was not downloaded; free some space, then run this again")
     reason = next(iter(str(error).splitlines()), type(error).__name__)[:200]
     return UnknownModel(
-        f"{name} could not be downloaded ({reason}); check the name and the network, "
-        "or download it once and then set HF_HUB_OFFLINE=1"
+        f"{name} could not be downloaded ({reason}); check the name and the network, and run this again, which "
+        "continues; or download it once and then set HF_HUB_OFFLINE=1"
     )
-
-
-def known_sizes(repository: Repository, files: Sequence[str]) -> int:
-    """Return the bytes of some files of a repository."""
-    return sum(repository.sizes.get(name, 0) for name in files)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from lookalike.embed.card import MODEL_FILE, TEXT_MODEL_FILE, TOKENIZER_FILE, load_card
+from lookalike.embed.card import MODEL_FILE, TEXT_FOLDER, TEXT_MODEL_FILE, TOKENIZER_FILE, load_card
 from lookalike.errors import BrokenModel
 from lookalike.types import Card
 
@@ -21,6 +21,15 @@ class ModelFiles:
     text_model: Path | None = None
     tokenizer: Path | None = None
 
+    def paths(self) -> list[Path]:
+        """Return all the files but the card: the graphs, their data files, and the tokenizer."""
+        text = self.card.text
+        data = [self.model.parent / name for name in self.card.data_files]
+        if self.text_model is None or text is None:
+            return [self.model, *data]
+        data += [self.text_model.parent / name for name in text.data_files]
+        return [self.model, self.text_model, *data, *([self.tokenizer] if self.tokenizer else [])]
+
 
 def files_in(folder: Path) -> ModelFiles:
     """Return the files of a folder with card.json. Raises BrokenModel."""
@@ -30,9 +39,17 @@ def files_in(folder: Path) -> ModelFiles:
     return ModelFiles(
         card=card,
         model=folder / MODEL_FILE,
-        text_model=folder / TEXT_MODEL_FILE,
+        text_model=text_folder(folder, card) / TEXT_MODEL_FILE,
         tokenizer=folder / TOKENIZER_FILE,
     )
+
+
+def text_folder(folder: Path, card: Card) -> Path:
+    """Return the folder of text_model.onnx in a model's folder: one of its own if it has data files.
+
+    Graphs name their data files, and those of two towers may have the same names.
+    """
+    return folder / TEXT_FOLDER if card.text is not None and card.text.data_files else folder
 
 
 def checksum(file: Path, data_files: Iterable[str] = ()) -> str:

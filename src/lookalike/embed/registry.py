@@ -10,6 +10,7 @@ from pathlib import Path
 
 from lookalike.embed.card import CARD_FILE, MODEL_FILE, load_card
 from lookalike.embed.model_files import files_in
+from lookalike.embed.presets import PRESETS
 from lookalike.errors import BrokenModel, ModelError, UnknownModel, nearest
 from lookalike.parts import ALIKE, COPY
 from lookalike.plugins import load_plugin, plugins
@@ -67,10 +68,10 @@ def joins(model: str, name: str) -> bool:
 def _card_of(folder: Path) -> Card:
     if not (folder / JOIN_FILE).is_file():
         return load_card(folder)
-    from lookalike.embed.combined import joined_card
+    from lookalike.embed.combined import joined_card, part_card
 
     alike, copy = (_card_of(model_folder(name)) for name in _joined_names(folder))
-    return joined_card(alike, copy, folder.name)
+    return joined_card(part_card(alike, ALIKE), part_card(copy, COPY), folder.name)
 
 
 def _joined_names(folder: Path) -> tuple[str, str]:
@@ -83,10 +84,10 @@ def _joined_names(folder: Path) -> tuple[str, str]:
 
 
 def _joined(folder: Path, threads: int) -> Embedder:
-    from lookalike.embed.combined import JoinedEmbedder
+    from lookalike.embed.combined import join
 
     alike, copy = (get_embedder(name, threads=threads) for name in _joined_names(folder))
-    return JoinedEmbedder(alike, copy, folder.name)
+    return join(alike, copy, folder.name)
 
 
 def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embedder:
@@ -129,7 +130,9 @@ def model_folder(name: str | Path) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
+    if str(name) in PRESETS:
+        raise UnknownModel(f"the model {name} is not on this machine; download it with: lookalike models add {name}")
     raise UnknownModel(
         f"no model is called {str(name)!r}, and it is not a folder with {MODEL_FILE} and {CARD_FILE} "
-        f"({nearest(str(name), [*model_names(), *plugins('embedders')])}); see: lookalike models"
+        f"({nearest(str(name), [*model_names(), *plugins('embedders'), *PRESETS])}); see: lookalike models"
     )

@@ -24,7 +24,8 @@ _MAX_HALVINGS = 10
 def fit(image: RGB, preprocessing: Preprocessing) -> RGB:
     """Resize an image to exactly `preprocessing.size`: squashed, letterboxed or cropped, as in the model's training.
 
-    An image of that size stays as it is: callers fit what they keep, and embedders fit what they get.
+    An image of that size stays as it is: callers fit what they keep, and embedders fit what they get. With "bound" the
+    image keeps its aspect ratio, and stays as it is if its short side is at most that of the size.
     Raises BrokenModel for an unknown resize mode.
     """
     height, width = preprocessing.size
@@ -37,6 +38,8 @@ def fit(image: RGB, preprocessing: Preprocessing) -> RGB:
             return scaled(_center_crop(image, height / width), height, width)
         case "letterbox":
             return _letterboxed(image, height, width, preprocessing.ground)
+        case "bound":
+            return _bounded(image, min(height, width))
         case unknown:
             raise BrokenModel(f"unknown resize mode {unknown!r}; {nearest(unknown, ('squash', 'letterbox', 'crop'))}")
 
@@ -145,6 +148,14 @@ def is_plain(image: RGB) -> bool:
         return False
     pixels = small.reshape(-1, 3).astype(np.float32)
     return float(np.abs(pixels - np.median(pixels, axis=0)).max()) <= PLAIN_STRUCTURE
+
+
+def _bounded(image: RGB, side: int) -> RGB:
+    height, width = image.shape[:2]
+    short = min(height, width)
+    if short <= side:
+        return np.ascontiguousarray(image)
+    return scaled(image, max(1, round(height * side / short)), max(1, round(width * side / short)))
 
 
 def _center_crop(image: RGB, aspect: float) -> RGB:

@@ -1,10 +1,11 @@
 """Folders of models as others publish them; each layout is one file, which makes a card and names the files."""
 
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from lookalike.embed.card import is_file_name
 from lookalike.embed.layouts import open_clip, transformers
-from lookalike.embed.layouts.graph_files import is_data_file
+from lookalike.embed.layouts.graph_files import data_files, is_data_file
 from lookalike.embed.model_files import ModelFiles
 from lookalike.errors import BrokenModel
 
@@ -21,6 +22,7 @@ def read_layout(folder: Path, name: str, *, precision: str = "fp32") -> ModelFil
     for layout in LAYOUTS:
         if layout.matches(folder):
             files: ModelFiles = layout.read(folder, name, precision)
+            check_links(files, folder)
             return files
     raise BrokenModel(
         f"{name} has no ONNX graph of a known layout (tried {', '.join(g for one in LAYOUTS for g in one.GRAPHS)}); "
@@ -33,6 +35,26 @@ def is_layout(folder: Path) -> bool:
     return any(layout.matches(folder) for layout in LAYOUTS)
 
 
+def check_links(files: ModelFiles, folder: Path) -> None:
+    """Raise BrokenModel if a file of a model is a link that leads out of its folder.
+
+    In the cache of a hub every file is one, to the blobs of the same repository.
+    """
+    root = folder.resolve()
+    root = root.parent.parent if root.parent.name == "snapshots" else root
+    for path in files.paths():
+        if not path.resolve().is_relative_to(root):
+            raise BrokenModel(f"{path} is a link that leads out of {folder}; copy the file there")
+
+
+def referenced_data(folder: Path, precision: str, name: str) -> list[str]:
+    """Return the paths, relative to a folder in a layout, of the data files that its graphs refer to. BrokenModel."""
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    candidates = (layout.required_graphs(names, precision) for layout in LAYOUTS)
+    graphs: list[str] = next(filter(None, candidates), [])
+    return [(Path(graph).parent / data).as_posix() for graph in graphs for data in data_files(folder / graph, name)]
+
+
 def required_files(names: Iterable[str], precision: str) -> list[str]:
     """Return which of a repository's files are needed for one precision, in its layout; [] if it has none of them.
 
@@ -41,6 +63,11 @@ def required_files(names: Iterable[str], precision: str) -> list[str]:
     listed = list(names)
     for layout in LAYOUTS:
         if graphs := layout.required_graphs(listed, precision):
-            data = [name for name in listed if any(is_data_file(name, graph) for graph in graphs)]
+            data = [name for name in listed if any(_is_data_beside(name, graph) for graph in graphs)]
             return [*graphs, *data, *(name for name in layout.CONFIG_FILES if name in listed)]
     return []
+
+
+def _is_data_beside(name: str, graph: str) -> bool:
+    path = PurePosixPath(name)
+    return is_data_file(name, graph) and path.parent == PurePosixPath(graph).parent and is_file_name(path.name)

@@ -2,11 +2,13 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lookalike.embed.card import is_file_name
+from lookalike.embed.onnx_data_files import referenced_files
 from lookalike.embed.onnx_session import create_session
 from lookalike.embed.text_tower import open_tokenizer
 from lookalike.errors import BrokenModel
@@ -20,7 +22,7 @@ TEXT_OUTPUTS = ("text_embeds", "text_embeddings", "embedding", "pooler_output")
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """An ONNX file: `inputs` and `outputs` are what ONNX Runtime tells of it, `data_files` lie beside it."""
+    """An ONNX file: `inputs` and `outputs` as ONNX Runtime reports them; `data_files`: names of files beside it."""
 
     file: Path
     data_files: tuple[str, ...]
@@ -49,9 +51,25 @@ class Graph:
 
 
 def open_graph(file: Path, label: str) -> Graph:
-    """Read the signature of an ONNX file. Raises BrokenModel."""
+    """Read the signature of an ONNX file. Raises BrokenModel, also for data files that do not lie beside it."""
+    names = data_files(file, label)
+    for name in names:
+        if not (file.parent / name).is_file():
+            raise BrokenModel(f"{label} lacks {name}, which its graph {file.name} refers to; copy or download it again")
     session = create_session(file, name=label)
-    return Graph(file, tuple(sorted(_data_files(file))), session.get_inputs(), session.get_outputs())
+    return Graph(file, names, session.get_inputs(), session.get_outputs())
+
+
+def data_files(file: Path, label: str) -> tuple[str, ...]:
+    """Return the names of the files that a graph refers to. Raises BrokenModel for one that leads out of its folder."""
+    names = tuple(dict.fromkeys(name.removeprefix("./") for name in referenced_files(file)))
+    for name in names:
+        if not is_file_name(name):
+            raise BrokenModel(
+                f"the graph {file.name} of {label} refers to the file {name!r}, which is not one beside it; "
+                "export it with data files in its own folder"
+            )
+    return names
 
 
 def read_json(path: Path, label: str) -> Mapping[str, Any]:
@@ -87,9 +105,9 @@ def pixels(raw: Any, what: str) -> int:
     return int(raw)
 
 
-def pad_id(tokenizer: Path, settings: Mapping[str, Any]) -> int:
+def pad_id(tokenizer: Path, tokenizer_config: Mapping[str, Any]) -> int:
     """Return the id of the token that fills a text, as tokenizer_config.json names it; else 0."""
-    token = settings.get("pad_token")
+    token = tokenizer_config.get("pad_token")
     text = token.get("content") if isinstance(token, dict) else token
     number = open_tokenizer(tokenizer).token_to_id(text) if isinstance(text, str) else None
     return int(number) if number is not None else 0
@@ -103,13 +121,6 @@ def _dim(shape: Any) -> int:
     """The number of dimensions of an output's vectors, 0 if it contains none."""
     usable = shape and len(shape) in (2, 3) and isinstance(shape[-1], int) and 0 < shape[-1] <= MAX_DIM
     return int(shape[-1]) if usable else 0
-
-
-def _data_files(file: Path) -> Iterator[str]:
-    """The names of the files with a graph's large tensors, as exporters call them."""
-    for path in file.parent.iterdir():
-        if is_data_file(path.name, file.name) and path.is_file():
-            yield path.name
 
 
 def is_data_file(name: str, graph: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 from lookalike.embed.layouts.graph_files import Graph, numbers, open_graph, optional_json, pad_id, pixels, read_json
 from lookalike.embed.layouts.transformers import license_of
 from lookalike.embed.model_files import ModelFiles, checksum
-from lookalike.embed.text_tower import TOKEN_INPUTS
+from lookalike.embed.text_tower import MASK_INPUT, TOKEN_INPUTS
 from lookalike.errors import BrokenModel
 from lookalike.types import Card, Preprocessing, TextTower
 
@@ -25,6 +25,7 @@ CONFIG_FILES = (
 )
 _RESIZES = {"shortest": "crop", "squash": "squash"}
 _DEFAULT_CONTEXT = 77
+_MAX_MASKED_CONTEXT = 512  # of XLM-RoBERTa, whose tokenizer may state a limit without meaning
 
 
 def required_graphs(names: list[str], precision: str) -> list[str]:
@@ -97,21 +98,24 @@ def _text_tower(graph: Graph, config: Mapping[str, Any], dim: int, name: str) ->
     raw = config.get("text_cfg")
     text_config: Mapping[str, Any] = raw if isinstance(raw, dict) else {}
     fixed = tokens.shape[1] if isinstance(tokens.shape[1], int) else None
-    context = fixed or text_config.get("context_length", _DEFAULT_CONTEXT)
+    # A graph with a mask, as that of M-CLIP, averages the tokens of the text itself: any padding gives the same.
+    masked = any(one.name == MASK_INPUT for one in graph.inputs)
+    tokenizer = graph.file.with_name("tokenizer.json")
+    tokenizer_config = optional_json(tokenizer.with_name("tokenizer_config.json"), name)
+    default = _masked_context(tokenizer_config) if masked else _DEFAULT_CONTEXT
+    context = fixed or text_config.get("context_length", default)
     if not isinstance(context, int) or not 0 < context < 65_536:
         raise BrokenModel(f"context_length of {name} is {context!r}, not a number of tokens; choose another repository")
     options = text_config.get("tokenizer_kwargs")
     canonicalizes = isinstance(options, dict) and options.get("clean") == "canonicalize"
-    tokenizer = graph.file.with_name("tokenizer.json")
-    settings = optional_json(tokenizer.with_name("tokenizer_config.json"), name)
     sigmoid = "init_logit_bias" in config or "siglip" in name.lower()
     return TextTower(
         sha256=checksum(graph.file, graph.data_files),
         tokenizer_sha256=checksum(tokenizer),
         context=context,
-        pad_left=settings.get("padding_side") == "left",
-        pad_to_context=True,
-        pad_id=pad_id(tokenizer, settings),
+        pad_left=tokenizer_config.get("padding_side") == "left",
+        pad_to_context=fixed is not None or not masked,
+        pad_id=pad_id(tokenizer, tokenizer_config),
         clean="canonicalize" if canonicalizes else "spaces",
         output=output,
         scale=117.33 if sigmoid else 100.0,
@@ -119,3 +123,9 @@ def _text_tower(graph: Graph, config: Mapping[str, Any], dim: int, name: str) ->
         sigmoid=sigmoid,
         data_files=graph.data_files,
     )
+
+
+def _masked_context(tokenizer_config: Mapping[str, Any]) -> int:
+    limit = tokenizer_config.get("model_max_length")
+    usable = isinstance(limit, int | float) and 0 < limit <= _MAX_MASKED_CONTEXT
+    return int(limit) if usable and limit is not None else _MAX_MASKED_CONTEXT

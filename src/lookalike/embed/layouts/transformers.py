@@ -20,7 +20,7 @@ from lookalike.embed.layouts.graph_files import (
     read_json,
 )
 from lookalike.embed.model_files import ModelFiles, checksum
-from lookalike.embed.text_tower import TOKEN_INPUTS
+from lookalike.embed.text_tower import MASK_INPUT, TOKEN_INPUTS
 from lookalike.errors import BrokenModel
 from lookalike.types import Card, Preprocessing, TextTower
 
@@ -123,13 +123,15 @@ def preprocessing(raw: Mapping[str, Any], name: str) -> Preprocessing:
 
 
 def license_of(folder: Path) -> str:
-    """Return the license in the front matter of the README, or "unknown"."""
+    """Return the license in the front matter of the README, or "unknown"; of license "other", its name."""
     readme = folder / "README.md"
     if not readme.is_file():
         return "unknown"
     with readme.open(encoding="utf-8", errors="replace") as file:
-        lines = file.read(65_536).splitlines()[:60]
-    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("license:")), "unknown")
+        lines = file.read(65_536).splitlines()[:100]
+    stated = {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    name = stated.get("license") or "unknown"
+    return (stated.get("license_name") or name)[:100] if name == "other" else name[:100]
 
 
 def _graph_file(folder: Path, name: str, precision: str) -> Path:
@@ -148,18 +150,20 @@ def _text_tower(folder: Path, graph: Graph, config: Mapping[str, Any], dim: int,
     tokens = next((one for one in graph.inputs if one.name in TOKEN_INPUTS), None)
     if tokens is None:
         raise BrokenModel(f"{label} has the inputs {graph.input_names}; choose another export")
-    settings = optional_json(folder / "tokenizer_config.json", name)
+    tokenizer_config = optional_json(folder / "tokenizer_config.json", name)
     text_config = config.get("text_config") if isinstance(config.get("text_config"), dict) else {}
     fixed = tokens.shape[1] if isinstance(tokens.shape[1], int) else None
     siglip = str(config.get("model_type", "")).lower().startswith("siglip")
+    # Without a mask a text is as long as in training: MobileCLIP's tokens see those behind them; CLIP's do not.
+    masked = any(one.name == MASK_INPUT for one in graph.inputs)
     return TextTower(
         sha256=checksum(graph.file, graph.data_files),
         tokenizer_sha256=checksum(folder / "tokenizer.json"),
-        context=fixed or _context(settings, text_config or {}, siglip=siglip),
-        pad_left=settings.get("padding_side") == "left",
-        pad_to_context=fixed is not None or siglip,
-        pad_id=pad_id(folder / "tokenizer.json", settings),
-        clean=_cleaning(settings) if siglip else "",
+        context=fixed or _context(tokenizer_config, text_config or {}, siglip=siglip),
+        pad_left=tokenizer_config.get("padding_side") == "left",
+        pad_to_context=fixed is not None or siglip or not masked,
+        pad_id=pad_id(folder / "tokenizer.json", tokenizer_config),
+        clean=_cleaning(tokenizer_config) if siglip else "",
         output=output,
         scale=_SIGLIP_SCALE if siglip else _CLIP_SCALE,
         bias=_SIGLIP_BIAS if siglip else 0.0,
@@ -168,14 +172,18 @@ def _text_tower(folder: Path, graph: Graph, config: Mapping[str, Any], dim: int,
     )
 
 
-def _cleaning(settings: Mapping[str, Any]) -> str:
+def _cleaning(tokenizer_config: Mapping[str, Any]) -> str:
     """What SigLIP does to a text before the tokenizer. SigLIP 2 has the same model type, and another tokenizer."""
-    return "canonicalize" if settings.get("tokenizer_class", "SiglipTokenizer") == "SiglipTokenizer" else "lowercase"
+    return (
+        "canonicalize"
+        if tokenizer_config.get("tokenizer_class", "SiglipTokenizer") == "SiglipTokenizer"
+        else "lowercase"
+    )
 
 
-def _context(settings: Mapping[str, Any], text_config: Mapping[str, Any], *, siglip: bool) -> int:
+def _context(tokenizer_config: Mapping[str, Any], text_config: Mapping[str, Any], *, siglip: bool) -> int:
     """The most tokens of a text; a tokenizer without a limit has a huge one."""
-    limits = [text_config.get("max_position_embeddings"), settings.get("model_max_length")]
+    limits = [text_config.get("max_position_embeddings"), tokenizer_config.get("model_max_length")]
     usable = [int(one) for one in limits if isinstance(one, int | float) and 0 < one < 65_536]
     return min(usable, default=64 if siglip else _DEFAULT_CONTEXT)
 
