@@ -4,13 +4,15 @@ import re
 import string
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.embed.devices import AUTO, candidates, requested_device
 from lookalike.embed.model_files import ModelFiles, check_file
-from lookalike.embed.onnx_session import create_session
+from lookalike.embed.onnx_session import create_device_session, create_session
 from lookalike.errors import BrokenModel, ModelError
 from lookalike.similarity import normalize
 from lookalike.types import TextTower, Vectors
@@ -29,9 +31,9 @@ class TextEncoder:
     Raises ModelError if the tokenizers library is missing, BrokenModel if a file is not what the card describes.
     """
 
-    def __init__(self, files: ModelFiles, *, threads: int = 1) -> None:
+    def __init__(self, files: ModelFiles, *, threads: int = 1, device: str | None = None) -> None:
         assert files.card.text is not None
-        self._files, self._threads = files, threads
+        self._files, self._threads, self._device = files, threads, device
         self._tower: TextTower = files.card.text
         self._lock = threading.Lock()
         self._tokenizer: Any = None
@@ -61,7 +63,15 @@ class TextEncoder:
             assert files.text_model is not None
             self._tokenizer = self._load_tokenizer()
             check_file(files.text_model, tower.sha256, tower.data_files)
-            self._session = create_session(files.text_model, threads=self._threads, name=files.card.name)
+            self._session = self._open_session(files.text_model)
+
+    def _open_session(self, model: Path) -> Any:
+        """Open the graph on the device that was named; "auto" is the CPU, which needs less time than a GPU to start."""
+        name, threads = self._files.card.name, self._threads
+        if requested_device(self._device) != AUTO:
+            for accelerator in candidates(self._device):
+                return create_device_session(model, accelerator, threads=threads, name=name)
+        return create_session(model, threads=threads, name=name)
 
     def _load_tokenizer(self) -> Any:
         path, tower = self._files.tokenizer, self._tower
