@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lookalike.embed.graph_signature import read_signature
 from lookalike.embed.onnx_session import create_session
 from lookalike.embed.text_tower import open_tokenizer
 from lookalike.errors import BrokenModel
@@ -50,8 +51,13 @@ class Graph:
 
 def open_graph(file: Path, label: str) -> Graph:
     """Read the signature of an ONNX file. Raises BrokenModel."""
+    data_files = tuple(sorted(_data_files(file)))
+    signature = read_signature(file)
+    # Where the file has a name for the number of dimensions, ONNX Runtime may derive it.
+    if signature and all(one.shape and isinstance(one.shape[-1], int) for one in signature[1]):
+        return Graph(file, data_files, *signature)
     session = create_session(file, name=label)
-    return Graph(file, tuple(sorted(_data_files(file))), session.get_inputs(), session.get_outputs())
+    return Graph(file, data_files, session.get_inputs(), session.get_outputs())
 
 
 def read_json(path: Path, label: str) -> Mapping[str, Any]:

@@ -1,0 +1,121 @@
+"""Read the inputs and outputs of an ONNX file without its weights: opening a large graph takes seconds and its memory.
+
+The fields of the messages are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), in the wire
+format of protocol buffers.
+"""
+
+import mmap
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_MODEL_GRAPH, _INITIALIZER, _INPUT, _OUTPUT = 7, 5, 11, 12
+_TENSOR_NAME, _VALUE_NAME, _VALUE_TYPE, _TENSOR_TYPE = 8, 1, 2, 1
+_ELEMENT, _SHAPE, _DIMENSION, _DIM_VALUE, _DIM_PARAM = 1, 2, 1, 1, 2
+_TYPES = {1: "float", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "double"}
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+
+Span = tuple[int, int]
+"""Where a message lies in the file: its start and its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class GraphValue:
+    """An input or output of a graph as ONNX Runtime describes it. `type`: such as "tensor(float)"."""
+
+    name: str
+    type: str
+    shape: list[int | str | None]
+
+
+def read_signature(file: Path) -> tuple[list[GraphValue], list[GraphValue]] | None:
+    """Return the inputs and the outputs of an ONNX file; None if they cannot be read here, though perhaps elsewhere.
+
+    That is so where the file leaves a shape out, which ONNX Runtime derives, and where it is no ONNX file.
+    """
+    try:
+        with file.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _signature(data)
+    except (OSError, ValueError, IndexError, KeyError):
+        return None
+
+
+def _signature(data: mmap.mmap) -> tuple[list[GraphValue], list[GraphValue]] | None:
+    weights: set[str] = set()
+    inputs, outputs = list[GraphValue](), list[GraphValue]()
+    for _, graph in _children(data, (0, len(data)), _MODEL_GRAPH):
+        for number, span in _children(data, graph, _INITIALIZER, _INPUT, _OUTPUT):
+            if number == _INITIALIZER:
+                weights |= {_text(data, name) for _, name in _children(data, span, _TENSOR_NAME)}
+            else:
+                (inputs if number == _INPUT else outputs).append(_value(data, span))
+    # Old exporters list the weights among the inputs.
+    return ([one for one in inputs if one.name not in weights], outputs) if inputs and outputs else None
+
+
+def _value(data: mmap.mmap, span: Span) -> GraphValue:
+    name = next(_text(data, part) for _, part in _children(data, span, _VALUE_NAME))
+    ((_, kind),) = _children(data, span, _VALUE_TYPE)
+    ((_, tensor),) = _children(data, kind, _TENSOR_TYPE)
+    element = _TYPES[_number(data, tensor, _ELEMENT)]
+    ((_, shape),) = _children(data, tensor, _SHAPE)
+    return GraphValue(name, f"tensor({element})", [_side(data, part) for _, part in _children(data, shape, _DIMENSION)])
+
+
+def _side(data: mmap.mmap, span: Span) -> int | str | None:
+    for number, part in _children(data, span, _DIM_PARAM):
+        return _text(data, part) if number == _DIM_PARAM else None
+    return next((value for number, value in _numbers(data, span) if number == _DIM_VALUE), None)
+
+
+def _number(data: mmap.mmap, span: Span, field: int) -> int:
+    return next(value for number, value in _numbers(data, span) if number == field)
+
+
+def _text(data: mmap.mmap, span: Span) -> str:
+    return data[span[0] : span[1]].decode()
+
+
+def _children(data: mmap.mmap, span: Span, *fields: int) -> Iterator[tuple[int, Span]]:
+    """Yield the fields of a message that have those numbers and are messages or texts."""
+    for number, kind, start, end in _fields(data, span):
+        if kind == _BYTES and number in fields:
+            yield number, (start, end)
+
+
+def _numbers(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int]]:
+    """Yield the whole numbers among the fields of a message."""
+    for number, kind, start, _ in _fields(data, span):
+        if kind == _VARINT:
+            yield number, _varint(data, start)[0]
+
+
+def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (number, wire type, start, end) of each field of a message. Raises ValueError for what is no message."""
+    position, end = span
+    while position < end:
+        tag, position = _varint(data, position)
+        number, kind = tag >> 3, tag & 7
+        start = position
+        if kind == _BYTES:
+            length, start = _varint(data, position)
+            position = start + length
+        elif kind == _VARINT:
+            _, position = _varint(data, position)
+        elif kind in (_FIXED64, _FIXED32):
+            position += 8 if kind == _FIXED64 else 4
+        else:
+            raise ValueError("no message of protocol buffers")
+        if position > end or number == 0:
+            raise ValueError("a field ends beyond its message")
+        yield number, kind, start, position
+
+
+def _varint(data: mmap.mmap, position: int) -> tuple[int, int]:
+    value = 0
+    for n in range(10):
+        byte = data[position + n]
+        value |= (byte & 0x7F) << (7 * n)
+        if byte < 0x80:
+            return value, position + n + 1
+    raise ValueError("a number is longer than ten bytes")
