@@ -9,12 +9,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_MODEL_GRAPH, _INITIALIZER, _INPUT, _OUTPUT = 7, 5, 11, 12
+_MODEL_GRAPH, _NODE, _INITIALIZER, _INPUT, _OUTPUT = 7, 1, 5, 11, 12
+_OPERATOR = 4
 _TENSOR_NAME, _VALUE_NAME, _VALUE_TYPE, _TENSOR_TYPE = 8, 1, 2, 1
 _ELEMENT, _SHAPE, _DIMENSION, _DIM_VALUE, _DIM_PARAM = 1, 2, 1, 1, 2
 _TYPES = {1: "float", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "double"}
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
+DYNAMIC_QUANTIZATION = "DynamicQuantizeLinear"
+
+Bytes = mmap.mmap | bytes
 Span = tuple[int, int]
 """Where a message lies in the file: its start and its end."""
 
@@ -40,7 +44,27 @@ def read_signature(file: Path) -> tuple[list[GraphValue], list[GraphValue]] | No
         return None
 
 
-def _signature(data: mmap.mmap) -> tuple[list[GraphValue], list[GraphValue]] | None:
+def depends_on_the_batch(model: bytes | Path) -> bool:
+    """Return whether a vector depends on the rest of its batch: dynamic quantization has one scale for all of it."""
+    try:
+        if isinstance(model, bytes):
+            return _has_operator(model, DYNAMIC_QUANTIZATION)
+        with model.open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _has_operator(data, DYNAMIC_QUANTIZATION)
+    except (OSError, ValueError, IndexError):
+        return False  # the file says what is wrong when it is opened
+
+
+def _has_operator(data: Bytes, name: str) -> bool:
+    return any(
+        _text(data, operator) == name
+        for _, graph in _children(data, (0, len(data)), _MODEL_GRAPH)
+        for _, node in _children(data, graph, _NODE)
+        for _, operator in _children(data, node, _OPERATOR)
+    )
+
+
+def _signature(data: Bytes) -> tuple[list[GraphValue], list[GraphValue]] | None:
     weights: set[str] = set()
     inputs, outputs = list[GraphValue](), list[GraphValue]()
     for _, graph in _children(data, (0, len(data)), _MODEL_GRAPH):
@@ -53,7 +77,7 @@ def _signature(data: mmap.mmap) -> tuple[list[GraphValue], list[GraphValue]] | N
     return ([one for one in inputs if one.name not in weights], outputs) if inputs and outputs else None
 
 
-def _value(data: mmap.mmap, span: Span) -> GraphValue:
+def _value(data: Bytes, span: Span) -> GraphValue:
     name = next(_text(data, part) for _, part in _children(data, span, _VALUE_NAME))
     ((_, kind),) = _children(data, span, _VALUE_TYPE)
     ((_, tensor),) = _children(data, kind, _TENSOR_TYPE)
@@ -62,35 +86,35 @@ def _value(data: mmap.mmap, span: Span) -> GraphValue:
     return GraphValue(name, f"tensor({element})", [_side(data, part) for _, part in _children(data, shape, _DIMENSION)])
 
 
-def _side(data: mmap.mmap, span: Span) -> int | str | None:
+def _side(data: Bytes, span: Span) -> int | str | None:
     for number, part in _children(data, span, _DIM_PARAM):
         return _text(data, part) if number == _DIM_PARAM else None
     return next((value for number, value in _numbers(data, span) if number == _DIM_VALUE), None)
 
 
-def _number(data: mmap.mmap, span: Span, field: int) -> int:
+def _number(data: Bytes, span: Span, field: int) -> int:
     return next(value for number, value in _numbers(data, span) if number == field)
 
 
-def _text(data: mmap.mmap, span: Span) -> str:
+def _text(data: Bytes, span: Span) -> str:
     return data[span[0] : span[1]].decode()
 
 
-def _children(data: mmap.mmap, span: Span, *fields: int) -> Iterator[tuple[int, Span]]:
+def _children(data: Bytes, span: Span, *fields: int) -> Iterator[tuple[int, Span]]:
     """Yield the fields of a message that have those numbers and are messages or texts."""
     for number, kind, start, end in _fields(data, span):
         if kind == _BYTES and number in fields:
             yield number, (start, end)
 
 
-def _numbers(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int]]:
+def _numbers(data: Bytes, span: Span) -> Iterator[tuple[int, int]]:
     """Yield the whole numbers among the fields of a message."""
     for number, kind, start, _ in _fields(data, span):
         if kind == _VARINT:
             yield number, _varint(data, start)[0]
 
 
-def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int, int, int]]:
+def _fields(data: Bytes, span: Span) -> Iterator[tuple[int, int, int, int]]:
     """Yield (number, wire type, start, end) of each field of a message. Raises ValueError for what is no message."""
     position, end = span
     while position < end:
@@ -111,7 +135,7 @@ def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int, int, int]]:
         yield number, kind, start, position
 
 
-def _varint(data: mmap.mmap, position: int) -> tuple[int, int]:
+def _varint(data: Bytes, position: int) -> tuple[int, int]:
     value = 0
     for n in range(10):
         byte = data[position + n]

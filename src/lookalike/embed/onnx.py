@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lookalike.embed.device_session import DeviceSession, open_on_device, probes, repeated
 from lookalike.embed.devices import CPU, candidates
+from lookalike.embed.graph_signature import depends_on_the_batch
 from lookalike.embed.model_files import ModelFiles, check_file, files_in
 from lookalike.embed.onnx_session import create_session
 from lookalike.errors import BrokenModel
@@ -135,7 +136,7 @@ def _batch_size(graph_input: Any, name: str, model: bytes | Path) -> int:
     fixed = graph_input.shape[0]
     if isinstance(fixed, int) and fixed != 1:
         raise BrokenModel(f"{name} takes batches of {fixed} images and no others; export it with a free batch size")
-    if fixed == 1:
+    if fixed == 1 or depends_on_the_batch(model):
         return 1
     size = len(model) if isinstance(model, bytes) else model.stat().st_size
     return LARGE_BATCH if size > LARGE_MODEL else BATCH

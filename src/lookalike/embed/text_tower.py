@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.embed.devices import AUTO, candidates, requested_device
+from lookalike.embed.graph_signature import depends_on_the_batch
 from lookalike.embed.model_files import ModelFiles, check_file
 from lookalike.embed.onnx_session import create_device_session, create_session
 from lookalike.errors import BrokenModel, ModelError
@@ -38,6 +39,7 @@ class TextEncoder:
         self._lock = threading.Lock()
         self._tokenizer: Any = None
         self._session: Any = None
+        self._single = False  # whether texts are embedded one at a time
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors (len(texts), dim) of texts, rows of length 1. What exceeds the context is cut."""
@@ -63,6 +65,7 @@ class TextEncoder:
             assert files.text_model is not None
             self._tokenizer = self._load_tokenizer()
             check_file(files.text_model, tower.sha256, tower.data_files)
+            self._single = depends_on_the_batch(files.text_model)
             self._session = self._open_session(files.text_model)
 
     def _open_session(self, model: Path) -> Any:
@@ -92,7 +95,7 @@ class TextEncoder:
         encodings = self._tokenizer.encode_batch([clean(text, self._tower.clean) for text in texts])
         feeds = text_feeds(self._session.get_inputs(), encodings)
         output = self._tower.output or self._session.get_outputs()[0].name
-        if self._session.get_inputs()[0].shape[0] == 1:  # a graph for one text at a time
+        if self._single or self._session.get_inputs()[0].shape[0] == 1:
             rows = [
                 self._session.run([output], {name: values[n : n + 1] for name, values in feeds.items()})[0]
                 for n in range(len(texts))
