@@ -4,13 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from lookalike.cli.main import app
 from lookalike.embed import get_embedder
 from lookalike.embed.card import card_to_json
 from lookalike.embed.graph_signature import depends_on_the_batch
 from lookalike.embed.model_files import ModelFiles, checksum, files_in
 from lookalike.embed.onnx import OnnxEmbedder
 from lookalike.embed.quantize import quantize_model
+from lookalike.embed.registry import MODELS_VARIABLE
 from lookalike.errors import BrokenModel, ModelError
 from lookalike.types import Card, Preprocessing
 
@@ -57,6 +60,13 @@ def test_the_card_tells_the_loss(files: ModelFiles, tmp_path: Path) -> None:
     assert (small.card.name, small.card.license) == ("small", "cc0-1.0")
     assert made.model.stat().st_size < 0.4 * files.model.stat().st_size
     assert sorted(path.name for path in tmp_path.iterdir()) == ["plain", "small"]
+
+
+def test_the_list_of_models_tells_it(files: ModelFiles, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path / "models"))
+    _, report = quantize_model(files, tmp_path / "models" / "small", name="small")
+    (row,) = (line for line in CliRunner().invoke(app, ["models"]).stdout.splitlines() if line.startswith("small"))
+    assert row.endswith(str(report))
 
 
 def test_a_vector_does_not_depend_on_the_batch(files: ModelFiles, tmp_path: Path) -> None:

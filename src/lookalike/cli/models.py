@@ -24,11 +24,13 @@ def models(context: typer.Context, json: JsonOption = False) -> None:
         return
     from lookalike.embed import DEFAULT_MODEL, known_models
 
+    own = known_models(added=False)  # docs/models.md describes them
     for name, card in known_models().items():
         if json:
             print_json(asdict(card) | {"default": name == DEFAULT_MODEL})
         else:
-            print_row(_row(name, card) + ("  (default)" if name == DEFAULT_MODEL else ""))
+            about = "" if name in own or not card.description else f"  {card.description}"
+            print_row(_row(name, card) + about + ("  (default)" if name == DEFAULT_MODEL else ""))
     log("also: --model FOLDER (model.onnx + card.json), --model hub:owner/name (needs: pip install 'lookalike[hub]')")
 
 

@@ -42,7 +42,7 @@ class OnnxEmbedder:
         *,
         threads: int = 1,
         output: str | None = None,
-        device: str | None = None,
+        device: str | None = CPU,
     ) -> None:
         accelerators = candidates(device)
         self._card = card
@@ -68,12 +68,12 @@ class OnnxEmbedder:
         return _opened, (type(self), model, self._card, options)
 
     @classmethod
-    def load(cls, folder: Path, *, threads: int = 1, device: str | None = None) -> Self:
+    def load(cls, folder: Path, *, threads: int = 1, device: str | None = CPU) -> Self:
         """Open a folder with model.onnx and card.json; the weights must match the checksum in the card."""
         return cls.open(files_in(folder), threads=threads, device=device)
 
     @classmethod
-    def open(cls, files: ModelFiles, *, threads: int = 1, device: str | None = None) -> Self:
+    def open(cls, files: ModelFiles, *, threads: int = 1, device: str | None = CPU) -> Self:
         """Open the files of a model; the weights must match the checksum in the card."""
         check_file(files.model, files.card.sha256, files.card.data_files)
         return cls(files.model, files.card, threads=threads, device=device)

@@ -1,7 +1,7 @@
 """Make int8 weights of a model in float32, for the CPU. It needs the onnx library (the extra train has it).
 
-Weights of matrix products get eight bits, with a scale for each column; what is multiplied with them is rounded to eight
-bits while the model runs ("dynamic quantization"). Convolutions and tables of words stay as they are.
+Weights of matrix products get eight bits, with a scale for each column; what is multiplied with them is rounded to
+eight bits while the model runs ("dynamic quantization"). Convolutions and tables of words stay as they are.
 """
 
 import logging
@@ -61,19 +61,13 @@ def quantize_model(
     temporary.mkdir(parents=True)
     try:
         _quantize(files.model, temporary / MODEL_FILE, card.name)
-        made = replace(
-            card,
-            name=name,
-            sha256=checksum(temporary / MODEL_FILE),
-            data_files=(),
-            source=f"int8 weights of {card.source}",
-        )
-        made = replace(made, text=None) if card.text is None else _with_text_tower(files, temporary, made)
-        report = _compare(OnnxEmbedder(files.model, card), OnnxEmbedder(temporary / MODEL_FILE, made), images)
-        description = f"{card.description} {report}".strip()
-        (temporary / CARD_FILE).write_text(
-            f"{card_to_json(replace(made, description=description))}\n", encoding="utf-8"
-        )
+        sha256, source = checksum(temporary / MODEL_FILE), f"int8 weights of {card.source}"
+        smaller = replace(card, name=name, sha256=sha256, data_files=(), source=source)
+        if card.text is not None:
+            smaller = _with_text_tower(files, temporary, smaller)
+        report = _compare(OnnxEmbedder(files.model, card), OnnxEmbedder(temporary / MODEL_FILE, smaller), images)
+        text = card_to_json(replace(smaller, description=f"{card.description} {report}".strip()))
+        (temporary / CARD_FILE).write_text(f"{text}\n", encoding="utf-8")
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

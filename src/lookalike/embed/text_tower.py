@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.embed.devices import AUTO, candidates, requested_device
+from lookalike.embed.devices import AUTO, CPU, candidates, requested_device
 from lookalike.embed.graph_signature import depends_on_the_batch
 from lookalike.embed.model_files import ModelFiles, check_file
 from lookalike.embed.onnx_session import create_device_session, create_session
@@ -32,7 +32,7 @@ class TextEncoder:
     Raises ModelError if the tokenizers library is missing, BrokenModel if a file is not what the card describes.
     """
 
-    def __init__(self, files: ModelFiles, *, threads: int = 1, device: str | None = None) -> None:
+    def __init__(self, files: ModelFiles, *, threads: int = 1, device: str | None = CPU) -> None:
         assert files.card.text is not None
         self._files, self._threads, self._device = files, threads, device
         self._tower: TextTower = files.card.text

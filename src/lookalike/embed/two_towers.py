@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Self
 
+from lookalike.embed.devices import CPU
 from lookalike.embed.model_files import ModelFiles
 from lookalike.embed.onnx import OnnxEmbedder
 from lookalike.embed.text_tower import TextEncoder
@@ -19,7 +20,7 @@ class TwoTowerEmbedder:
     Raises BrokenModel at the first use if a file is not what the card describes.
     """
 
-    def __init__(self, files: ModelFiles, *, threads: int = 1, device: str | None = None) -> None:
+    def __init__(self, files: ModelFiles, *, threads: int = 1, device: str | None = CPU) -> None:
         self._files, self._threads, self._device = files, threads, device
         self._text = TextEncoder(files, threads=threads, device=device)
         self._images: OnnxEmbedder | None = None
@@ -30,7 +31,7 @@ class TwoTowerEmbedder:
         return self._image_tower().__reduce__()
 
     @classmethod
-    def open(cls, files: ModelFiles, *, threads: int = 1, device: str | None = None) -> Self:
+    def open(cls, files: ModelFiles, *, threads: int = 1, device: str | None = CPU) -> Self:
         """Open the files of a model whose card has a text tower."""
         return cls(files, threads=threads, device=device)
 
