@@ -1,7 +1,6 @@
 """Read the inputs and outputs of an ONNX file without its weights: opening a large graph takes seconds and its memory.
 
-The fields of the messages are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto), in the wire
-format of protocol buffers.
+The fields of the messages are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 import mmap
@@ -9,18 +8,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lookalike.embed.wire_format import BYTES, VARINT, Bytes, Span, read_fields, read_varint
+
 _MODEL_GRAPH, _NODE, _INITIALIZER, _INPUT, _OUTPUT = 7, 1, 5, 11, 12
 _OPERATOR = 4
 _TENSOR_NAME, _VALUE_NAME, _VALUE_TYPE, _TENSOR_TYPE = 8, 1, 2, 1
 _ELEMENT, _SHAPE, _DIMENSION, _DIM_VALUE, _DIM_PARAM = 1, 2, 1, 1, 2
 _TYPES = {1: "float", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 10: "float16", 11: "double"}
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 DYNAMIC_QUANTIZATION = "DynamicQuantizeLinear"
-
-Bytes = mmap.mmap | bytes
-Span = tuple[int, int]
-"""Where a message lies in the file: its start and its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,44 +98,13 @@ def _text(data: Bytes, span: Span) -> str:
 
 def _children(data: Bytes, span: Span, *fields: int) -> Iterator[tuple[int, Span]]:
     """Yield the fields of a message that have those numbers and are messages or texts."""
-    for number, kind, start, end in _fields(data, span):
-        if kind == _BYTES and number in fields:
+    for number, kind, start, end in read_fields(data, span):
+        if kind == BYTES and number in fields:
             yield number, (start, end)
 
 
 def _numbers(data: Bytes, span: Span) -> Iterator[tuple[int, int]]:
     """Yield the whole numbers among the fields of a message."""
-    for number, kind, start, _ in _fields(data, span):
-        if kind == _VARINT:
-            yield number, _varint(data, start)[0]
-
-
-def _fields(data: Bytes, span: Span) -> Iterator[tuple[int, int, int, int]]:
-    """Yield (number, wire type, start, end) of each field of a message. Raises ValueError for what is no message."""
-    position, end = span
-    while position < end:
-        tag, position = _varint(data, position)
-        number, kind = tag >> 3, tag & 7
-        start = position
-        if kind == _BYTES:
-            length, start = _varint(data, position)
-            position = start + length
-        elif kind == _VARINT:
-            _, position = _varint(data, position)
-        elif kind in (_FIXED64, _FIXED32):
-            position += 8 if kind == _FIXED64 else 4
-        else:
-            raise ValueError("no message of protocol buffers")
-        if position > end or number == 0:
-            raise ValueError("a field ends beyond its message")
-        yield number, kind, start, position
-
-
-def _varint(data: Bytes, position: int) -> tuple[int, int]:
-    value = 0
-    for n in range(10):
-        byte = data[position + n]
-        value |= (byte & 0x7F) << (7 * n)
-        if byte < 0x80:
-            return value, position + n + 1
-    raise ValueError("a number is longer than ten bytes")
+    for number, kind, start, _ in read_fields(data, span):
+        if kind == VARINT:
+            yield number, read_varint(data, start)[0]

@@ -11,7 +11,7 @@ from lookalike.embed.device_session import DeviceSession, open_on_device, probes
 from lookalike.embed.devices import CPU, candidates
 from lookalike.embed.graph_signature import depends_on_the_batch
 from lookalike.embed.model_files import ModelFiles, check_file, files_in
-from lookalike.embed.onnx_session import create_session
+from lookalike.embed.onnx_session import LARGE_MODEL, create_session
 from lookalike.errors import BrokenModel
 from lookalike.image import fit
 from lookalike.parts import normalize_row_parts
@@ -23,7 +23,6 @@ BATCH = 2
 # A model that is larger than any cache: an image takes 43 ms of CPU at batch 2, 41 at 4, 39 at 8 and 40 at 16 of
 # ViT-B/32, whose weights are read from memory once for each batch.
 LARGE_BATCH = 8
-LARGE_MODEL = 64 * 2**20  # bytes
 
 
 class OnnxEmbedder:

@@ -4,8 +4,14 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.embed.devices import CPU_PROVIDER, Accelerator, load_libraries, not_started, provider_of
+from lookalike.embed.mapped_graph import without_weights
 from lookalike.embed.onnx_runtime import onnx_runtime
 from lookalike.errors import BrokenModel
+
+LARGE_MODEL = 64 * 2**20
+"""Bytes of a graph that is larger than the caches of a processor."""
+
+_WEIGHTS_FOLDER = "session.model_external_initializers_file_folder_path"
 
 
 def create_session(model: bytes | Path, *, threads: int = 1, name: str) -> Any:
@@ -14,6 +20,8 @@ def create_session(model: bytes | Path, *, threads: int = 1, name: str) -> Any:
     `model`: large tensors in files of their own are read only from beside a model's path. `threads`: of one forward
     pass. `name`: what errors call the model. Raises BrokenModel.
     """
+    if isinstance(model, Path) and (session := _mapped(model, threads)) is not None:
+        return session
     source = str(model) if isinstance(model, Path) else model
     try:
         return onnx_runtime().InferenceSession(source, _options(threads), providers=[CPU_PROVIDER])
@@ -43,6 +51,19 @@ def create_device_session(
     if provider not in session.get_providers():
         raise not_started(accelerator, name)
     return session
+
+
+def _mapped(model: Path, threads: int) -> Any:
+    """Return a session that maps its weights from a large file; None for a small one, and where that cannot be done."""
+    try:
+        file = model.resolve()  # a hub's cache has links
+        if file.stat().st_size < LARGE_MODEL or (graph := without_weights(file)) is None:
+            return None
+        options = _options(threads)
+        options.add_session_config_entry(_WEIGHTS_FOLDER, str(file.parent))
+        return onnx_runtime().InferenceSession(graph, options, providers=[CPU_PROVIDER])
+    except Exception:  # what is wrong is said when the file is opened as it is
+        return None
 
 
 def _options(threads: int) -> Any:
