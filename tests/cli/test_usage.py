@@ -23,7 +23,7 @@ MALFORMED: dict[str, dict[str, str]] = {
     "cluster": {"--levels": "0", "--method": "k", "--table": "xls", "--tree": "hard", "--seeds": "0", "--seed": "-1"},
     "compare a b": FIGURE,
     "duplicates": {"--keep": "foo", "--min-score": "2", "--probability": "0", "--apply": "delete"},
-    "embed x": {"--output": "x.txt"},
+    "embed x -o x.npy": {"--output": "x.txt", "--device": "gpu"},
     "evaluate m t": {"--k": "0,1", "--seed": "x", "--together": "group"},
     "find-in x": FIGURE | {"--limit": "0"},
     "index x": {
@@ -33,6 +33,7 @@ MALFORMED: dict[str, dict[str, str]] = {
         "--max-bytes": "-1",
         "--ray": "head",
         "--gpus-per-worker": "-1",
+        "--device": "gpu",
     },
     "label": FIGURE | {"--min-confidence": "1.5", "--output": "x.txt", "--names": ", none", "--template": "a photo"},
     "map": {"--output": "m.txt"},
@@ -50,9 +51,9 @@ MALFORMED: dict[str, dict[str, str]] = {
     "representatives": FIGURE | {"-k": "0"},
     "search x": FIGURE
     | {"-k": "0", "--region": "1,2", "--min-score": "much", "--verify": "0", "--diversity": "nan"}
-    | {"--by": "copies", "--recall": "0"},
+    | {"--by": "copies", "--recall": "0", "--device": "gpu"},
     "serve": {"--port": "0", "--workers": "0", "--rate": "inf", "--max-megabytes": "0", "--max-megapixels": "0"}
-    | {"--allow-host": "https://x.example/", "--trust-proxy": "300.1.1.1"},
+    | {"--allow-host": "https://x.example/", "--trust-proxy": "300.1.1.1", "--device": "gpu"},
     "split": {"--output": "x.txt", "--test": "2", "--val": "-1", "--seed": "-1", "--min-score": "2", "--labels": "all"},
     "train autoencoder s -o x": TRAIN | {"--code": "1"},
     "train similarity s -o x": TRAIN

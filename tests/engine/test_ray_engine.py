@@ -40,6 +40,13 @@ COLUMNS = [
 ]
 
 
+@pytest.mark.parametrize(
+    ("device", "gpus", "expected"), [("auto", 0, "cpu"), ("auto", 0.5, "auto"), ("cuda", 0, "cuda"), ("cpu", 1, "cpu")]
+)
+def test_workers_without_a_gpu_of_their_own_use_the_cpu(device: str, gpus: float, expected: str) -> None:
+    assert RayEngine("c", gpus=gpus, device=device).worker_device == expected
+
+
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
     """A folder with many images."""

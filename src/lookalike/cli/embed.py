@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.options import JsonOption
+from lookalike.cli.options import DeviceOption, JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.cli.output_files import ends_in
 from lookalike.errors import LookalikeError, UnreadableImage
@@ -32,6 +32,7 @@ def embed(
     model: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A model's name or folder, or hub:owner/name.")
     ] = None,
+    device: DeviceOption = "auto",
     json: JsonOption = False,
 ) -> None:
     """Write the vectors of images to a NumPy file and print the path of each row. Images that fail have no row."""
@@ -55,7 +56,7 @@ def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vect
 
     from lookalike.image import SourceFile, find
     from lookalike.indexing.file_job import FileJob
-    from lookalike.indexing.pipeline import default_workers, parallel
+    from lookalike.indexing.pipeline import batch_size, default_workers, parallel
     from lookalike.indexing.worker import EmbeddedFile, FileWorker
 
     listed = list(find(files))
@@ -65,8 +66,9 @@ def _embed_all(files: list[str], embedder: "Embedder") -> "tuple[list[str], Vect
     jobs = [FileJob(item, str(n)) for n, item in enumerate(i for i in listed if isinstance(i, SourceFile))]
     rows: dict[int, Vectors] = {}
     with ProgressLine("images") as progress, FileWorker(embedder) as worker:
-        done = 0
-        for outcomes in parallel(jobs, worker, workers=default_workers()):
+        done, workers = 0, default_workers()
+        batch = batch_size(len(jobs), workers, worker.batch)
+        for outcomes in parallel(jobs, worker, workers=workers, batch=batch):
             done += len(outcomes)
             progress(done, len(jobs))
             for outcome in outcomes:

@@ -15,9 +15,19 @@ import typer
 
 from lookalike.cli.entry import INTERRUPTED
 from lookalike.cli.info import newer_model_advice
-from lookalike.cli.options import MAX_BYTES, MAX_PIXELS, CollectionOption, JsonOption, MaxBytes, MaxPixels, limits
+from lookalike.cli.options import (
+    MAX_BYTES,
+    MAX_PIXELS,
+    CollectionOption,
+    DeviceOption,
+    JsonOption,
+    MaxBytes,
+    MaxPixels,
+    limits,
+)
 from lookalike.cli.output import ProgressLine, log, print_json
 from lookalike.cli.usage_errors import checked_by
+from lookalike.embed.devices import CPU, DEVICE_VARIABLE
 from lookalike.errors import BadQuery
 from lookalike.text import counted
 
@@ -76,6 +86,7 @@ def index(
     ] = 0.0,
     max_pixels: MaxPixels = MAX_PIXELS,
     max_bytes: MaxBytes = MAX_BYTES,
+    device: DeviceOption = "auto",
     allow_private: Annotated[
         bool, typer.Option("--allow-private", help="Also read URLs of hosts that are not public, and of any port.")
     ] = False,
@@ -85,6 +96,8 @@ def index(
     from lookalike.search.new_collection import open_to_index
 
     _limit_malloc_arenas()
+    if ray is not None:  # the device is that of the workers
+        os.environ[DEVICE_VARIABLE] = CPU
     requested = _sources(sources)
     bounds = limits(max_pixels, max_bytes, allow_private=allow_private)
     with open_to_index(collection, requested or (), model=model, limits=bounds) as photos:
@@ -92,12 +105,14 @@ def index(
             raise BadQuery(
                 f"nothing to index: {photos.uri} has no folder yet; name one, such as: lookalike index ~/Pictures"
             )
-        engine = _engine(photos, ray, workers, gpus)
+        engine = _engine(photos, ray, workers, gpus, device)
         report = _sync(photos, requested, frames, prune, workers, engine)
         _join_clusters(photos)
         if parts or "local_features" in photos.store.settings:
             _update_local_features(photos)
         _report(photos, report, as_json=json)
+        if engine is None and (report.added or report.changed):
+            _log_device(photos)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
     if not any((report.added, report.changed, report.moved, report.removed, report.unchanged)):
@@ -118,6 +133,14 @@ def _limit_malloc_arenas() -> None:
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, max(2, default_workers() // 2))
 
 
+def _log_device(photos: "Collection") -> None:
+    """Log the device that embedded images, and how, unless it was the CPU."""
+    embedder = photos.embedder
+    if (device := getattr(embedder, "device", CPU)) != CPU:
+        precision, images = getattr(embedder, "precision", ""), getattr(embedder, "batch", 1)
+        log(f"embedded on {device}: {precision}, {images} images at a time")
+
+
 def _sources(names: list[str] | None) -> list[str] | None:
     """The sources, with `-` replaced by the list on stdin."""
     from lookalike.image import read_list
@@ -127,7 +150,9 @@ def _sources(names: list[str] | None) -> list[str] | None:
     return [s for name in names for s in (read_list(sys.stdin.buffer) if name == "-" else [name])]
 
 
-def _engine(photos: "Collection", address: str | None, workers: int | None, gpus: float) -> "Engine | None":
+def _engine(
+    photos: "Collection", address: str | None, workers: int | None, gpus: float, device: str
+) -> "Engine | None":
     if address is None:
         if gpus:
             raise typer.BadParameter(
@@ -136,7 +161,7 @@ def _engine(photos: "Collection", address: str | None, workers: int | None, gpus
         return None
     from lookalike.engine import RayEngine
 
-    return RayEngine(photos.uri, address, workers, gpus=gpus)
+    return RayEngine(photos.uri, address, workers, gpus=gpus, device=device)
 
 
 def _sync(

@@ -62,6 +62,8 @@ def _listed_row(model: "ListedModel", card: "Card") -> str:
     from lookalike.embed import DEFAULT_MODEL
 
     row = f"{_row(model.name, card)}  {model.bytes / _MEGABYTE:,.0f} MB here"
+    if card.description and model.status == "added":  # docs/models.md describes those of the package
+        row += f"  {card.description}"
     if model.images_per_second is not None:
         row += f"  {model.images_per_second:,.1f} images a second"
     return row + ("  (default)" if model.name == DEFAULT_MODEL else "")

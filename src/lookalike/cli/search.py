@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.options import MAX_BYTES, CollectionOption, JsonOption, open_to_read
+from lookalike.cli.options import MAX_BYTES, CollectionOption, DeviceOption, JsonOption, open_to_read
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import FIGURE
 from lookalike.cli.result_options import ResultOptions, check_min_score
@@ -105,6 +105,7 @@ def search(
         Path | None, typer.Option(metavar="FILE.png", callback=FIGURE, help="Draw the query and its hits.")
     ] = None,
     collection: CollectionOption = None,
+    device: DeviceOption = "cpu",
     json: JsonOption = False,
 ) -> None:
     """Print the k images most like the query, best first: rank, score, path."""

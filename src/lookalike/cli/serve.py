@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli.command import interrupt_text
-from lookalike.cli.options import CollectionOption
+from lookalike.cli.options import CollectionOption, DeviceOption
 from lookalike.cli.output import log
 from lookalike.cli.usage_errors import checked_by
 from lookalike.errors import BadQuery
@@ -37,6 +37,7 @@ def serve(
     workers: Annotated[
         int, typer.Option(metavar="N", min=1, max=64, help="Worker processes; each holds the vectors in memory.")
     ] = 1,
+    device: DeviceOption = "auto",
     token_file: Annotated[
         str | None,
         typer.Option(

@@ -31,18 +31,18 @@ class Repository:
     checksums: dict[str, str] = field(default_factory=dict)
 
 
-def hub_embedder(name: str, *, threads: int = 1) -> Embedder:
+def hub_embedder(name: str, *, threads: int = 1, device: str | None = None) -> Embedder:
     """Open owner/name[@revision], downloading it unless it is in the hub's cache."""
     repository, _, revision = name.partition("@")
     folder = cached(repository, revision or None)
     if folder is None:
         folder = download(inspect_repository(repository, revision or None), "fp32")
-    return embedder_of_repository(folder, f"hub:{name}", threads=threads)
+    return embedder_of_repository(folder, f"hub:{name}", threads=threads, device=device)
 
 
-def embedder_of_repository(folder: Path, name: str, *, threads: int = 1) -> Embedder:
+def embedder_of_repository(folder: Path, name: str, *, threads: int = 1, device: str | None = None) -> Embedder:
     """Return an embedder from a folder in the layout of a hub repository. Raises BrokenModel."""
-    return open_files(read_layout(folder, name), threads=threads)
+    return open_files(read_layout(folder, name), threads=threads, device=device)
 
 
 def cached(repository: str, revision: str | None) -> Path | None:

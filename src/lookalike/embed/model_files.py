@@ -4,12 +4,14 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lookalike.embed.card import MODEL_FILE, TEXT_FOLDER, TEXT_MODEL_FILE, TOKENIZER_FILE, load_card
 from lookalike.errors import BrokenModel
 from lookalike.types import Card
 
 BLOCK = 2**20
+_checksums: dict[tuple[tuple[str, int, int, int, int], ...], str] = {}  # by the states of the files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +55,42 @@ def text_folder(folder: Path, card: Card) -> Path:
 
 
 def checksum(file: Path, data_files: Iterable[str] = ()) -> str:
-    """Return the SHA-256 of a file and of the data files beside it, one after the other. Raises BrokenModel."""
-    digest = hashlib.sha256()
-    for path in (file, *(file.parent / name for name in data_files)):
-        try:
-            with path.open("rb") as opened:
-                while block := opened.read(BLOCK):
-                    digest.update(block)
-        except OSError as error:
-            raise BrokenModel(f"{path} cannot be read ({error.strerror}); copy or export the model again") from None
-    return digest.hexdigest()
+    """Return the SHA-256 of a file and of the data files beside it, one after the other. Raises BrokenModel.
+
+    A file that this process has read, and that has not changed since, is not read again.
+    """
+    paths = [file, *(file.parent / name for name in data_files)]
+    states = tuple(_state(path) for path in paths)
+    if states not in _checksums:
+        digest = hashlib.sha256()
+        for path in paths:
+            _update(digest, path)
+        if states != tuple(_state(path) for path in paths):
+            return digest.hexdigest()
+        _checksums[states] = digest.hexdigest()
+    return _checksums[states]
+
+
+def _update(digest: Any, path: Path) -> None:
+    try:
+        with path.open("rb") as opened:
+            while block := opened.read(BLOCK):
+                digest.update(block)
+    except OSError as error:
+        raise _unreadable(path, error) from None
+
+
+def _state(path: Path) -> tuple[str, int, int, int, int]:
+    """What changes with a file's content; the time of its last change of any kind cannot be set by hand."""
+    try:
+        stat = path.stat()
+    except OSError as error:
+        raise _unreadable(path, error) from None
+    return str(path.resolve()), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+
+
+def _unreadable(path: Path, error: OSError) -> BrokenModel:
+    return BrokenModel(f"{path} cannot be read ({error.strerror}); copy or export the model again")
 
 
 def check_file(file: Path, expected: str, data_files: Iterable[str] = ()) -> None:

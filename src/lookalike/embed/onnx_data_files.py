@@ -8,6 +8,7 @@ import mmap
 from collections.abc import Iterator
 from pathlib import Path
 
+from lookalike.embed.wire_format import BYTES, VARINT, read_fields, read_varint
 from lookalike.errors import BrokenModel
 
 MAX_MESSAGES = 5_000_000  # parts of a graph; the largest published ones have some 100,000
@@ -22,9 +23,6 @@ _CHILDREN = {
 }
 """By the kind of a message, which of its fields contain messages that may lead to a tensor."""
 _EXTERNAL_DATA, _DATA_LOCATION, _EXTERNAL = 13, 14, 1
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
-_Field = tuple[int, int, int, int]  # number, wire type, and the span of bytes; of a varint its value and 0
 
 
 def referenced_files(graph: Path) -> list[str]:
@@ -49,9 +47,9 @@ def _locations(data: mmap.mmap) -> Iterator[str]:
             yield from _location(data, start, end)
             continue
         children = _CHILDREN[kind]
-        for number, wire, first, last in _fields(data, start, end):
+        for number, wire, first, last in read_fields(data, (start, end)):
             count += 1
-            if wire == _BYTES and number in children:
+            if wire == BYTES and number in children:
                 pending.append((children[number], first, last))
         if count > MAX_MESSAGES:
             raise ValueError(f"more than {MAX_MESSAGES:,} parts")
@@ -59,43 +57,12 @@ def _locations(data: mmap.mmap) -> Iterator[str]:
 
 def _location(data: mmap.mmap, start: int, end: int) -> Iterator[str]:
     external, names = False, []
-    for number, wire, first, last in _fields(data, start, end):
-        if number == _DATA_LOCATION and wire == _VARINT:
-            external = first == _EXTERNAL
-        elif number == _EXTERNAL_DATA and wire == _BYTES:
-            entry = {n: data[a:b] for n, w, a, b in _fields(data, first, last) if w == _BYTES}
+    for number, wire, first, last in read_fields(data, (start, end)):
+        if number == _DATA_LOCATION and wire == VARINT:
+            external = read_varint(data, first)[0] == _EXTERNAL
+        elif number == _EXTERNAL_DATA and wire == BYTES:
+            entry = {n: data[a:b] for n, w, a, b in read_fields(data, (first, last)) if w == BYTES}
             if entry.get(1) == b"location":
                 names.append(entry.get(2, b"").decode())
     if external:
         yield from names
-
-
-def _fields(data: mmap.mmap, position: int, end: int) -> Iterator[_Field]:
-    while position < end:
-        tag, position = _varint(data, position, end)
-        number, wire = tag >> 3, tag & 7
-        if wire == _VARINT:
-            value, position = _varint(data, position, end)
-            yield number, wire, value, 0
-            continue
-        if wire == _BYTES:
-            size, position = _varint(data, position, end)
-        elif wire in (_FIXED64, _FIXED32):
-            size = 8 if wire == _FIXED64 else 4
-        else:
-            raise ValueError(f"a field of wire type {wire}")
-        if position + size > end:
-            raise ValueError("it ends early")
-        yield number, wire, position, position + size
-        position += size
-
-
-def _varint(data: mmap.mmap, position: int, end: int) -> tuple[int, int]:
-    value = shift = 0
-    while position < end and shift < 70:
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value, position
-    raise ValueError("it ends early")

@@ -16,3 +16,19 @@ def onnx_runtime() -> Any:
 
     onnxruntime.disable_telemetry_events()  # in case it was imported before
     return onnxruntime
+
+
+def float16_converter() -> Any:
+    """Return the function that converts a graph to float16. Raises ImportError without the onnx library."""
+    onnx_runtime()
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    return convert_float_to_float16
+
+
+def quantization() -> Any:
+    """Return the module that makes int8 weights. Raises ImportError without the onnx library."""
+    onnx_runtime()
+    import onnxruntime.quantization
+
+    return onnxruntime.quantization

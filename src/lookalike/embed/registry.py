@@ -83,25 +83,28 @@ def _joined_names(folder: Path) -> tuple[str, str]:
         raise BrokenModel(f"{folder / JOIN_FILE} cannot be read ({error}); join the models again") from None
 
 
-def _joined(folder: Path, threads: int) -> Embedder:
+def _joined(folder: Path, threads: int, device: str | None) -> Embedder:
     from lookalike.embed.combined import join
 
-    alike, copy = (get_embedder(name, threads=threads) for name in _joined_names(folder))
+    alike, copy = (get_embedder(name, threads=threads, device=device) for name in _joined_names(folder))
     return join(alike, copy, folder.name)
 
 
-def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embedder:
+def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1, device: str | None = None) -> Embedder:
     """Return the embedder called `name`.
 
     `name`: a model of the package or one that was added, a folder with model.onnx and card.json,
     hub:owner/name[@revision], or the name under which another package registers a function that returns an embedder
     (plugins.py). `threads`: of one forward pass;
-    use 1 when several workers share the embedder. Raises UnknownModel or BrokenModel.
+    use 1 when several workers share the embedder. `device`: "cpu", "cuda", "tensorrt", "coreml", "directml",
+    "openvino", "rocm", or "auto" for a GPU where the installed ONNX Runtime can use one and else the CPU; by default
+    $LOOKALIKE_DEVICE, else "auto". Raises UnknownModel or BrokenModel, BadQuery for an unknown device, ModelError for
+    one that cannot be used.
     """
     if str(name).startswith("hub:"):
         from lookalike.embed.hub import hub_embedder
 
-        return hub_embedder(str(name).removeprefix("hub:"), threads=threads)
+        return hub_embedder(str(name).removeprefix("hub:"), threads=threads, device=device)
     try:
         folder = model_folder(name)
     except UnknownModel:
@@ -110,15 +113,15 @@ def get_embedder(name: str | Path = DEFAULT_MODEL, *, threads: int = 1) -> Embed
         embedder: Embedder = make()
         return embedder
     if (folder / JOIN_FILE).is_file():
-        return _joined(folder, threads)
+        return _joined(folder, threads, device)
     from lookalike.embed.open_model import open_files
 
     if not (folder / CARD_FILE).is_file():
         from lookalike.embed.layouts import is_layout, read_layout
 
         if is_layout(folder):
-            return open_files(read_layout(folder, folder.name), threads=threads)
-    return open_files(files_in(folder), threads=threads)
+            return open_files(read_layout(folder, folder.name), threads=threads, device=device)
+    return open_files(files_in(folder), threads=threads, device=device)
 
 
 def model_folder(name: str | Path) -> Path:

@@ -4,13 +4,16 @@ import re
 import string
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.embed.devices import AUTO, CPU, candidates, requested_device
+from lookalike.embed.graph_signature import depends_on_the_batch
 from lookalike.embed.model_files import ModelFiles, check_file
-from lookalike.embed.onnx_session import create_session
+from lookalike.embed.onnx_session import create_device_session, create_session
 from lookalike.errors import BrokenModel, ModelError
 from lookalike.similarity import normalize
 from lookalike.types import TextTower, Vectors
@@ -29,13 +32,14 @@ class TextEncoder:
     Raises ModelError if the tokenizers library is missing, BrokenModel if a file is not what the card describes.
     """
 
-    def __init__(self, files: ModelFiles, *, threads: int = 1) -> None:
+    def __init__(self, files: ModelFiles, *, threads: int = 1, device: str | None = CPU) -> None:
         assert files.card.text is not None
-        self._files, self._threads = files, threads
+        self._files, self._threads, self._device = files, threads, device
         self._tower: TextTower = files.card.text
         self._lock = threading.Lock()
         self._tokenizer: Any = None
         self._session: Any = None
+        self._single = False  # whether texts are embedded one at a time
 
     def embed(self, texts: Sequence[str]) -> Vectors:
         """Return the vectors (len(texts), dim) of texts, rows of length 1. What exceeds the context is cut."""
@@ -61,7 +65,16 @@ class TextEncoder:
             assert files.text_model is not None
             self._tokenizer = self._load_tokenizer()
             check_file(files.text_model, tower.sha256, tower.data_files)
-            self._session = create_session(files.text_model, threads=self._threads, name=files.card.name)
+            self._single = depends_on_the_batch(files.text_model)
+            self._session = self._open_session(files.text_model)
+
+    def _open_session(self, model: Path) -> Any:
+        """Open the graph on the device that was named; "auto" is the CPU, which needs less time than a GPU to start."""
+        name, threads = self._files.card.name, self._threads
+        if requested_device(self._device) != AUTO:
+            for accelerator in candidates(self._device):
+                return create_device_session(model, accelerator, threads=threads, name=name)
+        return create_session(model, threads=threads, name=name)
 
     def _load_tokenizer(self) -> Any:
         path, tower = self._files.tokenizer, self._tower
@@ -82,7 +95,7 @@ class TextEncoder:
         encodings = self._tokenizer.encode_batch([clean(text, self._tower.clean) for text in texts])
         feeds = text_feeds(self._session.get_inputs(), encodings)
         output = self._tower.output or self._session.get_outputs()[0].name
-        if self._session.get_inputs()[0].shape[0] == 1:  # a graph for one text at a time
+        if self._single or self._session.get_inputs()[0].shape[0] == 1:
             rows = [
                 self._session.run([output], {name: values[n : n + 1] for name, values in feeds.items()})[0]
                 for n in range(len(texts))

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any, Self
 
+from lookalike.embed.devices import CPU
 from lookalike.embed.model_files import ModelFiles
 from lookalike.embed.onnx import OnnxEmbedder
 from lookalike.embed.text_tower import TextEncoder
@@ -19,9 +20,9 @@ class TwoTowerEmbedder:
     Raises BrokenModel at the first use if a file is not what the card describes.
     """
 
-    def __init__(self, files: ModelFiles, *, threads: int = 1) -> None:
-        self._files, self._threads = files, threads
-        self._text = TextEncoder(files, threads=threads)
+    def __init__(self, files: ModelFiles, *, threads: int = 1, device: str | None = CPU) -> None:
+        self._files, self._threads, self._device = files, threads, device
+        self._text = TextEncoder(files, threads=threads, device=device)
         self._images: OnnxEmbedder | None = None
         self._lock = threading.Lock()
 
@@ -30,13 +31,28 @@ class TwoTowerEmbedder:
         return self._image_tower().__reduce__()
 
     @classmethod
-    def open(cls, files: ModelFiles, *, threads: int = 1) -> Self:
+    def open(cls, files: ModelFiles, *, threads: int = 1, device: str | None = CPU) -> Self:
         """Open the files of a model whose card has a text tower."""
-        return cls(files, threads=threads)
+        return cls(files, threads=threads, device=device)
 
     @property
     def card(self) -> Card:
         return self._files.card
+
+    @property
+    def device(self) -> str:
+        """The device that runs the image tower."""
+        return self._image_tower().device
+
+    @property
+    def precision(self) -> str:
+        """The precision of the image tower on its device; see `OnnxEmbedder`."""
+        return self._image_tower().precision
+
+    @property
+    def batch(self) -> int:
+        """The number of images of a forward pass; `embed` takes any number."""
+        return self._image_tower().batch
 
     def embed(self, images: Sequence[RGB]) -> Vectors:
         """Embed upright RGB images of any sizes. Returns (len(images), dim), rows of length 1."""
@@ -53,5 +69,5 @@ class TwoTowerEmbedder:
     def _image_tower(self) -> OnnxEmbedder:
         with self._lock:
             if self._images is None:
-                self._images = OnnxEmbedder.open(self._files, threads=self._threads)
+                self._images = OnnxEmbedder.open(self._files, threads=self._threads, device=self._device)
             return self._images

@@ -4,6 +4,7 @@ The driver plans, hands out batches of file names, and commits what workers have
 through it, but those of files that were indexed before. Ray schedules, moves data and starts workers again.
 """
 
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lookalike.embed.devices import AUTO, CPU, DEVICE_VARIABLE
 from lookalike.engine.cluster import connected
 from lookalike.errors import LookalikeError
 from lookalike.image import Limits, absolute_text
@@ -35,14 +37,17 @@ MAX_FAILED_STARTS = 20
 
 @dataclass(frozen=True, slots=True)
 class WorkerSpec:
-    """What a worker needs: `uri` of the collection, the model, and how files are read (see `FileWorker`)."""
+    """What a worker needs besides the model: `uri` of the collection, and how files are read (see `FileWorker`).
+
+    `device`: what $LOOKALIKE_DEVICE is there.
+    """
 
     uri: str
-    embedder: Embedder
     limits: Limits
     frames: int
     paths_by_hash: Mapping[str, Sequence[str]] = field(default_factory=dict)
     threads: int = 1
+    device: str = CPU
 
 
 class _Worker:
@@ -50,12 +55,13 @@ class _Worker:
 
     def __init__(self, spec: WorkerSpec) -> None:
         self._spec = spec
+        os.environ[DEVICE_VARIABLE] = spec.device  # before the model arrives, which opens on it
 
-    def ready(self) -> None:
+    def ready(self, embedder: Embedder) -> None:
         """Open the collection. Here rather than above: what this raises arrives as it is."""
         spec = self._spec
         self._store = open_store(spec.uri)
-        self._worker = FileWorker(spec.embedder, spec.limits, spec.frames, spec.paths_by_hash)
+        self._worker = FileWorker(embedder, spec.limits, spec.frames, spec.paths_by_hash)
 
     def run(self, jobs: list[FileJob]) -> FinishedBatch:
         engine, outcomes = LocalEngine(self._spec.threads), list[Outcome]()
@@ -88,7 +94,8 @@ def written(store: Store, outcomes: Sequence[Outcome]) -> FinishedBatch:
 class RayEngine:
     """See `Engine`. `uri`: of the collection, which all workers must reach. `address`: see `cluster.connected`.
 
-    `workers`: processes, by default one for each core of the cluster; each has `threads` cores and `gpus`.
+    `workers`: processes, by default one for each core of the cluster; each has `threads` cores and `gpus`. `device`:
+    what runs the model there (see `get_embedder`); "auto" is the CPU for workers without a GPU of their own.
     """
 
     uri: str
@@ -97,6 +104,12 @@ class RayEngine:
     threads: int = 1
     gpus: float = 0.0
     batch: int = BATCH
+    device: str = AUTO
+
+    @property
+    def worker_device(self) -> str:
+        """The device of a worker: a worker without a GPU of its own must not take one of the others'."""
+        return CPU if self.device == AUTO and not self.gpus else self.device
 
     def run(
         self, jobs: Iterator[FileJob], count: int, worker: FileWorker, stop: threading.Event
@@ -110,14 +123,14 @@ class RayEngine:
             )
         spec = WorkerSpec(
             self.uri if "://" in self.uri else absolute_text(self.uri),
-            worker.embedder,
             worker.limits,
             worker.frames,
             worker.paths_by_hash,
             self.threads,
+            self.worker_device,
         )
         with connected(self.address, cores=self.workers and self.workers * self.threads) as ray:
-            pool = _Pool(ray, self, spec)
+            pool = _Pool(ray, self, spec, worker.embedder)
             try:
                 yield from pool.run(jobs, count, stop)
             finally:
@@ -137,9 +150,9 @@ class _Pool:
     A worker gets batches once it is ready: where the cluster has no room for it, it waits, and the others work.
     """
 
-    def __init__(self, ray: Any, engine: RayEngine, spec: WorkerSpec) -> None:
+    def __init__(self, ray: Any, engine: RayEngine, spec: WorkerSpec, embedder: Embedder) -> None:
         self._ray, self._engine = ray, engine
-        self._spec = ray.put(spec)
+        self._spec, self._embedder = ray.put(spec), ray.put(embedder)
         self._remote = ray.remote(_Worker).options(
             num_cpus=engine.threads, num_gpus=engine.gpus, max_restarts=0, max_task_retries=0, max_concurrency=IN_WORK
         )
@@ -188,7 +201,7 @@ class _Pool:
     def _start(self) -> None:
         self._next += 1
         actor = self._actors[self._next] = self._remote.remote(self._spec)
-        self._starting[actor.ready.remote()] = self._next
+        self._starting[actor.ready.remote(self._embedder)] = self._next
 
     def _started(self, reference: Any) -> None:
         """Give a worker work from now on; forget one that could not start. Raises LookalikeError if none can."""

@@ -61,6 +61,6 @@ class LocalEngine:
     ) -> Iterator[FinishedBatch]:
         """See `Engine`."""
         with single_threaded_opencv(), ReadAhead(partial(read, limits=worker.limits)) as ahead:
-            batch = batch_size(count, self.workers)
+            batch = batch_size(count, self.workers, worker.batch)
             for outcomes in parallel(ahead.jobs(jobs), worker, workers=self.workers, batch=batch, stop=stop):
                 yield FinishedBatch(outcomes)

@@ -22,9 +22,9 @@ def default_workers() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def batch_size(jobs: int, workers: int) -> int:
-    """Return how many jobs a worker takes at a time: fewer than BATCH where that would leave other workers idle."""
-    return max(1, min(BATCH, jobs // (4 * workers)))
+def batch_size(jobs: int, workers: int, largest: int = BATCH) -> int:
+    """Return how many jobs a worker takes at a time: fewer than `largest` where that would leave other workers idle."""
+    return max(1, min(largest, jobs // (4 * workers)))
 
 
 def parallel(

@@ -23,6 +23,7 @@ from lookalike.image import (
 from lookalike.image.sources.web import RefusedByWeb, is_web
 from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.in_progress import InProgress
+from lookalike.indexing.pipeline import BATCH
 from lookalike.types import RGB, Embedder, Scalar, Vectors
 
 THUMBNAIL = 256  # pixels
@@ -105,6 +106,12 @@ class FileWorker:
         assert self._decoder is not None
         self._decoder.close()
         self.in_progress.close()
+
+    @property
+    def batch(self) -> int:
+        """How many jobs to pass at a time: as many images as a GPU embeds at once, and no fewer than the pipeline's."""
+        images = getattr(self.embedder, "batch", 0)
+        return max(BATCH, images) if isinstance(images, int) else BATCH
 
     def __call__(self, jobs: Sequence[FileJob]) -> list[Outcome]:
         """Process one batch: read every file and embed the new images together."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.embed.card import is_file_name
+from lookalike.embed.graph_signature import read_signature
 from lookalike.embed.onnx_data_files import referenced_files
 from lookalike.embed.onnx_session import create_session
 from lookalike.embed.text_tower import open_tokenizer
@@ -56,6 +57,10 @@ def open_graph(file: Path, label: str) -> Graph:
     for name in names:
         if not (file.parent / name).is_file():
             raise BrokenModel(f"{label} lacks {name}, which its graph {file.name} refers to; copy or download it again")
+    signature = read_signature(file)
+    # Where the file has a name for the number of dimensions, ONNX Runtime may derive it.
+    if signature and all(one.shape and isinstance(one.shape[-1], int) for one in signature[1]):
+        return Graph(file, names, *signature)
     session = create_session(file, name=label)
     return Graph(file, names, session.get_inputs(), session.get_outputs())
 
