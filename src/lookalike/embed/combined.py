@@ -129,6 +129,7 @@ def joined_card(alike: Card, copy: Card, name: str = "") -> Card:
         sha256=hashlib.sha256(f"{alike.sha256}+{copy.sha256}".encode()).hexdigest(),
         license=" and ".join(licenses),
         source=f"alike: {alike.source}; copy: {copy.source}",
+        description=alike.description if alike.text is not None else "",
         parts=(Part(ALIKE, alike.dim), Part(COPY, copy.dim)),
         text=alike.text,
     )
