@@ -1,5 +1,6 @@
 """Connect to a Ray cluster, or start one on this machine."""
 
+import logging
 import os
 import re
 import socket
@@ -28,6 +29,21 @@ def load_ray() -> Any:
     except ImportError as error:
         raise LookalikeError("Ray is not installed; install it with: pip install 'lookalike[ray]'") from error
     return ray
+
+
+def load_serve() -> Any:
+    """Import Ray Serve, whose log then has warnings of its own alone. Raises LookalikeError where it is incomplete."""
+    load_ray()
+    try:
+        from ray import serve
+        from ray.serve.api import RunTarget
+    except ImportError as error:
+        raise LookalikeError(
+            f"Ray Serve cannot be imported ({error}); install it with: pip install 'lookalike[ray,serve]'"
+        ) from error
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    serve.RunTarget = RunTarget
+    return serve
 
 
 @contextmanager
