@@ -6,6 +6,7 @@ made once more; a shard without replicas is an error at once, until Serve has re
 
 import hashlib
 import logging
+import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -70,12 +71,18 @@ def serve_shards(address: str, options: ShardOptions) -> Iterator[str]:
         try:
             yield str(ray.get_runtime_context().gcs_address)
         finally:
-            with suppress(Exception):  # what does not answer any more has ended
-                if started:
-                    serve.shutdown()
-                elif own:
-                    for name in own:
-                        serve.delete(name)
+            if address != LOCAL:  # a cluster of this command's own ends with all that it has
+                _end(serve, own, whole=started)
+
+
+def _end(serve: Any, names: Sequence[str], *, whole: bool) -> None:
+    """End these applications, or the `whole` of Serve."""
+    with suppress(Exception):  # what does not answer any more has ended
+        if whole:
+            serve.shutdown()
+        else:
+            for name in names:
+                serve.delete(name)
 
 
 def _start_serve(ray: Any, serve: Any) -> bool:
@@ -114,9 +121,7 @@ def _run(serve: Any, options: ShardOptions) -> list[str]:
     try:
         _wait_until_running(serve, names)
     except BaseException:
-        for name in names:
-            with suppress(Exception):
-                serve.delete(name)
+        _end(serve, names, whole=False)
         raise
     return names
 
@@ -151,28 +156,42 @@ def _replicas(application: Any, *states: str) -> int:
     return sum(count for one in deployments for state, count in one.replica_states.items() if state in states)
 
 
+@contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """Leave the handlers of SIGTERM and SIGINT as they are: Ray's would end a server before its requests."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # where signals cannot be handled
+        return
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
 class RemoteShards:
     """The shards of a collection, for a router (`server.service.collection_service.Shards`).
 
-    `address`: of the cluster; connected with the first index, in the thread that asks for it.
+    `address`: of the cluster, to which this process is connected at once. Raises LookalikeError.
     """
 
     def __init__(self, address: str, options: ShardOptions) -> None:
-        self._address, self._options = address, options
         self.concurrency = 2 * options.replicas  # calls of one kind: every replica has one, and one to follow
+        self._has_asked = False
         self._stack = ExitStack()
-        self._calls: ServeCalls | None = None
+        with _own_signal_handlers():
+            ray = self._stack.enter_context(connected(address))
+        self._calls = ServeCalls(ray, load_serve(), options)
 
     def index(self, version: int, previous: ServingIndex | None) -> ServingIndex:
         """The index of a version, once all replicas have loaded it; until then the previous one.
 
         Without a previous one, all versions that replicas hold may be those of a collection that was replaced.
         """
-        if self._calls is None:
-            ray = self._stack.enter_context(connected(self._address))
-            self._calls = ServeCalls(ray, load_serve(), self._options)
-        elif previous is None:
+        if previous is None and self._has_asked:
             self._calls.forget()
+        self._has_asked = True
         try:
             facts = self._calls.prepare(version)
         except ShardUnavailable:
@@ -195,7 +214,12 @@ class ServeCalls:
     def __init__(self, ray: Any, serve: Any, options: ShardOptions) -> None:
         self._serve, self.task_error = serve, ray.exceptions.RayTaskError
         self._names = [f"{options.application}-{n}" for n in range(options.shards)]
-        self._handles = [serve.get_deployment_handle(DEPLOYMENT, app_name=name) for name in self._names]
+        try:
+            self._handles = [serve.get_deployment_handle(DEPLOYMENT, app_name=name) for name in self._names]
+        except KeyError as error:
+            raise LookalikeError(
+                "the cluster does not serve this collection; start a server of it with --ray"
+            ) from error
         self._down: dict[int, float] = {}  # shards without replicas, and when that was checked
         self._probing = threading.Lock()
 
@@ -251,6 +275,9 @@ class ServeCalls:
         if n not in self._down:
             log.warning("shard %d of the collection has no live replica", n)
         self._down[n] = time.monotonic()
+        return self._error(n)
+
+    def _error(self, n: int) -> ShardUnavailable:
         return ShardUnavailable(
             f"no machine answers for part {n + 1} of {len(self._names)} of the collection at present; "
             "try again in a moment"
@@ -258,15 +285,20 @@ class ServeCalls:
 
     def _check_up(self) -> None:
         """Raise ShardUnavailable at once for a shard that had no replica a moment ago."""
-        for n, checked_at in list(self._down.items()):
-            with self._probing:
-                is_due = time.monotonic() - checked_at > PROBE_SECONDS
-                if is_due:
-                    self._down[n] = time.monotonic()
-            if not (is_due and self.is_up(n)):
-                raise self.unavailable(n)
+        for n in list(self._down):
+            if not (self._is_due(n) and self.is_up(n)):
+                raise self._error(n)
             self._down.pop(n, None)
             log.info("shard %d of the collection has a live replica again", n)
+
+    def _is_due(self, n: int) -> bool:
+        """Whether a shard that had no replica is to be looked at again; of many requests at a time, one is told so."""
+        with self._probing:
+            now = time.monotonic()
+            is_due = now - self._down.get(n, -PROBE_SECONDS) >= PROBE_SECONDS
+            if is_due:
+                self._down[n] = now
+            return is_due
 
 
 class _Call:
