@@ -46,13 +46,29 @@ def load_serve() -> Any:
     return serve
 
 
+def bind_to_node() -> None:
+    """Have the replica of Serve in this process listen on the address of its node alone.
+
+    Serve listens on all addresses for calls that it unpacks without a token (Ray 2.60); on a machine of its own a
+    cluster is reached by the loopback address, and so must its replicas.
+    """
+    ray = load_ray()
+    from ray.serve._private import replica
+
+    address = ray.util.get_node_ip_address()
+    host = f"[{address}]" if ":" in address else address
+    bind = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, at: bind(server, f"{host}:{at.rpartition(':')[2]}")
+
+
 @contextmanager
-def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
+def connected(address: str, *, cores: int | None = None, niceness: int | None = None) -> Iterator[Any]:
     """Yield the module `ray`, connected to a cluster; a connection that exists already is used and left open.
 
     `address`: "auto" for the cluster that this machine belongs to ($RAY_ADDRESS, if it is set), "host:port" or
     "ray://host:10001" for another, "local" to start one on this machine with `cores` workers; they talk by the
-    loopback address, but two of Ray's servers listen on all, with a token.
+    loopback address, but two of Ray's servers listen on all, with a token. `niceness`: of the workers of a cluster that
+    is started; Ray's own is 15, by which everything else on the machine goes first.
     Raises LookalikeError.
     """
     check_address(address)
@@ -66,6 +82,8 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
             "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES,
             "_node_ip_address": LOOPBACK,
         }  # fmt: skip
+        if niceness is not None:
+            options |= {"_system_config": {"worker_niceness": niceness}}
     else:
         options |= {"address": address}
     _check_port(address)

@@ -64,7 +64,7 @@ def serve_shards(address: str, options: ShardOptions) -> Iterator[str]:
     if options.uri.startswith("memory:"):
         raise LookalikeError("a collection in memory cannot be reached by other processes; name a folder or a bucket")
     cores = ceil(options.shards * options.replicas * options.cores) if address == LOCAL else None
-    with connected(address, cores=cores) as ray:
+    with connected(address, cores=cores, niceness=0) as ray:
         serve = load_serve()
         started = _start_serve(ray, serve)
         own = _run(serve, options)
@@ -89,7 +89,7 @@ def _start_serve(ray: Any, serve: Any) -> bool:
     """Start Serve, without its HTTP proxies, unless the cluster has it. Returns whether it was started."""
     if any(actor["name"] == CONTROLLER for actor in ray.util.list_named_actors(all_namespaces=True)):
         return False
-    serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+    serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING", "enable_access_log": False})
     return True
 
 
@@ -177,7 +177,7 @@ class RemoteShards:
     """
 
     def __init__(self, address: str, options: ShardOptions) -> None:
-        self.concurrency = 2 * options.replicas  # calls of one kind: every replica has one, and one to follow
+        self.concurrency = options.replicas  # calls: each replica has one, and so many batches take turns
         self._has_asked = False
         self._stack = ExitStack()
         with _own_signal_handlers():
@@ -215,7 +215,10 @@ class ServeCalls:
         self._serve, self.task_error = serve, ray.exceptions.RayTaskError
         self._names = [f"{options.application}-{n}" for n in range(options.shards)]
         try:
-            self._handles = [serve.get_deployment_handle(DEPLOYMENT, app_name=name) for name in self._names]
+            self._handles = [
+                serve.get_deployment_handle(DEPLOYMENT, app_name=name).options(_by_reference=False)
+                for name in self._names
+            ]
         except KeyError as error:
             raise LookalikeError(
                 "the cluster does not serve this collection; start a server of it with --ray"

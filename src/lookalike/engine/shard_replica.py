@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from lookalike.engine.cluster import bind_to_node
 from lookalike.engine.sharded_index import ShardFacts
 from lookalike.store.lance.shard import LanceShard, ShardSpec
 
@@ -12,7 +13,7 @@ T = TypeVar("T")
 SEARCH_THREADS = 2  # one searches while the messages of another are packed
 PREPARE_SECONDS = 5.0
 METHODS = frozenset(
-    {"search", "vectors", "rows", "contained", "page", "page_ids", "counts", "present", "count_true", "sample"}
+    {"vectors_and_hits", "rows", "contained", "page", "page_ids", "counts", "present", "count_true", "sample"}
 )
 
 
@@ -23,6 +24,7 @@ class ShardReplica:
     """
 
     def __init__(self, spec: ShardSpec) -> None:
+        bind_to_node()  # before Serve listens
         self._shard = LanceShard(spec)
         self._loads = ThreadPoolExecutor(1, thread_name_prefix="load")
         self._searches = ThreadPoolExecutor(SEARCH_THREADS, thread_name_prefix="search")

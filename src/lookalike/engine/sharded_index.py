@@ -64,8 +64,17 @@ class ShardedIndex:
         return Filter(where)  # the shards check it
 
     def search(self, queries: Sequence[IndexQuery]) -> "list[list[Hit] | LookalikeError]":
-        shards = self._all("search", list(queries))
-        return [self._merged(query, [shard[n] for shard in shards]) for n, query in enumerate(queries)]
+        return self.vectors_and_hits((), queries)[1]
+
+    def vectors(self, ids: Sequence[str]) -> list[NDArray[np.float32] | None]:
+        return self.vectors_and_hits(ids, ())[0]
+
+    def vectors_and_hits(
+        self, ids: Sequence[str], queries: Sequence[IndexQuery]
+    ) -> "tuple[list[NDArray[np.float32] | None], list[list[Hit] | LookalikeError]]":
+        shards = self._all("vectors_and_hits", list(ids), list(queries))
+        vectors = _first_known([shard[0] for shard in shards])
+        return vectors, [self._merged(query, [hits[n] for _, hits in shards]) for n, query in enumerate(queries)]
 
     def _merged(
         self, query: IndexQuery, answers: "Sequence[list[Hit] | LookalikeError]"
@@ -82,9 +91,6 @@ class ShardedIndex:
     def _all_columns(self, metadata: Metadata) -> dict[str, Scalar]:
         """The metadata with None where the rows of its shard are older than a column, as in a single index."""
         return {name: metadata.get(name) for name in self._columns}
-
-    def vectors(self, ids: Sequence[str]) -> list[NDArray[np.float32] | None]:
-        return _first_known(self._all("vectors", list(ids)))
 
     def rows(self, ids: Sequence[str]) -> list[Metadata | None]:
         rows: list[Metadata | None] = _first_known(self._all("rows", list(ids)))

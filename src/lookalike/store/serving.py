@@ -84,6 +84,12 @@ class ServingIndex(Protocol):
         """The vector (dim,) of each image; None for an unknown id."""
         ...
 
+    def vectors_and_hits(
+        self, ids: Sequence[str], queries: Sequence[IndexQuery]
+    ) -> "tuple[list[NDArray[np.float32] | None], list[list[Hit] | LookalikeError]]":
+        """`vectors` and `search` in one call."""
+        ...
+
     def rows(self, ids: Sequence[str]) -> list[Metadata | None]:
         """The metadata of each image; None for an unknown id."""
         ...
@@ -164,6 +170,11 @@ class InProcessIndex:
 
     def vectors(self, ids: Sequence[str]) -> list[NDArray[np.float32] | None]:
         return [self.vector_index.vector(image_id) for image_id in ids]
+
+    def vectors_and_hits(
+        self, ids: Sequence[str], queries: Sequence[IndexQuery]
+    ) -> "tuple[list[NDArray[np.float32] | None], list[list[Hit] | LookalikeError]]":
+        return self.vectors(ids), self.search(queries)
 
     def rows(self, ids: Sequence[str]) -> list[Metadata | None]:
         return [self.vector_index.metadata(image_id) for image_id in ids]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +26,10 @@ from lookalike.store.serving import Filter, IndexQuery, InProcessIndex, ServingI
 from lookalike.types import RGB, Hit, Metadata, Row, Scalar, Store, Vectors
 
 T = TypeVar("T")
-In = TypeVar("In")
-Out = TypeVar("Out")
 log = logging.getLogger("lookalike.server")
 EMBED_BATCH = 4  # larger batches leave the processor's cache (docs/benchmarks.md)
 SEARCH_BATCH = 64
+REMOTE_BATCH = 16  # a call to other machines costs as much as some searches
 WRITE_BATCH = 256
 REFRESH_SECONDS = 1.0
 REFRESH_REST = 10  # times as long as a refresh took is waited until the next
@@ -69,12 +68,13 @@ class CollectionService:
             self._embed, max_items=EMBED_BATCH, threads=cores, name="embed"
         )
         # One core remains for HTTP; fewer threads make larger batches, which cost less per query.
-        searches = max(1, cores - 1) if shards is None else shards.concurrency
-        self.searching: Batcher[tuple[ServingIndex, IndexQuery], list[Hit]] = Batcher(
-            self._search, max_items=SEARCH_BATCH, threads=searches, name="search"
-        )
-        self.locating: Batcher[tuple[ServingIndex, str], NDArray[np.float32] | None] = Batcher(
-            self._locate, max_items=SEARCH_BATCH, threads=0 if shards is None else shards.concurrency, name="locate"
+        threads = max(1, cores - 1) if shards is None else shards.concurrency
+        self.searching: Batcher[tuple[ServingIndex, IndexQuery | str], Any] = Batcher(
+            self._search,
+            max_items=SEARCH_BATCH,
+            threads=threads,
+            name="search",
+            beside=1 if shards is None else REMOTE_BATCH,
         )
         self.adding: Batcher[Added, bool] = Batcher(self._add, max_items=WRITE_BATCH, threads=1, name="write")
         self._refresher = threading.Thread(target=self._refresh_loop, name="refresh", daemon=True)
@@ -95,7 +95,7 @@ class CollectionService:
     def close(self) -> None:
         self._closing.set()
         self._loaded.set()
-        for batcher in (self.locating, self.searching, self.embedding, self.adding):
+        for batcher in (self.searching, self.embedding, self.adding):
             batcher.close()
         self._refresher.join(timeout=10)
         if self._shards is not None:
@@ -245,7 +245,7 @@ class CollectionService:
             row = await self.row(image_id, [])
             vector = row.vector
         elif index.remote:
-            vector = await self.locating((index, image_id))
+            vector = await self.searching((index, image_id))
         else:
             (vector,) = index.vectors([image_id])
         if vector is None:
@@ -297,12 +297,19 @@ class CollectionService:
             raise BadQuery("the model returned values that are not finite for this image; try another")
         return list(vectors)
 
-    def _search(self, requests: Sequence[tuple[ServingIndex, IndexQuery]]) -> Sequence[list[Hit] | BaseException]:
-        """Run each request in the index it was made for: a filter's mask belongs to one version."""
-        return _by_index(requests, lambda index, queries: index.search(queries))
+    def _search(self, requests: Sequence[tuple[ServingIndex, IndexQuery | str]]) -> list[Any]:
+        """Search, or look up the vector of an id, each in the index the request was made for.
 
-    def _locate(self, requests: Sequence[tuple[ServingIndex, str]]) -> Sequence[NDArray[np.float32] | None]:
-        return _by_index(requests, lambda index, ids: index.vectors(ids))
+        A filter's mask belongs to one version. One call of a remote index answers all of a batch.
+        """
+        answers: dict[int, Any] = {}
+        for index in {id(index): index for index, _ in requests}.values():
+            own = {n: request for n, (own_index, request) in enumerate(requests) if own_index is index}
+            queries = {n: request for n, request in own.items() if isinstance(request, IndexQuery)}
+            ids = {n: request for n, request in own.items() if isinstance(request, str)}
+            vectors, hits = index.vectors_and_hits([*ids.values()], [*queries.values()])
+            answers.update(zip([*ids, *queries], [*vectors, *hits], strict=True))
+        return [answers[n] for n in range(len(requests))]
 
     def _add(self, batch: Sequence[Added]) -> Sequence[bool]:
         photos = self.writable()
@@ -326,17 +333,6 @@ class CollectionService:
         if self.index is not None and self.photos is not None:
             with suppress(LookalikeError):
                 self._refresh_index(self.photos.store)
-
-
-def _by_index(
-    requests: Sequence[tuple[ServingIndex, In]], call: Callable[[ServingIndex, Sequence[In]], Sequence[Out]]
-) -> list[Out]:
-    """Return the answer to each request, by one call for all requests of an index."""
-    answers: dict[int, Out] = {}
-    for index in {id(index): index for index, _ in requests}.values():
-        own = [n for n, (own_index, _) in enumerate(requests) if own_index is index]
-        answers.update(zip(own, call(index, [requests[n][1] for n in own]), strict=True))
-    return [answers[n] for n in range(len(requests))]
 
 
 def unknown(image_id: str) -> UnknownId:
