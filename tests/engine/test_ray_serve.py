@@ -241,6 +241,17 @@ def test_killed_replicas_cost_no_request(pair: Pair) -> None:
     test_the_same_hits_in_the_same_order(pair)
 
 
+def test_a_killed_node_costs_no_request(pair: Pair) -> None:
+    all_run(pair)
+    with Load(pair.sharded) as load:
+        pair.nodes.kill_one()
+        load.advance()
+        pair.nodes.add()
+        all_run(pair)
+        load.advance()
+    assert set(load.statuses) == {200}
+
+
 def all_run(pair: Pair) -> None:
     """Wait until Serve counts every replica."""
     from ray import serve

@@ -32,6 +32,8 @@ def _check_cluster(address: str) -> None:
     from lookalike.engine.cluster import check_address
 
     check_address(address)
+    if address.startswith("ray://"):
+        raise BadQuery(f"{address!r} is for programs outside of the cluster; start the server on one of its machines")
 
 
 def serve(

@@ -29,6 +29,7 @@ MAX_ONGOING = 16  # calls a replica has, each of up to 64 searches; others wait 
 SLICE_SECONDS = 1.0  # without an answer; then it is checked whether the shard has replicas
 PATIENCE_SECONDS = 5.0  # then the call is made once more: its machine may be gone
 CALL_SECONDS = 60.0
+MAX_SENT = 3
 PROBE_SECONDS = 0.5  # between looks at a shard without replicas
 START_SECONDS = 600.0  # without a replica that could be placed
 log = logging.getLogger(__name__)
@@ -67,7 +68,7 @@ def serve_shards(address: str, options: ShardOptions) -> Iterator[str]:
     with connected(address, cores=cores, niceness=0) as ray:
         serve = load_serve()
         started = _start_serve(ray, serve)
-        own = _run(serve, options)
+        own = _run(ray, serve, options)
         try:
             yield str(ray.get_runtime_context().gcs_address)
         finally:
@@ -93,8 +94,9 @@ def _start_serve(ray: Any, serve: Any) -> bool:
     return True
 
 
-def _run(serve: Any, options: ShardOptions) -> list[str]:
+def _run(ray: Any, serve: Any, options: ShardOptions) -> list[str]:
     """Start the applications unless they run. Returns the names of those that were started."""
+    nodes = sum(node["Alive"] and node["Resources"].get("CPU", 0) >= options.cores for node in ray.nodes())
     names = [f"{options.application}-{n}" for n in range(options.shards)]
     running = {name for name in serve.status().applications if name.startswith(f"{options.application}-")}
     if running:
@@ -108,6 +110,7 @@ def _run(serve: Any, options: ShardOptions) -> list[str]:
     deployment = serve.deployment(ShardReplica).options(
         name=DEPLOYMENT,
         num_replicas=options.replicas,
+        max_replicas_per_node=ceil(options.replicas / max(1, nodes)),  # a node that ends takes no shard along
         max_ongoing_requests=MAX_ONGOING,
         ray_actor_options={"num_cpus": options.cores},
         health_check_period_s=2,
@@ -305,36 +308,40 @@ class ServeCalls:
 
 
 class _Call:
-    """One call to one shard, made once more if its replica ends or does not answer for a while."""
+    """One call to one shard, made once more if its replica ends or does not answer for a while.
+
+    A third time, if that was on the same machine: of a node that ends, the router learns replica by replica.
+    """
 
     def __init__(self, calls: ServeCalls, n: int, version: int, method: str, arguments: tuple[Any, ...]) -> None:
         self._calls, self._n, self._request = calls, n, (version, method, arguments)
         self._started = time.monotonic()
-        self._responses = [self._send()]
+        self._sent = 0
+        self._responses: list[Any] = []
+        self._send()
 
-    def _send(self) -> Any:
-        return self._calls.send(self._n, *self._request)
+    def _send(self) -> None:
+        self._sent += 1
+        self._responses.append(self._calls.send(self._n, *self._request))
 
     def result(self) -> Any:
         """Raises what the shard raised, ShardUnavailable."""
-        is_repeated = False
         while True:
             response = self._responses.pop(0)
             try:
                 return response.result(timeout_s=SLICE_SECONDS)
             except TimeoutError:
                 self._responses.append(response)
-                is_failed = False
                 self._check_time()
+                if self._sent == 1 and time.monotonic() - self._started > PATIENCE_SECONDS:
+                    self._send()
             except Exception as error:
                 if isinstance(error, self._calls.task_error):
                     raise _cause(error) from error
-                is_failed = True
-                if is_repeated and not self._responses:
+                if self._sent < MAX_SENT:
+                    self._send()
+                elif not self._responses:
                     raise self._calls.unavailable(self._n) from error
-            if not is_repeated and (is_failed or time.monotonic() - self._started > PATIENCE_SECONDS):
-                self._responses.append(self._send())
-                is_repeated = True
 
     def _check_time(self) -> None:
         """Raise ShardUnavailable where nobody will answer."""
