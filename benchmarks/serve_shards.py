@@ -59,26 +59,23 @@ def measure(options: argparse.Namespace, place: str, name: str, folder: str) -> 
                     exact = answers(server, ids[: QUERIES // 4], recall="1")
                     true = true or exact
                     shares[kind] = exact == true, share(answers(server, ids[: QUERIES // 4]), true)
-                wrk(
-                    server.url,
-                    BY_ID % (options.rows - 1),
-                    folder,
-                    seconds=WARM_SECONDS,
-                    connections=options.connections,
-                )
-                script, seconds = BY_ID % (options.rows - 1), options.seconds
-                rates[kind].append(wrk(server.url, script, folder, seconds=seconds, connections=options.connections))
+                script, connections = BY_ID % (options.rows - 1), options.connections
+                wrk(server.url, script, folder, seconds=WARM_SECONDS, connections=connections)
+                before, _ = server.usage()
+                run = wrk(server.url, script, folder, seconds=options.seconds, connections=connections)
+                used = 1e3 * (server.usage()[0] - before) / (run["rate"] * options.seconds)
+                rates[kind].append(run | {"processor": used})
     print(f"\n{name}; {options.connections} connections, {options.rounds} rounds in turn\n")
-    print("| | searches/s | median | p50, p99 ms | failed | same as one server at recall 1 | recall otherwise |")
-    print("|---|---|---|---|---|---|---|")
+    print("| | searches/s | median | p50, p99 ms | processor, ms | failed | exact as one | recall otherwise |")
+    print("|---|---|---|---|---|---|---|---|")
     for kind, runs in rates.items():
         each, rate = ", ".join(f"{run['rate']:.0f}" for run in runs), median(run["rate"] for run in runs)
         ms = f"{median(run['50%'] for run in runs):.1f}, {median(run['99%'] for run in runs):.1f}"
         same, recall = shares[kind]
-        failed = sum(run["failed"] for run in runs)
-        print(f"| {kind} | {each} | {rate:.0f} | {ms} | {failed:.0f} | {same} | {recall:.4f} |")
-    single, sharded = (median(run["rate"] for run in runs) for runs in rates.values())
-    print(f"\nratio: {sharded / single:.2f}", flush=True)
+        failed, used = sum(run["failed"] for run in runs), median(run["processor"] for run in runs)
+        print(f"| {kind} | {each} | {rate:.0f} | {ms} | {used:.1f} | {failed:.0f} | {same} | {recall:.4f} |")
+    ratios = [b["rate"] / a["rate"] for a, b in zip(*rates.values(), strict=True)]
+    print(f"\nratio: {median(ratios):.2f} (of each round: {', '.join(f'{ratio:.2f}' for ratio in ratios)})", flush=True)
 
 
 def main() -> None:
@@ -92,7 +89,7 @@ def main() -> None:
     parser.add_argument("--collection")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["XDG_CACHE_HOME"] = str(Path(folder) / "cache")  # the indexes of the shards
+        os.environ.setdefault("XDG_CACHE_HOME", str(Path(folder) / "cache"))  # the indexes of the shards
         place = options.collection or str(Path(folder) / "collection")
         if not Path(place).exists():
             make_collection(place, Data(argparse.Namespace(vectors=None, dim=256, rows=options.rows)))

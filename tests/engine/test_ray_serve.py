@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ from tests.search.test_parts import TwoPartEmbedder
 from tests.server.conftest import Served, free_port, served, wait_for
 
 pytest.importorskip("ray.serve", reason="the engine of many machines comes with the extras ray and serve")
+from lookalike.engine import shard_application
 from lookalike.engine.shard_application import ShardOptions, serve_shards
 
 COUNT, SHARDS, REPLICAS = 60, 2, 2
@@ -291,6 +293,28 @@ def test_another_number_of_shards_is_refused(pair: Pair) -> None:
 def test_a_collection_in_memory_is_refused() -> None:
     with pytest.raises(LookalikeError, match="in memory"), serve_shards("local", ShardOptions("memory:")):
         pass
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "sentence"),
+    [
+        ("DEPLOYING", "1 replicas have taken more than 30s to be scheduled", "add a node to the cluster"),
+        ("DEPLOY_FAILED", "Traceback\nValueError: it is broken", r"could not be started \(ValueError: it is broken\)"),
+    ],
+)
+def test_shards_that_do_not_start(monkeypatch: pytest.MonkeyPatch, status: str, message: str, sentence: str) -> None:
+    class Serve:
+        """What Serve says of an application."""
+
+        @staticmethod
+        def status() -> Any:
+            deployment = SimpleNamespace(message=message, replica_states={"STARTING": 1})
+            application = SimpleNamespace(status=status, message="", deployments={"shard": deployment})
+            return SimpleNamespace(applications={"a-0": application})
+
+    monkeypatch.setattr(shard_application, "START_SECONDS", 0.3)
+    with pytest.raises(LookalikeError, match=sentence):
+        shard_application._wait_until_running(Serve, ["a-0"])
 
 
 def test_ctrl_c_ends_the_cluster_that_was_started(tmp_path: Path) -> None:

@@ -213,6 +213,11 @@ def test_large_shards_map_their_own_index_from_the_cache(
     for shard in calls.shards:  # what came since is added to the files in the background
         if shard._builder is not None:
             shard._builder.join(timeout=60)
+    store.optimize()  # merges all files: what was indexed is read again, into the files
+    compare(single(store), calls.index(store.version))
+    for shard in calls.shards:
+        segments = shard.latest().vector_index.segments
+        assert sum(segment.count for segment in segments if segment.lists is None) < 20
     store.delete(["new3"])
     compare(single(store), calls.index(store.version))
     assert all(segment.lists is not None for shard in calls.shards for segment in shard.latest().vector_index.segments)

@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 5.0  # then the call is made once more: its machine may be go
 CALL_SECONDS = 60.0
 MAX_SENT = 3
 PROBE_SECONDS = 0.5  # between looks at a shard without replicas
-START_SECONDS = 600.0  # without a replica that could be placed
+START_SECONDS = 300.0  # while a replica finds no room
 log = logging.getLogger(__name__)
 
 
@@ -141,11 +141,16 @@ def _wait_until_running(serve: Any, names: Sequence[str]) -> None:
             if state.status in ("DEPLOY_FAILED", "UNHEALTHY"):
                 messages = [deployment.message for deployment in state.deployments.values()]
                 raise LookalikeError(f"a shard could not be started ({_last_line(messages or [state.message])})")
-        if any(_replicas(state, "STARTING", "RUNNING") for state in states.values()):
-            last = time.monotonic()
+        if not any(_waits_for_room(state) for state in states.values()):
+            last = time.monotonic()  # a shard that is read or indexed takes as long as it takes
         if time.monotonic() - last > START_SECONDS:
             raise LookalikeError("no replica of a shard could be started; add a node to the cluster, or end other work")
         time.sleep(0.1)
+
+
+def _waits_for_room(application: Any) -> bool:
+    """Whether Serve says that a replica finds no machine; it counts such a one as starting."""
+    return any("to be scheduled" in deployment.message for deployment in application.deployments.values())
 
 
 def _last_line(messages: Sequence[str]) -> str:

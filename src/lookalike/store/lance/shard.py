@@ -21,9 +21,9 @@ import numpy as np
 from lookalike.store import columns as cols
 from lookalike.store.ivf.files import open_segments, read_manifest
 from lookalike.store.lance.arrow import types_of
-from lookalike.store.lance.build_index import remove_index, update_index
+from lookalike.store.lance.build_index import update_index
 from lookalike.store.lance.engine import engine
-from lookalike.store.lance.refresh import IndexContents, index_of_files, refreshed
+from lookalike.store.lance.refresh import IndexContents, index_of_files, new_rows, refreshed
 from lookalike.store.lance.search import passing_rows
 from lookalike.store.lance.store import FOLDER, INDEX_ROWS, LanceStore, part_dims
 from lookalike.store.serving import InProcessIndex
@@ -130,12 +130,13 @@ class LanceShard:
     def _read(self, version: int) -> VectorIndex:
         subset = self._subset(version)
         contents = IndexContents(metadata=True, skip=self.spec.skip_columns)
-        if not self._loaded:
-            self._build_first(subset)
         before = [known for known in self._loaded if known < version]  # what a later commit deleted cannot come back
         base = self._mapped(contents, again=not before)
         if base is None and before:
             base = self._loaded[max(before)].vector_index
+        unread = subset.count_rows() if base is None else new_rows(base, subset)
+        if unread >= self.spec.index_rows and self._build(subset):
+            base = self._mapped(contents, again=True) or base
         index = refreshed(base, subset, contents)
         self._extend(subset, index)
         return index
@@ -157,21 +158,15 @@ class LanceShard:
         self._manifest = state
         return index_of_files(opened, contents)
 
-    def _build_first(self, subset: Any) -> None:
-        """Have an index of files where there are enough rows: build it, or wait for who builds it on this machine."""
-        if subset.count_rows() < self.spec.index_rows:
-            remove_index(self.spec.index_folder)
-            return
+    def _build(self, subset: Any) -> bool:
+        """Build or extend the index of files; wait for a process of this machine that does. False if that fails."""
         try:
-            while True:
-                self._update(subset)
-                if read_manifest(self.spec.index_folder) is not None:
-                    return
+            while not self._update(subset):
                 time.sleep(BUILD_POLL_SECONDS)
         except (OSError, MemoryError) as error:
-            log.warning(
-                "the index of shard %d could not be written (%s); it is held in memory", self.spec.number, error
-            )
+            log.warning("the index of shard %d could not be written (%s); it is in memory", self.spec.number, error)
+            return False
+        return True
 
     def _extend(self, subset: Any, index: VectorIndex) -> None:
         """Write what is in memory to the index of files, in the background, once it is much."""
@@ -188,9 +183,8 @@ class LanceShard:
         self._builder = threading.Thread(target=build, name="build-index", daemon=True)
         self._builder.start()
 
-    def _update(self, subset: Any) -> None:
-        parts = part_dims(subset.metadata)
-        update_index(subset, self.spec.index_folder, self._store.dim, parts)
+    def _update(self, subset: Any) -> bool:
+        return update_index(subset, self.spec.index_folder, self._store.dim, part_dims(subset.metadata))
 
     def _mask_of(self, index: VectorIndex, where: str) -> Mask:
         """Which rows of an index of this shard meet a condition. Raises BadFilter."""
