@@ -36,13 +36,11 @@ def load_serve() -> Any:
     load_ray()
     try:
         from ray import serve
-        from ray.serve.api import RunTarget
     except ImportError as error:
         raise LookalikeError(
             f"Ray Serve cannot be imported ({error}); install it with: pip install 'lookalike[ray,serve]'"
         ) from error
     logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    serve.RunTarget = RunTarget
     return serve
 
 

@@ -68,22 +68,22 @@ def serve_shards(address: str, options: ShardOptions) -> Iterator[str]:
     with connected(address, cores=cores, niceness=0) as ray:
         serve = load_serve()
         started = _start_serve(ray, serve)
-        own = _run(ray, serve, options)
+        own: list[str] = []
         try:
+            own += _run(ray, serve, options)
             yield str(ray.get_runtime_context().gcs_address)
         finally:
             if address != LOCAL:  # a cluster of this command's own ends with all that it has
-                _end(serve, own, whole=started)
+                _end(serve, own, started=started)
 
 
-def _end(serve: Any, names: Sequence[str], *, whole: bool) -> None:
-    """End these applications, or the `whole` of Serve."""
+def _end(serve: Any, names: Sequence[str], *, started: bool) -> None:
+    """End these applications, and Serve if it was `started` here and nobody else uses it."""
     with suppress(Exception):  # what does not answer any more has ended
-        if whole:
+        for name in names:
+            serve.delete(name)
+        if started and not serve.status().applications:
             serve.shutdown()
-        else:
-            for name in names:
-                serve.delete(name)
 
 
 def _start_serve(ray: Any, serve: Any) -> bool:
@@ -124,7 +124,7 @@ def _run(ray: Any, serve: Any, options: ShardOptions) -> list[str]:
     try:
         _wait_until_running(serve, names)
     except BaseException:
-        _end(serve, names, whole=False)
+        _end(serve, names, started=False)
         raise
     return names
 
