@@ -17,6 +17,7 @@ STORE_BYTES = 512 * 2**20  # of shared memory, of a cluster on this machine: bat
 # Ray replaces 127.0.0.1 by the outer address of the machine; on Linux, every 127.x is the loopback.
 LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 CONNECT_SECONDS = 5.0
+log = logging.getLogger(__name__)
 _HOST_PORT = re.compile(r"(?:ray://)?\[?([^/\[\]]+?)\]?:(\d{1,5})")
 
 
@@ -55,7 +56,10 @@ def bind_to_node() -> None:
 
     address = ray.util.get_node_ip_address()
     host = f"[{address}]" if ":" in address else address
-    bind = replica.add_port_to_grpc_server
+    bind = getattr(replica, "add_port_to_grpc_server", None)
+    if bind is None:
+        log.warning("this version of Ray Serve may listen on all addresses; close its ports to other networks")
+        return
     replica.add_port_to_grpc_server = lambda server, at: bind(server, f"{host}:{at.rpartition(':')[2]}")
 
 
