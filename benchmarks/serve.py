@@ -62,7 +62,7 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
         command = [sys.executable, "-m", "lookalike", "serve", "-c", place, "--port", str(self.port), *options]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for _ in range(600):
+        for _ in range(3000):
             with suppress(OSError):
                 if urllib.request.urlopen(f"{self.url}/readyz", timeout=2).status == 200:
                     return

@@ -13,6 +13,7 @@
     │   ├── ModelMismatch        built with another model
     │   ├── FormatMismatch       written by a newer Lookalike
     │   ├── ReadOnly             the collection is read-only
+    │   ├── ShardUnavailable     no machine answers for a part of the collection
     │   └── StoreFailed          the engine failed: full disk, lost network, damaged files
     ├── UnknownId                no image in the collection has this id
     ├── BadFilter                an invalid `where` condition
@@ -122,6 +123,10 @@ class FormatMismatch(CollectionError):
 
 class ReadOnly(CollectionError):
     """The collection is read-only."""
+
+
+class ShardUnavailable(CollectionError):
+    """No machine of the cluster answers for a part of the collection at present."""
 
 
 class StoreFailed(CollectionError):

@@ -53,7 +53,8 @@ MALFORMED: dict[str, dict[str, str]] = {
     | {"-k": "0", "--region": "1,2", "--min-score": "much", "--verify": "0", "--diversity": "nan"}
     | {"--by": "copies", "--recall": "0", "--device": "gpu"},
     "serve": {"--port": "0", "--workers": "0", "--rate": "inf", "--max-megabytes": "0", "--max-megapixels": "0"}
-    | {"--allow-host": "https://x.example/", "--trust-proxy": "300.1.1.1", "--device": "gpu"},
+    | {"--allow-host": "https://x.example/", "--trust-proxy": "300.1.1.1", "--device": "gpu"}
+    | {"--ray": "ray://head:10001", "--shards": "0", "--replicas": "0"},
     "split": {"--output": "x.txt", "--test": "2", "--val": "-1", "--seed": "-1", "--min-score": "2", "--labels": "all"},
     "train autoencoder s -o x": TRAIN | {"--code": "1"},
     "train similarity s -o x": TRAIN
@@ -144,7 +145,7 @@ def test_an_unknown_column_of_the_truth_is_a_usage_error(cli: Cli, photos: Path)
         "remove", "duplicates --journal j.jsonl", "duplicates --found-at now", "duplicates --last --quick",
         "duplicates --forget-this a --apply trash", "cluster --tree links", "label -o x.csv",
         "label --spread --suspects", "search - -", "search a --region 0,0,1,1 --region 0,0,1,1",
-        "serve --read-only --allow-apply", "split x -c y", "split --test .9 --val .9",
+        "serve --read-only --allow-apply", "serve --shards 2", "split x -c y", "split --test .9 --val .9",
         "search a b --parts", "search a --parts --relations", "search a --parts --by copy", "models add m --alike a",
         "models add none-such", "models add m --from hub:a/b --onnx x", "models add clip --mean 1,1,1",
         "models add m --onnx x --precision int8", "models add hub:a", "models add hub:a/b --alike x --copy y",

@@ -20,17 +20,38 @@ def test_the_launcher_takes_the_cluster_file() -> None:
     assert job["spec"]["rayClusterSpec"]["rayVersion"] == ray.__version__
 
 
-def test_the_job_runs_a_command_that_exists() -> None:
+def options_of(verb: str) -> set[str]:
     import typer
 
     from lookalike.cli.main import app
 
+    command = typer.main.get_command(app).commands[verb]  # type: ignore[attr-defined]
+    return {name for parameter in command.params for name in parameter.opts}
+
+
+def test_the_server_has_room_for_its_shards() -> None:
+    job, service = yaml.safe_load_all((FOLDER / "serve.yaml").read_text(encoding="utf-8"))
+    program, verb, *words = shlex.split(job["spec"]["entrypoint"])
+    assert (job["kind"], program, verb) == ("RayJob", "lookalike", "serve")
+    values = dict(zip(words[::2], words[1::2], strict=True))
+    assert values.keys() <= options_of("serve")
+    spec = job["spec"]["rayClusterSpec"]
+    (group,) = spec["workerGroupSpecs"]
+    (container,) = group["template"]["spec"]["containers"]
+    cores = group["replicas"] * int(container["resources"]["requests"]["cpu"])
+    assert cores == int(values["--shards"]) * int(values["--replicas"])
+    head = spec["headGroupSpec"]["template"]
+    assert head["metadata"]["labels"] == service["spec"]["selector"]
+    assert service["spec"]["ports"][0]["targetPort"] == int(values["--port"])
+    mounts = {mount["mountPath"] for mount in head["spec"]["containers"][0]["volumeMounts"]}
+    assert values["--token-file"].rpartition("/")[0] in mounts
+
+
+def test_the_job_runs_a_command_that_exists() -> None:
     job: dict[str, Any] = yaml.safe_load((FOLDER / "kuberay.yaml").read_text(encoding="utf-8"))
     program, verb, *words = shlex.split(job["spec"]["entrypoint"])
     assert (job["kind"], program, verb) == ("RayJob", "lookalike", "index")
-    command = typer.main.get_command(app).commands["index"]  # type: ignore[attr-defined]
-    options = {name for parameter in command.params for name in parameter.opts}
-    assert {word for word in words if word.startswith("-")} <= options
+    assert {word for word in words if word.startswith("-")} <= options_of("index")
     spec = job["spec"]["rayClusterSpec"]
     for group in (spec["headGroupSpec"], *spec["workerGroupSpecs"]):
         (container,) = group["template"]["spec"]["containers"]

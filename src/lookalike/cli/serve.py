@@ -28,6 +28,14 @@ def _check_address(address: str) -> None:
         raise BadQuery(f"{address!r} is no address; give the proxy's IP address, such as 127.0.0.1") from None
 
 
+def _check_cluster(address: str) -> None:
+    from lookalike.engine.cluster import check_address
+
+    check_address(address)
+    if address.startswith("ray://"):
+        raise BadQuery(f"{address!r} is for programs outside of the cluster; start the server on one of its machines")
+
+
 def serve(
     collection: CollectionOption = None,
     host: Annotated[
@@ -84,6 +92,21 @@ def serve(
     max_megapixels: Annotated[
         int, typer.Option(metavar="N", min=1, help="Maximum pixel count of one upload, as given in its header.")
     ] = 60,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            callback=checked_by(_check_cluster),
+            help="Have a Ray cluster hold the vectors: auto (that of this machine), HOST:PORT, "
+            "or local (a new one on this machine).",
+        ),
+    ] = None,
+    shards: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=1024, help="Parts of the collection on the cluster; 1.")
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option(metavar="N", min=1, max=1024, help="Processes that hold each part; 1.")
+    ] = None,
 ) -> None:
     """Serve a search page for people and an API for programs, until Ctrl-C."""
     try:
@@ -92,6 +115,8 @@ def serve(
         raise BadQuery("serving needs additional packages; install them with: pip install 'lookalike[serve]'") from None
     if allow_apply and read_only:
         raise typer.BadParameter("--allow-apply moves files, but --read-only forbids changes; use only one of them")
+    if ray is None and (shards or replicas):
+        raise typer.BadParameter("--shards and --replicas are for a Ray cluster; add --ray auto")
     from lookalike.search import default_uri, open_collection
     from lookalike.server import Settings, serve
 
@@ -114,6 +139,9 @@ def serve(
         rate=rate,
         max_bytes=max_megabytes * MEGABYTE,
         max_pixels=max_megapixels * 1_000_000,
+        ray=ray or "",
+        shards=shards or 1,
+        replicas=replicas or 1,
     )
     url_host = f"[{host}]" if ":" in host else host
     with interrupt_text("stopped"):

@@ -1,5 +1,6 @@
 """Connect to a Ray cluster, or start one on this machine."""
 
+import logging
 import os
 import re
 import socket
@@ -16,6 +17,7 @@ STORE_BYTES = 512 * 2**20  # of shared memory, of a cluster on this machine: bat
 # Ray replaces 127.0.0.1 by the outer address of the machine; on Linux, every 127.x is the loopback.
 LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 CONNECT_SECONDS = 5.0
+log = logging.getLogger(__name__)
 _HOST_PORT = re.compile(r"(?:ray://)?\[?([^/\[\]]+?)\]?:(\d{1,5})")
 
 
@@ -30,13 +32,45 @@ def load_ray() -> Any:
     return ray
 
 
+def load_serve() -> Any:
+    """Import Ray Serve, whose log then has warnings of its own alone. Raises LookalikeError where it is incomplete."""
+    load_ray()
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise LookalikeError(
+            f"Ray Serve cannot be imported ({error}); install it with: pip install 'lookalike[ray,serve]'"
+        ) from error
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    return serve
+
+
+def bind_to_node() -> None:
+    """Have the replica of Serve in this process listen on the address of its node alone.
+
+    Serve listens on all addresses for calls that it unpacks without a token (Ray 2.60); on a machine of its own a
+    cluster is reached by the loopback address, and so must its replicas.
+    """
+    ray = load_ray()
+    from ray.serve._private import replica
+
+    address = ray.util.get_node_ip_address()
+    host = f"[{address}]" if ":" in address else address
+    bind = getattr(replica, "add_port_to_grpc_server", None)
+    if bind is None:
+        log.warning("this version of Ray Serve may listen on all addresses; close its ports to other networks")
+        return
+    replica.add_port_to_grpc_server = lambda server, at: bind(server, f"{host}:{at.rpartition(':')[2]}")
+
+
 @contextmanager
-def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
+def connected(address: str, *, cores: int | None = None, niceness: int | None = None) -> Iterator[Any]:
     """Yield the module `ray`, connected to a cluster; a connection that exists already is used and left open.
 
     `address`: "auto" for the cluster that this machine belongs to ($RAY_ADDRESS, if it is set), "host:port" or
     "ray://host:10001" for another, "local" to start one on this machine with `cores` workers; they talk by the
-    loopback address, but two of Ray's servers listen on all, with a token.
+    loopback address, but two of Ray's servers listen on all, with a token. `niceness`: of the workers of a cluster that
+    is started; Ray's own is 15, by which everything else on the machine goes first.
     Raises LookalikeError.
     """
     check_address(address)
@@ -50,6 +84,8 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
             "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES,
             "_node_ip_address": LOOPBACK,
         }  # fmt: skip
+        if niceness is not None:
+            options |= {"_system_config": {"worker_niceness": niceness}}
     else:
         options |= {"address": address}
     _check_port(address)

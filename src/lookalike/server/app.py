@@ -28,11 +28,12 @@ from lookalike.server.http.middleware import App, RequestGuard, RequestLimitExce
 from lookalike.server.http.responses import as_json, error_response
 from lookalike.server.http.static_files import pages
 from lookalike.server.process.settings import KEY, Settings, load_tokens
+from lookalike.server.process.shards import shard_options
 from lookalike.server.process.startup import on_signal
 from lookalike.server.routes import clusters, duplicates, health, images, jobs, labels, relations, search
 from lookalike.server.routes import collection as collection_routes
 from lookalike.server.routes import map as map_routes
-from lookalike.server.service.collection_service import CollectionService
+from lookalike.server.service.collection_service import CollectionService, Shards
 from lookalike.server.service.job_records import JobRunning
 from lookalike.server.service.jobs import JobRunner
 from lookalike.server.service.local_features import LocalFeatures
@@ -103,7 +104,7 @@ def _lifespan(settings: Settings, state: AppState, folder: str) -> Lifespan[Fast
 
 
 def _app_state(settings: Settings, collection: Collection | None, folder: str) -> AppState:
-    service = CollectionService(settings, collection)
+    service = CollectionService(settings, collection, _shards(settings))
     decoders = DecoderPool(
         settings.decoders,
         seconds=settings.decode_seconds,
@@ -116,6 +117,15 @@ def _app_state(settings: Settings, collection: Collection | None, folder: str) -
     resolver = QueryResolver(service, decoders, queries, settings)
     jobs, local_features = JobRunner(settings, folder), LocalFeatures(service)
     return AppState(settings, service, decoders, resolver, local_features, jobs, metrics, access)
+
+
+def _shards(settings: Settings) -> Shards | None:
+    """Return the machines that hold the index, if this process is a router of a cluster."""
+    if not settings.ray:
+        return None
+    from lookalike.engine.shard_application import RemoteShards
+
+    return RemoteShards(settings.ray, shard_options(settings))
 
 
 def _signing_key(folder: str) -> bytes:

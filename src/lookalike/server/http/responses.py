@@ -24,6 +24,7 @@ STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
     (errors.ImageError, 422, "unreadable_image"),
     (errors.ReadOnly, 403, "read_only"),
     (errors.NoCollection, 503, "no_collection"),
+    (errors.ShardUnavailable, 503, "shard_unavailable"),
     (errors.StoreFailed, 507, "store_failed"),
     (errors.CollectionError, 503, "collection_error"),
     (errors.ModelError, 503, "model_error"),
@@ -32,7 +33,7 @@ STATUSES: tuple[tuple[type[Exception], int, str], ...] = (
     (GroupsChanged, 409, "groups_changed"),
     (errors.LookalikeError, 400, "failed"),
 )
-RETRYABLE = {"no_collection", "busy"}
+RETRYABLE = {"no_collection", "shard_unavailable", "busy"}
 HIDDEN_COLUMNS = ("thumbnail",)
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from lookalike.server.process.settings import KEY, VARIABLE, ServerError, Settings, check
+from lookalike.server.process.shards import running_shards
 from lookalike.server.process.shared_dir import private_folder
 from lookalike.server.process.startup import check_address, notify_when_listening
 
@@ -27,10 +28,10 @@ def run(settings: Settings, opened: Callable[[], None] | None = None) -> None:
     """Serve until a signal stops the server; call `opened` once it accepts connections. Raises ServerError."""
     check(settings)
     check_address(settings)
-    with graceful_sigterm(), private_folder() as folder:
+    with graceful_sigterm(), private_folder() as folder, running_shards(settings) as own, graceful_sigterm():
         from dataclasses import replace
 
-        settings = replace(settings, folder=folder)
+        settings = replace(own, folder=folder)
         (Path(folder) / KEY).write_bytes(secrets.token_bytes(32))  # before the workers start, else each creates its own
         os.environ[VARIABLE] = settings.to_json()
         try:

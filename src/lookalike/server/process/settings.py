@@ -33,6 +33,7 @@ class Settings:
     header_seconds, body_seconds: how long the headers and the body of a request may take to arrive.
     keep_queries: seconds for which an uploaded query image is saved, so that links to its search work.
     resident_bytes: larger collections are searched on disk instead of in memory.
+    ray: the cluster that holds the index; shards, replicas: how many parts it has there, and copies of each.
     folder: shared by the workers of one server; created and removed by `serve`.
     """
 
@@ -59,6 +60,9 @@ class Settings:
     header_seconds: float = 10.0
     keep_queries: float = 3600.0
     resident_bytes: int = 2 * 2**30
+    ray: str = ""
+    shards: int = 1
+    replicas: int = 1
     folder: str = ""
 
     def __post_init__(self) -> None:

@@ -123,6 +123,6 @@ async def members(level: Level, number: Number, state: AppStateDep, k: K = 60, o
         raise unknown_cluster(f"{level}/{number}")
     rows = rows[np.argsort(-level_result.scores[rows], kind="stable")]
     ids = [clustering.ids[row] for row in rows[offset : offset + k]]
-    _, index = state.service.current
-    content = [{"id": i, "metadata": dict(index.metadata(i) or {}) if index else {}} for i in ids]
+    metadata = await state.service.metadata_of(ids)
+    content = [{"id": image_id, "metadata": row} for image_id, row in zip(ids, metadata, strict=True)]
     return as_json({"images": content, "total": len(rows)})

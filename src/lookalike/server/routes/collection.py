@@ -18,7 +18,7 @@ from lookalike.server.http.dependencies import AppStateDep, Offset, error_respon
 from lookalike.server.http.redaction import LOCATION_COLUMNS
 from lookalike.server.http.responses import as_json
 from lookalike.server.http.schemas import CollectionOut, FailureList, ScoresOut
-from lookalike.store.vector_index import VectorIndex
+from lookalike.store.serving import ServingIndex
 
 router = APIRouter(tags=["collection"])
 RANDOM_PAIRS = 200_000
@@ -37,11 +37,11 @@ async def collection(request: Request, state: AppStateDep) -> Response:
     return as_json(content | {"may_write": state.access.may_write(header_dict(request.scope["headers"]))})
 
 
-def _summary(photos: Collection, index: VectorIndex | None) -> dict[str, Any]:
+def _summary(photos: Collection, index: ServingIndex | None) -> dict[str, Any]:
     columns = {name: TYPE_NAMES[kind] for name, kind in photos.store.columns().items() if kind in TYPE_NAMES}
     content = {
         "images": len(photos),
-        "plain": index.count_true("plain") if index else 0,
+        "plain": 0 if index is None else index.count_true("plain"),
         "failed": len(photos.failures()),
         "model": photos.card.name,
         "dim": photos.card.dim,
@@ -85,7 +85,9 @@ async def failures(
 async def scores(state: AppStateDep) -> Response:
     """Return the scores that given shares of random pairs exceed, and the meaning of each minimum score."""
     photos, index = state.service.current
-    pairs = await state.service.in_thread(lambda: _random_pair_scores(index))
+    pairs = await state.service.in_thread(
+        lambda: np.zeros(0, np.float32) if index is None else index.pair_scores(RANDOM_PAIRS)
+    )
     meaning = await state.service.in_thread(lambda: _threshold_meanings(photos, pairs))
     levels, shares = await state.service.in_thread(lambda: _quantiles(pairs))
     return as_json({"pairs": len(pairs), "scores": levels, "shares": shares, "meaning": meaning})
@@ -138,22 +140,3 @@ def _share_above(pairs: NDArray[np.float32], scores: NDArray[np.float64]) -> NDA
     """Return the share of pairs at or above each score, with one pair added so that no share is zero."""
     below = np.searchsorted(np.sort(pairs).astype(np.float64), scores)
     return np.asarray((len(pairs) - below + 1) / (len(pairs) + 1), np.float64)
-
-
-def _random_pair_scores(index: VectorIndex | None) -> NDArray[np.float32]:
-    """Return the scores of random pairs of the collection."""
-    rng = np.random.default_rng(0)
-    rows = index.alive if index is not None else np.zeros(0, np.intp)
-    if index is None or len(rows) < 2:
-        return np.zeros(0, np.float32)
-    count = min(RANDOM_PAIRS, len(rows) * (len(rows) - 1) // 2)
-    a, b = rng.choice(rows, count), rng.choice(rows, count)
-    apart = a != b
-    a, b = a[apart], b[apart]
-    return np.concatenate(
-        [
-            (index.vectors_at(a[s : s + 8192]) * index.vectors_at(b[s : s + 8192])).sum(axis=1)
-            for s in range(0, len(a), 8192)
-        ]
-        or [np.zeros(0, np.float32)]
-    )

@@ -83,10 +83,12 @@ def _present_groups(state: AppState, duplicates: Duplicates) -> list[DuplicateGr
     groups = present_groups(duplicates, state.settings.uri)
     if index is None:
         return groups
+    ids = [group.keep.id for group in groups] + [extra.id for group in groups for extra in group.extras]
+    known = {image_id for image_id, there in zip(ids, index.contained(ids), strict=True) if there}
     present = []
     for group in groups:
-        extras = tuple(extra for extra in group.extras if extra.id in index)
-        if extras and group.keep.id in index:
+        extras = tuple(extra for extra in group.extras if extra.id in known)
+        if extras and group.keep.id in known:
             present.append(replace(group, extras=extras))
     return present
 

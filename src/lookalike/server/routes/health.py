@@ -51,8 +51,8 @@ def record_state(state: AppState) -> None:
         registry.set("lookalike_waiting", batcher.depth, kind=kind)
     registry.set("lookalike_waiting", state.decoders.waiting, kind="decode")
     registry.set("lookalike_decoder_restarts_total", state.decoders.restarts)
-    registry.set("lookalike_resident_bytes", service.index.nbytes if service.index else 0)
-    registry.set("lookalike_images", len(service.index) if service.index else 0)
+    registry.set("lookalike_resident_bytes", 0 if service.index is None else service.index.nbytes)
+    registry.set("lookalike_images", 0 if service.index is None else len(service.index))
 
 
 @router.post("/v1/login", response_model=HealthOut, responses=error_responses() | {401: {"model": ErrorOut}})

@@ -28,7 +28,7 @@ from lookalike.server.http.schemas import AddedOut, ImageList, ImageOut, ImagePa
 from lookalike.server.service.originals import content_type, read_original
 from lookalike.server.uploads.query_vectors import read_images, texts
 from lookalike.server.uploads.validation import check_lists, check_size, parse_metadata
-from lookalike.store.vector_index import VectorIndex
+from lookalike.store.serving import ListQuery
 from lookalike.text import now
 from lookalike.types import Metadata
 
@@ -83,19 +83,10 @@ async def images(
     passing = None
     if (condition := where) is not None:
         passing = await state.service.in_thread(lambda: state.service.passing(photos, index, condition))
-    rows = await state.service.in_thread(
-        lambda: _list_rows(index, passing, contains, seed if order == "random" else None)
-    )
-    hits = [index.hit(int(row), 0.0) for row in rows[offset : offset + k]]
+    listing = ListQuery(passing, contains, seed if order == "random" else None)
+    hits, total = await state.service.in_thread(lambda: index.page(listing, offset, k))
     content = [{"id": h.id, "metadata": public(h.metadata, show_paths=state.settings.show_paths)} for h in hits]
-    return as_json({"images": content, "total": len(rows)})
-
-
-def _list_rows(index: VectorIndex, passing: Any, contains: str, seed: int | None) -> Any:
-    rows = index.order if passing is None else index.order[passing[index.order]]
-    if contains:
-        rows = rows[index.containing(contains)[rows]]
-    return rows if seed is None else np.random.default_rng(seed).permutation(rows)
+    return as_json({"images": content, "total": total})
 
 
 @router.post("/v1/images", response_model=AddedOut, status_code=201, responses=error_responses(507), openapi_extra=ADD)

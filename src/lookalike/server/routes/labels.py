@@ -26,7 +26,8 @@ from lookalike.server.http.responses import as_json, public
 from lookalike.server.http.schemas import LabeledOut, LabelIn, LabelList, SpreadList, SuspectList
 from lookalike.server.routes.clusters import no_clusters, unknown_cluster
 from lookalike.server.service.collection_service import unknown
-from lookalike.store.vector_index import VectorIndex
+from lookalike.store.serving import ServingIndex
+from lookalike.types import Metadata
 
 router = APIRouter(tags=["labels"])
 EXAMPLES = 9
@@ -60,14 +61,14 @@ async def labels(
     return as_json(content)
 
 
-def _counts_by_label(photos: Collection, index: VectorIndex | None) -> dict[str, int]:
+def _counts_by_label(photos: Collection, index: ServingIndex | None) -> dict[str, int]:
     """Return how many images carry each label."""
     if index is None:
         return Counter(known_labels(photos).values())
     return {str(label): count for label, count in index.counts("label").items() if label != ""}
 
 
-def _ids_by_label(photos: Collection, index: VectorIndex | None) -> dict[str, list[str]]:
+def _ids_by_label(photos: Collection, index: ServingIndex | None) -> dict[str, list[str]]:
     """Return the ids of the images that carry each label."""
     by_label: dict[str, list[str]] = {}
     if index is None:
@@ -89,10 +90,11 @@ class _Propagated:
     confidence: NDArray[np.float64]
 
     @classmethod
-    def of(cls, photos: Collection, index: VectorIndex | None) -> "_Propagated":
+    def of(cls, photos: Collection, index: ServingIndex | None) -> "_Propagated":
         labeled = {image_id for ids in _ids_by_label(photos, index).values() for image_id in ids}
         ids, labels, confidence = propagated_labels(photos)
-        current = [image_id not in labeled and (index is None or image_id in index) for image_id in ids.tolist()]
+        present = [True] * len(ids) if index is None else index.contained(ids.tolist())
+        current = [image_id not in labeled and there for image_id, there in zip(ids.tolist(), present, strict=True)]
         rows = np.flatnonzero(np.array(current, np.bool_))
         rows = rows[np.argsort(-confidence[rows], kind="stable")]
         return cls(ids[rows], labels[rows], confidence[rows])
@@ -117,9 +119,11 @@ async def spread(
     """
     photos, index = state.service.current
     propagated = await state.service.in_thread(lambda: _Propagated.of(photos, index).with_label(label))
+    page = slice(offset, offset + k)
+    ids = propagated.ids[page].tolist()
+    rows = await state.service.metadata_of(ids)
 
-    def image_out(image_id: str, confidence: float) -> dict[str, Any]:
-        metadata = dict(index.metadata(image_id) or {}) if index else {}
+    def image_out(image_id: str, confidence: float, metadata: Metadata) -> dict[str, Any]:
         return {
             "id": image_id,
             "label": label,
@@ -127,8 +131,7 @@ async def spread(
             "metadata": public(metadata, show_paths=state.settings.show_paths),
         }
 
-    page = slice(offset, offset + k)
-    shown = zip(propagated.ids[page].tolist(), propagated.confidence[page].tolist(), strict=True)
+    shown = zip(ids, propagated.confidence[page].tolist(), rows, strict=True)
     return as_json({"images": [image_out(*row) for row in shown], "total": len(propagated.ids)})
 
 

@@ -14,7 +14,7 @@ from lookalike.search import Collection
 from lookalike.server.http.dependencies import AppStateDep, error_responses
 from lookalike.server.http.responses import json_of, with_tag
 from lookalike.server.http.schemas import MapOut
-from lookalike.store.vector_index import VectorIndex
+from lookalike.store.serving import ServingIndex
 
 router = APIRouter(tags=["map"])
 _cache: dict[str, tuple[str, str, bytes]] = {}  # collection URI: version, entity tag, response body
@@ -31,9 +31,11 @@ async def whole_map(request: Request, state: AppStateDep) -> Response:
     return with_tag(body, "application/json", tag, request.headers.get("if-none-match"), {"cache-control": "no-cache"})
 
 
-def _cached_map(photos: Collection, index: VectorIndex | None) -> tuple[str, bytes]:
+def _cached_map(photos: Collection, index: ServingIndex | None) -> tuple[str, bytes]:
     """Return the entity tag and body of the response, cached by the version of the collection."""
-    version_key = f"{index.version if index else photos.store.version} {map_version(photos)} {clusters_version(photos)}"
+    version_key = (
+        f"{photos.store.version if index is None else index.version} {map_version(photos)} {clusters_version(photos)}"
+    )
     cached = _cache.get(photos.uri)
     if cached is None or cached[0] != version_key:
         body = json_of(_map(photos, index))
@@ -41,9 +43,9 @@ def _cached_map(photos: Collection, index: VectorIndex | None) -> tuple[str, byt
     return cached[1:]
 
 
-def _map(photos: Collection, index: VectorIndex | None) -> dict[str, Any]:
+def _map(photos: Collection, index: ServingIndex | None) -> dict[str, Any]:
     ids, positions = load_map(photos)
-    rows = [row for row, name in enumerate(ids) if index is None or name in index]
+    rows = [row for row, there in enumerate(index.contained(ids)) if there] if index is not None else [*range(len(ids))]
     total, shown = len(rows), [rows[n] for n in shown_rows(len(rows)).tolist()]
     ids, positions = [ids[row] for row in shown], positions[shown]
     try:

@@ -3,6 +3,7 @@
 import asyncio
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -11,6 +12,10 @@ from lookalike.errors import LookalikeError
 
 In = TypeVar("In")
 Out = TypeVar("Out")
+
+
+GATHER_SECONDS = 0.05  # that a thread waits for items to work on beside others
+LOOK_SECONDS = 0.002  # between looks at how many there are
 
 
 class Busy(LookalikeError):
@@ -28,7 +33,8 @@ class Batcher(Generic[In, Out]):
     """Calls `work` with up to `max_items` waiting items; it returns a result or an exception for each, in order.
 
     No item waits for others: a free thread takes what is in the queue. While all threads are busy items accumulate, so
-    batches grow with the load.
+    batches grow with the load. `beside`: where a batch has costs of its own, so many items must wait before a thread
+    takes one while another works, for a twentieth of a second at most.
     """
 
     def __init__(
@@ -39,10 +45,13 @@ class Batcher(Generic[In, Out]):
         threads: int,
         max_waiting: int = 512,
         name: str = "batch",
+        beside: int = 1,
     ) -> None:
         self._work, self._max_items, self._max_waiting = work, max_items, max_waiting
         self._queue: queue.SimpleQueue[_Item[In, Out] | None] = queue.SimpleQueue()
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(threads)]
+        self._beside, self._working = beside, 0
+        self._gathering, self._finished = threading.Lock(), threading.Condition()
         self.batches = self.items = 0
         for thread in self._threads:
             thread.start()
@@ -70,13 +79,27 @@ class Batcher(Generic[In, Out]):
     def _run(self) -> None:
         while (batch := self._next_batch()) is not None:
             active = [item for item in batch if not item.future.cancelled()]
-            if active:
-                self._process(active)
+            try:
+                if active:
+                    self._process(active)
+            finally:
+                with self._finished:
+                    self._working -= 1
+                    self._finished.notify()
 
     def _next_batch(self) -> "list[_Item[In, Out]] | None":
-        first = self._queue.get()
-        if first is None:
-            return None
+        with self._gathering:
+            first = self._queue.get()
+            if first is None:
+                return None
+            end = time.monotonic() + GATHER_SECONDS
+            with self._finished:
+                while self._working and self._queue.qsize() + 1 < self._beside and time.monotonic() < end:
+                    self._finished.wait(LOOK_SECONDS)
+                self._working += 1
+            return self._gathered(first)
+
+    def _gathered(self, first: "_Item[In, Out]") -> "list[_Item[In, Out]]":
         batch = [first]
         while len(batch) < self._max_items:
             try:

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +22,14 @@ from lookalike.server.service.batcher import Batcher
 from lookalike.similarity import normalize
 from lookalike.store import memory_index, passing_mask
 from lookalike.store.ivf.recall import DEFAULT_RECALL
-from lookalike.store.vector_index import SearchRequest, VectorIndex
-from lookalike.store.vector_storage import Mask
-from lookalike.types import RGB, Embedder, Hit, Metadata, Row, Store, TextEmbedder, Vectors
+from lookalike.store.serving import Filter, IndexQuery, InProcessIndex, ServingIndex
+from lookalike.types import RGB, Embedder, Hit, Metadata, Row, Scalar, Store, TextEmbedder, Vectors
 
 T = TypeVar("T")
 log = logging.getLogger("lookalike.server")
 EMBED_BATCH = 4  # larger batches leave the processor's cache (docs/benchmarks.md)
 SEARCH_BATCH = 64
+REMOTE_BATCH = 32  # a call to other machines costs as much as some searches
 WRITE_BATCH = 256
 REFRESH_SECONDS = 1.0
 REFRESH_REST = 10  # times as long as a refresh took is waited until the next
@@ -40,14 +41,26 @@ HIDDEN_COLUMNS = frozenset({"path", "root", "sha256", "mtime_ns", "size", "index
 Added = tuple[str, NDArray[np.float32], Metadata]
 
 
+class Shards(Protocol):
+    """Other machines that hold the index. `concurrency`: calls under way at a time."""
+
+    concurrency: int
+
+    def index(self, version: int, previous: ServingIndex | None) -> ServingIndex:
+        """The index of a version, or the previous one while a machine still loads. Raises LookalikeError."""
+        ...
+
+    def close(self) -> None: ...
+
+
 class CollectionService:
     """Search, embed, add and remove, each in batches. `photos` is None while the collection is not available."""
 
-    def __init__(self, settings: Settings, collection: Collection | None = None) -> None:
-        self.settings = settings
+    def __init__(self, settings: Settings, collection: Collection | None = None, shards: Shards | None = None) -> None:
+        self.settings, self._shards = settings, shards
         self.externally_owned = collection is not None
         self.photos: Collection | None = collection
-        self.index: VectorIndex | None = None
+        self.index: ServingIndex | None = None
         self.unavailable_reason = "the collection is being loaded"
         self._loading, self._closing = threading.Lock(), threading.Event()
         self._loaded = threading.Event()
@@ -56,8 +69,13 @@ class CollectionService:
             self._embed, max_items=EMBED_BATCH, threads=cores, name="embed"
         )
         # One core remains for HTTP; fewer threads make larger batches, which cost less per query.
-        self.searching: Batcher[tuple[VectorIndex, SearchRequest], list[Hit]] = Batcher(
-            self._search, max_items=SEARCH_BATCH, threads=max(1, cores - 1), name="search"
+        threads = max(1, cores - 1) if shards is None else shards.concurrency
+        self.searching: Batcher[tuple[ServingIndex, IndexQuery | str], Any] = Batcher(
+            self._search,
+            max_items=SEARCH_BATCH,
+            threads=threads,
+            name="search",
+            beside=1 if shards is None else REMOTE_BATCH,
         )
         # One text is quick, and few arrive at once: a second thread would only hold a second batch.
         self.text_embedding: Batcher[str, NDArray[np.float32]] = Batcher(
@@ -85,6 +103,8 @@ class CollectionService:
         for batcher in (self.searching, self.embedding, self.text_embedding, self.adding):
             batcher.close()
         self._refresher.join(timeout=10)
+        if self._shards is not None:
+            self._shards.close()
         if self.photos is not None and not self.externally_owned:
             self.photos.close()
 
@@ -93,7 +113,7 @@ class CollectionService:
         return self.index is not None and not self.unavailable_reason
 
     @property
-    def current(self) -> tuple[Collection, VectorIndex | None]:
+    def current(self) -> tuple[Collection, ServingIndex | None]:
         """The collection, and its index if it fits into memory. Raises NoCollection while it is not available."""
         if self.photos is None or self.unavailable_reason:
             raise NoCollection(self.unavailable_reason or "the collection is not available")
@@ -150,8 +170,16 @@ class CollectionService:
 
     def _refresh_index(self, store: Store) -> None:
         """Load what was committed since. Without an index, if it would be too large, searches use the store."""
-        limit, previous = self.settings.resident_bytes, self.index
-        self.index = memory_index(store, max_bytes=limit, skip_columns=HIDDEN_COLUMNS, previous=previous)
+        if self._shards is not None:
+            self.index = self._shards.index(store.version, self.index)
+            return
+        limit = self.settings.resident_bytes
+        previous = self.index.vector_index if isinstance(self.index, InProcessIndex) else None
+        index = memory_index(store, max_bytes=limit, skip_columns=HIDDEN_COLUMNS, previous=previous)
+        if index is None:
+            self.index = None
+        elif index is not previous:
+            self.index = InProcessIndex(index, partial(passing_mask, store))
 
     def _check_model(self) -> None:
         """Raise NoCollection if the collection at this location was embedded by another model."""
@@ -200,17 +228,15 @@ class CollectionService:
             floor = -2.0 if min_score is None else min_score
             hits = [hit for hit in hits if hit.id not in without and hit.score >= floor][:k]
         else:
-            hits = await self.searching((index, SearchRequest(vector[0], k, passing, without, min_score, recall)))
+            query = IndexQuery(vector[0], k, passing, without, min_score, recall)
+            hits = await self.searching((index, query))
         return scale_scores([hits], factor)[0]
 
-    def passing(self, photos: Collection, index: VectorIndex | None, where: str) -> Mask | None:
-        """Return which rows of the index meet a condition; without an index, only check it. Raises BadFilter."""
+    def passing(self, photos: Collection, index: ServingIndex | None, where: str) -> Filter | None:
+        """Prepare a condition for the index; without an index, only check it. Raises BadFilter."""
         if not self.settings.show_paths:
             check_condition(where, photos.store.columns())
-        if index is None:
-            return None
-
-        return index.cached_mask(where, lambda: passing_mask(photos.store, index, where))
+        return None if index is None else index.filter(where)
 
     async def embed(self, image: RGB) -> NDArray[np.float32]:
         """Return the vector (dim,) of one image that is fitted to the model's input."""
@@ -230,11 +256,13 @@ class CollectionService:
         """Return the vector of an image in the collection. Raises UnknownId."""
         _, index = self.current
         vector: NDArray[np.float32] | None
-        if index is not None:
-            vector = index.vector(image_id)
-        else:
+        if index is None:
             row = await self.row(image_id, [])
             vector = row.vector
+        elif index.remote:
+            vector = await self.searching((index, image_id))
+        else:
+            (vector,) = index.vectors([image_id])
         if vector is None:
             raise unknown(image_id)
         return vector
@@ -242,12 +270,20 @@ class CollectionService:
     async def row(self, image_id: str, columns: Sequence[str] | None = None) -> Row:
         """Return one stored image. Raises UnknownId."""
         photos, index = self.current
-        if index is not None and image_id not in index:
+        if index is not None and not index.remote and not all(index.contained([image_id])):
             raise unknown(image_id)
         (row,) = await self.in_thread(lambda: photos.get([image_id], columns))
         if row is None:
             raise unknown(image_id)
         return row
+
+    async def metadata_of(self, ids: Sequence[str]) -> list[dict[str, Scalar]]:
+        """Return the metadata of images, without the columns of `HIDDEN_COLUMNS`; nothing of unknown ones."""
+        _, index = self.current
+        if index is None:
+            return [{} for _ in ids]
+        rows = await self.in_thread(lambda: index.rows(ids))
+        return [dict(row or {}) for row in rows]
 
     async def in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.to_thread(work)
@@ -280,12 +316,18 @@ class CollectionService:
         photos, _ = self.current
         return list(photos.text_search.vectors(texts))
 
-    def _search(self, requests: Sequence[tuple[VectorIndex, SearchRequest]]) -> Sequence[list[Hit]]:
-        """Run each request in the index it was made for: a filter's mask belongs to one version."""
-        answers: dict[int, list[Hit]] = {}
+    def _search(self, requests: Sequence[tuple[ServingIndex, IndexQuery | str]]) -> list[Any]:
+        """Search, or look up the vector of an id, each in the index the request was made for.
+
+        A filter's mask belongs to one version. One call of a remote index answers all of a batch.
+        """
+        answers: dict[int, Any] = {}
         for index in {id(index): index for index, _ in requests}.values():
-            own = [n for n, (own_index, _) in enumerate(requests) if own_index is index]
-            answers.update(zip(own, index.search([requests[n][1] for n in own]), strict=True))
+            own = {n: request for n, (own_index, request) in enumerate(requests) if own_index is index}
+            queries = {n: request for n, request in own.items() if isinstance(request, IndexQuery)}
+            ids = {n: request for n, request in own.items() if isinstance(request, str)}
+            vectors, hits = index.vectors_and_hits([*ids.values()], [*queries.values()])
+            answers.update(zip([*ids, *queries], [*vectors, *hits], strict=True))
         return [answers[n] for n in range(len(requests))]
 
     def _add(self, batch: Sequence[Added]) -> Sequence[bool]:

@@ -45,14 +45,14 @@ _RECORD_ROWS = 16_384
 log = logging.getLogger(__name__)
 
 
-def update_index(dataset: "lance.LanceDataset", folder: Path, dim: int, parts: Sequence[int]) -> None:
-    """Build the index, extend it, or leave it as it is; nothing is done while another process does it.
+def update_index(dataset: "lance.LanceDataset", folder: Path, dim: int, parts: Sequence[int]) -> bool:
+    """Build the index, extend it, or leave it as it is; False if another process does it at the moment.
 
     Raises OSError; the index of before is then still there.
     """
     with files.building(folder) as alone:
         if not alone:
-            return
+            return False
         opened = files.open_segments(folder, dim)
         manifest = None if opened is None else opened[0]
         files.clean(folder, manifest)
@@ -63,6 +63,7 @@ def update_index(dataset: "lance.LanceDataset", folder: Path, dim: int, parts: S
             manifest = _extend(dataset, folder, manifest, state)
         if manifest is not None:
             files.publish(folder, manifest)
+        return True
 
 
 def _is_outdated(

@@ -117,6 +117,11 @@ class LanceStore:
             )
 
     @property
+    def dataset(self) -> "lance.LanceDataset":
+        """The latest version of the rows."""
+        return self._rows.latest()
+
+    @property
     def dim(self) -> int:
         return self._dim
 
@@ -449,7 +454,7 @@ class LanceStore:
             return
         try:
             with engine(self.uri):
-                update_index(dataset, self._index_folder, self._dim, _part_dims(self.settings))
+                update_index(dataset, self._index_folder, self._dim, part_dims(self.settings))
         except MemoryError as error:
             reason = "there is not enough memory to build its index"
             raise StoreFailed(reason, subject=self.uri, location=self.uri, hint="free some and try again") from error
@@ -500,7 +505,7 @@ def index_folder(uri: str) -> Path:
     return cache / FOLDER / hashlib.sha256(uri.encode()).hexdigest()[:16]
 
 
-def _part_dims(settings: Mapping[str, str]) -> tuple[int, ...]:
+def part_dims(settings: Mapping[str, str]) -> tuple[int, ...]:
     """The dims of the parts of the model's vectors, by its card: queries may ask about one of them."""
     card = json.loads(settings.get(schema.CARD.name) or "{}")
     return tuple(int(part["dim"]) for part in card.get("parts", ()))
