@@ -18,6 +18,10 @@ QUESTIONS = {
     "How quick and how right is a search among 100,000?": ["benchmarks.store", "--rows", "100000"],
     "Does the size of the file change the vector?": ["benchmarks.same_photo"],
     "What does decoding cost?": ["benchmarks.decode"],
+    "Words: how near is indexing with a large model to the ideal, and in how much memory?": ["benchmarks.words_index"],
+    "Words: which batch and how many threads?": ["benchmarks.words_batch"],
+    "Words: how quick is the first text?": ["benchmarks.words_cold"],
+    "Words: what do int8 weights lose and gain?": ["benchmarks.words_int8"],
     "How good are the default model's hits?": ["benchmarks.quality", str(DATA)],
 }
 

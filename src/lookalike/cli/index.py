@@ -27,7 +27,6 @@ from lookalike.cli.options import (
 )
 from lookalike.cli.output import ProgressLine, log, print_json
 from lookalike.cli.usage_errors import checked_by
-from lookalike.embed.devices import CPU, DEVICE_VARIABLE
 from lookalike.errors import BadQuery
 from lookalike.text import counted
 
@@ -93,11 +92,12 @@ def index(
     json: JsonOption = False,
 ) -> None:
     """Add new images, re-embed changed ones, update moved ones, remove deleted ones. Run it again at any time."""
+    from lookalike.embed.devices import DEVICE_VARIABLE
     from lookalike.search.new_collection import open_to_index
 
     _limit_malloc_arenas()
     if ray is not None:  # the device is that of the workers
-        os.environ[DEVICE_VARIABLE] = CPU
+        os.environ[DEVICE_VARIABLE] = "cpu"
     requested = _sources(sources)
     bounds = limits(max_pixels, max_bytes, allow_private=allow_private)
     with open_to_index(collection, requested or (), model=model, limits=bounds) as photos:
@@ -136,7 +136,7 @@ def _limit_malloc_arenas() -> None:
 def _log_device(photos: "Collection") -> None:
     """Log the device that embedded images, and how, unless it was the CPU."""
     embedder = photos.embedder
-    if (device := getattr(embedder, "device", CPU)) != CPU:
+    if (device := getattr(embedder, "device", "cpu")) != "cpu":
         precision, images = getattr(embedder, "precision", ""), getattr(embedder, "batch", 1)
         log(f"embedded on {device}: {precision}, {images} images at a time")
 

@@ -20,8 +20,8 @@ from lookalike.types import RGB, Card, Preprocessing, Vectors
 # Alone, a thread takes 6.3 ms an image at batch 2 and at 4; beside a second one 6.4 at 2 and 6.9 at 4: each has half of
 # the cache (docs/benchmarks.md).
 BATCH = 2
-# A model that is larger than any cache: an image takes 43 ms of CPU at batch 2, 41 at 4, 39 at 8 and 40 at 16 of
-# ViT-B/32, whose weights are read from memory once for each batch.
+# A model that is larger than any cache: an image takes 48 ms of CPU at batch 2, 45 at 4 and 43.5 at 8 of ViT-B/32,
+# whose weights are read from memory once for each batch.
 LARGE_BATCH = 8
 
 
