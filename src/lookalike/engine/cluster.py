@@ -88,3 +88,21 @@ def _no_cluster(address: str, reason: str) -> LookalikeError:
         f"no Ray cluster answers at {address!r} ({reason}); start one with: ray start --head, "
         "or use --ray local for the cores of this machine"
     )
+
+
+def no_room(ray: Any, *, cores: float = 1, gpus: float = 0, seconds: float) -> LookalikeError:
+    """Return the error of workers for which the cluster has had no room for so many seconds."""
+    free = ray.available_resources()
+    return LookalikeError(
+        f"no worker could be started for {seconds:.0f} s: each needs {cores:g} cores and "
+        f"{gpus:g} GPUs, and the cluster has {free.get('CPU', 0):g} and {free.get('GPU', 0):g} free; "
+        "add a node, or end other work"
+    )
+
+
+def cause_of(error: Any) -> Exception:
+    """Return the error that a worker raised."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, LookalikeError):
+        return cause
+    return LookalikeError(f"a worker failed ({cause or error!r:.500}); see the logs of the Ray cluster")

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -36,6 +35,7 @@ from lookalike.image import (
 from lookalike.image.sources.files import is_present, is_remote
 from lookalike.relate import Calibration, calibration_of
 from lookalike.search import Collection
+from lookalike.tasks import LocalTasks, TaskPool
 from lookalike.types import DuplicateGroup, Extra, Hit
 
 PROBABILITY = 0.9
@@ -55,7 +55,7 @@ class Options:
     `min_score`: pairs below are not candidates; None: where the calibration gives a copy a chance of 5%.
     `probability`: what a copy must reach. `references`: folders whose files are never extras. `where`: a SQL condition.
     `verify`: verify by geometry, else by the score alone. `turned`: also find mirrored and rotated copies.
-    `progress`: called with (done, total).
+    `progress`: called with (done, total). `tasks`: what does the work, such as a `RayTasks`; None: this machine.
     """
 
     min_score: float | None = None
@@ -65,6 +65,7 @@ class Options:
     verify: bool = True
     turned: bool = True
     progress: Callable[[int, int], None] | None = None
+    tasks: TaskPool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,11 +175,12 @@ class _Search:
 
     def run(self) -> Duplicates:
         started_at = time.monotonic()
-        with thread_pool() as pool:
+        tasks = self._options.tasks or LocalTasks()
+        with single_threaded():
             self._candidates = find_candidates(
                 self._contents,
                 self.min_score,
-                pool,
+                tasks,
                 turned=self._options.turned,
                 local=self._local,
                 baseline=None if self._options.min_score is not None else score_baseline(self._contents),
@@ -186,7 +188,7 @@ class _Search:
             )
             self._add_decided_copies()
             self._collect_files()
-            groups = sorted(self._groups(), key=lambda group: group.keep.id)
+            groups = sorted(self._groups(tasks), key=lambda group: group.keep.id)
             self._store.remove_unused()
         return Duplicates(
             groups=tuple(with_companions(groups)),
@@ -199,9 +201,10 @@ class _Search:
             seconds=time.monotonic() - started_at,
         )
 
-    def _groups(self) -> list[DuplicateGroup]:
+    def _groups(self, tasks: TaskPool) -> list[DuplicateGroup]:
         pairs = sum(map(len, self._candidates.partners.values())) // 2
-        workers = Workers(self._calibration, geometry=self._options.verify, pairs=pairs)
+        folders = [] if tasks.is_local else self._folders()
+        workers = Workers(self._calibration, geometry=self._options.verify, pairs=pairs, tasks=tasks, folders=folders)
         try:
             files = self._files
             self._proofs = ProofFinder(self._contents, files.facts, files.rows, self._store, workers)
@@ -210,6 +213,13 @@ class _Search:
             return self._to_results(groups)
         finally:
             workers.close()
+
+    def _folders(self) -> list[str]:
+        """Return the folders with images that this machine can read."""
+        paths = {os.path.dirname(to_path(file.path.split("!/")[0])) for file in self._files.facts if file.path}
+        roots = [to_path(root.path) for side in self._contents.sides for root in side.photos.roots()]
+        shared = {root for root in roots if any(f"{path}/".startswith(f"{root}/") for path in paths)}
+        return sorted(root for root in shared if os.path.isdir(root))
 
     def _add_decided_copies(self) -> None:
         """Add the pairs that a user decided are copies, whatever their scores."""
@@ -381,14 +391,14 @@ def score_baseline(contents: Contents) -> ScoreBaseline | None:
 
 
 @contextmanager
-def thread_pool() -> Iterator[Executor]:
-    """Yield a pool of one thread a core; meanwhile BLAS and OpenCV use no threads of their own.
+def single_threaded() -> Iterator[None]:
+    """Have BLAS and OpenCV use no threads of their own: there is a task for each core.
 
     On a busy machine threads of the libraries wait for each other: the comparison of two unrelated images then costs
     32 ms of CPU instead of 5.
     """
-    with single_threaded_opencv(), single_threaded_blas(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield pool
+    with single_threaded_opencv(), single_threaded_blas():
+        yield
 
 
 def is_writable(uri: str) -> bool:

@@ -21,6 +21,7 @@ from lookalike.relate import Calibration, Subject, judge
 from lookalike.relate.content.template import filled_differently
 from lookalike.relate.geometry.feature_cache import file_loader, stored_features
 from lookalike.relate.probability.calibration_model import HALF
+from lookalike.tasks import check_visible
 from lookalike.types import RGB, Relation
 
 _PARENT_CHECK_INTERVAL = 1.0  # seconds
@@ -103,15 +104,24 @@ def _new_subject(data: VerificationInput) -> Subject:
 _process_verifier: list[CopyVerifier] = []
 
 
+def begin(calibration: Calibration, geometry: bool, folders: Sequence[str]) -> None:  # noqa: FBT001 (an initializer)
+    """Initialize a process for `verify` and `describe_all`. Raises LookalikeError if it cannot read one of the folders.
+
+    There, every image would be missing, and the result another one.
+    """
+    check_visible(folders)
+    _process_verifier[:] = [CopyVerifier(calibration, geometry=geometry)]
+
+
 def start_process(calibration: Calibration, geometry: bool) -> None:  # noqa: FBT001 (an initializer has no keywords)
-    """Initialize a worker process for `verify` and `describe_all`."""
+    """`begin` in a process of this machine, which ends with this one."""
     import signal
 
     import cv2
     from threadpoolctl import threadpool_limits
 
     threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
-    _process_verifier[:] = [CopyVerifier(calibration, geometry=geometry)]
+    begin(calibration, geometry, ())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     cv2.setNumThreads(1)
     threadpool_limits(1, user_api="blas")
