@@ -1,11 +1,13 @@
 """Where the tasks of a verb run: on the cores of this machine, or on a cluster (`engine.RayTasks`).
 
 A task calls a function of a module with what all tasks of its kind share, and an item of its own; any machine that has
-the package can run it. Who runs it does not change its result: items are the same everywhere, and results come in order.
+the package can run it. Where it runs does not change its result: items are the same everywhere, and results come in
+order.
 """
 
 import os
 import socket
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -27,7 +29,7 @@ class TaskProcess(Protocol):
     """A process that keeps what it has learned between its tasks."""
 
     def submit(self, function: Callable[..., ResultT], *arguments: Any) -> "Future[ResultT]":
-        """Call a module's function there. The future raises BrokenProcessPool if the process ends before it has returned."""
+        """Call a module's function there. The future raises BrokenProcessPool if the process ends before."""
         ...
 
     def is_ready(self) -> bool:
@@ -76,7 +78,7 @@ class LocalTasks:
         self, function: Callable[[SharedT, ItemT], ResultT], items: Iterable[ItemT], shared: SharedT
     ) -> Iterator[ResultT]:
         """See `TaskPool`."""
-        pool = ThreadPoolExecutor(self.workers)
+        pool = ThreadPoolExecutor(self.workers, initializer=_use_one_core)
         try:
             pending: deque[Future[ResultT]] = deque()
             for item in items:
@@ -91,6 +93,12 @@ class LocalTasks:
     def start_process(self, initializer: Callable[..., None], *arguments: Any) -> "LocalProcess":
         """See `TaskPool`."""
         return LocalProcess(initializer, arguments)
+
+
+def _use_one_core() -> None:
+    """Have FAISS, if it is loaded, use no threads of its own for calls from this one: they would compete with others."""
+    if (faiss := sys.modules.get("faiss")) is not None:
+        faiss.omp_set_num_threads(1)
 
 
 class LocalProcess:
@@ -115,7 +123,7 @@ class LocalProcess:
 
 
 def check_visible(folders: Iterable[str]) -> None:
-    """Raise LookalikeError if this machine cannot read one of these folders, which the one that starts the tasks reads."""
+    """Raise LookalikeError if this machine cannot read one of these folders, as the one that starts tasks does."""
     for folder in folders:
         with suppress(OSError):
             os.listdir(folder)

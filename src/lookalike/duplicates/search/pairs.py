@@ -119,8 +119,8 @@ def _pairs(
     if not len(vectors) or not len(others):
         return
     bound = choose_bound(others, min_score)
-    # One thread for each task, with single-threaded BLAS: BLAS's own threads take 1.5 to 10 times the CPU on blocks this
-    # thin, most on a busy machine.
+    # One thread for each task, with single-threaded BLAS: BLAS's own threads take 1.5 to 10 times the CPU on blocks
+    # this thin, most on a busy machine.
     with single_threaded_blas():
         search = _StripSearch(vectors, others, bound, _reduced_rows(bound, others), min_score)
         starts = range(0, len(vectors), ROWS)

@@ -110,9 +110,9 @@ class Workers:
         return task
 
     def _best_process(self, keys: Sequence[int], weight: int) -> int:
-        """Return the process that knows most of the images, or one that has clearly less to do, of those that are ready.
+        """Return the process that knows most of the images, or one that has clearly less to do.
 
-        A cluster may have no room for one that has ended.
+        Only of those that are ready: a cluster may have no room for one that replaces another.
         """
         while not (ready := [n for n in range(self.count) if self._is_ready(n)]):
             time.sleep(_POLL_SECONDS)
