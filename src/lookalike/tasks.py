@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from lookalike.errors import LookalikeError
 
 SharedT = TypeVar("SharedT")
 ItemT = TypeVar("ItemT")
 ResultT = TypeVar("ResultT")
+ValueT = TypeVar("ValueT")
 
 AHEAD = 3  # tasks submitted for each worker: results are passed on in order, and one may take longer than the next
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -41,6 +42,10 @@ class TaskProcess(Protocol):
         ...
 
 
+class Shared(Generic[ValueT]):
+    """Stands for a value that several tasks read; it reaches each machine that needs it once."""
+
+
 class TaskPool(Protocol):
     """Runs tasks. A new one is one file: these members. `workers`: how many tasks run at the same time.
 
@@ -53,8 +58,15 @@ class TaskPool(Protocol):
     @property
     def is_local(self) -> bool: ...
 
+    def share(self, value: ValueT) -> Shared[ValueT]:
+        """Return what stands for a value as an item of several calls of `map`, whose function gets the value."""
+        ...
+
     def map(
-        self, function: Callable[[SharedT, ItemT], ResultT], items: Iterable[ItemT], shared: SharedT
+        self,
+        function: Callable[[SharedT, ItemT], ResultT],
+        items: Iterable[ItemT | Shared[ItemT]],
+        shared: SharedT,
     ) -> Iterator[ResultT]:
         """Yield `function(shared, item)` for each item, in order. A few items are read ahead for each worker.
 
@@ -74,15 +86,23 @@ class LocalTasks:
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     is_local: bool = field(default=True, init=False)
 
+    def share(self, value: ValueT) -> "LocalValue[ValueT]":
+        """See `TaskPool`."""
+        return LocalValue(value)
+
     def map(
-        self, function: Callable[[SharedT, ItemT], ResultT], items: Iterable[ItemT], shared: SharedT
+        self,
+        function: Callable[[SharedT, ItemT], ResultT],
+        items: Iterable[ItemT | Shared[ItemT]],
+        shared: SharedT,
     ) -> Iterator[ResultT]:
         """See `TaskPool`."""
         pool = ThreadPoolExecutor(self.workers, initializer=_use_one_core)
         try:
             pending: deque[Future[ResultT]] = deque()
             for item in items:
-                pending.append(pool.submit(function, shared, item))
+                value: Any = item.value if isinstance(item, LocalValue) else item
+                pending.append(pool.submit(function, shared, value))
                 if len(pending) > AHEAD * self.workers:
                     yield pending.popleft().result()
             while pending:
@@ -95,8 +115,15 @@ class LocalTasks:
         return LocalProcess(initializer, arguments)
 
 
+@dataclass(frozen=True, slots=True)
+class LocalValue(Shared[ValueT]):
+    """A value of this process. See `Shared`."""
+
+    value: ValueT
+
+
 def _use_one_core() -> None:
-    """Have FAISS, if it is loaded, use no threads of its own for calls from this one: they would compete with others."""
+    """Have FAISS, if it is loaded, use no threads of its own for this one: they would compete with other tasks."""
     if (faiss := sys.modules.get("faiss")) is not None:
         faiss.omp_set_num_threads(1)
 

@@ -31,12 +31,13 @@ def load_ray() -> Any:
 
 
 @contextmanager
-def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
+def connected(address: str, *, cores: int | None = None, store_bytes: int | None = STORE_BYTES) -> Iterator[Any]:
     """Yield the module `ray`, connected to a cluster; a connection that exists already is used and left open.
 
     `address`: "auto" for the cluster that this machine belongs to ($RAY_ADDRESS, if it is set), "host:port" or
     "ray://host:10001" for another, "local" to start one on this machine with `cores` workers; they talk by the
-    loopback address, but two of Ray's servers listen on all, with a token.
+    loopback address, but two of Ray's servers listen on all, with a token. `store_bytes`: of shared memory for a new
+    cluster; None: a third of the memory, as Ray does.
     Raises LookalikeError.
     """
     check_address(address)
@@ -47,7 +48,7 @@ def connected(address: str, *, cores: int | None = None) -> Iterator[Any]:
     options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False, "configure_logging": False}
     if address == LOCAL:
         options |= {
-            "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES,
+            "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": store_bytes,
             "_node_ip_address": LOOPBACK,
         }  # fmt: skip
     else:

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Self
 
 from lookalike.engine.cluster import cause_of, connected, load_ray, no_room
-from lookalike.tasks import AHEAD, ItemT, ResultT, SharedT
+from lookalike.tasks import AHEAD, ItemT, ResultT, Shared, SharedT, ValueT
 
 TRIES = 3  # repetitions of a task whose process ended
 POLL_SECONDS = 2.0
@@ -34,7 +35,7 @@ class RayTasks:
         self._has_run = False
 
     def __enter__(self) -> Self:
-        self._connection = connected(self._address, cores=self._cores)
+        self._connection = connected(self._address, cores=self._cores, store_bytes=None)
         self._ray = self._connection.__enter__()
         return self
 
@@ -49,8 +50,15 @@ class RayTasks:
         cores = max(1, int(self._ray.cluster_resources().get("CPU", 1)))
         return min(cores, self._cores or cores)
 
+    def share(self, value: ValueT) -> "RayValue[ValueT]":
+        """See `TaskPool`."""
+        return RayValue(self._ray.put(value))
+
     def map(
-        self, function: Callable[[SharedT, ItemT], ResultT], items: Iterable[ItemT], shared: SharedT
+        self,
+        function: Callable[[SharedT, ItemT], ResultT],
+        items: Iterable[ItemT | Shared[ItemT]],
+        shared: SharedT,
     ) -> Iterator[ResultT]:
         """See `TaskPool`. Raises LookalikeError if no task could start for five minutes."""
         references = [self._ray.put(shared)]  # in a list, Ray passes on the reference and not the value
@@ -59,7 +67,8 @@ class RayTasks:
         pending: deque[Any] = deque()
         try:
             for item in items:
-                pending.append(remote.remote(function, references, item))
+                value = item.reference if isinstance(item, RayValue) else item
+                pending.append(remote.remote(function, references, value))
                 if len(pending) >= limit:
                     yield self._result(pending.popleft())
             while pending:
@@ -84,6 +93,13 @@ class RayTasks:
             return self._ray.get(reference)
         except self._ray.exceptions.RayError as error:
             raise cause_of(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class RayValue(Shared[ValueT]):
+    """A value in Ray's object store. See `Shared`."""
+
+    reference: Any
 
 
 class RayProcess:
