@@ -46,13 +46,13 @@ class Nodes:
         self._addresses.append(node.node_ip_address)
         self.cluster.remove_node(node, allow_graceful=False)
 
-    def workers(self) -> list[int]:
-        """The processes that embed."""
+    def workers(self, name: str = "ray::_Worker") -> list[int]:
+        """The processes that embed, or others by their name."""
         import psutil
 
         raylets = [node.all_processes["raylet"][0].process.pid for node in self.cluster.list_all_nodes()]
         children = [child for pid in raylets for child in psutil.Process(pid).children(recursive=True)]
-        return [child.pid for child in children if "ray::_Worker" in " ".join(child.cmdline())]
+        return [child.pid for child in children if name in " ".join(child.cmdline())]
 
 
 @pytest.fixture(scope="session")

@@ -44,7 +44,9 @@ _SEPARATE_VERDICTS = ("not-a-copy", "keep-both")
 _MIN_SAMPLE, _SAMPLE = 100, 2000  # images
 _BASELINE_FROM, _BASELINE_TO = 5, 20  # ranks; the best few of an image may be its copies
 _MAX_FALSE_PAIRS = 20.0  # unrelated images verified against each image: 5 ms each
-_GROUPS_AHEAD = 8  # groups built at the same time, for each process
+# Groups built at the same time: as many for 1 to 16 processes, since which of two images is verified against the other
+# depends on it, and with that the last digit of a result.
+_MIN_GROUPS_AHEAD, _GROUPS_PER_PROCESS = 64, 4
 _MIN_CHANCE = 0.05  # P(copy | score) from which a pair is verified
 
 
@@ -208,7 +210,7 @@ class _Search:
         try:
             files = self._files
             self._proofs = ProofFinder(self._contents, files.facts, files.rows, self._store, workers)
-            ahead = _GROUPS_AHEAD * workers.count
+            ahead = max(_MIN_GROUPS_AHEAD, _GROUPS_PER_PROCESS * workers.count)
             groups = make_groups(files.facts, self, self._keep, ahead=ahead, progress=self._options.progress)
             return self._to_results(groups)
         finally:
