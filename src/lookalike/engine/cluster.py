@@ -61,6 +61,9 @@ def connected(address: str, *, cores: int | None = None, store_bytes: int | None
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise _no_cluster(address, reason) from error
+    except BaseException:  # Ctrl-C: what has started of a cluster ends
+        ray.shutdown()
+        raise
     try:
         yield ray
     finally:
