@@ -19,9 +19,10 @@ import pytest
 from lookalike.cluster import cluster
 from lookalike.cluster import kmeans as kmeans_function
 from lookalike.duplicates import Duplicates, Options, find_duplicates
-from lookalike.engine import RayTasks
+from lookalike.engine import RayEngine, RayTasks
 from lookalike.errors import BadQuery, CollectionError, LookalikeError
 from lookalike.evaluate import BenchmarkPlan, benchmark, evaluate, read_truth
+from lookalike.indexing import sync
 from lookalike.schema import PROOFS
 from lookalike.search import Collection
 from lookalike.store.lance.store import LanceStore
@@ -191,6 +192,27 @@ def test_an_index_is_the_same_to_the_last_bit(tasks: RayTasks, tmp_path: Path, m
     assert here == there
     assert "segment/lists.bin" in here[0]
     assert here[1] == [2997]
+
+
+def test_a_large_collection_is_optimized_by_the_engine_that_filled_it(
+    connection: Nodes, copies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "MIN_ROWS_BY_TASKS", 4 * SCENES)
+    merged: list[Any] = []
+    inner = RayTasks.map
+
+    def observed(self: RayTasks, function: Any, items: Any, shared: Any) -> Iterator[Any]:
+        listed = list(items)
+        merged.extend(listed)
+        return inner(self, function, listed, shared)
+
+    monkeypatch.setattr(RayTasks, "map", observed)
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos:
+        engine = RayEngine(photos.uri, connection.address, batch=8)
+        assert photos.sync(copies, engine=engine).added == 4 * SCENES
+        assert len(merged) == 1  # all files of eight rows as one
+        rows = [part.count_rows() for part in photos.store._rows.latest().get_fragments()]  # type: ignore[attr-defined]
+        assert rows == [4 * SCENES]
 
 
 def test_a_collection_in_memory_is_not_optimized_by_others(tasks: RayTasks) -> None:

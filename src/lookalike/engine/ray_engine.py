@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from lookalike.engine.cluster import cause_of, connected, no_room
+from lookalike.engine.ray_tasks import RayTasks
 from lookalike.errors import LookalikeError
 from lookalike.image import Limits, absolute_text
 from lookalike.indexing.engine import FinishedBatch, LocalEngine, WrittenRows
@@ -122,6 +123,10 @@ class RayEngine:
                 yield from pool.run(jobs, count, stop)
             finally:
                 pool.close()
+
+    def tasks(self) -> RayTasks:
+        """See `Engine`."""
+        return RayTasks(self.address, cores=self.workers)
 
 
 @dataclass(slots=True)
