@@ -37,6 +37,10 @@ class TaskProcess(Protocol):
         """Return whether tasks start soon. Raises LookalikeError if the process cannot start."""
         ...
 
+    def wait(self) -> None:
+        """Wait a moment for it to be ready. Raises LookalikeError if it has not been for minutes."""
+        ...
+
     def kill(self) -> None:
         """End the process, whatever it is working on."""
         ...
@@ -145,6 +149,9 @@ class LocalProcess:
     def is_ready(self) -> bool:
         return True
 
+    def wait(self) -> None:
+        pass
+
     def kill(self) -> None:
         self.executor.shutdown(wait=True, kill_workers=True)
 
@@ -152,8 +159,8 @@ class LocalProcess:
 def check_visible(folders: Iterable[str]) -> None:
     """Raise LookalikeError if this machine cannot read one of these folders, as the one that starts tasks does."""
     for folder in folders:
-        with suppress(OSError):
-            os.listdir(folder)
+        with suppress(OSError), os.scandir(folder) as entries:
+            next(entries, None)
             continue
         raise LookalikeError(
             f"{socket.gethostname()}, a machine of the cluster, cannot read {folder}; "

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ import pytest
 from lookalike.cluster import cluster
 from lookalike.cluster import kmeans as kmeans_function
 from lookalike.duplicates import Duplicates, Options, find_duplicates
+from lookalike.duplicates.search.processes import MIN_PAIRS, Workers
 from lookalike.engine import RayEngine, RayTasks
 from lookalike.errors import BadQuery, CollectionError, LookalikeError
 from lookalike.evaluate import BenchmarkPlan, benchmark, evaluate, read_truth
@@ -29,6 +30,7 @@ from lookalike.store.lance.store import LanceStore
 from lookalike.tasks import LocalTasks, TaskPool
 from tests.conftest import ColourEmbedder
 from tests.duplicates.pictures import save, scene
+from tests.duplicates.test_processes import PLAIN, data
 from tests.engine.conftest import ROOT, Nodes
 from tests.engine.tasks import broken, dies_once, doubled, refused, total
 from tests.object_stores import environment, seaweed_server
@@ -148,12 +150,16 @@ def test_duplicates_are_the_same_when_processes_are_killed(
     assert struck
 
 
-def test_a_machine_that_cannot_read_the_images_is_named(
-    tasks: RayTasks, indexed: Path, copies: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lookalike.duplicates.search.find._Search._folders", lambda _self: ["/no/such/folder"])
-    with pytest.raises(LookalikeError, match="cannot read /no/such/folder; mount it there at the same path"):
-        searched(indexed, tasks)
+def test_a_machine_that_cannot_read_the_images_is_named(tasks: RayTasks) -> None:
+    images = [data(1), data(101, scale=0.6)]
+    elsewhere = [replace(each, file=replace(each.file, path=f"/no/such/folder/{each.key}.png")) for each in images]
+    workers = Workers(PLAIN, geometry=True, pairs=MIN_PAIRS, tasks=tasks)
+    try:
+        with pytest.raises(LookalikeError, match="cannot read /no/such/folder; mount it there at the same path"):
+            workers.result(workers.verify(elsewhere[0], elsewhere[1:]))
+        assert workers.result(workers.verify(images[0], images[1:]))[0] is not None
+    finally:
+        workers.close()
 
 
 # --- optimize

@@ -14,8 +14,9 @@ from lookalike.engine.cluster import cause_of, connected, load_ray, no_room
 from lookalike.tasks import AHEAD, ItemT, ResultT, Shared, SharedT, ValueT
 
 TRIES = 3  # repetitions of a task whose process ended
-POLL_SECONDS = 2.0
+POLL_SECONDS, WAIT_SECONDS = 2.0, 0.1
 START_SECONDS = 300.0  # without any worker
+RESIZE_SECONDS = 5.0
 
 
 class RayTasks:
@@ -63,13 +64,15 @@ class RayTasks:
         """See `TaskPool`. Raises LookalikeError if no task could start for five minutes."""
         references = [self._ray.put(shared)]  # in a list, Ray passes on the reference and not the value
         remote = self._ray.remote(_run).options(num_cpus=1, max_retries=TRIES)
-        limit = AHEAD * self.workers
+        limit, updated_at = AHEAD * self.workers, time.monotonic()
         pending: deque[Any] = deque()
         try:
             for item in items:
                 value = item.reference if isinstance(item, RayValue) else item
                 pending.append(remote.remote(function, references, value))
-                if len(pending) >= limit:
+                if time.monotonic() - updated_at > RESIZE_SECONDS:  # nodes have come or gone
+                    limit, updated_at = AHEAD * self.workers, time.monotonic()
+                while len(pending) >= limit:
                     yield self._result(pending.popleft())
             while pending:
                 yield self._result(pending.popleft())
@@ -119,7 +122,7 @@ class RayProcess:
         return result
 
     def is_ready(self) -> bool:
-        """See `TaskProcess`. Raises LookalikeError also if there is no room for it for five minutes."""
+        """See `TaskProcess`."""
         if not self._is_ready and self._ray.wait([self._ready], timeout=0)[0]:
             try:
                 self._ray.get(self._ready)
@@ -128,9 +131,13 @@ class RayProcess:
             except self._ray.exceptions.RayError as error:
                 raise cause_of(error) from error
             self._is_ready = True
+        return self._is_ready
+
+    def wait(self) -> None:
+        """See `TaskProcess`."""
+        self._ray.wait([self._ready], timeout=WAIT_SECONDS)
         if not self._is_ready and time.monotonic() - self._started_at > START_SECONDS:
             raise no_room(self._ray, seconds=START_SECONDS)
-        return self._is_ready
 
     def kill(self) -> None:
         """See `TaskProcess`."""

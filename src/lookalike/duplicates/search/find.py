@@ -205,8 +205,7 @@ class _Search:
 
     def _groups(self, tasks: TaskPool) -> list[DuplicateGroup]:
         pairs = sum(map(len, self._candidates.partners.values())) // 2
-        folders = [] if tasks.is_local else self._folders()
-        workers = Workers(self._calibration, geometry=self._options.verify, pairs=pairs, tasks=tasks, folders=folders)
+        workers = Workers(self._calibration, geometry=self._options.verify, pairs=pairs, tasks=tasks)
         try:
             files = self._files
             self._proofs = ProofFinder(self._contents, files.facts, files.rows, self._store, workers)
@@ -215,13 +214,6 @@ class _Search:
             return self._to_results(groups)
         finally:
             workers.close()
-
-    def _folders(self) -> list[str]:
-        """Return the folders with images that this machine can read."""
-        paths = {os.path.dirname(to_path(file.path.split("!/")[0])) for file in self._files.facts if file.path}
-        roots = [to_path(root.path) for side in self._contents.sides for root in side.photos.roots()]
-        shared = {root for root in roots if any(f"{path}/".startswith(f"{root}/") for path in paths)}
-        return sorted(root for root in shared if os.path.isdir(root))
 
     def _add_decided_copies(self) -> None:
         """Add the pairs that a user decided are copies, whatever their scores."""

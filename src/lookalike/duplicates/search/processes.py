@@ -1,6 +1,5 @@
 """Worker processes, one a core, in which pairs are verified; a thread of this process where there are few pairs."""
 
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -17,7 +16,7 @@ from lookalike.tasks import LocalTasks, TaskPool, TaskProcess
 MIN_PAIRS = 150  # with fewer, one thread is done about when processes have started (0.5 s)
 _MAX_PROCESSES = 16  # of this machine, 100 MB each
 _MAX_DEATHS = 3  # a process may also die of another of its tasks
-_POLL_SECONDS = 0.02
+_PAIRS_PER_PROCESS = 50  # of a cluster, at least: a process starts in about a second
 
 TaskFunction = Callable[[VerificationInput, Sequence[Any]], list[Any]]
 
@@ -46,22 +45,14 @@ class Workers:
     """The processes that verify pairs. One that dies is replaced, and its tasks are submitted again, at most twice.
 
     A process caches the features of the images it has seen, so tasks go to the process that knows their images, unless
-    another has clearly less to do. `tasks`: where they run. `folders`: with images, which every machine must be able to
-    read.
+    another has clearly less to do. `tasks`: where they run.
     """
 
-    def __init__(
-        self,
-        calibration: Calibration,
-        *,
-        geometry: bool,
-        pairs: int,
-        tasks: TaskPool | None = None,
-        folders: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, calibration: Calibration, *, geometry: bool, pairs: int, tasks: TaskPool | None = None) -> None:
         self._calibration, self._geometry = replace(calibration, background=None), geometry
-        self._tasks, self._folders = tasks or LocalTasks(), folders
-        count = min(self._tasks.workers, _MAX_PROCESSES) if self._tasks.is_local else self._tasks.workers
+        self._tasks = tasks or LocalTasks()
+        max_processes = _MAX_PROCESSES if self._tasks.is_local else -(-pairs // _PAIRS_PER_PROCESS)
+        count = min(self._tasks.workers, max_processes)
         self.count = count if pairs >= MIN_PAIRS else 1
         self._uses_thread = pairs < MIN_PAIRS or (self._tasks.is_local and count == 1)
         self._processes: list[TaskProcess | None] = [None] * self.count
@@ -115,7 +106,7 @@ class Workers:
         Only of those that are ready: a cluster may have no room for one that replaces another.
         """
         while not (ready := [n for n in range(self.count) if self._is_ready(n)]):
-            time.sleep(_POLL_SECONDS)
+            self._process(0).wait()
         self._pending = [task for task in self._pending if not task.future.done()]
         load = Counter(dict.fromkeys(range(self.count), 0))
         for task in self._pending:
@@ -124,13 +115,17 @@ class Workers:
         return min(ready, key=lambda n: (load[n] - known[n] - (weight if known[n] else 0), n))
 
     def _is_ready(self, process: int) -> bool:
-        return (self._processes[process] or self._start(process)).is_ready()
+        return self._process(process).is_ready()
+
+    def _process(self, process: int) -> TaskProcess:
+        return self._processes[process] or self._start(process)
 
     def _submit(self, task: VerificationTask) -> None:
         from concurrent.futures.process import BrokenProcessPool
 
-        function = getattr(self._local, task.function) if self._uses_thread else _FUNCTIONS[task.function]
-        task.worker = self._processes[task.process] or self._start(task.process)
+        functions = _FUNCTIONS if self._tasks.is_local else _FUNCTIONS_ELSEWHERE
+        function = getattr(self._local, task.function) if self._uses_thread else functions[task.function]
+        task.worker = self._process(task.process)
         try:
             task.future = task.worker.submit(function, task.keep, task.others)
         except BrokenProcessPool:  # it died while it was idle
@@ -145,7 +140,7 @@ class Workers:
         elif self._tasks.is_local:
             worker = self._tasks.start_process(verification.start_process, *arguments)
         else:
-            worker = self._tasks.start_process(verification.begin, *arguments, self._folders)
+            worker = self._tasks.start_process(verification.begin, *arguments)
         self._processes[process] = worker
         return worker
 
@@ -167,6 +162,9 @@ class _Thread:
     def is_ready(self) -> bool:
         return True
 
+    def wait(self) -> None:
+        pass
+
     def kill(self) -> None:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
@@ -181,3 +179,4 @@ def _died_of(task: VerificationTask) -> LookalikeError:
 
 
 _FUNCTIONS: dict[str, TaskFunction] = {"verify": verification.verify, "describe": verification.describe_all}
+_FUNCTIONS_ELSEWHERE = {**_FUNCTIONS, "verify": verification.verify_elsewhere}
