@@ -35,7 +35,7 @@ from tests.engine.conftest import ROOT, Nodes
 from tests.engine.tasks import broken, dies_once, doubled, refused, total
 from tests.object_stores import environment, seaweed_server
 
-SCENES = 16  # with three copies each
+SCENES = 10  # with three copies each
 
 
 @pytest.fixture
@@ -279,7 +279,7 @@ def test_figures_are_the_same(tasks: RayTasks, copies: Path, tmp_path: Path, mon
 
 def test_a_benchmark_is_the_same(tasks: RayTasks, copies: Path) -> None:
     plan = BenchmarkPlan(sample=6, gallery=12, edits=("crop", "blur"), strengths=(0.5,))
-    photos = sorted(copies.glob("[0-9].png")) + sorted(copies.glob("1[0-9].png"))
+    photos = sorted(copies.glob("[0-9].png"))
     results = [benchmark(photos, [ColourEmbedder()], plan=plan, tasks=each).to_json() for each in (None, tasks)]
     assert results[0] == results[1]
 
