@@ -21,7 +21,9 @@ MEASURED = {
     "plan, seconds an indexed file, once": 338 / 10e6,
     "plan, bytes an indexed file": 300,
     "row, bytes (vector, thumbnail, columns)": 2048 + 11_400 + 500,
-    "index, seconds a row on two cores": 9.8 * 60 / 10e6,
+    "index, seconds of a core to encode a row": 115e-6,  # 16,384 lists, made rows: an upper bound
+    "index, seconds a row of the driver": 4.3e-6,  # reading and writing vectors, sorting codes into lists
+    "index, seconds whatever the rows": 9.8 * 60,  # all of it at ten million: training and measuring take less
     "index, bytes a row": 1200,
     "codes, bytes a row in memory": 40,
     "search at ten million, seconds of a core": 3.8e-3,
@@ -76,9 +78,18 @@ def stages(images: float, workers: int, megapixels: str) -> Iterator[Stage]:
     size = images * m["row, bytes (vector, thumbnail, columns)"] / 1e9
     yield Stage("read, embed, write", hours, hours * workers, size, hours * workers * core + requests, limit)
 
-    hours = images * m["index, seconds a row on two cores"] / 3600
     size = images * m["index, bytes a row"] / 1e9
-    yield Stage("build the index, one machine", hours, 2 * hours, size, 2 * hours * core, "one machine")
+    encoding = images * m["index, seconds of a core to encode a row"]
+    steps = {  # one after the other: the driver needs the vectors before it trains
+        "the workers' cores": encoding / (workers * m["a cluster's share of that"]),
+        "the driver, which reads all vectors": max(
+            images * m["index, seconds a row of the driver"], 1e9 * size / a["bytes a second of a driver's network"]
+        ),
+        "training, by the driver": m["index, seconds whatever the rows"],
+    }
+    limit, hours = max(steps, key=steps.__getitem__), sum(steps.values()) / 3600
+    own = (encoding + 2 * (sum(steps.values()) - steps["the workers' cores"])) / 3600
+    yield Stage("build the index", hours, own, size, own * core, limit)
 
     codes = images * m["codes, bytes a row in memory"] / 1e9
     shards = max(1, round(images / 50e6))

@@ -18,13 +18,14 @@ RATES = {"--seed": "-1", "--sample": "2"}
 TRAIN: dict[str, str] = {"--side": "5", "--epochs": "0", "--batch": "1", "--rate": "nan", "--seed": "-1"}
 TRAIN |= {"--device": "gpu", "--objective": "none-such", "--set": "epochs"}
 MALFORMED: dict[str, dict[str, str]] = {
-    "benchmark x": RATES | {"--edits": "none-such", "--gallery": "2"},
+    "benchmark x": RATES | {"--edits": "none-such", "--gallery": "2", "--ray": "head"},
     "calibrate": FIGURE | {"--sample": "19"},
-    "cluster": {"--levels": "0", "--method": "k", "--table": "xls", "--tree": "hard", "--seeds": "0", "--seed": "-1"},
+    "cluster": {"--levels": "0", "--method": "k", "--table": "xls", "--tree": "hard", "--seeds": "0", "--seed": "-1"}
+    | {"--ray": "head"},
     "compare a b": FIGURE,
-    "duplicates": {"--keep": "foo", "--min-score": "2", "--probability": "0", "--apply": "delete"},
+    "duplicates": {"--keep": "foo", "--min-score": "2", "--probability": "0", "--apply": "delete"} | {"--ray": "head"},
     "embed x -o x.npy": {"--output": "x.txt", "--device": "gpu"},
-    "evaluate m t": {"--k": "0,1", "--seed": "x", "--together": "group"},
+    "evaluate m t": {"--k": "0,1", "--seed": "x", "--together": "group", "--ray": "head"},
     "find-in x": FIGURE | {"--limit": "0"},
     "index x": {
         "--frames": "0",
@@ -46,6 +47,7 @@ MALFORMED: dict[str, dict[str, str]] = {
     },
     "models add m": {"--from": "hub:x"},
     "models add clip": {"--precision": "fp99"},
+    "optimize": {"--ray": "head"},
     "outliers": FIGURE | {"-k": "0", "--output": "x.txt"},
     "remove": {"--column": "width"},
     "representatives": FIGURE | {"-k": "0"},

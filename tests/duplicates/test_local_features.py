@@ -1,12 +1,11 @@
 """Shared local features: rotated and cropped pictures find each other, strangers do not."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import cv2
 import numpy as np
 
 from lookalike.duplicates.search.local_features import Reducer, local_features, shared_features
 from lookalike.duplicates.search.thumbnail_features import ThumbnailFeatureReader
+from lookalike.tasks import LocalTasks
 from tests.relate.conftest import scene
 
 
@@ -60,9 +59,6 @@ def test_a_reader_of_an_empty_collection(tmp_path) -> None:  # type: ignore[no-u
     from lookalike.search import Collection
     from tests.conftest import ColourEmbedder
 
-    with (
-        Collection.open(str(tmp_path / "c"), model=ColourEmbedder(), create=True) as photos,
-        ThreadPoolExecutor() as pool,
-    ):
-        read = ThumbnailFeatureReader(pool).read(photos, {})
+    with Collection.open(str(tmp_path / "c"), model=ColourEmbedder(), create=True) as photos:
+        read = ThumbnailFeatureReader(LocalTasks()).read(photos, {})
     assert (read.codes.shape, read.angles.shape, read.rows.shape) == ((0, 32), (0,), (0,))

@@ -90,8 +90,8 @@ def test_questions_about_a_picture_go_where_it_is_known(workers: Workers, monkey
 
 def test_a_process_that_is_killed_is_replaced_and_asked_again(workers: Workers) -> None:
     workers.result(workers.verify(data(1), [data(2)]))
-    executor: Any = workers._executors[0]
-    for pid in list(executor._processes):
+    process: Any = workers._processes[0]
+    for pid in list(process.executor._processes):
         os.kill(pid, signal.SIGKILL)
     tasks = [workers.verify(data(1), [data(101, scale=0.6)]) for _ in range(4)]
     assert all(workers.result(task)[0] is not None for task in tasks)
@@ -126,7 +126,7 @@ from tests.duplicates.test_processes import PLAIN, Workers, MIN_PAIRS, data
 workers = Workers(PLAIN, geometry=True, pairs=MIN_PAIRS)
 for n in range(2):
     workers.result(workers.verify(data(2 * n), [data(2 * n + 1)]))
-print(*[pid for executor in workers._executors if executor for pid in executor._processes], flush=True)
+print(*[pid for process in workers._processes if process for pid in process.executor._processes], flush=True)
 time.sleep(60)
 """
 

@@ -4,6 +4,7 @@ import os
 import secrets
 import warnings
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,17 @@ class Nodes:
         self._addresses.append(node.node_ip_address)
         self.cluster.remove_node(node, allow_graceful=False)
 
-    def workers(self) -> list[int]:
-        """The processes that embed."""
+    def workers(self, name: str = "ray::_Worker") -> list[int]:
+        """The processes that embed, or others by their name."""
         import psutil
 
         raylets = [node.all_processes["raylet"][0].process.pid for node in self.cluster.list_all_nodes()]
         children = [child for pid in raylets for child in psutil.Process(pid).children(recursive=True)]
-        return [child.pid for child in children if "ray::_Worker" in " ".join(child.cmdline())]
+        found = []
+        for child in children:
+            with suppress(psutil.Error):  # it has just ended
+                found += [child.pid] * (name in " ".join(child.cmdline()))
+        return found
 
 
 @pytest.fixture(scope="session")

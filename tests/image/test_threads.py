@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import ColourEmbedder
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from lookalike.duplicates.search.find import thread_pool
+from lookalike.duplicates.search.find import single_threaded
 from lookalike.image import single_threaded_blas, single_threaded_opencv
 from lookalike.search import Collection
 from lookalike.types import RGB, Vectors
@@ -79,7 +79,7 @@ def overlap(first: AbstractContextManager[object], second: AbstractContextManage
     [
         (single_threaded_opencv, ({1}, {2})),
         (single_threaded_blas, ({2}, {1})),
-        (thread_pool, ({1}, {1})),
+        (single_threaded, ({1}, {1})),
     ],
 )
 def test_overlapping_blocks_restore_the_thread_counts(

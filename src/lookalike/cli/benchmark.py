@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.options import JsonOption
+from lookalike.cli.options import JsonOption, RayOption, task_pool
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.cli.usage_errors import checked_by
 from lookalike.errors import BadQuery, LookalikeError
@@ -50,6 +50,7 @@ def benchmark(
         Path | None,
         typer.Option("--output", "-o", metavar="DIR", help="Write benchmark.json and the chart."),
     ] = None,
+    ray: RayOption = None,
     json: JsonOption = False,
 ) -> None:
     """Edit a sample of PHOTOS, print how many originals each model finds, recommend a model and a --min-score."""
@@ -60,8 +61,8 @@ def benchmark(
 
     names = tuple(EDITS) if edits is None else _edits(edits)
     plan = BenchmarkPlan(edits=names, sample=sample, gallery=gallery, seed=seed)
-    with ProgressLine("images") as progress:
-        result = run(photos, model or [DEFAULT_MODEL], plan=plan, progress=progress)
+    with task_pool(ray) as tasks, ProgressLine("images") as progress:
+        result = run(photos, model or [DEFAULT_MODEL], plan=plan, progress=progress, tasks=tasks)
     for failure in result.skipped[:_MAX_SKIPPED]:
         log(f"skipped {failure.path}: {failure.reason}")
     if len(result.skipped) > _MAX_SKIPPED:

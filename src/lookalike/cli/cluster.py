@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.options import CollectionOption, JsonOption, open_to_read
+from lookalike.cli.options import CollectionOption, JsonOption, RayOption, open_to_read, task_pool
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import check_output_files
 from lookalike.cli.usage_errors import checked_by, one_of
@@ -68,6 +68,7 @@ def cluster(
     seeds: Annotated[int, typer.Option(metavar="N", min=1, help="Number of k-means starts to choose from.")] = 3,
     seed: Annotated[int, typer.Option(metavar="N", min=0, help="The same seed gives the same clusters.")] = 0,
     status: Annotated[bool, typer.Option("--status", help="Only print how well the saved clusters still fit.")] = False,
+    ray: RayOption = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -79,6 +80,8 @@ def cluster(
     requested = _parse_levels(levels)
     if tree and output is None:
         raise typer.BadParameter("it needs an output folder; name one with -o FOLDER", param_hint="--tree")
+    if ray and (status or method == "density"):
+        raise typer.BadParameter("only k-means runs on a cluster; leave it out", param_hint="--ray")
     if status:
         _status(collection, as_json=json)
         return
@@ -86,7 +89,16 @@ def cluster(
         _check(output, tree)
     with open_collection(collection, create=False) as photos:
         labels = known_labels(photos)
-        clusters = group(photos, requested, method=method, labels=labels, seeds=seeds, seed=seed)  # type: ignore[arg-type]
+        with task_pool(ray) as tasks:
+            clusters = group(
+                photos,
+                requested,  # type: ignore[arg-type]
+                method=method,
+                labels=labels,
+                seeds=seeds,
+                seed=seed,
+                tasks=tasks,
+            )
         save_clusters(photos, clusters)
         _explain_fewer(requested, clusters)
         if output:

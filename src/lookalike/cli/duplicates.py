@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lookalike.cli.command import interrupt_text
-from lookalike.cli.options import CollectionOption, JsonOption
+from lookalike.cli.options import CollectionOption, JsonOption, RayOption, task_pool
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.cli.usage_errors import checked_by, usage_error_for
 from lookalike.errors import BadFilter, BadQuery, ReadOnly, SourceError, StoreFailed
@@ -134,6 +134,7 @@ def duplicates(
     list_decisions: Annotated[
         bool, typer.Option("--list-decisions", help="Print all decisions, in the format of --decisions.")
     ] = False,
+    ray: RayOption = None,
     json: JsonOption = False,
 ) -> None:
     """Find altered copies, with the image to keep and the reason. A dry run unless --apply is given."""
@@ -147,6 +148,8 @@ def duplicates(
             "decisions and a search cannot be combined; record the decisions first, then search in a second call"
         )
     _check_companions(apply, journal, found_at, last=last)
+    if ray and (is_deciding or list_decisions or last):
+        raise typer.BadParameter("nothing is searched here; leave it out", param_hint="--ray")
     with open_collection(collection, create=False) as photos:
         if is_deciding or list_decisions:
             stored, choices = Decisions(photos), KeepChoices(photos)
@@ -181,8 +184,8 @@ def duplicates(
             if last:
                 when, result = _last_search(photos, found_at)
             else:
-                options = replace(options, progress=progress)
-                with usage_error_for("--where", BadFilter):
+                with task_pool(ray) as tasks, usage_error_for("--where", BadFilter):
+                    options = replace(options, progress=progress, tasks=tasks)
                     result = find_duplicates(photos, keep=keep, against=reference_collection, options=options)
                 is_complete = reference_collection is None and where is None
                 when = _save_for_server(result, photos) if is_complete else None

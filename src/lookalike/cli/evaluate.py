@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lookalike.cli.options import JsonOption
+from lookalike.cli.options import JsonOption, RayOption, task_pool
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.cli.usage_errors import checked_by, one_of, usage_error_for
 from lookalike.errors import BadQuery, LookalikeError
@@ -68,6 +68,7 @@ def evaluate(
         Path | None,
         typer.Option("--root", metavar="FOLDER", help="Where the images of a table are now, if they were moved."),
     ] = None,
+    ray: RayOption = None,
     json: JsonOption = False,
 ) -> None:
     """Print how well MODEL finds the right answers of TRUTH, each figure with its 95% interval."""
@@ -82,8 +83,8 @@ def evaluate(
     with usage_error_for("--by", LookalikeError):
         if by:
             check_column(table, by)
-    with ProgressLine("images") as progress:
-        report = run(model, table, against=against, settings=settings, progress=progress)
+    with task_pool(ray) as tasks, ProgressLine("images") as progress:
+        report = run(model, table, against=against, settings=settings, progress=progress, tasks=tasks)
     _report_skipped(report)
     if json:
         print_json(report.to_json())

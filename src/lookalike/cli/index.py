@@ -23,10 +23,10 @@ from lookalike.cli.options import (
     JsonOption,
     MaxBytes,
     MaxPixels,
+    RayOption,
     limits,
 )
 from lookalike.cli.output import ProgressLine, log, print_json
-from lookalike.cli.usage_errors import checked_by
 from lookalike.errors import BadQuery
 from lookalike.text import counted
 
@@ -37,12 +37,6 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 10
 M_ARENA_MAX = -8  # of glibc's malloc.h
-
-
-def _check_address(address: str) -> None:
-    from lookalike.engine.cluster import check_address
-
-    check_address(address)
 
 
 def index(
@@ -71,15 +65,7 @@ def index(
         int | None,
         typer.Option(metavar="N", min=1, help="Threads, with --ray processes; one per core by default."),
     ] = None,
-    ray: Annotated[
-        str | None,
-        typer.Option(
-            metavar="ADDRESS",
-            callback=checked_by(_check_address),
-            help="Have a Ray cluster do the work: auto (that of this machine), HOST:PORT, ray://HOST:10001, "
-            "or local (a new one on this machine).",
-        ),
-    ] = None,
+    ray: RayOption = None,
     gpus: Annotated[
         float, typer.Option("--gpus-per-worker", metavar="N", min=0, help="GPUs of each Ray process, such as 0.5.")
     ] = 0.0,

@@ -1,15 +1,27 @@
 """Options that several verbs share."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from lookalike.cli.usage_errors import checked_by
 from lookalike.errors import nearest
 
 if TYPE_CHECKING:
     from lookalike.image import Limits
     from lookalike.search import Collection
+    from lookalike.tasks import TaskPool
+
+
+def check_cluster_address(address: str) -> None:
+    """Raise BadQuery for what is no address of a Ray cluster."""
+    from lookalike.engine.cluster import check_address
+
+    check_address(address)
+
 
 CollectionOption = Annotated[
     str | None,
@@ -22,6 +34,16 @@ CollectionOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+RayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="ADDRESS",
+        callback=checked_by(check_cluster_address),
+        help="Have a Ray cluster do the work: auto (that of this machine), HOST:PORT, ray://HOST:10001, "
+        "or local (a new one on this machine).",
+    ),
+]
 MaxPixels = Annotated[int, typer.Option(metavar="N", min=1, help="Skip images with more pixels, by their header.")]
 MaxBytes = Annotated[int, typer.Option(metavar="N", min=1, help="Skip larger files.")]
 
@@ -64,6 +86,18 @@ def limits(max_pixels: int, max_bytes: int, *, allow_private: bool = False) -> "
     from lookalike.image import Limits
 
     return Limits(max_pixels=max_pixels, max_bytes=max_bytes, allow_private=allow_private)
+
+
+@contextmanager
+def task_pool(address: str | None) -> "Iterator[TaskPool | None]":
+    """Yield the tasks of a cluster at the address of `--ray`; None without it."""
+    if address is None:
+        yield None
+        return
+    from lookalike.engine import RayTasks
+
+    with RayTasks(address) as tasks:
+        yield tasks
 
 
 def open_to_read(uri: str | None) -> "Collection":

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from lookalike.cli.command import interrupt_text
-from lookalike.cli.options import CollectionOption, DeviceOption
+from lookalike.cli.options import CollectionOption, DeviceOption, check_cluster_address
 from lookalike.cli.output import log
 from lookalike.cli.usage_errors import checked_by
 from lookalike.errors import BadQuery
@@ -26,14 +26,6 @@ def _check_address(address: str) -> None:
         ip_address(address)
     except ValueError:
         raise BadQuery(f"{address!r} is no address; give the proxy's IP address, such as 127.0.0.1") from None
-
-
-def _check_cluster(address: str) -> None:
-    from lookalike.engine.cluster import check_address
-
-    check_address(address)
-    if address.startswith("ray://"):
-        raise BadQuery(f"{address!r} is for programs outside of the cluster; start the server on one of its machines")
 
 
 def serve(
@@ -96,7 +88,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            callback=checked_by(_check_cluster),
+            callback=checked_by(check_cluster_address),
             help="Have a Ray cluster hold the vectors: auto (that of this machine), HOST:PORT, "
             "or local (a new one on this machine).",
         ),

@@ -15,6 +15,7 @@ from lookalike.cluster.levels import Level, nested_levels
 from lookalike.cluster.neighbors import read_vectors
 from lookalike.errors import BadQuery, nearest
 from lookalike.search import Collection
+from lookalike.tasks import TaskPool
 from lookalike.text import now
 from lookalike.types import Vectors
 
@@ -84,12 +85,16 @@ def cluster(
     labels: Mapping[str, str] | None = None,
     seeds: int = 3,
     seed: int = 0,
+    tasks: TaskPool | None = None,
 ) -> Clusters:
     """Cluster a collection at one or several nested levels, without saving the result (see `save_clusters`).
 
     `method`: "kmeans", or "density" (HDBSCAN; ignores `levels`, noise is -1). `labels`: known labels by id, from which
-    clusters get their names. Raises BadQuery for more clusters than images.
+    clusters get their names. `tasks`: what runs the passes of k-means over many vectors, such as a `RayTasks`; None:
+    this machine. Raises BadQuery for more clusters than images, and for `tasks` with another method.
     """
+    if tasks is not None and method == "density":
+        raise BadQuery("density clusters are made on one machine only; leave the cluster out, or use kmeans")
     started_at, choice = now(), None
     ids, vectors = read_vectors(photos)
     if method == "density":
@@ -98,7 +103,7 @@ def cluster(
         if levels == "auto":
             choice = choose_levels(vectors, seed=seed)
         counts = choice.levels if choice else levels
-        results = nested_levels(vectors, counts, seeds=seeds, seed=seed)  # type: ignore[arg-type]
+        results = nested_levels(vectors, counts, seeds=seeds, seed=seed, tasks=tasks)  # type: ignore[arg-type]
     else:
         raise BadQuery(f"no method is called {method!r}; {nearest(method, METHODS)}")
     known = np.array([(labels or {}).get(name, "") for name in ids], object)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lookalike.cluster.kmeans import KMeans, kmeans
 from lookalike.deprecation import renamed_property
 from lookalike.errors import BadQuery
+from lookalike.tasks import TaskPool
 from lookalike.types import Vectors
 
 _COARSE_SEEDS = 20  # starts of a coarser level: a few hundred vectors, a few milliseconds each
@@ -30,11 +31,17 @@ class Level:
 
 
 def nested_levels(
-    vectors: Vectors, counts: Sequence[int], *, seeds: int = 3, iterations: int = 25, seed: int = 0
+    vectors: Vectors,
+    counts: Sequence[int],
+    *,
+    seeds: int = 3,
+    iterations: int = 25,
+    seed: int = 0,
+    tasks: TaskPool | None = None,
 ) -> list[Level]:
     """Cluster (n, dim) vectors at several levels, coarsest first.
 
-    `counts`: the number of clusters of each level. Raises BadQuery if one is below 1 or above n.
+    `counts`: the number of clusters of each level. `tasks`: see `kmeans`. Raises BadQuery if one is below 1 or above n.
     """
     ordered = sorted(set(counts))
     if not ordered or ordered[0] < 1 or ordered[-1] > len(vectors):
@@ -42,7 +49,7 @@ def nested_levels(
             f"levels {', '.join(map(str, counts))} of {len(vectors):,} images cannot be made; "
             f"each level is a number from 1 to {len(vectors):,}"
         )
-    finest = kmeans(vectors, ordered[-1], seeds=seeds, iterations=iterations, seed=seed)
+    finest = kmeans(vectors, ordered[-1], seeds=seeds, iterations=iterations, seed=seed, tasks=tasks)
     levels = [Level(finest.centers, finest.assignments, finest.scores)]
     for count in reversed(ordered[:-1]):
         if count < len(levels[0].centers):

@@ -64,13 +64,16 @@ def bind_to_node() -> None:
 
 
 @contextmanager
-def connected(address: str, *, cores: int | None = None, niceness: int | None = None) -> Iterator[Any]:
+def connected(
+    address: str, *, cores: int | None = None, niceness: int | None = None, store_bytes: int | None = STORE_BYTES
+) -> Iterator[Any]:
     """Yield the module `ray`, connected to a cluster; a connection that exists already is used and left open.
 
     `address`: "auto" for the cluster that this machine belongs to ($RAY_ADDRESS, if it is set), "host:port" or
     "ray://host:10001" for another, "local" to start one on this machine with `cores` workers; they talk by the
     loopback address, but two of Ray's servers listen on all, with a token. `niceness`: of the workers of a cluster that
-    is started; Ray's own is 15, by which everything else on the machine goes first.
+    is started; Ray's own is 15, by which everything else on the machine goes first. `store_bytes`: of shared memory for
+    a new cluster; None: a third of the memory, as Ray does.
     Raises LookalikeError.
     """
     check_address(address)
@@ -81,7 +84,7 @@ def connected(address: str, *, cores: int | None = None, niceness: int | None = 
     options: dict[str, Any] = {"logging_level": "error", "log_to_driver": False, "configure_logging": False}
     if address == LOCAL:
         options |= {
-            "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": STORE_BYTES,
+            "address": "local", "num_cpus": cores, "include_dashboard": False, "object_store_memory": store_bytes,
             "_node_ip_address": LOOPBACK,
         }  # fmt: skip
         if niceness is not None:
@@ -96,6 +99,9 @@ def connected(address: str, *, cores: int | None = None, niceness: int | None = 
     except Exception as error:
         reason = " ".join(str(error).split())[:300] or type(error).__name__
         raise _no_cluster(address, reason) from error
+    except BaseException:  # Ctrl-C: what has started of a cluster ends
+        ray.shutdown()
+        raise
     try:
         yield ray
     finally:
@@ -124,3 +130,21 @@ def _no_cluster(address: str, reason: str) -> LookalikeError:
         f"no Ray cluster answers at {address!r} ({reason}); start one with: ray start --head, "
         "or use --ray local for the cores of this machine"
     )
+
+
+def no_room(ray: Any, *, cores: float = 1, gpus: float = 0, seconds: float) -> LookalikeError:
+    """Return the error of workers for which the cluster has had no room for so many seconds."""
+    free = ray.available_resources()
+    return LookalikeError(
+        f"no worker could be started for {seconds:.0f} s: each needs {cores:g} cores and "
+        f"{gpus:g} GPUs, and the cluster has {free.get('CPU', 0):g} and {free.get('GPU', 0):g} free; "
+        "add a node, or end other work"
+    )
+
+
+def cause_of(error: Any) -> Exception:
+    """Return the error that a worker raised."""
+    cause = getattr(error, "cause", None)
+    if isinstance(cause, LookalikeError):
+        return cause
+    return LookalikeError(f"a worker failed ({cause or error!r:.500}); see the logs of the Ray cluster")

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from lookalike.embed.devices import AUTO, CPU, DEVICE_VARIABLE
-from lookalike.engine.cluster import connected
+from lookalike.engine.cluster import cause_of, connected, no_room
+from lookalike.engine.ray_tasks import RayTasks
 from lookalike.errors import LookalikeError
 from lookalike.image import Limits, absolute_text
 from lookalike.indexing.engine import FinishedBatch, LocalEngine, WrittenRows
@@ -136,6 +137,10 @@ class RayEngine:
             finally:
                 pool.close()
 
+    def tasks(self) -> RayTasks:
+        """See `Engine`."""
+        return RayTasks(self.address, cores=self.workers)
+
 
 @dataclass(slots=True)
 class _Task:
@@ -180,7 +185,7 @@ class _Pool:
             if ready or self._tasks:
                 last = time.monotonic()
             elif time.monotonic() - last > START_SECONDS:
-                raise self._no_room()
+                raise no_room(self._ray, cores=self._engine.threads, gpus=self._engine.gpus, seconds=START_SECONDS)
             for reference in ready:
                 if reference in self._starting:
                     self._started(reference)
@@ -212,15 +217,7 @@ class _Pool:
             self._end(number)
             self._failed_starts += 1
             if isinstance(error, self._ray.exceptions.RayTaskError) or self._failed_starts > MAX_FAILED_STARTS:
-                raise _cause(error) from error
-
-    def _no_room(self) -> LookalikeError:
-        free = self._ray.available_resources()
-        return LookalikeError(
-            f"no worker could be started for {START_SECONDS:.0f} s: each needs {self._engine.threads} cores and "
-            f"{self._engine.gpus:g} GPUs, and the cluster has {free.get('CPU', 0):g} and {free.get('GPU', 0):g} free; "
-            "add a node, or end other work"
-        )
+                raise cause_of(error) from error
 
     def _hand_out(self, batches: Iterator[list[FileJob]], stop: threading.Event) -> bool:
         """Give every worker that is ready its batches. Returns True when no batch is left to give."""
@@ -248,7 +245,7 @@ class _Pool:
         try:
             yield self._ray.get(reference)
         except self._ray.exceptions.RayTaskError as error:  # the worker's own code raised it
-            raise _cause(error) from error
+            raise cause_of(error) from error
         except self._ray.exceptions.RayError as error:
             self._end(task.actor)
             yield from self._retry(task, error)
@@ -262,11 +259,3 @@ class _Pool:
         else:
             reason = f"ended the process that read it ({type(error).__name__})"
             yield FinishedBatch([FailedFile(replace(job, content=None), reason, retry=True) for job in task.jobs])
-
-
-def _cause(error: Any) -> Exception:
-    """Return the error that a worker raised."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, LookalikeError):
-        return cause
-    return LookalikeError(f"a worker failed ({cause or error!r:.500}); see the logs of the Ray cluster")

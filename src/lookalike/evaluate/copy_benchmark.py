@@ -16,10 +16,22 @@ from lookalike.errors import BadQuery, ImageError, SourceError
 from lookalike.evaluate.bootstrap import TIMES, Difference, bootstrap, differences
 from lookalike.evaluate.metrics import recall_at_precision
 from lookalike.evaluate.retrieval import Retrieval, retrieval
-from lookalike.evaluate.vectors import Progress
-from lookalike.image import EDITS, Edit, NotListed, SourceFile, decode, find, fit, get_edit, read
+from lookalike.evaluate.vectors import Progress, folder_of, visible_folders
+from lookalike.image import (
+    EDITS,
+    Edit,
+    NotListed,
+    SourceFile,
+    decode,
+    find,
+    fit,
+    get_edit,
+    read,
+    single_threaded_opencv,
+)
 from lookalike.indexing.pipeline import default_workers, parallel
 from lookalike.parts import COPY
+from lookalike.tasks import LocalTasks, TaskPool, check_visible
 from lookalike.types import RGB, Embedder, Failure, Preprocessing, Vectors
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -133,8 +145,11 @@ def benchmark(
     *,
     plan: BenchmarkPlan | None = None,
     progress: Progress | None = None,
+    tasks: TaskPool | None = None,
 ) -> BenchmarkResult:
     """Edit a sample of images and measure whether the originals are found. Raises SourceError, BadQuery.
+
+    `tasks`: what edits and embeds the images, such as a `RayTasks`; None: this machine.
 
     Some of the edited images have no original in the gallery; every hit for them is wrong.
     """
@@ -150,7 +165,10 @@ def benchmark(
     if sum(job.source for job in different) < 2 or len(different) < 3:
         count = f"{len(different)} different image{'s' * (len(different) != 1)}"
         raise SourceError(f"{count} could be read; the benchmark needs three or more")
-    images = _embed(different, _EditAndEmbed(embedders, edits, plan.strengths, plan.seed), plan, progress)
+    tasks = tasks or LocalTasks()
+    folders = visible_folders([job.file for job in different], tasks)
+    work = _EditAndEmbed(embedders, edits, plan.strengths, plan.seed, folders)
+    images = _embed(different, work, plan, progress, tasks)
     skipped += [image.failure for image in images if image.failure]
     images = [image for image in images if image.failure is None]
     names = [str(m) if isinstance(m, str | Path) else m.card.name for m in models]
@@ -220,31 +238,46 @@ def _sample_jobs(photos: Sequence[str | Path], plan: BenchmarkPlan) -> tuple[lis
 
 
 def _embed(
-    jobs: Sequence[_Job], work: "_EditAndEmbed", plan: BenchmarkPlan, progress: Progress | None
+    jobs: Sequence[_Job],
+    work: "_EditAndEmbed",
+    plan: BenchmarkPlan,
+    progress: Progress | None,
+    tasks: TaskPool,
 ) -> list[_ImageVectors]:
     images: list[_ImageVectors] = []
-    # A source takes as long as a hundred other images: batches of one, so that all cores finish at the same time.
+    # A source takes as long as a hundred other images: tasks of one, so that all cores finish at the same time.
     cost = 1 + len(plan.edits) * len(plan.strengths)
     sources, done = {job.index for job in jobs if job.source}, 0
     total = len(jobs) + len(sources) * (cost - 1)
-    for part in parallel(jobs, work, workers=default_workers(), batch=1):
-        images += part
-        done += sum(cost if image.index in sources else 1 for image in part)
-        if progress:
-            progress(done, total)
+    with single_threaded_opencv():
+        for part in tasks.map(_edit_and_embed, [[job] for job in jobs], work):
+            images += part
+            done += sum(cost if image.index in sources else 1 for image in part)
+            if progress:
+                progress(done, total)
     return sorted(images, key=lambda image: image.index)
+
+
+def _edit_and_embed(work: "_EditAndEmbed", jobs: Sequence[_Job]) -> list[_ImageVectors]:
+    """Edit and embed some images: a task."""
+    return work(jobs)
 
 
 @dataclass(frozen=True, slots=True)
 class _EditAndEmbed:
-    """The work on one image: read it once, edit it once, embed it with every model."""
+    """The work on one image: read it once, edit it once, embed it with every model.
+
+    `folders`: with images, each of which the machine must be able to read.
+    """
 
     embedders: Sequence[Embedder]
     edits: Sequence[Edit]
     strengths: Sequence[float]
     seed: int
+    folders: frozenset[str] = frozenset()
 
     def __call__(self, jobs: Sequence[_Job]) -> list[_ImageVectors]:
+        check_visible(self.folders & {folder_of(job.file) for job in jobs})
         return [self._one(job) for job in jobs]
 
     def _one(self, job: _Job) -> _ImageVectors:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,11 +18,13 @@ from lookalike.evaluate.metrics import (
 )
 from lookalike.evaluate.ranking import STEPS, PerQuery, ScoreBlock, rank_block
 from lookalike.evaluate.registry import Metric, merge_figures
+from lookalike.image import single_threaded_blas
+from lookalike.tasks import LocalTasks, TaskPool
 from lookalike.types import Vectors
 
 KS = (1, 5, 10)
 NEIGHBORS = 10
-_CELLS = 8_000_000  # scores at a time: 32 MB per array
+_CELLS = 2_000_000  # scores of a task: 8 MB per array
 _EDGES = 256
 _SAMPLE, _RIGHT = 400, 200  # queries, and right answers of each, from whose scores the edges are chosen
 
@@ -63,13 +66,15 @@ def retrieval(  # noqa: PLR0913 - two sets of vectors and labels, and options by
     ks: Sequence[int] = KS,
     neighbors: int = NEIGHBORS,
     metrics: Sequence[Metric] = (),
+    tasks: TaskPool | None = None,
 ) -> Retrieval:
     """Rank the (m, dim) gallery for each of (n, dim) queries by cosine, and compare with the labels.
 
     Right answers are gallery rows of the query's label; an empty label matches nothing. `same`: the ids of queries and
     of gallery, to leave a query out of its own results. `ks`: for recall@k and precision@k. `neighbors`: k of the k-NN
     accuracy (most votes win, of tied labels the higher sum of scores). `metrics`: further ones, each a figure of its
-    name. Raises BadQuery for arrays that do not fit, and for a metric that has the name of another figure.
+    name. `tasks`: what ranks the blocks, by default this machine. Raises BadQuery for arrays that do not fit, and for a
+    metric that has the name of another figure.
     """
     _check(queries, gallery, query_labels, gallery_labels)
     query_codes, gallery_codes = _codes(query_labels, gallery_labels)
@@ -81,14 +86,57 @@ def retrieval(  # noqa: PLR0913 - two sets of vectors and labels, and options by
     parts = []
     right, total = np.zeros(2 * STEPS + 1, np.int64), np.zeros(2 * STEPS + 1, np.int64)
     size = max(1, _CELLS // len(gallery))
-    for start in range(0, len(queries), size):
-        part = slice(start, min(start + size, len(queries)))
-        same_rows = self_pairs[(self_pairs[:, 0] >= part.start) & (self_pairs[:, 0] < part.stop)]
-        block = ScoreBlock.of(queries[part], gallery, query_codes[part], gallery_codes, same_rows - (part.start, 0))
-        right += np.bincount(block.steps[block.right] + STEPS, minlength=len(right))
-        total += np.bincount(block.steps[block.valid] + STEPS, minlength=len(total))
-        parts.append(rank_block(block, gallery_codes, edges=edges, ks=cuts, neighbors=neighbors, metrics=metrics))
+    blocks = (_query_block(queries, query_codes, self_pairs, start, size) for start in range(0, len(queries), size))
+    ranking = _Ranking(gallery, gallery_codes, edges, cuts, neighbors, metrics)
+    with single_threaded_blas():
+        for part, right_steps, all_steps in (tasks or LocalTasks()).map(_rank, blocks, ranking):
+            for counts, (steps, numbers) in ((right, right_steps), (total, all_steps)):
+                counts[steps] += numbers
+            parts.append(part)
     return _retrieval(_concatenate(parts), _tally(right, total), gallery_codes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Ranking:
+    """What blocks of queries are ranked with."""
+
+    gallery: Vectors
+    gallery_codes: NDArray[np.int32]
+    edges: NDArray[np.int32]
+    ks: Sequence[int]
+    neighbors: int
+    metrics: Sequence[Metric]
+
+
+QueryBlock: TypeAlias = tuple[Vectors, NDArray[np.int32], Ints]
+"""Queries, their labels as numbers, and the pairs of a row of the block and one of the gallery that are one image."""
+
+
+def _query_block(queries: Vectors, codes: NDArray[np.int32], self_pairs: Ints, start: int, size: int) -> QueryBlock:
+    same_rows = self_pairs[(self_pairs[:, 0] >= start) & (self_pairs[:, 0] < start + size)]
+    return queries[start : start + size], codes[start : start + size], same_rows - (start, 0)
+
+
+def _rank(ranking: _Ranking, queries: QueryBlock) -> tuple[PerQuery, tuple[Ints, Ints], tuple[Ints, Ints]]:
+    """Rank a block, and count its right and all pairs by step: a task."""
+    vectors, codes, same_rows = queries
+    block = ScoreBlock.of(vectors, ranking.gallery, codes, ranking.gallery_codes, same_rows)
+    ranked = rank_block(
+        block,
+        ranking.gallery_codes,
+        edges=ranking.edges,
+        ks=ranking.ks,
+        neighbors=ranking.neighbors,
+        metrics=ranking.metrics,
+    )
+    return ranked, _step_counts(block.steps[block.right]), _step_counts(block.steps[block.valid])
+
+
+def _step_counts(steps: NDArray[np.int32]) -> tuple[Ints, Ints]:
+    """The numbers of the steps that occur, counted from the lowest, and how often each does."""
+    counts = np.bincount(steps + STEPS)
+    occurring = np.flatnonzero(counts)
+    return occurring, counts[occurring]
 
 
 def _check(queries: Vectors, gallery: Vectors, query_labels: Texts, gallery_labels: Texts) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from lookalike.evaluate.report import Mistake, ModelEvaluation, Report
 from lookalike.evaluate.retrieval import KS, Retrieval, pooled_figures, retrieval
 from lookalike.evaluate.truth import Rows, Truth
 from lookalike.evaluate.vectors import Progress, embed_files
+from lookalike.tasks import TaskPool
 from lookalike.types import Embedder, Vectors
 
 TOGETHER = ("query", "label")
@@ -59,9 +61,11 @@ def evaluate(
     against: str | Path | Embedder | None = None,
     settings: EvaluationSettings | None = None,
     progress: Progress | None = None,
+    tasks: TaskPool | None = None,
 ) -> Report:
     """Evaluate a model, or two on the same images. Images that cannot be decoded are left out and listed.
 
+    `tasks`: what embeds the images and ranks the gallery, such as a `RayTasks`; None: this machine.
     Metrics that other packages register are computed too, for rankings (docs/extending.md).
     Raises UnknownModel, BrokenModel, SourceError, BadQuery, and LookalikeError where such a metric fails.
     """
@@ -70,10 +74,10 @@ def evaluate(
         check_column(truth, settings.by)
     models = [model] if against is None else [model, against]
     embedders = [get_embedder(m) if isinstance(m, str | Path) else m for m in models]
-    results = [embed_files(truth.pictures, e, keep=settings.keep, progress=progress) for e in embedders]
+    results = [embed_files(truth.pictures, e, keep=settings.keep, progress=progress, tasks=tasks) for e in embedders]
     bad = {row: failure for embedded in results for row, failure in zip(embedded.bad, embedded.failed, strict=True)}
     usable = truth.without(sorted(bad))
-    run = _evaluate_pairs if truth.kind == "pairs" else _evaluate_retrieval
+    run = _evaluate_pairs if truth.kind == "pairs" else partial(_evaluate_retrieval, tasks=tasks)
     runs = []
     for embedder, requested, embedded in zip(embedders, models, results, strict=True):
         name = str(requested) if isinstance(requested, str | Path) else embedder.card.name
@@ -98,15 +102,21 @@ class _ModelRun:
 
 
 def _evaluate_retrieval(
-    vectors: Vectors, truth: Truth, settings: EvaluationSettings, *, name: str, sha256: str
+    vectors: Vectors,
+    truth: Truth,
+    settings: EvaluationSettings,
+    *,
+    name: str,
+    sha256: str,
+    tasks: TaskPool | None,
 ) -> _ModelRun:
-    result = _retrieval(vectors, truth, settings, np.arange(len(truth.queries)))
+    result = _retrieval(vectors, truth, settings, np.arange(len(truth.queries)), tasks)
     groups = _groups(truth, settings.together)
     draws = bootstrap(result, times=settings.times, seed=settings.seed, groups=groups)
 
     def part(rows: Rows) -> dict[str, float]:
         try:
-            figures = _retrieval(vectors, truth, settings, rows).figures
+            figures = _retrieval(vectors, truth, settings, rows, tasks).figures
         except BadQuery:  # none of these has a right answer
             figures = {}
         return {"count": len(rows), **figures}
@@ -148,7 +158,9 @@ def _evaluate_pairs(
     return _ModelRun(evaluation, draws)
 
 
-def _retrieval(vectors: Vectors, truth: Truth, settings: EvaluationSettings, rows: Rows) -> Retrieval:
+def _retrieval(
+    vectors: Vectors, truth: Truth, settings: EvaluationSettings, rows: Rows, tasks: TaskPool | None
+) -> Retrieval:
     ids = truth.ids
     return retrieval(
         vectors[truth.queries[rows]],
@@ -158,6 +170,7 @@ def _retrieval(vectors: Vectors, truth: Truth, settings: EvaluationSettings, row
         same=(ids[truth.queries[rows]], ids[truth.gallery]),
         ks=settings.ks,
         metrics=installed_metrics(),
+        tasks=tasks,
     )
 
 

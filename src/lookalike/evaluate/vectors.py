@@ -3,20 +3,26 @@
 import hashlib
 import os
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lookalike.errors import LookalikeError
-from lookalike.image import SourceFile
+from lookalike.image import SourceFile, single_threaded_opencv
+from lookalike.image.sources.files import is_remote
+from lookalike.image.sources.path_text import to_path
 from lookalike.indexing.file_job import FileJob
-from lookalike.indexing.pipeline import default_workers, parallel
+from lookalike.indexing.pipeline import BATCH
 from lookalike.indexing.worker import EmbeddedFile, FileWorker
+from lookalike.tasks import LocalTasks, TaskPool, check_visible
 from lookalike.types import Card, Embedder, Failure, Vectors
 
 Progress = Callable[[int, int], None]
+MAX_TASK = 64  # files of a task of another machine, a multiple of BATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +35,17 @@ class Embedded:
 
 
 def embed_files(
-    files: Sequence[SourceFile], embedder: Embedder, *, keep: Path | None = None, progress: Progress | None = None
+    files: Sequence[SourceFile],
+    embedder: Embedder,
+    *,
+    keep: Path | None = None,
+    progress: Progress | None = None,
+    tasks: TaskPool | None = None,
 ) -> Embedded:
-    """Embed image files on all cores. `keep`: a folder that caches vectors for the next run, by model and file."""
+    """Embed image files on all cores. `keep`: a folder that caches vectors for the next run, by model and file.
+
+    `tasks`: what embeds them, by default this machine. Raises LookalikeError if another machine cannot read a folder.
+    """
     cache = _VectorCache.open(keep, embedder.card)
     vectors = np.zeros((len(files), embedder.card.dim), np.float32)
     missing = []
@@ -42,22 +56,74 @@ def embed_files(
             missing.append(FileJob(file, str(row)))
     failed: dict[int, Failure] = {}
     done = len(files) - len(missing)
-    with FileWorker(embedder) as intake:
-        for outcomes in parallel(missing, intake, workers=default_workers()):
-            done += len(outcomes)
-            if progress:
-                progress(done, len(files))
-            for outcome in outcomes:
-                row = int(outcome.job.id)
-                if isinstance(outcome, EmbeddedFile):
-                    vectors[row] = outcome.vectors[0]
-                    cache.vectors[_file_key(files[row])] = outcome.vectors[0]
-                else:
-                    failed[row] = Failure(files[row].path, getattr(outcome, "reason", "unknown"))
+    for part in _embedded_parts(missing, embedder, tasks or LocalTasks()):
+        done += len(part)
+        if progress:
+            progress(done, len(files))
+        for row, vector, reason in part:
+            if vector is None:
+                failed[row] = Failure(files[row].path, reason)
+            else:
+                vectors[row] = cache.vectors[_file_key(files[row])] = vector
     if missing:
         cache.save()
     bad = tuple(sorted(failed))
     return Embedded(vectors, bad, tuple(failed[row] for row in bad))
+
+
+EmbeddedRow: TypeAlias = tuple[int, NDArray[np.float32] | None, str]
+"""The row of an image, and its vector or the reason why there is none."""
+
+
+def _embedded_parts(jobs: Sequence[FileJob], embedder: Embedder, tasks: TaskPool) -> Iterator[list[EmbeddedRow]]:
+    """Embed files in batches of BATCH, whatever the tasks are, so that the vectors are the same."""
+    size = BATCH if tasks.is_local else BATCH * max(1, min(MAX_TASK, len(jobs) // (4 * tasks.workers)) // BATCH)
+    parts = [jobs[start : start + size] for start in range(0, len(jobs), size)]
+    folders = visible_folders([job.file for job in jobs], tasks)
+    work = _EmbedFiles(embedder, folders)
+    with single_threaded_opencv():
+        try:
+            yield from tasks.map(_embed_part, parts, work)
+        finally:
+            work.close()
+
+
+def visible_folders(files: Iterable[SourceFile], tasks: TaskPool) -> frozenset[str]:
+    """Return the folders of files that this machine can read, if tasks run on others, which must read them too."""
+    return frozenset() if tasks.is_local else frozenset(filter(os.path.isdir, map(folder_of, files)))
+
+
+def folder_of(file: SourceFile) -> str:
+    """Return the folder of a file or of its archive; "" for a remote one."""
+    return "" if is_remote(file.path) else os.path.dirname(to_path(file.path.split("!/")[0]))
+
+
+class _EmbedFiles:
+    """What tasks share: the model. `folders`: with images, each of which this machine can read."""
+
+    def __init__(self, embedder: Embedder, folders: frozenset[str]) -> None:
+        self._embedder, self._folders = embedder, folders
+        self._worker = FileWorker(embedder)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._embedder, self._folders)
+
+    def embed(self, jobs: Sequence[FileJob]) -> list[EmbeddedRow]:
+        check_visible(self._folders & {folder_of(job.file) for job in jobs})
+        rows: list[EmbeddedRow] = []
+        for start in range(0, len(jobs), BATCH):
+            for outcome in self._worker(jobs[start : start + BATCH]):
+                vector = outcome.vectors[0] if isinstance(outcome, EmbeddedFile) else None
+                rows.append((int(outcome.job.id), vector, getattr(outcome, "reason", "unknown")))
+        return rows
+
+    def close(self) -> None:
+        self._worker.close()
+
+
+def _embed_part(work: _EmbedFiles, jobs: Sequence[FileJob]) -> list[EmbeddedRow]:
+    """Embed some files: a task."""
+    return work.embed(jobs)
 
 
 def _file_key(file: SourceFile) -> str:

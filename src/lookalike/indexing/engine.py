@@ -1,7 +1,8 @@
-"""Who reads and embeds the files of a sync: the threads of this process, or another engine (engine/)."""
+"""What reads and embeds the files of a sync: the threads of this process, or another engine (engine/)."""
 
 import threading
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -11,6 +12,7 @@ from lookalike.indexing.file_job import FileJob
 from lookalike.indexing.pipeline import batch_size, parallel
 from lookalike.indexing.read_ahead import ReadAhead
 from lookalike.indexing.worker import FileWorker, Outcome
+from lookalike.tasks import TaskPool
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class FinishedBatch:
 
 
 class Engine(Protocol):
-    """Works on the files of a sync. A new one is one file: this method."""
+    """Works on the files of a sync. A new one is one file: these methods."""
 
     def run(
         self, jobs: Iterator[FileJob], count: int, worker: FileWorker, stop: threading.Event
@@ -47,6 +49,10 @@ class Engine(Protocol):
 
         When `stop` is set, what is being worked on is finished and yielded, and nothing new starts.
         """
+        ...
+
+    def tasks(self) -> AbstractContextManager[TaskPool | None]:
+        """Yield what optimizes a large store at the end; None: this process."""
         ...
 
 
@@ -64,3 +70,7 @@ class LocalEngine:
             batch = batch_size(count, self.workers, worker.batch)
             for outcomes in parallel(ahead.jobs(jobs), worker, workers=self.workers, batch=batch, stop=stop):
                 yield FinishedBatch(outcomes)
+
+    def tasks(self) -> AbstractContextManager[TaskPool | None]:
+        """See `Engine`."""
+        return nullcontext()

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from lookalike.indexing.plan import (
 )
 from lookalike.indexing.rows import file_columns, rows_of
 from lookalike.indexing.worker import EmbeddedFile, FailedFile, FileWorker, KnownContent, MtimeOnly, Outcome
-from lookalike.store import append_files, begin_append
+from lookalike.store import append_files, begin_append, optimize_by
 from lookalike.types import AddReport, Failure, Scalar, Store, Vectors
 
 Progress = Callable[[int, int], None]
@@ -31,6 +32,7 @@ Progress = Callable[[int, int], None]
 
 COMMIT_SECONDS = 3.0
 COMMIT_ROWS = 1000
+MIN_ROWS_BY_TASKS = 100_000  # a store has an index from so many on; a smaller one is optimized in seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +79,7 @@ def sync(
         writer.flush()
     report.interrupted = options.stop.is_set()
     if not report.interrupted:
-        writer.finish()
+        writer.finish(options.engine)
     report.seconds = time.monotonic() - started_at
     return report
 
@@ -162,8 +164,11 @@ class _Writer:
         self._flush_failures()
         self._last = time.monotonic()
 
-    def finish(self) -> None:
-        """After the last file: remove deleted images, store new manifest columns, and optimize the store."""
+    def finish(self, engine: Engine | None) -> None:
+        """After the last file: remove deleted images, store new manifest columns, and optimize the store.
+
+        A large store is optimized by the engine, which may have other machines.
+        """
         deleted = [i for file in self._plan.deleted.values() for i in file.ids]
         self.report.removed += self._store.delete(deleted) if deleted else 0
         self._recovered_paths += self._plan.obsolete_failures
@@ -173,12 +178,13 @@ class _Writer:
         if self._plan.manifest_stamps:
             self._store.set_settings({STAMP_PREFIX + path: stamp for path, stamp in self._plan.manifest_stamps.items()})
         if self.report.added or self.report.changed or self.report.removed or self.report.moved:
-            self._optimize()
+            self._optimize(engine if len(self._store) >= MIN_ROWS_BY_TASKS else None)
 
-    def _optimize(self) -> None:
+    def _optimize(self, engine: Engine | None) -> None:
         """Optimize the store. A failure loses nothing that was indexed, and the error says so."""
         try:
-            self._store.optimize()
+            with nullcontext() if engine is None else engine.tasks() as tasks:
+                self._store.optimize() if tasks is None else optimize_by(self._store, tasks)
         except StoreFailed as error:
             reason = f"all images are indexed, but the store could not be optimized: {error.reason}"
             facts = {"subject": error.subject, "location": error.location, "hint": error.hint}

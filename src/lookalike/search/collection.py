@@ -39,8 +39,9 @@ from lookalike.search.query import Query, as_query, parse_id, with_options
 from lookalike.search.results import Results
 from lookalike.search.tables import add_vectors, read_arrow, read_ids, read_vectors, to_data_frame, update_rows
 from lookalike.search.text_search import TextSearch, weighing_of_words
-from lookalike.store import open_store
+from lookalike.store import open_store, optimize_by
 from lookalike.store.where import quote_text
+from lookalike.tasks import TaskPool
 from lookalike.types import AddReport, Card, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
 
 if TYPE_CHECKING:
@@ -219,12 +220,17 @@ class Collection:
         """Remove images; their files stay. Unknown ids are ignored. Returns the number removed."""
         return self._store.delete(id_list(ids))
 
-    def optimize(self) -> None:
+    def optimize(self, *, tasks: TaskPool | None = None) -> None:
         """Merge small files, drop old versions, and build or extend the index, as `sync` does at its end.
 
-        For programs that `add` many images: a search of 100,000 or more is fast when the index has them.
+        For programs that `add` many images: a search of 100,000 or more is fast when the index has them. `tasks`: what
+        merges files and encodes rows, such as a `RayTasks`; None: this machine. Raises CollectionError for a
+        collection in memory, which other processes cannot read.
         """
-        self._store.optimize()
+        if tasks is None:
+            self._store.optimize()
+        else:
+            optimize_by(self._store, tasks)
 
     def ids_under(self, path: str) -> list[str]:
         """Return the ids of the images in a file, folder, archive or manifest. `path`: absolute, in text form."""

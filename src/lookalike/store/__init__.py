@@ -19,13 +19,14 @@ if TYPE_CHECKING:
     from lookalike.store.payload import MemoryPayload
     from lookalike.store.vector_index import VectorIndex
     from lookalike.store.vector_storage import Mask
+    from lookalike.tasks import TaskPool
     from lookalike.types import Metadata, Store, Vectors
 
     StoreFactory = Callable[..., Store]
 
 __all__ = [
     "append_files", "begin_append", "delete_store", "drop_index", "index_facts", "memory_index", "open_store",
-    "passing_mask", "remove_repeated", "sample_vectors", "write_rows",
+    "optimize_by", "passing_mask", "remove_repeated", "sample_vectors", "write_rows",
 ]  # fmt: skip
 
 _BUILT_IN_SCHEMES = ("s3", "gs", "az", "file")
@@ -203,6 +204,11 @@ def remove_repeated(store: "Store") -> int:
     Two rows of one id remain where two processes append it at the same moment and one is killed in that moment.
     """
     return _lance_store(store).remove_repeated()
+
+
+def optimize_by(store: "Store", tasks: "TaskPool") -> None:
+    """`Store.optimize` by tasks, with the same result. Raises CollectionError for a store that Lance does not keep."""
+    _lance_store(store).optimize(tasks)
 
 
 def _lance_store(store: "Store") -> "LanceStore":

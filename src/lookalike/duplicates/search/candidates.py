@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -16,6 +15,7 @@ from lookalike.duplicates.search.local_features import COUNT, MAX_FEATURES, shar
 from lookalike.duplicates.search.orientation import rotated_pairs
 from lookalike.duplicates.search.pairs import ScoredPairs, Stored, cross_pairs, near_pairs, nearest_pairs
 from lookalike.duplicates.search.thumbnail_features import ThumbnailFeatureReader, ThumbnailFeatures
+from lookalike.tasks import TaskPool
 
 ScoreBaseline: TypeAlias = Callable[[NDArray[np.float32]], NDArray[Any]]
 """From vectors (n, dim) to the ordinary high score (n,) of each."""
@@ -46,7 +46,7 @@ class CandidatePairs:
 def find_candidates(
     contents: Contents,
     min_score: float,
-    pool: Executor,
+    tasks: TaskPool,
     *,
     turned: bool = True,
     local: bool = True,
@@ -58,15 +58,15 @@ def find_candidates(
     A score of at least `min_score` that is also well above the `baseline` of both images; signatures that agree in one
     of eight orientations (`turned`); shared local features (`local`), which find crops and free rotations.
     """
-    above = _above_baseline(_collected(_by_vector(contents, min_score, progress)), contents, baseline)
+    above = _above_baseline(_collected(_by_vector(contents, min_score, progress, tasks)), contents, baseline)
     is_large = len(contents.own_rows) > LARGE_COLLECTION
     sources = [_top_per_side(above, PARTNERS_BY_SCORE_IF_LARGE if is_large else PARTNERS_BY_SCORE)]
     local = local and len(contents.own_rows) <= MAX_LOCAL
     if turned or local:
-        reader = ThumbnailFeatureReader(pool, _features_per_image(len(contents.own_rows)) if local else 0)
+        reader = ThumbnailFeatureReader(tasks, _features_per_image(len(contents.own_rows)) if local else 0)
         sides = [reader.read(side.photos, ids) for side, ids in _comparable_ids(contents)]
         if turned:
-            sources.append(_best_or_certain(_collected(_by_thumbnail(sides))))
+            sources.append(_best_or_certain(_collected(_by_thumbnail(sides, tasks))))
             for side in sides:
                 side.drop_thumbnails()
         if local:
@@ -162,7 +162,7 @@ def _top_per_side(pairs: ScoredPairs, count: int) -> ScoredPairs:
 
 
 def _by_vector(
-    contents: Contents, min_score: float, progress: Callable[[int, int], None] | None
+    contents: Contents, min_score: float, progress: Callable[[int, int], None] | None, tasks: TaskPool
 ) -> Iterator[ScoredPairs]:
     own = _comparable(contents, contents.own_rows)
     rows = contents.own_rows[own]
@@ -171,12 +171,13 @@ def _by_vector(
         return
     vectors = _rows_of(contents.sides[0].vectors, rows)
     if len(contents.sides) == 1:
-        for pairs in near_pairs(vectors, min_score - HALF_PRECISION_ERROR, progress=progress):
+        for pairs in near_pairs(vectors, min_score - HALF_PRECISION_ERROR, progress=progress, tasks=tasks):
             yield ScoredPairs(own[pairs.first], own[pairs.second], pairs.score)
         return
     other = _comparable(contents, contents.reference_rows)
     reference_vectors = _rows_of(contents.sides[1].vectors, contents.reference_rows[other] - contents.offset)
-    for pairs in cross_pairs(vectors, reference_vectors, min_score - HALF_PRECISION_ERROR, progress=progress):
+    lowest = min_score - HALF_PRECISION_ERROR
+    for pairs in cross_pairs(vectors, reference_vectors, lowest, progress=progress, tasks=tasks):
         first, second = own[pairs.first], other[pairs.second]
         different = first != second
         yield ScoredPairs(first[different], second[different], pairs.score[different])
@@ -194,9 +195,9 @@ def _nearest_contents(
     return _where(ScoredPairs(np.minimum(first, second), np.maximum(first, second), pairs.score), comparable)
 
 
-def _by_thumbnail(sides: Sequence[ThumbnailFeatures]) -> Iterator[ScoredPairs]:
+def _by_thumbnail(sides: Sequence[ThumbnailFeatures], tasks: TaskPool) -> Iterator[ScoredPairs]:
     others = sides[1].thumbnails if len(sides) > 1 else None
-    for pairs in rotated_pairs(sides[0].thumbnails, others, MIN_THUMBNAIL_SCORE):
+    for pairs in rotated_pairs(sides[0].thumbnails, others, MIN_THUMBNAIL_SCORE, tasks):
         yield _where(pairs, pairs.first != pairs.second)
 
 

@@ -3,7 +3,6 @@
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -36,6 +35,7 @@ from lookalike.image import (
 from lookalike.image.sources.files import is_present, is_remote
 from lookalike.relate import Calibration, calibration_of
 from lookalike.search import Collection
+from lookalike.tasks import LocalTasks, TaskPool
 from lookalike.types import DuplicateGroup, Extra, Hit
 
 PROBABILITY = 0.9
@@ -44,7 +44,9 @@ _SEPARATE_VERDICTS = ("not-a-copy", "keep-both")
 _MIN_SAMPLE, _SAMPLE = 100, 2000  # images
 _BASELINE_FROM, _BASELINE_TO = 5, 20  # ranks; the best few of an image may be its copies
 _MAX_FALSE_PAIRS = 20.0  # unrelated images verified against each image: 5 ms each
-_GROUPS_AHEAD = 8  # groups built at the same time, for each process
+# Groups built at the same time: as many for 1 to 16 processes, since which of two images is verified against the other
+# depends on it, and with that the last digit of a result.
+_MIN_GROUPS_AHEAD, _GROUPS_PER_PROCESS = 64, 4
 _MIN_CHANCE = 0.05  # P(copy | score) from which a pair is verified
 
 
@@ -55,7 +57,7 @@ class Options:
     `min_score`: pairs below are not candidates; None: where the calibration gives a copy a chance of 5%.
     `probability`: what a copy must reach. `references`: folders whose files are never extras. `where`: a SQL condition.
     `verify`: verify by geometry, else by the score alone. `turned`: also find mirrored and rotated copies.
-    `progress`: called with (done, total).
+    `progress`: called with (done, total). `tasks`: what does the work, such as a `RayTasks`; None: this machine.
     """
 
     min_score: float | None = None
@@ -65,6 +67,7 @@ class Options:
     verify: bool = True
     turned: bool = True
     progress: Callable[[int, int], None] | None = None
+    tasks: TaskPool | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,11 +177,12 @@ class _Search:
 
     def run(self) -> Duplicates:
         started_at = time.monotonic()
-        with thread_pool() as pool:
+        tasks = self._options.tasks or LocalTasks()
+        with single_threaded():
             self._candidates = find_candidates(
                 self._contents,
                 self.min_score,
-                pool,
+                tasks,
                 turned=self._options.turned,
                 local=self._local,
                 baseline=None if self._options.min_score is not None else score_baseline(self._contents),
@@ -186,7 +190,7 @@ class _Search:
             )
             self._add_decided_copies()
             self._collect_files()
-            groups = sorted(self._groups(), key=lambda group: group.keep.id)
+            groups = sorted(self._groups(tasks), key=lambda group: group.keep.id)
             self._store.remove_unused()
         return Duplicates(
             groups=tuple(with_companions(groups)),
@@ -199,13 +203,13 @@ class _Search:
             seconds=time.monotonic() - started_at,
         )
 
-    def _groups(self) -> list[DuplicateGroup]:
+    def _groups(self, tasks: TaskPool) -> list[DuplicateGroup]:
         pairs = sum(map(len, self._candidates.partners.values())) // 2
-        workers = Workers(self._calibration, geometry=self._options.verify, pairs=pairs)
+        workers = Workers(self._calibration, geometry=self._options.verify, pairs=pairs, tasks=tasks)
         try:
             files = self._files
             self._proofs = ProofFinder(self._contents, files.facts, files.rows, self._store, workers)
-            ahead = _GROUPS_AHEAD * workers.count
+            ahead = max(_MIN_GROUPS_AHEAD, _GROUPS_PER_PROCESS * workers.count)
             groups = make_groups(files.facts, self, self._keep, ahead=ahead, progress=self._options.progress)
             return self._to_results(groups)
         finally:
@@ -381,14 +385,14 @@ def score_baseline(contents: Contents) -> ScoreBaseline | None:
 
 
 @contextmanager
-def thread_pool() -> Iterator[Executor]:
-    """Yield a pool of one thread a core; meanwhile BLAS and OpenCV use no threads of their own.
+def single_threaded() -> Iterator[None]:
+    """Have BLAS and OpenCV use no threads of their own: there is a task for each core.
 
     On a busy machine threads of the libraries wait for each other: the comparison of two unrelated images then costs
     32 ms of CPU instead of 5.
     """
-    with single_threaded_opencv(), single_threaded_blas(), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        yield pool
+    with single_threaded_opencv(), single_threaded_blas():
+        yield
 
 
 def is_writable(uri: str) -> bool:

@@ -12,7 +12,7 @@ from typing import Protocol, TypeAlias, cast
 from lookalike.duplicates.keep.rules import Keep
 from lookalike.duplicates.search.collection_arrays import FileFacts
 
-_LOOKAHEAD = 256  # files in keep order among which the next groups are started
+_LOOKAHEAD = 256  # files in keep order, at least, among which the next groups are started
 _PREFETCH_SIZE = 64  # files that are read together, with their partners
 _MAX_FIRST_PARTNERS = 3  # likely partners of a file, the best of which is verified before all others
 
@@ -70,7 +70,7 @@ def make_groups(
     groups = []
     for position, index in enumerate(order):
         while index not in builder.assigned:
-            _start_tasks(tasks, order[position : position + _LOOKAHEAD], builder, max(ahead, 1))
+            _start_tasks(tasks, order[position : position + max(_LOOKAHEAD, 2 * ahead)], builder, max(ahead, 1))
             if not tasks[index].done:
                 for task in tasks.values():
                     task.step(finder)
@@ -131,13 +131,13 @@ def _start_tasks(tasks: dict[int, _GroupTask], upcoming: Sequence[int], builder:
         builder.prefetch([index for index in upcoming if index not in builder.assigned])
         tasks[upcoming[0]] = builder.task(upcoming[0])
     pending = sum(not task.done for task in tasks.values())
-    if pending >= count or len(tasks) >= _LOOKAHEAD:
+    if pending >= count or len(tasks) >= max(_LOOKAHEAD, 2 * count):
         return
     partners = set().union(*(task.partners for task in tasks.values()))
     free = [index for index in upcoming if index not in tasks and index not in builder.assigned]
     for max_pending, partners_too in ((count, False), (count // 4, True)):
         for position, index in enumerate(free):
-            if pending >= max_pending or len(tasks) >= _LOOKAHEAD:
+            if pending >= max_pending or len(tasks) >= max(_LOOKAHEAD, 2 * count):
                 break
             if index not in tasks and (partners_too or index not in partners):
                 builder.prefetch(free[position:])

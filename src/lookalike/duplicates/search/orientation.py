@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lookalike.duplicates.search import pairs as pairs_module
 from lookalike.duplicates.search.pairs import ScoredPairs, cross_pairs, near_pairs, nearest_pairs
+from lookalike.tasks import TaskPool
 
 SIDE = 16
 MIN_MOMENT = 0.06  # of a unit vector's moment, in [-1, 1]; JPEG, resizing and light crops change it by less
@@ -39,11 +40,11 @@ class OrientedThumbnails:
 
 
 def rotated_pairs(
-    thumbnails: OrientedThumbnails, others: OrientedThumbnails | None, min_score: float
+    thumbnails: OrientedThumbnails, others: OrientedThumbnails | None, min_score: float, tasks: TaskPool | None = None
 ) -> Iterator[ScoredPairs]:
     """Yield pairs of rows whose signatures agree in some orientation: within `thumbnails`, or across to `others`."""
     right = thumbnails if others is None else others
-    for pairs in _similar(thumbnails, others, min_score):
+    for pairs in _similar(thumbnails, others, min_score, tasks):
         first, second = thumbnails.rows[pairs.first], right.rows[pairs.second]
         different = first != second if others is None else np.ones(len(first), np.bool_)
         if others is None:
@@ -52,13 +53,13 @@ def rotated_pairs(
 
 
 def _similar(
-    thumbnails: OrientedThumbnails, others: OrientedThumbnails | None, min_score: float
+    thumbnails: OrientedThumbnails, others: OrientedThumbnails | None, min_score: float, tasks: TaskPool | None
 ) -> Iterator[ScoredPairs]:
     if others is not None:
-        return cross_pairs(thumbnails.vectors, others.vectors, min_score)
+        return cross_pairs(thumbnails.vectors, others.vectors, min_score, tasks=tasks)
     if len(thumbnails.vectors) > pairs_module.MAX_EXACT:
         return iter([nearest_pairs(np.asarray(thumbnails.vectors, np.float32), min_score)])
-    return near_pairs(thumbnails.vectors, min_score)
+    return near_pairs(thumbnails.vectors, min_score, tasks=tasks)
 
 
 def signature(image: NDArray[np.uint8] | None) -> GrayArray | None:

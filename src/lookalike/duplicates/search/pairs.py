@@ -7,11 +7,9 @@ small are discarded; only the others are scored in full. Recall is 1, at a fifth
 (docs/benchmarks-duplicates.md).
 """
 
-import os
 import threading
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,6 +19,7 @@ from numpy.typing import NDArray
 from lookalike.errors import BadQuery
 from lookalike.image import single_threaded_blas
 from lookalike.search.neighbor_graph import approximate_neighbors
+from lookalike.tasks import LocalTasks, TaskPool
 
 Stored: TypeAlias = NDArray[np.float32] | NDArray[np.float16]
 Progress: TypeAlias = Callable[[int, int], None]
@@ -65,20 +64,27 @@ class ScoreBound:
         return reduced
 
 
-def near_pairs(vectors: Stored, min_score: float, *, progress: Progress | None = None) -> Iterator[ScoredPairs]:
+def near_pairs(
+    vectors: Stored, min_score: float, *, progress: Progress | None = None, tasks: TaskPool | None = None
+) -> Iterator[ScoredPairs]:
     """Yield all pairs of different rows (first < second) whose score is at least `min_score`, in blocks.
 
     `vectors` (n, dim) of length 1; float16 and memory-mapped arrays are read a block at a time. Exact: the score of
     every pair is computed or bounded in float32.
     """
-    yield from _pairs(vectors, vectors, min_score, progress)
+    yield from _pairs(vectors, vectors, min_score, progress, tasks or LocalTasks())
 
 
 def cross_pairs(
-    vectors: Stored, others: Stored, min_score: float, *, progress: Progress | None = None
+    vectors: Stored,
+    others: Stored,
+    min_score: float,
+    *,
+    progress: Progress | None = None,
+    tasks: TaskPool | None = None,
 ) -> Iterator[ScoredPairs]:
     """Yield all pairs of a row of `vectors` and a row of `others` whose score is at least `min_score`, in blocks."""
-    yield from _pairs(vectors, others, min_score, progress)
+    yield from _pairs(vectors, others, min_score, progress, tasks or LocalTasks())
 
 
 def nearest_pairs(vectors: NDArray[np.float32], min_score: float, *, progress: Progress | None = None) -> ScoredPairs:
@@ -105,18 +111,23 @@ def nearest_pairs(vectors: NDArray[np.float32], min_score: float, *, progress: P
     return ScoredPairs(first[unique], second[unique], score[unique])
 
 
-def _pairs(vectors: Stored, others: Stored, min_score: float, progress: Progress | None) -> Iterator[ScoredPairs]:
+def _pairs(
+    vectors: Stored, others: Stored, min_score: float, progress: Progress | None, tasks: TaskPool
+) -> Iterator[ScoredPairs]:
     if not -1 <= min_score <= 1:
         raise BadQuery(f"min_score is {min_score}; give a number between -1 and 1")
     if not len(vectors) or not len(others):
         return
     bound = choose_bound(others, min_score)
-    strip = _Strip(vectors, others, bound, _reduced_rows(bound, others), min_score, _Buffers())
-    starts = range(0, len(vectors), ROWS)
-    for start, blocks in zip(starts, _in_order(strip, starts), strict=True):
-        yield from blocks
-        if progress:
-            progress(_rows_done(start + ROWS, len(vectors), symmetric=vectors is others), len(vectors))
+    # One thread for each task, with single-threaded BLAS: BLAS's own threads take 1.5 to 10 times the CPU on blocks
+    # this thin, most on a busy machine.
+    with single_threaded_blas():
+        search = _StripSearch(vectors, others, bound, _reduced_rows(bound, others), min_score)
+        starts = range(0, len(vectors), ROWS)
+        for start, blocks in zip(starts, tasks.map(_strip_pairs, starts, search), strict=True):
+            yield from blocks
+            if progress:
+                progress(_rows_done(start + ROWS, len(vectors), symmetric=vectors is others), len(vectors))
 
 
 def _rows_done(rows: int, count: int, *, symmetric: bool) -> int:
@@ -125,45 +136,32 @@ def _rows_done(rows: int, count: int, *, symmetric: bool) -> int:
     return count - (remaining * remaining // count if symmetric else remaining)
 
 
-def _in_order(strip: "_Strip", starts: Sequence[int]) -> Iterator[list[ScoredPairs]]:
-    """Yield the results of the strips in order, while the next strips are computed.
-
-    One thread a core, each with single-threaded BLAS: BLAS's own threads take 1.5 to 10 times the CPU on blocks this
-    thin, most on a busy machine.
-    """
-    with single_threaded_blas(), ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:
-        ahead: deque[Future[list[ScoredPairs]]] = deque()
-        for start in starts:
-            ahead.append(pool.submit(strip, start))
-            if len(ahead) > 2 * (os.cpu_count() or 1):
-                yield ahead.popleft().result()
-        while ahead:
-            yield ahead.popleft().result()
-
-
 class _Buffers(threading.local):
     """Buffers of a block's products and comparisons, one pair a thread: new arrays for each block double the time."""
 
-    def __init__(self) -> None:
-        self.product = np.empty(ROWS * COLUMNS, np.float32)
-        self.passed = np.empty(ROWS * COLUMNS, np.bool_)
+    product: NDArray[np.float32] | None = None
+    passed: NDArray[np.bool_] | None = None
 
     def of(self, count: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        if self.product is None or self.passed is None:
+            self.product, self.passed = np.empty(ROWS * COLUMNS, np.float32), np.empty(ROWS * COLUMNS, np.bool_)
         return self.product[:count], self.passed[:count]
 
 
+_buffers = _Buffers()
+
+
 @dataclass(frozen=True, slots=True)
-class _Strip:
-    """The search of ROWS rows among all columns. `columns`: the reduced vectors of `others`."""
+class _StripSearch:
+    """The search of strips of ROWS rows among all columns. `columns`: the reduced vectors of `others`."""
 
     vectors: Stored
     others: Stored
     bound: ScoreBound
     columns: NDArray[np.float32]
     min_score: float
-    buffers: "_Buffers"
 
-    def __call__(self, start: int) -> list[ScoredPairs]:
+    def pairs(self, start: int) -> list[ScoredPairs]:
         symmetric = self.others is self.vectors
         rows = self.vectors[start : start + ROWS]
         reduced = self.columns[start : start + ROWS] if symmetric else self.bound.reduce(rows)
@@ -179,7 +177,7 @@ class _Strip:
 
     def _above_bound(self, reduced: NDArray[np.float32], start: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         columns = self.columns[start : start + COLUMNS]
-        product, passed = self.buffers.of(len(reduced) * len(columns))
+        product, passed = _buffers.of(len(reduced) * len(columns))
         np.matmul(reduced, columns.T, out=product.reshape(len(reduced), len(columns)))
         np.greater_equal(product, np.float32(self.min_score - _ROUNDING_ERROR), out=passed)
         # One pass over the flat array: np.nonzero of two axes takes three times as long.
@@ -194,6 +192,11 @@ class _Strip:
             passed = score >= self.min_score
             if passed.any():
                 yield ScoredPairs(i[passed], j[passed], score[passed])
+
+
+def _strip_pairs(search: _StripSearch, start: int) -> list[ScoredPairs]:
+    """Return the pairs of the rows from `start` on: a task."""
+    return search.pairs(start)
 
 
 def _reduced_rows(bound: ScoreBound, vectors: Stored) -> NDArray[np.float32]:

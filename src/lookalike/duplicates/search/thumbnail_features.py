@@ -1,7 +1,6 @@
 """Read a collection's thumbnails in one pass: a signature and the strongest local features of each."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,13 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.duplicates.search.local_features import COUNT, SIDE, Reducer, local_features
+from lookalike.duplicates.search.orientation import SIDE as SIGNATURE_SIDE
 from lookalike.duplicates.search.orientation import GrayArray, OrientedThumbnails, normalize_orientation, signature
 from lookalike.relate.geometry.features import KeypointArrays
 from lookalike.search import Collection
 from lookalike.search.large_array import VectorCollector
+from lookalike.tasks import TaskPool
 
-_BATCH = 512
-_REDUCER_SAMPLE, _SAMPLE_BATCH = 20_000, 128  # descriptors to which the reducer is fitted; images read for it at a time
+_BATCH = 128  # images of a task: half a second
+_REDUCER_SAMPLE, _SAMPLE_BATCH, _SAMPLE_TASK = (
+    20_000,
+    128,
+    16,
+)  # descriptors to which the reducer is fitted; images read for it at a time, and of a task
 
 
 @dataclass(slots=True)
@@ -36,7 +41,7 @@ class ThumbnailFeatures:
 class ThumbnailFeatureReader:
     """Reads thumbnail features of one or more collections, comparable with each other. `count`: local features each."""
 
-    pool: Executor
+    tasks: TaskPool
     count: int = COUNT
     _reducer: Reducer | None = None
 
@@ -47,27 +52,17 @@ class ThumbnailFeatureReader:
         codes, angles, rows_of = [np.zeros((0, 32), np.int8)], [np.zeros(0, np.float32)], [np.zeros(0, np.int32)]
         if self.count and self._reducer is None:
             self._fit_reducer(photos, rows)
-        for batch in _batches(photos, rows, where):
-            features = list(self.pool.map(self._features_of, [jpeg for _, jpeg in batch]))
-            by_row = [(row, gray) for (row, _), (gray, _) in zip(batch, features, strict=True) if gray is not None]
-            if by_row:
-                normal = normalize_orientation(np.stack([gray for _, gray in by_row]))
-                signatures.append(normal.vectors)
-                signature_rows.append(np.array([row for row, _ in by_row], np.int64)[normal.rows])
-            if self._reducer is not None:
-                points, descriptors = zip(*(local for _, local in features), strict=True)
-                rows_of.append(np.repeat(np.array([row for row, _ in batch], np.int32), list(map(len, points))))
-                angles.append(np.concatenate([each[:, 3] for each in points]))
-                codes.append(self._reducer(np.concatenate(descriptors)))
+        shared = self.count, self._reducer
+        for part in self.tasks.map(_features_of_batch, _batches(photos, rows, where), shared):
+            signatures.append(part.thumbnails.vectors)
+            signature_rows.append(part.thumbnails.rows)
+            codes.append(part.codes)
+            angles.append(part.angles)
+            rows_of.append(part.rows)
         return ThumbnailFeatures(
             _ordered(signatures.vectors(), np.concatenate(signature_rows)),
             *_by_row(np.concatenate(rows_of), codes, angles),
         )
-
-    def _features_of(self, jpeg: bytes) -> tuple[GrayArray | None, KeypointArrays]:
-        image = _gray_thumbnail(jpeg)
-        empty = np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
-        return signature(image), empty if image is None or not self.count else local_features(image, self.count)
 
     def _fit_reducer(self, photos: Collection, rows: dict[str, int]) -> None:
         """Fit the reducer to the images that come first by row, whatever their order in the store."""
@@ -77,11 +72,43 @@ class ThumbnailFeatureReader:
             stored = photos.get(ordered[start : start + _SAMPLE_BATCH], ["thumbnail"])
             thumbnails = [row.metadata.get("thumbnail") for row in stored if row is not None]
             jpegs = [jpeg for jpeg in thumbnails if isinstance(jpeg, bytes) and jpeg]
-            descriptors += [local[1] for _, local in self.pool.map(self._features_of, jpegs)]
+            parts = [jpegs[n : n + _SAMPLE_TASK] for n in range(0, len(jpegs), _SAMPLE_TASK)]
+            descriptors += [each for part in self.tasks.map(_descriptors, parts, self.count) for each in part]
             if sum(map(len, descriptors)) >= _REDUCER_SAMPLE:
                 break
         if any(map(len, descriptors)):
             self._reducer = Reducer(np.concatenate(descriptors))
+
+
+def _features_of(jpeg: bytes, count: int) -> tuple[GrayArray | None, KeypointArrays]:
+    image = _gray_thumbnail(jpeg)
+    empty = np.zeros((0, 4), np.float32), np.zeros((0, 128), np.uint8)
+    return signature(image), empty if image is None or not count else local_features(image, count)
+
+
+def _descriptors(count: int, jpegs: Sequence[bytes]) -> list[NDArray[np.uint8]]:
+    """Return the descriptors of each thumbnail: a task."""
+    return [_features_of(jpeg, count)[1][1] for jpeg in jpegs]
+
+
+def _features_of_batch(shared: tuple[int, Reducer | None], batch: Sequence[tuple[int, bytes]]) -> ThumbnailFeatures:
+    """Return the features of thumbnails with their rows, in the order of the batch: a task."""
+    count, reducer = shared
+    features = [_features_of(jpeg, count) for _, jpeg in batch]
+    rows = np.array([row for row, _ in batch], np.int64)
+    has_signature = np.array([gray is not None for gray, _ in features])
+    grays = [np.zeros((0, SIGNATURE_SIDE**2), np.float32), *(gray[None] for gray, _ in features if gray is not None)]
+    normal = normalize_orientation(np.concatenate(grays))
+    thumbnails = OrientedThumbnails(normal.vectors, rows[has_signature][normal.rows])
+    if reducer is None:
+        return ThumbnailFeatures(thumbnails, np.zeros((0, 32), np.int8), np.zeros(0, np.float32), np.zeros(0, np.int32))
+    points, descriptors = zip(*(local for _, local in features), strict=True)
+    return ThumbnailFeatures(
+        thumbnails,
+        reducer(np.concatenate(descriptors)),
+        np.concatenate([each[:, 3] for each in points]),
+        np.repeat(rows.astype(np.int32), list(map(len, points))),
+    )
 
 
 def _ordered(vectors: NDArray[np.floating[Any]], rows: NDArray[np.int64]) -> OrientedThumbnails:

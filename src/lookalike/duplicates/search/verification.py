@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from lookalike.duplicates.search.collection_arrays import FileFacts
 from lookalike.duplicates.search.proof import Proof, in_words
-from lookalike.image import Limits, decode
+from lookalike.image import Limits, decode, to_path
+from lookalike.image.sources.files import is_remote
 from lookalike.relate import Calibration, Subject, judge
 from lookalike.relate.content.template import filled_differently
 from lookalike.relate.geometry.feature_cache import file_loader, stored_features
 from lookalike.relate.probability.calibration_model import HALF
+from lookalike.tasks import check_visible
 from lookalike.types import RGB, Relation
 
 _PARENT_CHECK_INTERVAL = 1.0  # seconds
@@ -101,17 +103,23 @@ def _new_subject(data: VerificationInput) -> Subject:
 
 
 _process_verifier: list[CopyVerifier] = []
+_readable_folders: set[str] = set()
+
+
+def begin(calibration: Calibration, geometry: bool) -> None:  # noqa: FBT001 (an initializer has no keywords)
+    """Initialize a process for `verify` and `describe_all`."""
+    _process_verifier[:] = [CopyVerifier(calibration, geometry=geometry)]
 
 
 def start_process(calibration: Calibration, geometry: bool) -> None:  # noqa: FBT001 (an initializer has no keywords)
-    """Initialize a worker process for `verify` and `describe_all`."""
+    """`begin` in a process of this machine, which ends with this one."""
     import signal
 
     import cv2
     from threadpoolctl import threadpool_limits
 
     threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
-    _process_verifier[:] = [CopyVerifier(calibration, geometry=geometry)]
+    begin(calibration, geometry)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is handled by the parent
     cv2.setNumThreads(1)
     threadpool_limits(1, user_api="blas")
@@ -127,6 +135,18 @@ def _exit_with_parent(parent: int) -> None:
 def verify(keep: VerificationInput, others: Sequence[VerificationInput]) -> list[Proof | None]:
     """Call `CopyVerifier.verify` in this worker process."""
     return _process_verifier[0].verify(keep, others)
+
+
+def verify_elsewhere(keep: VerificationInput, others: Sequence[VerificationInput]) -> list[Proof | None]:
+    """Call `verify` on another machine. Raises LookalikeError if it cannot read the folder of an image.
+
+    Without the image, the result would be another one.
+    """
+    files = [each.file.path for each in (keep, *others) if each.file.path and not is_remote(each.file.path)]
+    folders = {os.path.dirname(to_path(path.split("!/")[0])) for path in files}
+    check_visible(folders - _readable_folders)
+    _readable_folders.update(folders)
+    return verify(keep, others)
 
 
 def describe_all(keep: VerificationInput, others: Sequence[tuple[VerificationInput, Proof]]) -> list[Proof]:

@@ -17,39 +17,48 @@ from numpy.typing import NDArray
 
 from lookalike.store.ivf.centroids import Centroids
 from lookalike.store.ivf.recall import Effort, RecallTable
+from lookalike.store.ivf.row_encoder import BLOCK_ROWS, EncodedRows, empty_index
 from lookalike.store.selection import Selection
 from lookalike.store.vector_storage import Positions, load_faiss
 from lookalike.types import Vectors
 
-BLOCK_ROWS = 32  # FAISS scans so many at a time
 _ALIGNMENT = 64
-_ADDED = 65_536  # rows encoded at a time
 MAX_GATHERED = 4000  # rows that pass a filter in the probed lists: up to here comparing their vectors beats a scan
 FAR_CANDIDATES = 10  # times as many for a query that is near no centroid: all its scores are nearly the same
 GATHER_COST = 40  # a row's vector costs as much as so many codes
 
 
-def write_lists(folder: Path, blocks: Iterable[Vectors], centroids: Centroids) -> None:
-    """Write the lists of the rows of all blocks (n, dim), at positions counted from 0."""
-    faiss = load_faiss()
-    index = _empty(centroids, centroids.assigner(), own_lists=True)
-    rows = 0
-    for block in blocks:
-        for start in range(0, len(block), _ADDED):
-            index.add(centroids.rotate(block[start : start + _ADDED]))
-        rows += len(block)
-    lists = faiss.downcast_InvertedLists(index.invlists)
-    sizes = np.array([lists.list_size(n) for n in range(len(centroids))], np.int64)
-    list_of = np.empty(rows, np.uint16)
+def write_lists(folder: Path, encoded: Iterable[EncodedRows], rows: int, centroids: Centroids) -> None:
+    """Write the lists of so many rows, which come encoded and in order, at positions counted from 0."""
+    packer = empty_index(centroids, centroids.flat, own_lists=True).get_CodePacker()
+    list_of, codes = np.empty(rows, np.uint16), np.empty((rows, packer.code_size), np.uint8)
+    start = 0
+    for part in encoded:
+        stop = start + len(part.lists)
+        list_of[start:stop], codes[start:stop] = part
+        start = stop
+    if start != rows:
+        raise OSError(f"{start:,} rows were encoded instead of {rows:,}")
+    order = np.argsort(list_of, kind="stable")
+    sizes = np.bincount(list_of, minlength=len(centroids)).astype(np.int64)
     with open(folder / "lists.bin", "wb") as file:
-        for n, size in enumerate(sizes.tolist()):
-            if size:
-                positions = faiss.rev_swig_ptr(lists.get_ids(n), size)
-                list_of[positions] = n
-                codes = faiss.rev_swig_ptr(lists.get_codes(n), _padded(size) * index.code_size)
-                file.write(codes.tobytes() + positions.tobytes() + bytes(_gap(size, index.code_size)))
+        for positions in np.split(order, np.cumsum(sizes)[:-1]):
+            if size := len(positions):
+                file.write(_packed(packer, codes[positions]).tobytes() + positions.astype(np.int64).tobytes())
+                file.write(bytes(_gap(size, packer.code_size)))
     np.save(folder / "sizes.npy", sizes)
     np.save(folder / "list_of.npy", list_of)
+
+
+def _packed(packer: Any, codes: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Codes (n, code size) in FAISS's blocks of 32 rows."""
+    pointer = load_faiss().swig_ptr
+    padded = np.zeros((_padded(len(codes)), packer.code_size), np.uint8)
+    padded[: len(codes)] = codes
+    blocks = np.zeros((len(padded) // BLOCK_ROWS, packer.block_size), np.uint8)
+    for own, block in zip(padded.reshape(len(blocks), BLOCK_ROWS, -1), blocks, strict=True):
+        packer.pack_all(pointer(own), pointer(block))
+    return blocks
 
 
 class InvertedLists:
@@ -59,7 +68,7 @@ class InvertedLists:
         self.centroids, self.recalls = centroids, recalls
         self.sizes: NDArray[np.int64] = np.load(folder / "sizes.npy")
         self.list_of: NDArray[np.uint16] = np.load(folder / "list_of.npy", mmap_mode="r")
-        self._index = _empty(centroids, centroids.flat, own_lists=False)
+        self._index = empty_index(centroids, centroids.flat, own_lists=False)
         offsets = _offsets(self.sizes, self._index.code_size)
         path = folder / "lists.bin"
         if len(self.sizes) != len(centroids) or path.stat().st_size != offsets[-1]:
@@ -171,16 +180,6 @@ class InvertedLists:
             faiss.IVFSearchParameters(nprobe=probes, **filtered),
         )  # fmt: skip
         return [some[some >= 0] for some in positions]
-
-
-def _empty(centroids: Centroids, quantizer: Any, *, own_lists: bool) -> Any:
-    """FAISS's index with no rows."""
-    faiss = load_faiss()
-    index = faiss.IndexIVFRaBitQFastScan(
-        quantizer, centroids.dim, len(centroids), faiss.METRIC_INNER_PRODUCT, BLOCK_ROWS, own_lists
-    )
-    index.is_trained = True  # there is nothing to train but the centroids
-    return index
 
 
 def _mapped(path: Path, sizes: NDArray[np.int64], offsets: NDArray[np.int64], code_size: int) -> Any:

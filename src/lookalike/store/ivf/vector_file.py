@@ -9,6 +9,7 @@ from typing import IO
 
 import numpy as np
 
+from lookalike.store.ivf.row_encoder import RowBlock
 from lookalike.store.vector_storage import Positions
 from lookalike.types import Vectors
 
@@ -42,6 +43,12 @@ class VectorFile:
             for start in range(0, len(self), rows):
                 count = min(rows, len(self) - start)
                 yield np.fromfile(file, np.float32, count * self.shape[1]).reshape(count, self.shape[1])
+
+    def read(self, block: RowBlock) -> Vectors:
+        """See `RowSource`."""
+        with open(self._path, "rb") as file:
+            file.seek(self._offset + block.start * self.shape[1] * np.dtype(np.float32).itemsize)
+            return np.fromfile(file, np.float32, block.rows * self.shape[1]).reshape(block.rows, self.shape[1])
 
     def mapped(self) -> Vectors:
         """All rows (n, dim), mapped."""

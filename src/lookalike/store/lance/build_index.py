@@ -9,14 +9,15 @@ import logging
 import math
 import shutil
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.image import single_threaded_blas
 from lookalike.similarity import is_damaged
 from lookalike.store.columns import ID, VECTOR
 from lookalike.store.ivf import files
@@ -24,10 +25,15 @@ from lookalike.store.ivf.available_memory import available_memory
 from lookalike.store.ivf.centroids import SAMPLE_PER_LIST, Centroids, list_count
 from lookalike.store.ivf.lists import InvertedLists, write_lists
 from lookalike.store.ivf.recall import RecallTable, measure
+from lookalike.store.ivf.row_encoder import ENCODED_ROWS, RowBlock, RowEncoder, encode_block
 from lookalike.store.ivf.vector_file import VECTORS, VectorFile, write_header
 from lookalike.store.lance.arrow import types_of, vectors_out
+from lookalike.store.lance.dataset_version import DatasetVersion
 from lookalike.store.lance.refresh import IndexState, scan_fragments, stored_fragments
+from lookalike.store.vector_storage import Mask
+from lookalike.tasks import LocalTasks, TaskPool
 from lookalike.text import counted
+from lookalike.types import Vectors
 
 if TYPE_CHECKING:
     import lance
@@ -45,11 +51,64 @@ _RECORD_ROWS = 16_384
 log = logging.getLogger(__name__)
 
 
-def update_index(dataset: "lance.LanceDataset", folder: Path, dim: int, parts: Sequence[int]) -> bool:
+@dataclass(frozen=True)
+class IndexTasks:
+    """Encodes the rows of an index by tasks: of this machine, which has the vectors in a file, or of others, which read
+    their blocks of `version` themselves.
+    """
+
+    tasks: TaskPool
+    version: DatasetVersion | None = None
+
+    def write_lists(
+        self, path: Path, dataset: "lance.LanceDataset", fragments: Sequence[int], centroids: Centroids
+    ) -> None:
+        """Write the inverted lists of a segment in `path`, whose vectors are there."""
+        vectors = VectorFile(path / VECTORS)
+        remote = None if self.version is None else _FragmentReader(self.version, centroids.dim)
+        blocks = list(_blocks([(n, dataset.get_fragment(n).count_rows()) for n in fragments]))
+        with single_threaded_blas():
+            encoded = self.tasks.map(encode_block, blocks, (remote or vectors, RowEncoder(centroids)))
+            write_lists(path, encoded, len(vectors), centroids)
+
+
+@dataclass(frozen=True)
+class _FragmentReader:
+    """Reads vectors from the data set. See `RowSource`."""
+
+    version: DatasetVersion
+    dim: int
+
+    def read(self, block: RowBlock) -> Vectors:
+        dataset = self.version.dataset
+        scanner = dataset.scanner(
+            columns=[VECTOR],
+            fragments=[dataset.get_fragment(block.fragment)],
+            offset=block.offset,
+            limit=block.rows,
+            batch_size=block.rows,
+            scan_in_order=True,
+        )
+        return np.concatenate([_sound(batch, self.dim)[0] for batch in scanner.to_batches()])
+
+
+def _blocks(fragments: Iterable[tuple[int, int]]) -> Iterator[RowBlock]:
+    """The blocks of fragments, given with their rows. They are the same wherever they are encoded."""
+    start = 0
+    for fragment, rows in fragments:
+        for offset in range(0, rows, ENCODED_ROWS):
+            yield RowBlock(start + offset, min(ENCODED_ROWS, rows - offset), fragment, offset)
+        start += rows
+
+
+def update_index(
+    dataset: "lance.LanceDataset", folder: Path, dim: int, parts: Sequence[int], runner: IndexTasks | None = None
+) -> bool:
     """Build the index, extend it, or leave it as it is; False if another process does it at the moment.
 
-    Raises OSError; the index of before is then still there.
+    `runner`: what encodes the rows, by default this machine. Raises OSError; the index of before is then still there.
     """
+    runner = runner or IndexTasks(LocalTasks())
     with files.building(folder) as alone:
         if not alone:
             return False
@@ -58,9 +117,9 @@ def update_index(dataset: "lance.LanceDataset", folder: Path, dim: int, parts: S
         files.clean(folder, manifest)
         state = IndexState.of(dataset)
         if manifest is None or _is_outdated(dataset, manifest, state, parts):
-            manifest = _build(dataset, folder, dim, parts, state)
+            manifest = _build(dataset, folder, parts, state, runner)
         else:
-            manifest = _extend(dataset, folder, manifest, state)
+            manifest = _extend(dataset, folder, manifest, state, runner)
         if manifest is not None:
             files.publish(folder, manifest)
         return True
@@ -92,7 +151,7 @@ def _count(dataset: "lance.LanceDataset", fragments: Iterable[int]) -> int:
 
 
 def _extend(
-    dataset: "lance.LanceDataset", folder: Path, manifest: files.Manifest, state: IndexState
+    dataset: "lance.LanceDataset", folder: Path, manifest: files.Manifest, state: IndexState, runner: IndexTasks
 ) -> files.Manifest | None:
     """Write new rows as a segment, with those of small and of mostly deleted segments; None if there are none."""
     first, *others = manifest.segments
@@ -111,15 +170,15 @@ def _extend(
         with files.new_folder(folder, "segment") as path:
             centroids = Centroids.load(folder / manifest.centroids)
             alive = _write_rows(dataset, path, sorted(new), centroids.dim)
-            write_lists(path, VectorFile(path / VECTORS).blocks(), centroids)
+            runner.write_lists(path, dataset, sorted(new), centroids)
             segments.append(_entry(path, len(alive), sorted(new), state))
     return replace(manifest, segments=tuple(segments), built=time.time())
 
 
 def _build(
-    dataset: "lance.LanceDataset", folder: Path, dim: int, parts: Sequence[int], state: IndexState
+    dataset: "lance.LanceDataset", folder: Path, parts: Sequence[int], state: IndexState, runner: IndexTasks
 ) -> files.Manifest:
-    rows = dataset.count_rows()
+    rows, dim = dataset.count_rows(), int(dataset.schema.field(VECTOR).type.list_size)
     minutes = math.ceil(rows * dim * SECONDS_PER_NUMBER / 60)
     log.info("building the search index of %s images, about %s", f"{rows:,}", counted(minutes, "minute"))
     started = time.monotonic()
@@ -128,7 +187,7 @@ def _build(
         vectors = VectorFile(path / VECTORS)
         centroids = _trained(vectors)
         centroids.save(centroids_path)
-        write_lists(path, vectors.blocks(), centroids)
+        runner.write_lists(path, dataset, sorted(state.fragments), centroids)
         recalls = measure(InvertedLists(path, centroids, RecallTable(())), vectors, alive, parts)
     entry = _entry(path, len(alive), sorted(state.fragments), state)
     seconds = round(time.monotonic() - started, 1)
@@ -178,9 +237,8 @@ def _write_rows(dataset: "lance.LanceDataset", path: Path, fragments: Sequence[i
             payload = []
             for batch in scan_fragments(dataset, [fragment], [VECTOR, *names]):
                 stop = start + len(batch)
-                block = vectors_out(batch[VECTOR], dim)
-                damaged = is_damaged(block)
-                vectors.write(np.where(damaged[:, None], np.float32(0), block).tobytes())
+                block, damaged = _sound(batch, dim)
+                vectors.write(block.tobytes())
                 row_ids[start:stop] = batch["_rowid"].to_numpy().astype(np.int64)
                 alive[start:stop] = ~damaged
                 payload.append(batch.select(names))
@@ -192,6 +250,13 @@ def _write_rows(dataset: "lance.LanceDataset", path: Path, fragments: Sequence[i
     np.save(path / "alive.npy", alive)
     np.save(path / "by_id.npy", _by_id(path))
     return alive
+
+
+def _sound(batch: Any, dim: int) -> tuple[Vectors, Mask]:
+    """The vectors of a batch, damaged ones as zeros, and which are damaged."""
+    block = vectors_out(batch[VECTOR], dim)
+    damaged = is_damaged(block)
+    return np.where(damaged[:, None], np.float32(0), block), damaged
 
 
 def _by_id(path: Path) -> NDArray[np.integer[Any]]:

@@ -20,6 +20,7 @@ from lookalike.store import columns as cols
 from lookalike.store.ivf.recall import DEFAULT_RECALL
 from lookalike.store.lance import search as lance_search
 from lookalike.store.lance.arrow import column_out, one_of, vectors_out
+from lookalike.store.lance.dataset_version import DatasetVersion
 from lookalike.store.lance.engine import child, engine, is_remote, no_collection
 from lookalike.store.lance.refresh import IndexContents, index_of_files, new_rows, refreshed, sample_payload
 from lookalike.store.lance.table import LanceTable
@@ -28,10 +29,13 @@ from lookalike.store.segment import EXACT
 from lookalike.store.vector_index import SearchRequest, VectorIndex, bytes_per_row
 from lookalike.store.vector_storage import Mask
 from lookalike.store.where import backticks, condition
+from lookalike.tasks import TaskPool
 from lookalike.types import Hit, Metadata, Row, Vectors
 
 if TYPE_CHECKING:
     import lance
+
+    from lookalike.store.lance.build_index import IndexTasks
 
 FORMAT = 1
 MEMORY_BYTES = 1 << 30  # 1.6 million rows of dim 320
@@ -272,12 +276,13 @@ class LanceStore:
             table = dataset.take(rows.tolist(), columns=[cols.VECTOR])
         return vectors_out(table[cols.VECTOR].combine_chunks(), self._dim)
 
-    def optimize(self) -> None:
+    def optimize(self, tasks: TaskPool | None = None) -> None:
+        """See `Store.optimize`. `tasks`: what merges files and encodes rows, by default this machine."""
         self._rows.drop(_OBSOLETE)
-        self._rows.tidy(self._keep)
+        self._rows.tidy(self._keep, tasks)
         for table in self._tables.values():
             table.tidy(self._keep)
-        self._update_index()
+        self._update_index(tasks)
 
     def __len__(self) -> int:
         dataset = self._rows.latest()
@@ -440,7 +445,7 @@ class LanceStore:
             return None
         return index.cached_mask(sql, lambda: index.mask_of_row_ids(lance_search.passing_rows(dataset, sql)))
 
-    def _update_index(self) -> None:
+    def _update_index(self, tasks: TaskPool | None) -> None:
         """Build the index of files once there are enough rows; later, add the new rows to it."""
         from lookalike.store.ivf.files import read_manifest
         from lookalike.store.lance.build_index import remove_index, update_index
@@ -454,10 +459,18 @@ class LanceStore:
             return
         try:
             with engine(self.uri):
-                update_index(dataset, self._index_folder, self._dim, part_dims(self.settings))
+                runner = None if tasks is None else self._index_tasks(dataset, tasks)
+                update_index(dataset, self._index_folder, self._dim, part_dims(self.settings), runner)
         except MemoryError as error:
             reason = "there is not enough memory to build its index"
             raise StoreFailed(reason, subject=self.uri, location=self.uri, hint="free some and try again") from error
+
+    def _index_tasks(self, dataset: "lance.LanceDataset", tasks: TaskPool) -> "IndexTasks":
+        from lookalike.store.lance.build_index import IndexTasks
+
+        if tasks.is_local:
+            return IndexTasks(tasks)
+        return IndexTasks(tasks, DatasetVersion(self._rows.uri, int(dataset.version), self._rows.storage_options))
 
 
 @dataclass(frozen=True, slots=True)
