@@ -66,6 +66,9 @@ class SeaweedServer:
             self.process.kill()
             self.process.wait(SECONDS)
             self.process = None
+            for port in self.ports.values():  # those of its gRPC servers cannot lie elsewhere
+                for socket_file in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+                    socket_file.unlink(missing_ok=True)
 
     def client(self) -> Any:
         import boto3

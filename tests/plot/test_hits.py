@@ -98,3 +98,17 @@ def test_a_figure_that_cannot_be_written_says_why(name: str, tmp_path: Path) -> 
 @pytest.mark.parametrize("name", ["x.PNG", "x.pdf", "x.svg"])
 def test_a_figure_is_written_by_its_ending(name: str, tmp_path: Path) -> None:
     assert save(hits(results(["a.png"], [picture(COLOURS["red"])])), tmp_path / name).stat().st_size > 1000
+
+
+def test_the_words_of_a_query_are_drawn_beside_its_images(tmp_path: Path) -> None:
+    red = picture(COLOURS["red"])
+    hit = Hit("a.png", 0.31)
+    mixed = Results(("text:a very long text " * 9, "photo.png"), (hit,), (red,), percentiles={"a.png": 99.98})
+    figure = hits(mixed)
+    words = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert any(text.startswith("a very long text") and text.endswith("…") for text in words)
+    assert "photo.png" in words
+    assert "1   99.98 %" in words
+    assert "percentile of the collection" in [text.get_text() for text in figure.texts]
+    assert save(figure, tmp_path / "x.png").stat().st_size > 1000
+    assert len(hits(Results(("text:red",), (hit,), (), percentiles={"a.png": 1.0})).axes) == 2

@@ -2,6 +2,7 @@
 
 import math
 import os
+import textwrap
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path, PurePosixPath
@@ -27,7 +28,8 @@ _TITLE = 0.42
 # The largest enlargement of small images: an 8 px icon filling a tile shows only squares.
 _MAX_ZOOM = 12
 _SUFFIXES = (".png", ".pdf", ".svg")
-_INK, _FAINT, _TILE_GROUND = "#1c1e21", "#6b7076", "#f1f2f4"
+_INK, _FAINT, _TILE_GROUND, _QUERY_EDGE = "#1c1e21", "#6b7076", "#f1f2f4", "#d9480f"
+_COSINE = "score: cosine, 1 is identical"
 
 
 def hits(results: "Results", *, columns: int = COLUMNS, captions: Mapping[str, str] | None = None) -> "Figure":
@@ -38,20 +40,33 @@ def hits(results: "Results", *, columns: int = COLUMNS, captions: Mapping[str, s
     from matplotlib.figure import Figure
 
     columns = max(1, min(columns, len(results) or 1))
-    queries = list(zip(results.pictures, results.query, strict=False))[:3]
+    queries = _queries(results)[:3]
     rows = max(math.ceil(len(results) / columns), len(queries), 1)
     width = (columns + 1) * (_TILE + _GAP) + 3 * _GAP
     height = rows * (_TILE + _CAPTION + _GAP) + _TITLE + _GAP
     figure = Figure(figsize=(width, height), dpi=110, facecolor="white")
     add_tile = _tile_grid(figure, width, height)
     for row, (image, name) in enumerate(queries):
-        _tile(add_tile(0, row), image, "query", name, edge="#d9480f")
+        if image is None:
+            _text_tile(add_tile(0, row), name)
+        else:
+            _tile(add_tile(0, row), image, "query", name, edge=_QUERY_EDGE)
     jpegs = results.thumbnails([hit.id for hit in results])
     for n, (hit, jpeg) in enumerate(zip(results, jpegs, strict=True)):
         axes, caption = add_tile(1 + n % columns, n // columns), (captions or {}).get(hit.id, "")
-        _tile(axes, _load_image(jpeg), f"{n + 1}   {hit.score:.3f}", file_name(hit), caption=caption)
-    _title(figure, height, len(results))
+        _tile(axes, _load_image(jpeg), f"{n + 1}   {results.score_text(hit).strip()}", file_name(hit), caption=caption)
+    _title(figure, height, len(results), "percentile of the collection" if results.percentiles else _COSINE)
     return figure
+
+
+def _queries(results: "Results") -> list[tuple[RGB | None, str]]:
+    """The images of a query with their names, and its texts, without an image, in the order of the query."""
+    from lookalike.search.query import parse_words
+
+    pictures = iter(results.pictures)
+    texts = {name: words.text for name in results.query if (words := parse_words(name)) is not None}
+    pairs = [(None, texts[name]) if name in texts else (next(pictures, None), name) for name in results.query]
+    return [(image, name) for image, name in pairs if image is not None or name in texts.values()]
 
 
 def save(figure: "Figure", path: str | Path) -> Path:
@@ -96,7 +111,7 @@ def _tile_grid(figure: "Figure", width: float, height: float) -> Callable[[int, 
 def _tile(axes: Any, image: RGB | None, heading: str, name: str, *, caption: str = "", edge: str = "#d5d8dc") -> None:
     axes.set(xticks=[], yticks=[], facecolor=_TILE_GROUND, xlim=(0, 1), ylim=(0, 1))
     for spine in axes.spines.values():
-        spine.set(color=edge, linewidth=1.6 if edge == "#d9480f" else 0.8)
+        spine.set(color=edge, linewidth=1.6 if edge == _QUERY_EDGE else 0.8)
     if image is None:
         axes.text(0.5, 0.5, "no\nthumbnail", ha="center", va="center", color=_FAINT, fontsize=8)
     else:
@@ -118,12 +133,22 @@ def _extent(image: RGB) -> tuple[float, float, float, float]:
     return 0.5 - w / 2, 0.5 + w / 2, 0.5 - h / 2, 0.5 + h / 2
 
 
-def _title(figure: "Figure", height: float, count: int) -> None:
+def _text_tile(axes: Any, text: str) -> None:
+    """The words of a query, in as many lines as they need; a long text is cut."""
+    axes.set(xticks=[], yticks=[], facecolor=_TILE_GROUND, xlim=(0, 1), ylim=(0, 1))
+    for spine in axes.spines.values():
+        spine.set(color=_QUERY_EDGE, linewidth=1.6)
+    lines = textwrap.wrap(text, 20, max_lines=8, placeholder=" …")
+    style = {"ha": "center", "va": "center", "parse_math": False, "family": fonts()}
+    axes.text(0.5, 0.5, "\n".join(lines), color=_INK, fontsize=10, **style)
+    below = {"transform": axes.transAxes, "va": "top", "family": fonts()}
+    axes.text(0, -0.05, "query", color=_INK, fontsize=9, fontweight="bold", **below)
+
+
+def _title(figure: "Figure", height: float, count: int, scores: str) -> None:
     text = f"{count} most similar" if count else "no results"
     figure.text(0.012, 1 - 0.16 / height, text, va="top", fontsize=11, color=_INK, fontweight="bold")
-    figure.text(
-        0.988, 1 - 0.16 / height, "score: cosine, 1 is identical", va="top", ha="right", fontsize=7.5, color=_FAINT
-    )
+    figure.text(0.988, 1 - 0.16 / height, scores, va="top", ha="right", fontsize=7.5, color=_FAINT)
 
 
 def _load_image(jpeg: bytes | None) -> RGB | None:

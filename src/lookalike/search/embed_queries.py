@@ -133,7 +133,8 @@ def _combined(photos: Collection, query: Query, embedded: Iterator[_Embedded]) -
             if sign > 0 and one.image is not None:
                 images.append(one.image)
     vector = photos.text_search.combined(terms) if query.has_words else combine(terms)
-    return EmbeddedQuery(vector, tuple(images) if len(images) == len(query.images) else ())
+    shown = sum(parse_words(name) is None for name in query.images)
+    return EmbeddedQuery(vector, tuple(images) if len(images) == shown else ())
 
 
 def _load(photos: Collection, part: _Part) -> RGB | None:
