@@ -22,6 +22,8 @@ from lookalike.embed.layouts import required_files
 from lookalike.embed.presets import PRESETS, Preset
 from lookalike.embed.registry import MODELS_VARIABLE
 from lookalike.errors import BadQuery, BrokenModel, ModelError, UnknownModel
+from lookalike.image.resize import scaled
+from lookalike.similarity import cosine
 from lookalike.types import TextEmbedder
 from tests.embed.fake_hub import COMMIT, LATER, FakeHub, serving
 from tests.embed.small_repositories import image_graph, write_clip, write_graph, write_json, write_mclip
@@ -347,6 +349,12 @@ def test_words_beside_a_part_for_copies(hub: FakeHub) -> None:
     assert np.allclose(vector[:3] * np.sqrt(2), alone.embed([image])[0], atol=0.05)
     assert np.allclose(text[:3], alone.embed_texts(["red"])[0])
     assert not text[3:].any()
+    # Its copies are those of the model for copies, and so is what their scores mean.
+    copies = get_embedder("efficientnet-lite1.two-parts")
+    coarse = scaled(np.random.default_rng(1).integers(0, 256, (10, 14, 3), dtype=np.uint8), 500, 700)
+    ours, theirs = joined.embed([coarse])[:, 3:], copies.embed([coarse])[:, 256:]
+    assert 2 * cosine(ours, theirs)[0, 0] > 0.99  # the length of a part is the root of a half
+    assert card.calibration == copies.card.calibration
 
 
 def test_on_the_command_line(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

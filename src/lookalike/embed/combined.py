@@ -130,6 +130,7 @@ def joined_card(alike: Card, copy: Card, name: str = "") -> Card:
         license=" and ".join(licenses),
         source=f"alike: {alike.source}; copy: {copy.source}",
         description=alike.description if alike.text is not None else "",
+        calibration=copy.calibration,  # what a score of the part for copies means
         parts=(Part(ALIKE, alike.dim), Part(COPY, copy.dim)),
         text=alike.text,
     )
