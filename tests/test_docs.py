@@ -221,7 +221,7 @@ def test_commands_of_the_pages_have_verbs_and_options_that_exist() -> None:
     assert len(found) > 25
     for page, command in found:
         words = command.split()[1:]
-        text = help_of(" ".join(words[: 2 if words[0] == "train" else 1]))
+        text = help_of(" ".join(words[: 2 if words[0] == "train" or words[:2] == ["models", "add"] else 1]))
         assert text.startswith(f"Usage: lookalike {words[0]}"), f"{page}: {command}"
         for option in re.findall(r"(?<= )(-\w|--[\w-]+)(?= |$)", command):
             assert re.search(rf"(^|[ ,]){option}\b", text, re.M), f"{page}: {command}: {option}"

@@ -300,6 +300,8 @@ def test_an_object_store_that_is_away_costs_nothing(many: Path, store: Any, tmp_
         assert (report.added, report.failed) == (COUNT, [])
         assert len(rows(photos)) == COUNT
     assert not ray.is_initialized()
+    # A node that is started next must not ask the others for the token of that cluster.
+    assert "RAY_AUTH_MODE" not in os.environ
 
 
 def test_the_command_line(nodes: Nodes, photos: Path, tmp_path: Path) -> None:

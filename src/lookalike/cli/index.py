@@ -45,7 +45,7 @@ def index(
         typer.Argument(
             metavar="[SOURCE]...",
             help="Folders, images, globs, .csv or .parquet manifests (of paths or URLs), .zip or .tar archives, s3://, "
-            "or - for a list of files on stdin. None: the folders of earlier runs.",
+            "hf://datasets/, or - for a list of files on stdin. None: the folders of earlier runs.",
         ),
     ] = None,
     collection: CollectionOption = None,

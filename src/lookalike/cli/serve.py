@@ -28,6 +28,12 @@ def _check_address(address: str) -> None:
         raise BadQuery(f"{address!r} is no address; give the proxy's IP address, such as 127.0.0.1") from None
 
 
+def _check_cluster(address: str) -> None:
+    check_cluster_address(address)
+    if address.startswith("ray://"):
+        raise BadQuery(f"{address!r} is for programs outside of the cluster; start the server on one of its machines")
+
+
 def serve(
     collection: CollectionOption = None,
     host: Annotated[
@@ -88,7 +94,7 @@ def serve(
         str | None,
         typer.Option(
             metavar="ADDRESS",
-            callback=checked_by(check_cluster_address),
+            callback=checked_by(_check_cluster),
             help="Have a Ray cluster hold the vectors: auto (that of this machine), HOST:PORT, "
             "or local (a new one on this machine).",
         ),

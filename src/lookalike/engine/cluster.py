@@ -17,6 +17,7 @@ STORE_BYTES = 512 * 2**20  # of shared memory, of a cluster on this machine: bat
 # Ray replaces 127.0.0.1 by the outer address of the machine; on Linux, every 127.x is the loopback.
 LOOPBACK = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
 CONNECT_SECONDS = 5.0
+AUTHENTICATION = "RAY_AUTH_MODE"
 log = logging.getLogger(__name__)
 _HOST_PORT = re.compile(r"(?:ray://)?\[?([^/\[\]]+?)\]?:(\d{1,5})")
 
@@ -92,20 +93,38 @@ def connected(
     else:
         options |= {"address": address}
     _check_port(address)
+    with _unchanged(AUTHENTICATION):
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "lance is not fork-safe")  # Ray forks to run other programs only
+                ray.init(**options)
+        except Exception as error:
+            reason = " ".join(str(error).split())[:300] or type(error).__name__
+            raise _no_cluster(address, reason) from error
+        except BaseException:  # Ctrl-C: what has started of a cluster ends
+            ray.shutdown()
+            raise
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _unchanged(variable: str) -> Iterator[None]:
+    """Restore an environment variable after the block.
+
+    Ray sets the mode of authentication for a cluster that it starts. Left behind, it would apply to the next cluster,
+    whose other nodes know nothing of a token and refuse it.
+    """
+    before = os.environ.get(variable)
     try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "lance is not fork-safe")  # Ray forks to run other programs only
-            ray.init(**options)
-    except Exception as error:
-        reason = " ".join(str(error).split())[:300] or type(error).__name__
-        raise _no_cluster(address, reason) from error
-    except BaseException:  # Ctrl-C: what has started of a cluster ends
-        ray.shutdown()
-        raise
-    try:
-        yield ray
+        yield
     finally:
-        ray.shutdown()
+        if before is None:
+            os.environ.pop(variable, None)
+        else:
+            os.environ[variable] = before
 
 
 def check_address(address: str) -> None:

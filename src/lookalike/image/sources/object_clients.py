@@ -1,31 +1,24 @@
-"""The libraries that speak to object stores: obstore for all, boto3 for keys that obstore does not take."""
+"""The libraries that speak to object stores: obstore, boto3 for keys that it does not take, and that of a model hub."""
 
 import os
 import re
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, Protocol
 
 from lookalike.errors import ImageTooLarge, SourceError
 from lookalike.image.decoding.limits import Limits, too_many_bytes
+from lookalike.image.sources.hub_client import SCHEME as HUB
+from lookalike.image.sources.hub_client import HubClient
+from lookalike.image.sources.object_types import ObjectFacts
 
 LISTED_AT_ONCE = 1000  # objects: a page of S3
 RETRY_SECONDS = 60.0  # a store that is away for so long fails
 CONNECT_SECONDS, ANSWER_SECONDS = 5, 60
 ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_STORAGE_ENDPOINT", "GOOGLE_BASE_URL")
 _REFUSED = re.compile("invalid path:")
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectFacts:
-    """What a listing says of an object. `mtime_ns`: changes with its content (see `_time`)."""
-
-    key: str
-    size: int
-    mtime_ns: int
 
 
 class ObjectClient(Protocol):
@@ -50,6 +43,8 @@ class ObjectClient(Protocol):
 
 def client_of(bucket: str, key: str) -> ObjectClient:
     """Return the client for a key (or a prefix) of a bucket. Raises SourceError where its library is not installed."""
+    if bucket.startswith(f"{HUB}://"):
+        return _hub_client(bucket, os.getpid())
     odd = bucket.startswith("s3://") and any(name in ("", ".", "..") for name in key.split("/")) and key != ""
     return _boto3_client(bucket, os.getpid()) if odd else _obstore_client(bucket, os.getpid())
 
@@ -145,6 +140,11 @@ class _Boto3:
 @lru_cache(maxsize=64)
 def _obstore_client(bucket: str, _process: int) -> _Obstore:
     return _Obstore(bucket)
+
+
+@lru_cache(maxsize=64)
+def _hub_client(bucket: str, _process: int) -> HubClient:
+    return HubClient(bucket)
 
 
 @lru_cache(maxsize=64)

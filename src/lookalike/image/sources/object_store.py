@@ -1,4 +1,4 @@
-"""List and read images in object stores: s3://, gs:// and az:// (extra `remote`).
+"""List and read images in object stores: s3://, gs:// and az:// (extra `remote`), hf:// (extra `hub`).
 
 Credentials, endpoint and region come from the environment, by the names that the store of collections knows too
 (AWS_ACCESS_KEY_ID, AWS_ENDPOINT, GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT_NAME ...).
@@ -13,14 +13,19 @@ from typing import Any, BinaryIO
 
 from lookalike.errors import ImageTooLarge, SourceError, UnreadableImage
 from lookalike.image.decoding.limits import Limits
-from lookalike.image.sources.object_clients import ObjectClient, ObjectFacts, client_of
+from lookalike.image.sources.hub_client import SCHEME as HUB
+from lookalike.image.sources.hub_client import split_data_set
+from lookalike.image.sources.object_clients import ObjectClient, client_of
+from lookalike.image.sources.object_types import ObjectFacts
 from lookalike.image.sources.source_types import SkippedFiles, SourceFile, is_candidate, is_hidden, is_raw_name
 
-SCHEMES = ("s3", "gs", "az")
+SCHEMES = ("s3", "gs", "az", HUB)
 READ_AHEAD_BYTES = 1 << 20  # of an archive or a table
+_MISSING = ("NotFoundError", "EntryNotFoundError", "RemoteEntryNotFoundError")  # of the libraries
 _OBJECT = re.compile(rf"({'|'.join(SCHEMES)}):/+")
 _REASONS = (
     (re.compile("NoSuchBucket|specified bucket does not exist", re.I), "no such bucket"),
+    (re.compile("Repository Not Found|Revision Not Found", re.I), "no such data set or revision, or it is private"),
     (re.compile("not found|no ?such ?key", re.I), "no such object"),
     (
         re.compile(r"denied|forbidden|unauthor|credential|signature|\b40[13]\b", re.I),
@@ -41,6 +46,7 @@ def object_uri(path: str) -> str:
     uri = _OBJECT.sub(r"\1://", path, count=1).rstrip("/")
     if uri.endswith(":"):
         raise SourceError(f"{path}: names no bucket; write s3://BUCKET/FOLDER")
+    _split(uri)
     return uri
 
 
@@ -145,9 +151,11 @@ def _listed(uri: str, bucket: str, prefix: str, item: ObjectFacts, skipped: Skip
 
 
 def _split(uri: str) -> tuple[str, str]:
-    """Return the URI of the bucket, and the key."""
+    """Return the URI of the bucket, and the key. Raises SourceError for a hub's path that is no data set."""
     match = _OBJECT.match(uri)
     assert match is not None
+    if match[1] == HUB:
+        return split_data_set(uri[match.end() :])
     bucket, _, key = uri[match.end() :].partition("/")
     return f"{match[1]}://{bucket}", key
 
@@ -163,7 +171,7 @@ def _errors_of_source(source: str) -> Iterator[None]:
 
 
 def _is_missing(error: Exception) -> bool:
-    return isinstance(error, FileNotFoundError) or type(error).__name__ == "NotFoundError"
+    return isinstance(error, FileNotFoundError) or type(error).__name__ in _MISSING
 
 
 def _reason(error: Exception) -> str:
