@@ -118,6 +118,7 @@ def test_a_search_that_was_stopped_goes_on_where_it_was(
     photos: Collection, judged: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lookalike.duplicates.search.proof_store._COMMIT_INTERVAL", 0.0)
+    monkeypatch.setattr("lookalike.duplicates.search.find._MIN_GROUPS_AHEAD", 1)  # else all six at once
     whole = len(judged)
     steps = []
 

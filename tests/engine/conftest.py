@@ -14,6 +14,9 @@ ROOT = Path(__file__).parents[2]
 NODE_BYTES = 100 * 2**20
 # Other addresses in every process: two runs of the tests on one machine have a cluster each.
 _NETWORK = os.environ.setdefault("LOOKALIKE_TEST_NETWORK", f"127.{secrets.randbelow(250) + 2}.{secrets.randbelow(256)}")
+# Ray gives a cluster of its own a token, and a process that had one cannot be called by nodes without. So all have one.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
 HEAD, *OTHERS = (f"{_NETWORK}.{n}" for n in (2, 3, 4))
 
 

@@ -300,8 +300,20 @@ def test_an_object_store_that_is_away_costs_nothing(many: Path, store: Any, tmp_
         assert (report.added, report.failed) == (COUNT, [])
         assert len(rows(photos)) == COUNT
     assert not ray.is_initialized()
-    # A node that is started next must not ask the others for the token of that cluster.
-    assert "RAY_AUTH_MODE" not in os.environ
+
+
+def test_a_cluster_of_its_own_leaves_the_environment_as_it_was() -> None:
+    """Else a node that is started next would ask the others for a token that they do not have."""
+    code = """
+import os
+from lookalike.engine.cluster import connected
+with connected("local", cores=1):
+    pass
+print(os.environ.get("RAY_AUTH_MODE"))
+"""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.splitlines()[-1:] == ["None"], done.stderr
 
 
 def test_the_command_line(nodes: Nodes, photos: Path, tmp_path: Path) -> None:
