@@ -25,9 +25,9 @@ def test_words_find_images_with_rank_and_percentile(cli: Cli, worded: str) -> No
     ran = cli("search", "text:a red thing", "-k", "2", "-c", worded)
     assert ran.code == 0, ran.err
     first, second = ran.out.splitlines()
-    assert first.split()[:2] == ["1", "100.00"]
+    assert first.split()[:2] == ["1", "100%"]
     assert first.endswith("red.png")
-    assert second.split()[:2] == ["2", "75.00"]
+    assert second.split()[:2] == ["2", "75.00%"]
     facts = json.loads(cli("search", "text:red", "-k", "1", "-c", worded, "--json").out)
     assert facts["percentile"] == 100
     assert facts["score"] < 0.9

@@ -108,7 +108,7 @@ def test_the_words_of_a_query_are_drawn_beside_its_images(tmp_path: Path) -> Non
     words = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert any(text.startswith("a very long text") and text.endswith("…") for text in words)
     assert "photo.png" in words
-    assert "1   99.98 %" in words
+    assert "1   99.98%" in words
     assert "percentile of the collection" in [text.get_text() for text in figure.texts]
     assert save(figure, tmp_path / "x.png").stat().st_size > 1000
     assert len(hits(Results(("text:red",), (hit,), (), percentiles={"a.png": 1.0})).axes) == 2

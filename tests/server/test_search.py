@@ -67,7 +67,7 @@ def test_several_less_region_where_and_cut_off(server: Served, red: bytes) -> No
     ("query", "status", "kind"),
     [
         ({"like": "id:nobody"}, 404, "unknown_id"),
-        ({}, 422, "invalid"),
+        ({}, 400, "bad_query"),
         ({"like": "id:photos/red0.png", "k": 0}, 422, "invalid"),
         ({"like": "id:photos/red0.png", "where": "widht > 3"}, 400, "bad_filter"),
         ({"like": "id:photos/red0.png", "where": "1=1; drop table images"}, 400, "bad_filter"),

@@ -101,8 +101,7 @@ def test_words_are_the_first_thing_on_the_page(page, site: Served) -> None:
     field.press("Enter")
     page.wait_for_selector(".tile")
     assert (
-        page.locator(".tile").first.get_attribute("aria-label")
-        == "red.png, rank 1, better than 100.0 % of the collection"
+        page.locator(".tile").first.get_attribute("aria-label") == "red.png, rank 1, better than 100% of the collection"
     )
     assert page.locator(".chip q").inner_text() == "a red thing"
     assert page.locator(".cut").is_hidden()

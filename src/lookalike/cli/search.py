@@ -258,7 +258,7 @@ def _print(line: _Line, verdict: "Verdict | None", summary: "HitSummary | None",
     else:
         plain = "  (plain)" if hit.metadata.get("plain") else ""
         relation = "" if verdict is None else f"{_verdict(verdict):<34}"
-        score = line.results.score_text(hit)
+        score = f"{line.results.score_text(hit):>{6 if line.results.percentiles else 5}}"
         print_row(f"{line.rank:>3}  {score}  {relation}{hit.metadata.get('path') or hit.id!s}{plain}")
 
 

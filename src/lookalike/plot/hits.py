@@ -54,7 +54,7 @@ def hits(results: "Results", *, columns: int = COLUMNS, captions: Mapping[str, s
     jpegs = results.thumbnails([hit.id for hit in results])
     for n, (hit, jpeg) in enumerate(zip(results, jpegs, strict=True)):
         axes, caption = add_tile(1 + n % columns, n // columns), (captions or {}).get(hit.id, "")
-        _tile(axes, _load_image(jpeg), f"{n + 1}   {results.score_text(hit).strip()}", file_name(hit), caption=caption)
+        _tile(axes, _load_image(jpeg), f"{n + 1}   {results.score_text(hit)}", file_name(hit), caption=caption)
     _title(figure, height, len(results), "percentile of the collection" if results.percentiles else _COSINE)
     return figure
 

@@ -10,6 +10,7 @@ from typing import Any, Self, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from lookalike.text import percent
 from lookalike.types import RGB, Hit
 
 Thumbnails = Callable[[Sequence[str]], list[bytes | None]]
@@ -75,7 +76,7 @@ class Results(Sequence[Hit]):
     def score_text(self, hit: Hit) -> str:
         """Return a hit's score, or for a query with words its percentile, as results show it."""
         percentile = self.percentiles.get(hit.id)
-        return f"{hit.score:.3f}" if percentile is None else percentile_text(percentile)
+        return f"{hit.score:.3f}" if percentile is None else percent(percentile / 100, 2)
 
     def __repr__(self) -> str:
         lines = [f"{rank:>4}  {self.score_text(hit)}  {hit.id}" for rank, hit in enumerate(self.hits, 1)]
@@ -99,11 +100,6 @@ def _without_thumbnails(
     percentiles: Mapping[str, float],
 ) -> Results:
     return Results(query, hits, pictures, vector=vector, percentiles=percentiles)
-
-
-def percentile_text(percentile: float) -> str:
-    """Return a percentile in five characters and the sign: " 99.98 %"."""
-    return f"{percentile:6.2f} %"
 
 
 def _cell(rank: int, hit: Hit, jpeg: bytes | None, score: str) -> str:

@@ -105,6 +105,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "roots": [{"name": "Pictures", "kind": "folder", "present": True}],
         "columns": {"width": "int"},
         "local_features": True,
+        "words": False,
         "vector_parts": ["alike", "copy"],
         "may_write": True,
     },

@@ -20,8 +20,7 @@ function scoreBadge(tile, n) {
 }
 
 export function percentile(tile) {
-  // Rounded down: a hundred percent is said of nothing but the best of all.
-  return `${(Math.floor(tile.percentile * 10) / 10).toFixed(1)} %`;
+  return percent(tile.percentile / 100);
 }
 
 export class Grid {
