@@ -87,4 +87,5 @@ def test_images_are_named_by_words(cli: Cli, worded: str, tmp_path: Path) -> Non
 
 def test_names_do_not_combine_with_other_labels(cli: Cli, worded: str) -> None:
     assert cli("label", "--names", "red", "--spread", "-c", worded).code == 2
+    assert cli("label", "--names", "red", "--plot", "x.png", "-c", worded).code == 2
     assert cli("label", "--template", "so {}", "-c", worded).code == 2

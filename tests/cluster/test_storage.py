@@ -35,6 +35,7 @@ from lookalike.cluster import (
     saved_suspects,
     set_labels,
     write_clusters,
+    write_columns,
     write_tree,
 )
 from lookalike.cluster.labels import folder_labels, save_propagated
@@ -386,6 +387,18 @@ def test_labels_are_propagated_saved_and_counted(shop: Collection) -> None:
     assert [suspect["id"] for suspect in saved_suspects(shop)["suspects"]] == ["red/05.png"]
     rows = dict(zip(propagation.columns()["id"], propagation.columns()["label"], strict=True))
     assert (rows["blue/00.png"], rows["red/09.png"]) == ("unsure", "red")
+
+
+def test_what_is_unsure_in_a_table_of_ours_is_no_label(shop: Collection, tmp_path: Path) -> None:
+    set_labels(shop, {f"{color}/{n:02d}.png": color for color in ("red", "green") for n in range(5)})
+    propagation = propagate(shop, min_confidence=0.5)
+    table = write_columns(propagation.columns(), tmp_path / "labels.csv")
+    parsed = read_labels(shop, table)
+    assert set(parsed.labels.values()) == {"red", "green"}
+    assert parsed.undecided == propagation.unsure > 0
+    # A person may call a label so.
+    (tmp_path / "own.csv").write_text("id,label\nred/00.png,unsure\n")
+    assert read_labels(shop, tmp_path / "own.csv").labels == {"red/00.png": "unsure"}
 
 
 def test_a_high_minimum_confidence_leaves_more_unsure(shop: Collection) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lookalike.cluster import name_images
+from lookalike.cluster import name_images, read_labels, write_columns
 from lookalike.cluster.zero_shot import _Scorer
 from lookalike.errors import BadQuery
 from lookalike.search import Collection
@@ -43,6 +43,14 @@ def test_what_no_name_fits_is_none_of_these(worded: Collection) -> None:
     by_id = dict(zip(named.ids, map(named.label, range(len(named.ids))), strict=True))
     assert {by_id[f"red{n}"] for n in range(20)} == {"red"}
     assert {by_id[f"green{n}"] for n in range(20)} == {by_id[f"blue{n}"] for n in range(20)} == {"none of these"}
+
+
+def test_the_table_gives_labels_only_where_a_name_fits(worded: Collection, tmp_path: Path) -> None:
+    named = name_images(worded, ["red"], min_confidence=0.5)
+    parsed = read_labels(worded, write_columns(named.columns(), tmp_path / "names.csv"))
+    assert set(parsed.labels.values()) == {"red"}
+    assert (len(parsed.labels), parsed.undecided) == (named.named, len(named.ids) - named.named)
+    assert named.unsure + named.named < len(named.ids)
 
 
 def test_below_the_least_confidence_an_image_is_unsure(worded: Collection) -> None:

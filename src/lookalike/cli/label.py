@@ -88,7 +88,8 @@ def label(
     if overwrite and not (folders or file):
         raise typer.BadParameter("it needs labels; add --folders or LABELS.csv", param_hint="--overwrite")
     if names is not None or template:
-        _check_names(names, {"LABELS.csv": file, "--folders": folders, "--spread": spread, "--suspects": suspects})
+        others = {"LABELS.csv": file, "--folders": folders, "--spread": spread, "--suspects": suspects, "--plot": plot}
+        _check_names(names, others)
         check_output_files(output)
         _name(collection, names or "", template or [], min_confidence, output=output, as_json=json)
         return
@@ -124,28 +125,20 @@ def _name(
     collection: str | None, names: str, templates: "Sequence[str]", least: float, *, output: Path | None, as_json: bool
 ) -> None:
     """Name all images by words, and print the labels and what their confidence is worth."""
-    from lookalike.cluster import name_images, write_columns
+    from lookalike.cluster import name_images
     from lookalike.cluster.zero_shot import TEMPLATES
 
     with open_to_read(collection) as photos:
         named = name_images(photos, names.split(","), templates=templates or TEMPLATES, min_confidence=least)
-    columns = named.columns()
-    if output:
-        log(f"written: {write_columns(columns, output)}")
-    else:
-        for image_id, label, value in zip(columns["id"], columns["label"], columns["confidence"], strict=True):
-            if as_json:
-                print_json({"id": image_id, "label": None if label == "unsure" else label, "confidence": value})
-            else:
-                print_row(f"{label}  {value:.3f}  {image_id}")
-    _report_names(named, columns["label"], least)
+    _print(named, output, as_json=as_json)
+    _report_names(named)
 
 
-def _report_names(named: "NamedImages", labels: "Sequence[str]", least: float) -> None:
-    none, unsure = labels.count("none of these"), labels.count("unsure")
+def _report_names(named: "NamedImages") -> None:
+    count, sure = len(named.ids), len(named.ids) - named.unsure
     log(
-        f"{counted(len(labels), 'image')}: {len(labels) - none - unsure:,} named, {none:,} none of these, "
-        f"{unsure:,} unsure (confidence below {least:g})"
+        f"{counted(count, 'image')}: {named.named:,} named, {sure - named.named:,} none of these, "
+        f"{named.unsure:,} unsure (confidence below {named.min_confidence:g})"
     )
     if (check := named.check) is None:
         log(
@@ -172,6 +165,8 @@ def _check(output: Path | None, plot: Path | None, *, spread: bool, suspects: bo
 
 def _report_parsed(parsed: "ParsedLabels", file: Path) -> None:
     log(f"{counted(len(parsed.labels), 'label')} read from {file}")
+    if parsed.undecided:
+        log(f"{counted(parsed.undecided, 'image')} of the table have none: they are unsure, or none of the names fits")
     if parsed.unknown:
         verb = "matches" if len(parsed.unknown) == 1 else "match"
         count = counted(len(parsed.unknown), "line")
@@ -209,8 +204,10 @@ def _draw(result: "PropagatedLabels", plot: Path) -> None:
     log(f"drawn: {save(figure, plot)}")
 
 
-def _print(propagation: "Propagation", output: Path | None, *, as_json: bool) -> None:
-    columns = propagation.columns()
+def _print(labels: "Propagation | NamedImages", output: Path | None, *, as_json: bool) -> None:
+    from lookalike.cluster.propagation import UNSURE
+
+    columns = labels.columns()
     if output:
         from lookalike.cluster import write_columns
 
@@ -218,7 +215,7 @@ def _print(propagation: "Propagation", output: Path | None, *, as_json: bool) ->
         return
     for image_id, name, value in zip(columns["id"], columns["label"], columns["confidence"], strict=True):
         if as_json:
-            print_json({"id": image_id, "label": None if name == "unsure" else name, "confidence": value})
+            print_json({"id": image_id, "label": None if name == UNSURE else name, "confidence": value})
         else:
             print_row(f"{name}  {value:.3f}  {image_id}")
 

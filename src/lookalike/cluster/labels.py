@@ -14,7 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.cluster.neighbors import read_vectors
-from lookalike.cluster.propagation import MIN_CONFIDENCE, PropagatedLabels, Suspect, propagate_labels
+from lookalike.cluster.propagation import (
+    MIN_CONFIDENCE,
+    NONE_OF_THESE,
+    UNSURE,
+    PropagatedLabels,
+    Suspect,
+    propagate_labels,
+)
 from lookalike.cluster.storage import check_clusters, load_clusters, name_clusters
 from lookalike.deprecation import with_old_keys
 from lookalike.errors import BadQuery, SourceError
@@ -38,7 +45,8 @@ class ParsedLabels:
 
     `labels` by id. `names` of clusters by LEVEL/NUMBER. `by_cluster`: ids labeled only as typical images of a named
     cluster. `unknown`: entries of the file that match no image. `twice`: ids to which the file gives two labels, of
-    which the last counts. Of `label_collection` also `retained`: ids whose own label was not replaced by that of a
+    which the last counts. `undecided`: rows without a label in a table that `label --spread` or `--names` wrote. Of
+    `label_collection` also `retained`: ids whose own label was not replaced by that of a
     folder or a cluster; `replaced`: ids whose label was.
     """
 
@@ -46,6 +54,7 @@ class ParsedLabels:
     names: dict[str, str] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    undecided: int = 0
     by_cluster: set[str] = field(default_factory=set)
     retained: list[str] = field(default_factory=list)
     replaced: list[str] = field(default_factory=list)
@@ -90,7 +99,7 @@ class Propagation:
         result = self.result
         return {
             "id": self.ids,
-            "label": [str(name) or "unsure" for name in result.labels],
+            "label": [str(name) or UNSURE for name in result.labels],
             "confidence": [round(value, 4) for value in result.confidence.tolist()],
             "guess": result.guess.tolist(),
             "nearest": [round(value, 4) for value in result.nearest.tolist()],
@@ -112,8 +121,9 @@ def read_labels(photos: Collection, path: str | Path) -> ParsedLabels:
     path that only one image has. Raises SourceError for a file that is not such a table, BadQuery if it matches no
     image or names an unknown cluster.
     """
-    rows = _label_rows(Path(path).expanduser())
-    parsed = ParsedLabels(names={name: label for key, name, label in rows if key == "cluster"})
+    rows, undecided = _label_rows(Path(path).expanduser())
+    names = {name: label for key, name, label in rows if key == "cluster"}
+    parsed = ParsedLabels(names=names, undecided=undecided)
     if parsed.names:
         parsed.labels.update(_medoid_labels(photos, parsed.names))
         parsed.by_cluster.update(parsed.labels)
@@ -176,8 +186,11 @@ class _ImageLookup:
         return self._paths[ends.pop()] if len(ends) == 1 else []
 
 
-def _label_rows(path: Path) -> list[tuple[str, str, str]]:
-    """(key, name, label) of each filled row; the key is "id", "path" or "cluster"."""
+def _label_rows(path: Path) -> tuple[list[tuple[str, str, str]], int]:
+    """(key, name, label) of each filled row, whose key is "id", "path" or "cluster"; and how many were left undecided.
+
+    In a table of labels with a confidence, "unsure" and "none of these" are no labels.
+    """
     table = read_table(str(path))
     columns, label = [key for key in _KEYS if key in table.columns], "label"
     if not columns or label not in table.columns:
@@ -185,8 +198,11 @@ def _label_rows(path: Path) -> list[tuple[str, str, str]]:
     for row in table.rows:
         if any("\uef80" <= sign <= "\uefff" for sign in row[label]):  # to_text maps bytes that are not UTF-8 here
             raise SourceError(f"{path} holds a label that is not UTF-8; save it as CSV in UTF-8")
-    filled = ((next((key for key in columns if row[key]), columns[0]), row) for row in table.rows if row[label])
-    return [(key, row[key], row[label]) for key, row in filled if row[key]]
+    no_labels = (UNSURE, NONE_OF_THESE) if {"confidence", "guess"} <= set(table.columns) else ()
+    labeled = [row for row in table.rows if row[label] and row[label] not in no_labels]
+    filled = ((next((key for key in columns if row[key]), columns[0]), row) for row in labeled)
+    undecided = sum(row[label] in no_labels for row in table.rows)
+    return [(key, row[key], row[label]) for key, row in filled if row[key]], undecided
 
 
 def _medoid_labels(photos: Collection, names: Mapping[str, str]) -> dict[str, str]:

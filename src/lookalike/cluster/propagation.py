@@ -23,6 +23,8 @@ from lookalike.types import Vectors
 
 VOTERS = 10
 MIN_CONFIDENCE = 0.9
+UNSURE, NONE_OF_THESE = "unsure", "none of these"
+"""What stands in the place of a label in the tables that are written: they say nothing of what an image shows."""
 _FAR_SHARE = 0.05  # share of the labeled images that would count as far from the others
 _UNCONNECTED_SHARE = 0.3  # share of the held-out labeled images that would count as unconnected; the vote doubts most
 _TEMPERATURES = np.geomspace(0.005, 0.5, 24)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.cluster.neighbors import read_vectors
-from lookalike.cluster.propagation import MIN_CONFIDENCE, expected_calibration_error
+from lookalike.cluster.propagation import MIN_CONFIDENCE, NONE_OF_THESE, UNSURE, expected_calibration_error
 from lookalike.errors import BadQuery
 from lookalike.parts import ALIKE, part_of
 from lookalike.search import Collection
@@ -29,7 +29,7 @@ TEMPLATES = (
     "a bright photo of a {}", "a dark photo of a {}", "a photo of a small {}", "a photo of a large {}",
     "a drawing of a {}",
 )  # fmt: skip
-NONE = ("neither", "none", "none of these", "other")
+NONE = ("neither", "none", NONE_OF_THESE, "other")
 """Names that mean that no other name fits; it is always possible, also without them."""
 MIN_LABELED = 20  # labeled images that calibrate the confidence
 MAX_NAMES = 1000
@@ -75,15 +75,25 @@ class NamedImages:
         """Whether the confidence of each image is high enough (n,)."""
         return self.confidence >= self.min_confidence
 
+    @property
+    def named(self) -> int:
+        """The number of images that got a name."""
+        return int(np.count_nonzero(self.sure & (self.rows >= 0)))
+
+    @property
+    def unsure(self) -> int:
+        """The number of images whose confidence is too low."""
+        return int(np.count_nonzero(~self.sure))
+
     def label(self, row: int) -> str:
         """Return the label of one image: a name, "none of these" or "unsure"."""
         if self.confidence[row] < self.min_confidence:
-            return "unsure"
-        return self.names[self.rows[row]] if self.rows[row] >= 0 else "none of these"
+            return UNSURE
+        return self.names[self.rows[row]] if self.rows[row] >= 0 else NONE_OF_THESE
 
     def columns(self) -> dict[str, list[Any]]:
         """Return a table with a row for each image; `guess` is the most likely name also of unsure ones."""
-        guesses = [self.names[row] if row >= 0 else "none of these" for row in self.rows.tolist()]
+        guesses = [self.names[row] if row >= 0 else NONE_OF_THESE for row in self.rows.tolist()]
         return {
             "id": self.ids,
             "label": [self.label(row) for row in range(len(self.ids))],

@@ -15,7 +15,7 @@ from lookalike.image import decode_side, single_threaded_opencv, to_path
 from lookalike.image.convert import ImageLike
 from lookalike.image.region import Region
 from lookalike.image.sources.files import is_remote
-from lookalike.search.query import Query, QueryTerm, Words, combine, load_query_image, parse_id, parse_words
+from lookalike.search.query import Query, Words, combine, load_query_image, parse_id, parse_words, query_term
 from lookalike.types import RGB, Row, Vectors
 
 if TYPE_CHECKING:
@@ -127,9 +127,9 @@ def _combined(photos: Collection, query: Query, embedded: Iterator[_Embedded]) -
     images, terms = [], []
     for sign, listed in ((1.0, query.images), (-1.0, query.minus)):
         for name in listed:
-            one, words = next(embedded), parse_words(name)
+            one = next(embedded)
             assert one.vector is not None
-            terms.append(QueryTerm(one.vector, sign * (words.weight if words else 1.0), is_text=words is not None))
+            terms.append(query_term(name, one.vector, sign))
             if sign > 0 and one.image is not None:
                 images.append(one.image)
     vector = photos.text_search.combined(terms) if query.has_words else combine(terms)

@@ -152,6 +152,12 @@ class QueryTerm:
     is_text: bool = False
 
 
+def query_term(image: ImageLike, vector: NDArray[np.float32], sign: float = 1.0) -> QueryTerm:
+    """Return the term of an image or a text with its vector (dim,). `sign`: -1 if it is subtracted."""
+    words = parse_words(image)
+    return QueryTerm(vector, sign * words.weight if words else sign, is_text=words is not None)
+
+
 def combine(terms: Sequence[QueryTerm]) -> Vectors:
     """Return the weighted sum of the unit vectors of a query's terms, normalized (1, dim). Raises BadQuery at zero."""
     total = np.sum(np.stack([term.weight * term.vector for term in terms]), axis=0).astype(np.float32)

@@ -13,7 +13,7 @@ from starlette.requests import Request
 
 from lookalike.errors import BadQuery, UnreadableImage
 from lookalike.search import parse_region
-from lookalike.search.query import NO_PIXELS, TEXT_PREFIX, QueryTerm, combine, parse_words
+from lookalike.search.query import NO_PIXELS, TEXT_PREFIX, QueryTerm, combine, parse_words, query_term
 from lookalike.server.http.middleware import MAX_IMAGES, RequestLimitExceeded
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.collection_service import CollectionService
@@ -84,7 +84,7 @@ class QueryResolver:
         minus = [*map(self.save, query.minus_uploads), *(self._resolve_name(name, None) for name in query.minus)]
         resolved = await asyncio.gather(*uploaded, *named, *minus)
         plus = len(uploaded) + len(named)
-        terms = [_term(one, 1.0 if n < plus else -1.0) for n, one in enumerate(resolved)]
+        terms = [query_term(one.token, one.vector, 1.0 if n < plus else -1.0) for n, one in enumerate(resolved)]
         vector = await self._combined(terms) if query.has_words else combine(terms)
         names = [q.token for q in resolved[:plus]]
         return vector, names, frozenset(i for i in map(id_of, query.like) if i is not None)
@@ -152,11 +152,6 @@ class QueryResolver:
 def id_of(name: str) -> str | None:
     """Return the id in `id:ID` or in a plain name, or None for a saved query and for words."""
     return None if name.startswith((PREFIX, TEXT_PREFIX)) else name.removeprefix("id:")
-
-
-def _term(query: SavedQuery, weight: float) -> QueryTerm:
-    words = parse_words(query.token)
-    return QueryTerm(query.vector, weight * (words.weight if words else 1.0), is_text=words is not None)
 
 
 def parse_regions(values: Sequence[str]) -> list[Region]:
