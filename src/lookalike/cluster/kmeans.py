@@ -173,8 +173,9 @@ def _center_sums(centers: Vectors, block: Block) -> tuple[NDArray[np.int32], Vec
     nearest, _ = assign(vectors, centers)
     order = np.argsort(nearest, kind="stable")
     numbers, first = np.unique(nearest[order], return_index=True)
-    weighted = vectors[order] if weights is None else vectors[order] * weights[order][:, None]
-    return numbers, np.add.reduceat(weighted, first, axis=0)
+    shares = np.ones(len(vectors), np.float32) if weights is None else weights
+    # Products: np.add.reduceat takes three to seven times as long.
+    return numbers, np.stack([shares[rows] @ vectors[rows] for rows in np.split(order, first[1:])])
 
 
 def _assign_block(centers: Vectors, block: Block) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
