@@ -106,9 +106,10 @@ CURRENT_CLUSTERS = Setting("clusters", "which slot and run of the cluster tables
 CLUSTERS_NAMED = Setting("clusters_named", "changes when a cluster is named")
 CURRENT_MAP = Setting("map", "which run of the map is current, and how many images were placed since")
 LABELS_PROPAGATED = Setting("spread", "when labels were propagated last")
+ADDED_MODEL = Setting("added_model:{name}", "a further model with vectors of the images, and the folder they are in")
 KEEPS_LOCAL_FEATURES = Setting("local_features", "the vocabulary of the local features that `lookalike index` keeps")
 
 SETTINGS = (
     FORMAT, CARD, MODEL, FRAMES, ROOT, STAMP, CALIBRATION, CURRENT_CLUSTERS, CLUSTERS_NAMED, CURRENT_MAP,
-    LABELS_PROPAGATED, KEEPS_LOCAL_FEATURES,
+    LABELS_PROPAGATED, ADDED_MODEL, KEEPS_LOCAL_FEATURES,
 )  # fmt: skip

@@ -408,7 +408,8 @@ class AddReport:
 
     Of images with one id the last is stored, and the others are in `failed`. `skipped_raw`: how many camera raw files
     the folders held. `skipped_libraries`: photo libraries in them, left alone. `renamed_columns`: by the name of a
-    column of metadata that Lookalike itself has, the name under which it is stored.
+    column of metadata that Lookalike itself has, the name under which it is stored. `by_model`: by the name of an added
+    model, what was done for its vectors.
     """
 
     added: int = 0
@@ -424,3 +425,4 @@ class AddReport:
     renamed_columns: dict[str, str] = field(default_factory=dict)
     interrupted: bool = False
     seconds: float = 0.0
+    by_model: "dict[str, AddReport]" = field(default_factory=dict)

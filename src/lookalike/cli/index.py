@@ -53,6 +53,10 @@ def index(
         str | None,
         typer.Option(metavar="MODEL", help="A model's name or folder, or hub:owner/name; for a new collection."),
     ] = None,
+    add: Annotated[
+        bool,
+        typer.Option("--add", help="Keep the vectors of --model as well, beside the collection's own (remembered)."),
+    ] = False,
     frames: Annotated[int | None, typer.Option(metavar="N", min=1, help="Frames per animation (remembered).")] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Also remove images whose whole folder or drive is missing.")
@@ -81,16 +85,20 @@ def index(
     from lookalike.embed.devices import DEVICE_VARIABLE
     from lookalike.search.new_collection import open_to_index
 
+    if add and model is None:
+        raise typer.BadParameter("it adds the model that --model names; give both", param_hint="--add")
     _limit_malloc_arenas()
     if ray is not None:  # the device is that of the workers
         os.environ[DEVICE_VARIABLE] = "cpu"
     requested = _sources(sources)
     bounds = limits(max_pixels, max_bytes, allow_private=allow_private)
-    with open_to_index(collection, requested or (), model=model, limits=bounds) as photos:
+    with open_to_index(collection, requested or (), model=None if add else model, limits=bounds) as photos:
         if not requested and not photos.roots():
             raise BadQuery(
                 f"nothing to index: {photos.uri} has no folder yet; name one, such as: lookalike index ~/Pictures"
             )
+        if add and model is not None:
+            photos.added_models.add(model)
         engine = _engine(photos, ray, workers, gpus, device)
         report = _sync(photos, requested, frames, prune, workers, engine)
         _join_clusters(photos)
@@ -228,6 +236,8 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
         f"{summary or 'no images found'}{failed} in {report.seconds:.1f} s; "
         f"{photos.uri} has {counted(len(photos), 'image')}"
     )
+    for name, own in report.by_model.items():
+        _report_model(photos, name, own)
     if advice := newer_model_advice(photos.card.name, [root.path for root in photos.roots()]):
         log(advice)
     if report.plain:
@@ -237,6 +247,14 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
             "interrupted; everything done so far is kept. "
             f"Continue with the same command, or: lookalike index -c {photos.uri}"
         )
+
+
+def _report_model(photos: "Collection", name: str, report: "AddReport") -> None:
+    """Log what was done for an added model, and how many images have no vector of it."""
+    embedded, missing = report.added + report.changed, len(photos) - len(photos.by_model(name))
+    without = f"; {counted(missing, 'image')} without: no file, or one that cannot be read now" if missing > 0 else ""
+    if embedded or missing > 0:
+        log(f"{name}: {counted(embedded, 'image')} embedded in {report.seconds:.1f} s{without}")
 
 
 def _report_skipped(report: "AddReport") -> None:

@@ -54,12 +54,19 @@ def describe(photos: "Collection") -> dict[str, Any]:
         "parts": {part.name: part.dim for part in photos.card.parts},
         "local_features": KEEPS_LOCAL_FEATURES.name in photos.store.settings,
         "license": photos.card.license,
+        "added_models": list(map(_added_model, photos.added_models.views())),
         "roots": [{"path": r.path, "kind": r.kind, "present": is_present(r.path)} for r in photos.roots()],
         "columns": {name: kind.__name__ for name, kind in photos.store.columns().items()},
         "bytes": _size(photos.uri),
         "index": _index(photos),
     }
     return with_old_keys(facts)
+
+
+def _added_model(view: "tuple[str, Collection]") -> dict[str, Any]:
+    name, photos = view
+    facts = {"name": name, "model": photos.card.name, "dim": photos.card.dim, "license": photos.card.license}
+    return facts | {"words": photos.card.text is not None, "images": len(photos), "index": _index(photos)}
 
 
 def _index(photos: "Collection") -> dict[str, Any] | None:
@@ -115,6 +122,12 @@ def _print(facts: dict[str, Any]) -> None:
     print_row(f"images      {facts['images']:,} ({facts['plain']:,} too plain to compare)")
     print_row(f"failed      {facts['failed']:,} files" + ("; list them with --failures" if facts["failed"] else ""))
     print_row(f"model       {facts['model']}, {_dims(facts)} per image, {facts['license']}")
+    for added in facts["added_models"]:
+        words = ", reads words" if added["words"] else ""
+        print_row(
+            f"and model   {added['name']}, {added['dim']} numbers per image, {added['license']}{words}: "
+            f"{added['images']:,} images; search by it with: --by {added['name']}"
+        )
     if advice := newer_model_advice(facts["model"], [root["path"] for root in facts["roots"]]):
         print_row(f"            {advice}")
     if facts["local_features"]:

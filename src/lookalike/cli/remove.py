@@ -34,17 +34,23 @@ def remove(
             help="A metadata column to remove from all images; may be repeated.",
         ),
     ] = None,
+    model: Annotated[
+        str | None, typer.Option(metavar="NAME", help="An added model, whose vectors to remove from all images.")
+    ] = None,
     collection: CollectionOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Remove images from the collection, by file, folder or id, or metadata columns. The files themselves stay."""
+    """Remove images, by file, folder or id, or metadata columns, or an added model. The files themselves stay."""
     from lookalike.search import open_collection
 
-    if not targets and not column:
-        raise typer.BadParameter("nothing to remove; name files, folders, id:ID, or --column NAME")
+    if not targets and not column and not model:
+        raise typer.BadParameter("nothing to remove; name files, folders, id:ID, --column NAME, or --model NAME")
     with open_collection(collection, create=False) as photos:
         if column:
             _drop(photos, column)
+        if model:
+            photos.added_models.remove(model)
+            log(f"the vectors of {model} removed from all images")
         if not targets:
             return
         ids = {image_id for target in targets for image_id in _ids(photos, target)}

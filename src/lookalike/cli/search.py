@@ -1,7 +1,7 @@
 """lookalike search: the images most similar to one image or some words, or to several combined."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,9 +11,9 @@ from lookalike.cli.options import MAX_BYTES, CollectionOption, DeviceOption, Jso
 from lookalike.cli.output import log, print_json, print_row
 from lookalike.cli.output_files import FIGURE
 from lookalike.cli.result_options import ResultOptions, check_min_score
-from lookalike.cli.usage_errors import checked_by, one_of, usage_error_for
+from lookalike.cli.usage_errors import checked_by, usage_error_for
 from lookalike.errors import BadFilter, BadQuery
-from lookalike.part_names import BOTH, WEIGHINGS
+from lookalike.part_names import BOTH
 from lookalike.text import percent
 
 if TYPE_CHECKING:
@@ -87,8 +87,8 @@ def search(
         str,
         typer.Option(
             metavar="PART",
-            callback=one_of(*WEIGHINGS),
-            help="Of a model with parts: alike (the same kind of thing), copy (the same image), or both.",
+            help="Of a model with parts: alike (the same kind of thing), copy (the same image), or both; "
+            "or the name of an added model.",
         ),
     ] = BOTH,
     recall: Annotated[
@@ -126,8 +126,15 @@ def search(
     with open_to_read(collection) as photos:
         if not len(photos):
             raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
+        with usage_error_for("--by"):
+            model, by = photos.added_models.resolve(by, has_words=query.has_words)
+        options = replace(options, by=by)
+        if model is not None:
+            log(f"searched by {model}")
+            photos = photos.by_model(model)
         with usage_error_for("--where", BadFilter):
             results, verdicts = _search(photos, query, k, where, options)
+        results = replace(results, model=model or "")
         _warn_of_cut_texts(photos, query)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
         summary = _summary(verdicts)
@@ -239,7 +246,8 @@ class _Line:
         hit, percentile = self.hit, self.results.percentiles.get(self.hit.id)
         facts: dict[str, object] = {"query": self.query, "rank": self.rank, "id": hit.id}
         facts |= {"path": hit.metadata.get("path"), "score": round(hit.score, 6)}
-        return facts if percentile is None else facts | {"percentile": round(percentile, 2)}
+        facts |= {} if percentile is None else {"percentile": round(percentile, 2)}
+        return facts | ({"model": self.results.model} if self.results.model else {})
 
 
 def _print(line: _Line, verdict: "Verdict | None", summary: "HitSummary | None", *, as_json: bool) -> None:

@@ -139,8 +139,10 @@ def name_images(
     """Return the most likely of the names for each image of a collection, or none of these, with a confidence.
 
     `names`: "neither", "none", "none of these" and "other" mean that no name fits. `templates`: prompts with {} in the
-    name's place. Raises BadQuery if the collection's model reads no words, or for names that cannot be used.
+    name's place. If the collection's model reads no words, the first added one that does is used. Raises BadQuery if
+    none does, or for names that cannot be used.
     """
+    photos = photos.added_models.for_words()
     used, tower = check_names(names), photos.card.text
     texts = _name_vectors(photos, used, check_templates(templates))
     if tower is None:  # embedding the texts has said so already

@@ -49,6 +49,7 @@ class WorkerSpec:
     paths_by_hash: Mapping[str, Sequence[str]] = field(default_factory=dict)
     threads: int = 1
     device: str = CPU
+    with_thumbnails: bool = True
 
 
 class _Worker:
@@ -62,7 +63,9 @@ class _Worker:
         """Open the collection. Here rather than above: what this raises arrives as it is."""
         spec = self._spec
         self._store = open_store(spec.uri)
-        self._worker = FileWorker(embedder, spec.limits, spec.frames, spec.paths_by_hash)
+        self._worker = FileWorker(
+            embedder, spec.limits, spec.frames, spec.paths_by_hash, with_thumbnails=spec.with_thumbnails
+        )
 
     def run(self, jobs: list[FileJob]) -> FinishedBatch:
         engine, outcomes = LocalEngine(self._spec.threads), list[Outcome]()
@@ -129,6 +132,7 @@ class RayEngine:
             worker.paths_by_hash,
             self.threads,
             self.worker_device,
+            worker.with_thumbnails,
         )
         with connected(self.address, cores=self.workers and self.workers * self.threads) as ray:
             pool = _Pool(ray, self, spec, worker.embedder)
@@ -140,6 +144,10 @@ class RayEngine:
     def tasks(self) -> RayTasks:
         """See `Engine`."""
         return RayTasks(self.address, cores=self.workers)
+
+    def for_collection(self, uri: str) -> "RayEngine":
+        """See `Engine`."""
+        return replace(self, uri=uri)
 
 
 @dataclass(slots=True)

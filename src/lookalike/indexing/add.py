@@ -2,7 +2,8 @@
 
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ def add_images(
     ids: Sequence[str] | None,
     metadata: Sequence[Metadata] | None,
     limits: Limits,
+    *,
+    with_thumbnails: bool = True,
 ) -> AddReport:
     """Embed and store images, with a commit every 512. Raises BadQuery when the lists differ in length."""
     for name, values in (("ids", ids), ("metadata", metadata)):
@@ -37,7 +40,10 @@ def add_images(
     new = list(zip(images, own_ids, metadata or [{}] * len(images), strict=True))
     with GuardedDecoder(limits) as decoder:
         for start in range(0, len(new), COMMIT_IMAGES):
-            _add_batch(store, embedder, new[start : start + COMMIT_IMAGES], decoder, report, stored)
+            prepare = partial(
+                _prepare, preprocessing=embedder.card.preprocessing, decoder=decoder, with_thumbnail=with_thumbnails
+            )
+            _add_batch(store, embedder, new[start : start + COMMIT_IMAGES], prepare, report, stored)
     report.seconds = time.monotonic() - started_at
     return report
 
@@ -46,7 +52,7 @@ def _add_batch(
     store: Store,
     embedder: Embedder,
     batch: Sequence[tuple[ImageLike, str | None, Metadata]],
-    decoder: GuardedDecoder,
+    prepare: Callable[[ImageLike], tuple[str, RGB, Columns]],
     report: AddReport,
     stored: set[str],
 ) -> None:
@@ -54,7 +60,7 @@ def _add_batch(
     prepared: dict[str, tuple[RGB, Columns]] = {}
     for image, own_id, own_metadata in batch:
         try:
-            default_id, fitted, columns = _prepare(image, embedder.card.preprocessing, decoder)
+            default_id, fitted, columns = prepare(image)
         except ImageError as error:
             report.failed.append(Failure(image_name(image), str(error)))
             continue
@@ -75,7 +81,9 @@ def _add_batch(
     report.plain += sum(bool(columns["plain"]) for _, columns in prepared.values())
 
 
-def _prepare(image: ImageLike, preprocessing: Preprocessing, decoder: GuardedDecoder) -> tuple[str, RGB, Columns]:
+def _prepare(
+    image: ImageLike, preprocessing: Preprocessing, decoder: GuardedDecoder, *, with_thumbnail: bool
+) -> tuple[str, RGB, Columns]:
     """An image's default id, its pixels fitted to the model, and its columns."""
     side = decode_side(preprocessing)
     source: Columns
@@ -87,19 +95,21 @@ def _prepare(image: ImageLike, preprocessing: Preprocessing, decoder: GuardedDec
         data, source = image, {"size": len(image)}
         name = hashlib.sha256(data).hexdigest()[:16]
     else:
-        return _prepare_array(to_rgb(image), preprocessing)
+        return _prepare_array(to_rgb(image), preprocessing, with_thumbnail=with_thumbnail)
     picture = decoder.decode(data, side=side)
     fitted = fit(picture.image, preprocessing)
-    columns = image_columns(picture, fitted) | source | {"sha256": hashlib.sha256(data).hexdigest(), "indexed": now()}
+    columns = image_columns(picture, fitted, with_thumbnail=with_thumbnail)
+    columns |= source | {"sha256": hashlib.sha256(data).hexdigest(), "indexed": now()}
     return name, fitted, columns
 
 
-def _prepare_array(image: RGB, preprocessing: Preprocessing) -> tuple[str, RGB, Columns]:
+def _prepare_array(image: RGB, preprocessing: Preprocessing, *, with_thumbnail: bool) -> tuple[str, RGB, Columns]:
     height, width = image.shape[:2]
     picture = DecodedImage(image=image, width=width, height=height, format="array", frame=0, frames=1)
     sha256 = hashlib.sha256(repr(image.shape).encode() + image.tobytes()).hexdigest()
     fitted = fit(image, preprocessing)
-    return sha256[:16], fitted, image_columns(picture, fitted) | {"sha256": sha256, "indexed": now()}
+    columns = image_columns(picture, fitted, with_thumbnail=with_thumbnail)
+    return sha256[:16], fitted, columns | {"sha256": sha256, "indexed": now()}
 
 
 def _chunks(pictures: list[tuple[RGB, Columns]]) -> list[list[tuple[RGB, Columns]]]:

@@ -55,6 +55,10 @@ class Engine(Protocol):
         """Yield what optimizes a large store at the end; None: this process."""
         ...
 
+    def for_collection(self, uri: str) -> "Engine":
+        """Return the same engine for another collection."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class LocalEngine:
@@ -74,3 +78,7 @@ class LocalEngine:
     def tasks(self) -> AbstractContextManager[TaskPool | None]:
         """See `Engine`."""
         return nullcontext()
+
+    def for_collection(self, uri: str) -> "LocalEngine":
+        """See `Engine`."""
+        return self

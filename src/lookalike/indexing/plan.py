@@ -34,13 +34,14 @@ _LOOKED_UP = 1024  # files of a listing looked up together
 class SyncPlan:
     """What a sync does.
 
-    `known`: all indexed files by path. `paths_by_hash`: paths of indexed files by content hash, to recognize moves and
-    copies. `deleted`: indexed files that are gone. `relabeled`: unchanged files with their new manifest columns.
-    `failed`: files that fail again or cannot be listed; `not_listed`: the rows of the latter for the table of failures.
-    `failures`: all paths with a recorded failure; `obsolete_failures`: those whose file is gone or as it was indexed.
+    `known`: all indexed files by path; None if no content is recognized. `paths_by_hash`: paths of indexed files by
+    content hash, to recognize moves and copies. `deleted`: indexed files that are gone. `relabeled`: unchanged files
+    with their new manifest columns. `failed`: files that fail again or cannot be listed; `not_listed`: the rows of the
+    latter for the table of failures. `failures`: all paths with a recorded failure; `obsolete_failures`: those whose
+    file is gone or as it was indexed.
     """
 
-    known: KnownFiles
+    known: KnownFiles | None = None
     jobs: JobQueue = field(default_factory=JobQueue)
     paths_by_hash: dict[str, list[str]] = field(default_factory=dict)
     deleted: dict[str, KnownFile] = field(default_factory=dict)

@@ -6,13 +6,13 @@ Each root is a separate setting, so two processes that add two roots do not over
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import Literal
 
 from lookalike import schema
 from lookalike.embed import card_from_json, card_to_json
 from lookalike.errors import BrokenModel
-from lookalike.types import Card, Store
+from lookalike.types import Card, Embedder, Store
 
 Kind = Literal["folder", "archive", "manifest", "file"]
 
@@ -31,6 +31,14 @@ class Root:
 def save_card(store: Store, card: Card, model: str) -> None:
     """Store the card, and the name or folder from which the model can be opened again."""
     store.set_settings({schema.CARD.name: card_to_json(card), schema.MODEL.name: model})
+
+
+def model_reference(model: str | Path | Embedder, card: Card) -> str:
+    """Return the text by which the model is opened again: the full path of a folder, else the name."""
+    if isinstance(model, str | Path):
+        folder = Path(model).expanduser()
+        return str(folder.resolve()) if folder.is_dir() else str(model)
+    return card.name
 
 
 def load_card(settings: Mapping[str, str], uri: str) -> tuple[Card, str]:

@@ -65,6 +65,15 @@ def sync(
     if options.engine is not None:
         begin_append(store)
     plan = make_plan(store, sources, frames=worker.frames, prune=options.prune)
+    report = execute(store, worker, plan, options, folder=folder)
+    report.seconds = time.monotonic() - started_at
+    return report
+
+
+def execute(
+    store: Store, worker: FileWorker, plan: SyncPlan, options: SyncOptions, *, folder: str | None = None
+) -> AddReport:
+    """Do what a plan says. Closes `worker`. `folder`: see `sync`."""
     interrupted = take_interrupted(folder)
     suspects = interrupted | plan.failures
     in_progress = InProgress(folder, interrupted)
@@ -80,7 +89,6 @@ def sync(
     report.interrupted = options.stop.is_set()
     if not report.interrupted:
         writer.finish(options.engine)
-    report.seconds = time.monotonic() - started_at
     return report
 
 
@@ -242,6 +250,7 @@ class _Writer:
 
     def _copy_rows(self, known: KnownContent) -> bool:
         """Copy the rows of the indexed file to this one's ids. Returns False when those rows have changed."""
+        assert self._plan.known is not None
         old = self._plan.known.get(known.paths[0])
         assert old is not None
         names = ["sha256", "width", "height", "format", "frame", "frames", "plain", "thumbnail"]
@@ -256,7 +265,7 @@ class _Writer:
 
     def _label_sources(self, known: KnownContent) -> Sequence[str]:
         """Files that swapped names keep the user columns of their content; a second copy has none."""
-        file = self._plan.known.get(known.paths[0]) if known.job.known else None
+        file = self._plan.known.get(known.paths[0]) if known.job.known and self._plan.known else None
         return () if file is None else file.ids
 
     def _mtime_only(self, outcome: MtimeOnly) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Self, TypeAlias
 
 import numpy as np
@@ -81,6 +82,7 @@ class FileWorker:
 
     `frames`: how many of each animation. `paths_by_hash`: paths of indexed files by content hash. `in_progress`:
     records the files being decoded. `suspects`: paths that failed before or were in progress when a run died.
+    `with_thumbnails`: whether the rows have them.
     """
 
     embedder: Embedder
@@ -89,6 +91,7 @@ class FileWorker:
     paths_by_hash: Mapping[str, Sequence[str]] = field(default_factory=dict)
     in_progress: InProgress = field(default_factory=InProgress)
     suspects: frozenset[str] = frozenset()
+    with_thumbnails: bool = True
     _decoder: GuardedDecoder | None = None
 
     def __post_init__(self) -> None:
@@ -157,7 +160,8 @@ class FileWorker:
         preprocessing = self.embedder.card.preprocessing
         frames = self._decoder.decode_frames(data, self.frames, side=decode_side(preprocessing), doubtful=doubtful)
         images = [fit(picture.image, preprocessing) for picture in frames]
-        return _Prepared(images, [image_columns(p, image) for p, image in zip(frames, images, strict=True)])
+        columns = partial(image_columns, with_thumbnail=self.with_thumbnails)
+        return _Prepared(images, [*map(columns, frames, images)])
 
     def _embed(self, prepared_files: "Sequence[Outcome | tuple[FileJob, str, _Prepared]]") -> list[Outcome]:
         images = [image for item in prepared_files if isinstance(item, tuple) for image in item[2].images]
@@ -182,14 +186,14 @@ def _checked(job: FileJob, sha256: str, vectors: NDArray[np.float32], columns: S
     return EmbeddedFile(job, sha256, vectors, columns)
 
 
-def image_columns(picture: DecodedImage, image: RGB) -> Columns:
+def image_columns(picture: DecodedImage, image: RGB, *, with_thumbnail: bool = True) -> Columns:
     """The columns of one decoded image. `image`: the same pixels fitted to the model's input size."""
-    return {
+    columns: Columns = {
         "width": picture.width,
         "height": picture.height,
         "format": picture.format,
         "frame": picture.frame,
         "frames": picture.frames,
         "plain": is_plain(image),
-        "thumbnail": thumbnail(picture.image, THUMBNAIL),
     }
+    return columns | {"thumbnail": thumbnail(picture.image, THUMBNAIL)} if with_thumbnail else columns

@@ -19,8 +19,9 @@ from lookalike.image import Limits, absolute_text
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region
 from lookalike.indexing.plan import BUILTIN_COLUMNS, FAILURES
-from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, save_card
-from lookalike.parts import BOTH, check_weighing, normalize_row_parts, scale_scores, weigh
+from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, model_reference, save_card
+from lookalike.parts import BOTH, normalize_row_parts, scale_scores, weigh
+from lookalike.search.added_models import AddedModels
 from lookalike.search.arguments import (
     check_count,
     check_id,
@@ -42,7 +43,7 @@ from lookalike.search.text_search import TextSearch, weighing_of_words
 from lookalike.store import open_store, optimize_by
 from lookalike.store.where import quote_text
 from lookalike.tasks import TaskPool
-from lookalike.types import AddReport, Card, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
+from lookalike.types import AddReport, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
 
 if TYPE_CHECKING:
     import pandas
@@ -69,7 +70,6 @@ class _Selection:
     def __post_init__(self) -> None:
         object.__setattr__(self, "min_score", check_score(self.min_score))
         object.__setattr__(self, "recall", check_recall(self.recall))
-        check_weighing(self.by)
 
 
 class Collection:
@@ -84,6 +84,7 @@ class Collection:
         self._store, self.uri, self._embedder = store, uri, embedder
         self.limits = limits or Limits()
         self._text_search: TextSearch | None = None
+        self._added_models: AddedModels | None = None
         self.card, self.model = load_card(store.settings, uri)
 
     @classmethod
@@ -141,14 +142,14 @@ class Collection:
                 location=uri,
                 hint="delete that empty folder, or name the model it was created with",
             )
-        save_card(store, embedder.card, _model_reference(model, embedder.card))
+        save_card(store, embedder.card, model_reference(model, embedder.card))
         return cls(store, uri, embedder=embedder, limits=limits)
 
     @classmethod
     def _create(cls, uri: str, model: str | Path | Embedder, limits: Limits | None) -> Self:
         embedder = _embedder_of(model)
         store = open_store(uri, dim=embedder.card.dim, columns=BUILTIN_COLUMNS, create=True)
-        save_card(store, embedder.card, _model_reference(model, embedder.card))
+        save_card(store, embedder.card, model_reference(model, embedder.card))
         return cls(store, uri, embedder=embedder, limits=limits)
 
     # -- indexing
@@ -176,7 +177,11 @@ class Collection:
         worker = FileWorker(self.embedder, self.limits, self._frames(frames))
         folder = self.uri if os.path.isdir(self.uri) else None
         options = options or SyncOptions(workers=default_workers(), engine=engine)
-        return sync(self._store, worker, listed, options, folder=folder)
+        report = sync(self._store, worker, listed, options, folder=folder)
+        if not report.interrupted:
+            report.by_model = self.added_models.update(options)
+            report.interrupted = options.stop.is_set()
+        return report
 
     def add(
         self,
@@ -201,12 +206,15 @@ class Collection:
         if vectors is not None:
             if listed_ids is None:
                 raise BadQuery("vectors have no ids of their own; pass ids, one for each vector")
+            self.added_models.delete(listed_ids)  # what they were computed from is unknown
             return add_vectors(self._store, self.card, listed_ids, vectors, metadata)
         from lookalike.indexing.add import add_images
 
         listed = image_list(images)
         facts = None if metadata is None else metadata_list(metadata, len(listed), of="images")
-        return add_images(self._store, self.embedder, listed, listed_ids, facts, self.limits)
+        report = add_images(self._store, self.embedder, listed, listed_ids, facts, self.limits)
+        self.added_models.add_images(listed, listed_ids)
+        return report
 
     def update(self, ids: Iterable[str] | str, metadata: Sequence[Metadata] | Metadata) -> int:
         """Change the named metadata of images, in one commit; vectors and other columns stay.
@@ -218,7 +226,9 @@ class Collection:
 
     def remove(self, ids: Iterable[str] | str) -> int:
         """Remove images; their files stay. Unknown ids are ignored. Returns the number removed."""
-        return self._store.delete(id_list(ids))
+        listed = id_list(ids)
+        self.added_models.delete(listed)
+        return self._store.delete(listed)
 
     def optimize(self, *, tasks: TaskPool | None = None) -> None:
         """Merge small files, drop old versions, and build or extend the index, as `sync` does at its end.
@@ -231,6 +241,7 @@ class Collection:
             self._store.optimize()
         else:
             optimize_by(self._store, tasks)
+        self.added_models.optimize()
 
     def ids_under(self, path: str) -> list[str]:
         """Return the ids of the images in a file, folder, archive or manifest. `path`: absolute, in text form."""
@@ -274,9 +285,10 @@ class Collection:
         values. It may also be a mapping: {"width": 640, "format": ["PNG", "GIF"], "label": None} means equal, one of
         these, and missing. An image queried as "id:ID" is left out of its own results. `by`: the parts of the model's
         vectors that count: "alike" (the same kind of thing), "copy" (the same image, edited) or "both"; it changes
-        nothing if the model has one part. `recall`: the share of the k most similar that has to be found on average; 1
-        compares all images, None is .99 in a collection with an index (docs/store.md). Raises BadQuery, BadFilter,
-        ImageError, UnknownId.
+        nothing if the model has one part. Or the name of an added model, whose vectors are then searched (see
+        `by_model`); words are searched by the first one that reads them if the collection's own does not. `recall`:
+        the share of the k most similar that has to be found on average; 1 compares all images, None is .99 in a
+        collection with an index (docs/store.md). Raises BadQuery, BadFilter, ImageError, UnknownId.
         """
         full = with_options(query, minus, region)
         selection = _Selection(as_condition(where, parameters), min_score, by, recall)
@@ -326,7 +338,13 @@ class Collection:
         by: str = BOTH,
         recall: float | None = None,
     ) -> list[Results]:
-        """Return the k images nearest to each of (n, dim) vectors, which need not have length 1."""
+        """Return the k images nearest to each of (n, dim) vectors, which need not have length 1. `by`: see `search`."""
+        name, by = self.added_models.resolve(by, has_words=False)
+        if name is not None:
+            view = self.added_models.open(name)
+            return view.search_by_vector(
+                vectors, k, where=where, parameters=parameters, min_score=min_score, recall=recall
+            )
         rows = np.atleast_2d(np.asarray(vectors))
         if rows.shape[1] != self.card.dim:
             raise BadQuery(f"the vectors have {rows.shape[1]} numbers; {self.card.name} makes {self.card.dim}")
@@ -415,6 +433,21 @@ class Collection:
             self._text_search = TextSearch(self)
         return self._text_search
 
+    @property
+    def added_models(self) -> AddedModels:
+        """The further models with vectors of the images; `lookalike index --model MODEL --add` adds one."""
+        if self._added_models is None:
+            self._added_models = AddedModels(self)
+        return self._added_models
+
+    def by_model(self, name: str) -> Collection:
+        """Return the same images with the vectors of an added model, for any function that takes a collection.
+
+        It reads and writes the metadata of this collection, and is closed with it. Images that the model has not
+        embedded yet are absent. Raises BadQuery for an unknown name.
+        """
+        return self.added_models.open(name)
+
     def __len__(self) -> int:
         return len(self._store)
 
@@ -436,6 +469,8 @@ class Collection:
 
     def close(self) -> None:
         """Close the store."""
+        if self._added_models is not None:
+            self._added_models.close()
         self._store.close()
 
     # -- private
@@ -462,7 +497,13 @@ class Collection:
 
     def _search(self, queries: Sequence[Query], k: int, selection: _Selection, *, keep_images: bool) -> list[Results]:
         k = check_count(k)  # before the images are embedded, as is the selection
-        if any(query.has_words for query in queries):
+        has_words = any(query.has_words for query in queries)
+        name, by = self.added_models.resolve(selection.by, has_words=has_words)
+        selection = replace(selection, by=by)
+        if name is not None:
+            results = self.added_models.open(name)._search(queries, k, selection, keep_images=keep_images)
+            return [replace(one, model=name) for one in results]
+        if has_words:
             selection = replace(selection, by=weighing_of_words(self.card, selection.by))
         embedded = embed_queries(self, queries, keep_images=keep_images)
         vectors = np.concatenate([np.zeros((0, self.card.dim), np.float32), *(query.vector for query in embedded)])
@@ -517,11 +558,3 @@ def open_collection(
 
 def _embedder_of(model: str | Path | Embedder) -> Embedder:
     return get_embedder(model) if isinstance(model, str | Path) else model
-
-
-def _model_reference(model: str | Path | Embedder, card: Card) -> str:
-    """The text by which the model is opened again: the full path of a folder, else the name."""
-    if isinstance(model, str | Path):
-        folder = Path(model).expanduser()
-        return str(folder.resolve()) if folder.is_dir() else str(model)
-    return card.name

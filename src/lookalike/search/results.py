@@ -31,7 +31,8 @@ class Results(Sequence[Hit]):
     `query`: the names of the query images. `pictures`: these images as RGB, for figures, if they were kept.
     `thumbnails`: returns the JPEG thumbnails of ids, from the open collection; a pickle does not contain it. `vector`:
     the query's vector (dim,), None from a server. `percentiles`: for queries with words, by id, how many of a hundred
-    images of the collection have a lower score; the scores themselves are low for the best of them.
+    images of the collection have a lower score; the scores themselves are low for the best of them. `model`: the added
+    model whose vectors were searched, "" for the collection's own.
     """
 
     query: tuple[str, ...]
@@ -40,6 +41,7 @@ class Results(Sequence[Hit]):
     thumbnails: Thumbnails = _no_thumbnails
     vector: NDArray[np.float32] | None = None
     percentiles: Mapping[str, float] = field(default_factory=dict)
+    model: str = ""
 
     @overload
     def __getitem__(self, index: int) -> Hit: ...
@@ -64,7 +66,9 @@ class Results(Sequence[Hit]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         # `thumbnails` is a method of an open collection, which cannot leave its process.
-        return _without_thumbnails, (self.query, self.hits, self.pictures, self.vector, self.percentiles)
+        return _without_thumbnails, (
+            self.query, self.hits, self.pictures, self.vector, self.percentiles, self.model,
+        )  # fmt: skip
 
     def __copy__(self) -> Self:
         return replace(self)
@@ -98,8 +102,9 @@ def _without_thumbnails(
     pictures: tuple[RGB, ...],
     vector: NDArray[np.float32] | None,
     percentiles: Mapping[str, float],
+    model: str,
 ) -> Results:
-    return Results(query, hits, pictures, vector=vector, percentiles=percentiles)
+    return Results(query, hits, pictures, vector=vector, percentiles=percentiles, model=model)
 
 
 def _cell(rank: int, hit: Hit, jpeg: bytes | None, score: str) -> str:

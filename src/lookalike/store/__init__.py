@@ -29,6 +29,7 @@ __all__ = [
     "optimize_by", "passing_mask", "remove_repeated", "sample_vectors", "write_rows",
 ]  # fmt: skip
 
+MODELS = "models"  # beside the images: the folder of the stores of added models
 _BUILT_IN_SCHEMES = ("s3", "gs", "az", "file")
 
 
@@ -132,7 +133,8 @@ def delete_store(folder: str) -> None:
     removed = images.with_name(f".{images.name}-{os.getpid()}")
     with suppress(OSError):
         images.rename(removed)  # at once: no other process may read a half of it
-        for data in (removed, index_folder(folder), *(Path(child(folder, table.name)) for table in schema.TABLES)):
+        tables = (Path(child(folder, table.name)) for table in schema.TABLES)
+        for data in (removed, index_folder(folder), Path(folder) / MODELS, *tables):
             shutil.rmtree(data, ignore_errors=True)
 
 
@@ -223,7 +225,8 @@ def index_facts(store: "Store") -> "IndexFacts | None":
     """What the index of a collection covers and costs; None if it has none."""
     from lookalike.store.lance.store import LanceStore
 
-    return store.index_facts() if isinstance(store, LanceStore) else None
+    vectors = getattr(store, "vectors", store)  # of a model store
+    return vectors.index_facts() if isinstance(vectors, LanceStore) else None
 
 
 def drop_index(store: "Store") -> bool:

@@ -1,0 +1,189 @@
+"""The images of a collection with the vectors of another model: one store over two.
+
+The first has the images, their metadata and their own vectors; the second (`models/` beside it) has a vector of the
+other model for each id. What depends on vectors (clusters, map, calibration) lies with those it was made of; what
+belongs to images (labels, decisions, folders) lies with the images.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lookalike import schema
+from lookalike.errors import BadQuery
+from lookalike.store import columns as cols
+from lookalike.store import memory_index, sample_vectors
+from lookalike.store.ivf.recall import DEFAULT_RECALL
+from lookalike.store.vector_index import SearchRequest, VectorIndex
+from lookalike.store.vector_storage import Mask
+from lookalike.types import Hit, Metadata, Row, Store, Table, Vectors
+
+_MAX_BYTES = 1 << 40
+_OF_VECTORS = (schema.CLUSTERS, schema.ASSIGNMENTS, schema.MAP, schema.RESULTS, schema.BACKGROUND)
+_TABLES = tuple(table.name.partition("{")[0] for table in _OF_VECTORS)
+_SETTINGS = frozenset(
+    setting.name
+    for setting in (
+        schema.FORMAT, schema.CARD, schema.MODEL, schema.CALIBRATION, schema.CURRENT_CLUSTERS, schema.CLUSTERS_NAMED,
+        schema.CURRENT_MAP,
+    )
+)  # fmt: skip
+
+
+class ModelStore:
+    """A `Store` of the images that have a vector in `vectors`. Images are added to `images`, never here.
+
+    An image without a vector of the model, or a vector without an image, counts as absent.
+    """
+
+    def __init__(self, images: Store, vectors: Store) -> None:
+        self.images, self.vectors = images, vectors
+        self._index: VectorIndex | None = None
+
+    @property
+    def dim(self) -> int:
+        return self.vectors.dim
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        shared = {name: value for name, value in self.images.settings.items() if name not in _SETTINGS}
+        return shared | {name: value for name, value in self.vectors.settings.items() if name in _SETTINGS}
+
+    @property
+    def version(self) -> int:
+        return self.images.version + self.vectors.version  # each only grows
+
+    def set_settings(self, changes: Mapping[str, str]) -> None:
+        own = {name: value for name, value in changes.items() if name in _SETTINGS}
+        shared = {name: value for name, value in changes.items() if name not in _SETTINGS}
+        for store, some in ((self.vectors, own), (self.images, shared)):
+            if some:
+                store.set_settings(some)
+
+    def add(self, ids: Sequence[str], vectors: Vectors, metadata: Sequence[Metadata]) -> None:
+        """Raise BadQuery."""
+        raise BadQuery("these are the vectors of an added model; add images to the collection itself, and index again")
+
+    def update(self, ids: Sequence[str], metadata: Sequence[Metadata]) -> None:
+        self.images.update(ids, metadata)
+
+    def drop_columns(self, names: Sequence[str]) -> int:
+        return self.images.drop_columns(names)
+
+    def delete(self, ids: Sequence[str]) -> int:
+        self.vectors.delete(ids)
+        return self.images.delete(ids)
+
+    def get(self, ids: Sequence[str], columns: Sequence[str] | None = None) -> list[Row | None]:
+        rows = self.images.get(ids, columns)
+        vectors = self.vectors.get(ids, [])
+        return [
+            None if row is None or other is None else Row(row.id, other.vector, row.metadata)
+            for row, other in zip(rows, vectors, strict=True)
+        ]
+
+    def search(
+        self,
+        queries: Vectors,
+        k: int,
+        *,
+        where: str | None = None,
+        columns: Sequence[str] | None = None,
+        recall: float | None = None,
+    ) -> list[list[Hit]]:
+        nearest = self._unfiltered(recall) if where is None else self._filtered(where, recall)
+        surplus = 0
+        while True:
+            candidates = nearest(queries, k + surplus)
+            hits = self._with_metadata(candidates, columns)
+            # Vectors of images that another process has removed meanwhile take the places of others.
+            lost = [
+                len(some) - len(known)
+                for some, known in zip(candidates, hits, strict=True)
+                if len(known) < k and len(some) == k + surplus
+            ]
+            if not lost:
+                return [known[:k] for known in hits]
+            surplus = 2 * (surplus + max(lost))
+
+    def within(
+        self, queries: Vectors, min_score: float, *, where: str | None = None, columns: Sequence[str] | None = None
+    ) -> list[list[Hit]]:
+        hits = self.vectors.within(queries, min_score, columns=[])
+        if where is not None:
+            passing = set(self._passing(where))
+            hits = [[hit for hit in some if hit.id in passing] for some in hits]
+        return self._with_metadata(hits, columns)
+
+    def scan(
+        self, columns: Sequence[str], *, where: str | None = None, batch: int = 8192
+    ) -> Iterator[dict[str, NDArray[Any]]]:
+        names = list(dict.fromkeys(["id", *(name for name in columns if name != cols.VECTOR)]))
+        for part in self.images.scan(names, where=where, batch=batch):
+            rows = self.vectors.get(part["id"].tolist(), [])
+            present = np.array([row is not None for row in rows], np.bool_)
+            if not present.any():
+                continue
+            values = {name: part[name][present] for name in names}
+            if cols.VECTOR in columns:
+                values[cols.VECTOR] = np.stack([row.vector for row in rows if row is not None])
+            yield {name: values[name] for name in columns}
+
+    def sample_vectors(self, count: int) -> Vectors:
+        """Return the vectors (at most `count`, dim) of rows that are spread evenly."""
+        return sample_vectors(self.vectors, count)
+
+    def columns(self) -> Mapping[str, type]:
+        return self.images.columns()
+
+    @property
+    def failures(self) -> Table:
+        return self.images.failures
+
+    def table(self, name: str, key: str = "path") -> Table:
+        return (self.vectors if name.startswith(_TABLES) else self.images).table(name, key)
+
+    def optimize(self) -> None:
+        self.vectors.optimize()
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def close(self) -> None:
+        self._index = None
+        self.vectors.close()
+
+    def index(self, max_bytes: int = _MAX_BYTES) -> VectorIndex | None:
+        """Return all vectors with their ids, without metadata: mapped, or in memory up to `max_bytes`."""
+        skipped = frozenset(self.vectors.columns())
+        self._index = memory_index(self.vectors, max_bytes=max_bytes, skip_columns=skipped, previous=self._index)
+        return self._index
+
+    def mask(self, index: VectorIndex, where: str) -> Mask:
+        """Return which rows of such an index belong to images that meet a condition. Raises BadFilter."""
+        # The images change without the vectors, and their conditions with them.
+        key = f"{self.images.version} {where}"
+        return index.cached_mask(key, lambda: index.mask_of_ids(self._passing(where)))
+
+    def _passing(self, where: str) -> list[str]:
+        return [str(image_id) for part in self.images.scan(["id"], where=where) for image_id in part["id"]]
+
+    def _unfiltered(self, recall: float | None) -> "Callable[[Vectors, int], list[list[Hit]]]":
+        if recall is None:  # a store of an extension may not know of it
+            return lambda queries, k: self.vectors.search(queries, k, columns=[])
+        return lambda queries, k: self.vectors.search(queries, k, columns=[], recall=recall)
+
+    def _filtered(self, where: str, recall: float | None) -> "Callable[[Vectors, int], list[list[Hit]]]":
+        index = self.index()
+        assert index is not None
+        mask = self.mask(index, where)
+        share = DEFAULT_RECALL if recall is None else recall
+        return lambda queries, k: index.search([SearchRequest(query, k, mask, recall=share) for query in queries])
+
+    def _with_metadata(self, hits: Sequence[Sequence[Hit]], columns: Sequence[str] | None) -> list[list[Hit]]:
+        """Return the hits whose images are there, with their metadata."""
+        ids = list(dict.fromkeys(hit.id for some in hits for hit in some))
+        rows = {row.id: row.metadata for row in self.images.get(ids, columns) if row is not None} if ids else {}
+        return [[Hit(hit.id, hit.score, rows[hit.id]) for hit in some if hit.id in rows] for some in hits]
