@@ -53,7 +53,7 @@ MALFORMED: dict[str, dict[str, str]] = {
     "representatives": FIGURE | {"-k": "0"},
     "search x": FIGURE
     | {"-k": "0", "--region": "1,2", "--min-score": "much", "--verify": "0", "--diversity": "nan"}
-    | {"--by": "copies", "--recall": "0", "--device": "gpu"},
+    | {"--recall": "0", "--device": "gpu"},
     "serve": {"--port": "0", "--workers": "0", "--rate": "inf", "--max-megabytes": "0", "--max-megapixels": "0"}
     | {"--allow-host": "https://x.example/", "--trust-proxy": "300.1.1.1", "--device": "gpu"}
     | {"--ray": "ray://head:10001", "--shards": "0", "--replicas": "0"},
@@ -85,7 +85,7 @@ FREE_FOLDERS = {
     "train autoencoder",
     "train similarity",
 }  # of --output
-WITH_DATA = {("search", "--where"), ("duplicates", "--where"), ("evaluate", "--by")}  # tested below
+WITH_DATA = {("search", "--where"), ("duplicates", "--where"), ("evaluate", "--by"), ("search", "--by")}  # tested below
 
 
 def commands(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
@@ -133,6 +133,12 @@ def test_a_malformed_condition_is_a_usage_error(cli: Cli, photos: Path, verb: st
     assert cli("index", photos).code == 0
     ran = cli(verb, *[photos / "red.png"] * (verb == "search"), "--where", condition)
     assert (ran.code, "--where" in ran.err) == (2, True), ran.err
+
+
+def test_an_unknown_part_or_model_is_a_usage_error(cli: Cli, photos: Path) -> None:
+    assert cli("index", photos).code == 0
+    ran = cli("search", photos / "red.png", "--by", "copies")
+    assert (ran.code, "--by" in ran.err, "nearest: copy" in ran.err) == (2, True, True), ran.err
 
 
 def test_an_unknown_column_of_the_truth_is_a_usage_error(cli: Cli, photos: Path) -> None:

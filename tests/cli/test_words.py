@@ -72,6 +72,46 @@ def test_a_collection_without_words_says_which_command_adds_them(cli: Cli, tmp_p
     assert cli("label", "--names", "red", "-c", str(tmp_path / "plain")).code == 1
 
 
+def test_a_model_for_words_is_added_to_a_collection(cli: Cli, tmp_path: Path, photos: Path) -> None:
+    collection, model = str(tmp_path / "plain"), write_words_model(tmp_path / "words")
+    assert cli("index", str(photos), "-c", collection).code == 0
+    assert cli("index", "-c", collection, "--add").code == 2
+    ran = cli("index", "-c", collection, "--model", str(model))
+    assert (ran.code, "--add" in ran.err) == (1, True), ran.err
+    ran = cli("index", "-c", collection, "--model", str(model), "--add")
+    assert ran.code == 0, ran.err
+    assert f"words: {len(COLOURS)} images embedded" in ran.err
+
+    ran = cli("search", "text:red", "-k", "1", "-c", collection)
+    assert ran.out.rstrip().endswith("red.png")
+    assert "searched by words" in ran.err
+    assert "searched by" not in cli("search", str(photos / "red.png"), "-c", collection).err
+    ran = cli("search", str(photos / "red.png"), "--by", "words", "-k", "2", "-c", collection, "--json", "--relations")
+    facts = [json.loads(line) for line in ran.out.splitlines()]
+    assert [fact["model"] for fact in facts] == ["words"] * 2
+    assert facts[0]["verdict"]["relation"] == "identical"
+    assert cli("label", "--names", "red, blue", "-c", collection).code == 0
+
+    (photos / "more.png").write_bytes((photos / "red.png").read_bytes() + b"x")  # it is remembered
+    assert "words: 1 image embedded" in cli("index", "-c", collection).err
+    (facts,) = json.loads(cli("info", "-c", collection, "--json").out)["added_models"]
+    assert (facts["name"], facts["images"], facts["words"]) == ("words", len(COLOURS) + 1, True)
+    assert "words, 4 numbers per image" in cli("info", "-c", collection).out
+    assert cli("remove", "--model", "wrods", "-c", collection).code == 1
+    assert cli("remove", "--model", "words", "-c", collection).code == 0
+    assert cli("search", "text:red", "-c", collection).code == 1
+
+
+def test_a_model_is_added_with_the_first_index_of_a_collection(cli: Cli, tmp_path: Path, photos: Path) -> None:
+    collection, model = str(tmp_path / "both"), write_words_model(tmp_path / "words")
+    ran = cli("index", str(photos), "-c", collection, "--model", str(model), "--add")
+    assert ran.code == 0, ran.err
+    assert cli("search", "text:green", "-k", "1", "-c", collection).out.rstrip().endswith("green.png")
+    ran = cli("index", str(tmp_path / "nothing"), "-c", str(tmp_path / "none"), "--model", str(model), "--add")
+    assert ran.code == 1
+    assert not (tmp_path / "none").exists()
+
+
 def test_images_are_named_by_words(cli: Cli, worded: str, tmp_path: Path) -> None:
     ran = cli("label", "--names", "red, blue, neither", "--min-confidence", "0.5", "-c", worded)
     assert ran.code == 0, ran.err

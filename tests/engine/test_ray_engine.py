@@ -116,6 +116,22 @@ def test_every_change_is_followed(engine_of: Callable[[Collection], Engine], man
         assert stored["photos/0001.png"][COLUMNS.index("label") + 2] == "kept"
 
 
+def test_an_added_model_is_given_to_all_images(
+    engine_of: Callable[[Collection], Engine], many: Path, tmp_path: Path
+) -> None:
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos:
+        photos.sync(many)
+        photos.added_models.add(ColourEmbedder("other"))
+        (many / "0003.png").unlink()
+        (many / "0004.png").write_bytes(encode(picture(COLOURS["violet"], seed=1000)))
+        report = photos.sync(engine=engine_of(photos))
+        assert (report.removed, report.changed, report.by_model["other"].added) == (1, 1, COUNT - 1)
+        view = photos.by_model("other")
+        assert view.ids() == photos.ids()
+        np.testing.assert_allclose(view.vectors()[1], photos.vectors()[1], atol=1e-5)
+        assert "thumbnail" not in view.store.vectors.columns()  # type: ignore[attr-defined]
+
+
 def test_columns_of_a_manifest_widen_the_collection(
     engine_of: Callable[[Collection], Engine], many: Path, tmp_path: Path
 ) -> None:

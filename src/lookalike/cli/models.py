@@ -151,7 +151,10 @@ def add(
         print_json(asdict(card))
     else:
         print_row(_row(card.name, card))
-        log(f"added; use it with: lookalike index FOLDER -c COLLECTION --model {card.name}")
+        log(
+            f"added; use it with: lookalike index FOLDER -c COLLECTION --model {card.name} "
+            "(with --add beside the model of a collection that exists)"
+        )
 
 
 def _check_combination(

@@ -1,7 +1,7 @@
 """lookalike search: the images most similar to one image or some words, or to several combined."""
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -127,14 +127,11 @@ def search(
         if not len(photos):
             raise BadQuery(f"{photos.uri} is empty; fill it with: lookalike index FOLDER -c {photos.uri}")
         with usage_error_for("--by"):
-            model, by = photos.added_models.resolve(by, has_words=query.has_words)
-        options = replace(options, by=by)
-        if model is not None:
-            log(f"searched by {model}")
-            photos = photos.by_model(model)
+            photos.added_models.resolve(by, has_words=query.has_words)
         with usage_error_for("--where", BadFilter):
             results, verdicts = _search(photos, query, k, where, options)
-        results = replace(results, model=model or "")
+        if results.model:
+            log(f"searched by {results.model}")
         _warn_of_cut_texts(photos, query)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
         summary = _summary(verdicts)
@@ -276,6 +273,7 @@ def _warn_of_cut_texts(photos: "Collection", query: "Query") -> None:
         return
     from lookalike.search.query import parse_words
 
+    photos = photos.added_models.for_words()
     for words in filter(None, map(parse_words, (*query.images, *query.minus))):
         if (beginning := photos.text_search.truncated(words.text)) is not None:
             log(f"the text is too long for {photos.card.name}: only its beginning counts, to {beginning[-40:]!r}")

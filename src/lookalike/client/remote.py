@@ -13,7 +13,7 @@ from lookalike.client.transport import File, Transport, image_path
 from lookalike.errors import BadQuery, ImageError, UnknownId, nearest
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region
-from lookalike.parts import BOTH, check_weighing
+from lookalike.part_names import BOTH
 from lookalike.search.arguments import (
     check_count,
     check_id,
@@ -92,11 +92,12 @@ class RemoteCollection:
         query, condition = with_options(query, minus, region), as_condition(where, parameters)
         k, min_score = check_count(k), check_score(min_score)
         files, fields = self._encode(query)
-        options = {"where": condition, "min_score": min_score, "by": check_weighing(by), "recall": check_recall(recall)}
+        options = {"where": condition, "min_score": min_score, "by": by, "recall": check_recall(recall)}
         response = self._transport.form("/v1/search", files, fields, k=k, **options)
         percentiles = {hit["id"]: hit["percentile"] for hit in response["hits"] if "percentile" in hit}
         names = tuple(map(image_name, query.images))
-        return Results(names, _hits(response), (), self.thumbnails, percentiles=percentiles)
+        model = response.get("model") or ""
+        return Results(names, _hits(response), (), self.thumbnails, percentiles=percentiles, model=model)
 
     def search_many(
         self,
@@ -128,9 +129,10 @@ class RemoteCollection:
     ) -> Results:
         """Return the k images most similar to an image of the collection, without itself. Raises UnknownId."""
         path, condition = image_path(check_id(image_id), "/similar"), as_condition(where, parameters)
-        options = {"by": check_weighing(by), "recall": check_recall(recall)}
+        options = {"by": by, "recall": check_recall(recall)}
         response = self._transport.get(path, k=check_count(k), where=condition, **options)
-        return Results((f"id:{image_id}",), _hits(response), (), self.thumbnails)
+        model = response.get("model") or ""
+        return Results((f"id:{image_id}",), _hits(response), (), self.thumbnails, model=model)
 
     def search_by_parts(
         self,

@@ -143,17 +143,15 @@ def search_refined(
 ) -> tuple[Results, Mapping[str, Verdict]]:
     """Search a collection and refine the hits. Returns the results and the verdicts of judged hits, by id."""
     parsed = as_query(query)
-    name, by = photos.added_models.resolve(by, has_words=parsed.has_words)
-    if name is not None:
-        photos = photos.by_model(name)
     min_score = None if refinement.min_score is None else refinement.min_score.score
     count = refinement.fetch_count(k)
     results = photos.search(parsed, count, where=where, min_score=min_score, by=by, recall=recall)
     if min_score is not None:
         refinement = replace(refinement, min_score=None)  # the store has applied it
-    judged = _single_subject(photos, parsed, vector=results.vector) if refinement.judges else parsed
+    vector = None if results.model else results.vector  # the collection's own model judges
+    judged = _single_subject(photos, parsed, vector=vector) if refinement.judges else parsed
     refined = refine(photos, judged, results.hits, k, refinement=refinement)
-    return replace(results, hits=refined.hits, model=name or ""), refined.verdicts
+    return replace(results, hits=refined.hits), refined.verdicts
 
 
 def refine(

@@ -7,7 +7,9 @@ model stays that of every search that names no other; words go to the first adde
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +21,7 @@ from lookalike.errors import BadQuery, ModelMismatch, nearest
 from lookalike.indexing.plan import BUILTIN_COLUMNS
 from lookalike.indexing.roots import model_reference, save_card
 from lookalike.part_names import BOTH, COPY, WEIGHINGS
-from lookalike.store import MODELS, delete_store, open_store
+from lookalike.store import MODELS, open_store
 from lookalike.store.model_store import ModelStore
 from lookalike.types import AddReport, Embedder, Store
 
@@ -78,13 +80,13 @@ class AddedModels:
         return name
 
     def remove(self, name: str) -> None:
-        """Remove the vectors of an added model. Raises BadQuery for an unknown name."""
+        """Remove an added model and its vectors; in an object store their files stay. Raises BadQuery."""
         folder = self._folder(name)
         self._photos.store.set_settings({_PREFIX + name: ""})
         if name in self._opened:
             self._opened.pop(name).close()
-        if "://" not in self._photos.uri:
-            delete_store(_child(self._photos.uri, folder))
+        if os.path.isdir(self._photos.uri):
+            shutil.rmtree(_child(self._photos.uri, folder), ignore_errors=True)
 
     def open(self, name: str) -> Collection:
         """Return the same images with the vectors of an added model. Raises BadQuery for an unknown name."""

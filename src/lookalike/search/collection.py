@@ -483,8 +483,8 @@ class Collection:
                 f"({embedder.card.sha256[:8]}), and their scores cannot be compared",
                 subject=self.uri,
                 location=self.uri,
-                hint="create a new collection with that model",
-                command=f"index {sources} -c {self.uri}-2 --model {embedder.card.name}",
+                hint="create a new collection with that model, or keep its vectors as well with --add",
+                command=f"index {sources} -c {self.uri} --model {embedder.card.name} --add",
             )
         self._embedder = embedder
 

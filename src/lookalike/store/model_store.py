@@ -30,6 +30,7 @@ _SETTINGS = frozenset(
         schema.CURRENT_MAP,
     )
 )  # fmt: skip
+_ADDED = schema.ADDED_MODEL.name.format(name="")
 
 
 class ModelStore:
@@ -48,16 +49,16 @@ class ModelStore:
 
     @property
     def settings(self) -> Mapping[str, str]:
-        shared = {name: value for name, value in self.images.settings.items() if name not in _SETTINGS}
-        return shared | {name: value for name, value in self.vectors.settings.items() if name in _SETTINGS}
+        shared = {name: value for name, value in self.images.settings.items() if not _is_own(name)}
+        return shared | {name: value for name, value in self.vectors.settings.items() if _is_own(name)}
 
     @property
     def version(self) -> int:
         return self.images.version + self.vectors.version  # each only grows
 
     def set_settings(self, changes: Mapping[str, str]) -> None:
-        own = {name: value for name, value in changes.items() if name in _SETTINGS}
-        shared = {name: value for name, value in changes.items() if name not in _SETTINGS}
+        own = {name: value for name, value in changes.items() if _is_own(name)}
+        shared = {name: value for name, value in changes.items() if not _is_own(name)}
         for store, some in ((self.vectors, own), (self.images, shared)):
             if some:
                 store.set_settings(some)
@@ -187,3 +188,8 @@ class ModelStore:
         ids = list(dict.fromkeys(hit.id for some in hits for hit in some))
         rows = {row.id: row.metadata for row in self.images.get(ids, columns) if row is not None} if ids else {}
         return [[Hit(hit.id, hit.score, rows[hit.id]) for hit in some if hit.id in rows] for some in hits]
+
+
+def _is_own(setting: str) -> bool:
+    """Return whether a setting belongs to the vectors; which models were added is none of theirs."""
+    return setting in _SETTINGS or setting.startswith(_ADDED)

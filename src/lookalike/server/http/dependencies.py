@@ -1,7 +1,7 @@
 """Dependencies of the routes: the application state and the query parameters that several routes share."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 from urllib.parse import unquote
 
 from fastapi import Depends, Path, Query, Request
@@ -70,9 +70,12 @@ Recall = Annotated[
     ),
 ]
 By = Annotated[
-    Literal["both", "alike", "copy"],
+    str,
     Query(
-        description="The parts of the model's vectors that count; no difference if it has one part.", examples=["copy"]
+        max_length=200,
+        description="The parts of the model's vectors that count: both, alike or copy; no difference if it has one "
+        "part. Or the name of an added model, to search its vectors.",
+        examples=["copy"],
     ),
 ]
 

@@ -89,11 +89,13 @@ class HitSummaryOut(ApiModel):
 
 class SearchOut(ApiModel):
     """The hits of a search. `query`: names of the query images; a `query:` token can be reused until it expires.
-    `summary`: of the hits whose relation was requested."""
+    `summary`: of the hits whose relation was requested. `model`: the added model whose vectors were searched;
+    absent for the collection's own."""
 
     query: list[str]
     hits: list[HitOut]
     seconds: float
+    model: str | None = None
     summary: HitSummaryOut | None = None
 
 
@@ -153,8 +155,9 @@ class ImagePatch(ApiModel):
 class CollectionOut(ApiModel):
     """The state of the collection.
 
-    `local_features`: whether `parts` can be searched. `words`: whether the model reads words, for `text`.
-    `vector_parts`: the parts of the model's vectors that `by` can name; empty if it has none.
+    `local_features`: whether `parts` can be searched. `words`: whether the model, or an added one, reads words, for
+    `text`. `vector_parts`: the parts of the model's vectors that `by` can name; empty if it has none. `added_models`:
+    further models, which `by` can name.
     """
 
     images: int
@@ -169,6 +172,7 @@ class CollectionOut(ApiModel):
     local_features: bool
     words: bool
     vector_parts: list[str]
+    added_models: list[str]
     may_write: bool
 
 

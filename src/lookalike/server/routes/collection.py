@@ -49,8 +49,9 @@ def _summary(photos: Collection, index: ServingIndex | None) -> dict[str, Any]:
         "roots": [{"name": r.prefix, "kind": r.kind, "present": is_present(r.path)} for r in photos.roots()],
         "columns": columns,
         "local_features": keeps_local_features(photos),
-        "words": photos.card.text is not None,
+        "words": photos.added_models.for_words().card.text is not None,
         "vector_parts": [part.name for part in photos.card.parts],
+        "added_models": list(photos.added_models.names()),
     }
     return with_old_keys(content)
 

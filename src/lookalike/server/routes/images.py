@@ -127,7 +127,11 @@ async def _add(state: AppState, image_id: str, data: bytes, metadata: Metadata) 
         "sha256": hashlib.sha256(data).hexdigest(),
         "indexed": now(),
     }
-    return await state.service.add(image_id, vector, dict(metadata) | facts)
+    is_new = await state.service.add(image_id, vector, dict(metadata) | facts)
+    for model in list(state.service.added_models.values()):
+        other = await state.decoders.upload(data, model.photos.card.preprocessing)
+        await model.add(image_id, await model.embed(other.fitted), facts)
+    return is_new
 
 
 @router.get(
@@ -189,13 +193,12 @@ async def similar(
     recall: Recall = None,
 ) -> Response:
     """Return the images most similar to this one, without itself."""
-    vector = await state.service.vector_of(image_id)
+    target, by, model = await state.service.in_thread(lambda: state.service.target(by))
+    vector = await target.vector_of(image_id)
     without = frozenset({image_id})
-    hits = await state.service.search(
-        vector[None], k, where=where, without=without, min_score=min_score, by=by, recall=recall
-    )
-    content = as_hits(hits, show_paths=state.settings.show_paths)
-    return as_json({"query": [f"id:{image_id}"], "hits": content, "seconds": 0.0})
+    hits = await target.search(vector[None], k, where=where, without=without, min_score=min_score, by=by, recall=recall)
+    content = {"hits": as_hits(hits, show_paths=state.settings.show_paths), "seconds": 0.0}
+    return as_json({"query": [f"id:{image_id}"], **content, **({"model": model} if model else {})})
 
 
 @router.get("/v1/images/{image_id:path}", response_model=ImageOut, responses=error_responses(404))

@@ -158,13 +158,14 @@ async def _search_by_vector(
     state: AppState, query: SearchInput, ranking: Ranking, *, relations: bool
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the names of the query images, and the hits, with the `summary` of their relations if requested."""
-    by = ranking.by
-    if query.has_words:
-        by = weighing_of_words(state.service.current[0].card, by)
+    has_words = query.has_words
+    target, by, model = await state.service.in_thread(lambda: state.service.target(ranking.by, has_words=has_words))
+    if has_words:
+        by = weighing_of_words(target.current[0].card, by)
         if relations:
             raise BadQuery(NO_PIXELS)
-    vector, names, excluded = await state.resolver.resolve(query)
-    hits = await state.service.search(
+    vector, names, excluded = await state.resolver.resolve(query, target)
+    hits = await target.search(
         vector,
         ranking.k,
         where=ranking.where,
@@ -174,8 +175,10 @@ async def _search_by_vector(
         recall=ranking.recall,
     )
     content: dict[str, Any] = {"hits": as_hits(hits, show_paths=state.settings.show_paths)}
-    if query.has_words:
-        for hit, percentile in zip(content["hits"], await state.service.percentiles(vector, hits), strict=True):
+    if model:
+        content["model"] = model
+    if has_words:
+        for hit, percentile in zip(content["hits"], await target.percentiles(vector, hits), strict=True):
             hit["percentile"] = round(percentile, 2)
     if relations:
         from lookalike.server.routes.relations import with_relations

@@ -19,22 +19,21 @@ from lookalike.search import Collection
 from lookalike.server.http.redaction import check_condition, redact_location
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.batcher import Batcher
+from lookalike.server.service.model_search import EMBED_BATCH, MAX_WAITING_TEXTS, ModelSearch, SearchTarget, load_towers
 from lookalike.similarity import normalize
 from lookalike.store import memory_index, passing_mask
 from lookalike.store.ivf.recall import DEFAULT_RECALL
 from lookalike.store.serving import Filter, IndexQuery, InProcessIndex, ServingIndex
-from lookalike.types import RGB, Embedder, Hit, Metadata, Row, Scalar, Store, TextEmbedder, Vectors
+from lookalike.types import RGB, Hit, Metadata, Row, Scalar, Store, Vectors
 
 T = TypeVar("T")
 log = logging.getLogger("lookalike.server")
-EMBED_BATCH = 4  # larger batches leave the processor's cache (docs/benchmarks.md)
 SEARCH_BATCH = 64
 REMOTE_BATCH = 32  # a call to other machines costs as much as some searches
 WRITE_BATCH = 256
 REFRESH_SECONDS = 1.0
 REFRESH_REST = 10  # times as long as a refresh took is waited until the next
 MAX_K = 1000
-MAX_WAITING_TEXTS = 64
 # Columns that no response contains.
 HIDDEN_COLUMNS = frozenset({"path", "root", "sha256", "mtime_ns", "size", "indexed", "frame", "frames", "thumbnail"})
 
@@ -61,6 +60,7 @@ class CollectionService:
         self.externally_owned = collection is not None
         self.photos: Collection | None = collection
         self.index: ServingIndex | None = None
+        self.added_models: dict[str, ModelSearch] = {}
         self.unavailable_reason = "the collection is being loaded"
         self._loading, self._closing = threading.Lock(), threading.Event()
         self._loaded = threading.Event()
@@ -102,6 +102,7 @@ class CollectionService:
         self._loaded.set()
         for batcher in (self.searching, self.embedding, self.text_embedding, self.adding):
             batcher.close()
+        self._close_models()
         self._refresher.join(timeout=10)
         if self._shards is not None:
             self._shards.close()
@@ -141,6 +142,7 @@ class CollectionService:
         reason = self._redact(error.reason if isinstance(error, LookalikeError) else str(error))
         self.unavailable_reason = f"the collection is not available: {reason}"
         if not self.externally_owned and self.photos is not None:
+            self._close_models()
             self.photos.close()
             self.photos = None
 
@@ -149,7 +151,7 @@ class CollectionService:
         with self._loading:
             if self.photos is None:
                 self.photos = Collection.open(self.settings.uri, read_only=self.settings.read_only)
-                _load_towers(self.photos.embedder)  # before the first request
+                load_towers(self.photos.embedder)  # before the first request
                 self.index = None
             store = self.photos.store
             now = store.version
@@ -158,6 +160,7 @@ class CollectionService:
                 raise NoCollection("it was replaced by another collection, which is being loaded")
             if index is None or index.version != now:
                 self._load(store)
+            self._refresh_models()
             self.unavailable_reason = ""
 
     def _load(self, store: Store) -> None:
@@ -181,6 +184,23 @@ class CollectionService:
         elif index is not previous:
             self.index = InProcessIndex(index, partial(passing_mask, store))
 
+    def _refresh_models(self) -> None:
+        """Open the models that were added since, forget those that were removed, and load their new vectors."""
+        assert self.photos is not None
+        names = self.photos.added_models.names()
+        for name in [*self.added_models]:
+            if name not in names:
+                self.added_models.pop(name).close()
+        for name in names:
+            if name not in self.added_models:
+                self.added_models[name] = ModelSearch(self, name, self.photos.by_model(name))
+            self.added_models[name].refresh(self.settings.resident_bytes)
+
+    def _close_models(self) -> None:
+        models, self.added_models = self.added_models, {}
+        for model in models.values():
+            model.close()
+
     def _check_model(self) -> None:
         """Raise NoCollection if the collection at this location was embedded by another model."""
         from lookalike.indexing.roots import load_card
@@ -200,6 +220,19 @@ class CollectionService:
         return message if self.settings.show_paths else redact_location(message, self.settings.uri)
 
     # -- requests
+
+    def target(self, by: str, *, has_words: bool = False) -> tuple[SearchTarget, str, str]:
+        """Return the vectors that a search is for, the parts of them that count, and the added model's name or "".
+
+        `by`: see `Collection.search`. Raises BadQuery.
+        """
+        photos, _ = self.current
+        name, by = photos.added_models.resolve(by, has_words=has_words)
+        if name is None:
+            return self, by, ""
+        if name not in self.added_models:
+            raise BadQuery(f"the model {name} was added a moment ago; try again in a few seconds")
+        return self.added_models[name], by, name
 
     async def search(
         self,
@@ -336,6 +369,7 @@ class CollectionService:
         vectors = normalize(np.stack([vector for vector, _ in last.values()]))
         with self._loading:
             known = [row is not None for row in photos.store.get(list(last), [])]
+            photos.added_models.delete(list(last))  # those of images that are replaced
             photos.store.add(list(last), vectors, [facts for _, facts in last.values()])
             self._apply_to_index()
         new = dict(zip(last, (not was for was in known), strict=True))
@@ -352,12 +386,7 @@ class CollectionService:
         if self.index is not None and self.photos is not None:
             with suppress(LookalikeError):
                 self._refresh_index(self.photos.store)
-
-
-def _load_towers(embedder: Embedder) -> None:
-    if embedder.card.text is not None and isinstance(embedder, TextEmbedder):
-        embedder.embed(())
-        embedder.embed_texts(())
+                self._refresh_models()
 
 
 def unknown(image_id: str) -> UnknownId:

@@ -6,7 +6,7 @@ import { get, thumbnailUrl, upload } from "./api.js";
 import { address, go, replaceAddress, read } from "./state.js";
 import { Grid } from "./grid.js";
 import { queryWithOutlines } from "./containment.js";
-import { byParts, loadCollection, optionControls, searchOptions } from "./search_options.js";
+import { byAddedModel, byParts, loadCollection, optionControls, searchOptions } from "./search_options.js";
 import { loadScores, summaryText, thresholdText } from "./threshold_text.js";
 import { closeView, isOpen, view } from "./viewer.js";
 import { hasWords, isText, wordsForm, wordsOf } from "./words.js";
@@ -190,6 +190,7 @@ function results(current, state) {
   };
   current.explain = (min) => {
     explanation.textContent = thresholdText(min, current.hits, current.all.length, {
+      calibrated: !byAddedModel(state),
       endless: current.hits.length === current.all.length && current.all.length >= Number(state.k || K),
     });
   };

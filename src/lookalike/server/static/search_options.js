@@ -31,7 +31,18 @@ export function byParts(state) {
 // The parameters of /v1/search for the options of the address.
 export function searchOptions(state) {
   if (byParts(state)) return { parts: true };
-  return collection?.vector_parts?.length > 1 && RANKINGS.includes(state.by) ? { by: state.by } : {};
+  return rankings().includes(state.by) ? { by: state.by } : {};
+}
+
+// What results can be ranked by: the parts of the collection's own model, and the models that were added.
+function rankings() {
+  const own = collection?.vector_parts?.length > 1 ? RANKINGS : RANKINGS.slice(0, 1);
+  return [...own, ...(collection?.added_models || [])];
+}
+
+// Whether an added model ranks the results: what scores of the collection's own model mean does not hold for it.
+export function byAddedModel(state) {
+  return Boolean(collection?.added_models?.includes(state.by));
 }
 
 export function optionControls(state) {
@@ -39,7 +50,7 @@ export function optionControls(state) {
   const ranking = rankingControl(state);
   const reveal = () => {
     parts.hidden = !collection?.local_features;
-    ranking.hidden = !(collection?.vector_parts?.length > 1);
+    fillRankings(ranking, state);
     ranking.disabled = byParts(state);
     const control = refocus && document.getElementById(refocus);
     if (control) {
@@ -76,10 +87,23 @@ function rankingControl(state) {
       "aria-label": "Rank by",
       onchange: () => change({ by: select.value === RANKINGS[0] ? "" : select.value }, "by"),
     },
-    ...RANKINGS.map((name) => h("option", { value: name, selected: state.by === name }, `Rank by: ${name}`)),
   );
   select.hidden = true;
   return select;
+}
+
+function fillRankings(select, state) {
+  const names = rankings();
+  select.replaceChildren(
+    ...names.map((name) => h("option", { value: name, selected: state.by === name }, `Rank by: ${rankingName(name)}`)),
+  );
+  select.hidden = names.length < 2;
+}
+
+// Without parts to choose from, "both" is the collection's own model.
+function rankingName(name) {
+  const hasParts = collection?.vector_parts?.length > 1;
+  return name === RANKINGS[0] && !hasParts ? collection?.model : name;
 }
 
 // Searches again with changed options; without a query they only wait in the address.

@@ -20,11 +20,12 @@ export async function loadScores() {
 }
 
 // The text for a minimum score. `unverified`: hits above it that are not verified copies. With `endless`, further hits
-// may pass it than those loaded.
-export function thresholdText(min, hits, all, { endless }) {
+// may pass it than those loaded. `calibrated`: whether the scores are those of the collection's own model.
+export function thresholdText(min, hits, all, { endless, calibrated = true }) {
   const shown = `${number(hits.length)} of ${number(all)} shown.`;
   if (!min) return `${shown} Move the slider to the right to show only the most similar.`;
   if (!hits.length) return `${shown} No image reaches this score.`;
+  if (!calibrated) return shown;
   if (min >= NEARLY_IDENTICAL) return `${shown} Only nearly identical images reach this score.`;
   const copies = hits.filter((hit) => ["copy", "identical"].includes(hit.relation?.relation)).length;
   const unverified = endless ? Infinity : hits.length - copies;

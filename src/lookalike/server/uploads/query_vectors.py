@@ -17,6 +17,7 @@ from lookalike.search.query import NO_PIXELS, TEXT_PREFIX, QueryTerm, combine, p
 from lookalike.server.http.middleware import MAX_IMAGES, RequestLimitExceeded
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.collection_service import CollectionService
+from lookalike.server.service.model_search import SearchTarget
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.server.uploads.saved_queries import PREFIX, SavedQueries, SavedQuery
 from lookalike.server.uploads.url_fetch import Fetcher, IsDisconnected
@@ -67,8 +68,14 @@ class QueryResolver:
         self._saved_queries = saved_queries
         self._fetcher = Fetcher(settings.max_bytes)
 
-    async def resolve(self, query: SearchInput) -> tuple[Vectors, list[str], frozenset[str]]:
-        """Return the query vector (1, dim), the names of its images, and the ids to exclude from the results."""
+    async def resolve(
+        self, query: SearchInput, target: SearchTarget | None = None
+    ) -> tuple[Vectors, list[str], frozenset[str]]:
+        """Return the query vector (1, dim), the names of its images, and the ids to exclude from the results.
+
+        `target`: what is searched, by default the vectors of the collection's own model.
+        """
+        target = target or self._service
         query = await self.fetch_urls(query)
         if not query.like and not query.uploads:
             raise BadQuery(
@@ -79,30 +86,30 @@ class QueryResolver:
         if len(query.regions) > len(query.like) + len(query.uploads):
             raise BadQuery("there are more regions than images; send at most one region per image")
         regions: list[Region | None] = [*query.regions, *[None] * (len(query.like) + len(query.uploads))]
-        uploaded = [self.save(data, regions[n]) for n, data in enumerate(query.uploads)]
-        named = [self._resolve_name(name, regions[n + len(uploaded)]) for n, name in enumerate(query.like)]
-        minus = [*map(self.save, query.minus_uploads), *(self._resolve_name(name, None) for name in query.minus)]
+        uploaded = [self._resolve_upload(data, regions[n], target) for n, data in enumerate(query.uploads)]
+        named = [self._resolve_name(name, regions[n + len(uploaded)], target) for n, name in enumerate(query.like)]
+        minus = [self._resolve_upload(data, None, target) for data in query.minus_uploads]
+        minus += [self._resolve_name(name, None, target) for name in query.minus]
         resolved = await asyncio.gather(*uploaded, *named, *minus)
         plus = len(uploaded) + len(named)
         terms = [query_term(one.token, one.vector, 1.0 if n < plus else -1.0) for n, one in enumerate(resolved)]
-        vector = await self._combined(terms) if query.has_words else combine(terms)
+        vector = await self._combined(terms, target) if query.has_words else combine(terms)
         names = [q.token for q in resolved[:plus]]
         return vector, names, frozenset(i for i in map(id_of, query.like) if i is not None)
 
-    async def _combined(self, terms: Sequence[QueryTerm]) -> Vectors:
-        photos, _ = self._service.current
+    async def _combined(self, terms: Sequence[QueryTerm], target: SearchTarget) -> Vectors:
+        photos, _ = target.current
         return await asyncio.to_thread(photos.text_search.combined, terms)
 
-    async def save(self, data: bytes, region: Region | None = None) -> SavedQuery:
-        """Decode, embed and save an upload. The vector of a region is returned but not saved."""
+    async def save(self, data: bytes) -> SavedQuery:
+        """Decode an upload, embed it by the collection's own model, and save it."""
         photos, _ = self._service.current
         check_size(data, self._settings.max_bytes)
         if not data:
             raise UnreadableImage("the image is empty (0 bytes)")
         upload = await self._decoders.upload(data, photos.card.preprocessing)
         vector = await self._service.embed(upload.fitted)
-        saved = await asyncio.to_thread(self._saved_queries.save, data, vector, upload.facts)
-        return saved if region is None else SavedQuery(saved.token, await self._embed_region(data, region), saved.facts)
+        return await asyncio.to_thread(self._saved_queries.save, data, vector, upload.facts)
 
     async def data(self, name: str) -> bytes:
         """Return the file of an image or a saved query. Raises UnknownId."""
@@ -114,30 +121,37 @@ class QueryResolver:
 
         return await read_original(self._service, str(id_of(name)))
 
-    async def _embed_region(self, data: bytes, region: Region) -> NDArray[np.float32]:
-        photos, _ = self._service.current
-        upload = await self._decoders.upload(data, photos.card.preprocessing, region)
-        return await self._service.embed(upload.fitted)
+    async def _resolve_upload(self, data: bytes, region: Region | None, target: SearchTarget) -> SavedQuery:
+        """Save an upload; the vector of a region, or by another model, is returned but not saved."""
+        saved = await self.save(data)
+        if region is None and target is self._service:
+            return saved
+        return SavedQuery(saved.token, await self._embed(data, region, target), saved.facts)
 
-    async def _resolve_name(self, name: str, region: Region | None) -> SavedQuery:
+    async def _embed(self, data: bytes, region: Region | None, target: SearchTarget) -> NDArray[np.float32]:
+        photos, _ = target.current
+        upload = await self._decoders.upload(data, photos.card.preprocessing, region)
+        return await target.embed(upload.fitted)
+
+    async def _resolve_name(self, name: str, region: Region | None, target: SearchTarget) -> SavedQuery:
         """Return an image of the collection, a saved query, or words, as a query."""
         if name.startswith(TEXT_PREFIX):
-            return SavedQuery(name, await self._embed_words(name, region), {})
-        if region is not None:
-            return SavedQuery(name, await self._embed_region(await self.data(name), region), {})
+            return SavedQuery(name, await self._embed_words(name, region, target), {})
+        if region is not None or (name.startswith(PREFIX) and target is not self._service):
+            return SavedQuery(name, await self._embed(await self.data(name), region, target), {})
         if name.startswith(PREFIX):
             return await asyncio.to_thread(self._saved_queries.get, name)
         image_id = str(id_of(name))
-        return SavedQuery(f"id:{image_id}", await self._service.vector_of(image_id), {})
+        return SavedQuery(f"id:{image_id}", await target.vector_of(image_id), {})
 
-    async def _embed_words(self, name: str, region: Region | None) -> NDArray[np.float32]:
+    async def _embed_words(self, name: str, region: Region | None, target: SearchTarget) -> NDArray[np.float32]:
         if region is not None:
             raise BadQuery("words have no regions; send images with regions first")
         if len(name) > MAX_TEXT:
             raise BadQuery(f"a text has {len(name):,} characters; send at most {MAX_TEXT:,}")
         words = parse_words(name)
         assert words is not None
-        return await self._service.embed_text(words.text)
+        return await target.embed_text(words.text)
 
     async def fetch_urls(self, query: SearchInput) -> SearchInput:
         """Return the query with its URLs replaced by uploads. Raises BadQuery if the server does not fetch URLs."""
