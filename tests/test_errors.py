@@ -90,7 +90,7 @@ FAILURES: dict[str, tuple[Callable[[str, Collection], object], str, str]] = {
     "other model": (
         lambda uri, photos: Collection.open(uri, model="efficientnet-lite1.in1k"),
         "scores cannot be compared",
-        "-c {uri}-2 --model",
+        "-c {uri} --model",
     ),
     "id": (lambda _, photos: photos.search("id:nobody"), "no image has the id 'nobody'", ""),
     "clusters": (lambda _, photos: load_clusters(photos), "has no clusters yet", "cluster -c {uri}"),

@@ -54,7 +54,7 @@ def names(pattern: str) -> re.Pattern[str]:
 def test_every_side_table_is_in_the_schema(used: Path) -> None:
     tables = {path.name.removesuffix(".lance"): lance.dataset(str(path)) for path in used.glob("*.lance")}
     images = tables.pop("images")
-    assert set(images.schema.names) - {"id", "vector"} <= set(schema.COLUMNS)
+    assert set(images.schema.names) - {"id", "vector"} <= {*schema.COLUMNS, *schema.PHOTO_COLUMNS}
     seen = set()
     for name, data in tables.items():
         (table,) = [one for one in schema.TABLES if names(one.name).match(name)]
@@ -71,7 +71,7 @@ def test_every_setting_is_in_the_schema(used: Path) -> None:
 
 def test_the_documentation_lists_the_same() -> None:
     text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
-    for name, column in schema.COLUMNS.items():
+    for name, column in (*schema.COLUMNS.items(), *schema.PHOTO_COLUMNS.items()):
         assert f"| `{name}` | {column.type.__name__} | {column.meaning} |" in text
     for table in schema.TABLES:
         columns = ", ".join(f"`{column}`" for column in table.columns)

@@ -52,6 +52,18 @@ COLUMNS: Mapping[str, Column] = {
 }
 """The columns that Lookalike writes for each image, besides `id` and `vector`; others are the user's."""
 
+PHOTO_COLUMNS: Mapping[str, Column] = {
+    "taken": Column(str, "when the photograph was taken, ISO 8601 in the camera's time"),
+    "year": Column(int, "the year of `taken`"),
+    "camera": Column(str, "maker and model of the camera"),
+    "lens": Column(str, "maker and model of the lens"),
+    "latitude": Column(float, "degrees, north positive"),
+    "longitude": Column(float, "degrees, east positive"),
+    "orientation": Column(int, "EXIF orientation that was applied, 1 to 8"),
+    "bits": Column(int, "color depth: bits of a sample as stored"),
+}
+"""Columns that Lookalike fills from what a file says about itself, unless the user has values of these names."""
+
 FAILURES = SideTable(
     "failures", "path", ("root", "size", "mtime_ns", "reason", "retry", "version", "when"), "files that failed, and why"
 )
@@ -101,6 +113,7 @@ MODEL = Setting("model", "the name or folder by which that model was named")
 FRAMES = Setting("frames", "frames to index of an animation")
 ROOT = Setting("root:{path}", "an indexed source: its kind and the prefix of its ids")
 STAMP = Setting("stamp:{path}", "size and time of an archive or a manifest when it was read last")
+PHOTO = Setting("photo_columns", "which columns are filled from what files say about themselves; others are the user's")
 CALIBRATION = Setting("calibration", "what scores mean here, fitted by `lookalike calibrate`")
 CURRENT_CLUSTERS = Setting("clusters", "which slot and run of the cluster tables are current, and how they were made")
 CLUSTERS_NAMED = Setting("clusters_named", "changes when a cluster is named")
@@ -110,6 +123,6 @@ ADDED_MODEL = Setting("added_model:{name}", "a further model with vectors of the
 KEEPS_LOCAL_FEATURES = Setting("local_features", "the vocabulary of the local features that `lookalike index` keeps")
 
 SETTINGS = (
-    FORMAT, CARD, MODEL, FRAMES, ROOT, STAMP, CALIBRATION, CURRENT_CLUSTERS, CLUSTERS_NAMED, CURRENT_MAP,
+    FORMAT, CARD, MODEL, FRAMES, PHOTO, ROOT, STAMP, CALIBRATION, CURRENT_CLUSTERS, CLUSTERS_NAMED, CURRENT_MAP,
     LABELS_PROPAGATED, ADDED_MODEL, KEEPS_LOCAL_FEATURES,
 )  # fmt: skip

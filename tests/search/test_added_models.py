@@ -1,7 +1,9 @@
 """Vectors of further models beside a collection's own (search/added_models.py)."""
 
+import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,11 +11,12 @@ import pytest
 
 from lookalike.cluster import cluster, load_clusters, save_clusters
 from lookalike.embed import get_embedder
-from lookalike.errors import BadFilter, BadQuery, ModelMismatch
+from lookalike.errors import BadFilter, BadQuery, CollectionError, ModelMismatch, ReadOnly, UnknownId, UnknownModel
 from lookalike.indexing.sync import SyncOptions
 from lookalike.relate.hits import Refinement, search_refined
 from lookalike.search import Collection, Query
 from lookalike.store.model_store import ModelStore
+from lookalike.types import RGB, Preprocessing, Vectors
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 from tests.words_model import write_words_model
 
@@ -196,9 +199,158 @@ def test_a_removed_model_leaves_nothing_and_can_come_back(two: Collection, model
     assert two.added_models.names() == ()
     with pytest.raises(BadQuery, match="reads no words"):
         two.search("text:red")
-    with pytest.raises(BadQuery, match="index --model MODEL --add"):
+    with pytest.raises(BadQuery, match="add one with added_models.add"):
         two.by_model(NAME)
     assert two.uri == "memory:" or not any((Path(two.uri) / "models").iterdir())
     two.added_models.add(model)
     assert two.sync().by_model[NAME].added == len(COLOURS)
     assert names(two.search(Query(text="red"), 1)) == ["red"]
+
+
+def test_a_collection_for_reading_is_not_changed(tmp_path: Path, photos: Path, model: Path) -> None:
+    place = tmp_path / "c"
+    with Collection.open(place, model=ColourEmbedder(), create=True) as two:
+        two.sync(photos)
+        two.added_models.add(model)
+        two.sync()
+    with Collection.open(place, read_only=True) as reader:
+        view, ids = reader.by_model(NAME), reader.ids()
+        before = sorted(path for path in place.rglob("*"))
+        for change in (
+            lambda: reader.remove(ids[:2]),
+            lambda: view.remove(ids[:2]),
+            lambda: reader.add(vectors=np.ones((1, 3)), ids=ids[:1]),
+            lambda: save_clusters(view, cluster(view, levels=(2,))),
+            lambda: reader.added_models.delete(ids),
+            reader.added_models.optimize,
+            lambda: reader.added_models.remove(NAME),
+            lambda: reader.added_models.add(ColourEmbedder("another")),
+        ):
+            with pytest.raises(ReadOnly):
+                change()
+        assert (len(reader), len(view), names(reader.search("text:red", 1))) == (len(COLOURS), len(COLOURS), ["red"])
+        assert sorted(path for path in place.rglob("*")) == before
+
+
+def test_what_is_refused_costs_no_vector(two: Collection) -> None:
+    with pytest.raises(ModelMismatch):
+        two.add(vectors=np.ones((1, 7)), ids=two.ids()[:1])
+    assert len(two.by_model(NAME)) == len(COLOURS)
+
+
+def test_one_model_has_one_name(two: Collection, model: Path) -> None:
+    again = model.parent / "again"
+    if not again.exists():
+        shutil.copytree(model, again)
+    assert two.added_models.add(again) == NAME
+    assert two.added_models.names() == (NAME,)
+
+
+def test_the_same_weights_with_another_preprocessing_are_another_model(two: Collection, tmp_path: Path) -> None:
+    class Flipped(ColourEmbedder):
+        def __init__(self) -> None:
+            super().__init__("flipped")
+            weights = ColourEmbedder("other").card
+            self.card = replace(weights, name="flipped", preprocessing=Preprocessing(size=(16, 16)))
+
+        def embed(self, images: Sequence[RGB]) -> Vectors:
+            return -super().embed(images)
+
+    two.added_models.add(ColourEmbedder("other"))
+    assert two.added_models.add(Flipped()) == "flipped"
+    two.sync()
+    other, flipped = (two.by_model(name).vectors()[1] for name in ("other", "flipped"))
+    np.testing.assert_allclose(other, -flipped, atol=1e-2)
+    two.added_models.remove("other")
+    assert len(two.by_model("flipped")) == len(COLOURS)
+
+
+def test_an_open_collection_follows_what_another_process_does(tmp_path: Path, photos: Path, model: Path) -> None:
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as ours:
+        ours.sync(photos)
+        ours.added_models.add(model)
+        ours.sync()
+        assert names(ours.search("text:red", 1)) == ["red"]
+        with Collection.open(tmp_path / "c", model=ColourEmbedder()) as theirs:
+            theirs.added_models.remove(NAME)
+            (photos / "red.png").write_bytes(encode(picture(COLOURS["blue"], seed=30)))
+            (photos / "blue.png").write_bytes(encode(picture(COLOURS["red"], seed=31)))
+            theirs.added_models.add(model)
+            theirs.sync()
+        assert names(ours.search("text:red", 1)) == ["blue"]
+        assert names(ours.search(f"id:{ours.ids()[0]}", 1, by=NAME, where="id like '%red%'")) == ["red"]
+
+
+def test_a_model_that_is_gone_costs_nothing_else(tmp_path: Path, photos: Path, model: Path) -> None:
+    own = tmp_path / "models" / NAME
+    shutil.copytree(model, own)
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as two:
+        two.sync(photos)
+        two.added_models.add(own)
+        two.sync()
+    shutil.move(own, tmp_path / "away")
+    with Collection.open(tmp_path / "c", model=ColourEmbedder()) as two:
+        (photos / "new.png").write_bytes(encode(picture(COLOURS["red"], seed=32)))
+        report = two.sync()
+        assert (report.added, [failure.path for failure in report.by_model[NAME].failed]) == (1, [NAME])
+        assert two.add([picture(COLOURS["blue"])], ["mine"]).by_model[NAME].failed
+        assert names(two.search(photos / "red.png", 1)) in (["red"], ["new"])
+        with pytest.raises(UnknownModel):
+            two.search("text:red")
+        shutil.copytree(tmp_path / "away", own)
+        preprocessing = own / "preprocessor_config.json"
+        preprocessing.write_text(preprocessing.read_text().replace("32", "16"))
+        assert "remove it, then add it again" in two.sync().by_model[NAME].failed[0].reason
+        shutil.rmtree(two.store.settings and next((Path(two.uri) / "models").iterdir()))
+    with Collection.open(tmp_path / "c", model=ColourEmbedder()) as two:
+        assert two.added_models.views() == []
+        assert len(two.sync().by_model[NAME].failed) == 1
+        with pytest.raises(CollectionError, match="remove the model, then add it again"):
+            two.search("text:red")
+        two.added_models.remove(NAME)
+        assert names(two.search(photos / "green.png", 1)) == ["green"]
+
+
+def test_queries_with_and_without_words_in_one_call(two: Collection, photos: Path) -> None:
+    queries = [Query((photos / "red.png",)), Query(text="red"), Query((photos / "blue.png",))]
+    together = two.search_many(queries, 3)
+    assert [one.model for one in together] == ["", NAME, ""]
+    assert together == [two.search(query, 3) for query in queries]
+    assert two.search_many([], 3) == []
+
+
+def test_no_image_is_found_by_what_it_showed_before(two: Collection, tmp_path: Path, model: Path) -> None:
+    two.add([picture(COLOURS["red"], seed=33)], ["mine"])
+    view = two.by_model(NAME)
+    assert isinstance(view.store, ModelStore)
+    (row,) = view.store.vectors.get(["mine"])
+    assert row is not None
+    two.add([picture(COLOURS["blue"], seed=34)], ["mine"])
+    view.store.vectors.add(["mine"], row.vector[None], [row.metadata])  # as a process does that was slower
+    assert two.sync().by_model[NAME].added == 0
+    assert "mine" not in view
+    # A file that is not followed, and has changed since it was added.
+    path = tmp_path / "loose.png"
+    path.write_bytes(encode(picture(COLOURS["red"], seed=35)))
+    two.add([path], ["loose"])
+    view.store.vectors.delete(["loose"])
+    path.write_bytes(encode(picture(COLOURS["blue"], seed=36)))
+    for _ in range(2):
+        own = two.sync().by_model[NAME]
+        assert (own.added, len(own.failed), "loose" in view) == (0, 1, False)
+    assert "changed since it was indexed" in two.added_models.failures()[0].reason
+
+
+def test_an_object_of_the_model_is_used_again_in_another_process(tmp_path: Path, photos: Path) -> None:
+    for added in (len(COLOURS), 1):
+        with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as two:
+            (photos / f"more{added}.png").write_bytes(encode(picture(COLOURS["red"], seed=added)))
+            assert two.added_models.add(ColourEmbedder("mine")) == "mine"
+            assert two.sync(photos).by_model["mine"].added in (added, added + 1)
+            assert len(two.by_model("mine")) == len(two)
+    with Collection.open(tmp_path / "c", model=ColourEmbedder()) as without:
+        assert "mine" in without.sync().by_model["mine"].failed[0].reason
+        with pytest.raises(BadQuery, match="sync the collection itself"):
+            without.by_model("mine").sync(frames=2)
+        with pytest.raises(UnknownId, match="no image with a vector of mine"):
+            without.search("id:nothing", by="mine")

@@ -151,7 +151,7 @@ def test_another_model_is_refused_with_the_command_to_rebuild(
         made.sync(photos)
     with pytest.raises(ModelMismatch, match="create a new collection with that model") as caught:
         Collection.open(tmp_path / "c", model=ColourEmbedder("other"))
-    assert caught.value.command == f"index {photos} -c {tmp_path / 'c'}-2 --model other"
+    assert caught.value.command == f"index {photos} -c {tmp_path / 'c'} --model other --add"
 
 
 def test_no_collection_says_how_to_make_one(tmp_path: Path) -> None:

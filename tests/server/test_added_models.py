@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lookalike.client import connect
@@ -113,6 +114,31 @@ def test_what_another_process_does_is_seen(site: Served, tmp_path: Path) -> None
         assert time.monotonic() - started < 20
         time.sleep(0.1)
     wait_for(lambda: names(site, text="green") == (["other"], NAME))
+
+
+def test_vectors_without_images_take_no_place_among_the_hits(site: Served) -> None:
+    view = site.photos.by_model(NAME)
+    (text,) = view.text_search.vectors(["red"])
+    lost = [f"lost {n}" for n in range(20)]
+    view.store.vectors.add(lost, np.repeat(text[None], 20, 0), [{"sha256": "x"} for _ in lost])  # type: ignore[attr-defined]
+    wait_for(lambda: site.app.state.lookalike.service.added_models[NAME]._version == view.store.vectors.version)  # type: ignore[attr-defined]
+    assert (names(site, text="red", k=3)[0][0], len(names(site, text="red", k=9)[0])) == ("red", len(COLOURS))
+
+
+def test_a_model_that_cannot_be_loaded_leaves_the_rest_at_work(tmp_path: Path) -> None:
+    pytest.importorskip("onnx", reason="onnx makes the small graphs; it comes with the train extra")
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "red.png").write_bytes(encode(picture(COLOURS["red"])))
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos:
+        photos.added_models.add(write_words_model(tmp_path / NAME))
+        photos.sync(tmp_path / "photos")
+    (tmp_path / NAME).rename(tmp_path / "away")
+    with Collection.open(tmp_path / "c", model=ColourEmbedder()) as photos, served(photos) as site:
+        assert names(site, like="id:photos/red.png", k=3) == ([], None)
+        answer = site.http.get("/v1/search", params={"text": "red"})
+        assert (answer.status_code, NAME in answer.json()["message"]) == (503, True)
+        assert str(tmp_path) not in answer.text
+        assert site.http.get("/v1/collection").status_code == 200
 
 
 @pytest.mark.parametrize("site", ["in memory"], indirect=True)

@@ -28,8 +28,8 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[int, str],
     return new
 
 
-@pytest.fixture
-def both(make: Callable[[int, str], Store]) -> tuple[ModelStore, Store]:
+@pytest.fixture(params=[1 << 30, 0], ids=["in memory", "compared in blocks"])
+def both(make: Callable[[int, str], Store], request: pytest.FixtureRequest) -> tuple[ModelStore, Store]:
     """Images 0 to 299, of which every seventh has no vector of the model, and vectors of some that are no image."""
     rng = np.random.default_rng(3)
     vectors = normalize(rng.normal(size=(ROWS, DIM)).astype(np.float32))
@@ -46,7 +46,7 @@ def both(make: Callable[[int, str], Store]) -> tuple[ModelStore, Store]:
     )
     same.add([ids[n] for n in present], vectors[present], [facts[n] for n in present])
     own.optimize()
-    return ModelStore(images, own), same
+    return ModelStore(images, own, max_bytes=request.param), same
 
 
 @pytest.mark.parametrize("where", [None, "label = 'a'", "width < 40", "label is null and width > 100", "width < 0"])

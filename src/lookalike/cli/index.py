@@ -58,6 +58,10 @@ def index(
         typer.Option("--add", help="Keep the vectors of --model as well, beside the collection's own (remembered)."),
     ] = False,
     frames: Annotated[int | None, typer.Option(metavar="N", min=1, help="Frames per animation (remembered).")] = None,
+    location: Annotated[
+        bool | None,
+        typer.Option("--location/--no-location", help="Keep where photos were taken (remembered; at first yes)."),
+    ] = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Also remove images whose whole folder or drive is missing.")
     ] = False,
@@ -83,6 +87,7 @@ def index(
 ) -> None:
     """Add new images, re-embed changed ones, update moved ones, remove deleted ones. Run it again at any time."""
     from lookalike.embed.devices import DEVICE_VARIABLE
+    from lookalike.indexing.roots import keep_location
     from lookalike.search.new_collection import open_to_index
 
     if add and model is None:
@@ -93,13 +98,15 @@ def index(
     requested = _sources(sources)
     bounds = limits(max_pixels, max_bytes, allow_private=allow_private)
     with open_to_index(collection, requested or (), model=None if add else model, limits=bounds) as photos:
-        if not requested and not photos.roots():
+        if not requested and not photos.roots() and not (add and len(photos)):
             raise BadQuery(
                 f"nothing to index: {photos.uri} has no folder yet; name one, such as: lookalike index ~/Pictures"
             )
         if add and model is not None:
             photos.added_models.add(model)
         engine = _engine(photos, ray, workers, gpus, device)
+        if location is not None:
+            keep_location(photos.store, keep=location)
         report = _sync(photos, requested, frames, prune, workers, engine)
         _join_clusters(photos)
         if parts or "local_features" in photos.store.settings:
@@ -109,7 +116,8 @@ def index(
             _log_device(photos)
     if report.interrupted:
         raise typer.Exit(INTERRUPTED)
-    if not any((report.added, report.changed, report.moved, report.removed, report.unchanged)):
+    reports = (report, *report.by_model.values())
+    if not any(one.added or one.changed or one.moved or one.removed or one.unchanged for one in reports):
         raise typer.Exit(1)
 
 
@@ -251,8 +259,13 @@ def _report(photos: "Collection", report: "AddReport", *, as_json: bool) -> None
 
 def _report_model(photos: "Collection", name: str, report: "AddReport") -> None:
     """Log what was done for an added model, and how many images have no vector of it."""
+    if [failure.path for failure in report.failed] == [name]:
+        log(f"{name}: {report.failed[0].reason}; remove it with: lookalike remove --model {name} -c {photos.uri}")
+        return
+    for failure in report.failed[:MAX_LISTED]:
+        log(f"{name}: skipped {failure.path}: {failure.reason}")
     embedded, missing = report.added + report.changed, len(photos) - len(photos.by_model(name))
-    without = f"; {counted(missing, 'image')} without: no file, or one that cannot be read now" if missing > 0 else ""
+    without = f"; {counted(missing, 'image')} without a vector of it" if missing > 0 else ""
     if embedded or missing > 0:
         log(f"{name}: {counted(embedded, 'image')} embedded in {report.seconds:.1f} s{without}")
 

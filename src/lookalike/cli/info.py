@@ -29,7 +29,7 @@ def info(
     """Print what a collection holds: images, model, columns, folders, and files that could not be used."""
     with open_to_read(collection) as photos:
         if failures:
-            for failure in photos.failures():
+            for failure in (*photos.failures(), *photos.added_models.failures()):
                 facts = {"path": failure.path, "reason": failure.reason}
                 print_json(facts) if json else print_row(f"{failure.path}: {failure.reason}")
             return

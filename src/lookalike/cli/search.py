@@ -132,7 +132,7 @@ def search(
             results, verdicts = _search(photos, query, k, where, options)
         if results.model:
             log(f"searched by {results.model}")
-        _warn_of_cut_texts(photos, query)
+        _warn_of_cut_texts(photos.by_model(results.model) if results.model else photos, query)
         name = " + ".join(queries) + "".join(f" - {m}" for m in minus or [])
         summary = _summary(verdicts)
         for rank, hit in enumerate(results, 1):
@@ -273,7 +273,6 @@ def _warn_of_cut_texts(photos: "Collection", query: "Query") -> None:
         return
     from lookalike.search.query import parse_words
 
-    photos = photos.added_models.for_words()
     for words in filter(None, map(parse_words, (*query.images, *query.minus))):
         if (beginning := photos.text_search.truncated(words.text)) is not None:
             log(f"the text is too long for {photos.card.name}: only its beginning counts, to {beginning[-40:]!r}")

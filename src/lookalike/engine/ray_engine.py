@@ -50,6 +50,7 @@ class WorkerSpec:
     threads: int = 1
     device: str = CPU
     with_thumbnails: bool = True
+    photo_columns: frozenset[str] = frozenset()
 
 
 class _Worker:
@@ -64,7 +65,12 @@ class _Worker:
         spec = self._spec
         self._store = open_store(spec.uri)
         self._worker = FileWorker(
-            embedder, spec.limits, spec.frames, spec.paths_by_hash, with_thumbnails=spec.with_thumbnails
+            embedder,
+            spec.limits,
+            spec.frames,
+            spec.paths_by_hash,
+            with_thumbnails=spec.with_thumbnails,
+            photo_columns=spec.photo_columns,
         )
 
     def run(self, jobs: list[FileJob]) -> FinishedBatch:
@@ -133,6 +139,7 @@ class RayEngine:
             self.threads,
             self.worker_device,
             worker.with_thumbnails,
+            worker.photo_columns,
         )
         with connected(self.address, cores=self.workers and self.workers * self.threads) as ray:
             pool = _Pool(ray, self, spec, worker.embedder)

@@ -15,6 +15,7 @@ from lookalike.image.decoding.header import read_header
 from lookalike.image.decoding.limits import Limits
 from lookalike.image.decoding.types import ImageHeader
 from lookalike.image.edits import EDITS, Edit, get_edit
+from lookalike.image.photo_facts import PhotoFacts, photo_facts
 from lookalike.image.resize import crop, decode_side, fit, is_plain, thumbnail
 from lookalike.image.sources.archive import close_archives
 from lookalike.image.sources.files import absolute_text
@@ -36,6 +37,7 @@ __all__ = [
     "ImageHeader",
     "Limits",
     "NotListed",
+    "PhotoFacts",
     "SkippedFiles",
     "SourceFile",
     "SystemFolder",
@@ -52,6 +54,7 @@ __all__ = [
     "is_plain",
     "is_raw_file",
     "is_system_folder",
+    "photo_facts",
     "read",
     "read_header",
     "read_list",

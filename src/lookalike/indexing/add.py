@@ -13,7 +13,7 @@ from lookalike.image import DecodedImage, GuardedDecoder, Limits, absolute_text,
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.indexing.pipeline import BATCH
 from lookalike.indexing.plan import renamed_columns, superseded, user_columns
-from lookalike.indexing.worker import Columns, image_columns
+from lookalike.indexing.worker import Columns, image_columns, photo_columns
 from lookalike.text import now
 from lookalike.types import RGB, AddReport, Embedder, Failure, Metadata, Preprocessing, Store
 
@@ -28,20 +28,28 @@ def add_images(
     metadata: Sequence[Metadata] | None,
     limits: Limits,
     *,
-    with_thumbnails: bool = True,
+    photo: frozenset[str] = frozenset(),
 ) -> AddReport:
-    """Embed and store images, with a commit every 512. Raises BadQuery when the lists differ in length."""
+    """Embed and store images, with a commit every 512. Raises BadQuery when the lists differ in length.
+
+    `photo`: which columns of what a file says about itself are stored. Thumbnails are if the store has them.
+    """
     for name, values in (("ids", ids), ("metadata", metadata)):
         if values is not None and len(values) != len(images):
             raise BadQuery(f"there are {len(images)} images and {len(values)} {name}; pass one for each image")
     started_at = time.monotonic()
+    with_thumbnail = "thumbnail" in store.columns()
     report, stored = AddReport(), set[str]()
     own_ids: Sequence[str | None] = ids or [None] * len(images)
     new = list(zip(images, own_ids, metadata or [{}] * len(images), strict=True))
     with GuardedDecoder(limits) as decoder:
         for start in range(0, len(new), COMMIT_IMAGES):
             prepare = partial(
-                _prepare, preprocessing=embedder.card.preprocessing, decoder=decoder, with_thumbnail=with_thumbnails
+                _prepare,
+                preprocessing=embedder.card.preprocessing,
+                decoder=decoder,
+                photo=photo,
+                with_thumbnail=with_thumbnail,
             )
             _add_batch(store, embedder, new[start : start + COMMIT_IMAGES], prepare, report, stored)
     report.seconds = time.monotonic() - started_at
@@ -82,7 +90,12 @@ def _add_batch(
 
 
 def _prepare(
-    image: ImageLike, preprocessing: Preprocessing, decoder: GuardedDecoder, *, with_thumbnail: bool
+    image: ImageLike,
+    preprocessing: Preprocessing,
+    decoder: GuardedDecoder,
+    photo: frozenset[str],
+    *,
+    with_thumbnail: bool,
 ) -> tuple[str, RGB, Columns]:
     """An image's default id, its pixels fitted to the model, and its columns."""
     side = decode_side(preprocessing)
@@ -98,7 +111,7 @@ def _prepare(
         return _prepare_array(to_rgb(image), preprocessing, with_thumbnail=with_thumbnail)
     picture = decoder.decode(data, side=side)
     fitted = fit(picture.image, preprocessing)
-    columns = image_columns(picture, fitted, with_thumbnail=with_thumbnail)
+    columns = photo_columns(data, picture, photo) | image_columns(picture, fitted, with_thumbnail=with_thumbnail)
     columns |= source | {"sha256": hashlib.sha256(data).hexdigest(), "indexed": now()}
     return name, fitted, columns
 

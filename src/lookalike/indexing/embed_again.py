@@ -41,21 +41,24 @@ class _Contents:
 def embed_again(
     images: Store, vectors: Store, worker: FileWorker, options: SyncOptions, *, folder: str | None = None
 ) -> AddReport:
-    """Embed the files of all images that have no vector in `vectors`, and remove the vectors of images that are gone.
+    """Embed the files of all images that have no vector in `vectors`, or one of other content.
 
-    Images without a file keep the vector they have. Files whose folder or drive is missing are left for the next call.
-    Closes `worker`. `folder`: see `sync`.
+    Vectors of other content, and those of images that are gone, are removed first, so that no search ever finds an
+    image by what it showed before. Files whose folder or drive is missing are left for the next call, as are those that
+    were changed since they were indexed. Closes `worker`. `folder`: see `sync`.
     """
     started_at = time.monotonic()
     if options.engine is not None:
         begin_append(vectors)
-    plan, removed = SyncPlan(), _remove_orphans(images, vectors)
+    plan, removed = SyncPlan(), _remove_outdated(images, vectors)
     failures = {str(row["path"]): row for row in vectors.table(FAILURES).all()}
     plan.failures = set(failures)
     for job in _missing(images, _Contents.of(vectors)):
         if not _failed_before(job.file, failures.get(job.file.path)):
             plan.jobs.append(job)
-    report = execute(vectors, replace(worker, with_thumbnails=False), plan, options, folder=folder)
+    report = execute(
+        vectors, replace(worker, with_thumbnails=False, photo_columns=frozenset()), plan, options, folder=folder
+    )
     report.removed += removed
     report.seconds = time.monotonic() - started_at
     return report
@@ -78,7 +81,7 @@ def _missing(images: Store, known: _Contents) -> Iterator[FileJob]:
                     continue
                 queued.add(base)
             is_new = not _contains(known.ids, _hashes(np.array([base], object)))[0]
-            yield FileJob(_file(facts), base, None, is_new)
+            yield FileJob(_file(facts), base, None, is_new, sha256=str(facts["sha256"] or ""))
 
 
 def _base_id(facts: Metadata) -> str:
@@ -98,16 +101,18 @@ def _failed_before(file: SourceFile, failure: Metadata | None) -> bool:
     return (failure["size"], failure["mtime_ns"]) == (file.size, file.mtime_ns)
 
 
-def _remove_orphans(images: Store, vectors: Store) -> int:
-    """Remove the vectors of images that are gone. Returns their number."""
-    known = _Contents.of(images).ids
-    gone = [
-        str(image_id)
-        for part in vectors.scan(["id"])
-        for image_id in part["id"][~_contains(known, _hashes(part["id"]))]
-    ]
-    batches = (gone[start : start + _DELETED_TOGETHER] for start in range(0, len(gone), _DELETED_TOGETHER))
-    return sum(vectors.delete(batch) for batch in batches)
+def _remove_outdated(images: Store, vectors: Store) -> int:
+    """Remove the vectors of images that are gone or have other content. Returns how many images are gone."""
+    known = _Contents.of(images)
+    outdated: list[str] = []
+    gone = 0
+    for part in vectors.scan(["id", "sha256"]):
+        wrong = ~_contains(known.versions, _hashes(part["id"], part["sha256"]))
+        outdated += map(str, part["id"][wrong])
+        gone += int((~_contains(known.ids, _hashes(part["id"]))).sum())
+    for start in range(0, len(outdated), _DELETED_TOGETHER):
+        vectors.delete(outdated[start : start + _DELETED_TOGETHER])
+    return gone
 
 
 def _hashes(*columns: NDArray[np.object_] | Sequence[Scalar]) -> NDArray[np.int64]:

@@ -12,6 +12,7 @@ class FileJob:
     """A file to read: new or changed.
 
     `new_id`: no image has the id, so that its rows can be appended. `content`: its bytes, where they are being read.
+    `sha256`: the content that it must have, "" for any.
     """
 
     file: SourceFile
@@ -19,3 +20,4 @@ class FileJob:
     known: KnownFile | None = None
     new_id: bool = False
     content: Future[bytes] | None = field(default=None, compare=False, repr=False)
+    sha256: str = ""

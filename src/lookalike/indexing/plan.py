@@ -353,6 +353,9 @@ def superseded(path: str, image_id: str) -> Failure:
 BUILTIN_COLUMNS: Mapping[str, type] = {name: column.type for name, column in schema.COLUMNS.items()}
 """The columns that Lookalike itself stores for each image, with their types."""
 
+PHOTO_COLUMNS: Mapping[str, type] = {name: column.type for name, column in schema.PHOTO_COLUMNS.items()}
+"""The columns that are filled from what a file says about itself, with their types; a user may have them instead."""
+
 
 def _kind_of(path: str, first: SourceFile | NotListed | None) -> Kind:
     if is_folder(path):

@@ -16,6 +16,7 @@ from lookalike.types import Card, Embedder, Store
 
 Kind = Literal["folder", "archive", "manifest", "file"]
 
+LOCATION_COLUMNS = ("latitude", "longitude")
 _ROOT_PREFIX = schema.ROOT.name.format(path="")
 
 
@@ -48,6 +49,30 @@ def load_card(settings: Mapping[str, str], uri: str) -> tuple[Card, str]:
     except BrokenModel as error:
         raise BrokenModel(error.reason, subject=uri, location=uri, hint=error.hint) from None
     return card, settings.get(schema.MODEL.name, "")
+
+
+def load_photo_columns(store: Store) -> frozenset[str]:
+    """Return which columns are filled from what files say about themselves.
+
+    A collection that has none of these yet gets all but those that its user has already: these stay the user's.
+    """
+    stored = store.settings.get(schema.PHOTO.name)
+    if not stored:  # an empty value deletes a setting
+        known = store.columns()
+        stored = ",".join(name for name in schema.PHOTO_COLUMNS if name not in known) or ","
+        store.set_settings({schema.PHOTO.name: stored})
+    return frozenset(filter(None, stored.split(",")))
+
+
+def keep_location(store: Store, *, keep: bool) -> None:
+    """Have latitude and longitude of photographs kept from now on, or dropped; a user's own columns stay."""
+    columns = load_photo_columns(store)
+    if not keep:
+        store.drop_columns([name for name in LOCATION_COLUMNS if name in columns])
+        columns -= {*LOCATION_COLUMNS}
+    else:
+        columns |= {name for name in LOCATION_COLUMNS if name not in store.columns()}
+    store.set_settings({schema.PHOTO.name: ",".join(sorted(columns)) or ","})
 
 
 def load_roots(settings: Mapping[str, str]) -> dict[str, Root]:

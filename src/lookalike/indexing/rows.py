@@ -12,7 +12,7 @@ from lookalike.types import Scalar
 def rows_of(embedded: EmbeddedFile) -> tuple[list[str], list[Columns]]:
     """The ids and the columns of the rows of an embedded file, one for each of its vectors."""
     file = embedded.job.file
-    shared = file_columns(file) | {"sha256": embedded.sha256, "indexed": now()}
+    shared = embedded.photo | file_columns(file) | {"sha256": embedded.sha256, "indexed": now()}
     ids = frame_ids(embedded.job.id, [int(columns["frame"] or 0) for columns in embedded.columns])
     return ids, [shared | columns for columns in embedded.columns]
 

@@ -203,7 +203,7 @@ class _Writer:
         names = [
             n
             for n, kind in self._store.columns().items()
-            if (n not in BUILTIN_COLUMNS or n == "label") and kind is not bytes
+            if (n not in BUILTIN_COLUMNS or n == "label") and n not in self._worker.photo_columns and kind is not bytes
         ]
         unread = [i for i in dict.fromkeys(ids) if i not in self._user_columns]
         for row in self._store.get(unread, names) if unread and names else ():
@@ -254,12 +254,15 @@ class _Writer:
         old = self._plan.known.get(known.paths[0])
         assert old is not None
         names = ["sha256", "width", "height", "format", "frame", "frames", "plain", "thumbnail"]
-        rows = [row for row in self._store.get(old.ids, names) if row is not None]
+        photo = sorted(self._worker.photo_columns & self._store.columns().keys())
+        rows = [row for row in self._store.get(old.ids, [*names, *photo]) if row is not None]
         complete = len(rows) == min(old.frames, self._worker.frames)
         if not complete or any(row.metadata["sha256"] != known.sha256 for row in rows):
             return False
         vectors = np.stack([row.vector for row in rows])
-        copied = EmbeddedFile(known.job, known.sha256, vectors, [dict(row.metadata) for row in rows])
+        columns = [{name: row.metadata[name] for name in names} for row in rows]
+        facts = {name: rows[0].metadata[name] for name in photo}
+        copied = EmbeddedFile(known.job, known.sha256, vectors, columns, facts)
         self._embedded(copied, self._label_sources(known))
         return True
 

@@ -1,13 +1,12 @@
 """The work of one pipeline thread: read a file, recognize its content or decode, fit and embed its images."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Self, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lookalike.errors import ImageError, ImageTooLarge
 from lookalike.image import (
@@ -18,6 +17,7 @@ from lookalike.image import (
     decode_side,
     fit,
     is_plain,
+    photo_facts,
     read,
     thumbnail,
 )
@@ -34,12 +34,16 @@ Columns: TypeAlias = dict[str, Scalar]
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedFile:
-    """A file that was embedded: one vector and one set of columns per frame."""
+    """A file that was embedded: one vector and one set of columns per frame.
+
+    `photo`: the columns of what the file says about itself, which those of a manifest replace.
+    """
 
     job: FileJob
     sha256: str
     vectors: Vectors
     columns: Sequence[Columns]
+    photo: Columns = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +74,15 @@ class FailedFile:
 Outcome: TypeAlias = EmbeddedFile | KnownContent | MtimeOnly | FailedFile
 
 
+class _ContentChanged(ImageError):
+    """A file does not have the content that its job is for."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Prepared:
     images: Sequence[RGB]
     columns: Sequence[Columns]
+    photo: Columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +91,7 @@ class FileWorker:
 
     `frames`: how many of each animation. `paths_by_hash`: paths of indexed files by content hash. `in_progress`:
     records the files being decoded. `suspects`: paths that failed before or were in progress when a run died.
-    `with_thumbnails`: whether the rows have them.
+    `with_thumbnails`: whether the rows have them. `photo_columns`: which columns of a photograph's own facts they have.
     """
 
     embedder: Embedder
@@ -92,6 +101,7 @@ class FileWorker:
     in_progress: InProgress = field(default_factory=InProgress)
     suspects: frozenset[str] = frozenset()
     with_thumbnails: bool = True
+    photo_columns: frozenset[str] = frozenset()
     _decoder: GuardedDecoder | None = None
 
     def __post_init__(self) -> None:
@@ -139,10 +149,12 @@ class FileWorker:
         if paths := self.paths_by_hash.get(sha256):
             return MtimeOnly(job) if self._rows_are_current(job, paths) else KnownContent(job, sha256, paths)
         try:
+            if job.sha256 not in ("", sha256):
+                raise _ContentChanged("has changed since it was indexed")
             with self.in_progress.recording(job.file.path):
                 return job, sha256, self._prepare(data, doubtful=job.file.path in self.suspects)
         except ImageError as error:
-            return FailedFile(job, str(error), retry=isinstance(error, ImageTooLarge | DecoderFailed))
+            return FailedFile(job, str(error), retry=isinstance(error, ImageTooLarge | DecoderFailed | _ContentChanged))
         except Exception as error:  # promise 2: one file never stops a run, whatever its codec does
             return FailedFile(
                 job, f"its decoder failed ({error!r:.200})", retry=isinstance(error, OSError | MemoryError)
@@ -161,7 +173,8 @@ class FileWorker:
         frames = self._decoder.decode_frames(data, self.frames, side=decode_side(preprocessing), doubtful=doubtful)
         images = [fit(picture.image, preprocessing) for picture in frames]
         columns = partial(image_columns, with_thumbnail=self.with_thumbnails)
-        return _Prepared(images, [*map(columns, frames, images)])
+        photo = dict.fromkeys(self.photo_columns) | photo_columns(data, frames[0], self.photo_columns)
+        return _Prepared(images, [*map(columns, frames, images)], photo)
 
     def _embed(self, prepared_files: "Sequence[Outcome | tuple[FileJob, str, _Prepared]]") -> list[Outcome]:
         images = [image for item in prepared_files if isinstance(item, tuple) for image in item[2].images]
@@ -172,18 +185,27 @@ class FileWorker:
             if isinstance(item, tuple):
                 job, sha256, prepared = item
                 end = start + len(prepared.images)
-                outcomes.append(_checked(job, sha256, vectors[start:end], prepared.columns))
+                embedded = EmbeddedFile(job, sha256, vectors[start:end], prepared.columns, prepared.photo)
+                outcomes.append(_checked(embedded))
                 start = end
             else:
                 outcomes.append(item)
         return outcomes
 
 
-def _checked(job: FileJob, sha256: str, vectors: NDArray[np.float32], columns: Sequence[Columns]) -> Outcome:
+def _checked(embedded: EmbeddedFile) -> Outcome:
     """The embedded file, or a failure where a vector is not finite: one such row would corrupt every search."""
-    if not np.isfinite(vectors).all():
-        return FailedFile(job, "its vector has values that are not finite", retry=False)
-    return EmbeddedFile(job, sha256, vectors, columns)
+    if not np.isfinite(embedded.vectors).all():
+        return FailedFile(embedded.job, "its vector has values that are not finite", retry=False)
+    return embedded
+
+
+def photo_columns(data: bytes, picture: DecodedImage, names: Collection[str]) -> Columns:
+    """The columns of what a file says about itself, those of `names` that have a value."""
+    if not names:
+        return {}
+    columns = photo_facts(data).columns() | {"orientation": picture.orientation, "bits": picture.bits}
+    return {name: value for name, value in columns.items() if name in names}
 
 
 def image_columns(picture: DecodedImage, image: RGB, *, with_thumbnail: bool = True) -> Columns:

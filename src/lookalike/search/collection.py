@@ -18,8 +18,17 @@ from lookalike.errors import BadQuery, ModelMismatch, NoCollection
 from lookalike.image import Limits, absolute_text
 from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region
-from lookalike.indexing.plan import BUILTIN_COLUMNS, FAILURES
-from lookalike.indexing.roots import Root, forget_root, load_card, load_roots, model_reference, save_card
+from lookalike.indexing.plan import BUILTIN_COLUMNS, FAILURES, PHOTO_COLUMNS
+from lookalike.indexing.roots import (
+    Root,
+    forget_root,
+    keep_location,
+    load_card,
+    load_photo_columns,
+    load_roots,
+    model_reference,
+    save_card,
+)
 from lookalike.parts import BOTH, normalize_row_parts, scale_scores, weigh
 from lookalike.search.added_models import AddedModels
 from lookalike.search.arguments import (
@@ -75,13 +84,22 @@ class _Selection:
 class Collection:
     """An embedder, a store and the collection's settings.
 
-    Open one with `Collection.open`; close it, or use it as a context manager.
+    Open one with `Collection.open`; close it, or use it as a context manager. `added_as`: the name of the added model
+    whose vectors it has, for what `by_model` returns.
     """
 
     def __init__(
-        self, store: Store, uri: str, *, embedder: Embedder | None = None, limits: Limits | None = None
+        self,
+        store: Store,
+        uri: str,
+        *,
+        embedder: Embedder | None = None,
+        limits: Limits | None = None,
+        read_only: bool = False,
+        added_as: str = "",
     ) -> None:
         self._store, self.uri, self._embedder = store, uri, embedder
+        self.read_only, self.added_as = read_only, added_as
         self.limits = limits or Limits()
         self._text_search: TextSearch | None = None
         self._added_models: AddedModels | None = None
@@ -115,9 +133,9 @@ class Collection:
             return cls._create(location, DEFAULT_MODEL if model is None else model, limits)
         if schema.CARD.name not in store.settings:
             return cls._adopt_unfinished(store, location, model, limits, create=create)
-        collection = cls(store, location, limits=limits)
+        collection = cls(store, location, limits=limits, read_only=read_only)
         if model is not None:
-            collection._set_embedder(_embedder_of(model))
+            collection.use_embedder(_embedder_of(model))
         return collection
 
     @classmethod
@@ -148,7 +166,8 @@ class Collection:
     @classmethod
     def _create(cls, uri: str, model: str | Path | Embedder, limits: Limits | None) -> Self:
         embedder = _embedder_of(model)
-        store = open_store(uri, dim=embedder.card.dim, columns=BUILTIN_COLUMNS, create=True)
+        store = open_store(uri, dim=embedder.card.dim, columns={**BUILTIN_COLUMNS, **PHOTO_COLUMNS}, create=True)
+        store.set_settings({schema.PHOTO.name: ",".join(PHOTO_COLUMNS)})
         save_card(store, embedder.card, model_reference(model, embedder.card))
         return cls(store, uri, embedder=embedder, limits=limits)
 
@@ -159,6 +178,7 @@ class Collection:
         sources: Iterable[str | Path] | str | Path | None = None,
         *,
         frames: int | None = None,
+        location: bool | None = None,
         engine: Engine | None = None,
         options: SyncOptions | None = None,
     ) -> AddReport:
@@ -166,15 +186,21 @@ class Collection:
 
         `sources` None: all earlier ones. New and changed files are embedded, moved ones recognized, deleted ones
         removed; nothing is removed under a root that is missing as a whole. `frames`: how many of each animation; None:
-        as in the last call, at first 1. `engine`: who reads and embeds the files, such as `engine.RayEngine`; None: the
+        as in the last call, at first 1. `location`: whether latitude and longitude of photographs are kept; None: as in
+        the last call, at first yes. `engine`: who reads and embeds the files, such as `engine.RayEngine`; None: the
         cores of this machine. `options` has all of these settings and more.
         """
+        if self.added_as:
+            raise BadQuery("these are the vectors of an added model; sync the collection itself, which updates them")
         from lookalike.indexing.pipeline import default_workers
         from lookalike.indexing.sync import SyncOptions, sync
         from lookalike.indexing.worker import FileWorker
 
         listed = None if sources is None else source_list(sources)
-        worker = FileWorker(self.embedder, self.limits, self._frames(frames))
+        if location is not None:
+            keep_location(self._store, keep=location)
+        photo_columns = load_photo_columns(self._store)
+        worker = FileWorker(self.embedder, self.limits, self._frames(frames), photo_columns=photo_columns)
         folder = self.uri if os.path.isdir(self.uri) else None
         options = options or SyncOptions(workers=default_workers(), engine=engine)
         report = sync(self._store, worker, listed, options, folder=folder)
@@ -206,14 +232,16 @@ class Collection:
         if vectors is not None:
             if listed_ids is None:
                 raise BadQuery("vectors have no ids of their own; pass ids, one for each vector")
+            report = add_vectors(self._store, self.card, listed_ids, vectors, metadata)
             self.added_models.delete(listed_ids)  # what they were computed from is unknown
-            return add_vectors(self._store, self.card, listed_ids, vectors, metadata)
+            return report
         from lookalike.indexing.add import add_images
 
         listed = image_list(images)
         facts = None if metadata is None else metadata_list(metadata, len(listed), of="images")
-        report = add_images(self._store, self.embedder, listed, listed_ids, facts, self.limits)
-        self.added_models.add_images(listed, listed_ids)
+        photo = load_photo_columns(self._store)
+        report = add_images(self._store, self.embedder, listed, listed_ids, facts, self.limits, photo=photo)
+        report.by_model = self.added_models.add_images(listed, listed_ids)
         return report
 
     def update(self, ids: Iterable[str] | str, metadata: Sequence[Metadata] | Metadata) -> int:
@@ -227,8 +255,9 @@ class Collection:
     def remove(self, ids: Iterable[str] | str) -> int:
         """Remove images; their files stay. Unknown ids are ignored. Returns the number removed."""
         listed = id_list(ids)
+        removed = self._store.delete(listed)
         self.added_models.delete(listed)
-        return self._store.delete(listed)
+        return removed
 
     def optimize(self, *, tasks: TaskPool | None = None) -> None:
         """Merge small files, drop old versions, and build or extend the index, as `sync` does at its end.
@@ -422,7 +451,7 @@ class Collection:
     def embedder(self) -> Embedder:
         """The model that created the collection, loaded on first use."""
         if self._embedder is None:
-            self._set_embedder(get_embedder(self.model))
+            self.use_embedder(get_embedder(self.model))
         assert self._embedder is not None
         return self._embedder
 
@@ -473,9 +502,17 @@ class Collection:
             self._added_models.close()
         self._store.close()
 
-    # -- private
-
-    def _set_embedder(self, embedder: Embedder) -> None:
+    def use_embedder(self, embedder: Embedder) -> None:
+        """Embed with this object of the collection's model. Raises ModelMismatch for another model."""
+        if not same_model(embedder.card, self.card) and self.added_as:
+            raise ModelMismatch(
+                f"its added model {self.added_as} was {self.card.sha256[:8]}, and is now {embedder.card.sha256[:8]} "
+                "or reads images in another way",
+                subject=self.uri,
+                location=self.uri,
+                hint="remove it, then add it again",
+                command=f"remove --model {self.added_as} -c {self.uri}",
+            )
         if not same_model(embedder.card, self.card):
             sources = " ".join(root.path for root in self.roots()) or "FOLDER"
             raise ModelMismatch(
@@ -488,6 +525,8 @@ class Collection:
             )
         self._embedder = embedder
 
+    # -- private
+
     def _frames(self, frames: int | None) -> int:
         stored = int(self._store.settings.get(schema.FRAMES.name, "1"))
         if frames is None or frames == stored:
@@ -496,15 +535,22 @@ class Collection:
         return frames
 
     def _search(self, queries: Sequence[Query], k: int, selection: _Selection, *, keep_images: bool) -> list[Results]:
+        """Search each query by the model and the parts of its vectors that it is for: words have others than images."""
         k = check_count(k)  # before the images are embedded, as is the selection
-        has_words = any(query.has_words for query in queries)
-        name, by = self.added_models.resolve(selection.by, has_words=has_words)
-        selection = replace(selection, by=by)
-        if name is not None:
-            results = self.added_models.open(name)._search(queries, k, selection, keep_images=keep_images)
-            return [replace(one, model=name) for one in results]
-        if has_words:
-            selection = replace(selection, by=weighing_of_words(self.card, selection.by))
+        results: dict[int, Results] = {}
+        for has_words in sorted({query.has_words for query in queries} or {False}):
+            own = {n: query for n, query in enumerate(queries) if query.has_words == has_words}
+            name, by = self.added_models.resolve(selection.by, has_words=has_words)
+            photos = self if name is None else self.by_model(name)
+            by = weighing_of_words(photos.card, by) if has_words else by
+            answers = photos._search_own(list(own.values()), k, replace(selection, by=by), keep_images=keep_images)
+            results |= zip(own, (replace(one, model=name or "") for one in answers), strict=True)
+        return [results[n] for n in range(len(queries))]
+
+    def _search_own(
+        self, queries: Sequence[Query], k: int, selection: _Selection, *, keep_images: bool
+    ) -> list[Results]:
+        """Search by this collection's own model and the parts of its vectors that the selection names."""
         embedded = embed_queries(self, queries, keep_images=keep_images)
         vectors = np.concatenate([np.zeros((0, self.card.dim), np.float32), *(query.vector for query in embedded)])
         excluded = [{i for i in map(parse_id, query.images) if i is not None} for query in queries]

@@ -81,6 +81,9 @@ def _stored_rows(photos: Collection, parts: Sequence[_Part]) -> Mapping[str, Row
     for image_id, row in zip(ids, rows, strict=True):
         if row is None:
             reason, hint = f"no image has the id {image_id!r}", "ids are in the results of a search"
+            if photos.added_as:
+                reason = f"no image with a vector of {photos.added_as} has the id {image_id!r}"
+                hint = "if it is in the collection, index its folder again"
             raise UnknownId(reason, subject=photos.uri, location=photos.uri, hint=hint)
     return {row.id: row for row in rows if row is not None}
 

@@ -68,8 +68,11 @@ class TextSearch:
         if photos.card.text is not None and isinstance(photos.embedder, TextEmbedder):
             return photos.embedder
         raise BadQuery(
-            f"its model {photos.card.name} reads no words; download one that does with: lookalike models add clip, "
-            f"and index the images with it as well: lookalike index --model clip --add -c {photos.uri}"
+            f"its model {photos.card.name} reads no words",
+            subject=photos.uri,
+            location=photos.uri,
+            hint="download one that does (lookalike models add clip) and index the images with it as well",
+            command=f"index --model clip --add -c {photos.uri}",
         )
 
     def vectors(self, texts: Sequence[str]) -> Vectors:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lookalike import schema
 from lookalike.errors import BadQuery
+from lookalike.similarity import cosine
 from lookalike.store import columns as cols
 from lookalike.store import memory_index, sample_vectors
 from lookalike.store.ivf.recall import DEFAULT_RECALL
@@ -20,7 +21,8 @@ from lookalike.store.vector_index import SearchRequest, VectorIndex
 from lookalike.store.vector_storage import Mask
 from lookalike.types import Hit, Metadata, Row, Store, Table, Vectors
 
-_MAX_BYTES = 1 << 40
+MAX_BYTES = 1 << 30  # of vectors in memory, for searches with a condition
+_BLOCK = 8192
 _OF_VECTORS = (schema.CLUSTERS, schema.ASSIGNMENTS, schema.MAP, schema.RESULTS, schema.BACKGROUND)
 _TABLES = tuple(table.name.partition("{")[0] for table in _OF_VECTORS)
 _SETTINGS = frozenset(
@@ -36,11 +38,12 @@ _ADDED = schema.ADDED_MODEL.name.format(name="")
 class ModelStore:
     """A `Store` of the images that have a vector in `vectors`. Images are added to `images`, never here.
 
-    An image without a vector of the model, or a vector without an image, counts as absent.
+    An image without a vector of the model, or a vector without an image, counts as absent. `max_bytes`: memory for the
+    vectors, where no index beside them is mapped.
     """
 
-    def __init__(self, images: Store, vectors: Store) -> None:
-        self.images, self.vectors = images, vectors
+    def __init__(self, images: Store, vectors: Store, max_bytes: int = MAX_BYTES) -> None:
+        self.images, self.vectors, self.max_bytes = images, vectors, max_bytes
         self._index: VectorIndex | None = None
 
     @property
@@ -156,10 +159,10 @@ class ModelStore:
         self._index = None
         self.vectors.close()
 
-    def index(self, max_bytes: int = _MAX_BYTES) -> VectorIndex | None:
+    def index(self) -> VectorIndex | None:
         """Return all vectors with their ids, without metadata: mapped, or in memory up to `max_bytes`."""
         skipped = frozenset(self.vectors.columns())
-        self._index = memory_index(self.vectors, max_bytes=max_bytes, skip_columns=skipped, previous=self._index)
+        self._index = memory_index(self.vectors, max_bytes=self.max_bytes, skip_columns=skipped, previous=self._index)
         return self._index
 
     def mask(self, index: VectorIndex, where: str) -> Mask:
@@ -177,11 +180,24 @@ class ModelStore:
         return lambda queries, k: self.vectors.search(queries, k, columns=[], recall=recall)
 
     def _filtered(self, where: str, recall: float | None) -> "Callable[[Vectors, int], list[list[Hit]]]":
-        index = self.index()
-        assert index is not None
+        if (index := self.index()) is None:
+            return lambda queries, k: self._compared(queries, k, self._passing(where))
         mask = self.mask(index, where)
         share = DEFAULT_RECALL if recall is None else recall
         return lambda queries, k: index.search([SearchRequest(query, k, mask, recall=share) for query in queries])
+
+    def _compared(self, queries: Vectors, k: int, ids: Sequence[str]) -> list[list[Hit]]:
+        """Return the k nearest of the images with these ids, compared a block at a time."""
+        best: list[list[Hit]] = [[] for _ in queries]
+        for start in range(0, len(ids), _BLOCK):
+            rows = [row for row in self.vectors.get(ids[start : start + _BLOCK], []) if row is not None]
+            if not rows:
+                continue
+            scores = cosine(queries, np.stack([row.vector for row in rows]))
+            for n, values in enumerate(scores):
+                hits = [Hit(row.id, float(score)) for row, score in zip(rows, values, strict=True)]
+                best[n] = sorted([*best[n], *hits], key=lambda hit: (-hit.score, hit.id))[:k]
+        return best
 
     def _with_metadata(self, hits: Sequence[Sequence[Hit]], columns: Sequence[str] | None) -> list[list[Hit]]:
         """Return the hits whose images are there, with their metadata."""

@@ -144,10 +144,9 @@ def _frames(head: dict[str, Any], data: bytes, limits: Any) -> tuple[dict[str, A
     from lookalike.image.decoding.decode import decode_frames
 
     images = decode_frames(data, head["frames"], side=head["side"], limits=limits)
+    names = ("width", "height", "format", "frame", "frames", "bits", "orientation")
     properties = [
-        {name: getattr(decoded, name) for name in ("width", "height", "format", "frame", "frames")}
-        | {"shape": decoded.image.shape}
-        for decoded in images
+        {name: getattr(decoded, name) for name in names} | {"shape": decoded.image.shape} for decoded in images
     ]
     return {"pictures": properties}, b"".join(decoded.image.tobytes() for decoded in images)
 

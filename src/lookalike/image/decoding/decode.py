@@ -35,7 +35,10 @@ DISPLAY_NAMES = {"JXL": "JPEG XL"}
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """A decoded image. `width` and `height`: of the full upright image in pixels; `image` may be reduced."""
+    """A decoded image. `width` and `height`: of the full upright image in pixels; `image` may be reduced.
+
+    `bits`: per sample as stored. `orientation`: that was applied, as in EXIF.
+    """
 
     image: RGB
     width: int
@@ -43,6 +46,8 @@ class DecodedImage:
     format: str
     frame: int
     frames: int
+    bits: int = 8
+    orientation: int = 1
 
 
 def decode(data: bytes, *, side: int | None = None, frame: int = 0, limits: Limits = _DEFAULT_LIMITS) -> DecodedImage:
@@ -122,7 +127,12 @@ def _decode_frames(
             if not images:
                 raise
             break
-        images.append(DecodedImage(image, header.width, header.height, header.format, frame, header.frames))
+        images.append(
+            DecodedImage(
+                image, header.width, header.height, header.format, frame, header.frames, encoding.bits,
+                encoding.orientation,
+            )
+        )  # fmt: skip
     return images
 
 

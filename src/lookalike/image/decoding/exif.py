@@ -1,6 +1,8 @@
-"""Read the orientation from EXIF and apply it."""
+"""Read the tags of an EXIF block, which has the layout of a TIFF file, and apply its orientation."""
 
+import math
 import struct
+from typing import TypeAlias
 
 import numpy as np
 
@@ -8,8 +10,13 @@ from lookalike.types import RGB
 
 ORIENTATION = 0x0112
 WIDTH, HEIGHT = 0x0100, 0x0101
+EXIF_DIRECTORY, GPS_DIRECTORY = 0x8769, 0x8825  # tags whose values are the offsets of further directories
 _MAX_ENTRIES = 1000  # of a directory; cameras write about fifty
-_SIZES = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4)}
+_MAX_BYTES = 1000  # of a value that is read
+_INTEGERS = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 13: ("I", 4)}
+_TEXT, _RATIONAL, _SIGNED_RATIONAL = 2, 5, 10
+
+Value: TypeAlias = int | str | tuple[float, ...]
 
 
 def first_directory(tiff: bytes) -> dict[int, int]:
@@ -17,22 +24,47 @@ def first_directory(tiff: bytes) -> dict[int, int]:
 
     Damage ends the reading; the result is empty when the header is damaged.
     """
+    return {tag: value for tag, value in directory(tiff).items() if isinstance(value, int)}
+
+
+def directory(tiff: bytes, start: int | None = None) -> dict[int, Value]:
+    """Return the tags of a directory, by default the first: the first integer, a text, or all rational numbers.
+
+    `start`: its offset, as another directory states it. Other types of values, and values of more than 1,000 bytes, are
+    left out; a division by zero is not a number. Damage ends the reading.
+    """
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None or len(tiff) < 8:
         return {}
-    values: dict[int, int] = {}
+    values: dict[int, Value] = {}
     try:
-        start = struct.unpack_from(order + "I", tiff, 4)[0]
+        start = struct.unpack_from(order + "I", tiff, 4)[0] if start is None else start
         for entry in range(min(struct.unpack_from(order + "H", tiff, start)[0], _MAX_ENTRIES)):
             at = start + 2 + 12 * entry
             tag, kind, count = struct.unpack_from(order + "HHI", tiff, at)
-            if kind in _SIZES and count:
-                letter, size = _SIZES[kind]
-                position = at + 8 if size * count <= 4 else struct.unpack_from(order + "I", tiff, at + 8)[0]
-                values.setdefault(tag, struct.unpack_from(order + letter, tiff, position)[0])
+            if tag not in values and (value := _value(tiff, order, kind, count, at + 8)) is not None:
+                values[tag] = value
     except struct.error:
         pass  # the tags read before the damage are valid
     return values
+
+
+def _value(tiff: bytes, order: str, kind: int, count: int, at: int) -> Value | None:
+    """Read a value, which is at `at` if it has four bytes or fewer, else at the offset that is there."""
+    if kind in _INTEGERS and count:
+        letter, size = _INTEGERS[kind]
+        position = at if size * count <= 4 else struct.unpack_from(order + "I", tiff, at)[0]
+        first: int = struct.unpack_from(order + letter, tiff, position)[0]
+        return first
+    if kind == _TEXT and count <= _MAX_BYTES:
+        position = at if count <= 4 else struct.unpack_from(order + "I", tiff, at)[0]
+        return tiff[position : position + count].split(b"\0")[0].decode("utf-8", "replace")
+    if kind in (_RATIONAL, _SIGNED_RATIONAL) and 8 * count <= _MAX_BYTES:
+        position = struct.unpack_from(order + "I", tiff, at)[0]
+        letter = "I" if kind == _RATIONAL else "i"
+        parts = struct.unpack_from(f"{order}{2 * count}{letter}", tiff, position)
+        return tuple(over / under if under else math.nan for over, under in zip(parts[::2], parts[1::2], strict=True))
+    return None
 
 
 def orientation_of(exif: bytes | None) -> int:

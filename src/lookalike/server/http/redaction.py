@@ -1,4 +1,4 @@
-"""Keep the server's file system private: no paths in responses, in conditions or in messages."""
+"""Keep the server's file system, and where photographs were taken, private: in responses, conditions and messages."""
 
 import re
 from collections.abc import Mapping
@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from lookalike.store.columns import ID
 from lookalike.store.where import backticks, condition
 
-LOCATION_COLUMNS = ("path", "root")
+PRIVATE_COLUMNS = ("path", "root", "latitude", "longitude")
 # The end of a path: no further characters of a name follow; anything below it is matched too.
 _END = r"(?!\w|[.-]\w)(?:/[^\s'\"),;:]*[^\s'\"),;:.])?"
 
 
 def check_condition(where: str, columns: Mapping[str, type]) -> None:
-    """Raise BadFilter if a condition uses a location column, as if the column did not exist.
+    """Raise BadFilter if a condition uses a private column, as if the column did not exist.
 
     The number of matches would otherwise reveal a path letter by letter.
     """
     condition(
-        where, {ID: str} | {name: kind for name, kind in columns.items() if name not in LOCATION_COLUMNS}, backticks
+        where, {ID: str} | {name: kind for name, kind in columns.items() if name not in PRIVATE_COLUMNS}, backticks
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from lookalike import errors
-from lookalike.server.http.redaction import LOCATION_COLUMNS
+from lookalike.server.http.redaction import PRIVATE_COLUMNS
 from lookalike.server.service.batcher import Busy
 from lookalike.server.service.journals import ApplyNotAllowed, GroupsChanged
 from lookalike.server.uploads.url_fetch import ForbiddenUrl
@@ -78,7 +78,7 @@ def public(metadata: Metadata, *, show_paths: bool) -> dict[str, Any]:
     return {
         name: value
         for name, value in metadata.items()
-        if not isinstance(value, bytes) and name not in HIDDEN_COLUMNS and (show_paths or name not in LOCATION_COLUMNS)
+        if not isinstance(value, bytes) and name not in HIDDEN_COLUMNS and (show_paths or name not in PRIVATE_COLUMNS)
     }
 
 

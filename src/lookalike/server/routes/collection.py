@@ -15,7 +15,7 @@ from lookalike.relate.probability.score_tail import Tail
 from lookalike.search import Collection
 from lookalike.server.http.access import header_dict
 from lookalike.server.http.dependencies import AppStateDep, Offset, error_responses
-from lookalike.server.http.redaction import LOCATION_COLUMNS
+from lookalike.server.http.redaction import PRIVATE_COLUMNS
 from lookalike.server.http.responses import as_json
 from lookalike.server.http.schemas import CollectionOut, FailureList, ScoresOut
 from lookalike.store.serving import ServingIndex
@@ -32,7 +32,7 @@ async def collection(request: Request, state: AppStateDep) -> Response:
     """Return image counts, the model, the indexed folders, and the columns that `where` can use."""
     photos, index = state.service.current
     content = await state.service.in_thread(lambda: _summary(photos, index))
-    hidden = () if state.settings.show_paths else LOCATION_COLUMNS
+    hidden = () if state.settings.show_paths else PRIVATE_COLUMNS
     content["columns"] = {name: kind for name, kind in content["columns"].items() if name not in hidden}
     return as_json(content | {"may_write": state.access.may_write(header_dict(request.scope["headers"]))})
 

@@ -9,6 +9,8 @@ from starlette.responses import Response
 
 from lookalike.cluster import set_labels
 from lookalike.errors import BadQuery, ImageError, UnknownId
+from lookalike.image import photo_facts
+from lookalike.indexing.roots import load_photo_columns
 from lookalike.parts import BOTH
 from lookalike.server.http.dependencies import (
     AppState,
@@ -121,13 +123,15 @@ async def _add(state: AppState, image_id: str, data: bytes, metadata: Metadata) 
     check_size(data, state.settings.max_bytes)
     upload = await state.decoders.upload(data, photos.card.preprocessing, thumbnail=True)
     vector = await state.service.embed(upload.fitted)
+    known = await state.service.in_thread(lambda: load_photo_columns(photos.store))
+    photo = {name: value for name, value in photo_facts(data).columns().items() if name in known}
     facts = upload.facts | {
         "thumbnail": upload.thumbnail,
         "size": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
         "indexed": now(),
     }
-    is_new = await state.service.add(image_id, vector, dict(metadata) | facts)
+    is_new = await state.service.add(image_id, vector, photo | dict(metadata) | facts)
     for model in list(state.service.added_models.values()):
         other = await state.decoders.upload(data, model.photos.card.preprocessing)
         await model.add(image_id, await model.embed(other.fitted), facts)

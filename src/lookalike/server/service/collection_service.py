@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.errors import BadQuery, LookalikeError, NoCollection, ReadOnly, UnknownId
+from lookalike.errors import BadQuery, LookalikeError, ModelError, NoCollection, ReadOnly, UnknownId
 from lookalike.parts import BOTH, scale_scores, weigh
 from lookalike.search import Collection
 from lookalike.server.http.redaction import check_condition, redact_location
@@ -32,6 +32,7 @@ SEARCH_BATCH = 64
 REMOTE_BATCH = 32  # a call to other machines costs as much as some searches
 WRITE_BATCH = 256
 REFRESH_SECONDS = 1.0
+MODEL_RETRY_SECONDS = 60.0  # after a model that cannot be used
 REFRESH_REST = 10  # times as long as a refresh took is waited until the next
 MAX_K = 1000
 # Columns that no response contains.
@@ -61,6 +62,7 @@ class CollectionService:
         self.photos: Collection | None = collection
         self.index: ServingIndex | None = None
         self.added_models: dict[str, ModelSearch] = {}
+        self._unusable_models: dict[str, float] = {}  # when each was tried
         self.unavailable_reason = "the collection is being loaded"
         self._loading, self._closing = threading.Lock(), threading.Event()
         self._loaded = threading.Event()
@@ -192,9 +194,30 @@ class CollectionService:
             if name not in names:
                 self.added_models.pop(name).close()
         for name in names:
-            if name not in self.added_models:
-                self.added_models[name] = ModelSearch(self, name, self.photos.by_model(name))
-            self.added_models[name].refresh(self.settings.resident_bytes)
+            tried = self._unusable_models.get(name)
+            if tried is not None and time.monotonic() - tried < MODEL_RETRY_SECONDS:
+                continue
+            try:
+                self._refresh_model(self.photos, name)
+            except LookalikeError as error:  # the other models go on
+                log.warning("the added model %s cannot be used: %s", name, self.public_message(error))
+                self._unusable_models[name] = time.monotonic()
+                if name in self.added_models:
+                    self.added_models.pop(name).close()
+            else:
+                self._unusable_models.pop(name, None)
+
+    def _refresh_model(self, photos: Collection, name: str) -> None:
+        view = photos.by_model(name)
+        known = self.added_models.get(name)
+        if known is not None and known.photos is not view:  # removed, and added again
+            self.added_models.pop(name).close()
+            known = None
+        if known is None:
+            known = self.added_models[name] = ModelSearch(self, name, view)
+        used = sum(model.nbytes for model in self.added_models.values() if model is not known)
+        own = 0 if self.index is None else self.index.nbytes
+        known.refresh(max(0, self.settings.resident_bytes - own - used))
 
     def _close_models(self) -> None:
         models, self.added_models = self.added_models, {}
@@ -230,9 +253,12 @@ class CollectionService:
         name, by = photos.added_models.resolve(by, has_words=has_words)
         if name is None:
             return self, by, ""
-        if name not in self.added_models:
-            raise BadQuery(f"the model {name} was added a moment ago; try again in a few seconds")
-        return self.added_models[name], by, name
+        if (model := self.added_models.get(name)) is None:
+            state = (
+                "cannot be loaded; the server's log says why" if name in self._unusable_models else "is being loaded"
+            )
+            raise ModelError(f"the added model {name} {state}")
+        return model, by, name
 
     async def search(
         self,

@@ -71,12 +71,18 @@ class ModelSearch:
     def current(self) -> tuple[Collection, ServingIndex | None]:
         return self.photos, self._index
 
+    @property
+    def nbytes(self) -> int:
+        """Private memory of the index."""
+        return 0 if self._index is None else self._index.nbytes
+
     def refresh(self, max_bytes: int) -> None:
         """Load the vectors that were committed since."""
         version = self._store.vectors.version
         if version == self._version:
             return
-        index = self._store.index(max_bytes)
+        self._store.max_bytes = max_bytes
+        index = self._store.index()
         self._index = None if index is None else InProcessIndex(index, self._store.mask)
         self._version = version
 
@@ -118,8 +124,14 @@ class ModelSearch:
         else:
             passing = None if where is None else await asyncio.to_thread(self._passing, index, where)
             recall = DEFAULT_RECALL if recall is None else recall
-            query = IndexQuery(vector[0], k, passing, without, floor, recall)
-            hits = await self._with_metadata(await self._service.searching((index, query)))
+            hits = []
+            while True:
+                query = IndexQuery(vector[0], k, passing, without, floor, recall)
+                nearest = await self._service.searching((index, query))
+                hits = await self._with_metadata(nearest)
+                if len(hits) == len(nearest):
+                    break
+                without |= {hit.id for hit in nearest} - {hit.id for hit in hits}  # of images removed meanwhile
         return scale_scores([hits], factor)[0]
 
     async def add(self, image_id: str, vector: NDArray[np.float32], metadata: Metadata) -> None:
