@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lookalike.engine.sharded_index import ShardedIndex, ShardFacts
-from lookalike.errors import BadFilter, LookalikeError
+from lookalike.errors import BadFilter, BadQuery, LookalikeError
 from lookalike.similarity import normalize
 from lookalike.store import memory_index, passing_mask
 from lookalike.store.ivf.files import read_manifest
@@ -91,6 +91,10 @@ def compare(one: InProcessIndex, many: ShardedIndex) -> None:
     for listing in (ListQuery(), ListQuery(Filter("n > 50")), ListQuery(contains="3/")):
         for offset, k in ((0, 10), (17, 30), (1000, 5)):
             assert many.page(listing, offset, k) == one.page(listing, offset, k)
+        for column in ("label", "n"):
+            assert many.counts(column, listing, 1) == one.counts(column, listing, 1)
+        assert many.folders("", listing) == one.folders("", listing)
+    assert many.folders("3/") == one.folders("3/")
     assert many.counts("label") == one.counts("label")
     assert dict(zip(*many.present("label"), strict=True)) == dict(zip(*one.present("label"), strict=True))
     assert many.count_true("plain") == one.count_true("plain")
@@ -100,6 +104,11 @@ def test_shards_answer_as_one_index(store: LanceStore) -> None:
     calls = opened(store)
     assert all(len(shard.latest()) >= 80 for shard in calls.shards)  # a row in none would be missed below
     compare(single(store), calls.index(store.version))
+
+
+def test_shards_are_not_sorted_by_a_column(store: LanceStore) -> None:
+    with pytest.raises(BadQuery, match="leave out `sort`"):
+        opened(store).index(store.version).page(ListQuery(sort="n"), 0, 5)
 
 
 def test_equal_scores_come_by_id_wherever_the_rows_are(store: LanceStore) -> None:

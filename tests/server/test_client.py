@@ -77,7 +77,7 @@ def test_a_file_that_cannot_be_read_costs_only_itself(own: Served, tmp_path: Pat
 
 def test_it_gets_what_the_collection_gets(server: Served) -> None:
     names = ["photos/red0.png", "nobody", "photos/blue1.png"]
-    hidden = {"path", "root"}
+    hidden = {"path", "root", "latitude", "longitude"}
     with lookalike.connect(server.url) as remote:
         for columns in (None, ["width", "sha256"], ["thumbnail"], []):
             rows = zip(remote.get(names, columns), server.photos.get(names, columns), strict=True)

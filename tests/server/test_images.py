@@ -230,3 +230,37 @@ def test_a_folder_whose_name_ends_like_an_archives(tmp_path: Path) -> None:
     assert _is_inside(f"{folder}/a.jpg", str(folder))
     assert _is_inside(f"{folder}/a.jpg", str(tmp_path))
     assert not _is_inside(f"{folder}/link.jpg", str(tmp_path))
+
+
+def test_the_collection_is_sorted_and_counted(server: Served) -> None:
+    def ids(**parameters: object) -> list[str]:
+        answer = server.http.get("/v1/images", params={"k": 15, **parameters})
+        assert answer.status_code == 200, answer.text
+        return [image["id"].removeprefix("photos/") for image in answer.json()["images"]]
+
+    rows = server.photos.get(server.photos.ids())
+    sizes = {row.id.removeprefix("photos/"): int(str(row.metadata["size"])) for row in rows if row}
+    assert ids(sort="size") == sorted(sorted(sizes), key=lambda name: sizes[name])
+    assert [sizes[name] for name in ids(sort="-size", k=5)] == sorted(sizes.values(), reverse=True)[:5]
+    assert ids(sort="taken") == ids()
+    assert ids(sort="-size", where="id like '%red%'", contains="1") == ["red1.png"]
+    for column in ("path", "latitude", "thumbnail", "nothing", "--size", "size; drop"):
+        assert server.http.get("/v1/images", params={"sort": column}).status_code == 400
+
+
+def test_values_and_folders_are_counted(server: Served) -> None:
+    answer = server.http.get("/v1/facets", params={"column": ["format", "width", "month"], "where": "id like '%red%'"})
+    assert answer.json()["facets"] == {
+        "format": {"values": [{"value": "PNG", "images": 3}], "more": 0, "images": 3},
+        "width": {"values": [{"value": 96, "images": 3}], "more": 0, "images": 3},
+        "month": {"values": [], "more": 0, "images": 0},
+    }
+    sizes = server.http.get("/v1/facets", params={"column": "size", "limit": 1}).json()["facets"]["size"]
+    assert (len(sizes["values"]), sizes["images"]) == (1, 15)
+    for bad in ({"column": "path"}, {"column": "longitude"}, {"column": "x"}, {"column": "size", "where": "x <"}):
+        assert server.http.get("/v1/facets", params=bad).status_code == 400
+    assert server.http.get("/v1/facets").status_code == 422
+    whole = {"folders": [{"name": "photos", "below": "photos", "images": 15}], "images": 0}
+    assert server.http.get("/v1/folders").json() == whole
+    inside = server.http.get("/v1/folders", params={"below": "photos", "contains": "red"}).json()
+    assert inside == {"folders": [], "images": 3}

@@ -1,6 +1,7 @@
 """The index in memory answers as the store does, whatever was added, changed and removed since it was built."""
 
 import threading
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,8 +10,9 @@ import pytest
 
 from lookalike.similarity import normalize
 from lookalike.store import memory_index, open_store, segment, vector_storage
+from lookalike.store.lance.store import LanceStore
 from lookalike.store.segment import Segment, merged
-from lookalike.store.vector_index import MAX_MASKS, SearchRequest, VectorIndex
+from lookalike.store.vector_index import MAX_MASKS, MAX_ORDERS, SearchRequest, VectorIndex
 from lookalike.store.vector_storage import HalfVectors, Mask, nearest_by_product
 from lookalike.types import Hit, Store, Vectors
 
@@ -282,3 +284,75 @@ def test_few_queries_need_more_than_the_codes(monkeypatch: pytest.MonkeyPatch) -
     )
     index.search([SearchRequest(vector, 12) for vector in vectors[:100]])
     assert sum(scanned) <= 5
+
+
+Listed = tuple[VectorIndex, dict[str, dict[str, object]]]
+
+
+@pytest.fixture(params=["in memory", "mapped, and changed since", "mapped"])
+def listed(request: pytest.FixtureRequest, tmp_path: Path) -> Listed:
+    """An index with columns of all kinds, and the rows that it should have."""
+    rows: dict[str, dict[str, object]] = {}
+    for n in range(300):
+        folder = ["", "a/", "a/b/", "a/c d/", "a.b/", "é/", "a/b%/", "b/"][n % 8]
+        rows[f"{folder}{n:03}"] = {
+            "n": n % 37 if n % 5 else None, "x": float(n % 11) - 5 if n % 3 else None, "flag": n % 2 == 0,
+            "taken": f"20{n % 20:02}-{n % 12 + 1:02}-01T00:00:00" if n % 4 else None, "none": None,
+        }  # fmt: skip
+    columns = {"n": int, "x": float, "flag": bool, "taken": str, "none": str}
+    index_rows = None if request.param == "in memory" else 1
+    store = LanceStore.create(str(tmp_path / "c"), DIM, columns, index_rows=index_rows)
+    ids = list(rows)
+    store.add(ids, unit_vectors(300), list(rows.values()))  # type: ignore[arg-type]
+    store.optimize()
+    if request.param != "mapped":
+        store.add(["a/new", "z"], unit_vectors(2), [{"n": 5, "taken": "2001-01-01T00:00:00"}, {"n": 10_000}])
+        rows |= {"a/new": {"n": 5, "taken": "2001-01-01T00:00:00"}, "z": {"n": 10_000}}
+        store.update([ids[7]], [{"n": 99}])
+        rows[ids[7]]["n"] = 99
+        store.delete(ids[20:23])
+        for image_id in ids[20:23]:
+            del rows[image_id]
+    return index_of(store), rows
+
+
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("name", ["n", "x", "flag", "taken", "none", "unknown"])
+def test_a_list_by_a_column(listed: Listed, name: str, *, descending: bool) -> None:
+    index, rows = listed
+    present = {i: row[name] for i, row in sorted(rows.items()) if row.get(name) is not None}
+    values = sorted(set(present.values()), reverse=descending)  # type: ignore[type-var]
+    expected = [i for value in values for i in present if present[i] == value]  # equal ones by id
+    expected += sorted(i for i in rows if i not in present)
+    order = index.sorted_by(name, descending=descending)
+    assert index.ids_at(order).tolist() == expected
+    assert index.sorted_by(name, descending=descending) is order
+
+
+def test_counts_of_some_rows_and_of_beginnings(listed: Listed) -> None:
+    index, rows = listed
+    some = [i for i in rows if "a/" in i]
+    mask = index.mask_of_ids(some)
+    for name in ("n", "flag", "taken", "none", "unknown"):
+        values = [rows[i].get(name) for i in some]
+        assert index.counts(name, mask) == Counter(value for value in values if value is not None)
+    months = (str(row["taken"])[:7] for row in rows.values() if row.get("taken") is not None)
+    assert index.counts("taken", None, 7) == Counter(months)
+
+
+@pytest.mark.parametrize("below", ["", "a/", "a/b/", "é/", "nothing/", "a/c d/"])
+def test_folders_are_counted_by_ids(listed: Listed, below: str) -> None:
+    index, rows = listed
+    for ids in (sorted(rows), [i for i in sorted(rows) if "1" in i], []):
+        positions = np.array([index.position(i) for i in ids], np.int64)
+        inside = [i.removeprefix(below) for i in ids if i.startswith(below)]
+        assert index.folders(below, positions) == Counter(i.partition("/")[0] if "/" in i else "" for i in inside)
+
+
+def test_few_orders_are_kept(listed: Listed) -> None:
+    index, _ = listed
+    for n in range(30):
+        index.sorted_by("n", descending=bool(n % 2))
+        index.sorted_by(f"unknown {n}")
+    assert len(index._sorted) == MAX_ORDERS
+    assert index.nbytes >= sum(order.nbytes for order in index._sorted.values())

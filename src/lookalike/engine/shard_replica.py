@@ -13,7 +13,18 @@ T = TypeVar("T")
 SEARCH_THREADS = 2  # one searches while the messages of another are packed
 PREPARE_SECONDS = 5.0
 METHODS = frozenset(
-    {"vectors_and_hits", "rows", "contained", "page", "page_ids", "counts", "present", "count_true", "sample"}
+    {
+        "vectors_and_hits",
+        "rows",
+        "contained",
+        "page",
+        "page_ids",
+        "counts",
+        "folders",
+        "present",
+        "count_true",
+        "sample",
+    }
 )
 
 

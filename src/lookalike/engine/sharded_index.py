@@ -14,8 +14,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from lookalike.errors import LookalikeError
-from lookalike.store.serving import Filter, IndexQuery, InProcessIndex, ListQuery, pair_scores
+from lookalike.errors import BadQuery, LookalikeError
+from lookalike.store.serving import ALL, Filter, IndexQuery, InProcessIndex, ListQuery, pair_scores
 from lookalike.types import Hit, Metadata, Scalar
 
 T = TypeVar("T")
@@ -100,6 +100,8 @@ class ShardedIndex:
         return [any(answers) for answers in zip(*self._all("contained", list(ids)), strict=True)]
 
     def page(self, listing: ListQuery, offset: int, k: int) -> tuple[list[Hit], int]:
+        if listing.sort:
+            raise BadQuery("images on several machines are listed by id or at random; leave out `sort`")
         if listing.seed is not None:
             return self._shuffled_page(listing, listing.seed, offset, k)
         pages = self._all("page_ids", listing, 0, offset + k)
@@ -119,8 +121,11 @@ class ShardedIndex:
         hits = [next(own[n]) for n in shown.tolist()]
         return [Hit(hit.id, 0.0, self._all_columns(hit.metadata)) for hit in hits], len(turns)
 
-    def counts(self, name: str) -> "Counter[Scalar]":
-        return sum(self._all("counts", name), Counter())
+    def counts(self, name: str, listing: ListQuery = ALL, prefix: int = 0) -> "Counter[Scalar]":
+        return sum(self._all("counts", name, listing, prefix), Counter())
+
+    def folders(self, below: str, listing: ListQuery = ALL) -> "Counter[str]":
+        return sum(self._all("folders", below, listing), Counter())
 
     def present(self, name: str) -> tuple[list[str], list[Scalar]]:
         ids, values = zip(*self._all("present", name), strict=True)

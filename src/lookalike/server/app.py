@@ -30,7 +30,7 @@ from lookalike.server.http.static_files import pages
 from lookalike.server.process.settings import KEY, Settings, load_tokens
 from lookalike.server.process.shards import shard_options
 from lookalike.server.process.startup import on_signal
-from lookalike.server.routes import clusters, duplicates, health, images, jobs, labels, relations, search
+from lookalike.server.routes import clusters, duplicates, facets, health, images, jobs, labels, relations, search
 from lookalike.server.routes import collection as collection_routes
 from lookalike.server.routes import map as map_routes
 from lookalike.server.service.collection_service import CollectionService, Shards
@@ -62,7 +62,19 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
         redirect_slashes=False,
     )
     app.state.lookalike = state
-    modules = (search, images, collection_routes, labels, relations, duplicates, clusters, map_routes, jobs, health)
+    modules = (
+        search,
+        images,
+        facets,
+        collection_routes,
+        labels,
+        relations,
+        duplicates,
+        clusters,
+        map_routes,
+        jobs,
+        health,
+    )
     routers = [*(module.router for module in modules), pages()]
     for router in routers:
         app.include_router(router)

@@ -50,8 +50,19 @@ class Payload(Protocol):
         """A column where `rows` is true; None where a row has no value."""
         ...
 
-    def counts(self, name: str, rows: Mask) -> "Counter[Scalar]":
-        """How often each value of a column occurs where `rows` is true; None is not counted."""
+    def counts(self, name: str, rows: Mask, prefix: int = 0) -> "Counter[Scalar]":
+        """How often each value of a column occurs where `rows` is true; None is not counted.
+
+        `prefix`: of a text only so many characters count.
+        """
+        ...
+
+    def arrow_ids(self) -> list[Any]:
+        """The ids (n,) as Arrow arrays, one after the other."""
+        ...
+
+    def arrow(self, name: str) -> list[Any]:
+        """A column (n,) as Arrow arrays, one after the other; nulls where a row has no value."""
         ...
 
     def present(self, name: str) -> Mask:
@@ -110,10 +121,20 @@ class MemoryPayload:
         values: list[Scalar] = self.column(name)[rows].tolist()
         return values
 
-    def counts(self, name: str, rows: Mask) -> "Counter[Scalar]":
-        counts = Counter(self.values(name, rows))
+    def counts(self, name: str, rows: Mask, prefix: int = 0) -> "Counter[Scalar]":
+        counts = Counter(_beginning(value, prefix) for value in self.values(name, rows))
         del counts[None]
         return counts
+
+    def arrow_ids(self) -> list[Any]:
+        import pyarrow as pa
+
+        return [pa.array(self.ids, pa.large_string())]
+
+    def arrow(self, name: str) -> list[Any]:
+        import pyarrow as pa
+
+        return [pa.array(self.column(name).tolist())]
 
     def present(self, name: str) -> Mask:
         return np.array([value is not None for value in self.column(name)], np.bool_)
@@ -226,11 +247,27 @@ class MappedPayload:
                 values += map(_scalar, batch[name].filter(_boolean(passing)).to_pylist())
         return values
 
-    def counts(self, name: str, rows: Mask) -> "Counter[Scalar]":
+    def arrow_ids(self) -> list[Any]:
+        import pyarrow as pa
+
+        return [ids.cast(pa.large_string()) for ids in self.ids]
+
+    def arrow(self, name: str) -> list[Any]:
+        import pyarrow as pa
+
+        return [batch[name] if name in batch.schema.names else pa.nulls(len(batch)) for batch in self.batches]
+
+    def counts(self, name: str, rows: Mask, prefix: int = 0) -> "Counter[Scalar]":
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
         counts: Counter[Scalar] = Counter()
         for start, batch in zip(self.starts, self.batches, strict=True):
             if name in batch.schema.names:
-                passing = batch[name].filter(_boolean(rows[start : start + len(batch)]))
+                column = batch[name]
+                if prefix and (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+                    column = pc.utf8_slice_codeunits(column, 0, prefix)
+                passing = column.filter(_boolean(rows[start : start + len(batch)]))
                 for entry in passing.value_counts().to_pylist():
                     counts[_scalar(entry["values"])] += entry["counts"]
         del counts[None]
@@ -290,6 +327,10 @@ class MappedPayload:
         n = bisect_right(self.id_starts, row) - 1
         image_id: str = self.ids[n][row - self.id_starts[n]].as_py()
         return image_id
+
+
+def _beginning(value: Scalar, prefix: int) -> Scalar:
+    return value[:prefix] if prefix and isinstance(value, str) else value
 
 
 def object_array(values: Sequence[Any]) -> NDArray[np.object_]:

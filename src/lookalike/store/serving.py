@@ -46,11 +46,19 @@ class IndexQuery:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """Which images to list: those that pass a filter and whose id contains a text, by id or shuffled by `seed`."""
+    """Which images to list: those that pass a filter and whose id contains a text, by id or shuffled by `seed`.
+
+    `sort`: by a column instead, `descending` or not; images without a value are last.
+    """
 
     passing: Filter | None = None
     contains: str = ""
     seed: int | None = None
+    sort: str = ""
+    descending: bool = False
+
+
+ALL = ListQuery()
 
 
 class ServingIndex(Protocol):
@@ -102,8 +110,12 @@ class ServingIndex(Protocol):
         """The images of a list from `offset` on, at most `k`, and how many it has."""
         ...
 
-    def counts(self, name: str) -> "Counter[Scalar]":
-        """How often each value of a column occurs; None is not counted."""
+    def counts(self, name: str, listing: ListQuery = ALL, prefix: int = 0) -> "Counter[Scalar]":
+        """How often each value of a column occurs in a list; None is not counted. `prefix`: as in `VectorIndex`."""
+        ...
+
+    def folders(self, below: str, listing: ListQuery = ALL) -> "Counter[str]":
+        """How many images of a list lie in each folder right below one: see `VectorIndex.folders`."""
         ...
 
     def present(self, name: str) -> tuple[list[str], list[Scalar]]:
@@ -194,13 +206,21 @@ class InProcessIndex:
     def listed(self, listing: ListQuery) -> Positions:
         """The positions of all images of a list, in its order."""
         index, mask = self.vector_index, self._mask(listing.passing)
-        positions = index.order if mask is None else index.order[mask[index.order]]
+        order = index.sorted_by(listing.sort, descending=listing.descending) if listing.sort else index.order
+        positions = order if mask is None else order[mask[order]]
         if listing.contains:
             positions = positions[index.containing(listing.contains)[positions]]
         return positions if listing.seed is None else np.random.default_rng(listing.seed).permutation(positions)
 
-    def counts(self, name: str) -> "Counter[Scalar]":
-        return self.vector_index.counts(name)
+    def counts(self, name: str, listing: ListQuery = ALL, prefix: int = 0) -> "Counter[Scalar]":
+        mask = self._mask(listing.passing)
+        if listing.contains:
+            containing = self.vector_index.containing(listing.contains)
+            mask = containing if mask is None else mask & containing
+        return self.vector_index.counts(name, mask, prefix)
+
+    def folders(self, below: str, listing: ListQuery = ALL) -> "Counter[str]":
+        return self.vector_index.folders(below, self.listed(listing))
 
     def present(self, name: str) -> tuple[list[str], list[Scalar]]:
         return self.vector_index.present(name)

@@ -32,6 +32,7 @@ from lookalike.types import Hit, Metadata, Scalar, Vectors
 S = TypeVar("S", bound=np.generic)
 
 MAX_MASKS = 16  # filters whose masks are cached
+MAX_ORDERS = 6  # columns whose order is kept: 8 bytes a row each
 MAX_INSERTED = 50_000  # ids that are inserted into a sorted list one by one; more are sorted with it
 
 
@@ -108,6 +109,8 @@ class VectorIndex:
     version: int = 0
     state: Any = None
     _masks: _MaskCache = field(default_factory=_MaskCache)
+    _sorted: dict[tuple[str, bool], Positions] = field(default_factory=dict)
+    _sorting: Lock = field(default_factory=Lock)
 
     def __len__(self) -> int:
         return sum(segment.count for segment in self.segments)
@@ -118,7 +121,8 @@ class VectorIndex:
     @property
     def nbytes(self) -> int:
         """Private memory: vectors, codes, ids, metadata (estimated), cached masks. Pages of files are not counted."""
-        return sum(segment.nbytes for segment in self.segments) + self._masks.nbytes
+        orders = sum(order.nbytes for order in [*self._sorted.values()])
+        return sum(segment.nbytes for segment in self.segments) + self._masks.nbytes + orders
 
     @cached_property
     def offsets(self) -> NDArray[np.int64]:
@@ -256,9 +260,68 @@ class VectorIndex:
             values += payload.values(name, rows)
         return ids, values
 
-    def counts(self, name: str) -> "Counter[Scalar]":
-        """How often each value of a column occurs in rows that are alive; None is not counted."""
-        return sum((_payload(s).counts(name, s.alive) for s in self.segments), Counter())
+    def counts(self, name: str, mask: Mask | None = None, prefix: int = 0) -> "Counter[Scalar]":
+        """How often each value of a column occurs in rows that are alive; None is not counted.
+
+        `mask`: only these rows, by position. `prefix`: of a text only so many characters count.
+        """
+        parts = zip(self._starts, self.segments, strict=True)
+        rows = ((s, s.alive if mask is None else s.alive & mask[start : start + len(s)]) for start, s in parts)
+        return sum((_payload(segment).counts(name, alive, prefix) for segment, alive in rows), Counter())
+
+    def sorted_by(self, name: str, *, descending: bool = False) -> Positions:
+        """Positions of all rows that are alive by a column, then by id; those without a value are last.
+
+        The order of the last few columns is kept.
+        """
+        key = (name, descending)
+        with self._sorting:
+            if key not in self._sorted:
+                while len(self._sorted) >= MAX_ORDERS:
+                    self._sorted.pop(next(iter(self._sorted)))
+                self._sorted[key] = self._order_by(name, descending=descending)
+            return self._sorted[key]
+
+    def _order_by(self, name: str, *, descending: bool) -> Positions:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        chunks = [chunk for segment in self.segments for chunk in _payload(segment).arrow(name)]
+        kinds = {str(chunk.type): chunk.type for chunk in chunks if not pa.types.is_null(chunk.type)}
+        if not kinds:
+            return self.order
+        # A column that was widened has two types until its index is built again.
+        common = next(iter(kinds.values())) if len(kinds) == 1 else pa.string()
+        if len(kinds) > 1 and all(pa.types.is_integer(one) or pa.types.is_floating(one) for one in kinds.values()):
+            common = pa.float64()
+        if pa.types.is_boolean(common):
+            common = pa.int8()
+        values = pa.chunked_array([chunk.cast(common) for chunk in chunks]).take(pa.array(self.order))
+        direction = "descending" if descending else "ascending"
+        at = pc.array_sort_indices(values.combine_chunks(), order=direction, null_placement="at_end")
+        return np.asarray(self.order[at.to_numpy().astype(np.int64)])
+
+    def folders(self, below: str, positions: Positions) -> "Counter[str]":
+        """How many of these rows, ordered by id, lie in each folder right below one; those in none of them count as "".
+
+        `below`: a beginning of ids that ends with a slash, or "".
+        """
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        chunks = [chunk for segment in self.segments for chunk in _payload(segment).arrow_ids()]
+        ids = pa.chunked_array(chunks, pa.large_string()).take(pa.array(positions)).combine_chunks()
+        start, stop = _run(ids, below, 0)
+        ids = ids.slice(start, stop - start)
+        inside = ids.filter(pc.greater(pc.count_substring(ids, "/"), below.count("/")))
+        counts = Counter({"": len(ids) - len(inside)})
+        at = 0
+        while at < len(inside):  # one step for each folder: its images follow one another
+            name = inside[at].as_py()[len(below) :].partition("/")[0]
+            _, end = _run(inside, f"{below}{name}/", at)
+            counts[name] += end - at
+            at = end
+        return +counts
 
     def count_true(self, name: str) -> int:
         """How many rows that are alive have the value True in a column."""
@@ -388,6 +451,14 @@ def _payload(segment: Segment) -> Payload:
     if segment.payload is None:
         raise ValueError("this index holds no ids")
     return segment.payload
+
+
+def _run(ids: Any, beginning: str, start: int) -> tuple[int, int]:
+    """Where the ids (an Arrow array, ordered) with a beginning start and end, from `start` on."""
+    rows = range(len(ids))
+    first = bisect_left(rows, beginning, start, key=lambda row: ids[row].as_py())
+    last = bisect_right(rows, beginning, first, key=lambda row: ids[row].as_py()[: len(beginning)])
+    return first, last
 
 
 def _rows_of(segment: Segment, ids: Sequence[str]) -> list[int]:

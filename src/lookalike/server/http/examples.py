@@ -81,6 +81,8 @@ CLUSTER: dict[str, Any] = {
 }
 
 HIT_SUMMARY: dict[str, Any] = {"judged": 1, "copies": 1, "possible": 0, "undecided": 0, "strongest": "copy"}
+FACET = {"values": [{"value": "JPEG", "images": 11802}], "more": 4, "images": 12034}
+FOLDER = {"name": "2019", "below": "Pictures/2019", "images": 310}
 EXAMPLES: dict[str, dict[str, Any]] = {
     "ErrorOut": {"error": "unknown_id", "message": "no image has the id 'x'"},
     "ContainmentOut": CONTAINMENT,
@@ -94,6 +96,11 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "AddedOut": {"ids": ["0123456789abcdef"], "added": 1, "changed": 0, "failed": []},
     "RemovedOut": {"removed": 1},
     "ImagePatch": {"label": "sea"},
+    "FacetValueOut": {"value": "JPEG", "images": 11802},
+    "FacetOut": FACET,
+    "FacetsOut": {"facets": {"format": FACET}},
+    "FolderOut": FOLDER,
+    "FoldersOut": {"folders": [FOLDER], "images": 3},
     "CollectionOut": {
         "images": 12034,
         "plain": 12,
@@ -107,6 +114,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "local_features": True,
         "words": False,
         "vector_parts": ["alike", "copy"],
+        "added_models": ["clip"],
         "may_write": True,
     },
     "FailureOut": FAILURE,

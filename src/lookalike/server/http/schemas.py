@@ -152,6 +152,42 @@ class ImagePatch(ApiModel):
     label: Label | None
 
 
+class FacetValueOut(ApiModel):
+    """A value of a column, and how many images have it."""
+
+    value: str | int | float | bool
+    images: int
+
+
+class FacetOut(ApiModel):
+    """The most frequent values of a column; `more`: how many others there are; `images`: with any value."""
+
+    values: list[FacetValueOut]
+    more: int
+    images: int
+
+
+class FacetsOut(ApiModel):
+    """The values of columns among the images of a list, by column."""
+
+    facets: dict[str, FacetOut]
+
+
+class FolderOut(ApiModel):
+    """A folder: its name, the text to look into it with, and how many images lie in it and below."""
+
+    name: str
+    below: str
+    images: int
+
+
+class FoldersOut(ApiModel):
+    """The folders right below one; `images`: how many lie in that one itself."""
+
+    folders: list[FolderOut]
+    images: int
+
+
 class CollectionOut(ApiModel):
     """The state of the collection.
 

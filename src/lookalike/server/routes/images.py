@@ -1,6 +1,7 @@
 """/v1/images: list the collection; get, add, label and remove images."""
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -8,10 +9,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from lookalike.cluster import set_labels
-from lookalike.errors import BadQuery, ImageError, UnknownId
+from lookalike.errors import BadQuery, ImageError, UnknownId, nearest
 from lookalike.image import photo_facts
 from lookalike.indexing.roots import load_photo_columns
 from lookalike.parts import BOTH
+from lookalike.search import Collection
 from lookalike.server.http.dependencies import (
     AppState,
     AppStateDep,
@@ -25,12 +27,14 @@ from lookalike.server.http.dependencies import (
     error_responses,
 )
 from lookalike.server.http.examples import FORMS
+from lookalike.server.http.redaction import PRIVATE_COLUMNS
 from lookalike.server.http.responses import as_hits, as_json, public, with_tag
 from lookalike.server.http.schemas import AddedOut, ImageList, ImageOut, ImagePatch, RemovedOut, SearchOut
+from lookalike.server.service.collection_service import HIDDEN_COLUMNS
 from lookalike.server.service.originals import content_type, read_original
 from lookalike.server.uploads.query_vectors import read_images, texts
 from lookalike.server.uploads.validation import check_lists, check_size, parse_metadata
-from lookalike.store.serving import ListQuery
+from lookalike.store.serving import ListQuery, ServingIndex
 from lookalike.text import now
 from lookalike.types import Metadata
 
@@ -66,26 +70,58 @@ Order = Annotated[
 ]
 
 
-@router.get("/v1/images", response_model=ImageList, responses=error_responses())
-async def images(
-    state: AppStateDep,
-    k: K = 60,
-    offset: Offset = 0,
-    where: Where = None,
-    contains: Annotated[
-        str, Query(max_length=200, description="Only ids that contain this text, ignoring case.", examples=["sea"])
-    ] = "",
-    order: Order = "id",
-    seed: Annotated[int, Query(ge=0, le=2**31, description="The seed of `order=random`.", examples=[7])] = 0,
-) -> Response:
-    """Return a page of the collection, by id or in random order."""
+Sort = Annotated[
+    str,
+    Query(
+        max_length=200,
+        description="By this column, such as `taken`, `size` or `indexed`; with a minus in front the largest first. "
+        "Images without a value come last. It takes the place of `order`.",
+        examples=["-taken"],
+    ),
+]
+Contains = Annotated[
+    str, Query(max_length=200, description="Only ids that contain this text, ignoring case.", examples=["sea"])
+]
+
+
+async def listed(
+    state: AppState, where: str | None, contains: str, sort: str = "", seed: int | None = None
+) -> tuple[ServingIndex, ListQuery]:
+    """Return the index and what to list of it. Raises BadQuery, BadFilter."""
     photos, index = state.service.current
     if index is None:
         raise BadQuery("this collection is too large to list; search it instead")
     passing = None
     if (condition := where) is not None:
         passing = await state.service.in_thread(lambda: state.service.passing(photos, index, condition))
-    listing = ListQuery(passing, contains, seed if order == "random" else None)
+    column = sort.removeprefix("-")
+    if column:
+        check_columns(state, photos, [column])
+    return index, ListQuery(passing, contains, seed, column, sort.startswith("-"))
+
+
+def check_columns(state: AppState, photos: Collection, names: Sequence[str]) -> None:
+    """Raise BadQuery for a column that the collection has not, or that this server does not show."""
+    hidden = HIDDEN_COLUMNS if state.settings.show_paths else {*HIDDEN_COLUMNS, *PRIVATE_COLUMNS}
+    known = [name for name, kind in photos.store.columns().items() if kind is not bytes and name not in hidden]
+    for name in names:
+        if name not in known:
+            raise BadQuery(f"there is no column {name[:200]!r}; {nearest(name, known)}")
+
+
+@router.get("/v1/images", response_model=ImageList, responses=error_responses())
+async def images(
+    state: AppStateDep,
+    k: K = 60,
+    offset: Offset = 0,
+    where: Where = None,
+    contains: Contains = "",
+    order: Order = "id",
+    sort: Sort = "",
+    seed: Annotated[int, Query(ge=0, le=2**31, description="The seed of `order=random`.", examples=[7])] = 0,
+) -> Response:
+    """Return a page of the collection, by id, by a column or in random order."""
+    index, listing = await listed(state, where, contains, sort, seed if order == "random" and not sort else None)
     hits, total = await state.service.in_thread(lambda: index.page(listing, offset, k))
     content = [{"id": h.id, "metadata": public(h.metadata, show_paths=state.settings.show_paths)} for h in hits]
     return as_json({"images": content, "total": total})

@@ -36,7 +36,7 @@ MODEL_RETRY_SECONDS = 60.0  # after a model that cannot be used
 REFRESH_REST = 10  # times as long as a refresh took is waited until the next
 MAX_K = 1000
 # Columns that no response contains.
-HIDDEN_COLUMNS = frozenset({"path", "root", "sha256", "mtime_ns", "size", "indexed", "frame", "frames", "thumbnail"})
+HIDDEN_COLUMNS = frozenset({"path", "root", "sha256", "mtime_ns", "frame", "frames", "thumbnail"})
 
 Added = tuple[str, NDArray[np.float32], Metadata]
 
