@@ -5,8 +5,8 @@ import { h, fileName, percent } from "./dom.js";
 import { thumbnailUrl } from "./api.js";
 import { badgeText, outlineOverlay, storedOutline } from "./containment.js";
 
-const GAP = 6;
-const OVERSCAN = 900; // pixels rendered above and below the window
+export const GAP = 6;
+export const OVERSCAN = 900; // pixels rendered above and below the window
 
 // What a hit's score is worth: of a query with words its rank, and how many images of the collection match worse.
 function scoreText(tile, n) {
@@ -63,6 +63,10 @@ export class Grid {
     this.shown.clear();
     this.layout();
     this.draw();
+  }
+
+  get length() {
+    return this.tiles.length;
   }
 
   layout() {
@@ -149,7 +153,7 @@ export class Grid {
       "div",
       {
         role: "listitem",
-        "aria-setsize": String(this.tiles.length),
+        "aria-setsize": String(this.length),
         "aria-posinset": String(n + 1),
         class: scored ? "tile" : "tile nameless",
         "data-n": String(n),
@@ -218,7 +222,7 @@ export class Grid {
   }
 
   key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !this.tiles.length) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.length) return;
     const n = this.focused;
     const moves = {
       ArrowRight: n + 1,
@@ -226,7 +230,7 @@ export class Grid {
       ArrowDown: null,
       ArrowUp: null,
       Home: 0,
-      End: this.tiles.length - 1,
+      End: this.length - 1,
     };
     if (event.key === "Enter" || event.key === " ") this.open(n);
     else if (event.key in moves)

@@ -4,7 +4,9 @@ import { currentPath } from "./root_path.js";
 import { h, notify, number, fileName } from "./dom.js";
 import { get, thumbnailUrl, upload } from "./api.js";
 import { address, go, replaceAddress, read } from "./state.js";
+import { chips, chosenCondition, isNarrowed, isSorted, sortControl, timeline } from "./browse.js";
 import { Grid } from "./grid.js";
+import { Wall } from "./wall.js";
 import { queryWithOutlines } from "./containment.js";
 import { byAddedModel, byParts, loadCollection, optionControls, searchOptions } from "./search_options.js";
 import { loadScores, summaryText, thresholdText } from "./threshold_text.js";
@@ -61,6 +63,9 @@ export function show(main) {
     state.label,
     state.name,
     state.seed,
+    state.only,
+    state.folder,
+    state.like.length ? "" : state.sort,
     state.k,
     state.like.length && [state.parts, state.by],
   ]);
@@ -83,48 +88,57 @@ export function show(main) {
 function start(current, state) {
   const zone = h(
     "div",
-    { class: "zone" },
+    { class: isNarrowed(state) ? "zone compact" : "zone" },
     h("h1", {}, "Find images that look alike"),
     wordsForm(),
     h("p", {}, "Drop an image here, paste one, or "),
     chooser("Choose an image", "main"),
-    h("p", { class: "faint" }, "or start with one from the collection:"),
+    h("p", { class: "faint" }, "or start with one of the collection:"),
   );
-  const summary = h("span", { class: "faint" });
+  const summary = h("span", { class: "faint", role: "status" });
   const shuffle = h(
     "button",
     { type: "button", onclick: () => go(address({ ...read(), seed: String(Math.floor(Math.random() * 1e6)) })) },
     "Show others",
   );
+  const facets = h("div");
+  const years = h("nav", { class: "timeline", "aria-label": "Years" });
   current.root.append(
     zone,
     filters(state),
-    h("div", { class: "row" }, summary, h("span", { class: "spread" }), !state.name && shuffle),
+    facets,
+    h("div", { class: "row order" }, sortControl(state), summary, h("span", { class: "spread" }), !isSorted(state) && shuffle),
+    years,
   );
-  current.grid = new Grid(current.root, {
+  current.grid = new Wall(current.root, {
     label: "Images of the collection",
-    open: (n) => open(current.hits[n].id),
-    act: (letter, n) => act(letter, current.hits[n].id),
+    open: (n) => current.grid.tiles[n] && open(current.grid.tiles[n].id),
+    act: (letter, n) => current.grid.tiles[n] && act(letter, current.grid.tiles[n].id),
+    load: async (offset, k) => {
+      const response = await get("/v1/images", { ...current.parameters, offset, k });
+      return response.images.map(flat);
+    },
   });
-  list(current, state, summary);
+  list(current, state, { summary, facets, years });
 }
 
-async function list(current, state, summary) {
-  const parameters = {
-    k: state.name || state.label || state.where ? 300 : 60,
-    where: condition(state),
-    contains: state.name,
-    order: state.name ? "id" : "random",
-    seed: state.seed || "1",
-  };
+async function list(current, state, { summary, facets, years }) {
+  const collection = await loadCollection();
+  const narrowed = { where: condition(state, collection?.columns), contains: state.name };
+  const order = isSorted(state)
+    ? state.sort === "id"
+      ? { order: "id" }
+      : { sort: state.sort }
+    : { order: "random", seed: state.seed || "1" };
+  current.parameters = { ...narrowed, ...order };
   try {
-    const response = await get("/v1/images", parameters);
-    current.hits = response.images.map(flat);
-    current.grid.show(current.hits);
-    const filtered = state.name || state.label || state.where;
-    summary.textContent = filtered
-      ? `${number(response.total)} images${response.total > current.hits.length ? `, ${current.hits.length} shown` : ""}`
-      : `${number(response.total)} images in the collection`;
+    const response = await get("/v1/images", { ...current.parameters, k: 120 });
+    if (page !== current) return;
+    current.grid.show(response.total, response.images.map(flat));
+    const filtered = narrowed.where || narrowed.contains;
+    summary.textContent = `${number(response.total)} ${response.total === 1 ? "image" : "images"}${filtered ? "" : " in the collection"}`;
+    facets.replaceWith(chips(state, narrowed));
+    timeline(years, current.grid, state, narrowed);
     if (!response.total)
       current.root.append(
         h(
@@ -135,6 +149,7 @@ async function list(current, state, summary) {
             : "The collection is empty. Add images with: lookalike index FOLDER",
         ),
       );
+    if (read().open) reveal(read().open);
   } catch (error) {
     showError(current, error);
   }
@@ -234,12 +249,12 @@ function headingText(hits, state) {
 }
 
 async function search(current, state) {
-  if (state.parts || state.by) await loadCollection();
+  const collection = state.parts || state.by || state.only.length ? await loadCollection() : null;
   const parameters = {
     like: state.like,
     minus: state.minus,
     region: state.region,
-    where: condition(state),
+    where: condition(state, collection?.columns),
     k: state.k || K,
   };
   try {
@@ -409,9 +424,10 @@ async function fillLabels(select, chosen) {
   );
 }
 
-function condition(state) {
+function condition(state, columns) {
   const label = state.label && `label = '${state.label.replaceAll("'", "''")}'`;
-  return [label, state.where && (label ? `(${state.where})` : state.where)].filter(Boolean).join(" and ");
+  const others = [label, chosenCondition(state, columns)].filter(Boolean);
+  return [...others, state.where && (others.length ? `(${state.where})` : state.where)].filter(Boolean).join(" and ");
 }
 
 function showError(current, error) {
@@ -430,7 +446,7 @@ function open(id) {
 
 function reveal(id) {
   const current = page;
-  const n = current.hits.findIndex((hit) => hit.id === id);
+  const n = current.grid.positions?.get(id) ?? current.hits.findIndex((hit) => hit.id === id);
   const hit = current.hits[n];
   const state = read();
   const query = state.like.length === 1 && !state.region.length && !hasWords(state) ? state.like[0] : null;
@@ -448,9 +464,9 @@ function reveal(id) {
     step:
       n < 0
         ? null
-        : (by) => {
-            const to = current.hits[n + by];
-            if (to) go(address({ ...read(), open: to.id }), { replace: true });
+        : async (by) => {
+            const to = current.grid.at ? await current.grid.at(n + by) : current.hits[n + by];
+            if (to && isOpen()) go(address({ ...read(), open: to.id }), { replace: true });
           },
     closed: () => {
       if (read().open) replaceAddress(address({ ...read(), open: "" }));
@@ -484,8 +500,8 @@ function searchRegion(name, part) {
   window.scrollTo(0, 0);
 }
 function filtersOf() {
-  const { where, label, min, parts, by } = currentPath() === "/" ? read() : {};
-  return { like: [], minus: [], region: [], where, label, min, parts, by };
+  const { where, label, only, folder, min, parts, by } = currentPath() === "/" ? read() : {};
+  return { like: [], minus: [], region: [], where, label, only, folder, min, parts, by };
 }
 
 function act(letter, id) {

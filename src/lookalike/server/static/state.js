@@ -2,8 +2,8 @@
 
 import { withRoot, ROOT } from "./root_path.js";
 
-const LISTS = ["like", "minus", "region"];
-const TEXTS = ["where", "label", "name", "k", "min", "open", "seed", "parts", "by"];
+const LISTS = ["like", "minus", "region", "only"];
+const TEXTS = ["where", "label", "name", "k", "min", "open", "seed", "parts", "by", "sort", "folder"];
 
 export function read() {
   const query = new URLSearchParams(location.search);

@@ -149,7 +149,9 @@ async function fill(id, facts) {
   try {
     const { metadata } = await get(`/v1/images/${encodeURIComponent(id)}`);
     facts.dispatchEvent(new CustomEvent("filled", { detail: metadata }));
-    const hidden = new Set(["label", "sha256", "mtime_ns", "frame", "width", "height", "size", "plain"]);
+    const hidden = new Set(["label", "sha256", "mtime_ns", "frame", "width", "height", "size", "plain", "taken", "year"]);
+    for (const [name, usual] of [["frames", 1], ["orientation", 1], ["bits", 8]])
+      if (metadata[name] === usual) hidden.add(name);
     const lines = [
       ["id", id],
       ["size", `${metadata.width} × ${metadata.height} pixels`],
@@ -157,6 +159,7 @@ async function fill(id, facts) {
         "file",
         metadata.size < 1e6 ? `${(metadata.size / 1e3).toFixed(1)} kB` : `${(metadata.size / 1e6).toFixed(2)} MB`,
       ],
+      metadata.taken && ["taken", dateText(metadata.taken)],
       metadata.plain && ["note", "too plain to compare"],
     ];
     for (const [name, value] of Object.entries(metadata))
@@ -167,6 +170,13 @@ async function fill(id, facts) {
     if (error.status === 404) closeView(); // an old link: the image no longer exists
     notify(error.message);
   }
+}
+
+// A date of a camera, "2019-07-04T12:30:05+02:00", in words; its clock's time, whatever the time is here.
+export function dateText(taken) {
+  const date = new Date(`${taken.slice(0, 19)}Z`);
+  const words = date.toLocaleString(undefined, { dateStyle: "long", timeStyle: "short", timeZone: "UTC" });
+  return Number.isNaN(date.valueOf()) ? taken : words;
 }
 
 // The label, editable.

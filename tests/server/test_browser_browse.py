@@ -1,0 +1,200 @@
+"""The collection on the start page: orders, folders, values, years, and lists of any length."""
+
+import io
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from lookalike.search import Collection
+from tests.conftest import COLOURS, ColourEmbedder, picture
+from tests.server.conftest import Served, served, wait_for
+from tests.server.test_browser import browser, holds, page, pytestmark
+
+__all__ = ["browser", "page", "pytestmark"]
+COUNT, NAMES = 400, list(COLOURS)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """400 photographs of four years in eight folders, fifty without a date."""
+    folder = tmp_path_factory.mktemp("browsed")
+    for n in range(COUNT):
+        place = folder / "photos" / ("all" if n % 2 else "all/it's 100%") / NAMES[n % 4]
+        place.mkdir(parents=True, exist_ok=True)
+        exif: Any = Image.Exif()
+        exif[0x010F], exif[0x0110] = ("Canon", "EOS 5D") if n % 3 else ("Leica", "M3")
+        if n % 8:
+            exif.get_ifd(0x8769)[0x9003] = f"{2001 + n % 4}:05:{n % 28 + 1:02} 10:{n % 60:02}:00"
+        data = io.BytesIO()
+        Image.fromarray(picture(COLOURS[NAMES[n % 4]], seed=n, size=(24, 18))).save(data, "JPEG", exif=exif)
+        (place / f"{n:03}.jpg").write_bytes(data.getvalue())
+    with Collection.open(folder / "c", model=ColourEmbedder(), create=True) as photos:
+        photos.sync(folder / "photos")
+        with served(photos, decoders=1) as running:
+            yield running
+
+
+def shown(page: Any) -> list[str]:
+    """The names of the tiles in sight, in order."""
+    page.wait_for_selector(".tile img")
+    tiles = page.eval_on_selector_all(".tile", "tiles => tiles.map(t => [+t.dataset.n, t.getAttribute('aria-label')])")
+    return [name for _, name in sorted(tiles)]
+
+
+def total(page: Any) -> str:
+    page.wait_for_selector(".order [role=status]:not(:empty)")
+    return str(page.locator(".order [role=status]").inner_text())
+
+
+def test_the_collection_is_there_in_any_order(page: Any, site: Served) -> None:
+    assert total(page) == "400 images in the collection"
+    dated = sorted(row.id for row in site.photos.get(site.photos.ids("taken is not null")) if row)
+    by_date = sorted(dated, key=lambda i: str(site.photos.get(i)[0].metadata["taken"]), reverse=True)  # type: ignore[union-attr]
+    page.get_by_label("Order").select_option("-taken")
+    page.wait_for_url("**sort=-taken*")
+    assert shown(page)[:6] == [i.split("/")[-1] for i in by_date[:6]]
+    assert page.locator(".timeline button").all_inner_texts() == ["2004", "2003", "2002", "2001", "no date"]
+    page.get_by_label("Order").select_option("id")
+    page.wait_for_url("**sort=id*")
+    assert shown(page)[:3] == [i.split("/")[-1] for i in sorted(site.photos.ids())[:3]]
+    assert page.locator(".timeline").is_hidden()
+    page.go_back()
+    page.wait_for_url("**sort=-taken*")
+    assert page.get_by_label("Order").input_value() == "-taken"
+
+
+def test_a_year_leads_to_its_first_image(page: Any, site: Served) -> None:
+    page.goto(f"{site.url}/?sort=taken")
+    page.get_by_role("button", name="2003: ").click()
+    first = site.photos.ids("year < 2003")
+    in_sight(page, len(first))
+    page.wait_for_selector(f".tile[data-n='{len(first)}'] img")
+    page.get_by_role("button", name="Images without a date").click()
+    holds(page, "window.scrollY > 1000")
+
+
+def test_folders_and_values_narrow_the_list(page: Any, site: Served) -> None:
+    page.locator("summary", has_text="Folder").click()
+    page.get_by_role("button", name="it's 100%: 200 images").click()
+    page.wait_for_url("**folder=*")
+    assert total(page) == "200 images"
+    page.locator("summary", has_text="Camera").click()
+    leica = len(site.photos.ids("camera = 'Leica M3' and id like '%100\\%%'")) or sum(
+        "100%" in i for i in site.photos.ids("camera = 'Leica M3'")
+    )
+    page.get_by_role("button", name=f"Leica M3: {leica} images").click()
+    page.wait_for_url("**only=camera*")
+    assert total(page) == f"{leica} images"
+    page.reload()  # the address says it all
+    assert total(page) == f"{leica} images"
+    assert page.locator(".facets .facet").all_inner_texts()[:4] == ["All folders\n✕", "photos", "all", "it's 100%"]
+    page.get_by_role("button", name="Remove: Camera Leica M3").click()
+    page.wait_for_function("!location.search.includes('only=')")
+    assert total(page) == "200 images"
+    page.get_by_role("button", name="Show all folders").click()
+    page.wait_for_function("!location.search.includes('folder=')")
+    assert total(page) == "400 images in the collection"
+
+
+def test_what_is_chosen_holds_for_searches_too(page: Any, site: Served) -> None:
+    page.goto(f"{site.url}/?only=year%3D2002&folder=photos%2Fall")
+    assert total(page) == f"{len(site.photos.ids('year = 2002'))} images"
+    page.locator(".tile").first.click()
+    page.get_by_role("button", name="More like this").click()
+    page.wait_for_selector(".tile .score")
+    assert "only=year%3D2002" in page.url
+    count = page.locator(".ask + .row h1").inner_text()
+    assert count.startswith(str(len(site.photos.ids("year = 2002")) - 1))
+
+
+def test_values_that_are_no_values_are_harmless(page: Any, site: Served) -> None:
+    for only in ("year=2002 or 1=1", "nothing=1", "camera=' or ''='", "=", "camera"):
+        page.goto(f"{site.url}/?only={only.replace('=', '%3D').replace(' ', '%20')}")
+        page.wait_for_selector(".order")
+        assert "image" in total(page)
+    page.goto(f"{site.url}/?sort=nothing&folder=%27")
+    assert total(page) == "0 images"
+
+
+def test_the_large_view_goes_on_beyond_what_is_loaded(page: Any, site: Served) -> None:
+    page.goto(f"{site.url}/?sort=id")
+    ids = sorted(site.photos.ids())
+    page.wait_for_selector(".tile img")
+    page.locator(".tile").first.focus()
+    page.keyboard.press("End")
+    page.wait_for_selector(f".tile[data-n='{COUNT - 1}'] img")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#viewer[open] h2")
+    assert page.locator("#viewer h2").inner_text() == ids[-1].split("/")[-1]
+    for n in range(2, 5):
+        page.keyboard.press("ArrowLeft")
+        holds(page, f"document.querySelector('#viewer h2').textContent === '{ids[-n].split('/')[-1]}'")
+    assert page.locator("#viewer .facts").inner_text().count("taken") <= 1
+    page.keyboard.press("Escape")
+    holds(page, f"document.activeElement.dataset.n === '{COUNT - 4}'")
+
+
+TILES = """(() => [...document.querySelectorAll('.tile')].map((tile) => {
+  const box = tile.getBoundingClientRect();
+  return [Number(tile.dataset.n), box.top, box.bottom, tile === document.activeElement];
+}))()"""
+
+
+def in_sight(page: Any, n: int, *, focused: bool = False) -> None:
+    """Wait until a tile is in the window, and if so has the focus."""
+
+    def is_there() -> bool:
+        tiles = {at: rest for at, *rest in page.evaluate(TILES)}
+        top, bottom, has_focus = tiles.get(n, (-1, -1, False))
+        return bool(top >= 0 and bottom <= page.viewport_size["height"] + 1 and has_focus >= focused)
+
+    wait_for(is_there, seconds=10)
+
+
+@pytest.mark.parametrize("width", [320, 1200])
+def test_a_list_that_no_element_is_high_enough_for(page: Any, width: int) -> None:
+    """A million tiles: every one can be reached, and only those in sight are in the document."""
+    dot = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(dot, "PNG")
+    page.route(
+        re.compile("/v1/images/x%2F"), lambda route: route.fulfill(body=dot.getvalue(), content_type="image/png")
+    )
+    page.set_viewport_size({"width": width, "height": 800})
+    page.evaluate(
+        """async () => {
+          const { Wall } = await import('/static/wall.js');
+          document.getElementById('main').replaceChildren();
+          window.asked = [];
+          const load = async (offset, k) => {
+            window.asked.push(offset);
+            return Array.from({ length: Math.min(k, 1000000 - offset) }, (_, n) =>
+              ({ id: `x/${offset + n}.jpg`, width: 4, height: 3 }));
+          };
+          window.wall = new Wall(document.getElementById('main'), { label: 'all', open: () => {}, load });
+          window.wall.show(1000000);
+        }"""
+    )
+    page.wait_for_selector(".tile[aria-label='0.jpg']")
+    for at in (999_999, 500_000, 3, 777_777):
+        page.evaluate(f"window.wall.focus({at})")
+        page.wait_for_selector(f".tile[aria-label='{at}.jpg']")
+        in_sight(page, at, focused=True)
+        assert page.locator(".tile").count() < 400
+    for _ in range(60):  # by the keys too, without a jump
+        before = page.evaluate("Number(document.activeElement.dataset.n)")
+        page.keyboard.press("ArrowUp")
+        columns = page.evaluate("window.wall.columns")
+        assert page.evaluate("Number(document.activeElement.dataset.n)") == before - columns
+    in_sight(page, before - columns, focused=True)
+    page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+    page.wait_for_selector(".tile[aria-label='999999.jpg']")
+    in_sight(page, 999_999)
+    assert page.evaluate("document.querySelector('.grid').clientHeight") <= 8e6
+    asked = page.evaluate("window.asked.length")
+    page.evaluate("window.scrollTo(0, 3000000)")
+    page.evaluate("window.scrollTo(0, 5000000)")
+    page.wait_for_timeout(400)
+    assert page.evaluate("window.asked.length") - asked <= 8  # what is passed in a moment is not loaded
