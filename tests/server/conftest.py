@@ -17,6 +17,9 @@ from lookalike.server import Settings, create_app
 from lookalike.server.process.run import proxy_options
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
 
+PROBLEM = {"type", "title", "status", "detail", "error", "message"}
+"""The members of every error."""
+
 
 @dataclass
 class Served:

@@ -21,7 +21,7 @@ from lookalike.search import Collection
 from lookalike.server.uploads.decoder_pool import DecoderPool
 from lookalike.types import Preprocessing
 from tests.conftest import COLOURS, ColourEmbedder, encode, picture
-from tests.server.conftest import Served, served
+from tests.server.conftest import PROBLEM, Served, served
 
 HEAD = b"POST /v1/search HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: image/png\r\n"
 PREPROCESSING = Preprocessing(size=(32, 32))
@@ -96,7 +96,7 @@ def test_a_wrong_body_is_refused(server: Served, kind: str, body: bytes) -> None
 def test_malformed_json_is_refused(server: Served, body: bytes) -> None:
     answer = server.http.post("/v1/jobs", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
-    assert set(answer.json()) == {"error", "message"}
+    assert set(answer.json()) == PROBLEM
 
 
 @pytest.mark.parametrize(
@@ -252,4 +252,4 @@ def test_errors_have_one_shape(server: Served) -> None:
     for method, path in (("GET", "/v1/nothing"), ("PUT", "/v1/search"), ("GET", "/v1/images?k=x")):
         answer = server.http.request(method, path)
         assert answer.status_code in (404, 405, 422)
-        assert set(json.loads(answer.text)) == {"error", "message"}
+        assert set(json.loads(answer.text)) == PROBLEM

@@ -11,7 +11,7 @@ import pytest
 from pydantic_core._pydantic_core import list_all_errors
 
 from lookalike.server.http.invalid_input import invalid_input
-from tests.server.conftest import Served
+from tests.server.conftest import PROBLEM, Served
 
 JSON = {"content-type": "application/json"}
 # The fixed beginnings of pydantic's messages: "Input should be", "Field required" ...
@@ -82,7 +82,9 @@ def refusal(answer: Any, *names: str) -> str:
     """The message of a refusal, after checking its shape and its words."""
     assert 400 <= answer.status_code < 500, answer.text
     payload = answer.json()
-    assert set(payload) == {"error", "message"}
+    assert set(payload) == PROBLEM
+    assert (payload["status"], payload["detail"]) == (answer.status_code, payload["message"])
+    assert answer.headers["content-type"] == "application/problem+json"
     message = str(payload["message"])
     assert len(message) < 1000
     assert message.isprintable()
@@ -245,7 +247,7 @@ def test_what_is_no_http_is_refused_in_the_same_shape(
     head, _, body = answer.partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode())
     payload = json.loads(body)
-    assert (set(payload), payload["error"]) == ({"error", "message"}, kind)
+    assert (set(payload), payload["error"]) == (PROBLEM, kind)
 
 
 def test_a_form_that_cannot_be_read_is_refused_in_our_words(server: Served, red: bytes) -> None:

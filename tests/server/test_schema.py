@@ -1,9 +1,13 @@
 """Every route against its own description: schemathesis asks all kinds of things, within bounds."""
 
+import re
+from pathlib import Path
+
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.checks import CHECKS
 
+import lookalike.server
 from lookalike.server.http import schemas as models
 from lookalike.server.http.examples import EXAMPLES
 from tests.server.conftest import Served
@@ -62,3 +66,38 @@ def test_every_example_has_its_shape() -> None:
 
 def is_shape(kind: object) -> bool:
     return isinstance(kind, type) and issubclass(kind, models.ApiModel) and kind is not models.ApiModel
+
+
+def test_operations_have_names_that_a_generator_can_use(server: Served) -> None:
+    description = server.http.get("/openapi.json").json()
+    names = [one["operationId"] for path in description["paths"].values() for one in path.values()]
+    assert len(set(names)) == len(names) > 35
+    assert [name for name in names if not re.fullmatch(r"[a-z]+(_[a-z]+)+", name)] == []
+    assert {"search_images", "list_images", "get_image", "compare_images"} <= set(names)
+    assert description["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
+    assert {} in description["security"]
+
+
+def test_a_parameter_that_does_not_exist_is_refused_on_every_route(server: Served) -> None:
+    for path, operations in server.http.get("/openapi.json").json()["paths"].items():
+        for method in operations:
+            answer = server.http.request(method, path, params={"wher": "x"})
+            assert answer.status_code == 422, (method, path, answer.text)
+            assert "`wher` is not a known parameter" in answer.json()["message"]
+    assert "nearest: `where`" in server.http.get("/v1/images", params={"wher": "x"}).text
+    assert server.http.get("/", params={"wher": "x"}).status_code == 200  # an address of the page
+
+
+def test_the_description_is_shown_without_any_other_host(server: Served) -> None:
+    answer = server.http.get("/docs")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    files = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
+    assert "docs/swagger-ui-bundle.js" in files
+    for name in files:
+        got = server.http.get(f"/{name}")
+        assert got.status_code == 200, name
+        assert not re.search(r"https?://", name)
+    assert server.http.get("/docs/LICENSE").status_code == 404
+    assert server.http.get("/docs/../openapi.py").status_code == 404
+    folder = Path(lookalike.server.__file__).parent / "vendor" / "swagger-ui"
+    assert "Apache License" in (folder / "LICENSE").read_text(encoding="utf-8")

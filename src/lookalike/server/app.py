@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -25,7 +25,8 @@ from lookalike.server.http.invalid_input import invalid_input, shown
 from lookalike.server.http.known_routes import KnownRoutes, answers_head
 from lookalike.server.http.metrics import Metrics
 from lookalike.server.http.middleware import App, RequestGuard, RequestLimitExceeded
-from lookalike.server.http.responses import as_json, error_response
+from lookalike.server.http.openapi import describe_login, operation_id, refuse_unknown_parameters
+from lookalike.server.http.responses import error_response, problem
 from lookalike.server.http.static_files import pages
 from lookalike.server.process.settings import KEY, Settings, load_tokens
 from lookalike.server.process.shards import shard_options
@@ -60,7 +61,10 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        generate_unique_id_function=operation_id,
+        dependencies=[Depends(refuse_unknown_parameters)],
     )
+    describe_login(app)
     app.state.lookalike = state
     modules = (
         search,
@@ -86,7 +90,8 @@ def make_app(settings: Settings, collection: Collection | None = None) -> FastAP
 
 
 DESCRIPTION = (
-    "Find images that look alike. Every error is a JSON object with `error`, a code, and `message`, a sentence."
+    "Find images that look alike. Every error is `application/problem+json` (RFC 9457) with `error`, a code that "
+    "stays, and `message`, a sentence."
 )
 
 
@@ -194,29 +199,28 @@ def _add_error_handlers(app: FastAPI, service: CollectionService) -> None:
     @app.exception_handler(LookalikeError)
     async def library_error(_: Request, error: LookalikeError) -> Response:
         if isinstance(error, JobRunning):
-            return as_json({"error": "job_running", "message": str(error)}, status=409)
+            return problem("job_running", str(error), status=409)
         return error_response(error, service.public_message(error))
 
     @app.exception_handler(RequestLimitExceeded)
     async def limit_exceeded(_: Request, error: RequestLimitExceeded) -> Response:
         refusal = error.refusal
-        content = {"error": refusal.kind, "message": refusal.message}
-        return as_json(content, status=refusal.status, headers=dict(refusal.headers))
+        return problem(refusal.kind, refusal.message, status=refusal.status, headers=dict(refusal.headers))
 
     @app.exception_handler(OSError)
     async def os_error(_: Request, error: OSError) -> Response:
         if error.errno != errno.ENOSPC:
             raise error
-        return as_json({"error": "store_failed", "message": "the server's disk is full; free some space"}, status=507)
+        return problem("store_failed", "the server's disk is full; free some space", status=507)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> Response:
         message = "internal error; see the server's log under the x-request-id of this response"
-        return as_json({"error": "unexpected", "message": message}, status=500)
+        return problem("unexpected", message, status=500)
 
     @app.exception_handler(ClientDisconnect)
     async def client_disconnected(_: Request, error: ClientDisconnect) -> Response:
-        return as_json({"error": "gone", "message": "the client closed the connection"}, status=CLOSED_BY_CLIENT)
+        return problem("gone", "the client closed the connection", status=CLOSED_BY_CLIENT)
 
 
 def _add_request_error_handlers(app: FastAPI, routes: KnownRoutes) -> None:
@@ -226,18 +230,18 @@ def _add_request_error_handlers(app: FastAPI, routes: KnownRoutes) -> None:
     async def invalid(request: Request, error: RequestValidationError) -> Response:
         body = getattr(request.scope.get("route"), "body_field", None)
         message = invalid_input(error.errors(), None if body is None else body.field_info.annotation)
-        return as_json({"error": "invalid", "message": message}, status=422)
+        return problem("invalid", message, status=422)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, error: HTTPException) -> Response:
         path, status = request.scope["path"], error.status_code
         if status == 404:
-            return as_json({"error": "not_found", "message": routes.not_found(path)}, status=status)
+            return problem("not_found", routes.not_found(path), status=status)
         if status == 405:
             methods = ", ".join(routes.methods(path))
             message = f"{shown(path)} does not allow {shown(request.method)}; allowed: {methods}"
-            return as_json({"error": "method_not_allowed", "message": message}, status=405, headers={"allow": methods})
-        return as_json({"error": "failed", "message": UNREADABLE_BODY}, status=status)
+            return problem("method_not_allowed", message, status=405, headers={"allow": methods})
+        return problem("failed", UNREADABLE_BODY, status=status)
 
 
 async def _publish_metrics(state: AppState) -> None:

@@ -14,7 +14,7 @@ from lookalike.server.process.settings import Settings, Tokens, is_loopback
 COOKIE = "lookalike"
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 # Reachable without a token: the static files hold no data, and monitoring has no token.
-PUBLIC_PATHS = ("/healthz", "/readyz", "/v1/login", "/openapi.json", "/static/", "/favicon.ico")
+PUBLIC_PATHS = ("/healthz", "/readyz", "/v1/login", "/openapi.json", "/docs", "/static/", "/favicon.ico")
 PAGE_PATHS = ("/", "/duplicates", "/clusters", "/labels", "/map", "/collection")
 # Not counted against the rate: monitoring, and the static files that the page needs to show a refusal.
 RATE_EXEMPT = ("/healthz", "/readyz", "/static/", "/favicon.ico")

@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Query, Request
 from lookalike.errors import BadQuery
 from lookalike.server.http.access import AccessControl
 from lookalike.server.http.metrics import Metrics
+from lookalike.server.http.problem import PROBLEM_TYPE
 from lookalike.server.http.schemas import ErrorOut
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.collection_service import MAX_K, CollectionService
@@ -103,4 +104,7 @@ def error_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
         507: "The collection cannot be written: the disk is full.",
     }
     common = (400, 401, 403, 408, 413, 421, 422, 429, 503)
-    return {s: {"model": ErrorOut, "description": descriptions[s]} for s in sorted({*statuses, *common})}
+    content = {PROBLEM_TYPE: {"schema": {"$ref": "#/components/schemas/ErrorOut"}}}
+    return {
+        s: {"model": ErrorOut, "description": descriptions[s], "content": content} for s in sorted({*statuses, *common})
+    }

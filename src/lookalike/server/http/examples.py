@@ -84,7 +84,14 @@ HIT_SUMMARY: dict[str, Any] = {"judged": 1, "copies": 1, "possible": 0, "undecid
 FACET = {"values": [{"value": "JPEG", "images": 11802}], "more": 4, "images": 12034}
 FOLDER = {"name": "2019", "below": "Pictures/2019", "images": 310}
 EXAMPLES: dict[str, dict[str, Any]] = {
-    "ErrorOut": {"error": "unknown_id", "message": "no image has the id 'x'"},
+    "ErrorOut": {
+        "type": "urn:lookalike:unknown_id",
+        "title": "unknown id",
+        "status": 404,
+        "detail": "no image has the id 'x'",
+        "error": "unknown_id",
+        "message": "no image has the id 'x'",
+    },
     "ContainmentOut": CONTAINMENT,
     "HitOut": HIT,
     "HitSummaryOut": HIT_SUMMARY,

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, get_args
 
 from pydantic import BaseModel
 
+UNKNOWN_PARAMETER = "unknown_parameter"  # a type of error beside those of pydantic
 MAX_ERRORS = 5  # reported per request
 MAX_VALUE_LENGTH = 60
 SECRET_FIELDS = frozenset({"token"})  # their values are not repeated
@@ -78,8 +79,10 @@ def _sentence(error: Mapping[str, Any], body: type[BaseModel] | None) -> str:
     name = _field_name(location[1:])
     if kind == "missing":
         return f"{name} is missing"
-    if kind == "extra_forbidden":
-        return f"{name} is not a known field{_nearest_field(location[1:], body)}"
+    if kind in ("extra_forbidden", UNKNOWN_PARAMETER):
+        known = context.get("known")
+        near = _nearest_field(location[1:], body) if known is None else _nearest_of(str(location[-1]), known)
+        return f"{name} is not a known {'field' if known is None else 'parameter'}{near}"
     if kind in _LENGTHS:
         return f"{name} has {_length_words(kind, value, context)}"
     requirement = _REQUIREMENTS[kind](context) if kind in _REQUIREMENTS else "have a valid value"
@@ -107,9 +110,11 @@ def _nearest_field(path: Location, body: type[BaseModel] | None) -> str:
     schema: Any = body
     for part in path[:-1]:
         schema = get_args(schema)[0] if isinstance(part, int) else schema.model_fields[part].annotation
-    if schema is None:
-        return ""
-    near = get_close_matches(str(path[-1]), schema.model_fields, n=1, cutoff=0.0)
+    return "" if schema is None else _nearest_of(str(path[-1]), schema.model_fields)
+
+
+def _nearest_of(name: str, known: Iterable[str]) -> str:
+    near = get_close_matches(name[:MAX_VALUE_LENGTH], list(known), n=1, cutoff=0.0)
     return f", nearest: `{near[0]}`" if near else ""
 
 

@@ -12,6 +12,7 @@ from starlette.exceptions import HTTPException
 
 from lookalike.server.http.access import AccessControl, Refusal, header_dict
 from lookalike.server.http.metrics import Metrics
+from lookalike.server.http.problem import PROBLEM_TYPE, problem_content
 from lookalike.server.process.settings import LIFESPAN_KEY, Settings
 
 Scope = MutableMapping[str, Any]
@@ -182,8 +183,8 @@ class _RequestContext:
         if self._status:
             return
         self._metrics.add("lookalike_refused_total", reason=refusal.kind)
-        body = json.dumps({"error": refusal.kind, "message": refusal.message}).encode()
-        headers = [("content-type", "application/json"), ("content-length", str(len(body))), *refusal.headers]
+        body = json.dumps(problem_content(refusal.kind, refusal.message, refusal.status)).encode()
+        headers = [("content-type", PROBLEM_TYPE), ("content-length", str(len(body))), *refusal.headers]
         pairs = [(name.encode(), value.encode()) for name, value in headers]
         await self._send_guarded({"type": "http.response.start", "status": refusal.status, "headers": pairs})
         await self._send_guarded(

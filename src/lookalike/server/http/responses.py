@@ -8,6 +8,7 @@ from typing import Any
 from starlette.responses import Response
 
 from lookalike import errors
+from lookalike.server.http.problem import PROBLEM_TYPE, problem_content
 from lookalike.server.http.redaction import PRIVATE_COLUMNS
 from lookalike.server.service.batcher import Busy
 from lookalike.server.service.journals import ApplyNotAllowed, GroupsChanged
@@ -41,7 +42,13 @@ def error_response(error: Exception, message: str) -> Response:
     """Return the JSON response for an error of the library."""
     status, kind = next((s, k) for known, s, k in STATUSES if isinstance(error, known))
     headers = {"retry-after": "2"} if kind in RETRYABLE else {}
-    return as_json({"error": kind, "message": message}, status=status, headers=headers)
+    return problem(kind, message, status=status, headers=headers)
+
+
+def problem(kind: str, message: str, *, status: int, headers: Mapping[str, str] | None = None) -> Response:
+    """Return an error as every error is sent: problem details (RFC 9457), with `error`, its code, and `message`."""
+    content = problem_content(kind, message, status)
+    return Response(json_of(content), status, dict(headers or {}), media_type=PROBLEM_TYPE)
 
 
 def as_json(content: Any, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

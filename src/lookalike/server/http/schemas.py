@@ -28,8 +28,13 @@ class ApiModel(BaseModel):
 
 
 class ErrorOut(ApiModel):
-    """An error: `error` is a code for programs, `message` a sentence for people."""
+    """An error as problem details (RFC 9457). `error` is a code for programs that stays, `message` a sentence;
+    `type`, `title` and `detail` say the same under the names of the standard."""
 
+    type: str
+    title: str
+    status: int
+    detail: str
     error: str
     message: str
 

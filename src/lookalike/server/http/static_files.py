@@ -7,12 +7,19 @@ from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from lookalike._version import __version__
 from lookalike.duplicates.review.page import review_file
 from lookalike.plot.pages import shared_script
 from lookalike.server.http.access import PAGE_PATHS
 from lookalike.server.http.responses import with_tag
 
 FOLDER = Path(__file__).parents[1] / "static"
+API_PAGE = Path(__file__).parents[1] / "vendor" / "swagger-ui"
+# Swagger UI sets styles from its script, and has its icons in addresses of data.
+API_PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; font-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 KINDS = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -46,6 +53,21 @@ def pages() -> APIRouter:
     @router.api_route("/static/{name}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:
         return respond(request, name)
+
+    vendored = {path.name: path.read_bytes() for path in sorted(API_PAGE.iterdir()) if path.suffix in KINDS}
+
+    @router.api_route("/docs", methods=["GET", "HEAD"])
+    async def api_page(request: Request) -> Response:
+        headers = {"content-security-policy": API_PAGE_POLICY, "cache-control": "no-cache"}
+        return with_tag(vendored["index.html"], KINDS[".html"], __version__, None, headers)
+
+    @router.api_route("/docs/{name}", methods=["GET", "HEAD"])
+    async def api_page_file(request: Request, name: str) -> Response:
+        if name not in vendored:
+            raise HTTPException(404)
+        tag = hashlib.blake2b(vendored[name], digest_size=8).hexdigest()
+        kind, known = KINDS[Path(name).suffix], request.headers.get("if-none-match")
+        return with_tag(vendored[name], kind, tag, known, {"cache-control": "no-cache"})
 
     @router.get("/favicon.ico")
     async def icon(request: Request) -> Response:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from lookalike.server.http.problem import PROBLEM_TYPE, problem_content
 from lookalike.server.process.settings import LIFESPAN_KEY, Settings, is_loopback
 
 MAX_HEADER_BYTES = 64 * 1024  # of the request line and headers
@@ -15,8 +16,8 @@ MAX_CONNECTIONS = 100  # per address; proxies are exempt
 
 def _error_response(status: str, kind: str, message: str) -> bytes:
     """Return a response in the form of all errors, for requests that do not reach the application."""
-    body = json.dumps({"error": kind, "message": message})
-    head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+    body = json.dumps(problem_content(kind, message, int(status.split(maxsplit=1)[0])))
+    head = f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: {PROBLEM_TYPE}\r\nContent-Length: {len(body)}"
     return f"{head}\r\n\r\n{body}".encode("ascii")
 
 

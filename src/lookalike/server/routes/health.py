@@ -7,8 +7,8 @@ from starlette.responses import PlainTextResponse, Response
 
 from lookalike.server.http.access import COOKIE
 from lookalike.server.http.dependencies import AppState, AppStateDep, error_responses
-from lookalike.server.http.responses import as_json
-from lookalike.server.http.schemas import ErrorOut, HealthOut, LoginIn
+from lookalike.server.http.responses import as_json, problem
+from lookalike.server.http.schemas import HealthOut, LoginIn
 from lookalike.server.service.batcher import Batcher
 
 router = APIRouter(tags=["operations"])
@@ -55,12 +55,12 @@ def record_state(state: AppState) -> None:
     registry.set("lookalike_images", 0 if service.index is None else len(service.index))
 
 
-@router.post("/v1/login", response_model=HealthOut, responses=error_responses() | {401: {"model": ErrorOut}})
+@router.post("/v1/login", response_model=HealthOut, responses=error_responses())
 async def login(credentials: LoginIn, state: AppStateDep, request: Request) -> Response:
     """Exchange a token for a session cookie, which scripts cannot read and other sites cannot send."""
     session = state.access.session(credentials.token)
     if session is None:
-        return as_json({"error": "wrong_token", "message": "unknown token"}, status=401)
+        return problem("wrong_token", "unknown token", status=401)
     response = as_json({"status": "ok", "message": ""})
     response.set_cookie(
         COOKIE,

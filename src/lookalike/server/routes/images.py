@@ -28,7 +28,7 @@ from lookalike.server.http.dependencies import (
 )
 from lookalike.server.http.examples import FORMS
 from lookalike.server.http.redaction import PRIVATE_COLUMNS
-from lookalike.server.http.responses import as_hits, as_json, public, with_tag
+from lookalike.server.http.responses import as_hits, as_json, problem, public, with_tag
 from lookalike.server.http.schemas import AddedOut, ImageList, ImageOut, ImagePatch, RemovedOut, SearchOut
 from lookalike.server.service.collection_service import HIDDEN_COLUMNS
 from lookalike.server.service.originals import content_type, read_original
@@ -150,7 +150,7 @@ async def add(request: Request, state: AppStateDep) -> Response:
     await state.local_features.add(report["ids"])
     if not report["ids"] and report["failed"]:
         message = "; ".join(f["reason"] for f in report["failed"])[:500]
-        return as_json({"error": "unreadable_image", "message": message}, status=422)
+        return problem("unreadable_image", message, status=422)
     return as_json(report, status=201)
 
 
