@@ -29,6 +29,8 @@ TEXTS = [
     if path.suffix in {".py", ".js", ".html", ".css", ".md"}
 ] + [PROJECT / name for name in ("README.md", "pyproject.toml", "CONTRIBUTING.md", "SECURITY.md")]
 
+TEXTS = [path for path in TEXTS if "vendor" not in path.parts]  # the words of others
+
 # Old spellings that are still read or written, deprecated names, and names in files on disk.
 ALLOWED = {
     "deprecation.py": {*OLD_KEYS.values(), *OLD_SETTINGS},

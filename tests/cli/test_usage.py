@@ -45,6 +45,7 @@ MALFORMED: dict[str, dict[str, str]] = {
         "--resize": "stretch",
         "--parts": "words",
     },
+    "mcp": {"--device": "gpu"},
     "models add m": {"--from": "hub:x"},
     "models add clip": {"--precision": "fp99"},
     "optimize": {"--ray": "head"},

@@ -21,6 +21,7 @@ from lookalike.cli import (
     info,
     label,
     map,
+    mcp,
     models,
     optimize,
     outliers,
@@ -89,6 +90,7 @@ for verb in (
     evaluate,
     benchmark,
     serve,
+    mcp,
     demo,
 ):
     app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"), cls=VerbCommand)(
