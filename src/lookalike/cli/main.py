@@ -13,6 +13,7 @@ from lookalike.cli import (
     cluster,
     compare,
     demo,
+    doctor,
     duplicates,
     embed,
     evaluate,
@@ -91,6 +92,7 @@ for verb in (
     benchmark,
     serve,
     mcp,
+    doctor,
     demo,
 ):
     app.command(verb.__name__.rsplit(".", 1)[-1].replace("_", "-"), cls=VerbCommand)(

@@ -68,10 +68,10 @@ class TextSearch:
         if photos.card.text is not None and isinstance(photos.embedder, TextEmbedder):
             return photos.embedder
         raise BadQuery(
-            f"its model {photos.card.name} reads no words",
+            f"its model {photos.card.name} reads no words; one that does comes with: lookalike models add clip",
             subject=photos.uri,
             location=photos.uri,
-            hint="download one that does (lookalike models add clip) and index the images with it as well",
+            hint="then index the images with it as well: index --model clip --add",
             command=f"index --model clip --add -c {photos.uri}",
         )
 
