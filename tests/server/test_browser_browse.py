@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -198,3 +199,59 @@ def test_a_list_that_no_element_is_high_enough_for(page: Any, width: int) -> Non
     page.evaluate("window.scrollTo(0, 5000000)")
     page.wait_for_timeout(400)
     assert page.evaluate("window.asked.length") - asked <= 8  # what is passed in a moment is not loaded
+
+
+def test_many_are_selected_labeled_and_downloaded(page: Any, site: Served) -> None:
+    page.goto(f"{site.url}/?sort=id")
+    ids = sorted(site.photos.ids())
+    page.wait_for_selector(".tile img")
+    page.locator(".tile[data-n='1']").click(modifiers=["Control"])
+    page.locator(".tile[data-n='4']").click(modifiers=["Shift"])
+    bar = page.get_by_role("region", name="Selected images")
+    assert bar.locator("[role=status]").inner_text() == "4 selected"
+    page.locator(".tile[data-n='2']").click(modifiers=["Control"])
+    page.locator(".tile[data-n='0']").focus()
+    page.keyboard.press("x")
+    assert bar.locator("[role=status]").inner_text() == "4 selected"
+    chosen = [ids[n] for n in (0, 1, 3, 4)]
+    assert page.locator(".tile.selected").count() == 4
+    assert page.locator(".tile.selected").first.get_attribute("aria-label").endswith(", selected")
+    assert not page.locator("#viewer").is_visible()
+
+    assert site.http.post("/v1/labels", json={"label": "before", "ids": [ids[1]]}).status_code == 200
+    page.reload()
+    page.wait_for_selector(".tile img")
+    for n in (0, 1, 3, 4):
+        page.locator(f".tile[data-n='{n}']").click(modifiers=["Control"])
+    bar.get_by_label("Label for the selected images").fill('it\'s, "mine"')
+    bar.get_by_role("button", name="Label").click()
+    page.get_by_text("4 images labeled it's").wait_for()
+    assert sorted(site.photos.ids({"label": 'it\'s, "mine"'})) == chosen
+    with page.expect_download() as downloading:
+        bar.get_by_role("button", name="Download list").click()
+    lines = Path(downloading.value.path()).read_text(encoding="utf-8").splitlines()
+    assert lines[0] == "id,label,width,height"
+    assert lines[1] == f'{ids[0]},"it\'s, ""mine""",24,18'
+    page.get_by_role("button", name="Undo").click()
+    page.get_by_text("the labels are as they were").wait_for()
+    assert site.photos.ids("label is not null") == [ids[1]]
+    assert site.photos.ids({"label": "before"}) == [ids[1]]
+    page.keyboard.press("Escape")
+    page.locator(".tile[data-n='0']").focus()
+    page.keyboard.press("Escape")
+    assert bar.is_hidden()
+
+
+def test_a_click_selects_after_select_and_ranges_reach_beyond_what_is_loaded(page: Any, site: Served) -> None:
+    page.goto(f"{site.url}/?sort=id")
+    page.wait_for_selector(".tile img")
+    page.get_by_role("button", name="Select", exact=True).click()
+    page.locator(".tile[data-n='0']").click()
+    page.keyboard.press("End")
+    page.wait_for_selector(f".tile[data-n='{COUNT - 1}'] img")
+    page.locator(f".tile[data-n='{COUNT - 1}']").click(modifiers=["Shift"])
+    page.get_by_text(f"{COUNT} selected").wait_for()
+    page.get_by_role("button", name="Select", exact=True).click()
+    assert page.get_by_role("region", name="Selected images").is_hidden()
+    page.locator(f".tile[data-n='{COUNT - 1}']").click()  # and a click opens again
+    page.wait_for_selector("#viewer[open]")

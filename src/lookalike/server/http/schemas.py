@@ -249,10 +249,13 @@ class LabelList(ApiModel):
 
 
 class LabelIn(ApiModel):
-    """A label for images by id, or for a cluster (LEVEL/NUMBER), which it names; its typical images are labeled."""
+    """A label for images by id, or for a cluster (LEVEL/NUMBER), which it names; its typical images are labeled.
+
+    `label: null` takes the labels of images away.
+    """
 
     model_config = ConfigDict(extra="forbid")
-    label: Annotated[Label, Field(min_length=1)]
+    label: Annotated[Label, Field(min_length=1)] | None
     ids: list[Id] = Field([], max_length=5000)
     cluster: str | None = Field(None, pattern=CLUSTER_PATTERN)
 

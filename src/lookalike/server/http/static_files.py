@@ -1,5 +1,6 @@
 """The static files of the page: plain modules, read once and served with entity tags."""
 
+import gzip
 import hashlib
 from pathlib import Path
 
@@ -35,14 +36,13 @@ def pages() -> APIRouter:
     files["mapview.js"] = shared_script("mapview.js").encode()  # shared with the standalone map page
     for name in ("review.js", "review.css"):  # shared with the page that `lookalike duplicates --page` writes
         files[name] = review_file(name).encode()
+    packed = {name: gzip.compress(data, 9) for name, data in files.items()}
     tags = {name: hashlib.blake2b(data, digest_size=8).hexdigest() for name, data in files.items()}
 
     def respond(request: Request, name: str) -> Response:
         if name not in files:
             raise HTTPException(404)  # worded by the application
-        headers = {"cache-control": "no-cache"}
-        kind = KINDS[Path(name).suffix]
-        return with_tag(files[name], kind, tags[name], request.headers.get("if-none-match"), headers)
+        return _compressed(request, files[name], packed[name], KINDS[Path(name).suffix], tags[name])
 
     async def page(request: Request) -> Response:
         return respond(request, "index.html")
@@ -65,12 +65,21 @@ def pages() -> APIRouter:
     async def api_page_file(request: Request, name: str) -> Response:
         if name not in vendored:
             raise HTTPException(404)
-        tag = hashlib.blake2b(vendored[name], digest_size=8).hexdigest()
-        kind, known = KINDS[Path(name).suffix], request.headers.get("if-none-match")
-        return with_tag(vendored[name], kind, tag, known, {"cache-control": "no-cache"})
+        data = vendored[name]
+        tag = hashlib.blake2b(data, digest_size=8).hexdigest()
+        return _compressed(request, data, gzip.compress(data, 6), KINDS[Path(name).suffix], tag)
 
     @router.get("/favicon.ico")
     async def icon(request: Request) -> Response:
         return respond(request, "icon.svg")
 
     return router
+
+
+def _compressed(request: Request, data: bytes, packed: bytes, kind: str, tag: str) -> Response:
+    """Return a file as the client can read it: compressed, which a tag of its own says, or as it is."""
+    headers = {"cache-control": "no-cache", "vary": "accept-encoding"}
+    known = request.headers.get("if-none-match")
+    if "gzip" not in request.headers.get("accept-encoding", ""):
+        return with_tag(data, kind, tag, known, headers)
+    return with_tag(packed, kind, f"{tag}-gzip", known, headers | {"content-encoding": "gzip"})

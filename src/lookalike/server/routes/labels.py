@@ -148,7 +148,7 @@ async def suspects(state: AppStateDep) -> Response:
 
 @router.post("/v1/labels", response_model=LabeledOut, responses=error_responses(404, 507))
 async def give(request: LabelIn, state: AppStateDep) -> Response:
-    """Label images, or name a cluster and label its typical images."""
+    """Label images or take their labels away, or name a cluster and label its typical images."""
     photos = state.service.writable()
     if bool(request.ids) == (request.cluster is not None):
         raise BadQuery("send either image ids in `ids` or a cluster in `cluster`")
@@ -165,6 +165,8 @@ def _assign_label(photos: Collection, request: LabelIn) -> int:
             raise unknown(missing[0])
         set_labels(photos, dict.fromkeys(request.ids, request.label))
         return len(set(request.ids))
+    if request.label is None:
+        raise BadQuery("a cluster keeps its name; send another one in `label`")
     try:
         return len(label_cluster(photos, request.cluster, request.label))
     except NoClusters as error:

@@ -92,6 +92,7 @@ const KEYS = [
   ["m", "more like this"],
   ["l", "less like this"],
   ["a", "add to the search"],
+  ["x", "select; Shift and click select a range, Escape clears"],
   ["b", "draw a box in the large view"],
   ["/", "find by name"],
   ["g", "focus the images"],

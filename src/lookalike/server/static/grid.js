@@ -52,7 +52,10 @@ export class Grid {
     this.list.addEventListener("keydown", (event) => this.key(event));
     this.list.addEventListener("click", (event) => {
       const tile = event.target.closest(".tile");
-      if (tile) this.open(Number(tile.dataset.n));
+      if (!tile) return;
+      const n = Number(tile.dataset.n);
+      if (this.selection?.takes(event)) this.selection.take(n, event);
+      else this.open(n);
     });
   }
 
@@ -115,6 +118,7 @@ export class Grid {
       if (!node) {
         node = this.tile(n);
         this.shown.set(n, node);
+        if (this.selection) this.markTile(node, this.tiles[n]);
         added.append(node);
       }
       const [left, top, width, height] = this.boxes[n];
@@ -174,6 +178,19 @@ export class Grid {
     );
   }
 
+  // Shows which tiles are selected.
+  mark() {
+    for (const [n, node] of this.shown) this.markTile(node, this.tiles[n]);
+  }
+
+  markTile(node, tile) {
+    const selected = this.selection?.has(tile) || false;
+    if (node.classList.contains("selected") === selected) return;
+    node.classList.toggle("selected", selected);
+    const label = node.getAttribute("aria-label").replace(/, selected$/, "");
+    node.setAttribute("aria-label", selected ? `${label}, selected` : label);
+  }
+
   relate(relations) {
     relations.forEach((relation, n) => {
       if (this.tiles[n]) this.tiles[n].relation = relation;
@@ -224,6 +241,12 @@ export class Grid {
   key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.length) return;
     const n = this.focused;
+    if (event.key === "x" && this.selection) {
+      this.selection.take(n, event);
+      event.preventDefault();
+      return;
+    }
+    if (event.key === "Escape" && this.selection?.chosen.size) this.selection.clear();
     const moves = {
       ArrowRight: n + 1,
       ArrowLeft: n - 1,

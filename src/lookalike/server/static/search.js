@@ -6,6 +6,7 @@ import { get, thumbnailUrl, upload } from "./api.js";
 import { address, go, replaceAddress, read } from "./state.js";
 import { chips, chosenCondition, isNarrowed, isSorted, sortControl, timeline } from "./browse.js";
 import { Grid } from "./grid.js";
+import { Selection } from "./select.js";
 import { Wall } from "./wall.js";
 import { queryWithOutlines } from "./containment.js";
 import { byAddedModel, byParts, loadCollection, optionControls, searchOptions } from "./search_options.js";
@@ -101,13 +102,14 @@ function start(current, state) {
     { type: "button", onclick: () => go(address({ ...read(), seed: String(Math.floor(Math.random() * 1e6)) })) },
     "Show others",
   );
+  shuffle.hidden = isSorted(state);
   const facets = h("div");
   const years = h("nav", { class: "timeline", "aria-label": "Years" });
   current.root.append(
     zone,
     filters(state),
     facets,
-    h("div", { class: "row order" }, sortControl(state), summary, h("span", { class: "spread" }), !isSorted(state) && shuffle),
+    h("div", { class: "row order" }, sortControl(state), summary, h("span", { class: "spread" }), shuffle),
     years,
   );
   current.grid = new Wall(current.root, {
@@ -119,6 +121,7 @@ function start(current, state) {
       return response.images.map(flat);
     },
   });
+  shuffle.before(new Selection(current.grid, current.root).button);
   list(current, state, { summary, facets, years });
 }
 
@@ -179,6 +182,7 @@ function results(current, state) {
     wordsForm({ add: true }),
   );
   const summary = h("h1", {}, "Searching…");
+  const again = h("a", { class: "button", href: "/", "data-link": true }, "New search");
   current.answer = h("p", { class: "answer", role: "status" }); // whether any hit is a copy, once they are judged
   current.root.append(
     h("div", { class: "ask" }, chips, h("div", { class: "controls" }, cut, filters(state))),
@@ -187,7 +191,7 @@ function results(current, state) {
       { class: "row" },
       summary,
       h("span", { class: "spread" }),
-      h("a", { class: "button", href: "/", "data-link": true }, "New search"),
+      again,
     ),
     current.answer,
   );
@@ -198,6 +202,7 @@ function results(current, state) {
   });
   const more = h("div", { class: "more" });
   current.root.append(more);
+  again.before(new Selection(current.grid, current.root).button);
   current.showParts = () => {
     current.found?.remove();
     current.found = queryWithOutlines(state.like[0], current.all, (n) => current.grid.focus(n));
@@ -306,6 +311,7 @@ function flat(image) {
     percentile: image.percentile,
     width: image.metadata.width,
     height: image.metadata.height,
+    label: image.metadata.label,
     relation: image.relation || null,
     containment: image.containment || null,
   };

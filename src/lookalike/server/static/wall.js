@@ -76,6 +76,7 @@ export class Wall extends Grid {
       if (!node) {
         node = this.tile(n);
         this.shown.set(n, node);
+        if (this.selection) this.markTile(node, this.tiles[n]);
         added.append(node);
       }
       const left = (n % this.columns) * row;
@@ -111,6 +112,7 @@ export class Wall extends Grid {
       if (!node) return;
       const loaded = this.tile(offset + n);
       loaded.style.cssText = node.style.cssText;
+      if (this.selection) this.markTile(loaded, tile);
       const focused = node === document.activeElement;
       node.replaceWith(loaded);
       this.shown.set(offset + n, loaded);
