@@ -110,9 +110,10 @@ function start(current, state) {
     filters(state),
     facets,
     h("div", { class: "row order" }, sortControl(state), summary, h("span", { class: "spread" }), shuffle),
-    years,
   );
-  current.grid = new Wall(current.root, {
+  const wall = h("div", { class: "wall" }, years);
+  current.root.append(wall);
+  current.grid = new Wall(wall, {
     label: "Images of the collection",
     open: (n) => current.grid.tiles[n] && open(current.grid.tiles[n].id),
     act: (letter, n) => current.grid.tiles[n] && act(letter, current.grid.tiles[n].id),
@@ -121,7 +122,7 @@ function start(current, state) {
       return response.images.map(flat);
     },
   });
-  shuffle.before(new Selection(current.grid, current.root).button);
+  summary.before(new Selection(current.grid, current.root).button);
   list(current, state, { summary, facets, years });
 }
 
