@@ -135,3 +135,44 @@ def test_no_path_leaves_unless_asked(server: Served) -> None:
         assert answer.status_code == 200
         assert "/tmp" not in answer.text
         assert '"path"' not in answer.text
+
+
+def test_a_batch_gives_what_its_queries_give(server: Served) -> None:
+    ids = ["id:photos/red0.png", "id:photos/blue1.png"]
+    queries = [{"like": [ids[0]]}, {"like": ids}, {"like": [ids[1]], "minus": [ids[0]]}]
+    answer = server.http.post("/v1/search/batch", json={"queries": queries, "k": 4, "where": "width > 1"})
+    assert answer.status_code == 200, answer.text
+    for query, result in zip(queries, answer.json()["results"], strict=True):
+        alone = server.http.get("/v1/search", params={**query, "k": 4, "where": "width > 1"}).json()
+        assert result["hits"] == alone["hits"]
+        assert result["query"] == alone["query"]
+
+
+def test_a_vector_is_searched_with(server: Served) -> None:
+    (row,) = server.photos.get(["photos/red0.png"])
+    assert row is not None
+    vector = (row.vector * 7).tolist()
+    answer = server.http.post("/v1/search/batch", json={"queries": [{"vector": vector}], "k": 3}).json()
+    (expected,) = server.photos.search_by_vector(vector, 3)
+    assert [hit["id"] for hit in answer["results"][0]["hits"]] == [hit.id for hit in expected]
+    assert answer["results"][0]["hits"][0]["score"] == pytest.approx(1, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "sentence"),
+    [
+        ({"vector": [1.0, 2.0]}, 400, "2 numbers; colour makes 3"),
+        ({"vector": [0, 0, 0]}, 400, "is zero"),
+        ({"vector": [1e300, 1, 1]}, 200, ""),
+        ({"vector": [1, 0, 0], "like": ["id:photos/red0.png"]}, 400, "either a vector or names"),
+        ({"vector": ["x", 0, 0]}, 422, "queries[0].vector[0]"),
+        ({"like": ["id:nobody"]}, 404, "no image has the id"),
+        ({}, 400, "needs an image"),
+        ({"text": ["red"]}, 400, "reads no words"),
+        ({"lik": ["x"]}, 422, "nearest: `like`"),
+    ],
+)
+def test_a_batch_with_a_bad_query_is_refused(server: Served, query: dict, status: int, sentence: str) -> None:
+    answer = server.http.post("/v1/search/batch", json={"queries": [query]})
+    assert answer.status_code == status, answer.text
+    assert sentence in answer.text

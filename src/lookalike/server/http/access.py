@@ -20,7 +20,7 @@ PAGE_PATHS = ("/", "/duplicates", "/clusters", "/labels", "/map", "/collection")
 RATE_EXEMPT = ("/healthz", "/readyz", "/static/", "/favicon.ico")
 HOST_EXEMPT = ("/healthz",)  # monitoring uses the bare address; the response holds no data
 THUMBNAIL_COST = 0.05  # of a request: the page loads up to sixty at once, and each is read as stored
-READ_ONLY_POSTS = ("/v1/search", "/v1/queries", "/v1/compare")  # allowed with the read token
+READ_ONLY_POSTS = ("/v1/search", "/v1/search/batch", "/v1/queries", "/v1/compare")  # allowed with the read token
 MAX_CLIENTS = 10_000
 
 

@@ -15,6 +15,7 @@ from lookalike.server.http.invalid_input import UNKNOWN_PARAMETER
 _OPERATIONS = {
     "search": "search_images",
     "search_by_upload": "search_images_by_upload",
+    "search_batch": "search_many_images",
     "save": "save_query",
     "query_thumbnail": "get_query_thumbnail",
     "images": "list_images",

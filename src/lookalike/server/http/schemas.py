@@ -104,6 +104,37 @@ class SearchOut(ApiModel):
     summary: HitSummaryOut | None = None
 
 
+class QueryIn(ApiModel):
+    """One query of a batch: names and texts as in `GET /v1/search`, or a `vector` that was computed elsewhere.
+
+    `vector`: as many numbers as the collection's vectors have, from its model; it needs no length of 1.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    like: list[Id] = Field([], max_length=64)
+    text: list[Annotated[str, Field(max_length=2000)]] = Field([], max_length=16)
+    minus: list[Id] = Field([], max_length=64)
+    vector: list[Annotated[float, Field(allow_inf_nan=False)]] | None = Field(None, max_length=65_536)
+
+
+class BatchIn(ApiModel):
+    """Several queries that are searched in the same way; see `GET /v1/search` for the parameters."""
+
+    model_config = ConfigDict(extra="forbid")
+    queries: list[QueryIn] = Field(min_length=1, max_length=64)
+    k: int = Field(12, ge=1, le=1000)
+    where: Annotated[str, Field(max_length=2000)] | None = None
+    min_score: float | None = Field(None, ge=-1, le=1, allow_inf_nan=False)
+    by: Annotated[str, Field(max_length=200)] = "both"
+    recall: float | None = Field(None, gt=0, le=1)
+
+
+class BatchOut(ApiModel):
+    """The results of a batch, in the order of its queries."""
+
+    results: list[SearchOut]
+
+
 class SavedQueryOut(ApiModel):
     """An uploaded query image that is saved for a limited time."""
 

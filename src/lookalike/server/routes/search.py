@@ -1,25 +1,28 @@
 """/v1/search and /v1/queries: search by one image or by a combination of several."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+import numpy as np
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
 from lookalike.errors import BadQuery
-from lookalike.parts import BOTH
+from lookalike.parts import BOTH, normalize_row_parts
 from lookalike.search.query import NO_PIXELS, TEXT_PREFIX
 from lookalike.search.text_search import weighing_of_words
 from lookalike.server.http.dependencies import AppState, AppStateDep, By, K, MinScore, Recall, Where, error_responses
 from lookalike.server.http.examples import FORMS, ID, IMAGE_BYTES
 from lookalike.server.http.responses import as_hits, as_json, with_tag
-from lookalike.server.http.schemas import SavedQueryOut, SearchOut
+from lookalike.server.http.schemas import BatchIn, BatchOut, QueryIn, SavedQueryOut, SearchOut
 from lookalike.server.routes.ranking import Ranking
 from lookalike.server.uploads.query_vectors import SearchInput, parse_regions, read_images, texts
 from lookalike.server.uploads.saved_queries import PREFIX
 
 router = APIRouter(tags=["search"])
+MAX_VALUE = 1e18  # of a vector: the square of larger numbers is none in single precision
 Names = Annotated[
     list[str],
     Query(max_length=64, description="`id:ID` or `query:TOKEN`; several are combined.", examples=[[f"id:{ID}"]]),
@@ -136,6 +139,41 @@ async def search_by_upload(
         is_disconnected=request.is_disconnected,
     )
     return await _search(state, query, Ranking(k, where, min_score, by, recall), relations=relations, parts=parts)
+
+
+@router.post("/v1/search/batch", response_model=BatchOut, responses=error_responses(404))
+async def search_batch(request: BatchIn, state: AppStateDep) -> Response:
+    """Search for several queries at once: ids, saved queries, words, or vectors that were computed elsewhere."""
+    ranking = Ranking(request.k, request.where, request.min_score, request.by, request.recall)
+    answers = await asyncio.gather(*(_search_one(state, query, ranking) for query in request.queries))
+    return as_json({"results": answers})
+
+
+async def _search_one(state: AppState, query: QueryIn, ranking: Ranking) -> dict[str, Any]:
+    started_at = time.perf_counter()
+    if query.vector is None:
+        listed = SearchInput(like=[*query.like, *map(_named, query.text)], minus=query.minus)
+        names, content = await _search_by_vector(state, listed, ranking, relations=False)
+    elif query.like or query.text or query.minus:
+        raise BadQuery("a query has either a vector or names and texts")
+    else:
+        names, content = ["vector"], await _search_vector(state, query.vector, ranking)
+    return {"query": names, **content, "seconds": round(time.perf_counter() - started_at, 4)}
+
+
+async def _search_vector(state: AppState, vector: list[float], ranking: Ranking) -> dict[str, Any]:
+    target, by, model = await state.service.in_thread(lambda: state.service.target(ranking.by))
+    card = target.current[0].card
+    if len(vector) != card.dim:
+        raise BadQuery(f"the vector has {len(vector):,} numbers; {card.name} makes {card.dim:,}")
+    row = normalize_row_parts(np.asarray([vector], np.float64).clip(-MAX_VALUE, MAX_VALUE), card)
+    if not row.any():
+        raise BadQuery("the vector is zero, and similar to nothing")
+    hits = await target.search(
+        row, ranking.k, where=ranking.where, min_score=ranking.min_score, by=by, recall=ranking.recall
+    )
+    content: dict[str, Any] = {"hits": as_hits(hits, show_paths=state.settings.show_paths)}
+    return content | ({"model": model} if model else {})
 
 
 def _named(text: str) -> str:
