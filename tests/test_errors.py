@@ -17,6 +17,7 @@ from lookalike.schema import CALIBRATION, CARD, FORMAT
 from lookalike.search import Collection
 from lookalike.store import open_store
 from lookalike.store.lance.engine import translated
+from lookalike.text import expanded
 from tests.conftest import ColourEmbedder
 
 
@@ -156,3 +157,12 @@ def sentences_with_locations() -> Iterator[str]:
 
 def test_no_sentence_contains_a_location() -> None:
     assert list(sentences_with_locations()) == []
+
+
+def test_the_home_folder_is_expanded_in_one_way() -> None:
+    """`Path.expanduser` raises for a user who does not exist; a path with "~" is then an ordinary name."""
+    assert str(expanded("~no such user/x.png")) == "~no such user/x.png"
+    assert expanded("~/x") == Path.home() / "x"
+    source = Path(lookalike.__file__).parent
+    users = [path.name for path in source.rglob("*.py") if ".expanduser()" in path.read_text(encoding="utf-8")]
+    assert users == []

@@ -1,8 +1,10 @@
 """Format counts, lists, probabilities, sizes and times as text."""
 
+import os
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 
 _MAX_EXAMPLES = 3
 
@@ -48,3 +50,8 @@ def printable(text: str, *, newlines: bool = False) -> str:
 def now() -> str:
     """Return the current time in UTC as ISO 8601, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def expanded(path: str | Path) -> Path:
+    """Return a path with the home folder for "~"; that of a user who does not exist stays as it is."""
+    return Path(os.path.expanduser(path))

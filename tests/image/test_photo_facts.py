@@ -99,6 +99,7 @@ def test_cameras(make: str, model: str, expected: str) -> None:
     [
         (("N", (52.0, 30.0, 0.0)), ("E", (13.0, 24.0, 0.0)), (52.5, 13.4)),
         (("S", (33.9,)), ("E", (151.2,)), None),  # a single number, as some writers store it, if it is readable
+        (("", (33.9, 0.0, 0.0)), ("E", (151.2, 0.0, 0.0)), (None, None)),  # on which side of the equator?
         (("N", (0.0, 0.0, 0.0)), ("E", (0.0, 0.0, 0.0)), (None, None)),
         (("N", (95.0, 0.0, 0.0)), ("E", (13.0, 0.0, 0.0)), (None, None)),
         (("N", (52.0, 0.0, 0.0)), ("E", (190.0, 0.0, 0.0)), (None, None)),
@@ -182,7 +183,9 @@ def test_indexing_stores_the_facts(tmp_path: Path) -> None:
         (folder / "full.jpg").write_bytes(encoded())
         photos.sync()
         again, second = (row.metadata for row in photos.get(["photos/full.jpg", "photos/second.jpg"]) if row)
-        assert (again["taken"], again["latitude"], again["label"], again["mood"]) == (None, None, "mine", "blue")
+        assert (again["taken"], again["latitude"], again["label"], again["mood"]) == (
+            EXPECTED.taken, None, "mine", "blue",
+        )  # fmt: skip
         assert (second["taken"], second["latitude"]) == (EXPECTED.taken, EXPECTED.latitude)
         photos.sync(location=False)
         assert {"latitude", "longitude"}.isdisjoint(photos.store.columns())
@@ -225,3 +228,72 @@ def test_columns_of_these_names_that_a_user_has_stay_the_users(tmp_path: Path) -
         table.write_text(f"path,camera,latitude\n{folder / 'full.jpg'},museum,1.5\n")
         photos.sync(table)
         assert photos.ids("camera = 'museum' and latitude = 1.5 and year = 2019")
+
+
+def test_the_best_date_of_xmp_wins_wherever_it_is() -> None:
+    packet = b'<x:xmpmeta xmp:CreateDate="2021-01-01T00:00:00" photoshop:DateCreated="1975-08-01T00:00:00"/>'
+    assert photo_facts(b"\xff\xd8" + packet).taken == "1975-08-01T00:00:00"
+    packet = packet.replace(b"/>", b' exif:DateTimeOriginal="1974-08-01T00:00:00"/>')
+    assert photo_facts(b"\xff\xd8" + packet).taken == "1974-08-01T00:00:00"
+
+
+def test_an_offset_that_is_none_is_left_out() -> None:
+    for offset in ("+99:99", "+15:00", "+02:60", "nonsense"):
+        assert photo_facts(encoded(taken="2019:07:04 12:30:05", offset=offset)).taken == "2019-07-04T12:30:05"
+
+
+@pytest.mark.parametrize("kind", ["WEBP", "PNG", "TIFF"])
+def test_facts_behind_megabytes_of_pixels_are_read(kind: str) -> None:
+    block = exif(**FULL).tobytes().removeprefix(b"Exif\0\0")
+    pad = bytes(3_000_000)
+    if kind == "WEBP":
+        data = b"RIFF" + bytes(4) + b"WEBPVP8 " + len(pad).to_bytes(4, "little") + pad
+        data += b"EXIF" + len(block).to_bytes(4, "little") + block
+    elif kind == "PNG":
+        data = b"\x89PNG\r\n\x1a\n" + len(pad).to_bytes(4, "big") + b"IDAT" + pad + bytes(4)
+        data += len(block).to_bytes(4, "big") + b"eXIf" + block + bytes(4)
+    else:  # the first directory lies behind the pixels, and its offsets count from the start
+        first = 8 + len(pad)
+        entry = (0x010F).to_bytes(2, "little") + (2).to_bytes(2, "little") + (6).to_bytes(4, "little")
+        entry += (first + 18).to_bytes(4, "little")
+        data = b"II*\0" + first.to_bytes(4, "little") + pad + b"\1\0" + entry + bytes(4) + b"Leica\0"
+        assert photo_facts(data).camera == "Leica"
+        return
+    assert photo_facts(data) == EXPECTED
+
+
+def test_a_manifests_columns_stay_when_positions_are_not_kept(tmp_path: Path) -> None:
+    from tests.conftest import ColourEmbedder
+
+    from lookalike.search import Collection
+
+    (tmp_path / "a.jpg").write_bytes(encoded(**FULL))
+    table = tmp_path / "table.csv"
+    table.write_text(f"path,latitude,longitude\n{tmp_path / 'a.jpg'},51.5,1.25\n")
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos:
+        photos.sync(table)
+        photos.sync(location=False)
+        photos.add([encoded(**FULL)], ["mine"], {"camera": "my own"})
+        assert [row and row.metadata["latitude"] for row in photos.get(photos.ids("latitude = 51.5"))] == [51.5]
+        assert photos.ids("camera = 'my own'") == ["mine"]
+
+
+def test_a_persons_correction_survives_where_the_file_says_nothing(tmp_path: Path) -> None:
+    from tests.conftest import ColourEmbedder
+
+    from lookalike.search import Collection
+
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "scan.jpg").write_bytes(encoded())
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos:
+        photos.sync(folder)
+        photos.update(photos.ids(), {"taken": "1975-08-01T00:00:00", "year": 1975, "camera": "Leica"})
+        (folder / "scan.jpg").write_bytes(encoded(lens="Elmar"))
+        photos.sync()
+        (row,) = photos.get(photos.ids())
+        assert row is not None
+        assert [row.metadata[n] for n in ("year", "camera", "lens")] == [1975, "Leica", "Elmar"]
+        (folder / "scan.jpg").write_bytes(encoded(taken="2019:07:04 12:30:05"))
+        photos.sync()
+        assert photos.ids("year = 2019 and camera = 'Leica'") == photos.ids()

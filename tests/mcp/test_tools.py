@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lookalike.cluster import label_table
 from lookalike.search import Collection
 from tests.conftest import COLOURS, encode, picture
 from tests.words_model import write_words_model
@@ -132,6 +133,7 @@ def test_two_images_are_compared_and_one_is_shown(photos: Collection, place: Pat
         ("find_copies", {"image": "id:x"}, "no image has the id"),
         ("compare_images", {"first": "id:photos/red.png", "second": "id:x"}, "no image has the id"),
         ("get_image", {"id": "x"}, "no image has the id"),
+        ("compare_images", {"first": "~nosuchuser/x.png", "second": "id:photos/red.png"}, "nosuchuser/x.png"),
         ("label_images", {"ids": ["photos/red.png"], "label": "x"}, "label_images"),
     ],
 )
@@ -155,6 +157,11 @@ def test_labels_only_where_they_are_allowed(photos: Collection) -> None:
     assert photos.ids("label = 'warm'") == ["photos/red.png"]
     assert call(server, "label_images", ids=["photos/red.png"], label="")[0] == {"changed": 1}
     assert photos.ids("label = 'warm'") == []
+    assert call(server, "label_images", ids=["photos/red.png"], label="a\nb")[2]
+    label_table(photos).put([{"id": "photos/red.png", "label": "guess", "given": False, "confidence": 0.9}])
+    call(server, "label_images", ids=["photos/red.png"], label="sure")
+    assert label_table(photos).all() == []  # a guess is no longer needed
+    call(server, "label_images", ids=["photos/red.png"], label="")
 
 
 def test_the_command_line(place: Path) -> None:

@@ -255,3 +255,108 @@ def test_a_click_selects_after_select_and_ranges_reach_beyond_what_is_loaded(pag
     assert page.get_by_role("region", name="Selected images").is_hidden()
     page.locator(f".tile[data-n='{COUNT - 1}']").click()  # and a click opens again
     page.wait_for_selector("#viewer[open]")
+
+
+def test_back_and_a_reload_return_to_the_same_place(page: Any, site: Served) -> None:
+    page.goto(f"{site.url}/?sort=id")
+    page.wait_for_selector(".tile img")
+    page.evaluate("window.scrollTo(0, 2000)")
+    holds(page, "history.state?.scroll >= 2000")  # what comes in above moves it on
+    in_view = page.evaluate(TILES)
+    n = next(at for at, top, _, _ in in_view if 100 < top < 500)
+    page.wait_for_selector(f".tile[data-n='{n}'] img")
+    page.locator(f".tile[data-n='{n}']").click()
+    page.get_by_role("button", name="More like this").click()
+    page.wait_for_selector(".tile .score")
+    page.go_back()
+    holds(page, "Math.abs(window.scrollY - 2000) < 300")
+    in_sight(page, n)
+    page.reload()
+    holds(page, "Math.abs(window.scrollY - 2000) < 300")
+
+
+def first_in_sight(page: Any) -> int:
+    return min([int(n) for n, top, _, _ in page.evaluate(TILES) if 50 <= top < 800], default=0)
+
+
+def test_a_narrower_window_keeps_the_first_image_in_sight(page: Any, site: Served) -> None:
+    page.goto(f"{site.url}/?sort=id")
+    page.get_by_text("400 images").wait_for()
+    page.evaluate("window.scrollTo(0, 6000)")
+    wait_for(lambda: first_in_sight(page) > 100)
+    before = first_in_sight(page)
+    page.set_viewport_size({"width": 800, "height": 800})
+    wait_for(lambda: page.evaluate("document.querySelector('.grid').clientWidth") < 800)
+    wait_for(lambda: abs(first_in_sight(page) - before) <= 12)
+
+
+def test_a_list_that_has_become_shorter_says_so(page: Any, site: Served) -> None:
+    page.goto(f"{site.url}/?sort=id")
+    page.get_by_text("400 images in the collection").wait_for()
+    page.route("**/v1/images?**", shorter)
+    page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+    page.get_by_text("250 images in the collection").wait_for()
+    page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
+    wait_for(lambda: max(row[0] for row in page.evaluate(TILES)) == 249)
+
+
+def shorter(route: Any) -> None:
+    """Answer as if 150 images had been removed."""
+    answer = route.fetch()
+    content = answer.json()
+    start = int(re.search(r"offset=(\d+)", route.request.url)[1]) if "offset" in route.request.url else 0  # type: ignore[index]
+    content["images"], content["total"] = content["images"][: max(0, 250 - start)], 250
+    route.fulfill(response=answer, json=content)
+
+
+def test_a_page_that_cannot_be_loaded_is_tried_again(page: Any, site: Served) -> None:
+    page.goto(f"{site.url}/?sort=id")
+    page.wait_for_selector(".tile img")
+    failures: list[int] = []
+
+    def fail_once(route: Any) -> None:
+        if failures:
+            route.fallback()
+            return
+        failures.append(1)
+        route.fulfill(status=200, body="{", content_type="application/json")
+
+    page.route("**/v1/images?**", fail_once)
+    page.locator(".tile").first.focus()
+    page.keyboard.press("End")
+    page.wait_for_selector(f".tile[data-n='{COUNT - 1}'] img")
+    assert failures
+
+
+@pytest.mark.parametrize("width", [320, 768])
+def test_long_names_of_folders_stay_inside(page: Any, site: Served, width: int) -> None:
+    page.set_viewport_size({"width": width, "height": 800})
+    page.goto(f"{site.url}/?folder={'long%20name%20' * 12}{'x' * 120}")
+    page.get_by_text("0 images").wait_for()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_paths_as_ids_and_no_dates(browser: Any, tmp_path: Path) -> None:
+    """A collection that a program filled: ids are paths, and there are no dates to sort by."""
+    files = []
+    for n in range(6):
+        path = tmp_path / f"f{n % 2}" / f"{n}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(picture(COLOURS["red"], seed=n)).save(path)
+        files.append(path)
+    with Collection.open(tmp_path / "c", model=ColourEmbedder(), create=True) as photos:
+        photos.add(files)
+        photos.store.drop_columns(["taken", "year", "camera", "lens"])
+        with served(photos, decoders=1) as own:
+            context = browser.new_context()
+            sheet = context.new_page()
+            sheet.goto(f"{own.url}/?sort=-taken")
+            sheet.get_by_text("6 images in the collection").wait_for()
+            assert "Newest photos first" not in sheet.locator("#sort option").all_inner_texts()
+            sheet.locator("summary", has_text="Folder").click()
+            sheet.get_by_role("button", name="f1: 3 images").click()
+            sheet.get_by_text("3 images").wait_for()
+            crumbs = sheet.locator(".facets .facet").all_inner_texts()
+            assert crumbs[1].startswith("/")
+            assert crumbs[-1] == "f1" or "f1" in crumbs
+            context.close()

@@ -349,6 +349,19 @@ def test_folders_are_counted_by_ids(listed: Listed, below: str) -> None:
         assert index.folders(below, positions) == Counter(i.partition("/")[0] if "/" in i else "" for i in inside)
 
 
+def test_ids_that_are_paths_have_folders() -> None:
+    store = open_store("memory:", dim=DIM)
+    ids = ["/abs/x/1.jpg", "/abs/x/2.jpg", "/abs/y/3.jpg", "/other/4.jpg", "a/5.jpg", "6.jpg", "/7.jpg"]
+    store.add(ids, unit_vectors(len(ids)), [{}] * len(ids))
+    index = index_of(store)
+
+    def below(folder: str) -> dict[str, int]:
+        return dict(index.folders(folder, index.order))
+
+    assert below("") == {"/abs": 3, "/other": 1, "a": 1, "": 2}
+    assert below("/abs/") == {"x": 2, "y": 1}
+
+
 def test_few_orders_are_kept(listed: Listed) -> None:
     index, _ = listed
     for n in range(30):

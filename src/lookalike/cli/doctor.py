@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shlex
 import shutil
 import sys
 import tempfile
@@ -197,7 +198,7 @@ def _collection(uri: str | None) -> Findings:
 
 
 def _begin(uri: str | None) -> str:
-    return "begin with: lookalike index FOLDER" + (f" -c {uri}" if uri else "")
+    return "begin with: lookalike index FOLDER" + (f" -c {shlex.quote(uri)}" if uri else "")
 
 
 def _contents(photos: "Collection") -> Findings:
@@ -206,17 +207,18 @@ def _contents(photos: "Collection") -> Findings:
     failed, images = len(photos.failures()), len(photos)
     yield Finding("collection", OK, f"{photos.uri}: {counted(images, 'image')} by {photos.card.name}")
     if failed:
-        way_out = f"see why: lookalike info --failures -c {photos.uri}"
+        way_out = f"see why: lookalike info --failures -c {shlex.quote(photos.uri)}"
         yield Finding("files", ADVICE, f"{counted(failed, 'file')} could not be used", way_out)
     for root in photos.roots():
         if not is_present(root.path):
-            way_out = "connect its drive, or forget its images with: lookalike index --prune"
+            forget = f"lookalike index --prune -c {shlex.quote(photos.uri)}"
+            way_out = f"connect its drive, or forget its images with: {forget}"
             yield Finding("folder", ADVICE, f"{root.path} is missing", way_out)
 
 
 def _search(photos: "Collection") -> Findings:
     _ = photos.embedder  # the model of the collection opens
-    if len(photos):
+    if len(photos) > 1:
         image_id = str(next(iter(photos.store.scan(["id"])))["id"][0])
         spent = min(_seconds(lambda: photos.search_by_id(image_id, 12)) for _ in range(SEARCHES))
         hits = photos.search_by_id(image_id, 12)
@@ -233,7 +235,7 @@ def _files(photos: "Collection") -> Findings:
     from lookalike.store import index_facts
     from lookalike.store.lance.store import INDEX_ROWS, LanceStore
 
-    optimize = f"lookalike optimize -c {photos.uri}"
+    optimize = f"lookalike optimize -c {shlex.quote(photos.uri)}"
     facts, images = index_facts(photos.store), len(photos)
     if facts is None and images >= INDEX_ROWS:
         yield Finding("index", ADVICE, "none, so that a search compares all images", f"build it: {optimize}")
@@ -254,7 +256,7 @@ def _files(photos: "Collection") -> Findings:
 
 def _added_models(photos: "Collection") -> Findings:
     for name in photos.added_models.names():
-        remove = f"remove it: lookalike remove --model {name} -c {photos.uri}"
+        remove = f"remove it: lookalike remove --model {name} -c {shlex.quote(photos.uri)}"
         try:
             view = photos.by_model(name)
             _ = view.embedder
@@ -264,6 +266,6 @@ def _added_models(photos: "Collection") -> Findings:
         missing = len(photos) - len(view)
         if missing > 0:
             says = f"{name}: {counted(missing, 'image')} without a vector of it"
-            yield Finding("model", ADVICE, says, f"embed them: lookalike index -c {photos.uri}")
+            yield Finding("model", ADVICE, says, f"embed them: lookalike index -c {shlex.quote(photos.uri)}")
         else:
             yield Finding("model", OK, f"{name}: all images have a vector of it")

@@ -17,7 +17,7 @@ from lookalike.cli.options import CollectionOption, JsonOption, RayOption, task_
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
 from lookalike.cli.usage_errors import checked_by, usage_error_for
 from lookalike.errors import BadFilter, BadQuery, ReadOnly, SourceError, StoreFailed
-from lookalike.text import bytes_text, counted, percent
+from lookalike.text import bytes_text, counted, expanded, percent
 
 if TYPE_CHECKING:
     from lookalike.duplicates import Action, Decisions, Duplicates, KeepChoices
@@ -341,7 +341,7 @@ def _import_decisions(decisions: "Decisions", choices: "KeepChoices", file: str)
 def _read_objects(file: str) -> "list[tuple[str, dict[str, object]]]":
     """Return each object with its location in the file, for error messages."""
     try:
-        text = sys.stdin.read() if file == "-" else Path(file).expanduser().read_text(encoding="utf-8")
+        text = sys.stdin.read() if file == "-" else expanded(file).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise BadQuery(f"{file} cannot be read ({getattr(error, 'strerror', None) or 'it is not text'})") from error
     name = "stdin" if file == "-" else file

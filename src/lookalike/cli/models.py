@@ -9,6 +9,7 @@ import typer
 from lookalike.cli.command import VerbCommand, interrupt_text
 from lookalike.cli.options import JsonOption
 from lookalike.cli.output import ProgressLine, log, print_json, print_row
+from lookalike.text import expanded
 
 if TYPE_CHECKING:
     from lookalike.embed.install_model import HubSource
@@ -131,8 +132,8 @@ def add(
     json: JsonOption = False,
 ) -> None:
     """Add a model: download one, copy a folder, describe an ONNX file, or put two models side by side."""
-    if source is not None and onnx is None and Path(source).expanduser().is_file():
-        onnx, source = Path(source).expanduser(), None
+    if source is not None and onnx is None and expanded(source).is_file():
+        onnx, source = expanded(source), None
     _check_combination(context, name, source=source, onnx=onnx, joined=alike is not None or copy is not None)
     if alike is not None or copy is not None:
         card = _join(name, alike, copy, overwrite=overwrite)

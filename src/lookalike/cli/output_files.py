@@ -7,6 +7,7 @@ from typing import Any
 
 from lookalike.cli.usage_errors import checked_by
 from lookalike.errors import BadQuery, LookalikeError
+from lookalike.text import expanded
 
 
 def ends_in(*suffixes: str) -> Callable[..., Any]:
@@ -30,7 +31,7 @@ def check_output_files(*files: Path | None) -> None:
     """Raise LookalikeError if one of these files cannot be written. Creates nothing."""
     for file in files:
         if file is not None:
-            _check(file.expanduser().absolute())
+            _check(expanded(file).absolute())
 
 
 def _check(file: Path) -> None:

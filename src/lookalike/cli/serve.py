@@ -74,7 +74,7 @@ def serve(
         bool, typer.Option("--read-only", help="Reject all changes: adding, removing, labeling, indexing.")
     ] = False,
     show_paths: Annotated[
-        bool, typer.Option("--show-paths", help="Include file paths of this machine in responses.")
+        bool, typer.Option("--show-paths", help="Include file paths of this machine, and where photos were taken.")
     ] = False,
     fetch_urls: Annotated[
         bool, typer.Option("--fetch-urls", help="Allow search by URL; public addresses only.")

@@ -27,6 +27,7 @@ from lookalike.search.arguments import (
 from lookalike.search.conditions import Parameters, Where, as_condition
 from lookalike.search.query import Query, parse_id, parse_words, with_options
 from lookalike.search.results import Results
+from lookalike.text import expanded
 from lookalike.types import AddReport, Failure, Hit, Metadata, Row, Scalar
 
 DEFAULT_K = 12
@@ -383,7 +384,7 @@ def _bytes(image: ImageLike) -> bytes:
     if isinstance(image, str | Path):
         from lookalike.image import read, to_text
 
-        return read(to_text(Path(image).expanduser()))
+        return read(to_text(expanded(image)))
     from PIL import Image
 
     from lookalike.image import to_rgb

@@ -15,6 +15,7 @@ from lookalike.image import read, to_path
 from lookalike.image.sources.files import is_remote
 from lookalike.image.sources.web import is_web
 from lookalike.search import Collection
+from lookalike.text import expanded
 
 _BATCH = 2000
 _FOLDER = re.compile(r"\d{3,}( .*)?|noise")  # the names that _folder_names gives
@@ -57,7 +58,7 @@ def write_columns(columns: Mapping[str, Sequence[Any]], path: str | Path) -> Pat
     Raises BadQuery for another extension, LookalikeError if the file cannot be written.
     """
     check_table_path(path)
-    target = Path(path).expanduser()
+    target = expanded(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix.lower() == ".parquet":
@@ -84,7 +85,7 @@ def write_tree(photos: Collection, clusters: Clusters, folder: str | Path, *, co
     Images without an accessible file are left out. `copies`: copy the files instead of linking to them. An earlier tree
     of links is replaced, since it holds no data of its own. Raises LookalikeError if the folder holds anything else.
     """
-    target = Path(folder).expanduser()
+    target = expanded(folder)
     check_tree(target)
     if target.exists():
         shutil.rmtree(target)
@@ -106,7 +107,7 @@ def write_tree(photos: Collection, clusters: Clusters, folder: str | Path, *, co
 
 def check_tree(folder: str | Path) -> None:
     """Raise LookalikeError if `write_tree` would refuse the folder, so that it can be checked before clustering."""
-    target = Path(folder).expanduser()
+    target = expanded(folder)
     for path in target.rglob("*") if target.exists() else ():
         is_cluster = _FOLDER.fullmatch(path.relative_to(target).parts[0])
         if not is_cluster or not (path.is_symlink() or path.is_dir()):

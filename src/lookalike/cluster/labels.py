@@ -31,7 +31,7 @@ from lookalike.schema import LABELS, LABELS_PROPAGATED
 from lookalike.search import Collection
 from lookalike.search.saved_results import save_result, saved_result
 from lookalike.store.table_columns import read_columns, replace_rows
-from lookalike.text import examples_text, now
+from lookalike.text import examples_text, expanded, now
 from lookalike.types import Table
 
 SUSPECTS = "suspects"
@@ -121,14 +121,14 @@ def read_labels(photos: Collection, path: str | Path) -> ParsedLabels:
     path that only one image has. Raises SourceError for a file that is not such a table, BadQuery if it matches no
     image or names an unknown cluster.
     """
-    rows, undecided = _label_rows(Path(path).expanduser())
+    rows, undecided = _label_rows(expanded(path))
     names = {name: label for key, name, label in rows if key == "cluster"}
     parsed = ParsedLabels(names=names, undecided=undecided)
     if parsed.names:
         parsed.labels.update(_medoid_labels(photos, parsed.names))
         parsed.by_cluster.update(parsed.labels)
     image_rows = [(key, name, label) for key, name, label in rows if key != "cluster"]
-    images = _ImageLookup(photos, Path(path).expanduser().parent) if image_rows else None
+    images = _ImageLookup(photos, expanded(path).parent) if image_rows else None
     for key, name, label in image_rows:
         assert images is not None
         matches = images.by_id(name) if key == "id" else images.by_path(name)

@@ -23,6 +23,7 @@ from lookalike.embed.onnx_session import create_session
 from lookalike.embed.registry import JOIN_FILE, get_embedder, joins, known_models, model_names, user_models_folder
 from lookalike.errors import BadQuery, BrokenModel, UnknownModel, nearest
 from lookalike.parts import ALIKE, COPY
+from lookalike.text import expanded
 from lookalike.types import Card, Embedder, Part, Preprocessing, TextEmbedder
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -58,7 +59,7 @@ def add_onnx_model(name: str, source: OnnxSource, *, overwrite: bool = False) ->
     Raises BadQuery for a name that cannot be used, BrokenModel for a file that is no image model.
     """
     folder = new_folder(name, overwrite=overwrite)
-    model = read_model(source.file.expanduser())
+    model = read_model(expanded(source.file))
     card = _card(name, model, source)
     check_embedder(OnnxEmbedder(model, card))
     _write(folder, {MODEL_FILE: model, CARD_FILE: f"{card_to_json(card)}\n".encode()})
@@ -208,5 +209,5 @@ def _write(folder: Path, files: Mapping[str, bytes]) -> None:
 
 
 def _lasting_name(model: str) -> str:
-    folder = Path(model).expanduser()
+    folder = expanded(model)
     return str(folder.resolve()) if folder.is_dir() and model not in model_names() else model

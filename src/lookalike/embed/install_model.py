@@ -23,6 +23,7 @@ from lookalike.embed.open_model import open_files
 from lookalike.embed.presets import PRESETS, Preset
 from lookalike.embed.registry import user_models_folder
 from lookalike.errors import BadQuery, BrokenModel, ModelError, UnknownModel, nearest
+from lookalike.text import expanded
 from lookalike.types import Card, TextEmbedder
 
 MEGABYTE = 10**6
@@ -135,7 +136,7 @@ def install_from_folder(name: str, source: Path, *, precision: str = "fp32", ove
     Raises BadQuery for a name that cannot be used, BrokenModel for a folder that is no model of images.
     """
     folder = new_folder(name, overwrite=overwrite)
-    source = source.expanduser()
+    source = expanded(source)
     _check_precision(precision, PRECISIONS)
     if (source / CARD_FILE).is_file():
         files = files_in(source)

@@ -14,6 +14,7 @@ from lookalike.embed.presets import PRESETS
 from lookalike.errors import BrokenModel, ModelError, UnknownModel, nearest
 from lookalike.parts import ALIKE, COPY
 from lookalike.plugins import load_plugin, plugins
+from lookalike.text import expanded
 from lookalike.types import Card, Embedder
 
 DEFAULT_MODEL = "efficientnet-lite1.two-parts"
@@ -33,7 +34,7 @@ _WEIGHTS = Path(__file__).parent / "weights"
 def user_models_folder() -> Path:
     """Return the folder of added models: $LOOKALIKE_MODELS if it is set, else one in the user's data folder."""
     if named := os.environ.get(MODELS_VARIABLE):
-        return Path(named).expanduser()
+        return expanded(named)
     from platformdirs import user_data_dir
 
     return Path(user_data_dir("lookalike", appauthor=False)) / "models"
@@ -130,7 +131,7 @@ def model_folder(name: str | Path) -> Path:
         folder = parent / str(name)
         if folder.parent == parent and any((folder / file).is_file() for file in (MODEL_FILE, JOIN_FILE)):
             return folder
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if folder.is_dir():
         return folder
     if str(name) in PRESETS:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 
 from lookalike.image.decoding.exif import EXIF_DIRECTORY, GPS_DIRECTORY, Value, directory
 from lookalike.types import Scalar
@@ -20,13 +20,16 @@ _LATITUDE, _LONGITUDE = (1, 2), (3, 4)  # the tags of the hemisphere and of degr
 _MAX_TEXT = 100  # characters of a name
 _FIRST_YEAR = 1826  # that of the oldest photograph
 _MAX_SEARCHED = 1 << 20  # bytes at the beginning of a file in which a block is looked for
-_MAX_BLOCKS, _MAX_BLOCK = 4, 1 << 16
+_MAX_BLOCKS, _MAX_BLOCK, _MAX_CHUNKS = 4, 1 << 16, 100_000
 _EXIF, _XMP = b"Exif\0\0", b"<x:xmpmeta"
 _TIFF = (b"II*\0", b"MM\0*")
-_XMP_DATE = re.compile(
-    rb"(?:exif:DateTimeOriginal|xmp:CreateDate|photoshop:DateCreated)(?:\s*=\s*[\"']|\s*>\s*)([0-9T:.+Z-]{4,35})"
+_XMP_DATES = tuple(  # the best first
+    re.compile(re.escape(name) + rb"(?:\s*=\s*[\"']|\s*>\s*)([0-9T:.+Z-]{4,35})")
+    for name in (b"exif:DateTimeOriginal", b"photoshop:DateCreated", b"xmp:CreateDate")
 )
-_DATE = re.compile(r"(\d{4})[:-](\d\d)[:-](\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d))?)?(?:\.\d+)?\s*(Z|[+-]\d\d:\d\d)?")
+_ZONE = r"[+-](?:0\d|1[0-4]):[0-5]\d"  # from UTC
+_OFFSET = re.compile(_ZONE)
+_DATE = re.compile(rf"(\d{{4}})[:-](\d\d)[:-](\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d))?)?(?:\.\d+)?\s*(Z|{_ZONE})?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +60,7 @@ class PhotoFacts:
 def photo_facts(data: bytes) -> PhotoFacts:
     """Return what an image file says about its photograph. Damaged blocks are ignored."""
     head = data[:_MAX_SEARCHED]
-    block = _exif_block(head)
+    block = _exif_block(data)
     own = directory(block) if block else {}
     details = _further(block, own, EXIF_DIRECTORY)
     position = _further(block, own, GPS_DIRECTORY)
@@ -82,17 +85,32 @@ def _exif_block(data: bytes) -> bytes:
 def _blocks(data: bytes) -> Iterator[bytes]:
     if data.startswith(_TIFF):
         yield data
-        return
-    at = data.find(_EXIF)
-    for _ in range(_MAX_BLOCKS):
-        if at < 0:
-            break
-        yield data[at + len(_EXIF) : at + _MAX_BLOCK]
-        at = data.find(_EXIF, at + 1)
-    for kind, after in ((b"eXIf", 4), (b"EXIF", 8)):  # PNG: the name of the chunk; WebP: the name and a length
-        at = data.find(kind)
-        if at >= 0:
-            yield data[at + after : at + _MAX_BLOCK]
+    elif data.startswith(b"\x89PNG"):
+        yield from _chunks(data, 8, b"eXIf", order="big", name_first=False)
+    elif data.startswith(b"RIFF"):
+        for block in _chunks(data, 12, b"EXIF", order="little", name_first=True):
+            yield block.removeprefix(_EXIF)
+    else:  # the first segments of a JPEG; anywhere in a HEIC or AVIF
+        end = _MAX_SEARCHED if data.startswith(b"\xff\xd8") else len(data)
+        at = data.find(_EXIF, 0, end)
+        for _ in range(_MAX_BLOCKS):
+            if at < 0:
+                break
+            yield data[at + len(_EXIF) : at + _MAX_BLOCK]
+            at = data.find(_EXIF, at + 1, end)
+
+
+def _chunks(data: bytes, at: int, kind: bytes, *, order: Literal["big", "little"], name_first: bool) -> Iterator[bytes]:
+    """Yield the contents of the chunks of a kind: PNG has the length before the name and a check after the content."""
+    for _ in range(_MAX_CHUNKS):
+        if at + 8 > len(data):
+            return
+        first, second = data[at : at + 4], data[at + 4 : at + 8]
+        name, length = (first, second) if name_first else (second, first)
+        size = int.from_bytes(length, order)
+        if name == kind:
+            yield data[at + 8 : at + 8 + min(size, _MAX_BLOCK)]
+        at += 8 + size + (size & 1 if name_first else 4)
 
 
 def _further(block: bytes, first: dict[int, Value], tag: int) -> dict[int, Value]:
@@ -112,14 +130,15 @@ def _date(value: Value | None, offset: Value | None) -> str:
         return ""
     if not _FIRST_YEAR <= moment.year <= datetime.now().year + 1:
         return ""
-    zone = match[7] or (offset if isinstance(offset, str) and re.fullmatch(r"[+-]\d\d:\d\d", offset) else "")
+    zone = match[7] or (offset if isinstance(offset, str) and _OFFSET.fullmatch(offset) else "")
     return moment.isoformat(timespec="seconds") + zone.replace("Z", "+00:00")
 
 
 def _xmp_date(data: bytes) -> str:
     start = data.find(_XMP)
-    match = _XMP_DATE.search(data, start) if start >= 0 else None
-    return _date(match[1].decode("ascii"), None) if match else ""
+    packet = data[start : start + _MAX_BLOCK] if start >= 0 else b""
+    matches = filter(None, (pattern.search(packet) for pattern in _XMP_DATES))
+    return next(filter(None, (_date(match[1].decode("ascii"), None) for match in matches)), "")
 
 
 def _name(maker: Value | None, model: Value | None) -> str:
@@ -142,5 +161,7 @@ def _degrees(tags: dict[int, Value], pair: tuple[int, int], negative: str, limit
     degrees = math.fsum(part / 60.0**n for n, part in enumerate(value))
     if not math.isfinite(degrees) or not 0 <= degrees <= limit:
         return None
-    south_or_west = isinstance(hemisphere, str) and hemisphere[:1].upper() == negative
+    if not isinstance(hemisphere, str) or not hemisphere.strip():
+        return None  # on which side is not known
+    south_or_west = hemisphere.strip()[:1].upper() == negative
     return round(-degrees if south_or_west else degrees, 6)

@@ -38,7 +38,7 @@ class SyncPlan:
     content hash, to recognize moves and copies. `deleted`: indexed files that are gone. `relabeled`: unchanged files
     with their new manifest columns. `failed`: files that fail again or cannot be listed; `not_listed`: the rows of the
     latter for the table of failures. `failures`: all paths with a recorded failure; `obsolete_failures`: those whose
-    file is gone or as it was indexed.
+    file is gone or as it was indexed. `manifest_columns`: names of columns that manifests have.
     """
 
     known: KnownFiles | None = None
@@ -56,6 +56,7 @@ class SyncPlan:
     skipped_raw: int = 0
     skipped_libraries: list[str] = field(default_factory=list)
     renamed_columns: dict[str, str] = field(default_factory=dict)
+    manifest_columns: set[str] = field(default_factory=set)
 
 
 def make_plan(store: Store, sources: Iterable[str | Path] | None, *, frames: int, prune: bool) -> SyncPlan:
@@ -167,6 +168,7 @@ class _Planner:
         if not self._is_first(item.path, known, once=once):
             return
         item = replace(item, root=root.path if root else "")
+        self._plan.manifest_columns.update(item.metadata)
         if item.id is not None:
             self._last_wins(item)
         if known is not None and self._unchanged(item, known):

@@ -4,7 +4,7 @@ Each root is a separate setting, so two processes that add two roots do not over
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Literal
@@ -12,6 +12,7 @@ from typing import Literal
 from lookalike import schema
 from lookalike.embed import card_from_json, card_to_json
 from lookalike.errors import BrokenModel
+from lookalike.text import expanded
 from lookalike.types import Card, Embedder, Store
 
 Kind = Literal["folder", "archive", "manifest", "file"]
@@ -37,7 +38,7 @@ def save_card(store: Store, card: Card, model: str) -> None:
 def model_reference(model: str | Path | Embedder, card: Card) -> str:
     """Return the text by which the model is opened again: the full path of a folder, else the name."""
     if isinstance(model, str | Path):
-        folder = Path(model).expanduser()
+        folder = expanded(model)
         return str(folder.resolve()) if folder.is_dir() else str(model)
     return card.name
 
@@ -62,6 +63,18 @@ def load_photo_columns(store: Store) -> frozenset[str]:
         stored = ",".join(name for name in schema.PHOTO_COLUMNS if name not in known) or ","
         store.set_settings({schema.PHOTO.name: stored})
     return frozenset(filter(None, stored.split(",")))
+
+
+def release_location(store: Store, names: Iterable[str]) -> frozenset[str]:
+    """Leave the columns of positions to the user where `names` has them: `keep_location` drops only our own.
+
+    Returns the columns that are filled from what files say. Values that a user has of the others simply come first.
+    """
+    columns = load_photo_columns(store)
+    remaining = columns - {*LOCATION_COLUMNS}.intersection(names)
+    if remaining != columns:
+        store.set_settings({schema.PHOTO.name: ",".join(sorted(remaining)) or ","})
+    return remaining
 
 
 def keep_location(store: Store, *, keep: bool) -> None:

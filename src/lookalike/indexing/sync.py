@@ -22,6 +22,7 @@ from lookalike.indexing.plan import (
     failure_row,
     make_plan,
 )
+from lookalike.indexing.roots import LOCATION_COLUMNS, release_location
 from lookalike.indexing.rows import file_columns, rows_of
 from lookalike.indexing.worker import EmbeddedFile, FailedFile, FileWorker, KnownContent, MtimeOnly, Outcome
 from lookalike.store import append_files, begin_append, optimize_by
@@ -30,6 +31,8 @@ from lookalike.types import AddReport, Failure, Scalar, Store, Vectors
 Progress = Callable[[int, int], None]
 """Called often with (files done, files in total)."""
 
+# Facts that a file which is saved again without them keeps; where it was taken, only the file itself says.
+KEPT_FACTS = frozenset({"taken", "year", "camera", "lens"})
 COMMIT_SECONDS = 3.0
 COMMIT_ROWS = 1000
 MIN_ROWS_BY_TASKS = 100_000  # a store has an index from so many on; a smaller one is optimized in seconds
@@ -65,6 +68,8 @@ def sync(
     if options.engine is not None:
         begin_append(store)
     plan = make_plan(store, sources, frames=worker.frames, prune=options.prune)
+    if not plan.manifest_columns.isdisjoint(LOCATION_COLUMNS):
+        worker = replace(worker, photo_columns=release_location(store, plan.manifest_columns))
     report = execute(store, worker, plan, options, folder=folder)
     report.seconds = time.monotonic() - started_at
     return report
@@ -200,10 +205,11 @@ class _Writer:
 
     def _read_user_columns(self, ids: Sequence[str]) -> None:
         """Read the user columns of images that will be overwritten: a file that is saved again keeps its label."""
+        of_files = self._worker.photo_columns - KEPT_FACTS
         names = [
             n
             for n, kind in self._store.columns().items()
-            if (n not in BUILTIN_COLUMNS or n == "label") and n not in self._worker.photo_columns and kind is not bytes
+            if (n not in BUILTIN_COLUMNS or n == "label") and n not in of_files and kind is not bytes
         ]
         unread = [i for i in dict.fromkeys(ids) if i not in self._user_columns]
         for row in self._store.get(unread, names) if unread and names else ():
@@ -219,6 +225,8 @@ class _Writer:
         ids, rows = rows_of(embedded)
         for n, (row_id, columns) in enumerate(zip(ids, rows, strict=True)):
             source = sources[n] if n < len(sources) else ""
+            if source:  # what the file does not say, a person may have said
+                columns = {k: v for k, v in columns.items() if v is not None or k not in KEPT_FACTS}
             self._rows.append((row_id, embedded.vectors[n : n + 1], columns, source))
             self.report.plain += bool(columns["plain"])
         self._count(job, len(ids))

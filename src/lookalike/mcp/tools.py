@@ -15,12 +15,14 @@ from mcp.types import ToolAnnotations
 from pydantic import Field
 
 from lookalike._version import __version__
+from lookalike.cluster import set_labels
 from lookalike.errors import BadQuery, LookalikeError, UnknownId
 from lookalike.relate import calibration_of
 from lookalike.relate.compare import compare
 from lookalike.relate.facts import verdict_facts
 from lookalike.relate.hits import Refinement, search_refined
 from lookalike.search import Collection, Query
+from lookalike.text import expanded
 from lookalike.types import Hit, Relation
 
 P = ParamSpec("P")
@@ -161,8 +163,11 @@ class CollectionTools:
         label: Annotated[str, Field(max_length=200, description="The label; empty to remove it.")],
     ) -> str:
         """Give images a label, or take it away. Nothing else is ever changed."""
-        changed = self._photos.update(ids, {"label": label or None})
-        return _json({"changed": changed})
+        if not label.isprintable():
+            raise BadQuery("a label is one line of text")
+        known = [row.id for row in self._photos.get(list(dict.fromkeys(ids)), []) if row is not None]
+        set_labels(self._photos, dict.fromkeys(known, label.strip() or None))
+        return _json({"changed": len(known)})
 
     def _hit(self, rank: int, hit: Hit, percentiles: Mapping[str, float]) -> dict[str, Any]:
         facts: dict[str, Any] = {"rank": rank, "id": hit.id, "score": round(hit.score, 4)}
@@ -177,7 +182,7 @@ class CollectionTools:
     def _source(self, name: str) -> str | bytes | Path:
         """Return what an image is read from: a file, of an image of the collection too if it is there."""
         if not name.startswith("id:"):
-            return Path(name).expanduser()
+            return expanded(name)
         (row,) = self._photos.get([name.removeprefix("id:")], ["path", "thumbnail"])
         if row is None:
             raise _unknown(name.removeprefix("id:"))

@@ -13,6 +13,7 @@ import numpy as np
 from lookalike.errors import LookalikeError
 from lookalike.image import decode
 from lookalike.plot.fonts import fitted, fonts
+from lookalike.text import expanded
 from lookalike.types import RGB, Hit
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _queries(results: "Results") -> list[tuple[RGB | None, str]]:
 
 def save(figure: "Figure", path: str | Path) -> Path:
     """Write a figure as PNG, PDF or SVG, by the extension of `path`. Raises LookalikeError if it cannot be written."""
-    target = Path(path).expanduser()
+    target = expanded(path)
     if target.suffix.lower() not in _SUFFIXES:
         raise _not_written(target, f"it ends in {target.suffix}" if target.suffix else "it has no extension")
     try:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import LookalikeError
+from lookalike.text import expanded
 
 _SCRIPT = re.compile(r"<!--SCRIPT ([\w.]+)-->")
 
@@ -22,7 +23,7 @@ def write_page(template: str, data: Mapping[str, Any], sheets: Mapping[str, Iter
     The template has the lines <!--DATA--> and <!--SHEETS-->, and <!--SCRIPT FILE--> for each script shared with other
     pages. Raises LookalikeError if the page cannot be written.
     """
-    target = Path(path).expanduser()
+    target = expanded(path)
     text = _SCRIPT.sub(lambda match: f"<script>\n{shared_script(match[1])}</script>", _template(template))
     before, after = text.split("<!--DATA-->")
     between, end = after.split("<!--SHEETS-->")

@@ -21,6 +21,7 @@ from lookalike.relate.inset import explain_inset, explain_part, verify_inset
 from lookalike.relate.probability.calibration_model import Calibration, calibration_of_card
 from lookalike.relate.relation import Subject, Verdict, is_in_order, judge, swap_sides
 from lookalike.relate.words.explain import Explanation, explain
+from lookalike.text import expanded
 from lookalike.types import RGB, Embedder, Relation
 
 
@@ -120,7 +121,7 @@ def load_image(source: str | Path | bytes, embedder: Embedder, *, limits: Limits
     limits = limits or Limits()
     name = "bytes" if isinstance(source, bytes) else str(source)
     try:
-        data = source if isinstance(source, bytes) else read(to_text(Path(source).expanduser()), limits)
+        data = source if isinstance(source, bytes) else read(to_text(expanded(source)), limits)
         image = decode(data, side=SIDE, limits=limits)
     except ImageError as error:
         raise type(error)(str(error) if name in str(error) else f"{name}: {error}") from error
@@ -138,7 +139,7 @@ def load_image(source: str | Path | bytes, embedder: Embedder, *, limits: Limits
         "features": len(features),
     }
     if not isinstance(source, bytes):
-        facts["modified"] = _modified_at(Path(source).expanduser())
+        facts["modified"] = _modified_at(expanded(source))
     load = bytes_loader(data, limits) if isinstance(source, bytes) else file_loader(to_text(Path(name)), limits=limits)
     return LoadedImage(
         image.image, Subject(name=name, vector=vector, features=features, sha256=sha256, load=load), facts
@@ -149,7 +150,7 @@ def read_rgb(name: str, *, side: int | None = None, limits: Limits | None = None
     """Return the upright RGB image of a file, reduced to about `side` if given. Raises ImageError, naming the file."""
     limits = limits or Limits()
     try:
-        return decode(read(to_text(Path(name).expanduser()), limits), side=side, limits=limits).image
+        return decode(read(to_text(expanded(name)), limits), side=side, limits=limits).image
     except ImageError as error:
         raise type(error)(str(error) if name in str(error) else f"{name}: {error}") from error
 

@@ -23,6 +23,7 @@ from lookalike.search import Collection, ImageLike, Query, Results
 from lookalike.search.collection import DEFAULT_K
 from lookalike.search.query import NO_PIXELS, as_query, load_query_image, parse_id
 from lookalike.similarity import cosine
+from lookalike.text import expanded
 from lookalike.types import Hit, Relation, Row, Vectors
 
 
@@ -262,7 +263,7 @@ def _file_bytes(image: ImageLike, photos: Collection) -> ImageLike:
     if not isinstance(image, str | Path):
         return image
     try:
-        return read(to_text(Path(image).expanduser()), photos.limits)
+        return read(to_text(expanded(image)), photos.limits)
     except ImageError as error:
         raise type(error)(f"{image_name(image)}: {error}") from error
 

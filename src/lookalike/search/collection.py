@@ -27,6 +27,7 @@ from lookalike.indexing.roots import (
     load_photo_columns,
     load_roots,
     model_reference,
+    release_location,
     save_card,
 )
 from lookalike.parts import BOTH, normalize_row_parts, scale_scores, weigh
@@ -52,6 +53,7 @@ from lookalike.search.text_search import TextSearch, weighing_of_words
 from lookalike.store import open_store, optimize_by
 from lookalike.store.where import quote_text
 from lookalike.tasks import TaskPool
+from lookalike.text import expanded
 from lookalike.types import AddReport, Embedder, Failure, Hit, Metadata, Row, Store, Vectors
 
 if TYPE_CHECKING:
@@ -122,7 +124,7 @@ class Collection:
         must be the one that created it.
         Raises NoCollection, ModelMismatch, FormatMismatch, StoreFailed.
         """
-        location = str(uri) if "://" in str(uri) or str(uri) == "memory:" else str(Path(uri).expanduser())
+        location = str(uri) if "://" in str(uri) or str(uri) == "memory:" else str(expanded(uri))
         if location == "memory:":
             return cls._create(location, DEFAULT_MODEL if model is None else model, limits)
         try:
@@ -239,7 +241,7 @@ class Collection:
 
         listed = image_list(images)
         facts = None if metadata is None else metadata_list(metadata, len(listed), of="images")
-        photo = load_photo_columns(self._store)
+        photo = release_location(self._store, {name for one in facts or () for name in one})
         report = add_images(self._store, self.embedder, listed, listed_ids, facts, self.limits, photo=photo)
         report.by_model = self.added_models.add_images(listed, listed_ids)
         return report

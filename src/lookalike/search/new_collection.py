@@ -10,6 +10,7 @@ from lookalike.image import Limits, absolute_text
 from lookalike.search.collection import Collection, open_collection
 from lookalike.search.default_location import default_uri
 from lookalike.store import delete_store
+from lookalike.text import expanded
 from lookalike.types import Embedder
 
 
@@ -56,7 +57,7 @@ def _new_folder(location: str | Path) -> Path | None:
     """Return the folder in which a collection will be created; None if something is there, or if it is no folder."""
     if "://" in str(location) or str(location) == "memory:":
         return None
-    folder = Path(os.path.abspath(Path(location).expanduser()))
+    folder = Path(os.path.abspath(expanded(location)))
     try:
         is_free = not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir()))
     except OSError:

@@ -15,6 +15,7 @@ from lookalike.image.convert import ImageLike, image_name
 from lookalike.image.region import Region, check_region
 from lookalike.search.arguments import image_tuple
 from lookalike.similarity import normalize
+from lookalike.text import expanded
 from lookalike.types import RGB, Embedder, Vectors
 
 TEXT_PREFIX = "text:"
@@ -129,7 +130,7 @@ def _open(image: ImageLike, side: int | None, limits: Limits) -> RGB:
     if parse_words(image):
         raise BadQuery(NO_PIXELS)
     if isinstance(image, str | Path):
-        return decode(read(to_text(Path(image).expanduser()), limits), side=side, limits=limits).image
+        return decode(read(to_text(expanded(image)), limits), side=side, limits=limits).image
     if isinstance(image, bytes):
         return decode(image, side=side, limits=limits).image
     return to_rgb(image)

@@ -313,11 +313,15 @@ class VectorIndex:
         ids = pa.chunked_array(chunks, pa.large_string()).take(pa.array(positions)).combine_chunks()
         start, stop = _run(ids, below, 0)
         ids = ids.slice(start, stop - start)
-        inside = ids.filter(pc.greater(pc.count_substring(ids, "/"), below.count("/")))
+        # An id that begins with a slash is that of a path: its first folder is "/home".
+        rest = pc.utf8_ltrim(pc.utf8_slice_codeunits(ids, len(below), None), "/")
+        inside = ids.filter(pc.match_substring(rest, "/"))
         counts = Counter({"": len(ids) - len(inside)})
         at = 0
         while at < len(inside):  # one step for each folder: its images follow one another
-            name = inside[at].as_py()[len(below) :].partition("/")[0]
+            rest_of_id = inside[at].as_py()[len(below) :]
+            slashes = len(rest_of_id) - len(rest_of_id.lstrip("/"))
+            name = rest_of_id[:slashes] + rest_of_id[slashes:].partition("/")[0]
             _, end = _run(inside, f"{below}{name}/", at)
             counts[name] += end - at
             at = end

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from lookalike.errors import JournalError
+from lookalike.text import expanded
 
 FORMAT = 2
 READABLE_FORMATS = (1, 2)  # format 1 has no companions
@@ -85,7 +86,7 @@ class Journal:
     @classmethod
     def create(cls, path: str | Path, header: JournalHeader, steps: Sequence[Step]) -> Self:
         """Create a journal with its complete plan. Raises JournalError if the file exists or cannot be written."""
-        file_path = Path(path).expanduser()
+        file_path = expanded(path)
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
         try:
             journal = cls(file_path, os.open(file_path, flags, 0o600))
@@ -103,7 +104,7 @@ class Journal:
     @classmethod
     def reopen(cls, path: str | Path) -> Self:
         """Open an existing journal to append to it. Raises JournalError."""
-        file_path = Path(path).expanduser()
+        file_path = expanded(path)
         try:
             is_complete = file_path.read_bytes().endswith(b"\n")
             journal = cls(file_path, os.open(file_path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)))
@@ -147,7 +148,7 @@ class Journal:
 
 def read_journal(path: str | Path) -> ParsedJournal:
     """Read a journal; its last line may be truncated by a crash. Raises JournalError."""
-    file_path = Path(path).expanduser()
+    file_path = expanded(path)
     lines = _lines(file_path)
     first = next(lines, None)
     if first is None and file_path.stat().st_size < 4096 and b"\n" not in file_path.read_bytes():

@@ -8,6 +8,7 @@ from typing import Any
 from lookalike.duplicates.search.find import Duplicates
 from lookalike.errors import LookalikeError
 from lookalike.relate.facts import change_facts
+from lookalike.text import expanded
 from lookalike.types import DuplicateGroup, Metadata
 
 _FACTS = ("path", "width", "height", "size", "format", "mtime_ns", "sha256")
@@ -41,7 +42,7 @@ def as_object(number: int, group: DuplicateGroup) -> dict[str, Any]:
 
 def write_csv(duplicates: Duplicates, path: str | Path) -> None:
     """Write a row for each image of each group, the kept one first. Raises LookalikeError if it cannot be written."""
-    target = Path(path).expanduser()
+    target = expanded(path)
     try:
         with open(target, "w", encoding="utf-8", newline="") as file:
             rows = csv.DictWriter(file, COLUMNS, restval="")

@@ -16,7 +16,7 @@ from lookalike.duplicates.search.find import Duplicates
 from lookalike.errors import LookalikeError
 from lookalike.image import to_path
 from lookalike.relate.facts import change_facts
-from lookalike.text import bytes_text, counted
+from lookalike.text import bytes_text, counted, expanded
 from lookalike.types import DuplicateGroup, Metadata
 
 MAX_GROUPS = 1000  # some 30 MB of thumbnails, which phones can still open
@@ -51,7 +51,7 @@ def write_page(
     }
     for name, text in parts.items():
         before, after = before.replace(name, text), after.replace(name, text)
-    target = Path(path).expanduser()
+    target = expanded(path)
     try:
         with open(target, "w", encoding="utf-8", errors="backslashreplace") as page:
             page.write(before)

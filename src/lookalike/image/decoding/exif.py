@@ -14,7 +14,7 @@ EXIF_DIRECTORY, GPS_DIRECTORY = 0x8769, 0x8825  # tags whose values are the offs
 _MAX_ENTRIES = 1000  # of a directory; cameras write about fifty
 _MAX_BYTES = 1000  # of a value that is read
 _INTEGERS = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 13: ("I", 4)}
-_TEXT, _RATIONAL, _SIGNED_RATIONAL = 2, 5, 10
+_TEXTS, _RATIONAL, _SIGNED_RATIONAL = (2, 129), 5, 10  # 129: UTF-8, since EXIF 3.0
 
 Value: TypeAlias = int | str | tuple[float, ...]
 
@@ -56,7 +56,7 @@ def _value(tiff: bytes, order: str, kind: int, count: int, at: int) -> Value | N
         position = at if size * count <= 4 else struct.unpack_from(order + "I", tiff, at)[0]
         first: int = struct.unpack_from(order + letter, tiff, position)[0]
         return first
-    if kind == _TEXT and count <= _MAX_BYTES:
+    if kind in _TEXTS and count <= _MAX_BYTES:
         position = at if count <= 4 else struct.unpack_from(order + "I", tiff, at)[0]
         return tiff[position : position + count].split(b"\0")[0].decode("utf-8", "replace")
     if kind in (_RATIONAL, _SIGNED_RATIONAL) and 8 * count <= _MAX_BYTES:

@@ -10,7 +10,9 @@ from fastapi.routing import APIRoute
 
 from lookalike.server.http.access import COOKIE
 from lookalike.server.http.invalid_input import UNKNOWN_PARAMETER
+from lookalike.server.http.problem import PROBLEM_TYPE
 
+_ANY_PARAMETERS = ("/healthz", "/readyz", "/metrics")  # monitors add some against caches
 # Names for generated clients, of functions whose own name says too little.
 _OPERATIONS = {
     "search": "search_images",
@@ -71,10 +73,13 @@ def describe_login(app: FastAPI) -> None:
     def with_login() -> dict[str, Any]:
         description = describe()
         for operation in (one for path in description["paths"].values() for one in path.values()):
+            for response in operation["responses"].values():
+                if PROBLEM_TYPE in response.get("content", {}):  # FastAPI adds the type of the route
+                    response["content"] = {PROBLEM_TYPE: response["content"][PROBLEM_TYPE]}
             operation["summary"] = operation["operationId"].replace("_", " ").capitalize()
         components = description.setdefault("components", {})
         components["securitySchemes"] = {
-            "token": {"type": "http", "scheme": "bearer", "description": "A token of the file given to --tokens."},
+            "token": {"type": "http", "scheme": "bearer", "description": "A token of --token-file."},
             "session": {
                 "type": "apiKey", "in": "cookie", "name": COOKIE, "description": "The cookie that /v1/login sets.",
             },
@@ -88,7 +93,7 @@ def describe_login(app: FastAPI) -> None:
 async def refuse_unknown_parameters(request: Request) -> None:
     """Raise RequestValidationError for a query parameter that the route does not have: a typing error, most likely."""
     route = request.scope.get("route")
-    if not isinstance(route, APIRoute) or not route.include_in_schema:
+    if not isinstance(route, APIRoute) or not route.include_in_schema or route.path in _ANY_PARAMETERS:
         return
     names: dict[str, tuple[str, ...]] = request.app.state.parameters
     if (known := names.get(route.unique_id)) is None:

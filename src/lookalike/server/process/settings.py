@@ -4,10 +4,10 @@ import json
 import os
 from dataclasses import asdict, dataclass, fields
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any, Self
 
 from lookalike.errors import LookalikeError
+from lookalike.text import expanded
 
 VARIABLE = "LOOKALIKE_SERVER"  # environment variable with the settings as JSON
 KEY = "key"  # file in `folder`
@@ -107,7 +107,7 @@ def load_tokens(path: str | None) -> Tokens:
     """Secrets from a file of lines `read SECRET` and `write SECRET`. Raises ServerError."""
     if path is None:
         return Tokens()
-    file = Path(path).expanduser()
+    file = expanded(path)
     try:
         if os.name == "posix" and file.stat().st_mode & 0o077:
             raise ServerError(f"the token file {path} is readable by other users; restrict it with: chmod 600 {path}")

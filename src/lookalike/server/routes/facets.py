@@ -37,7 +37,8 @@ async def facets(
     index, listing = await listed(state, where, contains)
     answers = {}
     for name in dict.fromkeys(column):
-        source, prefix = ("taken", _MONTH_LETTERS) if name == MONTH else (name, 0)
+        is_month = name == MONTH and MONTH not in photos.store.columns()
+        source, prefix = ("taken", _MONTH_LETTERS) if is_month else (name, 0)
         counts: Counter[Scalar] = Counter()
         if source in photos.store.columns():
             counts = await state.service.in_thread(partial(index.counts, source, listing, prefix))
@@ -61,7 +62,7 @@ async def folders(
     `images`: how many lie in the folder itself.
     """
     index, listing = await listed(state, where, contains)
-    start = f"{below.strip('/')}/" if below.strip("/") else ""
+    start = f"{below.rstrip('/')}/" if below.rstrip("/") else ""
     counts = await state.service.in_thread(lambda: index.folders(start, listing))
     own = counts.pop("", 0)
     inside = [{"name": name, "below": f"{start}{name}", "images": images} for name, images in sorted(counts.items())]

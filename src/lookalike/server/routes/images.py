@@ -95,9 +95,9 @@ async def listed(
     if (condition := where) is not None:
         passing = await state.service.in_thread(lambda: state.service.passing(photos, index, condition))
     column = sort.removeprefix("-")
-    if column:
+    if sort and sort != "id":
         check_columns(state, photos, [column])
-    return index, ListQuery(passing, contains, seed, column, sort.startswith("-"))
+    return index, ListQuery(passing, contains, seed, "" if sort == "id" else column, sort.startswith("-"))
 
 
 def check_columns(state: AppState, photos: Collection, names: Sequence[str]) -> None:

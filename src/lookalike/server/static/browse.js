@@ -30,6 +30,13 @@ const MAX_DESCENTS = 5; // into folders that hold one folder and nothing else
 export const isNarrowed = (state) =>
   Boolean(isSorted(state) || state.only.length || state.folder || state.name || state.label || state.where);
 
+// Leaves out orders by columns that the collection has not.
+export function pruneSorts(collection) {
+  const column = (name) => name.replace("-", "");
+  for (const option of document.querySelectorAll("#sort option"))
+    if (option.value && option.value !== "id" && collection && !collection.columns[column(option.value)]) option.remove();
+}
+
 export const isSorted = (state) => SORTS.some(([name]) => name && name === state.sort);
 
 export function sortControl(state) {
@@ -81,12 +88,12 @@ export function chips(state, parameters) {
 }
 
 function chosenParts(state) {
-  const crumbs = state.folder ? state.folder.split("/") : [];
-  const folder = crumbs.map((name, n) =>
-    facetChip(name, null, `Show only ${crumbs.slice(0, n + 1).join("/")}`, () =>
-      change({ folder: crumbs.slice(0, n + 1).join("/") }),
-    ),
-  );
+  // Of an id that is a path, the first folder has its slash: "/home".
+  const crumbs = state.folder ? state.folder.match(/^\/*[^/]*|\/[^/]*/g).filter(Boolean) : [];
+  const folder = crumbs.map((name, n) => {
+    const path = crumbs.slice(0, n + 1).join("");
+    return facetChip(n ? name.slice(1) : name, null, `Show only ${path}`, () => change({ folder: path }));
+  });
   const chosen = state.only.map((entry) => {
     const [name, value] = split(entry);
     return facetChip(`${wordOf(name)}: ${value}`, "✕", `Remove: ${wordOf(name)} ${value}`, () =>

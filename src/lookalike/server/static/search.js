@@ -4,7 +4,7 @@ import { currentPath } from "./root_path.js";
 import { h, notify, number, fileName } from "./dom.js";
 import { get, thumbnailUrl, upload } from "./api.js";
 import { address, go, replaceAddress, read } from "./state.js";
-import { chips, chosenCondition, isNarrowed, isSorted, sortControl, timeline } from "./browse.js";
+import { chips, chosenCondition, isNarrowed, isSorted, pruneSorts, sortControl, timeline } from "./browse.js";
 import { Grid } from "./grid.js";
 import { Selection } from "./select.js";
 import { Wall } from "./wall.js";
@@ -50,6 +50,7 @@ export async function searchWith(files, { add = false } = {}) {
 }
 
 export function leavePage() {
+  if (page?.remember) window.removeEventListener("scroll", page.remember);
   page?.grid?.close();
   page = null;
 }
@@ -119,6 +120,7 @@ function start(current, state) {
     act: (letter, n) => current.grid.tiles[n] && act(letter, current.grid.tiles[n].id),
     load: async (offset, k) => {
       const response = await get("/v1/images", { ...current.parameters, offset, k });
+      if (page === current && response.total !== current.grid.count) current.recount(response.total);
       return response.images.map(flat);
     },
   });
@@ -128,6 +130,9 @@ function start(current, state) {
 
 async function list(current, state, { summary, facets, years }) {
   const collection = await loadCollection();
+  pruneSorts(collection);
+  const missing = isSorted(state) && state.sort !== "id" && collection && !collection.columns[state.sort.replace("-", "")];
+  if (missing) state = { ...state, sort: "" };
   const narrowed = { where: condition(state, collection?.columns), contains: state.name };
   const order = isSorted(state)
     ? state.sort === "id"
@@ -138,9 +143,17 @@ async function list(current, state, { summary, facets, years }) {
   try {
     const response = await get("/v1/images", { ...current.parameters, k: 120 });
     if (page !== current) return;
-    current.grid.show(response.total, response.images.map(flat));
     const filtered = narrowed.where || narrowed.contains;
-    summary.textContent = `${number(response.total)} ${response.total === 1 ? "image" : "images"}${filtered ? "" : " in the collection"}`;
+    const say = (total) => {
+      summary.textContent = `${number(total)} ${total === 1 ? "image" : "images"}${filtered ? "" : " in the collection"}`;
+    };
+    current.recount = (total) => {
+      current.grid.recount(total); // others have added or removed images
+      say(total);
+    };
+    current.grid.show(response.total, response.images.map(flat));
+    say(response.total);
+    rememberPlace(current);
     facets.replaceWith(chips(state, narrowed));
     timeline(years, current.grid, state, narrowed);
     if (!response.total)
@@ -157,6 +170,20 @@ async function list(current, state, { summary, facets, years }) {
   } catch (error) {
     showError(current, error);
   }
+}
+
+// Keeps in the history how far the list is scrolled, so that Back and a reload return there.
+function rememberPlace(current) {
+  const place = history.state?.scroll;
+  if (place) window.scrollTo(0, place);
+  let waiting = 0;
+  current.remember = () => {
+    clearTimeout(waiting);
+    waiting = setTimeout(() => {
+      if (page === current) history.replaceState({ scroll: Math.round(window.scrollY) }, "");
+    }, 150);
+  };
+  window.addEventListener("scroll", current.remember, { passive: true });
 }
 
 // ---- results

@@ -37,7 +37,7 @@ export function go(to, { replace = false } = {}) {
 
 // Updates the URL without rendering, for state that is already shown.
 export function replaceAddress(to) {
-  history.replaceState(null, "", full(to));
+  history.replaceState(history.state, "", full(to));
 }
 
 function full(to) {

@@ -1,12 +1,13 @@
 // A grid of equal cells for a list of any length: tiles are loaded where they are seen.
 
-import { h } from "./dom.js";
+import { h, notify } from "./dom.js";
 import { GAP, Grid, OVERSCAN } from "./grid.js";
 
 const PAGE = 120; // tiles loaded at a time
 const MAX_HEIGHT = 8e6; // pixels; browsers cut off elements of more than some 17 million
 const HEADER = 70; // pixels at the top of the window that the header covers, and some
 const FOOT = 30; // pixels left below a tile that comes into sight
+const RETRY = 3000; // milliseconds after a page that could not be loaded
 const SETTLE = 60; // milliseconds that a page must be in sight before it is loaded
 
 export class Wall extends Grid {
@@ -31,11 +32,33 @@ export class Wall extends Grid {
     this.focused = 0;
     this.put(0, tiles);
     if (tiles.length === Math.min(PAGE, count)) this.pages.set(0, Promise.resolve());
+    this.place();
+    this.draw();
+  }
+
+  // Another number of tiles: the list has changed, and what was loaded may be elsewhere.
+  recount(count) {
+    this.count = count;
+    this.pages.clear();
+    for (const [n, node] of this.shown)
+      if (n >= count) {
+        node.remove();
+        this.shown.delete(n);
+      }
+    this.tiles.length = Math.min(this.tiles.length, count);
+    this.focused = Math.min(this.focused, Math.max(0, count - 1));
     this.layout();
     this.draw();
   }
 
   layout() {
+    const seen = Math.max(0, -this.list.getBoundingClientRect().top) * (this.cell ? this.ratio : 0);
+    const first = seen ? Math.floor(seen / (this.cell + GAP)) * this.columns : 0; // stays the first in sight
+    this.place();
+    if (first) this.scrollToPixel(this.top(first));
+  }
+
+  place() {
     this.width = this.list.clientWidth;
     const target = this.width < 600 ? 88 : 176;
     this.columns = Math.max(1, Math.floor((this.width + GAP) / (target + GAP)));
@@ -97,7 +120,13 @@ export class Wall extends Grid {
         (tiles) => {
           if (this.pages.get(page) === promise) this.put(page * PAGE, tiles);
         },
-        () => of.delete(page),
+        (error) => {
+          notify(error.message);
+          setTimeout(() => {
+            if (this.pages === of && of.get(page) === promise) of.delete(page);
+            this.redraw();
+          }, RETRY);
+        },
       );
       this.pages.set(page, promise);
     }
