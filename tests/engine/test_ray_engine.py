@@ -245,7 +245,7 @@ with Collection.open(sys.argv[1]) as photos:
     from tests.engine.embedders import SlowEmbedder
     embedder = SlowEmbedder()
     embedder.seconds = 0.08
-    photos._set_embedder(embedder)
+    photos.use_embedder(embedder)
     print("ready", flush=True)
     report = photos.sync(sys.argv[2], engine=RayEngine(sys.argv[1], sys.argv[3], batch=16))
     print(report.added, len(report.failed))

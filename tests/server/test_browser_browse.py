@@ -293,20 +293,21 @@ def test_a_narrower_window_keeps_the_first_image_in_sight(page: Any, site: Serve
 def test_a_list_that_has_become_shorter_says_so(page: Any, site: Served) -> None:
     page.goto(f"{site.url}/?sort=id")
     page.get_by_text("400 images in the collection").wait_for()
+
+    def shorter(route: Any) -> None:
+        """Answer as if 150 images had been removed."""
+        path = route.request.url.removeprefix(site.url)
+        content = site.http.get(path).json()
+        start = re.search(r"offset=(\d+)", path)
+        content["images"] = content["images"][: max(0, 250 - int(start[1] if start else 0))]
+        route.fulfill(json=content | {"total": 250})
+
     page.route("**/v1/images?**", shorter)
     page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
     page.get_by_text("250 images in the collection").wait_for()
     page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
     wait_for(lambda: max(row[0] for row in page.evaluate(TILES)) == 249)
-
-
-def shorter(route: Any) -> None:
-    """Answer as if 150 images had been removed."""
-    answer = route.fetch()
-    content = answer.json()
-    start = int(re.search(r"offset=(\d+)", route.request.url)[1]) if "offset" in route.request.url else 0  # type: ignore[index]
-    content["images"], content["total"] = content["images"][: max(0, 250 - start)], 250
-    route.fulfill(response=answer, json=content)
+    page.unroute_all(behavior="wait")
 
 
 def test_a_page_that_cannot_be_loaded_is_tried_again(page: Any, site: Served) -> None:
@@ -326,6 +327,7 @@ def test_a_page_that_cannot_be_loaded_is_tried_again(page: Any, site: Served) ->
     page.keyboard.press("End")
     page.wait_for_selector(f".tile[data-n='{COUNT - 1}'] img")
     assert failures
+    page.unroute_all(behavior="wait")
 
 
 @pytest.mark.parametrize("width", [320, 768])
