@@ -2,13 +2,13 @@
 
 import gzip
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from fastapi import APIRouter, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from lookalike._version import __version__
 from lookalike.duplicates.review.page import review_file
 from lookalike.plot.pages import shared_script
 from lookalike.server.http.access import PAGE_PATHS
@@ -29,57 +29,59 @@ KINDS = {
 }
 
 
-def pages() -> APIRouter:
-    """Return the routes of the page, under each of its paths, and of its files."""
-    router = APIRouter(include_in_schema=False)
-    files = {path.name: path.read_bytes() for path in sorted(FOLDER.iterdir()) if path.suffix in KINDS}
-    files["mapview.js"] = shared_script("mapview.js").encode()  # shared with the standalone map page
-    for name in ("review.js", "review.css"):  # shared with the page that `lookalike duplicates --page` writes
-        files[name] = review_file(name).encode()
-    packed = {name: gzip.compress(data, 9) for name, data in files.items()}
-    tags = {name: hashlib.blake2b(data, digest_size=8).hexdigest() for name, data in files.items()}
+class StaticFiles:
+    """Files by name, sent with a tag and compressed for clients that can read that; each is compressed once."""
 
-    def respond(request: Request, name: str) -> Response:
-        if name not in files:
+    def __init__(self, files: Mapping[str, bytes]) -> None:
+        self._files = files
+        self._tags = {name: hashlib.blake2b(data, digest_size=8).hexdigest() for name, data in files.items()}
+        self._compressed: dict[str, bytes] = {}
+
+    def respond(self, request: Request, name: str, headers: Mapping[str, str] | None = None) -> Response:
+        """Return a file. `headers`: further ones."""
+        if name not in self._files:
             raise HTTPException(404)  # worded by the application
-        return _compressed(request, files[name], packed[name], KINDS[Path(name).suffix], tags[name])
+        fields = {"cache-control": "no-cache", "vary": "accept-encoding", **(headers or {})}
+        data, tag = self._files[name], self._tags[name]
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            if name not in self._compressed:
+                self._compressed[name] = gzip.compress(data)
+            data, tag, fields["content-encoding"] = self._compressed[name], f"{tag}-gzip", "gzip"
+        return with_tag(data, KINDS[Path(name).suffix], tag, request.headers.get("if-none-match"), fields)
+
+
+def pages() -> APIRouter:
+    """Return the routes of the page, under each of its paths, of its files, and of the page that shows the API."""
+    router = APIRouter(include_in_schema=False)
+    own = _read(FOLDER) | {"mapview.js": shared_script("mapview.js").encode()}  # shared with the standalone map page
+    # And with the page that `lookalike duplicates --page` writes.
+    files = StaticFiles(own | {name: review_file(name).encode() for name in ("review.js", "review.css")})
+    api_files = StaticFiles(_read(API_PAGE))
 
     async def page(request: Request) -> Response:
-        return respond(request, "index.html")
+        return files.respond(request, "index.html")
 
     for path in PAGE_PATHS:
         router.add_api_route(path, page, methods=["GET", "HEAD"])
 
     @router.api_route("/static/{name}", methods=["GET", "HEAD"])
     async def static(request: Request, name: str) -> Response:
-        return respond(request, name)
-
-    vendored = {path.name: path.read_bytes() for path in sorted(API_PAGE.iterdir()) if path.suffix in KINDS}
+        return files.respond(request, name)
 
     @router.api_route("/docs", methods=["GET", "HEAD"])
     async def api_page(request: Request) -> Response:
-        headers = {"content-security-policy": API_PAGE_POLICY, "cache-control": "no-cache"}
-        return with_tag(vendored["index.html"], KINDS[".html"], __version__, None, headers)
+        return api_files.respond(request, "index.html", {"content-security-policy": API_PAGE_POLICY})
 
     @router.api_route("/docs/{name}", methods=["GET", "HEAD"])
     async def api_page_file(request: Request, name: str) -> Response:
-        if name not in vendored:
-            raise HTTPException(404)
-        data = vendored[name]
-        tag = hashlib.blake2b(data, digest_size=8).hexdigest()
-        return _compressed(request, data, gzip.compress(data, 6), KINDS[Path(name).suffix], tag)
+        return api_files.respond(request, name)
 
     @router.get("/favicon.ico")
     async def icon(request: Request) -> Response:
-        return respond(request, "icon.svg")
+        return files.respond(request, "icon.svg")
 
     return router
 
 
-def _compressed(request: Request, data: bytes, packed: bytes, kind: str, tag: str) -> Response:
-    """Return a file as the client can read it: compressed, which a tag of its own says, or as it is."""
-    headers = {"cache-control": "no-cache", "vary": "accept-encoding"}
-    known = request.headers.get("if-none-match")
-    if "gzip" not in request.headers.get("accept-encoding", ""):
-        return with_tag(data, kind, tag, known, headers)
-    return with_tag(packed, kind, f"{tag}-gzip", known, headers | {"content-encoding": "gzip"})
+def _read(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.suffix in KINDS}

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from lookalike.server.http.dependencies import AppStateDep, Where, error_responses
 from lookalike.server.http.responses import as_json
 from lookalike.server.http.schemas import FacetsOut, FoldersOut
-from lookalike.server.routes.images import Contains, check_columns, listed
+from lookalike.server.routes.images import Contains, check_columns, listed, shown_columns
 from lookalike.types import Scalar
 
 router = APIRouter(tags=["images"])
@@ -32,15 +32,15 @@ async def facets(
     state: AppStateDep, column: Columns, where: Where = None, contains: Contains = "", limit: Limit = 20
 ) -> Response:
     """Return the most frequent values of columns among the images of a list, each with the number of images."""
-    photos, _ = state.service.current
-    check_columns(state, photos, [name for name in column if name != MONTH])
+    known = await shown_columns(state)
+    check_columns([name for name in column if name != MONTH], known)
     index, listing = await listed(state, where, contains)
     answers = {}
     for name in dict.fromkeys(column):
-        is_month = name == MONTH and MONTH not in photos.store.columns()
+        is_month = name == MONTH and MONTH not in known
         source, prefix = ("taken", _MONTH_LETTERS) if is_month else (name, 0)
         counts: Counter[Scalar] = Counter()
-        if source in photos.store.columns():
+        if source in known:
             counts = await state.service.in_thread(partial(index.counts, source, listing, prefix))
         first = sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:limit]
         values = [{"value": value, "images": images} for value, images in first]

@@ -13,7 +13,6 @@ from lookalike.errors import BadQuery, ImageError, UnknownId, nearest
 from lookalike.image import photo_facts
 from lookalike.indexing.roots import load_photo_columns
 from lookalike.parts import BOTH
-from lookalike.search import Collection
 from lookalike.server.http.dependencies import (
     AppState,
     AppStateDep,
@@ -96,14 +95,20 @@ async def listed(
         passing = await state.service.in_thread(lambda: state.service.passing(photos, index, condition))
     column = sort.removeprefix("-")
     if sort and sort != "id":
-        check_columns(state, photos, [column])
+        check_columns([column], await shown_columns(state))
     return index, ListQuery(passing, contains, seed, "" if sort == "id" else column, sort.startswith("-"))
 
 
-def check_columns(state: AppState, photos: Collection, names: Sequence[str]) -> None:
-    """Raise BadQuery for a column that the collection has not, or that this server does not show."""
+async def shown_columns(state: AppState) -> list[str]:
+    """Return the columns of the collection that this server shows."""
+    photos, _ = state.service.current
     hidden = HIDDEN_COLUMNS if state.settings.show_paths else {*HIDDEN_COLUMNS, *PRIVATE_COLUMNS}
-    known = [name for name, kind in photos.store.columns().items() if kind is not bytes and name not in hidden]
+    columns = await state.service.in_thread(photos.store.columns)
+    return [name for name, kind in columns.items() if kind is not bytes and name not in hidden]
+
+
+def check_columns(names: Sequence[str], known: Sequence[str]) -> None:
+    """Raise BadQuery for a column that is not known."""
     for name in names:
         if name not in known:
             raise BadQuery(f"there is no column {name[:200]!r}; {nearest(name, known)}")
@@ -233,7 +238,7 @@ async def similar(
     recall: Recall = None,
 ) -> Response:
     """Return the images most similar to this one, without itself."""
-    target, by, model = await state.service.in_thread(lambda: state.service.target(by))
+    target, by, model = await state.service.target(by)
     vector = await target.vector_of(image_id)
     without = frozenset({image_id})
     hits = await target.search(vector[None], k, where=where, without=without, min_score=min_score, by=by, recall=recall)

@@ -162,7 +162,7 @@ async def _search_one(state: AppState, query: QueryIn, ranking: Ranking) -> dict
 
 
 async def _search_vector(state: AppState, vector: list[float], ranking: Ranking) -> dict[str, Any]:
-    target, by, model = await state.service.in_thread(lambda: state.service.target(ranking.by))
+    target, by, model = await state.service.target(ranking.by)
     card = target.current[0].card
     if len(vector) != card.dim:
         raise BadQuery(f"the vector has {len(vector):,} numbers; {card.name} makes {card.dim:,}")
@@ -197,7 +197,7 @@ async def _search_by_vector(
 ) -> tuple[list[str], dict[str, Any]]:
     """Return the names of the query images, and the hits, with the `summary` of their relations if requested."""
     has_words = query.has_words
-    target, by, model = await state.service.in_thread(lambda: state.service.target(ranking.by, has_words=has_words))
+    target, by, model = await state.service.target(ranking.by, has_words=has_words)
     if has_words:
         by = weighing_of_words(target.current[0].card, by)
         if relations:

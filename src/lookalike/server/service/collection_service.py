@@ -14,12 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lookalike.errors import BadQuery, LookalikeError, ModelError, NoCollection, ReadOnly, UnknownId
+from lookalike.part_names import WEIGHINGS
 from lookalike.parts import BOTH, scale_scores, weigh
 from lookalike.search import Collection
 from lookalike.server.http.redaction import check_condition, redact_location
 from lookalike.server.process.settings import Settings
 from lookalike.server.service.batcher import Batcher
-from lookalike.server.service.model_search import EMBED_BATCH, MAX_WAITING_TEXTS, ModelSearch, SearchTarget, load_towers
+from lookalike.server.service.model_search import (
+    EMBED_BATCH,
+    MAX_WAITING_TEXTS,
+    ModelSearch,
+    SearchTarget,
+    embed_finite,
+    load_towers,
+    percentiles,
+    search_store,
+)
 from lookalike.similarity import normalize
 from lookalike.store import memory_index, passing_mask
 from lookalike.store.ivf.recall import DEFAULT_RECALL
@@ -62,6 +72,7 @@ class CollectionService:
         self.photos: Collection | None = collection
         self.index: ServingIndex | None = None
         self.added_models: dict[str, ModelSearch] = {}
+        self._model_names: tuple[int, Sequence[str]] = (-1, ())  # and the version of the collection that has them
         self._unusable_models: dict[str, float] = {}  # when each was tried
         self.unavailable_reason = "the collection is being loaded"
         self._loading, self._closing = threading.Lock(), threading.Event()
@@ -162,7 +173,7 @@ class CollectionService:
                 raise NoCollection("it was replaced by another collection, which is being loaded")
             if index is None or index.version != now:
                 self._load(store)
-            self._refresh_models()
+            self._refresh_models(now)
             self.unavailable_reason = ""
 
     def _load(self, store: Store) -> None:
@@ -186,10 +197,15 @@ class CollectionService:
         elif index is not previous:
             self.index = InProcessIndex(index, partial(passing_mask, store))
 
-    def _refresh_models(self) -> None:
-        """Open the models that were added since, forget those that were removed, and load their new vectors."""
+    def _refresh_models(self, version: int) -> None:
+        """Open the models that were added since, forget those that were removed, and load their new vectors.
+
+        `version`: of the collection, which changes with the names of its models.
+        """
         assert self.photos is not None
-        names = self.photos.added_models.names()
+        if self._model_names[0] != version:
+            self._model_names = version, self.photos.added_models.names()
+        _, names = self._model_names
         for name in [*self.added_models]:
             if name not in names:
                 self.added_models.pop(name).close()
@@ -221,6 +237,7 @@ class CollectionService:
 
     def _close_models(self) -> None:
         models, self.added_models = self.added_models, {}
+        self._model_names = (-1, ())
         for model in models.values():
             model.close()
 
@@ -244,19 +261,20 @@ class CollectionService:
 
     # -- requests
 
-    def target(self, by: str, *, has_words: bool = False) -> tuple[SearchTarget, str, str]:
+    async def target(self, by: str, *, has_words: bool = False) -> tuple[SearchTarget, str, str]:
         """Return the vectors that a search is for, the parts of them that count, and the added model's name or "".
 
         `by`: see `Collection.search`. Raises BadQuery.
         """
         photos, _ = self.current
-        name, by = photos.added_models.resolve(by, has_words=has_words)
+        if by in WEIGHINGS and (photos.card.text is not None or not has_words):
+            return self, by, ""  # as most searches, which need not ask the collection for its models
+        name, by = await self.in_thread(lambda: photos.added_models.resolve(by, has_words=has_words))
         if name is None:
             return self, by, ""
         if (model := self.added_models.get(name)) is None:
-            state = (
-                "cannot be loaded; the server's log says why" if name in self._unusable_models else "is being loaded"
-            )
+            unusable = name in self._unusable_models
+            state = "cannot be loaded; the server's log says why" if unusable else "is being loaded"
             raise ModelError(f"the added model {name} {state}")
         return model, by, name
 
@@ -282,12 +300,10 @@ class CollectionService:
         if not 1 <= k <= MAX_K:
             raise BadQuery(f"k is {k}; request 1 to {MAX_K} images")
         passing = await asyncio.to_thread(self.passing, photos, index, where) if where is not None else None
+        query = IndexQuery(vector[0], k, passing, without, min_score, recall)
         if index is None:
-            (hits,) = await asyncio.to_thread(photos.store.search, vector, k + len(without), where=where)
-            floor = -2.0 if min_score is None else min_score
-            hits = [hit for hit in hits if hit.id not in without and hit.score >= floor][:k]
+            hits = await asyncio.to_thread(search_store, photos.store, query, where)
         else:
-            query = IndexQuery(vector[0], k, passing, without, min_score, recall)
             hits = await self.searching((index, query))
         return scale_scores([hits], factor)[0]
 
@@ -308,8 +324,7 @@ class CollectionService:
     async def percentiles(self, vector: Vectors, hits: Sequence[Hit]) -> list[float]:
         """Return for each hit of a query with words how many of a hundred images have a lower score."""
         photos, _ = self.current
-        scores = [hit.score for hit in hits]
-        return await asyncio.to_thread(photos.text_search.percentiles, vector[0], scores)
+        return await asyncio.to_thread(percentiles, photos, vector, hits)
 
     async def vector_of(self, image_id: str) -> NDArray[np.float32]:
         """Return the vector of an image in the collection. Raises UnknownId."""
@@ -366,10 +381,7 @@ class CollectionService:
 
     def _embed(self, images: Sequence[RGB]) -> Sequence[NDArray[np.float32]]:
         photos, _ = self.current
-        vectors = photos.embedder.embed(images)
-        if not np.isfinite(vectors).all():
-            raise BadQuery("the model returned values that are not finite for this image; try another")
-        return list(vectors)
+        return embed_finite(photos, images)
 
     def _embed_texts(self, texts: Sequence[str]) -> Sequence[NDArray[np.float32]]:
         photos, _ = self.current
@@ -412,7 +424,7 @@ class CollectionService:
         if self.index is not None and self.photos is not None:
             with suppress(LookalikeError):
                 self._refresh_index(self.photos.store)
-                self._refresh_models()
+                self._refresh_models(self.photos.store.version)
 
 
 def unknown(image_id: str) -> UnknownId:

@@ -18,7 +18,7 @@ from lookalike.server.service.batcher import Batcher
 from lookalike.store.ivf.recall import DEFAULT_RECALL
 from lookalike.store.model_store import ModelStore
 from lookalike.store.serving import Filter, IndexQuery, InProcessIndex, ServingIndex
-from lookalike.types import RGB, Embedder, Hit, Metadata, TextEmbedder, Vectors
+from lookalike.types import RGB, Embedder, Hit, Metadata, Store, TextEmbedder, Vectors
 
 if TYPE_CHECKING:
     from lookalike.server.service.collection_service import CollectionService
@@ -60,7 +60,7 @@ class ModelSearch:
         load_towers(view.embedder)  # before the first request
         cores = os.cpu_count() or 1
         self._embedding: Batcher[RGB, NDArray[np.float32]] = Batcher(
-            self._embed, max_items=EMBED_BATCH, threads=cores, name=f"embed {name}"
+            lambda images: embed_finite(view, images), max_items=EMBED_BATCH, threads=cores, name=f"embed {name}"
         )
         self._texts: Batcher[str, NDArray[np.float32]] = Batcher(
             lambda texts: list(view.text_search.vectors(texts)), max_items=EMBED_BATCH, threads=1,
@@ -104,8 +104,7 @@ class ModelSearch:
         return row.vector
 
     async def percentiles(self, vector: Vectors, hits: Sequence[Hit]) -> list[float]:
-        scores = [hit.score for hit in hits]
-        return await asyncio.to_thread(self.photos.text_search.percentiles, vector[0], scores)
+        return await asyncio.to_thread(percentiles, self.photos, vector, hits)
 
     async def search(
         self, vector: Vectors, k: int, *, where: str | None = None, without: frozenset[str] = frozenset(),
@@ -118,9 +117,8 @@ class ModelSearch:
         if where is not None:
             await asyncio.to_thread(self._service.passing, photos, own, where)  # checks it
         if (index := self._index) is None:
-            (hits,) = await asyncio.to_thread(self._store.search, vector, k + len(without), where=where)
-            lowest = -2.0 if floor is None else floor
-            hits = [hit for hit in hits if hit.id not in without and hit.score >= lowest][:k]
+            query = IndexQuery(vector[0], k, exclude=without, min_score=floor)
+            hits = await asyncio.to_thread(search_store, self._store, query, where)
         else:
             passing = None if where is None else await asyncio.to_thread(self._passing, index, where)
             recall = DEFAULT_RECALL if recall is None else recall
@@ -140,12 +138,6 @@ class ModelSearch:
         facts = {name: value for name, value in metadata.items() if name in columns}
         await asyncio.to_thread(self._store.vectors.add, [image_id], vector[None], [facts])
 
-    def _embed(self, images: Sequence[RGB]) -> Sequence[NDArray[np.float32]]:
-        vectors = self.photos.embedder.embed(images)
-        if not np.isfinite(vectors).all():
-            raise BadQuery("the model returned values that are not finite for this image; try another")
-        return list(vectors)
-
     def _passing(self, index: InProcessIndex, where: str) -> Filter:
         return Filter(where, self._store.mask(index.vector_index, where))
 
@@ -158,6 +150,26 @@ class ModelSearch:
         else:
             rows = [None if row is None else row.metadata for row in await asyncio.to_thread(photos.get, ids)]
         return [replace(hit, metadata=row) for hit, row in zip(hits, rows, strict=True) if row is not None]
+
+
+def embed_finite(photos: Collection, images: Sequence[RGB]) -> list[NDArray[np.float32]]:
+    """Return the vectors (dim,) of images by the model of a collection. Raises BadQuery if one is not finite."""
+    vectors = photos.embedder.embed(images)
+    if not np.isfinite(vectors).all():
+        raise BadQuery("the model returned values that are not finite for this image; try another")
+    return list(vectors)
+
+
+def percentiles(photos: Collection, vector: Vectors, hits: Sequence[Hit]) -> list[float]:
+    """Return for each hit of a query with words (1, dim) how many of a hundred images have a lower score."""
+    return photos.text_search.percentiles(vector[0], [hit.score for hit in hits])
+
+
+def search_store(store: Store, query: IndexQuery, where: str | None) -> list[Hit]:
+    """Search in the store itself, where there is no index in memory."""
+    (hits,) = store.search(query.vector[None], query.k + len(query.exclude), where=where)
+    floor = -2.0 if query.min_score is None else query.min_score
+    return [hit for hit in hits if hit.id not in query.exclude and hit.score >= floor][: query.k]
 
 
 def load_towers(embedder: Embedder) -> None:
